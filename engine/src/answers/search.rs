@@ -1,0 +1,303 @@
+//! Search: first-stage candidates, the query's own vote, the second stage.
+
+use cairndb_query::Scope;
+use rayon::prelude::*;
+
+use super::filter::Filter;
+use super::rerank::{gate, rerank};
+use crate::answer::{Answer, Query, Row, SearchRequest, Stage, Vote, Voter};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::motion::{Published, Revote, Snapshot};
+use crate::operation::Role;
+use crate::vector::{Hit, dot, unit};
+use crate::vote::Ballot;
+
+/// A row of either role and its similarity to the query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Found {
+    role: Role,
+    row: usize,
+    similarity: f32,
+}
+
+/// A query made ready.
+struct Ready {
+    vector: Vec<f32>,
+    /// The stored image that must not answer or vote for itself.
+    without: Option<ImageId>,
+}
+
+/// What a search needs from the snapshot, fetched once for all its queries.
+struct Context<'a> {
+    state: &'a Published,
+    request: &'a SearchRequest,
+    filter: Filter<'a>,
+    /// Votes for a k that is not stored.
+    revote: Option<std::sync::Arc<Revote>>,
+}
+
+impl Snapshot {
+    /// Answers queries one by one, in order: exact first-stage search or the graph's, then the second stage if asked for.
+    ///
+    /// Several queries share one pass over the rows when the search is exact.
+    ///
+    /// # Errors
+    /// A vector of another dimension or without direction, an unknown key in `without`, a parameter out of range, or a damaged
+    /// catalog.
+    pub fn search(&self, request: &SearchRequest, queries: &[Query]) -> Result<Vec<Answer>> {
+        let state = &*self.state;
+        check(request)?;
+        let ready = queries.iter().map(|query| state.ready(query)).collect::<Result<Vec<_>>>()?;
+        let revote = match &request.rerank {
+            Some(asked) if asked.k != state.options.vote_k => Some(state.revote(asked.k)?),
+            _ => None,
+        };
+        let context = Context { state, request, filter: Filter::new(state, &request.filter), revote };
+        let retrieved = context.retrieve(&ready)?;
+        let votes = match &request.rerank {
+            Some(asked) => context.votes(&ready, asked.k),
+            None => vec![None; ready.len()],
+        };
+        let each = ready.par_iter().zip(retrieved).zip(votes);
+        each.map(|((query, retrieved), vote)| context.answer(query, retrieved, vote)).collect()
+    }
+
+    /// The vote for one image and its voters, best first, by exact search. No vote without train images.
+    ///
+    /// # Errors
+    /// As [`Snapshot::search`].
+    pub fn predict(&self, query: &Query, k: usize) -> Result<(Option<Vote>, Vec<Voter>)> {
+        let state = &*self.state;
+        if k == 0 {
+            return Err(no_voters());
+        }
+        let ready = state.ready(query)?;
+        let hits = state.train.best(&ready.vector, k, |row| Some(state.train.ids[row]) != ready.without);
+        let vote = state.ballot_of(&hits, k).map(|ballot| state.vote(ballot)).transpose()?;
+        let voters = hits
+            .iter()
+            .map(|hit| {
+                let label = state.train.instances[hit.row as usize].map(|own| state.label(own.label)).transpose()?;
+                Ok(Voter {
+                    key: state.train.key(hit.row).to_owned(),
+                    label: label.unwrap_or_default().to_owned(),
+                    similarity: hit.similarity,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok((vote, voters))
+    }
+}
+
+fn no_voters() -> Error {
+    Error::invalid("k is 0: nobody would vote").help("the paper's k is 3")
+}
+
+fn check(request: &SearchRequest) -> Result<()> {
+    if request.depth == 0 || request.limit == 0 {
+        return Err(Error::invalid("a search of depth or limit 0 has no answer").help("use 1 or more"));
+    }
+    match &request.rerank {
+        Some(asked) if asked.k == 0 => Err(no_voters()),
+        Some(asked) if asked.insert.is_some_and(|tau| !tau.is_finite()) => {
+            Err(Error::invalid("tau is not a finite number").help("scores sum to -2 .. 2; the paper's tau is 0.6"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Published {
+    fn ready(&self, query: &Query) -> Result<Ready> {
+        if query.vector.len() != self.options.dimension {
+            return Err(Error::new(
+                ErrorKind::Mismatch,
+                format!("the query has dimension {}, the database has {}", query.vector.len(), self.options.dimension),
+            )
+            .help("query with the model that the database was filled with"));
+        }
+        let without = match &query.without {
+            Some(key) => {
+                let id = self.pinned.image(key)?;
+                Some(id.ok_or_else(|| Error::not_found(format!("there is no image '{key}'")).help("keys are case-sensitive"))?)
+            }
+            None => None,
+        };
+        Ok(Ready { vector: unit(&query.vector)?, without })
+    }
+
+    fn ballot_of(&self, hits: &[Hit], k: usize) -> Option<Ballot<LabelId>> {
+        self.ballot(hits.iter().map(|hit| (self.train.ids[hit.row as usize], hit.similarity)), k)
+    }
+}
+
+impl Context<'_> {
+    fn roles(&self) -> &'static [Role] {
+        match self.request.scope {
+            Scope::Index => &[Role::Index],
+            Scope::Train => &[Role::Train],
+            Scope::All => &[Role::Index, Role::Train],
+        }
+    }
+
+    /// The prediction of a row for the k of this search.
+    fn instance(&self, role: Role, row: usize) -> Option<Ballot<LabelId>> {
+        match (role, &self.revote) {
+            (Role::Index, Some(revote)) => revote.ballots[row],
+            _ => self.state.rows(role).instances[row],
+        }
+    }
+
+    /// The first-stage list of each query, best first.
+    fn retrieve(&self, queries: &[Ready]) -> Result<Vec<Vec<Found>>> {
+        let mut lists: Vec<Vec<Found>> = queries.iter().map(|_| Vec::new()).collect();
+        for &role in self.roles() {
+            for (list, hits) in lists.iter_mut().zip(self.retrieve_in(role, queries)?) {
+                list.extend(hits.iter().map(|hit| Found { role, row: hit.row as usize, similarity: hit.similarity }));
+            }
+        }
+        if self.roles().len() > 1 {
+            for list in &mut lists {
+                list.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| self.key(a).cmp(self.key(b))));
+                list.truncate(self.request.depth);
+            }
+        }
+        Ok(lists)
+    }
+
+    fn retrieve_in(&self, role: Role, queries: &[Ready]) -> Result<Vec<Vec<Hit>>> {
+        let set = self.state.rows(role);
+        let depth = self.request.depth;
+        // Decided once a row, not once a query: a path condition reads the catalog.
+        let admitted: Option<Vec<bool>> = if self.filter.is_open() {
+            None
+        } else {
+            let admit = |row| Ok(set.live[row] && self.filter.admits(role, row, self.instance(role, row))?);
+            Some((0..set.len()).map(admit).collect::<Result<_>>()?)
+        };
+        let admit = |query: usize, row: usize| {
+            Some(set.ids[row]) != queries[query].without && admitted.as_ref().is_none_or(|admitted| admitted[row])
+        };
+        if let (Some(ef), None) = (self.request.ef, &admitted) {
+            let one = |(at, query): (usize, &Ready)| {
+                let near = self.state.graph(role).propose(set, &query.vector, ef.max(depth) + 1);
+                let hits = near.map(|rows| set.best_among(&query.vector, rows, depth, |row| admit(at, row)));
+                // The graph may reach too few rows; what was asked for is min(K, rows).
+                let enough = depth.min(set.live_rows().saturating_sub(usize::from(query.without.is_some())));
+                match hits {
+                    Some(hits) if hits.len() >= enough => hits,
+                    _ => set.best(&query.vector, depth, |row| admit(at, row)),
+                }
+            };
+            return Ok(queries.par_iter().enumerate().map(one).collect());
+        }
+        Ok(match queries {
+            [query] => vec![set.best(&query.vector, depth, |row| admit(0, row))],
+            _ => {
+                let vectors: Vec<f32> = queries.iter().flat_map(|query| &query.vector).copied().collect();
+                set.best_of_many(&vectors, depth, admit)
+            }
+        })
+    }
+
+    /// The vote of each query: with EF through the train graph, otherwise exact.
+    fn votes(&self, queries: &[Ready], k: usize) -> Vec<Option<Ballot<LabelId>>> {
+        let train = &self.state.train;
+        let admit = |query: usize, row: usize| Some(train.ids[row]) != queries[query].without;
+        let graph = self.request.ef.filter(|_| train.live_rows() >= crate::options::GRAPH_FROM_ROWS);
+        let near = |(at, query): (usize, &Ready)| {
+            let rows = graph.and_then(|ef| self.state.graphs.train.propose(train, &query.vector, ef.max(k) + 1));
+            match rows {
+                Some(rows) => train.best_among(&query.vector, rows, k, |row| admit(at, row)),
+                None => train.best(&query.vector, k, |row| admit(at, row)),
+            }
+        };
+        let hits: Vec<Vec<Hit>> = match queries {
+            _ if graph.is_some() => queries.par_iter().enumerate().map(near).collect(),
+            [query] => vec![near((0, query))],
+            _ => {
+                let vectors: Vec<f32> = queries.iter().flat_map(|query| &query.vector).copied().collect();
+                train.best_of_many(&vectors, k, admit)
+            }
+        };
+        hits.iter().map(|hits| self.state.ballot_of(hits, k)).collect()
+    }
+
+    fn key(&self, found: &Found) -> &str {
+        &self.state.rows(found.role).keys[found.row]
+    }
+
+    fn answer(&self, query: &Ready, retrieved: Vec<Found>, vote: Option<Ballot<LabelId>>) -> Result<Answer> {
+        let depth = self.request.depth;
+        let staged: Vec<(Found, Option<Stage>)> = match &self.request.rerank {
+            None => retrieved.into_iter().map(|found| (found, None)).collect(),
+            Some(asked) => {
+                let candidates = match (asked.insert, vote) {
+                    (Some(tau), Some(vote)) => self.candidates(query, &retrieved, vote, tau)?,
+                    _ => Vec::new(),
+                };
+                let is_positive = |found: &Found| {
+                    let instance = self.instance(found.role, found.row);
+                    matches!((instance, vote), (Some(instance), Some(vote)) if instance.label == vote.label)
+                };
+                let list = rerank(retrieved, is_positive, asked.sort, candidates, depth);
+                list.into_iter().map(|(found, stage)| (found, Some(stage))).collect()
+            }
+        };
+        let rows = staged
+            .into_iter()
+            .take(self.request.limit)
+            .map(|(found, stage)| {
+                let prediction = self.instance(found.role, found.row).map(|ballot| self.state.vote(ballot)).transpose()?;
+                Ok(Row { id: self.key(&found).to_owned(), similarity: found.similarity, prediction, stage })
+            })
+            .collect::<Result<_>>()?;
+        let prediction = vote.map(|ballot| self.state.vote(ballot)).transpose()?;
+        Ok(Answer { prediction, rows, as_of_sequence: self.state.sequence })
+    }
+
+    /// Items predicted to be the query's instance that were not retrieved, best score first (equal scores by key), up to the depth
+    /// of the search: a range scan of the postings that ends at the first score that the gate refuses.
+    fn candidates(&self, query: &Ready, retrieved: &[Found], vote: Ballot<LabelId>, tau: f64) -> Result<Vec<Found>> {
+        let mut found: Vec<(f32, Found)> = Vec::new();
+        for &role in self.roles() {
+            let set = self.state.rows(role);
+            let mut taken = 0;
+            let mut visit = |score: f32, row: usize| -> Result<bool> {
+                if !gate(vote.score, score, tau) || taken == self.request.depth {
+                    return Ok(false);
+                }
+                let known = retrieved.iter().any(|found| found.role == role && found.row == row);
+                let itself = Some(set.ids[row]) == query.without;
+                if !known && !itself && self.filter.admits(role, row, self.instance(role, row))? {
+                    let similarity = dot(&query.vector, set.vector(row));
+                    found.push((score, Found { role, row, similarity }));
+                    taken += 1;
+                }
+                Ok(true)
+            };
+            match (role, &self.revote) {
+                (Role::Index, Some(revote)) => {
+                    for &row in revote.by_label.get(&vote.label).into_iter().flatten() {
+                        let score = revote.ballots[row as usize].map_or(f32::NEG_INFINITY, |ballot| ballot.score);
+                        if !visit(score, row as usize)? {
+                            break;
+                        }
+                    }
+                }
+                _ => self.state.pinned.postings(
+                    SpaceId::FIRST,
+                    self.state.options.vote_k,
+                    role,
+                    vote.label,
+                    |score, key, id| {
+                        let row = set.row_of(id).ok_or_else(|| Error::corrupt(format!("a posting names '{key}', which is gone")))?;
+                        visit(score, row)
+                    },
+                )?,
+            }
+        }
+        found.sort_by(|(a, x), (b, y)| (b + 0.0).total_cmp(&(a + 0.0)).then_with(|| self.key(x).cmp(self.key(y))));
+        Ok(found.into_iter().map(|(_, found)| found).collect())
+    }
+}

@@ -1,0 +1,157 @@
+//! Everything one write changes, and the one commit point.
+
+use prost::Message;
+use rocksdb::{WriteBatch, WriteOptions};
+
+use super::messages::{ListMessage, RecordMessage};
+use super::{Catalog, Family, NEXT_IMAGE, SEQUENCE, codec};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::operation::Role;
+use crate::vote::Ballot;
+
+/// Everything one write changes. It becomes durable as a whole in [`Batch::commit`], the only commit point of the database.
+pub(crate) struct Batch<'c> {
+    catalog: &'c Catalog,
+    inner: WriteBatch,
+}
+
+impl<'c> Batch<'c> {
+    /// Nothing yet.
+    pub(crate) fn new(catalog: &'c Catalog) -> Self {
+        Self { catalog, inner: WriteBatch::default() }
+    }
+
+    pub(super) fn put(&mut self, family: Family, key: &[u8], value: &[u8]) -> Result<()> {
+        self.inner.put_cf(self.catalog.family(family)?, key, value);
+        Ok(())
+    }
+
+    fn delete(&mut self, family: Family, key: &[u8]) -> Result<()> {
+        self.inner.delete_cf(self.catalog.family(family)?, key);
+        Ok(())
+    }
+
+    pub(crate) fn set_sequence(&mut self, sequence: u64) -> Result<()> {
+        self.put(Family::Meta, SEQUENCE, &codec::number(sequence))
+    }
+
+    pub(crate) fn set_next_image(&mut self, next: u64) -> Result<()> {
+        self.put(Family::Meta, NEXT_IMAGE, &codec::number(next))
+    }
+
+    pub(crate) fn put_label(&mut self, id: LabelId, text: &str) -> Result<()> {
+        self.put(Family::Labels, &codec::label_text_key(id), text.as_bytes())
+    }
+
+    /// The record of an image, and its external key.
+    pub(crate) fn put_record(&mut self, id: ImageId, record: &RecordMessage) -> Result<()> {
+        self.put(Family::Records, &codec::image_key(id), &record.encode_to_vec())?;
+        self.put(Family::Keys, record.key.as_bytes(), &codec::number(id.0))
+    }
+
+    pub(crate) fn put_vector(&mut self, space: SpaceId, id: ImageId, vector: &[f32]) -> Result<()> {
+        self.put(Family::Embeddings, &codec::space_image_key(space, id), &codec::vector(vector))
+    }
+
+    pub(crate) fn put_photo(&mut self, id: ImageId, photo: &[u8]) -> Result<()> {
+        self.put(Family::Blobs, &codec::image_key(id), photo)
+    }
+
+    pub(crate) fn delete_photo(&mut self, id: ImageId) -> Result<()> {
+        self.delete(Family::Blobs, &codec::image_key(id))
+    }
+
+    /// Everything stored under an image's id; the external key only when no newer id took it over.
+    pub(crate) fn delete_image(&mut self, space: SpaceId, id: ImageId, key: Option<&str>) -> Result<()> {
+        self.delete(Family::Records, &codec::image_key(id))?;
+        self.delete(Family::Blobs, &codec::image_key(id))?;
+        self.delete(Family::Embeddings, &codec::space_image_key(space, id))?;
+        match key {
+            Some(key) => self.delete(Family::Keys, key.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn put_neighbours(&mut self, space: SpaceId, id: ImageId, list: &crate::vote::List) -> Result<()> {
+        let message = ListMessage {
+            ids: list.entries.iter().map(|entry| entry.id).collect(),
+            similarities: list.entries.iter().map(|entry| entry.similarity).collect(),
+            floor_similarity: list.floor.as_ref().map(|floor| floor.0),
+            floor_key: list.floor.as_ref().map(|floor| floor.1.clone()).unwrap_or_default(),
+        };
+        self.put(Family::Neighbours, &codec::space_image_key(space, id), &message.encode_to_vec())
+    }
+
+    pub(crate) fn delete_neighbours(&mut self, space: SpaceId, id: ImageId) -> Result<()> {
+        self.delete(Family::Neighbours, &codec::space_image_key(space, id))
+    }
+
+    pub(crate) fn put_voter(&mut self, space: SpaceId, train: ImageId, index: ImageId) -> Result<()> {
+        self.put(Family::Voters, &codec::voter_key(space, train, index), &[])
+    }
+
+    pub(crate) fn delete_voter(&mut self, space: SpaceId, train: ImageId, index: ImageId) -> Result<()> {
+        self.delete(Family::Voters, &codec::voter_key(space, train, index))
+    }
+
+    /// A prediction and its posting.
+    pub(crate) fn put_prediction(
+        &mut self,
+        space: SpaceId,
+        k: usize,
+        id: ImageId,
+        key: &str,
+        ballot: Ballot<LabelId>,
+    ) -> Result<()> {
+        self.put(Family::Predictions, &codec::prediction_key(space, k, id), &codec::prediction(ballot))?;
+        self.put_posting(space, k, Role::Index, id, key, ballot)
+    }
+
+    /// A prediction and its posting.
+    pub(crate) fn delete_prediction(
+        &mut self,
+        space: SpaceId,
+        k: usize,
+        id: ImageId,
+        key: &str,
+        ballot: Ballot<LabelId>,
+    ) -> Result<()> {
+        self.delete(Family::Predictions, &codec::prediction_key(space, k, id))?;
+        self.delete_posting(space, k, Role::Index, key, ballot)
+    }
+
+    pub(crate) fn put_posting(
+        &mut self,
+        space: SpaceId,
+        k: usize,
+        role: Role,
+        id: ImageId,
+        key: &str,
+        ballot: Ballot<LabelId>,
+    ) -> Result<()> {
+        self.put(Family::ByInstance, &codec::posting_key(space, k, role, ballot, key), &codec::number(id.0))
+    }
+
+    pub(crate) fn delete_posting(
+        &mut self,
+        space: SpaceId,
+        k: usize,
+        role: Role,
+        key: &str,
+        ballot: Ballot<LabelId>,
+    ) -> Result<()> {
+        self.delete(Family::ByInstance, &codec::posting_key(space, k, role, ballot, key))
+    }
+
+    /// Writes it all, synced to disk, or nothing.
+    pub(crate) fn commit(self) -> Result<()> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.catalog.db.write_opt(self.inner, &options).map_err(|error| {
+            let error = Error::from(error);
+            Error::new(ErrorKind::Io, format!("nothing of this write was stored: {}", error.message()))
+                .help("check the disk's space and health, then run it again")
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! A RocksDB snapshot that keeps its database alive, so that a reader can hold it for as long as it likes.
+
+use std::sync::Arc;
+
+use self_cell::self_cell;
+
+use super::Catalog;
+
+type Inner<'c> = rocksdb::Snapshot<'c>;
+
+self_cell!(
+    struct Cell {
+        owner: Arc<Catalog>,
+        #[covariant]
+        dependent: Inner,
+    }
+);
+
+/// The catalog as it was at one moment. Reading never waits for the writer.
+pub(crate) struct Pinned(Cell);
+
+impl Pinned {
+    /// Pins the catalog's present state.
+    pub(super) fn of(catalog: Arc<Catalog>) -> Self {
+        Self(Cell::new(catalog, |catalog| catalog.db.snapshot()))
+    }
+
+    /// The database it is a view of.
+    pub(super) fn catalog(&self) -> &Catalog {
+        self.0.borrow_owner()
+    }
+
+    /// The view.
+    pub(super) fn snapshot(&self) -> &rocksdb::Snapshot<'_> {
+        self.0.borrow_dependent()
+    }
+}

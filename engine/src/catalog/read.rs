@@ -1,0 +1,185 @@
+//! Reading the catalog as it was when it was pinned.
+
+use rocksdb::{IteratorMode, ReadOptions};
+
+use super::messages::{ListMessage, RecordMessage, decode};
+use super::{Family, NEXT_IMAGE, Pinned, SEQUENCE, codec};
+use crate::error::{Error, Result};
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::operation::Role;
+use crate::vote::Ballot;
+
+/// Reads as they were when the catalog was pinned.
+impl Pinned {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let handle = self.catalog().family(family)?;
+        Ok(self.snapshot().get_cf(handle, key)?)
+    }
+
+    /// Every entry whose key starts with `prefix`, in order of keys, until `visit` returns `false`.
+    fn scan(&self, family: Family, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool>) -> Result<()> {
+        let handle = self.catalog().family(family)?;
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        if let Some(end) = codec::end_of(prefix) {
+            options.set_iterate_upper_bound(end);
+        }
+        let start = IteratorMode::From(prefix, rocksdb::Direction::Forward);
+        for entry in self.snapshot().iterator_cf_opt(handle, options, start) {
+            let (key, value) = entry?;
+            if !visit(&key, &value)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn meta_number(&self, key: &[u8]) -> Result<u64> {
+        let name = String::from_utf8_lossy(key);
+        let value = self.get(Family::Meta, key)?.ok_or_else(|| Error::corrupt(format!("the catalog lacks '{name}'")))?;
+        codec::number_of(&value)
+    }
+
+    /// Number of the last write.
+    pub(crate) fn sequence(&self) -> Result<u64> {
+        self.meta_number(SEQUENCE)
+    }
+
+    /// The id that the next image gets.
+    pub(crate) fn next_image(&self) -> Result<u64> {
+        self.meta_number(NEXT_IMAGE)
+    }
+
+    /// The image with that external key.
+    pub(crate) fn image(&self, key: &str) -> Result<Option<ImageId>> {
+        self.get(Family::Keys, key.as_bytes())?.map(|value| codec::number_of(&value).map(ImageId)).transpose()
+    }
+
+    /// The record of an image.
+    pub(crate) fn record(&self, id: ImageId) -> Result<Option<RecordMessage>> {
+        self.get(Family::Records, &codec::image_key(id))?.map(|value| decode(&value, "a record")).transpose()
+    }
+
+    /// All records in ascending order of ids.
+    pub(crate) fn records(&self, mut visit: impl FnMut(ImageId, RecordMessage) -> Result<()>) -> Result<()> {
+        self.scan(Family::Records, &[], |key, value| {
+            visit(codec::image_of_key(key)?, decode(value, "a record")?)?;
+            Ok(true)
+        })
+    }
+
+    /// What is kept of an image's photo.
+    pub(crate) fn photo(&self, id: ImageId) -> Result<Option<Vec<u8>>> {
+        self.get(Family::Blobs, &codec::image_key(id))
+    }
+
+    /// The descriptor of an image.
+    pub(crate) fn vector(&self, space: SpaceId, id: ImageId) -> Result<Option<Vec<f32>>> {
+        let dimension = self.catalog().options.dimension;
+        let Some(value) = self.get(Family::Embeddings, &codec::space_image_key(space, id))? else { return Ok(None) };
+        let mut vector = Vec::with_capacity(dimension);
+        codec::vector_into(&value, dimension, &mut vector)?;
+        Ok(Some(vector))
+    }
+
+    /// All descriptors in ascending order of ids.
+    pub(crate) fn vectors(&self, space: SpaceId, mut visit: impl FnMut(ImageId, &[u8]) -> Result<()>) -> Result<()> {
+        self.scan(Family::Embeddings, &codec::space_key(space), |key, value| {
+            visit(codec::image_of_space_key(key)?, value)?;
+            Ok(true)
+        })
+    }
+
+    /// Ids, similarities and floor of an index image's neighbours; the caller knows the keys.
+    pub(crate) fn neighbours(&self, space: SpaceId, id: ImageId) -> Result<Option<StoredList>> {
+        self.get(Family::Neighbours, &codec::space_image_key(space, id))?.map(|value| StoredList::of(&value)).transpose()
+    }
+
+    /// The neighbours of every index image, in ascending order of ids.
+    pub(crate) fn all_neighbours(&self, space: SpaceId, mut visit: impl FnMut(ImageId, StoredList) -> Result<()>) -> Result<()> {
+        self.scan(Family::Neighbours, &codec::space_key(space), |key, value| {
+            visit(codec::image_of_space_key(key)?, StoredList::of(value)?)?;
+            Ok(true)
+        })
+    }
+
+    /// The index images that have this train image among their neighbours.
+    pub(crate) fn voters(&self, space: SpaceId, train: ImageId) -> Result<Vec<ImageId>> {
+        let mut found = Vec::new();
+        self.scan(Family::Voters, &codec::space_image_key(space, train), |key, _| {
+            found.push(codec::index_of_voter_key(key)?);
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    /// Every pair of the reverse index, for the tests of its laws.
+    #[cfg(test)]
+    pub(crate) fn all_voters(&self, space: SpaceId) -> Result<Vec<(ImageId, ImageId)>> {
+        let mut found = Vec::new();
+        self.scan(Family::Voters, &codec::space_key(space), |key, _| {
+            found.push((codec::image_of_space_key(key)?, codec::index_of_voter_key(key)?));
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    /// Every stored prediction of one k, in ascending order of ids.
+    pub(crate) fn predictions(
+        &self,
+        space: SpaceId,
+        k: usize,
+        mut visit: impl FnMut(ImageId, Ballot<LabelId>) -> Result<()>,
+    ) -> Result<()> {
+        self.scan(Family::Predictions, &codec::predictions_prefix(space, k), |key, value| {
+            visit(codec::image_of_prediction_key(key)?, codec::prediction_of(value)?)?;
+            Ok(true)
+        })
+    }
+
+    /// The images of one role predicted to be one instance, best score first, equal scores by key, until `visit` returns `false`.
+    pub(crate) fn postings(
+        &self,
+        space: SpaceId,
+        k: usize,
+        role: Role,
+        label: LabelId,
+        mut visit: impl FnMut(f32, &str, ImageId) -> Result<bool>,
+    ) -> Result<()> {
+        let prefix = codec::posting_prefix(space, k, role, label);
+        self.scan(Family::ByInstance, &prefix, |key, value| {
+            let (score, external) = codec::posting_of(key, prefix.len())?;
+            visit(score, external, ImageId(codec::number_of(value)?))
+        })
+    }
+
+    /// All label texts, by id.
+    pub(crate) fn labels(&self) -> Result<Vec<String>> {
+        let mut texts = Vec::new();
+        self.scan(Family::Labels, b"t", |_, value| {
+            texts.push(String::from_utf8(value.to_vec()).map_err(|_| Error::corrupt("a label is not UTF-8"))?);
+            Ok(true)
+        })?;
+        Ok(texts)
+    }
+}
+
+/// A neighbour list as stored: ids without keys.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StoredList {
+    /// Train images and similarities, best first.
+    pub(crate) entries: Vec<(ImageId, f32)>,
+    /// Similarity and key of the floor.
+    pub(crate) floor: Option<(f32, String)>,
+}
+
+impl StoredList {
+    fn of(value: &[u8]) -> Result<Self> {
+        let message: ListMessage = decode(value, "a neighbour list")?;
+        if message.ids.len() != message.similarities.len() {
+            return Err(Error::corrupt("a neighbour list has more ids than similarities, or fewer"));
+        }
+        let entries = message.ids.into_iter().map(ImageId).zip(message.similarities).collect();
+        Ok(Self { entries, floor: message.floor_similarity.map(|similarity| (similarity, message.floor_key)) })
+    }
+}

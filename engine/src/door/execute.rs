@@ -1,0 +1,250 @@
+//! Statements: text in, outcomes out. Parse, bind and plan belong to the query language; here a plan runs.
+
+use std::path::{Path, PathBuf};
+
+use cairndb_query::{Access, Bound, Facts, Names, Plan, Role, SearchPlan, Source, bind, parse, plan};
+
+use super::database::Database;
+use crate::answer::{Answers, Asked, Outcome, Query, Rerank, SearchRequest, Stage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::motion::Snapshot;
+use crate::operation::{Operation, Put};
+use crate::options::GRAPH_FROM_ROWS;
+use crate::ports::{Embedded, Photo, Ports};
+
+/// A value an application binds to `$1` or to a name; it is never spliced into query text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Argument {
+    /// A descriptor.
+    Vector(Vec<f32>),
+    /// A photo, embedded when the statement runs.
+    Photo(Photo),
+    /// The key of a stored image.
+    Key(String),
+}
+
+/// The values an application binds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Arguments {
+    /// `$1`, `$2`, ..
+    pub positional: Vec<Argument>,
+    /// By name.
+    pub named: Vec<(String, Argument)>,
+}
+
+impl Arguments {
+    fn names(&self) -> Names {
+        Names { positional: self.positional.len(), named: self.named.iter().map(|(name, _)| name.clone()).collect() }
+    }
+
+    fn get(&self, at: usize) -> Option<&Argument> {
+        match at.checked_sub(self.positional.len()) {
+            None => self.positional.get(at),
+            Some(at) => self.named.get(at).map(|(_, argument)| argument),
+        }
+    }
+}
+
+/// An image of a statement, resolved to a descriptor.
+struct Resolved {
+    asked: Asked,
+    /// Present for photos: what a PUT stores beside the descriptor.
+    embedded: Option<Embedded>,
+}
+
+impl Database {
+    /// Runs the statements of a text in order and returns one outcome each.
+    ///
+    /// The text is checked as a whole first: a mistake in any statement runs none of them.
+    ///
+    /// # Errors
+    /// `Invalid` with every diagnostic rendered with its place; otherwise what the first failing statement gives.
+    pub fn query(&self, text: &str, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
+        let parsed = parse(text);
+        let mut diagnostics = parsed.diagnostics;
+        let mut bound = Vec::with_capacity(parsed.statements.len());
+        for statement in &parsed.statements {
+            match bind(statement, &arguments.names()) {
+                Ok(statement) => bound.push(statement),
+                Err(diagnostic) => diagnostics.push(diagnostic),
+            }
+        }
+        if !diagnostics.is_empty() {
+            let rendered: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(text)).collect();
+            return Err(Error::invalid(rendered.join("\n")));
+        }
+        bound.into_iter().map(|statement| self.run(plan(statement, &self.facts()), arguments, ports)).collect()
+    }
+
+    fn facts(&self) -> Facts {
+        let snapshot = self.snapshot();
+        let options = self.options();
+        Facts {
+            index_rows: snapshot.state.index.live_rows(),
+            train_rows: snapshot.state.train.live_rows(),
+            vote_k: options.vote_k,
+            kept_neighbours: options.kept_neighbours,
+            graph_from_rows: GRAPH_FROM_ROWS,
+            dimension: options.dimension,
+        }
+    }
+
+    fn run(&self, plan: Plan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
+        let snapshot = self.snapshot();
+        match plan {
+            Plan::Search(plan) => {
+                let asked = match &plan.source {
+                    Source::Queries(path) => read_queries(path, ports)?,
+                    source => vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked],
+                };
+                let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
+                let answers = snapshot.search(&SearchRequest::of(&plan), &queries)?;
+                Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers })))
+            }
+            Plan::Predict { source, k } => {
+                let asked = snapshot.resolve(&source, arguments, ports, false)?.asked;
+                let (vote, voters) = snapshot.predict(&asked.query, k)?;
+                Ok(Outcome::Prediction { name: asked.name, vote, voters })
+            }
+            Plan::Explain { analyze, plan } => {
+                let mut text = plan.to_string();
+                if analyze {
+                    let outcome = self.run(*plan, arguments, ports)?;
+                    text.push_str(&analysis(&outcome, &snapshot));
+                }
+                Ok(Outcome::Explained(text))
+            }
+            Plan::Direct(bound) => self.run_direct(bound, &snapshot, arguments, ports),
+        }
+    }
+
+    fn run_direct(&self, bound: Bound, snapshot: &Snapshot, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
+        let operation = match bound {
+            Bound::ShowStatus => return Ok(Outcome::Status(self.status()?)),
+            Bound::ShowLabels => return Ok(Outcome::Labels(snapshot.labels()?)),
+            Bound::Delete { key } => Operation::Delete { key },
+            Bound::Label { key, label } => Operation::Label { key, label },
+            Bound::Unlabel { key } => Operation::Unlabel { key },
+            Bound::Put { key, source, role, label } => {
+                debug_assert_eq!(role == Role::Train, label.is_some());
+                let resolved = snapshot.resolve(&source, arguments, ports, true)?;
+                let source = match &resolved.asked.photo {
+                    Some(Photo::File(path)) => Some(path.display().to_string()),
+                    _ => None,
+                };
+                let (content, photo) = match resolved.embedded {
+                    Some(embedded) => (Some(embedded.content), embedded.kept),
+                    None => (None, None),
+                };
+                Operation::Put(Put { key, label, vector: resolved.asked.query.vector, source, content, photo })
+            }
+            Bound::Search(_) | Bound::Predict { .. } | Bound::Explain { .. } => {
+                return Err(Error::invalid("a statement that has a plan was run without one"));
+            }
+        };
+        Ok(Outcome::Written(self.write(vec![operation])?))
+    }
+}
+
+impl SearchRequest {
+    /// The library's request for a planned statement.
+    pub fn of(plan: &SearchPlan) -> Self {
+        Self {
+            scope: plan.scope,
+            depth: plan.depth,
+            limit: plan.limit,
+            ef: match plan.access {
+                Access::Exact { .. } => None,
+                Access::Graph { ef } => Some(ef),
+            },
+            rerank: plan.rerank.map(|rerank| Rerank {
+                k: rerank.k,
+                sort: rerank.sort,
+                insert: rerank.insert.then_some(rerank.tau),
+            }),
+            filter: plan.filter.clone(),
+        }
+    }
+}
+
+impl Snapshot {
+    fn resolve(&self, source: &Source, arguments: &Arguments, ports: &Ports, including_self: bool) -> Result<Resolved> {
+        match source {
+            Source::File(path) => embed(Photo::File(PathBuf::from(path)), path.clone(), ports),
+            Source::Key(key) => self.stored(key, including_self),
+            Source::Vector(vector) => Ok(bare("vector", vector)),
+            Source::Argument(at) => match arguments.get(*at) {
+                Some(Argument::Vector(vector)) => Ok(bare("bound vector", vector)),
+                Some(Argument::Photo(photo)) => {
+                    let name = match photo {
+                        Photo::File(path) => path.display().to_string(),
+                        Photo::Bytes(_) => "bound photo".to_owned(),
+                    };
+                    embed(photo.clone(), name, ports)
+                }
+                Some(Argument::Key(key)) => self.stored(key, including_self),
+                None => Err(Error::invalid(format!("parameter {} is not bound", at + 1))),
+            },
+            Source::Queries(_) => Err(Error::invalid("QUERIES belongs to SEARCH").help("name one image here")),
+        }
+    }
+
+    fn stored(&self, key: &str, including_self: bool) -> Result<Resolved> {
+        let vector = self.vector(key)?.ok_or_else(|| {
+            Error::not_found(format!("there is no image '{key}'"))
+                .help("a bare name is a stored key; a photo file is written in quotes: SEARCH 'photo.jpg'")
+        })?;
+        let query = Query { vector, without: (!including_self).then(|| key.to_owned()) };
+        let asked = Asked { name: key.to_owned(), id: Some(key.to_owned()), query, photo: None };
+        Ok(Resolved { asked, embedded: None })
+    }
+}
+
+fn bare(name: &str, vector: &[f32]) -> Resolved {
+    let query = Query { vector: vector.to_vec(), without: None };
+    Resolved { asked: Asked { name: name.to_owned(), id: None, query, photo: None }, embedded: None }
+}
+
+fn embed(photo: Photo, name: String, ports: &Ports) -> Result<Resolved> {
+    let embedder = ports.embed.as_ref().ok_or_else(|| {
+        Error::new(ErrorKind::Mismatch, "this database has no model, so it cannot embed a photo")
+            .help("query it with vectors: SEARCH VECTOR [..] or SEARCH QUERIES 'queries.npy'")
+    })?;
+    let embedded = embedder.embed(&photo)?;
+    let query = Query { vector: embedded.vector.clone(), without: None };
+    Ok(Resolved { asked: Asked { name, id: None, query, photo: Some(photo) }, embedded: Some(embedded) })
+}
+
+fn read_queries(path: &str, ports: &Ports) -> Result<Vec<Asked>> {
+    let reader = ports.queries.as_ref().ok_or_else(|| Error::invalid("this program reads no files of queries"))?;
+    let queries = reader.read(Path::new(path))?;
+    Ok(queries
+        .into_iter()
+        .enumerate()
+        .map(|(at, query)| Asked {
+            name: query.id.clone().unwrap_or_else(|| format!("query {at}")),
+            id: query.id,
+            query: Query { vector: query.vector, without: None },
+            photo: query.photo,
+        })
+        .collect())
+}
+
+/// What EXPLAIN ANALYZE adds to the plan: counts, no times (the engine has no clock; programs time it from outside).
+fn analysis(outcome: &Outcome, snapshot: &Snapshot) -> String {
+    let mut lines = vec![String::new(), format!("as of sequence {}", snapshot.sequence())];
+    if let Outcome::Answers(answers) = outcome {
+        let rows = answers.answers.iter().flat_map(|answer| &answer.rows);
+        let count = |stage: Stage| rows.clone().filter(|row| row.stage == Some(stage)).count();
+        let voted = answers.answers.iter().filter(|answer| answer.prediction.is_some()).count();
+        lines.push(format!("queries {}, with a prediction {voted}", answers.answers.len()));
+        lines.push(format!(
+            "rows {}: positive {}, inserted {}, negative {}",
+            rows.clone().count(),
+            count(Stage::Positive),
+            count(Stage::Inserted),
+            count(Stage::Negative)
+        ));
+    }
+    lines.join("\n")
+}

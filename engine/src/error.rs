@@ -1,0 +1,124 @@
+//! One error for the whole engine: what kind, what happened, and what to do about it.
+
+use std::fmt;
+
+/// The result of every fallible call of the engine.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, coarsely; programs branch on it, people read the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A database, file, key or label that is not there.
+    NotFound,
+    /// Something is there that must not be.
+    AlreadyExists,
+    /// A value, file or statement that cannot be used as it is.
+    Invalid,
+    /// A vector or a model that does not belong to this database.
+    Mismatch,
+    /// Another process holds the database.
+    Locked,
+    /// Stored bytes that are not what was written, or of a version this build does not read.
+    Corrupt,
+    /// The operating system or RocksDB refused.
+    Io,
+    /// The caller asked to stop.
+    Cancelled,
+}
+
+/// An error: kind, message, and (nearly always) the next step.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    help: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error without a next step; add one with [`Error::help`].
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: None, source: None }
+    }
+
+    /// Says what the reader can do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Keeps the error underneath.
+    #[must_use]
+    pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// A value, file or statement that cannot be used.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// Something that is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// Stored bytes that are not what was written.
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Corrupt, message)
+            .help("the database is damaged or was written by another version; restore a copy, or ingest again into a new database")
+    }
+
+    /// A refusal of the operating system, with the path it concerns.
+    pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        let kind =
+            if source.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
+        Self::new(kind, format!("{}: {source}", path.display())).because(source)
+    }
+
+    /// What went wrong, coarsely.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What happened, in one or more lines.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    pub fn next_step(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<rocksdb::Error> for Error {
+    fn from(source: rocksdb::Error) -> Self {
+        let kind = match source.kind() {
+            rocksdb::ErrorKind::Corruption => ErrorKind::Corrupt,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, format!("the catalog refused: {source}"))
+            .help("check the disk's space and health, then open the database again; acknowledged writes are kept")
+            .because(source)
+    }
+}

@@ -1,0 +1,55 @@
+//! Cairn: an embedded database for instance retrieval.
+//!
+//! It stores image descriptors in two roles: *train* images carry a label and vote, *index* images are searched and get a predicted
+//! instance id. A search finds the nearest index images and re-ranks them in two steps (Yokoo et al., "Two-stage Discriminative
+//! Re-ranking for Large-scale Landmark Retrieval", CVPRW 2020): items predicted to be the query's instance move to the front, and
+//! items that similarity did not find but that carry the same prediction are inserted behind them. Stored predictions equal a
+//! recompute after every write.
+//!
+//! The modules are floors, and each imports only from lower ones:
+//! words ([`Error`], [`Options`], plain data), numbers (the canonical kernel), graph and vote, stores (catalog, rows), motion
+//! (writes, predictions, snapshots), answers (search, re-ranking, [`eval`]), door ([`Database`]).
+//!
+//! The engine never decodes a pixel and never links torch: photos come in through [`ports`](Embed) that the program supplies.
+
+// 0 words
+mod answer;
+mod error;
+mod id;
+mod operation;
+mod options;
+mod ports;
+// 1 bytes
+mod disk;
+// 2 numbers
+mod vector;
+// 3 graph and vote
+mod vote;
+// 4 stores
+mod catalog;
+mod rows;
+// 4 graph over the stores' rows
+mod graph;
+// 5 motion
+mod motion;
+// 6 answers
+mod answers;
+// 7 door
+mod door;
+
+pub use answer::{
+    Answer, Answers, Asked, Outcome, Query, Rerank, Row, SearchRequest, Stage, Status, Vote, Voter,
+};
+pub use answers::{eval, rerank};
+pub use cairndb_query as language;
+pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
+pub use door::{Argument, Arguments, Database};
+pub use error::{Error, ErrorKind, Result};
+pub use motion::{Counts, Snapshot};
+pub use operation::{Operation, Put, Receipt, Record, Role};
+pub use options::{
+    DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION, MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES,
+    ModelInfo, Options,
+};
+pub use ports::{Embed, Embedded, NamedQuery, Photo, Ports, Propose, ReadQueries, VectorChunks};
+pub use vote::{Ballot, soft_vote};

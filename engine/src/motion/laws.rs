@@ -1,0 +1,218 @@
+//! The laws of predictions, tried on random histories: P (stored predictions equal a recompute), R (postings, voters and lists
+//! mirror each other), D (what is stored depends on the final rows alone).
+//!
+//! Mutations these tests were seen to catch: leaving out the refill of a short list, keeping a voter of a removed neighbour,
+//! comparing new train images with a floor that was not raised, dropping the new votes of a relabelled image.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::snapshot::Snapshot;
+use crate::answer::{Query, Rerank, SearchRequest};
+use crate::door::Database;
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::operation::{Operation, Put, Role};
+use crate::options::Options;
+use crate::vector::{dot, unit};
+use crate::vote::soft_vote;
+
+const DIMENSION: usize = 3;
+const VOTE_K: usize = 2;
+const KEEP: usize = 4;
+
+/// Key -> label and vector: everything a database is.
+type Model = BTreeMap<String, (Option<String>, Vec<f32>)>;
+
+fn options() -> Options {
+    Options { vote_k: VOTE_K, kept_neighbours: KEEP, ..Options::for_vectors(DIMENSION) }
+}
+
+/// Few keys, few labels and few directions: collisions, ties and emptied sets are common.
+fn operation() -> impl Strategy<Value = Operation> {
+    let key = (0u8..24).prop_map(|n| format!("k{:02}", (n * 7) % 24));
+    let label = (0u8..3).prop_map(|n| format!("label {n}"));
+    let vector = prop::collection::vec((-2i8..3).prop_map(f32::from), DIMENSION)
+        .prop_map(|mut vector| {
+            if vector.iter().all(|&x| x == 0.0) {
+                vector[0] = 1.0;
+            }
+            vector
+        });
+    prop_oneof![
+        6 => (key.clone(), prop::option::of(label.clone()), vector).prop_map(|(key, label, vector)| {
+            Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
+        }),
+        2 => key.clone().prop_map(|key| Operation::Delete { key }),
+        2 => (key.clone(), label).prop_map(|(key, label)| Operation::Label { key, label }),
+        1 => key.prop_map(|key| Operation::Unlabel { key }),
+    ]
+}
+
+/// The operations that can be carried out on this model, and the model after them.
+fn apply(model: &mut Model, operations: Vec<Operation>) -> Vec<Operation> {
+    let possible = |model: &mut Model, operation: &Operation| match operation {
+        Operation::Put(put) => {
+            model.insert(put.key.clone(), (put.label.clone(), unit(&put.vector).unwrap()));
+            true
+        }
+        Operation::Delete { key } => model.remove(key).is_some(),
+        Operation::Label { key, label } => model.get_mut(key).map(|image| image.0 = Some(label.clone())).is_some(),
+        Operation::Unlabel { key } => model.get_mut(key).map(|image| image.0 = None).is_some(),
+    };
+    operations.into_iter().filter(|operation| possible(model, operation)).collect()
+}
+
+/// The best `count` train images of the model for a vector: similarity, key, label.
+fn neighbours<'m>(model: &'m Model, vector: &[f32], count: usize) -> Vec<(f32, &'m str, &'m str)> {
+    let mut all: Vec<_> = model
+        .iter()
+        .filter_map(|(key, (label, other))| Some((dot(vector, other), key.as_str(), label.as_deref()?)))
+        .collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    all.truncate(count);
+    all
+}
+
+fn recompute(model: &Model, vector: &[f32], k: usize) -> Option<(String, u32)> {
+    let best = neighbours(model, vector, k);
+    let ballot = soft_vote(best.iter().map(|&(similarity, _, label)| (label, similarity)), k)?;
+    Some((ballot.label.to_owned(), ballot.score.to_bits()))
+}
+
+/// Everything law D speaks of, in terms of external keys and label texts only.
+fn digest(snapshot: &Snapshot) -> Vec<String> {
+    let state = &snapshot.state;
+    let label = |id: LabelId| state.label(id).unwrap().to_owned();
+    let mut lines = Vec::new();
+    for key in snapshot.keys(None).unwrap() {
+        let record = snapshot.record(&key).unwrap().unwrap();
+        lines.push(format!("{key} {:?} {:?} {:?}", record.label, snapshot.vector(&key).unwrap(), snapshot.prediction(&key).unwrap()));
+        if record.role == Role::Index {
+            let id = state.pinned.image(&key).unwrap().unwrap();
+            let list = super::list_of(state.pinned.neighbours(SpaceId::FIRST, id).unwrap().unwrap(), &state.train).unwrap();
+            let head: Vec<_> = list.entries.iter().take(VOTE_K).map(|e| (e.key.clone(), e.similarity.to_bits())).collect();
+            lines.push(format!("{key} neighbours {head:?}"));
+        }
+    }
+    for number in 0..state.labels.len() as u32 {
+        for role in [Role::Train, Role::Index] {
+            let mut visit = |score: f32, key: &str, _: ImageId| {
+                lines.push(format!("{} {role:?} {score} {key}", label(LabelId(number))));
+                Ok(true)
+            };
+            state.pinned.postings(SpaceId::FIRST, VOTE_K, role, LabelId(number), &mut visit).unwrap();
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// Laws P and R on one snapshot.
+fn hold(snapshot: &Snapshot, model: &Model) {
+    let state = &snapshot.state;
+    assert_eq!(snapshot.keys(None).unwrap(), model.keys().cloned().collect::<Vec<_>>());
+    let train_images = model.values().filter(|(label, _)| label.is_some()).count();
+    let mut stored_voters = state.pinned.all_voters(SpaceId::FIRST).unwrap();
+    let mut listed = Vec::new();
+    let mut lists = 0;
+    state
+        .pinned
+        .all_neighbours(SpaceId::FIRST, |id, stored| {
+            lists += 1;
+            listed.extend(stored.entries.iter().map(|&(train, _)| (train, id)));
+            let row = state.index.row_of(id).unwrap();
+            assert!(state.index.live[row], "a list outlived its image");
+            let vector = &model[&*state.index.keys[row]].1;
+            let list = super::list_of(stored, &state.train).unwrap();
+            let best: Vec<_> = neighbours(model, vector, list.entries.len());
+            let kept: Vec<_> = list.entries.iter().map(|e| (e.similarity, e.key.as_str())).collect();
+            assert_eq!(kept, best.iter().map(|&(s, key, _)| (s, key)).collect::<Vec<_>>());
+            assert!(list.knows(VOTE_K, train_images), "a list too short to vote");
+            assert_eq!(state.index.floors[row], list.floor_similarity());
+            Ok(())
+        })
+        .unwrap();
+    listed.sort();
+    stored_voters.sort();
+    assert_eq!(stored_voters, listed, "voters are not the inverse of neighbours");
+
+    let mut postings = BTreeSet::new();
+    for (key, (label, vector)) in model {
+        let vote = snapshot.prediction(key).unwrap().map(|vote| (vote.instance, vote.score.to_bits()));
+        match label {
+            Some(label) => assert_eq!(vote, Some((label.clone(), 1.0f32.to_bits()))),
+            None => {
+                lists -= 1;
+                assert_eq!(vote, recompute(model, vector, VOTE_K), "prediction of {key}");
+            }
+        }
+        if let Some((instance, score)) = vote {
+            postings.insert((instance, key.clone(), score));
+        }
+    }
+    assert_eq!(lists, 0, "lists and index images differ in number");
+    let mut stored = BTreeSet::new();
+    for number in 0..state.labels.len() as u32 {
+        for role in [Role::Train, Role::Index] {
+            state
+                .pinned
+                .postings(SpaceId::FIRST, VOTE_K, role, LabelId(number), |score, key, id| {
+                    assert_eq!(state.pinned.image(key).unwrap(), Some(id));
+                    stored.insert((state.label(LabelId(number)).unwrap().to_owned(), key.to_owned(), score.to_bits()));
+                    Ok(true)
+                })
+                .unwrap();
+        }
+    }
+    assert_eq!(stored, postings, "postings are not the image of predictions");
+    revotes_hold(snapshot, model);
+}
+
+/// Votes for a k that is not stored, below and above the number of kept neighbours.
+fn revotes_hold(snapshot: &Snapshot, model: &Model) {
+    for k in [1, 3, KEEP + 2] {
+        let rerank = Some(Rerank { k, sort: true, insert: None });
+        let request = SearchRequest { depth: 64, limit: 64, rerank, ..SearchRequest::default() };
+        let answer = &snapshot.search(&request, &[Query { vector: vec![1.0, 0.0, 0.0], without: None }]).unwrap()[0];
+        for row in &answer.rows {
+            let vote = row.prediction.as_ref().map(|vote| (vote.instance.clone(), vote.score.to_bits()));
+            assert_eq!(vote, recompute(model, &model[&row.id].1, k), "k={k}, {}", row.id);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn laws_hold_on_random_histories(
+        history in prop::collection::vec(prop::collection::vec(operation(), 1..12), 1..10), reopen in 0usize..10
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let mut database = Database::create(&path, options()).unwrap();
+        let mut model = Model::new();
+        for (step, operations) in history.into_iter().enumerate() {
+            let operations = apply(&mut model, operations);
+            let before = database.snapshot();
+            let seen = digest(&before);
+            database.write(operations).unwrap();
+            prop_assert_eq!(digest(&before), seen, "a snapshot changed under its reader");
+            hold(&database.snapshot(), &model);
+            if step == reopen {
+                let seen = digest(&database.snapshot());
+                drop((before, database));
+                database = Database::open(&path).unwrap();
+                prop_assert_eq!(digest(&database.snapshot()), seen, "reopening changed something");
+            }
+        }
+        let bulk = Database::create(&folder.path().join("bulk"), options()).unwrap();
+        let puts = model.iter().rev().map(|(key, (label, vector))| Operation::Put(Put {
+            key: key.clone(), label: label.clone(), vector: vector.clone(), source: None, content: None, photo: None,
+        }));
+        bulk.write(puts.collect()).unwrap();
+        prop_assert_eq!(digest(&bulk.snapshot()), digest(&database.snapshot()));
+    }
+}

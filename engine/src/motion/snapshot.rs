@@ -1,0 +1,266 @@
+//! What readers hold: the state after one write, unchanged for as long as it is held.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::labels::Labels;
+use super::upkeep::{list_of, scan_lists};
+use crate::answer::Vote;
+use crate::catalog::{Pinned, RecordMessage};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::operation::{Record, Role};
+use crate::options::Options;
+use crate::rows::RowSet;
+use crate::vote::{Ballot, soft_vote};
+
+/// The graphs of both roles; they outlive snapshots.
+#[derive(Default)]
+pub(crate) struct Graphs {
+    pub(crate) index: Graph,
+    pub(crate) train: Graph,
+}
+
+/// The state after one write: rows in memory and the catalog pinned at the same sequence number.
+pub(crate) struct Published {
+    pub(crate) sequence: u64,
+    pub(crate) index: RowSet,
+    pub(crate) train: RowSet,
+    pub(crate) labels: Labels,
+    pub(crate) pinned: Pinned,
+    pub(crate) options: Options,
+    pub(crate) graphs: Arc<Graphs>,
+    /// Votes with another k than the stored one, made when first asked for.
+    pub(crate) revotes: Mutex<HashMap<usize, Arc<Revote>>>,
+}
+
+/// The predictions of all index rows for a k that is not stored.
+pub(crate) struct Revote {
+    /// By row.
+    pub(crate) ballots: Vec<Option<Ballot<LabelId>>>,
+    /// Rows by label, best score first, equal scores by key: the postings of this k.
+    pub(crate) by_label: HashMap<LabelId, Vec<u32>>,
+}
+
+/// The database as it was at one moment: every answer of one snapshot comes from the same rows and predictions.
+///
+/// Cheap to make and to clone. Holding one keeps old rows alive; drop it when the questions are answered.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(crate) state: Arc<Published>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Images that carry a label and vote.
+    pub train: usize,
+    /// Images that are searched and get a prediction.
+    pub index: usize,
+    /// Labels that at least one train image carries.
+    pub labels: usize,
+}
+
+impl Snapshot {
+    /// Number of the last write it sees.
+    pub fn sequence(&self) -> u64 {
+        self.state.sequence
+    }
+
+    /// How many images and labels there are. Complexity: one pass over the train images.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            train: self.state.train.live_rows(),
+            index: self.state.index.live_rows(),
+            labels: self.label_counts().len(),
+        }
+    }
+
+    fn label_counts(&self) -> HashMap<LabelId, usize> {
+        let mut counts = HashMap::new();
+        for row in self.state.train.live() {
+            if let Some(ballot) = self.state.train.instances[row] {
+                *counts.entry(ballot.label).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Labels and the number of train images that carry each, by label.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn labels(&self) -> Result<Vec<(String, usize)>> {
+        let mut labels = self
+            .label_counts()
+            .into_iter()
+            .map(|(label, count)| Ok((self.state.label(label)?.to_owned(), count)))
+            .collect::<Result<Vec<_>>>()?;
+        labels.sort_unstable();
+        Ok(labels)
+    }
+
+    /// External keys in byte order, of one role or of both.
+    ///
+    /// # Errors
+    /// None at present; reading keys may touch the disk later.
+    pub fn keys(&self, role: Option<Role>) -> Result<Vec<String>> {
+        let of = |set: &RowSet| set.live().map(|row| set.keys[row].to_string()).collect::<Vec<_>>();
+        let mut keys = match role {
+            Some(Role::Index) => of(&self.state.index),
+            Some(Role::Train) => of(&self.state.train),
+            None => [of(&self.state.index), of(&self.state.train)].concat(),
+        };
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// A stored image, without its vector.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn record(&self, key: &str) -> Result<Option<Record>> {
+        let Some((_, record)) = self.state.stored(key)? else { return Ok(None) };
+        let label = record.label.map(|label| self.state.label(LabelId(label)).map(str::to_owned)).transpose()?;
+        let content = match record.content {
+            Some(content) => {
+                Some(content.try_into().map_err(|_| Error::corrupt(format!("the content hash of '{key}' is not 32 bytes")))?)
+            }
+            None => None,
+        };
+        let role = if label.is_some() { Role::Train } else { Role::Index };
+        Ok(Some(Record { key: record.key, role, label, source: record.source, content, version: record.version }))
+    }
+
+    /// The stored descriptor of an image: unit length, bit for bit what votes and similarities are computed from.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn vector(&self, key: &str) -> Result<Option<Vec<f32>>> {
+        match self.state.pinned.image(key)? {
+            Some(id) => self.state.pinned.vector(SpaceId::FIRST, id),
+            None => Ok(None),
+        }
+    }
+
+    /// What is kept of an image's photo: the bytes of an image file, or nothing.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn photo(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        match self.state.pinned.image(key)? {
+            Some(id) => self.state.pinned.photo(id),
+            None => Ok(None),
+        }
+    }
+
+    /// The stored prediction of an index image; a train image's own label with score 1. `None`: no such image, or nobody votes.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn prediction(&self, key: &str) -> Result<Option<Vote>> {
+        let Some(id) = self.state.pinned.image(key)? else { return Ok(None) };
+        let instance = |set: &RowSet| set.row_of(id).and_then(|row| set.instances[row]);
+        instance(&self.state.index).or_else(|| instance(&self.state.train)).map(|ballot| self.state.vote(ballot)).transpose()
+    }
+}
+
+impl Published {
+    /// The rows of one role.
+    pub(crate) fn rows(&self, role: Role) -> &RowSet {
+        match role {
+            Role::Index => &self.index,
+            Role::Train => &self.train,
+        }
+    }
+
+    /// The graph of one role.
+    pub(crate) fn graph(&self, role: Role) -> &Graph {
+        match role {
+            Role::Index => &self.graphs.index,
+            Role::Train => &self.graphs.train,
+        }
+    }
+
+    /// The text of a label.
+    pub(crate) fn label(&self, id: LabelId) -> Result<&str> {
+        self.labels.get(id.0 as usize).map(|text| &**text).ok_or_else(|| Error::corrupt(format!("label {} has no text", id.0)))
+    }
+
+    /// A vote with its label spelt out.
+    pub(crate) fn vote(&self, ballot: Ballot<LabelId>) -> Result<Vote> {
+        Ok(Vote { instance: self.label(ballot.label)?.to_owned(), score: ballot.score })
+    }
+
+    /// Id and record of an external key.
+    pub(crate) fn stored(&self, key: &str) -> Result<Option<(ImageId, RecordMessage)>> {
+        let Some(id) = self.pinned.image(key)? else { return Ok(None) };
+        let record = self.pinned.record(id)?.ok_or_else(|| Error::corrupt(format!("'{key}' names an image without a record")))?;
+        Ok(Some((id, record)))
+    }
+
+    /// The label of a live train image.
+    pub(crate) fn train_label(&self, id: ImageId) -> Option<LabelId> {
+        label_in(&self.train, id)
+    }
+
+    /// The predictions of all index rows for this `k`, which is not the stored one: from the kept lists while `k` is at most
+    /// their length, by exact search otherwise. Made once for each snapshot.
+    ///
+    /// Complexity: one read of all lists, or `O(index * train * dimension)` when `k` is larger than they are.
+    pub(crate) fn revote(&self, k: usize) -> Result<Arc<Revote>> {
+        // The lock is held while voting, so that two readers who ask at once do the work once.
+        let mut revotes = self.revotes.lock();
+        if let Some(revote) = revotes.get(&k) {
+            return Ok(Arc::clone(revote));
+        }
+        let mut ballots = vec![None; self.index.len()];
+        let mut unknown = Vec::new();
+        if k <= self.options.kept_neighbours {
+            self.pinned.all_neighbours(SpaceId::FIRST, |id, stored| {
+                let Some(row) = self.index.row_of(id) else { return Ok(()) };
+                let list = list_of(stored, &self.train)?;
+                if list.knows(k, self.train.live_rows()) {
+                    ballots[row] = self.ballot(list.entries.iter().map(|entry| (ImageId(entry.id), entry.similarity)), k);
+                } else {
+                    unknown.push(row);
+                }
+                Ok(())
+            })?;
+        } else {
+            unknown = self.index.live().collect();
+        }
+        for (row, list) in scan_lists(&self.index, &unknown, &self.train, k, None)? {
+            ballots[row] = self.ballot(list.entries.iter().map(|entry| (ImageId(entry.id), entry.similarity)), k);
+        }
+        let mut by_label: HashMap<LabelId, Vec<u32>> = HashMap::new();
+        for row in self.index.live() {
+            if let Some(ballot) = ballots[row] {
+                by_label.entry(ballot.label).or_default().push(row as u32);
+            }
+        }
+        let score = |row: u32| ballots[row as usize].map_or(f32::NEG_INFINITY, |ballot| ballot.score + 0.0);
+        for rows in by_label.values_mut() {
+            rows.sort_unstable_by(|&a, &b| {
+                score(b).total_cmp(&score(a)).then_with(|| self.index.key(a).cmp(self.index.key(b)))
+            });
+        }
+        let revote = Arc::new(Revote { ballots, by_label });
+        revotes.insert(k, Arc::clone(&revote));
+        Ok(revote)
+    }
+
+    /// The vote of these neighbours, best first.
+    pub(crate) fn ballot(&self, best: impl Iterator<Item = (ImageId, f32)>, k: usize) -> Option<Ballot<LabelId>> {
+        soft_vote(best.filter_map(|(id, similarity)| Some((self.train_label(id)?, similarity))), k)
+    }
+}
+
+/// The label of a live train image.
+pub(super) fn label_in(train: &RowSet, id: ImageId) -> Option<LabelId> {
+    let row = train.row_of(id)?;
+    if train.live[row] { train.instances[row].map(|ballot| ballot.label) } else { None }
+}

@@ -1,0 +1,272 @@
+//! Predictions follow the rows: which lists, votes and postings a write changes, exactly (design: predictions that equal a
+//! recompute).
+//!
+//! Of every index image the best `kept_neighbours` train images are kept with a floor ([`List`]). A new train image is compared
+//! with the floor of each index image; a deleted one is found through the reverse index; a relabelled one only needs new votes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rayon::prelude::*;
+
+use super::snapshot::label_in;
+use crate::catalog::{Batch, Pinned, StoredList};
+use crate::error::{Error, Result};
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::options::Options;
+use crate::ports::Propose;
+use crate::rows::RowSet;
+use crate::vector::{Top, Hit, dot_rows};
+use crate::vote::{Ballot, Candidate, List, soft_vote};
+
+/// What a write did to the rows, before predictions follow.
+pub(super) struct Moves<'a> {
+    /// Train images that no longer vote.
+    pub(super) removed_train: &'a [ImageId],
+    /// Train images with another label than before.
+    pub(super) relabelled: &'a [ImageId],
+    /// Row numbers of the train images that begin to vote.
+    pub(super) added_train: std::ops::Range<usize>,
+    /// Row numbers of the index images that want a prediction.
+    pub(super) added_index: std::ops::Range<usize>,
+    /// Index images that are gone, with their last prediction.
+    pub(super) removed_index: &'a [(ImageId, String, Option<Ballot<LabelId>>)],
+}
+
+/// Brings lists, votes and postings of `index` in line with `train`, both already as they are after the write; everything that
+/// changes goes into `batch`. Returns the number of existing index images whose prediction changed.
+///
+/// `before` is the train set before the write: stored lists still speak of it.
+pub(super) fn follow(
+    batch: &mut Batch<'_>,
+    pinned: &Pinned,
+    options: &Options,
+    before: &RowSet,
+    train: &RowSet,
+    index: &mut RowSet,
+    moves: &Moves<'_>,
+    proposer: Option<&dyn Propose>,
+) -> Result<usize> {
+    let space = SpaceId::FIRST;
+    for (id, key, ballot) in moves.removed_index {
+        for (train, _) in pinned.neighbours(space, *id)?.map(|stored| stored.entries).unwrap_or_default() {
+            batch.delete_voter(space, train, *id)?;
+        }
+        batch.delete_neighbours(space, *id)?;
+        if let Some(ballot) = ballot {
+            batch.delete_prediction(space, options.vote_k, *id, key, *ballot)?;
+        }
+    }
+
+    let mut work = Work { pinned, before, lists: BTreeMap::new() };
+    let mut revote = BTreeSet::new();
+    for &id in moves.removed_train {
+        for row in work.rows_voted_by(index, id)? {
+            work.list(index, row)?.now.remove(id.0);
+        }
+    }
+    for &id in moves.relabelled {
+        revote.extend(work.rows_voted_by(index, id)?);
+    }
+    for (row, candidates) in entering(index, moves.added_index.start, train, moves.added_train.clone(), options.kept_neighbours) {
+        let list = &mut work.list(index, row)?.now;
+        for candidate in candidates {
+            list.insert(candidate, options.kept_neighbours);
+        }
+    }
+    let short: Vec<usize> = work
+        .lists
+        .iter()
+        .filter(|(_, lists)| !lists.now.knows(options.vote_k, train.live_rows()))
+        .map(|(&row, _)| row)
+        .collect();
+    for (row, list) in scan_lists(index, &short, train, options.kept_neighbours, proposer)? {
+        work.list(index, row)?.now = list;
+    }
+    let added: Vec<usize> = moves.added_index.clone().collect();
+    for (row, list) in scan_lists(index, &added, train, options.kept_neighbours, proposer)? {
+        work.lists.insert(row, Lists { stored: List::default(), now: list, fresh: true });
+    }
+
+    for &row in &revote {
+        work.list(index, row)?;
+    }
+    let mut changed = 0;
+    for (row, lists) in work.lists {
+        let id = index.ids[row];
+        lists.store(batch, space, id)?;
+        index.floors.set(row, lists.now.floor_similarity());
+        let voters = lists.now.entries.iter().filter_map(|entry| Some((label_in(train, ImageId(entry.id))?, entry.similarity)));
+        let ballot = soft_vote(voters, options.vote_k);
+        let last = index.instances[row];
+        if ballot == last {
+            continue;
+        }
+        let key = index.keys[row].clone();
+        if let Some(last) = last {
+            batch.delete_prediction(space, options.vote_k, id, &key, last)?;
+        }
+        if let Some(ballot) = ballot {
+            batch.put_prediction(space, options.vote_k, id, &key, ballot)?;
+        }
+        index.instances.set(row, ballot);
+        changed += usize::from(!lists.fresh);
+    }
+    Ok(changed)
+}
+
+/// A list as stored and as it will be.
+struct Lists {
+    stored: List,
+    now: List,
+    /// Nothing is stored yet.
+    fresh: bool,
+}
+
+impl Lists {
+    fn store(&self, batch: &mut Batch<'_>, space: SpaceId, id: ImageId) -> Result<()> {
+        if self.stored == self.now && !self.fresh {
+            return Ok(());
+        }
+        let has = |list: &List, id: u64| list.entries.iter().any(|entry| entry.id == id);
+        for gone in self.stored.entries.iter().filter(|entry| !has(&self.now, entry.id)) {
+            batch.delete_voter(space, ImageId(gone.id), id)?;
+        }
+        for new in self.now.entries.iter().filter(|entry| !has(&self.stored, entry.id)) {
+            batch.put_voter(space, ImageId(new.id), id)?;
+        }
+        batch.put_neighbours(space, id, &self.now)
+    }
+}
+
+/// The lists that a write touches, by row of the index set, read when first needed.
+struct Work<'a> {
+    pinned: &'a Pinned,
+    before: &'a RowSet,
+    lists: BTreeMap<usize, Lists>,
+}
+
+impl Work<'_> {
+    fn list(&mut self, index: &RowSet, row: usize) -> Result<&mut Lists> {
+        match self.lists.entry(row) {
+            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                let id = index.ids[row];
+                let stored = self.pinned.neighbours(SpaceId::FIRST, id)?;
+                let stored = stored.ok_or_else(|| Error::corrupt(format!("index image '{}' has no list", index.keys[row])))?;
+                let stored = list_of(stored, self.before)?;
+                Ok(entry.insert(Lists { now: stored.clone(), stored, fresh: false }))
+            }
+        }
+    }
+
+    /// Live rows of index images that have this train image in their lists.
+    fn rows_voted_by(&self, index: &RowSet, train: ImageId) -> Result<Vec<usize>> {
+        let voters = self.pinned.voters(SpaceId::FIRST, train)?;
+        Ok(voters.into_iter().filter_map(|id| index.row_of(id)).filter(|&row| index.live[row]).collect())
+    }
+}
+
+/// A stored list with its keys, which live in the train set it was stored with.
+pub(crate) fn list_of(stored: StoredList, train: &RowSet) -> Result<List> {
+    let entries = stored
+        .entries
+        .into_iter()
+        .map(|(id, similarity)| {
+            let row = train.row_of(id).ok_or_else(|| Error::corrupt(format!("a neighbour list names train image {}, which is gone", id.0)))?;
+            Ok(Candidate { similarity, key: train.keys[row].to_string(), id: id.0 })
+        })
+        .collect::<Result<_>>()?;
+    Ok(List { entries, floor: stored.floor })
+}
+
+/// Which of the new train images may enter which lists: for each index row below `until` the new images at or above its floor,
+/// best first.
+///
+/// At most `keep + 1` of them are reported for a row: the list takes `keep`, and the one more tells it that something was left
+/// out, so that its floor rises. Complexity: `O(index * added * dimension)`, in parallel over index rows.
+fn entering(
+    index: &RowSet,
+    until: usize,
+    train: &RowSet,
+    added: std::ops::Range<usize>,
+    keep: usize,
+) -> HashMap<usize, Vec<Candidate>> {
+    /// New train images scored at once: their vectors stay in the second-level cache over many index rows.
+    const ADDED_BLOCK: usize = 256;
+    if added.is_empty() {
+        return HashMap::new();
+    }
+    let vectors: Vec<f32> = added.clone().flat_map(|row| train.vector(row)).copied().collect();
+    let dimension = vectors.len() / added.len();
+    let rows: Vec<usize> = index.live().take_while(|&row| row < until).collect();
+    rows.par_chunks(64)
+        .flat_map_iter(|rows| {
+            let mut tops: Vec<_> = rows.iter().map(|_| Top::new(keep + 1, |row| train.key(row))).collect();
+            let mut similarities = [0.0; ADDED_BLOCK];
+            for (block, vectors) in vectors.chunks(ADDED_BLOCK * dimension).enumerate() {
+                let first = added.start + block * ADDED_BLOCK;
+                for (&row, top) in rows.iter().zip(&mut tops) {
+                    let similarities = &mut similarities[..vectors.len() / dimension];
+                    dot_rows(index.vector(row), vectors, similarities);
+                    let floor = index.floors[row];
+                    for (offset, &similarity) in similarities.iter().enumerate() {
+                        if similarity >= floor {
+                            top.push(Hit { similarity, row: (first + offset) as u32 });
+                        }
+                    }
+                }
+            }
+            let candidates = |top: Top<_>| top.into_sorted().iter().map(|hit| candidate(train, hit)).collect::<Vec<_>>();
+            rows.iter().copied().zip(tops.into_iter().map(candidates)).filter(|(_, found)| !found.is_empty()).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn candidate(train: &RowSet, hit: &Hit) -> Candidate {
+    let row = hit.row as usize;
+    Candidate { similarity: hit.similarity, key: train.keys[row].to_string(), id: train.ids[row].0 }
+}
+
+/// The lists of these index rows by exact search over the whole train set.
+///
+/// A proposer narrows the search where it can prove that it misses nothing; every similarity is the canonical kernel's.
+pub(super) fn scan_lists(
+    index: &RowSet,
+    rows: &[usize],
+    train: &RowSet,
+    keep: usize,
+    proposer: Option<&dyn Propose>,
+) -> Result<Vec<(usize, List)>> {
+    /// Rows of one pass: bounds the memory of their vectors.
+    const PASS_ROWS: usize = 4096;
+    let mut lists = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(PASS_ROWS) {
+        let queries: Vec<f32> = rows.iter().flat_map(|&row| index.vector(row)).copied().collect();
+        // A device that fails costs speed only.
+        let live: Option<Vec<bool>> = proposer.map(|_| train.live.iter().copied().collect());
+        let proposed = match (proposer, &live) {
+            (Some(proposer), Some(live)) if train.live_rows() > 0 => {
+                proposer.propose(train.vectors(), live, &queries, keep).ok().filter(|found| found.len() == rows.len())
+            }
+            _ => None,
+        };
+        let best = match proposed {
+            Some(proposed) => proposed
+                .into_par_iter()
+                .zip(rows)
+                .map(|(proposed, &row)| match proposed {
+                    Some(proposed) => {
+                        train.best_among(index.vector(row), proposed.into_iter().map(|row| row as usize), keep, |_| true)
+                    }
+                    None => train.best(index.vector(row), keep, |_| true),
+                })
+                .collect(),
+            None => train.best_of_many(&queries, keep, |_, _| true),
+        };
+        lists.extend(rows.iter().zip(best).map(|(&row, best)| {
+            let best = best.iter().map(|hit| candidate(train, hit)).collect();
+            (row, List::from_scan(best, train.live_rows()))
+        }));
+    }
+    Ok(lists)
+}

@@ -1,0 +1,315 @@
+//! The single writer: a transaction becomes one batch, is committed, and only then is seen.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::labels::LabelNumbers;
+use super::resolve::{After, Before, Change, resolve};
+use super::snapshot::Published;
+use super::upkeep::{Moves, follow};
+use crate::catalog::{Batch, Catalog, RecordMessage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::operation::{Operation, Receipt, Role};
+use crate::ports::Propose;
+use crate::rows::{NewRow, RowSet};
+use crate::vote::Ballot;
+
+/// What only the writer knows.
+pub(crate) struct Writer {
+    catalog: Arc<Catalog>,
+    next_image: u64,
+    numbers: LabelNumbers,
+    /// A commit failed: what is on disk is uncertain until the database is opened again.
+    poisoned: bool,
+}
+
+/// The rows to be appended to one role.
+#[derive(Default)]
+struct Appended {
+    rows: Vec<NewRow>,
+    vectors: Vec<f32>,
+}
+
+impl Appended {
+    fn into_set(self, set: &mut RowSet) -> std::ops::Range<usize> {
+        let start = set.len();
+        set.append(self.rows, self.vectors);
+        start..set.len()
+    }
+}
+
+/// The changes of a transaction, sorted by what they mean for predictions.
+#[derive(Default)]
+struct Effects {
+    removed_train: Vec<ImageId>,
+    relabelled: Vec<ImageId>,
+    removed_index: Vec<(ImageId, String, Option<Ballot<LabelId>>)>,
+    train: Appended,
+    index: Appended,
+}
+
+impl Writer {
+    /// The writer of a database whose present state is `state`.
+    pub(crate) fn new(catalog: Arc<Catalog>, state: &Published) -> Result<Self> {
+        let next_image = state.pinned.next_image()?;
+        Ok(Self { catalog, next_image, numbers: LabelNumbers::of(&state.labels), poisoned: false })
+    }
+
+    /// Carries out a transaction on `state` and returns the state after it; nothing changed when it fails.
+    pub(crate) fn write(
+        &mut self,
+        state: &Published,
+        operations: Vec<Operation>,
+        proposer: Option<&dyn Propose>,
+    ) -> Result<(Published, Receipt)> {
+        if self.poisoned {
+            return Err(Error::new(ErrorKind::Io, "an earlier write failed, so the database takes no more writes")
+                .help("reading goes on; close the database and open it again to see what was stored"));
+        }
+        let changes = resolve(state, operations)?;
+        let mut next = Draft {
+            labels: state.labels.clone(),
+            index: state.index.clone(),
+            train: state.train.clone(),
+            next_image: self.next_image,
+            batch: Batch::new(&self.catalog),
+            vote_k: state.options.vote_k,
+            effects: Effects::default(),
+        };
+        let numbers = &mut self.numbers;
+        let sequence = state.sequence + 1;
+        let filled = next.fill(state, changes, numbers, proposer, sequence);
+        let (images_changed, predictions_changed) = match filled {
+            Ok(changed) => changed,
+            Err(error) => {
+                // Numbers given to new label texts by a write that failed must not be remembered.
+                self.numbers = LabelNumbers::of(&state.labels);
+                return Err(error);
+            }
+        };
+        let Draft { labels, index, train, next_image, batch, .. } = next;
+        if let Err(error) = batch.commit() {
+            self.poisoned = true;
+            return Err(error);
+        }
+        self.next_image = next_image;
+        let published = Published {
+            sequence,
+            index: index.shrunk().unwrap_or(index),
+            train: train.shrunk().unwrap_or(train),
+            labels,
+            pinned: self.catalog.pin(),
+            options: state.options.clone(),
+            graphs: Arc::clone(&state.graphs),
+            revotes: Mutex::default(),
+        };
+        Ok((published, Receipt { sequence, images_changed, predictions_changed }))
+    }
+}
+
+/// The state being written.
+struct Draft<'c> {
+    labels: super::Labels,
+    index: RowSet,
+    train: RowSet,
+    next_image: u64,
+    batch: Batch<'c>,
+    vote_k: usize,
+    effects: Effects,
+}
+
+impl Draft<'_> {
+    /// Puts the whole transaction into the batch; the numbers of changed images and of changed predictions.
+    fn fill(
+        &mut self,
+        state: &Published,
+        changes: Vec<Change>,
+        numbers: &mut LabelNumbers,
+        proposer: Option<&dyn Propose>,
+        sequence: u64,
+    ) -> Result<(usize, usize)> {
+        let mut images = 0;
+        for change in changes {
+            images += usize::from(self.apply(state, change, numbers)?);
+        }
+        let predictions = self.follow(state, proposer)?;
+        self.batch.set_sequence(sequence)?;
+        self.batch.set_next_image(self.next_image)?;
+        Ok((images, predictions))
+    }
+
+    /// One image's change; `false`: it was none.
+    fn apply(&mut self, state: &Published, change: Change, numbers: &mut LabelNumbers) -> Result<bool> {
+        let Change { key, before, after } = change;
+        match (before, after) {
+            (None, None) => Ok(false),
+            (Some(before), None) => {
+                self.remove(&before, &key, true)?;
+                Ok(true)
+            }
+            (None, Some(after)) => {
+                self.insert(state, None, &key, after, numbers)?;
+                Ok(true)
+            }
+            (Some(before), Some(after)) => self.replace(state, before, &key, after, numbers),
+        }
+    }
+
+    fn label_number(&mut self, text: &str, numbers: &mut LabelNumbers) -> Result<LabelId> {
+        let (id, new) = numbers.number(text, &mut self.labels);
+        if new {
+            self.batch.put_label(id, text)?;
+        }
+        Ok(id)
+    }
+
+    fn replace(
+        &mut self,
+        state: &Published,
+        before: Before,
+        key: &str,
+        after: After,
+        numbers: &mut LabelNumbers,
+    ) -> Result<bool> {
+        let same_role = before.record.label.is_some() == after.label.is_some();
+        let same_vector = match &after.vector {
+            Some(vector) => state.pinned.vector(SpaceId::FIRST, before.id)?.as_ref() == Some(vector),
+            None => true,
+        };
+        if !(same_role && same_vector) {
+            self.remove(&before, key, false)?;
+            self.insert(state, Some(&before), key, after, numbers)?;
+            return Ok(true);
+        }
+        let label = after.label.as_ref().map(|label| self.label_number(label, numbers)).transpose()?;
+        let record = RecordMessage {
+            key: key.to_owned(),
+            label: label.map(|label| label.0),
+            source: after.source,
+            content: after.content,
+            version: before.record.version + 1,
+        };
+        let same_photo = match &after.photo {
+            Some(photo) => state.pinned.photo(before.id)? == *photo,
+            None => true,
+        };
+        let same_record = RecordMessage { version: before.record.version, ..record.clone() } == before.record;
+        if same_record && same_photo {
+            return Ok(false);
+        }
+        self.batch.put_record(before.id, &record)?;
+        if let (false, Some(photo)) = (same_photo, after.photo) {
+            match photo {
+                Some(photo) => self.batch.put_photo(before.id, &photo)?,
+                None => self.batch.delete_photo(before.id)?,
+            }
+        }
+        if let (Some(label), Some(row)) = (label, self.train.row_of(before.id))
+            && before.record.label != Some(label.0)
+        {
+            let (last, now) = (self.train.instances[row], own(label));
+            if let Some(last) = last {
+                self.batch.delete_posting(SpaceId::FIRST, self.vote_k, Role::Train, key, last)?;
+            }
+            self.batch.put_posting(SpaceId::FIRST, self.vote_k, Role::Train, before.id, key, now)?;
+            self.train.instances.set(row, Some(now));
+            self.effects.relabelled.push(before.id);
+        }
+        Ok(true)
+    }
+
+    fn remove(&mut self, before: &Before, key: &str, forget_key: bool) -> Result<()> {
+        self.batch.delete_image(SpaceId::FIRST, before.id, forget_key.then_some(key))?;
+        if let Some(row) = self.train.row_of(before.id) {
+            if let Some(ballot) = self.train.instances[row] {
+                self.batch.delete_posting(SpaceId::FIRST, self.vote_k, Role::Train, key, ballot)?;
+            }
+            self.train.kill(row);
+            self.effects.removed_train.push(before.id);
+        } else if let Some(row) = self.index.row_of(before.id) {
+            self.index.kill(row);
+            self.effects.removed_index.push((before.id, key.to_owned(), self.index.instances[row]));
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        state: &Published,
+        before: Option<&Before>,
+        key: &str,
+        after: After,
+        numbers: &mut LabelNumbers,
+    ) -> Result<()> {
+        let id = ImageId(self.next_image);
+        self.next_image += 1;
+        let vector = match (after.vector, before) {
+            (Some(vector), _) => vector,
+            (None, Some(before)) => state
+                .pinned
+                .vector(SpaceId::FIRST, before.id)?
+                .ok_or_else(|| Error::corrupt(format!("the vector of '{key}' is missing")))?,
+            (None, None) => return Err(Error::invalid(format!("'{key}' has no vector"))),
+        };
+        let photo = match (after.photo, before) {
+            (Some(photo), _) => photo,
+            (None, Some(before)) => state.pinned.photo(before.id)?,
+            (None, None) => None,
+        };
+        let label = after.label.as_ref().map(|label| self.label_number(label, numbers)).transpose()?;
+        let record = RecordMessage {
+            key: key.to_owned(),
+            label: label.map(|label| label.0),
+            source: after.source,
+            content: after.content,
+            version: before.map_or(1, |before| before.record.version + 1),
+        };
+        self.batch.put_record(id, &record)?;
+        self.batch.put_vector(SpaceId::FIRST, id, &vector)?;
+        if let Some(photo) = photo {
+            self.batch.put_photo(id, &photo)?;
+        }
+        let mut row = NewRow { id, key: key.into(), instance: None, floor: f32::NEG_INFINITY };
+        match label {
+            Some(label) => {
+                row.instance = Some(own(label));
+                self.batch.put_posting(SpaceId::FIRST, self.vote_k, Role::Train, id, key, own(label))?;
+                self.effects.train.rows.push(row);
+                self.effects.train.vectors.extend(vector);
+            }
+            None => {
+                self.effects.index.rows.push(row);
+                self.effects.index.vectors.extend(vector);
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, state: &Published, proposer: Option<&dyn Propose>) -> Result<usize> {
+        let effects = std::mem::take(&mut self.effects);
+        let moves = Moves {
+            removed_train: &effects.removed_train,
+            relabelled: &effects.relabelled,
+            added_train: effects.train.into_set(&mut self.train),
+            added_index: effects.index.into_set(&mut self.index),
+            removed_index: &effects.removed_index,
+        };
+        follow(
+            &mut self.batch,
+            &state.pinned,
+            &state.options,
+            &state.train,
+            &self.train,
+            &mut self.index,
+            &moves,
+            proposer,
+        )
+    }
+}
+
+/// A train image's own prediction: its label with score 1 (SPEC 2.6).
+fn own(label: LabelId) -> Ballot<LabelId> {
+    Ballot { label, score: 1.0 }
+}

@@ -1,0 +1,72 @@
+//! What can be written, and what a stored image looks like to a reader: plain data.
+
+pub use cairndb_query::Role;
+
+/// One change. A list of them is one transaction: all or nothing, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// Insert an image, or replace the one with the same key.
+    Put(Put),
+    /// Remove an image.
+    Delete {
+        /// External key; it must exist.
+        key: String,
+    },
+    /// Give an image a label: an index image becomes a train image, a train image is relabelled.
+    Label {
+        /// External key; it must exist.
+        key: String,
+        /// The label.
+        label: String,
+    },
+    /// Take the label of a train image away: it becomes an index image. Without effect on an index image.
+    Unlabel {
+        /// External key; it must exist.
+        key: String,
+    },
+}
+
+/// An image to store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Put {
+    /// External key: 1 to [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES) bytes without NUL.
+    pub key: String,
+    /// `Some`: a train image with this label; `None`: an index image.
+    pub label: Option<String>,
+    /// Descriptor of the database's dimension; finite and not zero. It is stored with unit length.
+    pub vector: Vec<f32>,
+    /// Where the image came from (a path), for people.
+    pub source: Option<String>,
+    /// BLAKE3 of the content, by which a repeated ingest recognises it.
+    pub content: Option<[u8; 32]>,
+    /// What is kept of the photo.
+    pub photo: Option<Vec<u8>>,
+}
+
+/// A stored image, without its vector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// External key.
+    pub key: String,
+    /// Train or index.
+    pub role: Role,
+    /// Label of a train image.
+    pub label: Option<String>,
+    /// Where the image came from.
+    pub source: Option<String>,
+    /// BLAKE3 of the content.
+    pub content: Option<[u8; 32]>,
+    /// Changes of this image so far, from 1.
+    pub version: u64,
+}
+
+/// What a transaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// Sequence number of the transaction: every write has its own, and they rise.
+    pub sequence: u64,
+    /// Images inserted, replaced, deleted or relabelled.
+    pub images_changed: usize,
+    /// Index images whose stored prediction changed.
+    pub predictions_changed: usize,
+}

@@ -1,0 +1,88 @@
+//! What the engine asks of the outside: embedding photos, reading files of queries, proposing neighbours on a device.
+//!
+//! The engine never links torch and never decodes a pixel; the ingest crate implements these traits and the program hands them in.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+
+/// A photo as it comes: a file, or bytes from a pipe or an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Photo {
+    /// A file of an image format.
+    File(PathBuf),
+    /// The bytes of such a file.
+    Bytes(Vec<u8>),
+}
+
+/// A photo turned into what the database keeps of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// The descriptor, L2-normalised, of the model's dimension.
+    pub vector: Vec<f32>,
+    /// BLAKE3 of the photo's bytes.
+    pub content: [u8; 32],
+    /// What the database's [`Keep`](crate::Keep) policy asks to be kept.
+    pub kept: Option<Vec<u8>>,
+}
+
+/// Turns photos into descriptors. One call embeds one photo; bulk work goes through the ingest crate's pipeline.
+pub trait Embed: Send + Sync {
+    /// Embeds one photo.
+    ///
+    /// # Errors
+    /// A message for people when the photo cannot be read, decoded or embedded.
+    fn embed(&self, photo: &Photo) -> Result<Embedded>;
+}
+
+/// One query of a file of queries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedQuery {
+    /// Its id in the file, where the file has ids.
+    pub id: Option<String>,
+    /// Its descriptor.
+    pub vector: Vec<f32>,
+    /// Its photo, where the file names photos.
+    pub photo: Option<Photo>,
+}
+
+/// Reads `QUERIES 'file'`: vectors (.npy, .fvecs) or a list of photos (.csv), which it embeds.
+pub trait ReadQueries: Send + Sync {
+    /// All queries of the file, in file order.
+    ///
+    /// # Errors
+    /// A message for people that names the file and the row.
+    fn read(&self, path: &Path) -> Result<Vec<NamedQuery>>;
+}
+
+/// Train vectors as a proposer sees them: `rows` of `dimension` f32 each, in chunks that never change.
+#[derive(Debug, Clone)]
+pub struct VectorChunks {
+    /// Dimension of a row.
+    pub dimension: usize,
+    /// Row-major chunks; the row number of the first row of chunk `i` is the sum of the rows before it. A chunk's allocation
+    /// is shared and immutable, so its address and length identify its content for as long as a clone is held.
+    pub chunks: Vec<std::sync::Arc<Vec<f32>>>,
+}
+
+/// Proposes nearest rows by an approximate product (on a GPU, or a BLAS), for the engine to rescore.
+///
+/// The engine scores every proposed row with its canonical kernel, so a proposer decides speed and never a result: what it
+/// returns must be a superset of the true `count` best.
+pub trait Propose: Send + Sync {
+    /// For each query row (row-major in `queries`) the row numbers of a superset of its `count` best rows by inner product
+    /// among those with `live` set; `None` for a query for which it cannot prove that.
+    ///
+    /// # Errors
+    /// When the device fails; the engine then scores every row itself.
+    fn propose(&self, rows: &VectorChunks, live: &[bool], queries: &[f32], count: usize) -> Result<Vec<Option<Vec<u32>>>>;
+}
+
+/// What a program hands to the engine beside a statement.
+#[derive(Clone, Default)]
+pub struct Ports {
+    /// Embeds photos; `None`: statements that name photos are refused.
+    pub embed: Option<std::sync::Arc<dyn Embed>>,
+    /// Reads files of queries; `None`: QUERIES is refused.
+    pub queries: Option<std::sync::Arc<dyn ReadQueries>>,
+}

@@ -1,0 +1,208 @@
+//! What was typed: statements with the places of their parts. Nothing is resolved and nothing defaulted here.
+
+/// A half-open range of bytes of the statement's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// A part of a statement and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spanned<T> {
+    /// The part.
+    pub node: T,
+    /// Where it was typed.
+    pub span: Span,
+}
+
+/// One statement of the language.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Statement {
+    /// `SEARCH <image> ...`
+    Search(Search),
+    /// `PREDICT <image> [k=3]`
+    Predict {
+        /// Whose instance is asked for.
+        image: Spanned<Image>,
+        /// Voters; `None`: the database's `vote_k`.
+        k: Option<Spanned<usize>>,
+    },
+    /// `PUT ID 'key' <image> [AS train|index] [LABEL 'x']`; a label without AS means train.
+    Put {
+        /// External key.
+        key: Spanned<String>,
+        /// Where the descriptor comes from (a file, a parameter or a literal; never QUERIES).
+        image: Spanned<Image>,
+        /// Role; `None`: train when a label is given, index otherwise.
+        role: Option<Spanned<Role>>,
+        /// Label of a train image.
+        label: Option<Spanned<String>>,
+    },
+    /// `DELETE ID 'key'`
+    Delete {
+        /// External key.
+        key: Spanned<String>,
+    },
+    /// `LABEL ID 'key' AS 'x'`
+    Label {
+        /// External key.
+        key: Spanned<String>,
+        /// The label it gets.
+        label: Spanned<String>,
+    },
+    /// `UNLABEL ID 'key'`
+    Unlabel {
+        /// External key.
+        key: Spanned<String>,
+    },
+    /// `SHOW STATUS`
+    ShowStatus,
+    /// `SHOW LABELS`
+    ShowLabels,
+    /// `EXPLAIN [ANALYZE] <statement>`
+    Explain {
+        /// Run it too, and report rows and times.
+        analyze: bool,
+        /// What is explained.
+        statement: Box<Spanned<Statement>>,
+    },
+}
+
+/// The image of a SEARCH, PREDICT or PUT, as typed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Image {
+    /// `'photo.jpg'`: a photo file.
+    File(String),
+    /// `ID 'key'`: a stored image.
+    Key(String),
+    /// `img`: a bound parameter of that name or, failing that, a stored key.
+    Name(String),
+    /// `$1`: a bound parameter by position, counted from 1.
+    Parameter(usize),
+    /// `VECTOR [0.1, 0.2]`: a literal descriptor; normalised when it is used.
+    Vector(Vec<f32>),
+    /// `QUERIES 'queries.npy'`: many queries from one file.
+    Queries(String),
+}
+
+/// What is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// Index images (the default).
+    #[default]
+    Index,
+    /// Train images.
+    Train,
+    /// Both; a train image answers with its own label and score 1.0.
+    All,
+}
+
+/// The role of an image: train images carry a label and vote, index images are searched and get a prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Carries a label and votes.
+    Train,
+    /// Is searched and gets a prediction.
+    Index,
+}
+
+/// One condition of WHERE; conditions are joined by AND.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// What is compared.
+    pub field: Field,
+    /// `true`: `LIKE` (`%` any run of characters, `_` one character); `false`: `=`.
+    pub like: bool,
+    /// The text it is compared with.
+    pub value: String,
+}
+
+/// A field that WHERE can test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// The given label.
+    Label,
+    /// The predicted instance (a train image's is its label).
+    Instance,
+    /// `train` or `index`.
+    Split,
+    /// Where the image came from.
+    Path,
+    /// The external key.
+    Id,
+}
+
+/// How candidates are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `EXACT`: every row is scored; the query's vote is exact too.
+    Exact,
+    /// `EF 200`: the graph with this breadth.
+    Ef(usize),
+}
+
+/// `RERANK [SORT] [INSERT] [k=3] [tau=0.6]`; naming neither step means both.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rerank {
+    /// The word SORT was typed.
+    pub sort: bool,
+    /// The word INSERT was typed.
+    pub insert: bool,
+    /// Voters; `None`: the database's `vote_k`.
+    pub k: Option<Spanned<usize>>,
+    /// Gate of the insert-step in [-2, 2]; `None`: 0.6.
+    pub tau: Option<Spanned<f64>>,
+}
+
+/// A SEARCH as typed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    /// The query image or images.
+    pub image: Spanned<Image>,
+    /// IN.
+    pub scope: Option<Spanned<Scope>>,
+    /// WHERE, joined by AND; empty without the clause.
+    pub filter: Vec<Spanned<Condition>>,
+    /// K: the depth that is searched and re-ranked.
+    pub depth: Option<Spanned<usize>>,
+    /// LIMIT: the rows returned.
+    pub limit: Option<Spanned<usize>>,
+    /// EXACT or EF.
+    pub mode: Option<Spanned<Mode>>,
+    /// RERANK.
+    pub rerank: Option<Spanned<Rerank>>,
+    /// INCLUDING SELF: a stored image used as the query may answer and vote for itself.
+    pub including_self: bool,
+    /// RETURN.
+    pub columns: Option<Vec<Spanned<Column>>>,
+    /// INTO: the path of a report.
+    pub into: Option<Spanned<String>>,
+}
+
+/// A column of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// 0-based row number of the query.
+    Query,
+    /// 1-based rank.
+    Rank,
+    /// External key.
+    Id,
+    /// Cosine to the query.
+    Similarity,
+    /// Predicted instance.
+    Instance,
+    /// Score of that prediction.
+    InstanceScore,
+    /// `positive`, `inserted`, `negative`; empty without RERANK.
+    Stage,
+    /// Given label.
+    Label,
+    /// `train` or `index`.
+    Split,
+    /// Where the image came from.
+    Path,
+}

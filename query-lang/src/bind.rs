@@ -1,0 +1,250 @@
+//! Names resolved: what each image, key and parameter of a statement stands for.
+
+use crate::ast::{Column, Condition, Image, Mode, Rerank, Role, Scope, Search, Spanned, Statement};
+use crate::complaints;
+use crate::diagnostic::Diagnostic;
+use crate::parser::check_role;
+
+/// The names an application has bound. Their values stay with the application: here they are positions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// How many positional parameters `$1`, `$2`, .. there are.
+    pub positional: usize,
+    /// Named parameters, in the order in which they follow the positional ones.
+    pub named: Vec<String>,
+}
+
+/// Where a descriptor comes from, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A photo file.
+    File(String),
+    /// A stored image.
+    Key(String),
+    /// A bound parameter: 0-based, positional ones first, then the named ones.
+    Argument(usize),
+    /// A literal descriptor.
+    Vector(Vec<f32>),
+    /// Many queries from one file.
+    Queries(String),
+}
+
+/// A statement with its names resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Bound {
+    /// A search.
+    Search(BoundSearch),
+    /// A vote.
+    Predict {
+        /// Whose instance is asked for.
+        source: Source,
+        /// Voters, if named.
+        k: Option<usize>,
+    },
+    /// Insert or replace an image.
+    Put {
+        /// External key.
+        key: String,
+        /// Where its descriptor comes from.
+        source: Source,
+        /// Its role.
+        role: Role,
+        /// Its label: always present for a train image, never for an index image.
+        label: Option<String>,
+    },
+    /// Delete an image.
+    Delete {
+        /// External key.
+        key: String,
+    },
+    /// Give an image a label; an index image becomes a train image.
+    Label {
+        /// External key.
+        key: String,
+        /// The label.
+        label: String,
+    },
+    /// Take the label away; the image becomes an index image.
+    Unlabel {
+        /// External key.
+        key: String,
+    },
+    /// The state of the database.
+    ShowStatus,
+    /// Labels and how many train images carry each.
+    ShowLabels,
+    /// Explain a statement.
+    Explain {
+        /// Run it too.
+        analyze: bool,
+        /// What is explained.
+        statement: Box<Bound>,
+    },
+}
+
+/// A search with its names resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoundSearch {
+    /// The query image or images.
+    pub source: Source,
+    /// What is searched.
+    pub scope: Scope,
+    /// Joined by AND.
+    pub filter: Vec<Condition>,
+    /// K.
+    pub depth: Option<usize>,
+    /// LIMIT.
+    pub limit: Option<usize>,
+    /// EXACT or EF.
+    pub mode: Option<Mode>,
+    /// RERANK.
+    pub rerank: Option<Rerank>,
+    /// INCLUDING SELF.
+    pub including_self: bool,
+    /// RETURN.
+    pub columns: Option<Vec<Column>>,
+    /// INTO.
+    pub into: Option<String>,
+}
+
+/// Resolves the names of a statement. A name that no parameter has is the key of a stored image.
+///
+/// # Errors
+///
+/// A diagnostic where `$n` is not bound, where PUT names no bound parameter, and for a PUT built by hand whose role and label
+/// contradict each other.
+pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diagnostic> {
+    Ok(match &statement.node {
+        Statement::Search(search) => Bound::Search(bind_search(search, names)?),
+        Statement::Predict { image, k } => {
+            Bound::Predict { source: resolve(image, names)?, k: k.as_ref().map(|k| k.node) }
+        }
+        Statement::Put { key, image, role, label } => {
+            check_role(role.as_ref(), label.as_ref())?;
+            let source = resolve(image, names)?;
+            match (&image.node, &source) {
+                (Image::Name(name), Source::Key(_)) => return Err(complaints::unbound_name(image.span, name)),
+                (_, Source::Key(_) | Source::Queries(_)) => return Err(complaints::put_source(image.span)),
+                _ => {}
+            }
+            Bound::Put {
+                key: key.node.clone(),
+                source,
+                role: if label.is_some() { Role::Train } else { Role::Index },
+                label: label.as_ref().map(|label| label.node.clone()),
+            }
+        }
+        Statement::Delete { key } => Bound::Delete { key: key.node.clone() },
+        Statement::Label { key, label } => Bound::Label { key: key.node.clone(), label: label.node.clone() },
+        Statement::Unlabel { key } => Bound::Unlabel { key: key.node.clone() },
+        Statement::ShowStatus => Bound::ShowStatus,
+        Statement::ShowLabels => Bound::ShowLabels,
+        Statement::Explain { analyze, statement } => {
+            Bound::Explain { analyze: *analyze, statement: Box::new(bind(statement, names)?) }
+        }
+    })
+}
+
+fn bind_search(search: &Search, names: &Names) -> Result<BoundSearch, Diagnostic> {
+    Ok(BoundSearch {
+        source: resolve(&search.image, names)?,
+        scope: search.scope.as_ref().map_or_else(Scope::default, |scope| scope.node),
+        filter: search.filter.iter().map(|condition| condition.node.clone()).collect(),
+        depth: search.depth.as_ref().map(|depth| depth.node),
+        limit: search.limit.as_ref().map(|limit| limit.node),
+        mode: search.mode.as_ref().map(|mode| mode.node),
+        rerank: search.rerank.as_ref().map(|rerank| rerank.node.clone()),
+        including_self: search.including_self,
+        columns: search.columns.as_ref().map(|columns| columns.iter().map(|column| column.node).collect()),
+        into: search.into.as_ref().map(|into| into.node.clone()),
+    })
+}
+
+fn resolve(image: &Spanned<Image>, names: &Names) -> Result<Source, Diagnostic> {
+    Ok(match &image.node {
+        Image::File(path) => Source::File(path.clone()),
+        Image::Key(key) => Source::Key(key.clone()),
+        Image::Name(name) => match names.named.iter().position(|bound| bound == name) {
+            Some(position) => Source::Argument(names.positional + position),
+            None => Source::Key(name.clone()),
+        },
+        Image::Parameter(number) => match number.checked_sub(1) {
+            Some(position) if position < names.positional => Source::Argument(position),
+            _ => return Err(complaints::unbound_parameter(image.span, *number, names.positional)),
+        },
+        Image::Vector(values) => Source::Vector(values.clone()),
+        Image::Queries(path) => Source::Queries(path.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ast::Span;
+
+    fn spanned<T>(node: T) -> Spanned<T> {
+        Spanned { node, span: Span::default() }
+    }
+
+    fn predict(image: Image) -> Spanned<Statement> {
+        spanned(Statement::Predict { image: spanned(image), k: None })
+    }
+
+    fn source(image: Image, names: &Names) -> Result<Source, &'static str> {
+        match bind(&predict(image), names) {
+            Ok(Bound::Predict { source, .. }) => Ok(source),
+            Ok(_) => Err("another statement"),
+            Err(diagnostic) => Err(diagnostic.code()),
+        }
+    }
+
+    #[test]
+    fn arguments_are_positional_ones_then_named_ones_then_keys() {
+        let names = Names { positional: 2, named: vec!["a".to_owned(), "b".to_owned(), "a".to_owned()] };
+        let name = |name: &str| Image::Name(name.to_owned());
+        assert_eq!(source(Image::Parameter(1), &names), Ok(Source::Argument(0)));
+        assert_eq!(source(Image::Parameter(2), &names), Ok(Source::Argument(1)));
+        assert_eq!(source(name("a"), &names), Ok(Source::Argument(2)));
+        assert_eq!(source(name("b"), &names), Ok(Source::Argument(3)));
+        assert_eq!(source(name("B"), &names), Ok(Source::Key("B".to_owned())));
+        // An ID is a key even where a parameter has its name.
+        assert_eq!(source(Image::Key("a".to_owned()), &names), Ok(Source::Key("a".to_owned())));
+    }
+
+    #[test]
+    fn positions_that_are_not_bound_are_refused() {
+        let one = Names { positional: 1, named: vec!["a".to_owned()] };
+        for number in [0, 2, usize::MAX] {
+            assert_eq!(source(Image::Parameter(number), &one), Err("unbound-parameter"));
+        }
+        assert_eq!(source(Image::Parameter(1), &Names::default()), Err("unbound-parameter"));
+    }
+
+    /// The parser refuses these; a statement built by hand must not get past either.
+    #[test]
+    fn a_bound_put_has_a_label_exactly_if_it_is_a_train_image() {
+        let put = |role: Option<Role>, label: Option<&str>, image: Image| {
+            let statement = Statement::Put {
+                key: spanned("key".to_owned()),
+                image: spanned(image),
+                role: role.map(spanned),
+                label: label.map(|label| spanned(label.to_owned())),
+            };
+            match bind(&spanned(statement), &Names::default()) {
+                Ok(Bound::Put { role, label, .. }) => Ok((role, label.is_some())),
+                Ok(_) => Err("another statement"),
+                Err(diagnostic) => Err(diagnostic.code()),
+            }
+        };
+        let file = || Image::File("a.jpg".to_owned());
+        assert_eq!(put(None, None, file()), Ok((Role::Index, false)));
+        assert_eq!(put(Some(Role::Index), None, file()), Ok((Role::Index, false)));
+        assert_eq!(put(None, Some("x"), file()), Ok((Role::Train, true)));
+        assert_eq!(put(Some(Role::Train), Some("x"), file()), Ok((Role::Train, true)));
+        assert_eq!(put(Some(Role::Train), None, file()), Err("train-without-label"));
+        assert_eq!(put(Some(Role::Index), Some("x"), file()), Err("index-with-label"));
+        assert_eq!(put(None, None, Image::Key("a".to_owned())), Err("put-source"));
+        assert_eq!(put(None, None, Image::Queries("a.csv".to_owned())), Err("put-source"));
+        assert_eq!(put(None, None, Image::Name("a".to_owned())), Err("unbound-name"));
+    }
+}

@@ -1,0 +1,395 @@
+//! The wording of every diagnostic, in one place, so that they read alike: what is wrong, then what to write instead.
+//!
+//! The first argument of each `Diagnostic::new` is its code; `tests/diagnostics` has a file of that name for each.
+
+use crate::ast::{Column, Field, Role, Scope, Span};
+use crate::diagnostic::{Diagnostic, harmless};
+use crate::plan::{DEFAULT_DEPTH, DEFAULT_TAU};
+use crate::print::quoted;
+use crate::words::{self, STATEMENTS};
+use crate::{MAX_COUNT, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU};
+
+/// Longer pieces of what was typed are cut in a message.
+const SHOWN_CHARACTERS: usize = 40;
+
+/// A piece of what was typed, safe and short enough for a message.
+pub(crate) fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(SHOWN_CHARACTERS).map(harmless).collect();
+    if text.chars().nth(SHOWN_CHARACTERS).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+fn list(names: impl IntoIterator<Item = &'static str>) -> String {
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// `did you mean X?`, or else the general help.
+fn did_you_mean(word: &str, known: &[&str], otherwise: impl FnOnce() -> String) -> String {
+    words::meant(word, known).map_or_else(otherwise, |meant| format!("did you mean {meant}?"))
+}
+
+// The text as a whole.
+
+pub(crate) fn text_too_long(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        "text-too-long",
+        span,
+        format!("the text has more than {MAX_TEXT_BYTES} bytes"),
+        "bind large vectors as parameters and run long scripts in parts",
+    )
+}
+
+pub(crate) fn no_statement() -> Diagnostic {
+    Diagnostic::new(
+        "no-statement",
+        Span::default(),
+        "there is no statement here",
+        "for example: SEARCH 'photo.jpg' K 100 RERANK k=3 tau=0.6",
+    )
+}
+
+pub(crate) fn too_many_errors(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        "too-many-errors",
+        span,
+        "too many errors: the text is not read from here on",
+        "is this a text of the query language?",
+    )
+}
+
+// Characters.
+
+pub(crate) fn unterminated_text(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        "unterminated-text",
+        span,
+        "this quote is not closed",
+        "close it with a single quote; a quote inside is doubled: 'it''s'",
+    )
+}
+
+pub(crate) fn wrong_quotes(span: Span, content: &str) -> Diagnostic {
+    Diagnostic::new("wrong-quotes", span, "text stands in single quotes", format!("write {}", quoted(&shown(content))))
+}
+
+pub(crate) fn stray_character(span: Span, character: char) -> Diagnostic {
+    Diagnostic::new(
+        "stray-character",
+        span,
+        format!("'{}' is not part of the language here", harmless(character)),
+        "text with such characters stands in single quotes; comments begin with --",
+    )
+}
+
+pub(crate) fn parameter_form(span: Span, typed: &str) -> Diagnostic {
+    let help = if typed.chars().all(|character| character.is_ascii_digit()) {
+        "the first one is $1".to_owned()
+    } else {
+        format!("a named parameter is written without $: {}", shown(typed))
+    };
+    Diagnostic::new("parameter-form", span, "a parameter is $ and its position, counted from 1", help)
+}
+
+// Statements and clauses.
+
+/// The general one: something is missing, or something else stands in its place.
+pub(crate) fn expected(span: Span, what: &str, found: Option<String>, help: impl Into<String>) -> Diagnostic {
+    let message = match found {
+        None => format!("{what} is missing"),
+        Some(found) => format!("{what} was expected, not {found}"),
+    };
+    Diagnostic::new("expected", span, message, help)
+}
+
+pub(crate) fn unexpected(span: Span, found: &str, after: &str) -> Diagnostic {
+    Diagnostic::new("unexpected", span, format!("{found} does not belong to {after}"), form(after))
+}
+
+/// How a statement is written, for the help.
+fn form(statement: &str) -> String {
+    let form = match statement {
+        "SEARCH" => return format!("one image, then any of {}", words::CLAUSES.join(", ")),
+        "PREDICT" => "PREDICT 'photo.jpg' k=3",
+        "PUT" => "PUT ID 'a' 'photo.jpg' AS train LABEL 'x'",
+        "DELETE" => "DELETE ID 'a'",
+        "LABEL" => "LABEL ID 'a' AS 'x'",
+        "UNLABEL" => "UNLABEL ID 'a'",
+        _ => "SHOW STATUS or SHOW LABELS",
+    };
+    format!("the whole statement is {form}")
+}
+
+pub(crate) fn unknown_statement(span: Span, word: &str) -> Diagnostic {
+    let help = did_you_mean(word, STATEMENTS, || format!("statements are {}", STATEMENTS.join(", ")));
+    Diagnostic::new("unknown-statement", span, format!("{} is no statement", shown(word)), help)
+}
+
+pub(crate) fn not_in_this_version(span: Span, word: &str, help: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(
+        "not-in-this-version",
+        span,
+        format!("{} is not part of this version", word.to_ascii_uppercase()),
+        help,
+    )
+}
+
+pub(crate) fn missing_semicolon(span: Span, word: &str) -> Diagnostic {
+    Diagnostic::new(
+        "missing-semicolon",
+        span,
+        format!("{} begins another statement", word.to_ascii_uppercase()),
+        "put ; between two statements",
+    )
+}
+
+pub(crate) fn unknown_clause(span: Span, word: &str, statement: &str, clauses: &[&str]) -> Diagnostic {
+    let help = did_you_mean(word, clauses, || format!("after the image: {}", clauses.join(", ")));
+    Diagnostic::new("unknown-clause", span, format!("{} is no clause of {statement}", shown(word)), help)
+}
+
+pub(crate) fn repeated_clause(span: Span, clause: &str) -> Diagnostic {
+    Diagnostic::new(
+        "repeated-clause",
+        span,
+        format!("{clause} was given before"),
+        "each clause stands at most once in a statement",
+    )
+}
+
+pub(crate) fn explain_explain(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        "explain-explain",
+        span,
+        "EXPLAIN cannot explain itself",
+        "one EXPLAIN is enough, for example EXPLAIN ANALYZE SEARCH img",
+    )
+}
+
+// Images, keys and text.
+
+pub(crate) fn missing_quotes(span: Span, typed: &str, help: impl Into<String>) -> Diagnostic {
+    Diagnostic::new("missing-quotes", span, format!("{} needs single quotes", shown(typed)), help)
+}
+
+pub(crate) fn reserved_name(span: Span, word: &str) -> Diagnostic {
+    Diagnostic::new(
+        "reserved-name",
+        span,
+        format!("an image was expected, not the word {}", word.to_ascii_uppercase()),
+        format!("a photo: 'photo.jpg'; an image with this key: ID {}", quoted(word)),
+    )
+}
+
+pub(crate) fn key_without_id(span: Span, typed: &str, example: &str) -> Diagnostic {
+    Diagnostic::new(
+        "key-without-id",
+        span,
+        "the word ID is missing in front of the key",
+        format!("write {}", example.replace("{}", &quoted(&shown(typed)))),
+    )
+}
+
+pub(crate) fn empty_text(span: Span, what: &str) -> Diagnostic {
+    Diagnostic::new(
+        "empty-text",
+        span,
+        format!("{what} must not be empty"),
+        "put at least one character between the quotes",
+    )
+}
+
+pub(crate) fn put_source(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        "put-source",
+        span,
+        "PUT takes one new image",
+        "a photo: 'photo.jpg'; a bound parameter: $1 or its name; a descriptor: VECTOR [0.1, 0.2]",
+    )
+}
+
+// Numbers.
+
+pub(crate) fn not_whole(span: Span, what: &str, example: &str) -> Diagnostic {
+    Diagnostic::new(
+        "not-whole",
+        span,
+        format!("{what} must be a whole number"),
+        format!("write it in digits, for example {example}"),
+    )
+}
+
+pub(crate) fn too_small(span: Span, what: &str, example: &str) -> Diagnostic {
+    Diagnostic::new("too-small", span, format!("{what} must be at least 1"), format!("for example {example}"))
+}
+
+pub(crate) fn too_large(span: Span, what: &str) -> Diagnostic {
+    Diagnostic::new("too-large", span, format!("{what} must be at most {MAX_COUNT}"), "a smaller number is enough here")
+}
+
+pub(crate) fn equals_forbidden(span: Span, what: &str, number: &str) -> Diagnostic {
+    let help = if what == "K" {
+        "the depth of the search: K 100; the voters of the re-ranking: k=3, right behind RERANK".to_owned()
+    } else {
+        format!("write {what} {number}")
+    };
+    Diagnostic::new("equals-forbidden", span, format!("{what} is written without ="), help)
+}
+
+/// `RERANK k 3` and `RERANK K 100` are refused alike: case means nothing, and a depth of 3 would surprise.
+pub(crate) fn equals_missing(span: Span, what: &str) -> Diagnostic {
+    let help = match what {
+        "k of RERANK" => "the voters of the re-ranking: k=3; the depth of the search: K 100, in front of RERANK",
+        "tau" => "write tau=0.6",
+        _ => "write k=3",
+    };
+    Diagnostic::new("equals-missing", span, format!("{what} is written with ="), help)
+}
+
+pub(crate) fn tau_range(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        "tau-range",
+        span,
+        format!("tau must lie in [{MIN_TAU}, {MAX_TAU}], the range of a sum of two scores"),
+        format!("the paper's value is tau={DEFAULT_TAU}"),
+    )
+}
+
+pub(crate) fn not_finite(span: Span, what: &str, help: &str) -> Diagnostic {
+    Diagnostic::new("not-finite", span, format!("{what} must be a finite number"), help)
+}
+
+pub(crate) fn vector_empty(span: Span) -> Diagnostic {
+    Diagnostic::new("vector-empty", span, "a VECTOR must have values", "as many as the database has dimensions")
+}
+
+pub(crate) fn vector_zero(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        "vector-zero",
+        span,
+        "a VECTOR of zeros has no direction",
+        "similarity is a cosine: at least one value must not be 0",
+    )
+}
+
+// Clauses of SEARCH.
+
+pub(crate) fn unknown_scope(span: Span, word: &str) -> Diagnostic {
+    let known = Scope::ALL.map(Scope::name);
+    let help = did_you_mean(word, &known, || format!("IN takes one of {}", list(known)));
+    Diagnostic::new("unknown-scope", span, format!("nothing called {} can be searched", shown(word)), help)
+}
+
+pub(crate) fn unknown_field(span: Span, word: &str) -> Diagnostic {
+    let known = Field::ALL.map(Field::name);
+    let help = did_you_mean(word, &known, || format!("fields are {}", list(known)));
+    Diagnostic::new("unknown-field", span, format!("WHERE cannot test {}", shown(word)), help)
+}
+
+pub(crate) fn unknown_split(span: Span, value: &str) -> Diagnostic {
+    let known = Role::ALL.map(Role::name);
+    let help = did_you_mean(value, &known, || "write split = train or split = index".to_owned());
+    Diagnostic::new("unknown-split", span, format!("no image has the split {}", quoted(&shown(value))), help)
+}
+
+pub(crate) fn exact_and_ef(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        "exact-and-ef",
+        span,
+        "EXACT and EF exclude each other",
+        "EXACT scores every row, EF 200 searches the graph: keep one",
+    )
+}
+
+pub(crate) fn outside_rerank(span: Span, word: &str) -> Diagnostic {
+    Diagnostic::new(
+        "outside-rerank",
+        span,
+        format!("{word} belongs to RERANK"),
+        "put it right behind: RERANK SORT INSERT k=3 tau=0.6",
+    )
+}
+
+pub(crate) fn limit_above_depth(span: Span, limit: usize, depth: Option<usize>) -> Diagnostic {
+    let message = match depth {
+        Some(depth) => format!("LIMIT {limit} is more than K {depth}"),
+        None => format!("LIMIT {limit} is more than K, which is {DEFAULT_DEPTH} where it is not given"),
+    };
+    Diagnostic::new(
+        "limit-above-depth",
+        span,
+        message,
+        format!("K rows are searched and LIMIT of them returned: write K {limit}, or leave LIMIT out"),
+    )
+}
+
+pub(crate) fn unknown_column(span: Span, word: &str) -> Diagnostic {
+    let known = Column::ALL.map(Column::name);
+    let help = did_you_mean(word, &known, || format!("columns are {}", list(known)));
+    Diagnostic::new("unknown-column", span, format!("an answer has no column {}", shown(word)), help)
+}
+
+pub(crate) fn repeated_column(span: Span, column: Column) -> Diagnostic {
+    Diagnostic::new(
+        "repeated-column",
+        span,
+        format!("the column {} was named before", column.name()),
+        "each column stands at most once in RETURN",
+    )
+}
+
+pub(crate) fn missing_comma(span: Span, what: &str) -> Diagnostic {
+    Diagnostic::new(
+        "missing-comma",
+        span,
+        format!("a comma is missing between two {what}"),
+        "put , in front of this one",
+    )
+}
+
+// Clauses of PUT, LABEL and SHOW.
+
+pub(crate) fn unknown_role(span: Span, word: &str) -> Diagnostic {
+    let known = Role::ALL.map(Role::name);
+    let help = did_you_mean(word, &known, || "write AS train LABEL 'x', or AS index".to_owned());
+    Diagnostic::new("unknown-role", span, format!("an image cannot be {}", shown(word)), help)
+}
+
+pub(crate) fn train_without_label(span: Span) -> Diagnostic {
+    Diagnostic::new("train-without-label", span, "a train image needs a label", "add LABEL 'x', or write AS index")
+}
+
+pub(crate) fn index_with_label(span: Span) -> Diagnostic {
+    Diagnostic::new(
+        "index-with-label",
+        span,
+        "an index image has no label",
+        "its instance is predicted; write AS train, or leave LABEL out",
+    )
+}
+
+pub(crate) fn unknown_show(span: Span, word: &str) -> Diagnostic {
+    let help = did_you_mean(word, words::SHOWN, || "write SHOW STATUS or SHOW LABELS".to_owned());
+    Diagnostic::new("unknown-show", span, format!("SHOW cannot show {}", shown(word)), help)
+}
+
+// Names.
+
+pub(crate) fn unbound_parameter(span: Span, number: usize, bound: usize) -> Diagnostic {
+    let help = match bound {
+        0 => "no positional parameter is bound".to_owned(),
+        1 => "one positional parameter is bound: $1".to_owned(),
+        _ => format!("{bound} positional parameters are bound: $1 to ${bound}"),
+    };
+    Diagnostic::new("unbound-parameter", span, format!("${number} is not bound"), help)
+}
+
+pub(crate) fn unbound_name(span: Span, name: &str) -> Diagnostic {
+    Diagnostic::new(
+        "unbound-name",
+        span,
+        format!("no parameter {} is bound", shown(name)),
+        format!("PUT takes a new image: bind {0}, or name a photo: '{0}.jpg'", shown(name)),
+    )
+}

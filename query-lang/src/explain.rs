@@ -1,0 +1,151 @@
+//! Plans as text: a tree with one stage a line, in the order in which the stages run. EXPLAIN prints this and nothing else.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::ast::{Column, Condition, Role, Scope};
+use crate::bind::{Bound, Source};
+use crate::plan::{Access, Plan, RerankPlan, SearchPlan, VotesFrom};
+use crate::print::{number, quoted};
+
+/// A literal descriptor is shown up to here.
+const VECTOR_VALUES_SHOWN: usize = 3;
+
+/// A tree of lines, one stage each, without a newline at the end.
+impl Display for Plan {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        for (position, (depth, stage, text)) in lines(self, 0).into_iter().enumerate() {
+            let newline = if position == 0 { "" } else { "\n" };
+            let indent = depth * 2;
+            write!(out, "{newline}{:indent$}", "")?;
+            // The last column is not padded: no line ends with blanks.
+            if text.is_empty() { out.write_str(stage)? } else { write!(out, "{stage:8}  {text}")? }
+        }
+        Ok(())
+    }
+}
+
+/// Where a descriptor comes from, as a person says it. Arguments are counted from 1, named ones behind the positional ones.
+impl Display for Source {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(out, "photo {}", quoted(path)),
+            Self::Key(key) => write!(out, "stored image {}", quoted(key)),
+            Self::Argument(position) => write!(out, "bound parameter {}", position.saturating_add(1)),
+            Self::Vector(values) => {
+                let shown: Vec<String> = values.iter().take(VECTOR_VALUES_SHOWN).copied().map(number).collect();
+                let more = if values.len() > VECTOR_VALUES_SHOWN { ", .." } else { "" };
+                write!(out, "vector of {} values [{}{more}]", values.len(), shown.join(", "))
+            }
+            Self::Queries(path) => write!(out, "all queries of {}", quoted(path)),
+        }
+    }
+}
+
+type Line = (usize, &'static str, String);
+
+fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
+    match plan {
+        Plan::Search(search) => {
+            let mut lines = vec![(depth, "search", String::new())];
+            lines.extend(search_stages(search).into_iter().map(|(stage, text)| (depth + 1, stage, text)));
+            lines
+        }
+        Plan::Predict { source, k } => vec![
+            (depth, "predict", String::new()),
+            (depth + 1, "query", source.to_string()),
+            (depth + 1, "vote", format!("{}, exactly", voters(*k))),
+            (depth + 1, "return", "instance, score and the voters".to_owned()),
+        ],
+        Plan::Direct(bound) => direct(bound, depth),
+        Plan::Explain { analyze, plan } => {
+            let what =
+                if *analyze { "the plan, then run it and report rows and times" } else { "the plan; nothing runs" };
+            let mut inner = vec![(depth, "explain", what.to_owned())];
+            inner.extend(lines(plan, depth + 1));
+            inner
+        }
+    }
+}
+
+fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
+    let mut stages = vec![("query", search.source.to_string())];
+    if !search.filter.is_empty() {
+        let conditions: Vec<String> = search.filter.iter().map(Condition::to_string).collect();
+        stages.push(("filter", format!("{}; inserted rows too", conditions.join(" AND "))));
+    }
+    let scope = match search.scope {
+        Scope::Index => "index images",
+        Scope::Train => "train images",
+        Scope::All => "index and train images",
+    };
+    stages.push(match search.access {
+        Access::Exact { why } => ("scan", format!("{scope}, exact ({why})")),
+        Access::Graph { ef } => ("graph", format!("{scope}, ef {ef}")),
+    });
+    // A photo or a literal is no stored image: there is no self to leave out.
+    if search.including_self {
+        stages.push(("self", "a stored query may answer and vote for itself (INCLUDING SELF)".to_owned()));
+    } else if !matches!(search.source, Source::File(_) | Source::Vector(_)) {
+        stages.push(("self", "a stored query neither answers nor votes for itself".to_owned()));
+    }
+    stages.push(("top", format!("K {}: the most similar", search.depth)));
+    if let Some(rerank) = &search.rerank {
+        stages.extend(rerank_stages(rerank));
+    }
+    stages.push(("limit", format!("{} rows", search.limit)));
+    let columns: Vec<&str> = search.columns.iter().copied().map(Column::name).collect();
+    stages.push(("return", columns.join(", ")));
+    if let Some(path) = &search.into {
+        stages.push(("into", format!("report {}", quoted(path))));
+    }
+    stages
+}
+
+fn rerank_stages(rerank: &RerankPlan) -> Vec<(&'static str, String)> {
+    let votes = match rerank.votes {
+        VotesFrom::Stored => "the stored predictions (k is the database's)",
+        VotesFrom::KeptLists => "the kept neighbours, voted again (k is not the database's)",
+        VotesFrom::ExactSearch => "an exact search, voted again (k exceeds the kept neighbours)",
+    };
+    let mut stages = vec![("vote", format!("query: {}; index images: {votes}", voters(rerank.k)))];
+    if rerank.sort {
+        stages.push(("sort", "images of the query's instance first".to_owned()));
+    }
+    if rerank.insert {
+        let gate = format!("unless score(query) + score(image) < tau {}", number(rerank.tau));
+        stages.push(("insert", format!("its other images behind them, {gate}")));
+    }
+    stages
+}
+
+fn voters(k: usize) -> String {
+    format!("the {k} nearest train images (k={k})")
+}
+
+/// Statements that run as bound: their one stage, and what it works on.
+fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
+    match bound {
+        Bound::Put { key, source, role, label } => {
+            let role = match (role, label) {
+                (Role::Train, Some(label)) => format!("train image with label {}", quoted(label)),
+                (role, _) => format!("{role} image"),
+            };
+            vec![
+                (depth, "put", String::new()),
+                (depth + 1, "image", source.to_string()),
+                (depth + 1, "store", format!("{} as {role}", quoted(key))),
+            ]
+        }
+        Bound::Delete { key } => vec![(depth, "delete", quoted(key))],
+        Bound::Label { key, label } => {
+            vec![(depth, "label", format!("{} becomes a train image of {}", quoted(key), quoted(label)))]
+        }
+        Bound::Unlabel { key } => vec![(depth, "unlabel", format!("{} becomes an index image", quoted(key)))],
+        Bound::ShowStatus => vec![(depth, "show", "the state of the database".to_owned())],
+        Bound::ShowLabels => vec![(depth, "show", "labels and how many train images carry each".to_owned())],
+        // `plan` never leaves these bound; said plainly rather than hidden, should a caller build such a plan.
+        Bound::Search(search) => vec![(depth, "search", format!("{}, not planned", search.source))],
+        Bound::Predict { source, .. } => vec![(depth, "predict", format!("{source}, not planned"))],
+        Bound::Explain { statement, .. } => direct(statement, depth),
+    }
+}

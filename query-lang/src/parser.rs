@@ -1,0 +1,328 @@
+//! Text into statements, by recursive descent. It never merely fails: a mistake becomes a diagnostic, its statement is left
+//! out, and reading goes on behind the next `;`.
+
+mod search;
+mod values;
+
+pub use values::{MAX_COUNT, MAX_TAU, MIN_TAU};
+
+use crate::ast::{Role, Span, Spanned, Statement};
+use crate::complaints;
+use crate::diagnostic::Diagnostic;
+use crate::lexer::{Token, lex};
+use crate::print::quoted;
+use crate::words;
+
+/// Longest text that is parsed, in bytes. A literal VECTOR of 2048 values takes some 20 KiB of it.
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
+/// After this many diagnostics the rest of a text is not read: it is hardly a text of this language.
+const MAX_DIAGNOSTICS: usize = 100;
+
+/// What a text holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Parsed {
+    /// The statements without a mistake, in order.
+    pub statements: Vec<Spanned<Statement>>,
+    /// The mistakes, in order: one for each statement that is left out. A text without any statement has one too.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A result of parsing a part: the first mistake ends its statement.
+type Parse<T> = Result<T, Diagnostic>;
+
+/// Parses any number of statements.
+///
+/// ```
+/// let parsed = cairndb_query::parse("SEARCH a LIMIT 0; SHOW STATUS");
+/// assert_eq!(parsed.statements.len(), 1);
+/// assert_eq!(parsed.diagnostics[0].message(), "LIMIT must be at least 1");
+/// ```
+pub fn parse(text: &str) -> Parsed {
+    let mut parsed = Parsed::default();
+    if text.len() > MAX_TEXT_BYTES {
+        let place = text.floor_char_boundary(MAX_TEXT_BYTES);
+        parsed.diagnostics.push(complaints::text_too_long(Span { start: place, end: place }));
+        return parsed;
+    }
+    let tokens = lex(text);
+    for tokens in tokens.split(|token| token.node == Token::Semicolon).filter(|tokens| !tokens.is_empty()) {
+        if parsed.diagnostics.len() == MAX_DIAGNOSTICS {
+            parsed.diagnostics.push(complaints::too_many_errors(tokens[0].span));
+            return parsed;
+        }
+        let mut parser = Parser { text, tokens, at: 0 };
+        match parser.whole_statement() {
+            Ok(statement) => parsed.statements.push(statement),
+            Err(diagnostic) => parsed.diagnostics.push(diagnostic),
+        }
+    }
+    if parsed.statements.is_empty() && parsed.diagnostics.is_empty() {
+        parsed.diagnostics.push(complaints::no_statement());
+    }
+    parsed
+}
+
+/// Whether a shell should run what was typed rather than ask for another line: it ends with `;` outside quotes and comments,
+/// or holds nothing but white space and comments.
+///
+/// ```
+/// use cairndb_query::statement_is_complete;
+/// assert!(statement_is_complete("SHOW STATUS; -- done"));
+/// assert!(!statement_is_complete("SEARCH 'a;"));
+/// assert!(statement_is_complete(" "));
+/// ```
+pub fn statement_is_complete(text: &str) -> bool {
+    // A text that is too long is refused by `parse`; asking for more of it would never end.
+    text.len() > MAX_TEXT_BYTES || lex(text).last().is_none_or(|token| token.node == Token::Semicolon)
+}
+
+/// Reads one statement: its tokens have no semicolon, and at least one token.
+struct Parser<'a> {
+    text: &'a str,
+    tokens: &'a [Spanned<Token>],
+    at: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<&'a Token> {
+        self.tokens.get(self.at).map(|token| &token.node)
+    }
+
+    /// The place of the next token, or the empty place behind the last one.
+    fn here(&self) -> Span {
+        self.tokens.get(self.at).map_or_else(|| self.end_of(self.tokens.len()), |token| token.span)
+    }
+
+    fn end_of(&self, tokens: usize) -> Span {
+        let end = tokens.checked_sub(1).and_then(|last| self.tokens.get(last)).map_or(0, |token| token.span.end);
+        Span { start: end, end }
+    }
+
+    fn typed(&self, span: Span) -> &'a str {
+        &self.text[span.start..span.end]
+    }
+
+    /// From `start` to the end of the token before the next one.
+    fn since(&self, start: Span) -> Span {
+        Span { start: start.start, end: self.end_of(self.at).end.max(start.end) }
+    }
+
+    fn bump(&mut self) -> Span {
+        let span = self.here();
+        self.at += 1;
+        span
+    }
+
+    /// The next token where it is a word.
+    fn word(&self) -> Option<&'a str> {
+        self.peek().filter(|token| **token == Token::Word).map(|_| self.typed(self.here()))
+    }
+
+    fn is(&self, keyword: &str) -> bool {
+        self.word().is_some_and(|word| word.eq_ignore_ascii_case(keyword))
+    }
+
+    /// The place of the keyword, if it comes next.
+    fn take(&mut self, keyword: &str) -> Option<Span> {
+        self.is(keyword).then(|| self.bump())
+    }
+
+    fn take_token(&mut self, token: &Token) -> bool {
+        let found = self.peek() == Some(token);
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Whether the token behind the next one is `=`.
+    fn equals_follows(&self) -> bool {
+        self.tokens.get(self.at + 1).is_some_and(|token| token.node == Token::Equals)
+    }
+
+    /// The diagnostic of the next token if it has one of its own, or else `otherwise`.
+    fn complain(&self, otherwise: impl FnOnce(Span) -> Diagnostic) -> Diagnostic {
+        match self.peek() {
+            Some(Token::Bad(diagnostic)) => (**diagnostic).clone(),
+            _ => otherwise(self.here()),
+        }
+    }
+
+    fn expected(&self, what: &str, help: impl Into<String>) -> Diagnostic {
+        self.complain(|span| complaints::expected(span, what, self.found(), help))
+    }
+
+    /// The next token, for a message.
+    fn found(&self) -> Option<String> {
+        let typed = complaints::shown(self.typed(self.here()));
+        Some(match self.peek()? {
+            Token::Word | Token::Number | Token::Parameter | Token::Bare | Token::Bad(_) => typed,
+            Token::Text(_) => format!("the text {typed}"),
+            _ => format!("'{typed}'"),
+        })
+    }
+
+    fn whole_statement(&mut self) -> Parse<Spanned<Statement>> {
+        let start = self.here();
+        let node = match self.take("EXPLAIN") {
+            Some(_) => {
+                let analyze = self.take("ANALYZE").is_some();
+                if self.is("EXPLAIN") {
+                    return Err(complaints::explain_explain(self.here()));
+                }
+                let inner = self.here();
+                let node = self.statement()?;
+                Statement::Explain { analyze, statement: Box::new(Spanned { node, span: self.since(inner) }) }
+            }
+            None => self.statement()?,
+        };
+        Ok(Spanned { node, span: self.since(start) })
+    }
+
+    /// A statement other than EXPLAIN, up to the last token.
+    fn statement(&mut self) -> Parse<Statement> {
+        let Some(word) = self.word() else {
+            return Err(self.expected("a statement", format!("statements are {}", words::STATEMENTS.join(", "))));
+        };
+        let span = self.bump();
+        let keyword = word.to_ascii_uppercase();
+        let statement = match keyword.as_str() {
+            "SEARCH" => Statement::Search(self.search()?),
+            "PREDICT" => self.predict()?,
+            "PUT" => self.put()?,
+            "DELETE" => Statement::Delete { key: self.key("DELETE ID {}")? },
+            "LABEL" => {
+                let key = self.key("LABEL ID {} AS 'x'")?;
+                if self.take("AS").is_none() {
+                    return Err(self.expected("AS with the label", "write LABEL ID 'a' AS 'x'"));
+                }
+                Statement::Label { key, label: self.text("a label", |typed| format!("write AS {typed}"))? }
+            }
+            "UNLABEL" => Statement::Unlabel { key: self.key("UNLABEL ID {}")? },
+            "SHOW" => self.show()?,
+            _ if words::is_planned(word) => {
+                let help = format!("statements are {}", words::STATEMENTS.join(", "));
+                return Err(complaints::not_in_this_version(span, word, help));
+            }
+            _ => return Err(complaints::unknown_statement(span, word)),
+        };
+        if self.peek().is_some() {
+            return Err(self.left_over(&keyword));
+        }
+        Ok(statement)
+    }
+
+    /// What to say about a token behind a complete statement that has no clauses.
+    fn left_over(&self, statement: &str) -> Diagnostic {
+        self.complain(|span| match self.word() {
+            // LABEL and INSERT are ordinary words behind some statements, but none of them takes one here.
+            Some(word) if words::contains(words::STATEMENTS, word) => complaints::missing_semicolon(span, word),
+            _ => complaints::unexpected(span, &self.found().unwrap_or_default(), statement),
+        })
+    }
+
+    fn predict(&mut self) -> Parse<Statement> {
+        let image = self.image("PREDICT 'photo.jpg' k=3")?;
+        let mut k = None;
+        while self.is("K") {
+            k = Some(self.assigned_count(k.is_some(), "k")?);
+        }
+        Ok(Statement::Predict { image, k })
+    }
+
+    fn put(&mut self) -> Parse<Statement> {
+        let key = self.key("PUT ID {} 'photo.jpg'")?;
+        let image = self.image("PUT ID 'a' 'photo.jpg'")?;
+        values::check_new_image(&image)?;
+        let mut role = None;
+        let mut label = None;
+        loop {
+            if let Some(clause) = self.take("AS") {
+                if role.is_some() {
+                    return Err(complaints::repeated_clause(clause, "AS"));
+                }
+                role = Some(self.role()?);
+            } else if let Some(clause) = self.take("LABEL") {
+                if label.is_some() {
+                    return Err(complaints::repeated_clause(clause, "LABEL"));
+                }
+                label = Some(self.text("a label", |typed| format!("write LABEL {typed}"))?);
+            } else {
+                break;
+            }
+        }
+        check_role(role.as_ref(), label.as_ref())?;
+        if let Some(word) = self.word()
+            && !words::contains(words::STATEMENTS, word)
+        {
+            return Err(complaints::unknown_clause(self.here(), word, "PUT", &["AS", "LABEL"]));
+        }
+        Ok(Statement::Put { key, image, role, label })
+    }
+
+    fn role(&mut self) -> Parse<Spanned<Role>> {
+        let Some(word) = self.word() else {
+            return Err(self.expected("train or index", "write AS train LABEL 'x', or AS index"));
+        };
+        let Some(node) = Role::ALL.into_iter().find(|role| role.name().eq_ignore_ascii_case(word)) else {
+            return Err(complaints::unknown_role(self.here(), word));
+        };
+        Ok(Spanned { node, span: self.bump() })
+    }
+
+    fn show(&mut self) -> Parse<Statement> {
+        if self.take("STATUS").is_some() {
+            return Ok(Statement::ShowStatus);
+        }
+        if self.take("LABELS").is_some() {
+            return Ok(Statement::ShowLabels);
+        }
+        Err(match self.word() {
+            Some(word) if words::is_planned(word) => {
+                let help = "write SHOW STATUS or SHOW LABELS";
+                complaints::not_in_this_version(self.here(), &format!("SHOW {word}"), help)
+            }
+            Some(word) => complaints::unknown_show(self.here(), word),
+            None => self.expected("what to show", "write SHOW STATUS or SHOW LABELS"),
+        })
+    }
+
+    /// `ID 'a'`; `example` has `{}` for the key.
+    fn key(&mut self, example: &str) -> Parse<Spanned<String>> {
+        if self.take("ID").is_none() {
+            return Err(match self.peek() {
+                Some(Token::Text(key)) => complaints::key_without_id(self.here(), key, example),
+                Some(Token::Word | Token::Bare | Token::Number) => {
+                    complaints::key_without_id(self.here(), self.typed(self.here()), example)
+                }
+                _ => self.expected("ID with the key", format!("write {}", example.replace("{}", "'a'"))),
+            });
+        }
+        self.text("a key", |typed| format!("write ID {typed}"))
+    }
+
+    /// Text in quotes that is not empty; `fix` writes the help from the quoted form of what was typed without quotes.
+    fn text(&mut self, what: &str, fix: impl Fn(&str) -> String) -> Parse<Spanned<String>> {
+        let span = self.here();
+        match self.peek() {
+            Some(Token::Text(text)) if text.is_empty() => Err(complaints::empty_text(span, what)),
+            Some(Token::Text(text)) => Ok(Spanned { node: text.clone(), span: self.bump() }),
+            // The next clause rather than the text is what a word such as LIMIT is here.
+            Some(Token::Word) if words::is_reserved(self.typed(span)) => {
+                Err(self.expected(&format!("{what} in quotes"), fix("'..'")))
+            }
+            Some(Token::Word | Token::Bare | Token::Number) => {
+                let typed = self.typed(span);
+                Err(complaints::missing_quotes(span, typed, fix(&quoted(&complaints::shown(typed)))))
+            }
+            _ => Err(self.expected(&format!("{what} in quotes"), fix("'..'"))),
+        }
+    }
+}
+
+/// A train image carries a label and an index image does not.
+pub(crate) fn check_role(role: Option<&Spanned<Role>>, label: Option<&Spanned<String>>) -> Result<(), Diagnostic> {
+    match (role, label) {
+        (Some(Spanned { node: Role::Train, span }), None) => Err(complaints::train_without_label(*span)),
+        (Some(Spanned { node: Role::Index, .. }), Some(label)) => Err(complaints::index_with_label(label.span)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,236 @@
+//! SEARCH and its clauses: in any order, each at most once.
+
+use super::{Parse, Parser};
+use crate::ast::{Column, Condition, Field, Mode, Rerank, Role, Scope, Search, Span, Spanned};
+use crate::complaints;
+use crate::diagnostic::Diagnostic;
+use crate::lexer::Token;
+use crate::plan::DEFAULT_DEPTH;
+use crate::print::quoted;
+use crate::words;
+
+impl Parser<'_> {
+    /// Behind the word SEARCH, up to the end of the statement.
+    pub(super) fn search(&mut self) -> Parse<Search> {
+        let image = self.image("SEARCH 'photo.jpg' K 100 RERANK k=3 tau=0.6")?;
+        let mut search = Search {
+            image,
+            scope: None,
+            filter: Vec::new(),
+            depth: None,
+            limit: None,
+            mode: None,
+            rerank: None,
+            including_self: false,
+            columns: None,
+            into: None,
+        };
+        while self.peek().is_some() {
+            self.clause(&mut search)?;
+        }
+        if let Some(limit) = &search.limit {
+            let depth = search.depth.as_ref().map(|depth| depth.node);
+            if limit.node > depth.unwrap_or(DEFAULT_DEPTH) {
+                return Err(complaints::limit_above_depth(limit.span, limit.node, depth));
+            }
+        }
+        Ok(search)
+    }
+
+    fn clause(&mut self, search: &mut Search) -> Parse<()> {
+        let span = self.here();
+        let keyword = self.word().map(str::to_ascii_uppercase);
+        match keyword.as_deref() {
+            Some("IN") => {
+                self.once(search.scope.is_some(), "IN")?;
+                search.scope = Some(self.scope()?);
+            }
+            Some("WHERE") => {
+                self.once(!search.filter.is_empty(), "WHERE")?;
+                search.filter = self.conditions()?;
+            }
+            Some("K") => search.depth = Some(self.counted_clause(search.depth.is_some(), "K", "100")?),
+            Some("LIMIT") => search.limit = Some(self.counted_clause(search.limit.is_some(), "LIMIT", "10")?),
+            Some("EXACT") => {
+                self.bump();
+                match search.mode.as_ref().map(|mode| mode.node) {
+                    Some(Mode::Exact) => return Err(complaints::repeated_clause(span, "EXACT")),
+                    Some(Mode::Ef(_)) => return Err(complaints::exact_and_ef(span)),
+                    None => search.mode = Some(Spanned { node: Mode::Exact, span }),
+                }
+            }
+            Some("EF") => {
+                if search.mode.as_ref().is_some_and(|mode| mode.node == Mode::Exact) {
+                    return Err(complaints::exact_and_ef(span));
+                }
+                let breadth = self.counted_clause(search.mode.is_some(), "EF", "200")?;
+                search.mode = Some(Spanned { node: Mode::Ef(breadth.node), span: self.since(span) });
+            }
+            Some("RERANK") => {
+                self.once(search.rerank.is_some(), "RERANK")?;
+                let node = self.rerank()?;
+                search.rerank = Some(Spanned { node, span: self.since(span) });
+            }
+            Some("INCLUDING") => {
+                self.once(search.including_self, "INCLUDING SELF")?;
+                if self.take("SELF").is_none() {
+                    return Err(self.expected("SELF", "INCLUDING SELF lets a stored query answer and vote for itself"));
+                }
+                search.including_self = true;
+            }
+            Some("RETURN") => {
+                self.once(search.columns.is_some(), "RETURN")?;
+                search.columns = Some(self.columns()?);
+            }
+            Some("INTO") => {
+                self.once(search.into.is_some(), "INTO")?;
+                search.into = Some(self.text("the name of a report", |typed| format!("write INTO {typed}"))?);
+            }
+            _ => return Err(self.complain(|span| self.no_clause(span))),
+        }
+        Ok(())
+    }
+
+    /// Passes the clause's first word, unless the clause was there before.
+    fn once(&mut self, repeated: bool, clause: &str) -> Parse<()> {
+        let span = self.bump();
+        if repeated { Err(complaints::repeated_clause(span, clause)) } else { Ok(()) }
+    }
+
+    /// What to say about a token where a clause should begin.
+    fn no_clause(&self, span: Span) -> Diagnostic {
+        let typed = self.typed(span);
+        match self.peek() {
+            Some(Token::Word) => {}
+            Some(Token::Bare) => {
+                let help = format!("the image is one text: SEARCH {}", quoted(&complaints::shown(typed)));
+                return complaints::missing_quotes(span, typed, help);
+            }
+            _ => return complaints::unexpected(span, &self.found().unwrap_or_default(), "SEARCH"),
+        }
+        if let Some(inner) = ["SORT", "INSERT", "tau"].into_iter().find(|inner| inner.eq_ignore_ascii_case(typed)) {
+            return complaints::outside_rerank(span, inner);
+        }
+        if words::is_planned(typed) {
+            return complaints::not_in_this_version(span, typed, format!("clauses are {}", words::CLAUSES.join(", ")));
+        }
+        if words::contains(words::STATEMENTS, typed) {
+            return complaints::missing_semicolon(span, typed);
+        }
+        complaints::unknown_clause(span, typed, "SEARCH", words::CLAUSES)
+    }
+
+    fn scope(&mut self) -> Parse<Spanned<Scope>> {
+        let Some(word) = self.word() else {
+            return Err(self.expected("index, train or all", "write IN index, IN train or IN all"));
+        };
+        let Some(node) = Scope::ALL.into_iter().find(|scope| scope.name().eq_ignore_ascii_case(word)) else {
+            return Err(complaints::unknown_scope(self.here(), word));
+        };
+        Ok(Spanned { node, span: self.bump() })
+    }
+
+    fn conditions(&mut self) -> Parse<Vec<Spanned<Condition>>> {
+        let mut conditions = Vec::new();
+        loop {
+            let start = self.here();
+            let node = self.condition()?;
+            conditions.push(Spanned { node, span: self.since(start) });
+            if self.is("OR") {
+                let help = "conditions are joined by AND; run two searches for OR";
+                return Err(complaints::not_in_this_version(self.here(), "OR", help));
+            }
+            if self.take("AND").is_none() {
+                return Ok(conditions);
+            }
+        }
+    }
+
+    fn condition(&mut self) -> Parse<Condition> {
+        const EXAMPLE: &str = "for example WHERE label = 'x' AND path LIKE 'trip/%'";
+        if let Some(word) = self.word()
+            && words::contains(&["NOT", "EXISTS"], word)
+        {
+            return Err(complaints::not_in_this_version(self.here(), word, EXAMPLE));
+        }
+        let Some(word) = self.word() else {
+            return Err(self.expected("a field", EXAMPLE));
+        };
+        let Some(field) = Field::ALL.into_iter().find(|field| field.name().eq_ignore_ascii_case(word)) else {
+            return Err(complaints::unknown_field(self.here(), word));
+        };
+        self.bump();
+        let like = self.take("LIKE").is_some();
+        if !like && !self.take_token(&Token::Equals) {
+            return Err(self.expected("= or LIKE", EXAMPLE));
+        }
+        let span = self.here();
+        let value = match self.peek() {
+            // Unlike a name, a value may be empty: it matches nothing, or with LIKE what is empty.
+            Some(Token::Text(text)) => {
+                self.bump();
+                text.clone()
+            }
+            Some(Token::Word) if field == Field::Split && !like => {
+                self.bump();
+                self.typed(span).to_owned()
+            }
+            _ => {
+                self.text("a value", |typed| {
+                    format!("write {} {} {typed}", field.name(), if like { "LIKE" } else { "=" })
+                })?
+                .node
+            }
+        };
+        if field != Field::Split || like {
+            return Ok(Condition { field, like, value });
+        }
+        match Role::ALL.into_iter().find(|role| role.name().eq_ignore_ascii_case(&value)) {
+            Some(role) => Ok(Condition { field, like, value: role.name().to_owned() }),
+            None => Err(complaints::unknown_split(span, &value)),
+        }
+    }
+
+    fn rerank(&mut self) -> Parse<Rerank> {
+        let mut rerank = Rerank::default();
+        loop {
+            if self.is("SORT") {
+                self.once(rerank.sort, "SORT")?;
+                rerank.sort = true;
+            } else if self.is("INSERT") {
+                self.once(rerank.insert, "INSERT")?;
+                rerank.insert = true;
+            } else if self.is("K") && (self.equals_follows() || rerank.k.is_none()) {
+                // Without `=` it is refused: with k missing it is more likely meant as k than as the depth.
+                rerank.k = Some(self.assigned_count(rerank.k.is_some(), "k of RERANK")?);
+            } else if self.is("TAU") {
+                rerank.tau = Some(self.tau(rerank.tau.is_some())?);
+            } else {
+                return Ok(rerank);
+            }
+        }
+    }
+
+    fn columns(&mut self) -> Parse<Vec<Spanned<Column>>> {
+        let column_of = |word: &str| Column::ALL.into_iter().find(|column| column.name().eq_ignore_ascii_case(word));
+        let mut columns: Vec<Spanned<Column>> = Vec::new();
+        loop {
+            let Some(word) = self.word() else {
+                return Err(self.expected("a column", "for example RETURN id, similarity, instance"));
+            };
+            let Some(node) = column_of(word) else {
+                return Err(complaints::unknown_column(self.here(), word));
+            };
+            if columns.iter().any(|column| column.node == node) {
+                return Err(complaints::repeated_column(self.here(), node));
+            }
+            columns.push(Spanned { node, span: self.bump() });
+            if self.word().and_then(column_of).is_some() {
+                return Err(complaints::missing_comma(self.here(), "columns"));
+            }
+            if !self.take_token(&Token::Comma) {
+                return Ok(columns);
+            }
+        }
+    }
+}

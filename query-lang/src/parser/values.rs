@@ -1,0 +1,196 @@
+//! The values of statements: images, numbers and literal vectors, each with the checks that need no database.
+
+use super::{Parse, Parser};
+use crate::ast::{Image, Span, Spanned};
+use crate::complaints;
+use crate::lexer::Token;
+use crate::print::quoted;
+use crate::words;
+
+/// Largest K, LIMIT, EF and k.
+pub const MAX_COUNT: usize = 1_000_000;
+/// Smallest tau: the least sum of two cosines.
+pub const MIN_TAU: f64 = -2.0;
+/// Largest tau: the greatest sum of two cosines.
+pub const MAX_TAU: f64 = 2.0;
+
+impl Parser<'_> {
+    /// An image of any kind; `example` is a whole statement.
+    pub(super) fn image(&mut self, example: &str) -> Parse<Spanned<Image>> {
+        let start = self.here();
+        let node = match self.peek() {
+            Some(Token::Text(_)) => Image::File(self.text("the name of a photo", |_| String::new())?.node),
+            Some(Token::Parameter) => self.parameter()?,
+            Some(Token::Bare) => {
+                let typed = complaints::shown(self.typed(start));
+                let help = format!("a photo: {0}; an image with this key: ID {0}", quoted(&typed));
+                return Err(complaints::missing_quotes(start, &typed, help));
+            }
+            Some(Token::Number) => {
+                let help = format!("an image with this key: ID {}", quoted(&complaints::shown(self.typed(start))));
+                return Err(self.expected("an image", help));
+            }
+            Some(Token::Word) => self.image_word()?,
+            _ => return Err(self.expected("an image", format!("for example {example}"))),
+        };
+        Ok(Spanned { node, span: self.since(start) })
+    }
+
+    fn image_word(&mut self) -> Parse<Image> {
+        if self.take("ID").is_some() {
+            return Ok(Image::Key(self.text("a key", |typed| format!("write ID {typed}"))?.node));
+        }
+        if self.take("QUERIES").is_some() {
+            return Ok(Image::Queries(self.text("the name of a file", |typed| format!("write QUERIES {typed}"))?.node));
+        }
+        if let Some(span) = self.take("VECTOR") {
+            return Ok(Image::Vector(self.vector(span)?));
+        }
+        let span = self.here();
+        let word = self.typed(span);
+        if words::is_reserved(word) {
+            return Err(complaints::reserved_name(span, word));
+        }
+        self.bump();
+        Ok(Image::Name(word.to_owned()))
+    }
+
+    fn parameter(&mut self) -> Parse<Image> {
+        let span = self.here();
+        let digits = &self.typed(span)[1..];
+        match digits.parse() {
+            Ok(number @ 1..=MAX_COUNT) => {
+                self.bump();
+                Ok(Image::Parameter(number))
+            }
+            Ok(0) => Err(complaints::parameter_form(span, digits)),
+            _ => Err(complaints::too_large(span, "the position of a parameter")),
+        }
+    }
+
+    /// `[0.1, -2e-3]`, behind the word VECTOR.
+    fn vector(&mut self, word: Span) -> Parse<Vec<f32>> {
+        const EXAMPLE: &str = "write VECTOR [0.1, 0.2]";
+        if !self.take_token(&Token::OpenBracket) {
+            return Err(self.expected("'['", EXAMPLE));
+        }
+        if self.take_token(&Token::CloseBracket) {
+            return Err(complaints::vector_empty(self.since(word)));
+        }
+        let mut values = Vec::new();
+        loop {
+            values.push(self.vector_value()?);
+            if self.take_token(&Token::CloseBracket) {
+                break;
+            }
+            if !self.take_token(&Token::Comma) {
+                return Err(match self.peek() {
+                    Some(Token::Number) => complaints::missing_comma(self.here(), "values"),
+                    _ => self.expected("',' or ']'", EXAMPLE),
+                });
+            }
+        }
+        if values.iter().all(|value| *value == 0.0) {
+            return Err(complaints::vector_zero(self.since(word)));
+        }
+        Ok(values)
+    }
+
+    fn vector_value(&mut self) -> Parse<f32> {
+        let span = self.here();
+        if matches!(self.peek(), Some(Token::Number | Token::Word | Token::Bare))
+            && let Ok(value) = self.typed(span).parse::<f32>()
+        {
+            if !value.is_finite() {
+                return Err(complaints::not_finite(span, "a value of VECTOR", "values have 32 bits: up to 3.4e38"));
+            }
+            self.bump();
+            return Ok(value);
+        }
+        Err(self.expected("a number", "write VECTOR [0.1, 0.2]"))
+    }
+
+    /// A whole number in 1..=MAX_COUNT.
+    pub(super) fn count(&mut self, what: &str, example: &str) -> Parse<Spanned<usize>> {
+        let span = self.here();
+        if self.peek() != Some(&Token::Number) {
+            return Err(self.expected("a whole number", format!("for example {example}")));
+        }
+        let typed = self.typed(span);
+        let digits = typed.strip_prefix('-').unwrap_or(typed);
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(complaints::not_whole(span, what, example));
+        }
+        if typed.starts_with('-') {
+            return Err(complaints::too_small(span, what, example));
+        }
+        match typed.parse() {
+            Ok(0) => Err(complaints::too_small(span, what, example)),
+            Ok(node @ 1..=MAX_COUNT) => Ok(Spanned { node, span: self.bump() }),
+            // Too many digits for a machine word are too large all the more.
+            _ => Err(complaints::too_large(span, what)),
+        }
+    }
+
+    /// `K 100`, `LIMIT 10`, `EF 200`: a word and a number without `=`; the word comes next.
+    pub(super) fn counted_clause(&mut self, repeated: bool, what: &str, example: &str) -> Parse<Spanned<usize>> {
+        // First of all, because `K 100 .. k=3` is a misplaced k and not a second K.
+        if self.equals_follows() {
+            self.bump();
+            let equals = self.bump();
+            let typed = complaints::shown(self.typed(self.here()));
+            let number = if self.peek() == Some(&Token::Number) { &typed } else { example };
+            return Err(complaints::equals_forbidden(equals, what, number));
+        }
+        let span = self.bump();
+        if repeated {
+            return Err(complaints::repeated_clause(span, what));
+        }
+        self.count(what, &format!("{what} {example}"))
+    }
+
+    /// `k=3`: the word comes next.
+    pub(super) fn assigned_count(&mut self, repeated: bool, what: &str) -> Parse<Spanned<usize>> {
+        self.assignment(repeated, what)?;
+        self.count("k", "k=3")
+    }
+
+    /// `tau=0.6`: the word comes next.
+    pub(super) fn tau(&mut self, repeated: bool) -> Parse<Spanned<f64>> {
+        const HELP: &str = "for example tau=0.6";
+        self.assignment(repeated, "tau")?;
+        let span = self.here();
+        let node = match self.peek() {
+            Some(Token::Number | Token::Word | Token::Bare) => self.typed(span).parse::<f64>().ok(),
+            _ => None,
+        };
+        match node {
+            None => Err(self.expected("a number", HELP)),
+            Some(tau) if (MIN_TAU..=MAX_TAU).contains(&tau) => Ok(Spanned { node: tau, span: self.bump() }),
+            // `1e999` was typed as a number, and is out of range; `inf` and `nan` were not.
+            Some(_) if self.peek() == Some(&Token::Number) => Err(complaints::tau_range(span)),
+            Some(_) => Err(complaints::not_finite(span, "tau", HELP)),
+        }
+    }
+
+    /// The word and `=`; the word comes next.
+    fn assignment(&mut self, repeated: bool, what: &str) -> Parse<()> {
+        if !self.equals_follows() {
+            return Err(complaints::equals_missing(self.here(), what));
+        }
+        let span = self.bump();
+        if repeated {
+            return Err(complaints::repeated_clause(span, what));
+        }
+        self.bump();
+        Ok(())
+    }
+}
+
+/// PUT stores one new image: not a file of queries, and not an image that is stored already.
+pub(super) fn check_new_image(image: &Spanned<Image>) -> Parse<()> {
+    match image.node {
+        Image::Queries(_) | Image::Key(_) => Err(complaints::put_source(image.span)),
+        _ => Ok(()),
+    }
+}

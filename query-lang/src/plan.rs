@@ -1,0 +1,184 @@
+//! What will run: a bound statement with every default filled in and the access path chosen from facts about the database.
+
+use crate::ast::{Column, Condition, Mode, Scope};
+use crate::bind::{Bound, BoundSearch, Source};
+
+/// Default of K, the depth that is searched and re-ranked (the paper's 100).
+pub const DEFAULT_DEPTH: usize = 100;
+/// Default of tau, the gate of the insert-step (paper section 5.3).
+pub const DEFAULT_TAU: f64 = 0.6;
+/// Default breadth of a graph search is this many times K.
+pub const DEFAULT_EF_PER_K: usize = 2;
+
+/// What the planner needs to know about the database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// Live index images.
+    pub index_rows: usize,
+    /// Live train images.
+    pub train_rows: usize,
+    /// k of the stored predictions.
+    pub vote_k: usize,
+    /// Neighbours kept of every index image (k').
+    pub kept_neighbours: usize,
+    /// From this many rows in one scope on, a search without EXACT uses the graph.
+    pub graph_from_rows: usize,
+    /// Dimension of the descriptors.
+    pub dimension: usize,
+}
+
+/// What will run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plan {
+    /// A search.
+    Search(SearchPlan),
+    /// A vote for one image.
+    Predict {
+        /// Whose instance is asked for.
+        source: Source,
+        /// Voters.
+        k: usize,
+    },
+    /// Any statement that has nothing to choose: it runs as bound.
+    Direct(Bound),
+    /// Print the plan; with `analyze` run it first.
+    Explain {
+        /// Run it and report rows and times.
+        analyze: bool,
+        /// What is explained.
+        plan: Box<Plan>,
+    },
+}
+
+/// A search with everything decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchPlan {
+    /// The query image or images.
+    pub source: Source,
+    /// What is searched.
+    pub scope: Scope,
+    /// All must hold, for inserted rows too.
+    pub filter: Vec<Condition>,
+    /// K: candidates searched and re-ranked.
+    pub depth: usize,
+    /// Rows returned, at most `depth`.
+    pub limit: usize,
+    /// How candidates are found.
+    pub access: Access,
+    /// The second stage.
+    pub rerank: Option<RerankPlan>,
+    /// The query itself may answer and vote.
+    pub including_self: bool,
+    /// What is returned.
+    pub columns: Vec<Column>,
+    /// Path of a report.
+    pub into: Option<String>,
+}
+
+/// How candidates are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Every row is scored.
+    Exact {
+        /// Why not the graph.
+        why: &'static str,
+    },
+    /// The graph, this broad.
+    Graph {
+        /// Breadth of the search.
+        ef: usize,
+    },
+}
+
+/// The second stage with everything decided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RerankPlan {
+    /// Sort-step: positives first.
+    pub sort: bool,
+    /// Insert-step: unretrieved positives behind them.
+    pub insert: bool,
+    /// Voters.
+    pub k: usize,
+    /// An item is inserted unless score(query) + score(item) < tau.
+    pub tau: f64,
+    /// Where the votes of the index images come from.
+    pub votes: VotesFrom,
+}
+
+/// Where the votes of the index images come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VotesFrom {
+    /// k is the database's `vote_k`: the stored predictions.
+    Stored,
+    /// k is at most the number of kept neighbours: voted again from the kept lists, once per sequence.
+    KeptLists,
+    /// k is larger: neighbours are searched again, exactly, once per sequence.
+    ExactSearch,
+}
+
+/// Columns of an answer that names none.
+const DEFAULT_COLUMNS: [Column; 7] = [
+    Column::Query,
+    Column::Rank,
+    Column::Id,
+    Column::Similarity,
+    Column::Instance,
+    Column::InstanceScore,
+    Column::Stage,
+];
+
+/// Fills in defaults and chooses the access path. Pure: the same statement and facts give the same plan.
+pub fn plan(bound: Bound, facts: &Facts) -> Plan {
+    match bound {
+        Bound::Search(search) => Plan::Search(plan_search(search, facts)),
+        Bound::Predict { source, k } => Plan::Predict { source, k: k.unwrap_or(facts.vote_k) },
+        Bound::Explain { analyze, statement } => Plan::Explain { analyze, plan: Box::new(plan(*statement, facts)) },
+        direct => Plan::Direct(direct),
+    }
+}
+
+fn plan_search(search: BoundSearch, facts: &Facts) -> SearchPlan {
+    let depth = search.depth.unwrap_or(DEFAULT_DEPTH);
+    let rows = match search.scope {
+        Scope::Index => facts.index_rows,
+        Scope::Train => facts.train_rows,
+        Scope::All => facts.index_rows.max(facts.train_rows),
+    };
+    let access = match search.mode {
+        Some(Mode::Exact) => Access::Exact { why: "EXACT was asked for" },
+        _ if !search.filter.is_empty() => Access::Exact { why: "a filter must find min(K, matching) rows" },
+        Some(Mode::Ef(ef)) => Access::Graph { ef: ef.max(depth) },
+        None if matches!(search.source, Source::Queries(_)) => {
+            Access::Exact { why: "a batch of queries shares one pass" }
+        }
+        None if rows < facts.graph_from_rows => Access::Exact { why: "few rows: a scan is as fast as a graph" },
+        None => Access::Graph { ef: depth.saturating_mul(DEFAULT_EF_PER_K) },
+    };
+    let rerank = search.rerank.map(|asked| {
+        let both = asked.sort == asked.insert;
+        let k = asked.k.map_or(facts.vote_k, |k| k.node);
+        RerankPlan {
+            sort: both || asked.sort,
+            insert: both || asked.insert,
+            k,
+            tau: asked.tau.map_or(DEFAULT_TAU, |tau| tau.node),
+            votes: match k {
+                k if k == facts.vote_k => VotesFrom::Stored,
+                k if k <= facts.kept_neighbours => VotesFrom::KeptLists,
+                _ => VotesFrom::ExactSearch,
+            },
+        }
+    });
+    SearchPlan {
+        source: search.source,
+        scope: search.scope,
+        filter: search.filter,
+        depth,
+        limit: search.limit.unwrap_or(depth).min(depth),
+        access,
+        rerank,
+        including_self: search.including_self,
+        columns: search.columns.unwrap_or_else(|| DEFAULT_COLUMNS.to_vec()),
+        into: search.into,
+    }
+}

@@ -1,0 +1,150 @@
+//! Statements as text: canonical, so that parsing it gives the same statement again.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::ast::{Column, Condition, Field, Image, Mode, Rerank, Role, Scope, Search, Spanned, Statement};
+
+/// Text in single quotes, as the language reads it.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The shortest digits that are read as the same number; an exponent where the digits would run long.
+pub(crate) fn number<T: Display + fmt::LowerExp>(value: T) -> String {
+    const LONGEST: usize = 20;
+    let plain = value.to_string();
+    if plain.len() <= LONGEST { plain } else { format!("{value:e}") }
+}
+
+/// Canonical text: keywords in capitals, clauses in the order of the reference, no `;`.
+///
+/// A statement that [`parse`](crate::parse) gave is read as the same statement again, but for its spans.
+impl Display for Statement {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Search(search) => search.fmt(out),
+            Self::Predict { image, k } => {
+                write!(out, "PREDICT {}", image.node)?;
+                k.as_ref().map_or(Ok(()), |k| write!(out, " k={}", k.node))
+            }
+            Self::Put { key, image, role, label } => {
+                write!(out, "PUT ID {} {}", quoted(&key.node), image.node)?;
+                clause(out, "AS", role)?;
+                label.as_ref().map_or(Ok(()), |label| write!(out, " LABEL {}", quoted(&label.node)))
+            }
+            Self::Delete { key } => write!(out, "DELETE ID {}", quoted(&key.node)),
+            Self::Label { key, label } => write!(out, "LABEL ID {} AS {}", quoted(&key.node), quoted(&label.node)),
+            Self::Unlabel { key } => write!(out, "UNLABEL ID {}", quoted(&key.node)),
+            Self::ShowStatus => out.write_str("SHOW STATUS"),
+            Self::ShowLabels => out.write_str("SHOW LABELS"),
+            Self::Explain { analyze, statement } => {
+                write!(out, "EXPLAIN {}{}", if *analyze { "ANALYZE " } else { "" }, statement.node)
+            }
+        }
+    }
+}
+
+/// ` WORD value`, if there is a value.
+fn clause<T: Display>(out: &mut Formatter<'_>, word: &str, value: &Option<Spanned<T>>) -> fmt::Result {
+    value.as_ref().map_or(Ok(()), |value| write!(out, " {word} {}", value.node))
+}
+
+/// Canonical text; K stands in front of RERANK, where it cannot be taken for the voters.
+impl Display for Search {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "SEARCH {}", self.image.node)?;
+        clause(out, "IN", &self.scope)?;
+        for (position, condition) in self.filter.iter().enumerate() {
+            write!(out, " {} {}", if position == 0 { "WHERE" } else { "AND" }, condition.node)?;
+        }
+        clause(out, "K", &self.depth)?;
+        clause(out, "LIMIT", &self.limit)?;
+        match self.mode.as_ref().map(|mode| mode.node) {
+            Some(Mode::Exact) => out.write_str(" EXACT")?,
+            Some(Mode::Ef(breadth)) => write!(out, " EF {breadth}")?,
+            None => {}
+        }
+        if let Some(rerank) = &self.rerank {
+            write!(out, " {}", rerank.node)?;
+        }
+        if self.including_self {
+            out.write_str(" INCLUDING SELF")?;
+        }
+        for (position, column) in self.columns.iter().flatten().enumerate() {
+            write!(out, "{} {}", if position == 0 { " RETURN" } else { "," }, column.node)?;
+        }
+        self.into.as_ref().map_or(Ok(()), |into| write!(out, " INTO {}", quoted(&into.node)))
+    }
+}
+
+/// Canonical text, with the word RERANK.
+impl Display for Rerank {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str("RERANK")?;
+        if self.sort {
+            out.write_str(" SORT")?;
+        }
+        if self.insert {
+            out.write_str(" INSERT")?;
+        }
+        if let Some(k) = &self.k {
+            write!(out, " k={}", k.node)?;
+        }
+        self.tau.as_ref().map_or(Ok(()), |tau| write!(out, " tau={}", number(tau.node)))
+    }
+}
+
+/// Canonical text.
+impl Display for Image {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => out.write_str(&quoted(path)),
+            Self::Key(key) => write!(out, "ID {}", quoted(key)),
+            Self::Name(name) => out.write_str(name),
+            Self::Parameter(position) => write!(out, "${position}"),
+            Self::Vector(values) => {
+                out.write_str("VECTOR [")?;
+                for (position, value) in values.iter().enumerate() {
+                    write!(out, "{}{}", if position == 0 { "" } else { ", " }, number(*value))?;
+                }
+                out.write_str("]")
+            }
+            Self::Queries(path) => write!(out, "QUERIES {}", quoted(path)),
+        }
+    }
+}
+
+/// Canonical text.
+impl Display for Condition {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {} {}", self.field, if self.like { "LIKE" } else { "=" }, quoted(&self.value))
+    }
+}
+
+/// Its name.
+impl Display for Column {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// Its name.
+impl Display for Field {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// Its name.
+impl Display for Scope {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// Its name.
+impl Display for Role {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}

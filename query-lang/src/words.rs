@@ -1,0 +1,270 @@
+//! The words of the language: which there are, which are planned, and which one a typing mistake meant.
+
+use crate::ast::{Column, Field, Role, Scope};
+
+/// Every word of the language, in capitals: what a shell completes. Columns, fields and scopes have lists of their own
+/// ([`Column::ALL`], [`Field::ALL`], [`Scope::ALL`]).
+pub const KEYWORDS: &[&str] = &[
+    "ANALYZE",
+    "AND",
+    "AS",
+    "DELETE",
+    "EF",
+    "EXACT",
+    "EXPLAIN",
+    "ID",
+    "IN",
+    "INCLUDING",
+    "INSERT",
+    "INTO",
+    "K",
+    "LABEL",
+    "LABELS",
+    "LIKE",
+    "LIMIT",
+    "PREDICT",
+    "PUT",
+    "QUERIES",
+    "RERANK",
+    "RETURN",
+    "SEARCH",
+    "SELF",
+    "SHOW",
+    "SORT",
+    "STATUS",
+    "TAU",
+    "UNLABEL",
+    "VECTOR",
+    "WHERE",
+];
+
+/// Words that begin a statement.
+pub(crate) const STATEMENTS: &[&str] = &["SEARCH", "PREDICT", "PUT", "DELETE", "LABEL", "UNLABEL", "SHOW", "EXPLAIN"];
+
+/// Words that begin a clause of SEARCH.
+pub(crate) const CLAUSES: &[&str] =
+    &["IN", "WHERE", "K", "LIMIT", "EXACT", "EF", "RERANK", "INCLUDING", "RETURN", "INTO"];
+
+/// Words after SHOW.
+pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS"];
+
+/// Statements and clauses that are designed and not built.
+const PLANNED: &[&str] = &[
+    "BACKUP",
+    "CHECK",
+    "CLEAN",
+    "COMPACT",
+    "DIFFUSE",
+    "EVALUATE",
+    "EXPAND",
+    "EXPLORE",
+    "EXPORT",
+    "FLUSH",
+    "FRESH",
+    "INGEST",
+    "RECIPROCAL",
+    "REEMBED",
+    "RESTORE",
+    "SEGMENTS",
+    "SINCE",
+    "STALE",
+    "TARGET",
+    "TRAIN",
+    "VERIFY",
+    "WHY",
+];
+
+/// Planned clauses that can follow an image: a name that one of them takes later would change what a statement means.
+const PLANNED_CLAUSES: &[&str] =
+    &["EXPAND", "DIFFUSE", "EXPLORE", "RECIPROCAL", "VERIFY", "SINCE", "FRESH", "STALE", "TARGET"];
+
+/// What other languages say, and what it is here.
+const FOREIGN: &[(&str, &str)] = &[
+    ("SELECT", "SEARCH"),
+    ("FIND", "SEARCH"),
+    ("QUERY", "SEARCH"),
+    ("ADD", "PUT"),
+    ("INSERT", "PUT"),
+    ("UPDATE", "PUT"),
+    ("UPSERT", "PUT"),
+    ("DROP", "DELETE"),
+    ("REMOVE", "DELETE"),
+    ("STATUS", "SHOW STATUS"),
+    ("LABELS", "SHOW LABELS"),
+    ("ANALYZE", "EXPLAIN ANALYZE"),
+    ("FROM", "IN"),
+    ("AND", "WHERE"),
+    ("TOP", "LIMIT"),
+    ("SELF", "INCLUDING SELF"),
+];
+
+/// Whether `list` has the word, in any case.
+pub(crate) fn contains(list: &[&str], word: &str) -> bool {
+    list.iter().any(|entry| entry.eq_ignore_ascii_case(word))
+}
+
+/// Whether the word is designed and not built.
+pub(crate) fn is_planned(word: &str) -> bool {
+    contains(PLANNED, word)
+}
+
+/// Whether a word where an image is expected is the next clause rather than the name of an image.
+pub(crate) fn is_reserved(word: &str) -> bool {
+    contains(CLAUSES, word)
+        || contains(PLANNED_CLAUSES, word)
+        || contains(&["AS", "LABEL", "ID", "VECTOR", "QUERIES"], word)
+}
+
+/// The word of `list` that was probably meant.
+pub(crate) fn meant<'a>(word: &str, list: &[&'a str]) -> Option<&'a str> {
+    let typed: Vec<char> = word.chars().take(MEANT_LONGEST + 1).map(|letter| letter.to_ascii_lowercase()).collect();
+    if typed.len() > MEANT_LONGEST {
+        return None;
+    }
+    if let Some((_, here)) = FOREIGN.iter().find(|(foreign, _)| foreign.eq_ignore_ascii_case(word)) {
+        // Compared by its first word: SHOW STATUS is meant where SHOW may stand.
+        let begins = here.split(' ').next().unwrap_or(here);
+        if contains(list, begins) {
+            return Some(here);
+        }
+    }
+    let allowed = (typed.len() / 3).max(1);
+    list.iter()
+        .map(|&entry| (distance(&typed, &entry.to_ascii_lowercase().chars().collect::<Vec<_>>()), entry))
+        .filter(|&(distance, entry)| distance <= allowed && distance < entry.len())
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, entry)| entry)
+}
+
+/// Longer words than this have no likely meaning, and comparing them costs the square of their length.
+const MEANT_LONGEST: usize = 24;
+
+/// Edits between two words: a letter more, less, changed, or swapped with its neighbour.
+fn distance(left: &[char], right: &[char]) -> usize {
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    for (row, &letter) in left.iter().enumerate() {
+        let mut this = vec![row + 1];
+        for (column, &other) in right.iter().enumerate() {
+            let changed = last[column] + usize::from(letter != other);
+            let mut best = changed.min(last[column + 1] + 1).min(this[column] + 1);
+            if row > 0 && column > 0 && letter == right[column - 1] && left[row - 1] == other {
+                best = best.min(before_last[column - 1] + 1);
+            }
+            this.push(best);
+        }
+        before_last = std::mem::replace(&mut last, this);
+    }
+    last[right.len()]
+}
+
+impl Column {
+    /// Every column, in the order of their description.
+    pub const ALL: [Self; 10] = [
+        Self::Query,
+        Self::Rank,
+        Self::Id,
+        Self::Similarity,
+        Self::Instance,
+        Self::InstanceScore,
+        Self::Stage,
+        Self::Label,
+        Self::Split,
+        Self::Path,
+    ];
+
+    /// Its name in RETURN and above an answer.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Rank => "rank",
+            Self::Id => "id",
+            Self::Similarity => "similarity",
+            Self::Instance => "instance",
+            Self::InstanceScore => "instance_score",
+            Self::Stage => "stage",
+            Self::Label => "label",
+            Self::Split => "split",
+            Self::Path => "path",
+        }
+    }
+}
+
+impl Field {
+    /// Every field that WHERE can test.
+    pub const ALL: [Self; 5] = [Self::Label, Self::Instance, Self::Split, Self::Path, Self::Id];
+
+    /// Its name in WHERE.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Label => "label",
+            Self::Instance => "instance",
+            Self::Split => "split",
+            Self::Path => "path",
+            Self::Id => "id",
+        }
+    }
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::Index, Self::Train, Self::All];
+
+    /// Its name after IN.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Train => "train",
+            Self::All => "all",
+        }
+    }
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 2] = [Self::Train, Self::Index];
+
+    /// Its name after AS and in the column and field `split`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Index => "index",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_mistakes_are_understood() {
+        assert_eq!(meant("SERCH", STATEMENTS), Some("SEARCH"));
+        assert_eq!(meant("serach", STATEMENTS), Some("SEARCH"));
+        assert_eq!(meant("limt", CLAUSES), Some("LIMIT"));
+        assert_eq!(meant("select", STATEMENTS), Some("SEARCH"));
+        assert_eq!(meant("status", STATEMENTS), Some("SHOW STATUS"));
+        assert_eq!(meant("banana", STATEMENTS), None);
+        assert_eq!(meant("x", CLAUSES), None);
+        assert_eq!(meant(&"s".repeat(10_000), CLAUSES), None);
+    }
+
+    #[test]
+    fn distances() {
+        let letters = |word: &str| word.chars().collect::<Vec<_>>();
+        for (left, right, edits) in
+            [("", "", 0), ("a", "", 1), ("", "abc", 3), ("abc", "acb", 1), ("kitten", "sitting", 3)]
+        {
+            assert_eq!(distance(&letters(left), &letters(right)), edits, "{left} {right}");
+            assert_eq!(distance(&letters(right), &letters(left)), edits, "{right} {left}");
+        }
+    }
+
+    #[test]
+    fn no_word_is_both_built_and_planned() {
+        for word in CLAUSES.iter().chain(STATEMENTS).chain(SHOWN) {
+            assert!(contains(KEYWORDS, word) && !is_planned(word), "{word}");
+        }
+        assert!(PLANNED_CLAUSES.iter().all(|word| is_planned(word)));
+    }
+}

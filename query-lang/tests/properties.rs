@@ -1,0 +1,332 @@
+//! Properties over generated text and statements: nothing panics, places lie in the text, and what is printed is read back.
+
+// A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use cairndb_query::{
+    Column, Condition, Facts, Field, Image, KEYWORDS, Mode, Names, Rerank, Role, Scope, Search, Span, Spanned,
+    Statement, bind, parse, plan, statement_is_complete,
+};
+use proptest::prelude::*;
+
+/// Statements are compared without their places: the printed text has its own.
+fn spanned<T>(node: T) -> Spanned<T> {
+    Spanned { node, span: Span::default() }
+}
+
+fn without_spans(statement: Statement) -> Statement {
+    let clear_image = |image: Spanned<Image>| spanned(image.node);
+    match statement {
+        Statement::Search(search) => Statement::Search(Search {
+            image: clear_image(search.image),
+            scope: search.scope.map(|part| spanned(part.node)),
+            filter: search.filter.into_iter().map(|part| spanned(part.node)).collect(),
+            depth: search.depth.map(|part| spanned(part.node)),
+            limit: search.limit.map(|part| spanned(part.node)),
+            mode: search.mode.map(|part| spanned(part.node)),
+            rerank: search.rerank.map(|part| {
+                spanned(Rerank {
+                    k: part.node.k.map(|k| spanned(k.node)),
+                    tau: part.node.tau.map(|tau| spanned(tau.node)),
+                    ..part.node
+                })
+            }),
+            including_self: search.including_self,
+            columns: search.columns.map(|columns| columns.into_iter().map(|part| spanned(part.node)).collect()),
+            into: search.into.map(|part| spanned(part.node)),
+        }),
+        Statement::Predict { image, k } => {
+            Statement::Predict { image: clear_image(image), k: k.map(|k| spanned(k.node)) }
+        }
+        Statement::Put { key, image, role, label } => Statement::Put {
+            key: spanned(key.node),
+            image: clear_image(image),
+            role: role.map(|part| spanned(part.node)),
+            label: label.map(|part| spanned(part.node)),
+        },
+        Statement::Delete { key } => Statement::Delete { key: spanned(key.node) },
+        Statement::Label { key, label } => Statement::Label { key: spanned(key.node), label: spanned(label.node) },
+        Statement::Unlabel { key } => Statement::Unlabel { key: spanned(key.node) },
+        Statement::ShowStatus => Statement::ShowStatus,
+        Statement::ShowLabels => Statement::ShowLabels,
+        Statement::Explain { analyze, statement } => {
+            Statement::Explain { analyze, statement: Box::new(spanned(without_spans(statement.node))) }
+        }
+    }
+}
+
+/// Text of any characters, with quotes, semicolons and comments more often than chance would have it.
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![".{0,12}", "[a'\";\\-\\n\\t 写é]{0,12}"]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    any_text().prop_filter("empty text is refused", |text| !text.is_empty())
+}
+
+/// Names that are no words of the language, and words of it that may be names.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z_写é][a-z0-9_写é]{3,8}x_",
+        Just("train".to_owned()),
+        Just("Status".to_owned()),
+        Just("tau".to_owned())
+    ]
+}
+
+fn new_image() -> impl Strategy<Value = Image> {
+    let value = prop_oneof![
+        any::<f32>().prop_filter("finite", |value| value.is_finite()),
+        (-1.0_f32..1.0),
+        Just(-0.0_f32),
+        Just(f32::MAX),
+        Just(f32::MIN_POSITIVE / 2.0),
+    ];
+    let vector = prop::collection::vec(value, 1..6)
+        .prop_filter("zeros are refused", |values| values.iter().any(|value| *value != 0.0));
+    prop_oneof![
+        text().prop_map(Image::File),
+        name().prop_map(Image::Name),
+        (1..=1_000_000_usize).prop_map(Image::Parameter),
+        vector.prop_map(Image::Vector),
+    ]
+}
+
+fn image() -> impl Strategy<Value = Spanned<Image>> {
+    prop_oneof![3 => new_image(), 1 => text().prop_map(Image::Key), 1 => text().prop_map(Image::Queries)]
+        .prop_map(spanned)
+}
+
+fn count() -> impl Strategy<Value = usize> {
+    prop_oneof![1..20_usize, 1..=1_000_000_usize, Just(1_000_000)]
+}
+
+fn condition() -> impl Strategy<Value = Spanned<Condition>> {
+    let split = prop::sample::select(Role::ALL.to_vec()).prop_map(|role| Condition {
+        field: Field::Split,
+        like: false,
+        value: role.name().to_owned(),
+    });
+    let other = (prop::sample::select(Field::ALL.to_vec()), any::<bool>(), any_text())
+        .prop_filter("split = takes two words", |(field, like, _)| *field != Field::Split || *like)
+        .prop_map(|(field, like, value)| Condition { field, like, value });
+    prop_oneof![1 => split, 4 => other].prop_map(spanned)
+}
+
+fn optional<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Option<Spanned<T>>> {
+    prop::option::of(value.prop_map(spanned))
+}
+
+fn rerank() -> impl Strategy<Value = Rerank> {
+    let tau = prop_oneof![-2.0..=2.0_f64, Just(-2.0), Just(2.0), Just(0.6), Just(1e-300), Just(-0.0)];
+    (any::<bool>(), any::<bool>(), optional(count()), optional(tau)).prop_map(|(sort, insert, k, tau)| Rerank {
+        sort,
+        insert,
+        k,
+        tau,
+    })
+}
+
+fn search() -> impl Strategy<Value = Statement> {
+    let columns = prop::sample::subsequence(Column::ALL.to_vec(), 1..=Column::ALL.len())
+        .prop_shuffle()
+        .prop_map(|columns| columns.into_iter().map(spanned).collect());
+    let found = (
+        optional(prop::sample::select(Scope::ALL.to_vec())),
+        prop::collection::vec(condition(), 0..4),
+        optional(count()),
+        prop::option::of(0.0..=1.0_f64),
+        optional(prop_oneof![Just(Mode::Exact), count().prop_map(Mode::Ef)]),
+    );
+    let shown = (optional(rerank()), any::<bool>(), prop::option::of(columns), optional(text()));
+    (image(), found, shown).prop_map(|(image, found, shown)| {
+        let (scope, filter, depth, share, mode) = found;
+        let (rerank, including_self, columns, into) = shown;
+        // LIMIT is a share of K, because more than K is refused.
+        let most = depth.as_ref().map_or(cairndb_query::DEFAULT_DEPTH, |depth| depth.node);
+        let limit = share.map(|share| spanned(((most as f64 * share) as usize).max(1)));
+        Statement::Search(Search { image, scope, filter, depth, limit, mode, rerank, including_self, columns, into })
+    })
+}
+
+fn put() -> impl Strategy<Value = Statement> {
+    (text(), new_image(), any::<bool>(), prop::option::of(text())).prop_map(|(key, image, say_role, label)| {
+        let role = say_role.then(|| spanned(if label.is_some() { Role::Train } else { Role::Index }));
+        Statement::Put { key: spanned(key), image: spanned(image), role, label: label.map(spanned) }
+    })
+}
+
+fn plain_statement() -> impl Strategy<Value = Statement> {
+    prop_oneof![
+        8 => search(),
+        2 => (image(), optional(count())).prop_map(|(image, k)| Statement::Predict { image, k }),
+        2 => put(),
+        1 => text().prop_map(|key| Statement::Delete { key: spanned(key) }),
+        1 => (text(), text()).prop_map(|(key, label)| Statement::Label { key: spanned(key), label: spanned(label) }),
+        1 => text().prop_map(|key| Statement::Unlabel { key: spanned(key) }),
+        1 => Just(Statement::ShowStatus),
+        1 => Just(Statement::ShowLabels),
+    ]
+}
+
+fn statement() -> impl Strategy<Value = Statement> {
+    let explain = (any::<bool>(), plain_statement())
+        .prop_map(|(analyze, inner)| Statement::Explain { analyze, statement: Box::new(spanned(inner)) });
+    prop_oneof![4 => plain_statement(), 1 => explain]
+}
+
+fn assert_in(span: Span, text: &str) {
+    assert!(text.get(span.start..span.end).is_some(), "{span:?} is not in {text:?}");
+}
+
+/// Parses, shows and plans anything; every place must lie in the text, on the boundary of a character.
+fn survive(text: &str) {
+    let parsed = parse(text);
+    assert!(!parsed.statements.is_empty() || !parsed.diagnostics.is_empty(), "{text:?} gives nothing");
+    for diagnostic in &parsed.diagnostics {
+        assert_in(diagnostic.span(), text);
+        let rendered = diagnostic.render(text);
+        assert_eq!(rendered.lines().count(), 4, "{rendered}");
+        assert!(!rendered.contains(|character: char| character.is_control() && character != '\n'), "{rendered:?}");
+    }
+    let facts =
+        Facts { index_rows: 10, train_rows: 10, vote_k: 3, kept_neighbours: 10, graph_from_rows: 5, dimension: 2 };
+    let names = Names { positional: 3, named: vec!["img".to_owned()] };
+    for statement in &parsed.statements {
+        for span in spans(statement) {
+            assert_in(span, text);
+            assert!(statement.span.start <= span.start && span.end <= statement.span.end, "{span:?} in {statement:?}");
+        }
+        if let Ok(bound) = bind(statement, &names) {
+            assert!(!plan(bound, &facts).to_string().is_empty());
+        }
+    }
+    statement_is_complete(text);
+}
+
+fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
+    let mut spans = vec![statement.span];
+    match &statement.node {
+        Statement::Search(search) => {
+            spans.push(search.image.span);
+            spans.extend(search.scope.iter().map(|part| part.span));
+            spans.extend(search.filter.iter().map(|part| part.span));
+            spans.extend(search.depth.iter().chain(&search.limit).map(|part| part.span));
+            spans.extend(search.mode.iter().map(|part| part.span));
+            if let Some(rerank) = &search.rerank {
+                spans.push(rerank.span);
+                spans.extend(rerank.node.k.iter().map(|part| part.span));
+                spans.extend(rerank.node.tau.iter().map(|part| part.span));
+            }
+            spans.extend(search.columns.iter().flatten().map(|part| part.span));
+            spans.extend(search.into.iter().map(|part| part.span));
+        }
+        Statement::Predict { image, k } => {
+            spans.push(image.span);
+            spans.extend(k.iter().map(|part| part.span));
+        }
+        Statement::Put { key, image, role, label } => {
+            spans.extend([key.span, image.span]);
+            spans.extend(role.iter().map(|part| part.span));
+            spans.extend(label.iter().map(|part| part.span));
+        }
+        Statement::Delete { key } | Statement::Unlabel { key } => spans.push(key.span),
+        Statement::Label { key, label } => spans.extend([key.span, label.span]),
+        Statement::ShowStatus | Statement::ShowLabels => {}
+        Statement::Explain { statement, .. } => spans.extend(self::spans(statement)),
+    }
+    assert!(spans.iter().all(|span| span.start < span.end), "an empty place in {statement:?}");
+    spans
+}
+
+/// Pieces of the language in any order: gets further into the parser than arbitrary characters do.
+fn word_salad() -> impl Strategy<Value = String> {
+    let symbols = [
+        "=", ",", ";", "[", "]", "(", ")", "'x'", "'", "\"", "3", "-1.5e3", "0", "$1", "$", "--", "\n", "é", "a.b",
+        "img",
+    ];
+    let pieces: Vec<&str> = KEYWORDS.iter().copied().chain(symbols).collect();
+    prop::collection::vec(prop::sample::select(pieces), 0..24).prop_map(|pieces| pieces.join(" "))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_text_never_panics(text in any::<String>()) {
+        survive(&text);
+    }
+
+    #[test]
+    fn words_in_any_order_never_panic(text in word_salad()) {
+        survive(&text);
+    }
+
+    /// One to four edits of a valid statement: characters taken out, doubled, or put in.
+    #[test]
+    fn mutations_of_statements_never_panic(
+        statement in statement(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..3_u8, any::<char>()), 1..5),
+    ) {
+        let mut characters: Vec<char> = statement.to_string().chars().collect();
+        for (place, kind, new) in edits {
+            let place = place.index(characters.len().max(1)).min(characters.len());
+            match kind {
+                0 if place < characters.len() => drop(characters.remove(place)),
+                1 if place < characters.len() => characters.insert(place, characters[place]),
+                _ => characters.insert(place, new),
+            }
+        }
+        survive(&characters.into_iter().collect::<String>());
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back(statement in statement()) {
+        let text = statement.to_string();
+        let parsed = parse(&text);
+        prop_assert!(parsed.diagnostics.is_empty(), "{}", parsed.diagnostics[0].render(&text));
+        prop_assert_eq!(parsed.statements.len(), 1, "{}", text);
+        let read = parsed.statements.into_iter().next().unwrap();
+        prop_assert_eq!(read.span, Span { start: 0, end: text.len() });
+        prop_assert_eq!(read.node.to_string(), &*text);
+        prop_assert_eq!(without_spans(read.node), statement, "{}", text);
+        survive(&text);
+    }
+
+    #[test]
+    fn statements_stand_beside_each_other(first in statement(), second in statement(), broken in word_salad()) {
+        // `'` and `"` would swallow what follows, and `--` its line.
+        let broken: String = broken.replace(['\'', '"', ';'], " ").replace("--", " ");
+        let text = format!("{first};\nBROKEN {broken};\n{second}; -- the end");
+        let parsed = parse(&text);
+        prop_assert_eq!(parsed.statements.len(), 2, "{}", text);
+        prop_assert_eq!(parsed.diagnostics.len(), 1, "{}", text);
+        prop_assert!(parsed.statements[0].span.end <= parsed.diagnostics[0].span().start);
+        prop_assert!(statement_is_complete(&text));
+        let open = format!("{first};\n{second}");
+        prop_assert!(!statement_is_complete(&open));
+    }
+
+    /// Case means nothing in words of the language, and clauses stand in any order.
+    #[test]
+    fn clauses_stand_in_any_order(order in Just((0..9).collect::<Vec<usize>>()).prop_shuffle(), capitals in any::<bool>()) {
+        let clauses = [
+            "in all", "where label = 'X' and split = train", "K 50", "LIMIT 9", "Ef 70", "rerank Sort k=3 tau=0.5",
+            "including self", "return Id, rank", "into 'R.html'",
+        ];
+        let shuffled: Vec<&str> = order.iter().map(|&position| clauses[position]).collect();
+        let shuffled = shuffled.join(" ");
+        let cased = if capitals {
+            shuffled.to_uppercase().replace("R.HTML", "R.html")
+        } else {
+            shuffled.to_lowercase().replace("r.html", "R.html").replace("'x'", "'X'")
+        };
+        let (text, canonical) = (format!("search img {cased}"), format!("SEARCH img {}", clauses.join(" ")));
+        let (parsed, expected) = (parse(&text), parse(&canonical));
+        prop_assert!(parsed.diagnostics.is_empty(), "{}", parsed.diagnostics[0].render(&text));
+        prop_assert_eq!(
+            without_spans(parsed.statements[0].node.clone()),
+            without_spans(expected.statements[0].node.clone())
+        );
+    }
+}

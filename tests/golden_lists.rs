@@ -1,0 +1,206 @@
+//! The outputs of the original implementations: votes, sort-step, insert-step, the train set as part of the database, metrics.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use cairn::eval::{Truth, evaluate};
+use cairn::rerank::{gate, rerank};
+use cairn::{Database, Operation, Options, Put, Query, Rerank, Scope, SearchRequest, Stage, soft_vote};
+use cairndb_tests::{integers, lines, npy, rows, shared};
+
+/// Scores closer than this may stand in either order (golden README).
+const NEAR_TIE: f32 = 1e-5;
+
+struct Collection {
+    database: Database,
+    index_ids: Vec<String>,
+    train_ids: Vec<String>,
+    queries: Vec<Query>,
+    _folder: tempfile::TempDir,
+}
+
+fn put(key: &str, label: Option<String>, vector: Vec<f32>) -> Operation {
+    Operation::Put(Put { key: key.to_owned(), label, vector, source: None, content: None, photo: None })
+}
+
+fn collection(golden: &Path) -> Collection {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), Options::for_vectors(64)).unwrap();
+    let read = |name: &str| (lines(&golden.join(format!("{name}_ids.txt"))), rows(&golden.join(format!("{name}_feats.npy"))));
+    let (index_ids, index) = read("index");
+    let (train_ids, train) = read("train");
+    let labels = integers(&golden.join("train_labels.npy"));
+    // Half of the index comes first, so that both orders of arrival are walked.
+    let index_puts = |range: std::ops::Range<usize>| range.map(|at| put(&index_ids[at], None, index[at].clone())).collect::<Vec<_>>();
+    let train_puts: Vec<Operation> =
+        (0..train.len()).map(|at| put(&train_ids[at], Some(labels[at].to_string()), train[at].clone())).collect();
+    let half = index.len() / 2;
+    database.write(index_puts(0..half)).unwrap();
+    for part in train_puts.chunks(700) {
+        database.write(part.to_vec()).unwrap();
+    }
+    database.write(index_puts(half..index.len())).unwrap();
+    let queries = rows(&golden.join("query_feats.npy")).into_iter().map(|vector| Query { vector, without: None }).collect();
+    Collection { database, index_ids, train_ids, queries, _folder: folder }
+}
+
+/// Fails unless both lists are equal up to neighbours that are near ties.
+fn assert_lists(name: &str, expected: &[Vec<String>], got: &[Vec<(String, f32)>]) {
+    assert_eq!(expected.len(), got.len());
+    for (query, (expected, got)) in expected.iter().zip(got).enumerate() {
+        assert_eq!(expected.len(), got.len(), "{name}, query {query}: length");
+        let similarity: HashMap<&str, f32> = got.iter().map(|(id, similarity)| (id.as_str(), *similarity)).collect();
+        for (rank, (expected, (id, similar))) in expected.iter().zip(got).enumerate() {
+            let near = similarity.get(expected.as_str()).is_some_and(|other| (other - similar).abs() < NEAR_TIE);
+            assert!(expected == id || near, "{name}, query {query}, rank {}: {expected} expected, {id} found", rank + 1);
+        }
+    }
+}
+
+fn expected_lists(golden: &Path, name: &str, ids: &[String]) -> Vec<Vec<String>> {
+    let (values, shape) = npy(&golden.join(format!("{name}.npy")));
+    let id = |row: &f64| ids[*row as usize].clone();
+    values.chunks(shape[1]).map(|list| list.iter().filter(|row| **row >= 0.0).map(id).collect()).collect()
+}
+
+fn search(collection: &Collection, scope: Scope, rerank: Option<Rerank>) -> Vec<Vec<(String, f32)>> {
+    let request = SearchRequest { scope, rerank, ..SearchRequest::default() };
+    let answers = collection.database.snapshot().search(&request, &collection.queries).unwrap();
+    answers.into_iter().map(|answer| answer.rows.into_iter().map(|row| (row.id, row.similarity)).collect()).collect()
+}
+
+#[test]
+fn lists_votes_and_metrics_equal_the_originals() {
+    let Some(golden) = shared("golden") else { return };
+    let collection = collection(&golden);
+    let snapshot = collection.database.snapshot();
+
+    let knn = search(&collection, Scope::Index, None);
+    let (values, shape) = npy(&golden.join("knn_top100_ids.npy"));
+    let expected: Vec<Vec<String>> = values
+        .chunks(shape[1])
+        .map(|list| list.iter().map(|&row| collection.index_ids[row as usize].clone()).collect())
+        .collect();
+    assert_lists("kNN", &expected, &knn);
+
+    for k in [1, 3, 5] {
+        let sort = Rerank { k, sort: true, insert: None };
+        let got = search(&collection, Scope::Index, Some(sort));
+        assert_lists(&format!("sort k={k}"), &expected_lists(&golden, &format!("list_sort_k{k}"), &collection.index_ids), &got);
+        for tau in ["0.0", "0.6", "1.2"] {
+            let name = format!("list_sortinsert_k{k}_tau{tau}");
+            let both = Rerank { k, sort: true, insert: Some(tau.parse().unwrap()) };
+            let got = search(&collection, Scope::Index, Some(both));
+            assert_lists(&name, &expected_lists(&golden, &name, &collection.index_ids), &got);
+        }
+        // The predictions of the index images, through the same door: every one appears in some answer or is asked for.
+        let labels = integers(&golden.join(format!("vote_index_k{k}_label.npy")));
+        let (scores, _) = npy(&golden.join(format!("vote_index_k{k}_score.npy")));
+        let all = SearchRequest {
+            depth: collection.index_ids.len(),
+            limit: collection.index_ids.len(),
+            rerank: Some(sort),
+            ..SearchRequest::default()
+        };
+        let answer = &snapshot.search(&all, &collection.queries[..1]).unwrap()[0];
+        assert_eq!(answer.rows.len(), labels.len());
+        let row_of: HashMap<&str, usize> = collection.index_ids.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
+        for found in &answer.rows {
+            let (row, vote) = (row_of[found.id.as_str()], found.prediction.as_ref().unwrap());
+            assert_eq!(vote.instance, labels[row].to_string(), "k={k}, index row {row}");
+            assert!((f64::from(vote.score) - scores[row]).abs() < 1e-6, "k={k}, index row {row}");
+        }
+        let labels = integers(&golden.join(format!("vote_query_k{k}_label.npy")));
+        let (scores, _) = npy(&golden.join(format!("vote_query_k{k}_score.npy")));
+        for (row, query) in collection.queries.iter().enumerate() {
+            let vote = snapshot.predict(query, k).unwrap().0.unwrap();
+            assert_eq!(vote.instance, labels[row].to_string(), "k={k}, query {row}");
+            assert!((f64::from(vote.score) - scores[row]).abs() < 1e-6, "k={k}, query {row}");
+        }
+    }
+
+    let both_sets = [collection.index_ids.clone(), collection.train_ids.clone()].concat();
+    let got = search(&collection, Scope::All, None);
+    assert_lists("train in the database, kNN", &expected_lists(&golden, "list_ref_traindb_knn", &both_sets), &got);
+    let both = Rerank { k: 3, sort: true, insert: Some(0.6) };
+    let got = search(&collection, Scope::All, Some(both));
+    let expected = expected_lists(&golden, "list_ref_traindb_sortinsert_k3_tau0.6", &both_sets);
+    assert_lists("train in the database, both steps", &expected, &got);
+
+    metrics_equal(&golden, &collection);
+}
+
+fn metrics_equal(golden: &Path, collection: &Collection) {
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(golden.join(name)).unwrap()).unwrap()
+    };
+    let truth: Vec<Truth> = read("gt_retrieval.json")
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(query, rows)| {
+            let id = |row: &serde_json::Value| collection.index_ids[row.as_u64().unwrap() as usize].clone();
+            Truth { query: query.clone(), relevant: rows.as_array().unwrap().iter().map(id).collect() }
+        })
+        .collect();
+    let expected = read("metrics_retrieval.json");
+    for (name, rerank) in [
+        ("knn", None),
+        ("sort_k3", Some(Rerank { k: 3, sort: true, insert: None })),
+        ("sortinsert_k3_tau0.6", Some(Rerank { k: 3, sort: true, insert: Some(0.6) })),
+        ("sortinsert_k5_tau0.0", Some(Rerank { k: 5, sort: true, insert: Some(0.0) })),
+    ] {
+        let ranked = search(collection, Scope::Index, rerank)
+            .into_iter()
+            .enumerate()
+            .map(|(query, list)| (query.to_string(), list.into_iter().map(|(id, _)| id).collect()))
+            .collect();
+        let metrics = evaluate(&truth, &ranked, 100);
+        let value = |field: &str| expected[name][field].as_f64().unwrap();
+        // Near ties may swap neighbours; a swap moves AP by less than this.
+        assert!((metrics.map - value("map100")).abs() < 1e-4, "{name}: {metrics:?}");
+        assert!((metrics.precision_at_10 - value("p10")).abs() < 1e-4, "{name}: {metrics:?}");
+        assert!((metrics.mean_position - value("mean_pos")).abs() < 1e-2, "{name}: {metrics:?}");
+    }
+}
+
+#[test]
+fn the_vote_equals_the_original_case_by_case() {
+    let Some(golden) = shared("golden") else { return };
+    let cases: Vec<serde_json::Value> =
+        serde_json::from_str(&std::fs::read_to_string(golden.join("vote_cases.json")).unwrap()).unwrap();
+    assert!(!cases.is_empty());
+    for case in &cases {
+        let neighbours = case["neighbours"].as_array().unwrap().iter().map(|pair| (pair[0].as_i64().unwrap(), pair[1].as_f64().unwrap() as f32));
+        let ballot = soft_vote(neighbours, case["k"].as_u64().unwrap() as usize).unwrap();
+        assert_eq!(ballot.label, case["label"].as_i64().unwrap(), "{case}");
+        assert!((f64::from(ballot.score) - case["score"].as_f64().unwrap()).abs() < 1e-6, "{case}");
+    }
+}
+
+#[test]
+fn both_steps_equal_the_paper_case_by_case() {
+    let Some(golden) = shared("golden") else { return };
+    let cases: Vec<serde_json::Value> =
+        serde_json::from_str(&std::fs::read_to_string(golden.join("rerank_cases.json")).unwrap()).unwrap();
+    assert!(!cases.is_empty());
+    for case in &cases {
+        let list = |field: &str| case[field].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect::<Vec<_>>();
+        let labels: Vec<i64> = case["index_label"].as_array().unwrap().iter().map(|v| v.as_i64().unwrap()).collect();
+        let scores: Vec<f32> = case["index_score"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
+        let (label, score) = (case["query_label"].as_i64().unwrap(), case["query_score"].as_f64().unwrap() as f32);
+        let (tau, depth) = (case["tau"].as_f64().unwrap(), case["topk"].as_u64().unwrap() as usize);
+        let retrieved = list("retrieved");
+        let mut candidates: Vec<usize> = (0..labels.len())
+            .filter(|row| labels[*row] == label && !retrieved.contains(row) && gate(score, scores[*row], tau))
+            .collect();
+        candidates.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b)));
+        let rows = |list: Vec<(usize, Stage)>| list.into_iter().map(|(row, _)| row).collect::<Vec<_>>();
+        let positive = |row: &usize| labels[*row] == label;
+        let got = rows(rerank(retrieved.clone(), positive, true, candidates, depth));
+        assert_eq!(got, list("expected_paper"), "{}", case["name"]);
+        let got = rows(rerank(retrieved, positive, true, [], depth));
+        assert_eq!(got, list("expected_sort_only"), "{}", case["name"]);
+    }
+}

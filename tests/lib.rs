@@ -1,0 +1,76 @@
+//! What the tests share: where the shared data is, reading it, and running the program.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers fail by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Set to run with CI=true where the shared data is absent.
+pub const WAIVER: &str = "CAIRN_ALLOW_NO_SHARED";
+
+/// A folder of the shared data, which lies beside the clone. `None`: it is absent, and the reason for skipping was printed.
+///
+/// # Panics
+/// When it is absent, CI=true and [`WAIVER`] is not set: a skipped check must not look like a passed one there.
+pub fn shared(part: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(part);
+    if path.exists() {
+        return Some(path.canonicalize().unwrap());
+    }
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!in_ci || std::env::var_os(WAIVER).is_some(), "{} is absent; set {WAIVER}=1 to pass without it", path.display());
+    eprintln!("skipped: {} is absent", path.display());
+    None
+}
+
+/// A .npy file of any number type as f64, with its shape.
+pub fn npy(path: &Path) -> (Vec<f64>, Vec<usize>) {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let file = npyz::NpyFile::new(&bytes[..]).unwrap();
+    let shape = file.shape().iter().map(|&n| n as usize).collect();
+    let dtype = file.dtype().descr();
+    let values = match dtype.trim_matches('\'') {
+        "<f4" => file.into_vec::<f32>().unwrap().into_iter().map(f64::from).collect(),
+        "<f8" => file.into_vec::<f64>().unwrap(),
+        "<i4" => file.into_vec::<i32>().unwrap().into_iter().map(f64::from).collect(),
+        "<i2" => file.into_vec::<i16>().unwrap().into_iter().map(f64::from).collect(),
+        "|i1" => file.into_vec::<i8>().unwrap().into_iter().map(f64::from).collect(),
+        other => panic!("{}: numbers of type {other}", path.display()),
+    };
+    (values, shape)
+}
+
+/// A 2-d .npy file as rows of f32.
+pub fn rows(path: &Path) -> Vec<Vec<f32>> {
+    let (values, shape) = npy(path);
+    values.chunks(shape[1]).map(|row| row.iter().map(|&value| value as f32).collect()).collect()
+}
+
+/// A .npy file as integers.
+pub fn integers(path: &Path) -> Vec<i64> {
+    npy(path).0.into_iter().map(|value| value as i64).collect()
+}
+
+/// The lines of a text file.
+pub fn lines(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// The program, ready to get arguments; it has no standard input.
+pub fn cairn() -> Command {
+    let program = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("cairn-under-test");
+    let mut command = Command::new(program);
+    command.stdin(std::process::Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs the program in `folder` with these words and returns what it printed.
+pub fn run(folder: &Path, words: &[&str]) -> Output {
+    cairn().current_dir(folder).args(words).output().unwrap()
+}
+
+/// Runs the program and returns its standard output; fails when it does.
+pub fn run_ok(folder: &Path, words: &[&str]) -> String {
+    let output = run(folder, words);
+    assert!(output.status.success(), "cairn {words:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
