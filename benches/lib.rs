@@ -1,1 +1,3 @@
-//! Placeholder
+//! Benches of the engine. `cargo bench --profile dev -p cairndb-benches` (the profile everything is built in).
+//!
+//! Machines differ and are noisy: quote ratios of one run, never a time from one run against a time from another.

@@ -1,0 +1,39 @@
+//! What is measured: one query against 20,000 index and 5,000 train images of 512 dimensions, plain, re-ranked, and a batch of 64.
+//! Corpus: 2,000 seeded clusters. Notes: exact search; the figure to quote is re-ranked over plain, in one run.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench stops by panicking; criterion's macros define undocumented items")]
+
+use cairn::{Database, Options, Query, Rerank, SearchRequest};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+mod data;
+
+const DIMENSION: usize = 512;
+const CLUSTERS: u64 = 2_000;
+
+fn search(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
+    let mut random = data::Random(7);
+    for part in 0..5u64 {
+        let train = (0..1_000u64).map(|n| part * 1_000 + n);
+        let rows = train.map(|n| data::put(&mut random, format!("t{n:06}"), n % CLUSTERS, true, DIMENSION)).collect();
+        database.write(rows).unwrap();
+        let index = (0..4_000u64).map(|n| part * 4_000 + n);
+        let rows = index.map(|n| data::put(&mut random, format!("i{n:06}"), n * 7 % CLUSTERS, false, DIMENSION)).collect();
+        database.write(rows).unwrap();
+    }
+    let snapshot = database.snapshot();
+    let queries: Vec<Query> =
+        (0..64).map(|n| Query { vector: random.near(n * 31, DIMENSION), without: None }).collect();
+    let plain = SearchRequest::default();
+    let reranked = SearchRequest { rerank: Some(Rerank { k: 3, sort: true, insert: Some(0.6) }), ..plain.clone() };
+    let mut group = criterion.benchmark_group("search 20k x 512");
+    group.sample_size(20);
+    group.bench_function("plain", |bench| bench.iter(|| snapshot.search(&plain, &queries[..1]).unwrap()));
+    group.bench_function("re-ranked", |bench| bench.iter(|| snapshot.search(&reranked, &queries[..1]).unwrap()));
+    group.bench_function("re-ranked, batch of 64", |bench| bench.iter(|| snapshot.search(&reranked, &queries).unwrap()));
+    group.finish();
+}
+
+criterion_group!(benches, search);
+criterion_main!(benches);

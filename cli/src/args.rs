@@ -1,0 +1,332 @@
+//! The command line: what can be typed, and the help that says so.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::output::Format;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  cairn demo                                                    photos made on the spot, searched, and a page to look at
+  cairn create photos.db --model lite0-gem
+  cairn ingest photos.db train.csv --as train
+  cairn ingest photos.db holiday/ --as index
+  cairn query photos.db -c \"SEARCH 'where.jpg' K 100 RERANK k=3 tau=0.6 INTO 'answer.html'\"
+  cairn repl photos.db
+
+Exit codes: 0 ok, 1 a statement or command failed, 2 usage, 3 corrupt database, 4 locked database, 130 Ctrl-C.";
+
+/// An embedded retrieval database for photos: finds by similarity, re-ranks by what the photos show.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, styles = STYLES, after_help = EXAMPLES, arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create an empty database, for bare vectors (--dim) or for photos (--model)
+    Create(Create),
+    /// Put photos or vectors into a database; repeating it skips what is in
+    Ingest(Ingest),
+    /// Run statements: from -c, -f or standard input; a shell when there are none
+    Query(Query),
+    /// An interactive shell
+    Repl(Repl),
+    /// Say what photos show, and which train images say so
+    Predict(Predict),
+    /// Measure kNN, sort-step and sort+insert on queries with known answers
+    Eval(Eval),
+    /// Show the state of a database
+    Status(Status),
+    /// Make or take photos, build a database of them, measure it and write a report
+    Demo(Demo),
+}
+
+/// `cairn create`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn create vectors.db --dim 64
+  cairn create photos.db --model lite0-gem
+  cairn create photos.db --model resnet101-gem --weights r101.safetensors --scales 0.75,1,1.25 --keep original")]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["dim", "model"]))]
+pub(crate) struct Create {
+    /// Folder of the new database
+    pub(crate) database: PathBuf,
+    /// Dimension of the vectors that you bring
+    #[arg(long, value_name = "N")]
+    pub(crate) dim: Option<usize>,
+    /// Model that embeds photos: lite0-gem, resnet18-gem, resnet50-gem, resnet101-gem
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Weights of the model (safetensors); lite0-gem brings its own
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub(crate) weights: Option<PathBuf>,
+    /// Scales at which each photo is embedded and averaged, for example 0.75,1,1.25
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "model")]
+    pub(crate) scales: Option<Vec<f64>>,
+    /// What is kept of the photos, to show or embed them later
+    #[arg(long, value_name = "WHAT", default_value = "thumb", value_parser = ["original", "thumb", "none"])]
+    pub(crate) keep: String,
+    /// Voters of the stored predictions
+    #[arg(long, value_name = "K", default_value_t = cairn::DEFAULT_VOTE_K)]
+    pub(crate) vote_k: usize,
+    /// Train neighbours kept of every index image, at least K
+    #[arg(long, value_name = "N", default_value_t = cairn::DEFAULT_KEPT_NEIGHBOURS)]
+    pub(crate) neighbours: usize,
+}
+
+/// The role that ingested images get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleWord {
+    /// Labelled images that vote.
+    Train,
+    /// Images that are searched.
+    Index,
+}
+
+/// Where networks run, and where their weights lie.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct ModelArgs {
+    /// Where photos are embedded: auto takes CUDA where there is one
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(crate) device: DeviceWord,
+    /// Weights of the database's model, where they have moved; they must be the same ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) weights: Option<PathBuf>,
+}
+
+/// A device by its word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceWord {
+    /// CUDA where there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+}
+
+/// `cairn ingest`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Sources: a folder of photos, a CSV list (header id,path[,label]; paths relative to the file), a text file with a
+path a line, photos themselves, or vectors (.npy, .fvecs) with --ids.
+
+Examples:
+  cairn ingest photos.db train.csv --as train
+  cairn ingest photos.db images/ --as train --labels train.csv
+  cairn ingest photos.db by-label/ --as train --label-from-folder
+  cairn ingest vectors.db train_feats.npy --ids train_ids.txt --labels train_labels.csv --as train
+  cairn ingest vectors.db index_feats.npy --ids index_ids.txt --as index"
+)]
+pub(crate) struct Ingest {
+    /// Folder of the database
+    pub(crate) database: PathBuf,
+    /// What goes in
+    #[arg(required = true, value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// train: labelled, votes; index: is searched
+    #[arg(long = "as", value_name = "ROLE")]
+    pub(crate) role: RoleWord,
+    /// Keys of the vectors, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ids: Option<PathBuf>,
+    /// Labels: a CSV file with the columns id and label
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// The name of a photo's folder is its label
+    #[arg(long, conflicts_with = "labels")]
+    pub(crate) label_from_folder: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// `cairn query`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn query photos.db -c \"SEARCH 'where.jpg' LIMIT 10 RERANK k=3 tau=0.6\"
+  cairn query photos.db -c \"SEARCH 'where.jpg' RERANK INTO 'answer.html'\"
+  cairn query vectors.db -c \"SEARCH QUERIES 'q.npy' IN index EXACT K 100 RERANK k=3 tau=0.6\" --format csv
+  cairn query photos.db -f statements.sql --format json
+  echo \"SHOW STATUS\" | cairn query photos.db")]
+pub(crate) struct Query {
+    /// Folder of the database
+    pub(crate) database: PathBuf,
+    /// A statement, or several with ; between them; may be repeated
+    #[arg(short = 'c', long = "command", value_name = "STATEMENT")]
+    pub(crate) statements: Vec<String>,
+    /// A file of statements
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// How answers are written
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+    /// Known answers (id,images,Usage): measures each SEARCH and marks right and wrong in reports
+    #[arg(long, value_name = "FILE")]
+    pub(crate) truth: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// `cairn repl`
+#[derive(Debug, Args)]
+pub(crate) struct Repl {
+    /// Folder of the database
+    pub(crate) database: PathBuf,
+    /// Known answers (id,images,Usage): marks right and wrong in reports
+    #[arg(long, value_name = "FILE")]
+    pub(crate) truth: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// `cairn predict`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn predict photos.db unknown.jpg other.jpg
+  cairn predict photos.db --id 46fdf25225d80348 --k 5")]
+#[command(group = clap::ArgGroup::new("image").required(true).multiple(true).args(["photos", "id"]))]
+pub(crate) struct Predict {
+    /// Folder of the database
+    pub(crate) database: PathBuf,
+    /// Photos
+    #[arg(value_name = "PHOTO")]
+    pub(crate) photos: Vec<PathBuf>,
+    /// A stored image; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub(crate) id: Vec<String>,
+    /// Voters; the database's own number when not given
+    #[arg(long, value_name = "K")]
+    pub(crate) k: Option<usize>,
+    /// How answers are written
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// `cairn eval`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn eval photos.db --queries query.csv --truth solution.csv --report report.html
+  cairn eval vectors.db --queries q.npy --query-ids q_ids.txt --truth solution.csv --k 3 --tau 0.6")]
+pub(crate) struct Eval {
+    /// Folder of the database
+    pub(crate) database: PathBuf,
+    /// Queries: a CSV list (id,path), or vectors (.npy, .fvecs) with --query-ids
+    #[arg(long, value_name = "FILE")]
+    pub(crate) queries: PathBuf,
+    /// Ids of the query vectors, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) query_ids: Option<PathBuf>,
+    /// Known answers: a CSV file with the columns id, images and Usage; rows marked Ignored are left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) truth: PathBuf,
+    /// Voters; the database's own number when not given
+    #[arg(long, value_name = "K")]
+    pub(crate) k: Option<usize>,
+    /// Gate of the insert-step, -2 to 2
+    #[arg(long, value_name = "TAU", default_value_t = cairn::language::DEFAULT_TAU, allow_negative_numbers = true)]
+    pub(crate) tau: f64,
+    /// Write a page to look at
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// How the table is written
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// `cairn status`
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Folder of the database
+    pub(crate) database: PathBuf,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// `cairn demo`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn demo
+  cairn demo --out /tmp/demo --places 40 --seed 1
+  cairn demo --photos my-photos/          a subfolder for each label")]
+pub(crate) struct Demo {
+    /// Folder for the photos, the database and the report
+    #[arg(long, value_name = "DIR", default_value = "demo")]
+    pub(crate) out: PathBuf,
+    /// Your own photos instead of made ones: the name of a subfolder is the label of its photos
+    #[arg(long, value_name = "DIR")]
+    pub(crate) photos: Option<PathBuf>,
+    /// Places that are made up, each with an outside and an inside
+    #[arg(long, value_name = "N", default_value_t = 24, conflicts_with = "photos")]
+    pub(crate) places: usize,
+    /// Seed: the same one gives the same photos and the same split
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_manual_parse() {
+        for line in [
+            "cairn create DB --dim 64",
+            "cairn create DB --model lite0-gem --scales 0.75,1,1.25 --keep none --vote-k 3 --neighbours 8",
+            "cairn ingest DB train_feats.npy --ids train_ids.txt --labels train_labels.csv --as train",
+            "cairn ingest DB index_feats.npy --ids index_ids.txt --as index",
+            "cairn ingest DB a b --as train --label-from-folder --device cpu",
+            "cairn query DB -c SHOW -c STATUS --format csv",
+            "cairn predict DB --id x --k 3",
+            "cairn eval DB --queries q.npy --query-ids F --truth solution.csv --k 3 --tau -0.6 --report out.html",
+            "cairn demo --photos DIR --seed 7",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_a_usage_error() {
+        for line in [
+            "cairn create DB",
+            "cairn create DB --dim 3 --model x",
+            "cairn create DB --dim 3 --weights x",
+            "cairn ingest DB --as train",
+            "cairn ingest DB x",
+            "cairn ingest DB x --as judge",
+            "cairn query DB --format xml",
+            "cairn predict DB",
+        ] {
+            let error = parse(line).err().map(|error| error.exit_code());
+            assert_eq!(error, Some(2), "{line}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `cairn demo`: photos, a database of them, a measurement and a page to look at, in one command.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use cairn::language::DEFAULT_TAU;
+use cairn::{Keep, Options};
+use cairndb_ingest::model::{Architecture, Model, ModelSpec};
+
+use super::create::create;
+use super::eval::{Asking, evaluate};
+use super::ingest::{Job, ingest};
+use crate::args::{Demo, DeviceWord, RoleWord};
+use crate::demo::{MOST_PLACES, Part, Photo, generate, photos_of, split_folder, write_lists};
+use crate::failure::{Failure, Result};
+use crate::output::Format;
+use crate::progress::Bar;
+use crate::session::{absolute, hardware};
+use crate::terminal::note;
+
+/// Marks a folder as a demo's own, so that a second run may replace it and nothing else is ever deleted.
+const MARK: &str = "made-by-cairn-demo";
+/// What a demo folder holds.
+const DATABASE: &str = "photos.db";
+const REPORT: &str = "report.html";
+
+/// Runs the command.
+///
+/// # Errors
+/// When the folder is somebody else's, photos cannot be read, or a step fails.
+pub(super) fn run(args: &Demo) -> Result<()> {
+    if args.places == 0 || args.places > MOST_PLACES {
+        return Err(Failure::usage(format!("--places is 1 to {MOST_PLACES}")));
+    }
+    let began = Instant::now();
+    let out = &args.out;
+    clear(out)?;
+    note(&format!(
+        "1/5  {}",
+        if args.photos.is_some() { "splitting your photos into train, index and queries" } else { "making photos" }
+    ));
+    let photos = photos(args)?;
+    let count = |part| photos.iter().filter(|photo| photo.part == part).count();
+    note(&format!(
+        "     {} train, {} index, {} queries; their lists are in {}",
+        count(Part::Train),
+        count(Part::Index),
+        count(Part::Query),
+        out.display()
+    ));
+    note("2/5  creating the database");
+    let database = out.join(DATABASE);
+    let model = Model::load(&ModelSpec::new(Architecture::default()), &hardware(DeviceWord::Cpu)?)?;
+    create(&database, Options { keep: Keep::Thumb, ..Options::for_model(model.info().clone(), model.dimension()) })?;
+    drop(model);
+    for (step, role, list) in [(3, RoleWord::Train, "train.csv"), (4, RoleWord::Index, "index.csv")] {
+        note(&format!("{step}/5  embedding the photos of {list}"));
+        let sources = [out.join(list)];
+        ingest(&Job {
+            database: &database,
+            sources: &sources,
+            role,
+            ids: None,
+            labels: None,
+            label_from_folder: false,
+            model: &args.model,
+        })?;
+    }
+    note("5/5  asking every query three ways");
+    let report = out.join(REPORT);
+    let solution = out.join("solution.csv");
+    evaluate(&Asking {
+        database: &database,
+        queries: &out.join("query.csv"),
+        ids: None,
+        truth: &solution,
+        k: None,
+        tau: DEFAULT_TAU,
+        report: Some(&report),
+        title: "Cairn demo: which photos show the same place?",
+        format: Format::Table,
+        model: &args.model,
+    })?;
+    note(&format!("done in {:.0} s; ask more: cairn repl {}", began.elapsed().as_secs_f64(), database.display()));
+    say_where(&absolute(&report))
+}
+
+/// The last line, alone on standard output: where the page is.
+fn say_where(report: &Path) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "report: {}", report.display())?)
+}
+
+fn photos(args: &Demo) -> Result<Vec<Photo>> {
+    match &args.photos {
+        Some(folder) => {
+            let photos = split_folder(folder, args.seed)?;
+            write_lists(&args.out, &photos)?;
+            Ok(photos)
+        }
+        None => {
+            let bar = Bar::new(photos_of(args.places) as u64, "photos");
+            let photos = generate(&args.out, args.places, args.seed, &|| bar.step(1))?;
+            bar.finish();
+            Ok(photos)
+        }
+    }
+}
+
+/// Makes the folder, or empties one that an earlier demo made.
+fn clear(out: &Path) -> Result<()> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| Failure::io(&path, error)
+    };
+    let mark = out.join(MARK);
+    let occupied = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied && !mark.is_file() {
+        return Err(Failure::new(format!("{} is not empty and no demo made it", out.display()))
+            .help("name another folder with --out; the demo replaces only what a demo made"));
+    }
+    for name in [DATABASE, "images"] {
+        let folder: PathBuf = out.join(name);
+        if folder.is_dir() {
+            fs::remove_dir_all(&folder).map_err(failed(&folder))?;
+        }
+    }
+    fs::create_dir_all(out).map_err(failed(out))?;
+    fs::write(&mark, "cairn demo may replace this folder\n").map_err(failed(&mark))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_no_demo_made_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mine = folder.path().join("photos.db");
+        fs::create_dir(&mine).unwrap();
+        assert!(clear(folder.path()).is_err());
+        assert!(mine.exists());
+        let fresh = folder.path().join("fresh");
+        clear(&fresh).unwrap();
+        fs::create_dir(fresh.join(DATABASE)).unwrap();
+        clear(&fresh).unwrap();
+        assert!(!fresh.join(DATABASE).exists());
+    }
+}

@@ -1,0 +1,142 @@
+//! `cairn eval`: kNN, sort-step and sort+insert side by side on queries with known answers.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::path::Path;
+
+use cairn::{Asked, Photo, Query, SearchRequest};
+
+use super::standard_output;
+use crate::args::{Eval, ModelArgs};
+use crate::comparison::{Comparison, METHODS, known, print_metrics};
+use crate::failure::{Failure, Result};
+use crate::output::Format;
+use crate::report;
+use crate::session::{Session, absolute};
+use crate::terminal::note;
+
+/// Runs the command.
+///
+/// # Errors
+/// When a file cannot be read, an option makes no sense, or a search fails.
+pub(super) fn run(args: &Eval) -> Result<()> {
+    let asked = Asking {
+        database: &args.database,
+        queries: &args.queries,
+        ids: args.query_ids.as_deref(),
+        truth: &args.truth,
+        k: args.k,
+        tau: args.tau,
+        report: args.report.as_deref(),
+        title: "Evaluation",
+        format: args.format,
+        model: &args.model,
+    };
+    evaluate(&asked)
+}
+
+/// What is evaluated, and how it is shown.
+pub(super) struct Asking<'a> {
+    pub(super) database: &'a Path,
+    pub(super) queries: &'a Path,
+    pub(super) ids: Option<&'a Path>,
+    pub(super) truth: &'a Path,
+    pub(super) k: Option<usize>,
+    pub(super) tau: f64,
+    pub(super) report: Option<&'a Path>,
+    pub(super) title: &'a str,
+    pub(super) format: Format,
+    pub(super) model: &'a ModelArgs,
+}
+
+/// Measures, prints the table, writes the report.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
+    if !(-2.0..=2.0).contains(&asking.tau) {
+        return Err(Failure::usage(format!("--tau {} makes no sense", asking.tau))
+            .help("tau gates the sum of two scores of at most 1: it lies between -2 and 2; the paper uses 0.6"));
+    }
+    if asking.k == Some(0) {
+        return Err(Failure::usage("--k must be at least 1"));
+    }
+    let session = Session::open(asking.database, asking.model, asking.format, Some(asking.truth))?;
+    let truth = session.truth().ok_or_else(|| Failure::new("no known answers"))?;
+    let asked = queries(&session, asking)?;
+    let matched = known(&asked, truth);
+    if matched == 0 {
+        return Err(Failure::new(format!(
+            "{} holds none of the queries of {}",
+            asking.truth.display(),
+            asking.queries.display()
+        ))
+        .help("queries are matched by id: the id column of the list, or --query-ids for vectors"));
+    }
+    let missing = truth.truths().len() - matched;
+    if missing > 0 {
+        note(&format!("note: {missing} queries of {} were not asked and count as 0", asking.truth.display()));
+    }
+    let snapshot = session.database.snapshot();
+    let k = asking.k.unwrap_or(session.database.options().vote_k);
+    let count = asked.len();
+    let comparison = Comparison::run(&snapshot, asked, &SearchRequest::default(), k, asking.tau)?;
+    let metrics = comparison.metrics(truth);
+    let mut out = standard_output();
+    let lines: Vec<_> = METHODS.into_iter().zip(metrics).collect();
+    print_metrics(&mut out, asking.format, comparison.depth, &lines)?;
+    out.flush()?;
+    if let Some(path) = asking.report {
+        report::write(path, asking.title, session.facts(count), &snapshot, &comparison, Some(truth))?;
+        note(&format!("report: {}", absolute(path).display()));
+    }
+    Ok(())
+}
+
+fn queries(session: &Session, asking: &Asking<'_>) -> Result<Vec<Asked>> {
+    let reader = session.ports.queries.as_ref().ok_or_else(|| Failure::new("queries cannot be read"))?;
+    let named = reader.read(asking.queries)?;
+    let ids = asking.ids.map(read_ids).transpose()?;
+    if let Some(ids) = &ids
+        && ids.len() != named.len()
+    {
+        return Err(Failure::new(format!(
+            "{} has {} queries and {} has {} ids",
+            asking.queries.display(),
+            named.len(),
+            asking.ids.unwrap_or(Path::new("")).display(),
+            ids.len()
+        )));
+    }
+    if ids.is_none() && named.iter().all(|query| query.id.is_none()) {
+        return Err(Failure::new(format!("the queries of {} have no ids", asking.queries.display()))
+            .help("name them with --query-ids FILE, one a line, in the order of the vectors"));
+    }
+    Ok(named
+        .into_iter()
+        .enumerate()
+        .map(|(row, query)| {
+            let id = ids.as_ref().map(|ids| ids[row].clone()).or(query.id);
+            let name = match (&query.photo, &id) {
+                (Some(Photo::File(path)), None) => path.display().to_string(),
+                (_, Some(id)) => id.clone(),
+                _ => format!("query {row}"),
+            };
+            Asked { name, id, query: Query { vector: query.vector, without: None }, photo: query.photo }
+        })
+        .collect())
+}
+
+/// Ids, one a line; empty lines at the end do not count.
+fn read_ids(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, error))?;
+    let ids: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
+    let mut seen = HashSet::new();
+    match ids.iter().enumerate().find(|(_, id)| id.is_empty() || !seen.insert(id.as_str())) {
+        None => Ok(ids),
+        Some((line, id)) if id.is_empty() => {
+            Err(Failure::new(format!("{}: line {} is empty", path.display(), line + 1)))
+        }
+        Some((line, id)) => Err(Failure::new(format!("{}: line {} repeats the id '{id}'", path.display(), line + 1))),
+    }
+}

@@ -1,0 +1,277 @@
+//! `cairn ingest`: photos or vectors into a database, with progress, and a summary that names what could not go in.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use cairn::{Database, ModelInfo, Role};
+use cairndb_ingest::source::{
+    Item, Labels, PHOTO_EXTENSIONS, VectorFile, labels_for, list_photos, numbered_ids, read_ids, read_labels, with_role,
+};
+use cairndb_ingest::{IngestOptions, Progress, Report, TorchProposer};
+
+use crate::args::{Ingest, ModelArgs, RoleWord};
+use crate::failure::{Failure, Result};
+use crate::interrupt;
+use crate::output::counted;
+use crate::progress::Bar;
+use crate::session::{embedder, hardware};
+use crate::terminal::note;
+
+/// Bad files that are named; the others are counted.
+const NAMED: usize = 20;
+
+/// What goes in, and how.
+pub(super) struct Job<'a> {
+    pub(super) database: &'a Path,
+    pub(super) sources: &'a [PathBuf],
+    pub(super) role: RoleWord,
+    pub(super) ids: Option<&'a Path>,
+    pub(super) labels: Option<&'a Path>,
+    pub(super) label_from_folder: bool,
+    pub(super) model: &'a ModelArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When a source cannot be read, the database refuses, or Ctrl-C was pressed. Bad photos are named and are no error, unless
+/// nothing else was there.
+pub(super) fn run(args: &Ingest) -> Result<()> {
+    ingest(&Job {
+        database: &args.database,
+        sources: &args.sources,
+        role: args.role,
+        ids: args.ids.as_deref(),
+        labels: args.labels.as_deref(),
+        label_from_folder: args.label_from_folder,
+        model: &args.model,
+    })
+}
+
+/// Puts everything in and says what became of it.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
+    let database = Database::open(job.database)?;
+    interrupt::listen()?;
+    interrupt::forget();
+    let labels = job.labels.map(read_labels).transpose()?;
+    let model = database.options().model.clone();
+    let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {
+        (0, Some(info)) => photos(&database, job, &info, labels.as_ref())?,
+        (0, None) => {
+            return Err(Failure::new(format!("{} holds bare vectors and cannot embed photos", job.database.display()))
+                .help("give .npy or .fvecs files, or create a database with --model lite0-gem"));
+        }
+        (count, _) if count < job.sources.len() => {
+            return Err(Failure::usage("vectors and photos cannot go in together"));
+        }
+        _ => vectors(&database, job, labels.as_ref())?,
+    };
+    summary(&report, job)
+}
+
+fn is_vectors(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy") || ending.eq_ignore_ascii_case("fvecs"))
+}
+
+fn role(word: RoleWord) -> Role {
+    match word {
+        RoleWord::Train => Role::Train,
+        RoleWord::Index => Role::Index,
+    }
+}
+
+/// How far an ingest is, on a bar that appears when the number of items is known.
+struct Watch {
+    bar: std::cell::OnceCell<Bar>,
+    noun: &'static str,
+}
+
+impl Watch {
+    fn new(noun: &'static str) -> Self {
+        Self { bar: std::cell::OnceCell::new(), noun }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = self.bar.get() {
+            bar.finish();
+        }
+    }
+}
+
+impl Progress for Watch {
+    fn total(&self, items: usize) {
+        let _ = self.bar.get_or_init(|| Bar::new(items as u64, self.noun));
+    }
+
+    fn step(&self, items: usize) {
+        if let Some(bar) = self.bar.get() {
+            bar.step(items as u64);
+        }
+    }
+}
+
+fn stop() -> &'static AtomicBool {
+    interrupt::flag()
+}
+
+fn photos(database: &Database, job: &Job<'_>, info: &ModelInfo, labels: Option<&Labels>) -> Result<Report> {
+    if job.ids.is_some() {
+        return Err(Failure::usage("--ids names vectors").help("photos have the ids of their list, or their path in the folder"));
+    }
+    let (items, refused) = list(job, labels)?;
+    let items = match (labels, job.role) {
+        // Lists that hold labels serve as index lists too: their labels are not looked at.
+        (None, RoleWord::Index) => items.into_iter().map(|item| Item { label: None, ..item }).collect(),
+        _ => with_role(items, role(job.role), labels)?,
+    };
+    let embedder = embedder(info, database.options().keep, job.model)?;
+    if embedder.model().hardware().is_cuda() {
+        database.set_proposer(Some(Arc::new(TorchProposer::new(embedder.model().hardware())?)));
+    }
+    let watch = Watch::new("photos");
+    let done = cairndb_ingest::ingest(database, &embedder, &items, &IngestOptions::default(), &watch, stop());
+    watch.finish();
+    let mut report = done?;
+    report.failed.splice(0..0, refused);
+    Ok(report)
+}
+
+/// The photos of all sources. Under `--labels`, photos of a folder may be labelled by their path in it or by their name
+/// without its ending, and those without a label stay out.
+fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<(Vec<Item>, Vec<(String, String)>)> {
+    let mut items = Vec::new();
+    let mut refused = Vec::new();
+    for source in job.sources {
+        if source.is_dir() {
+            let listing = list_photos(source, job.label_from_folder)?;
+            refused.extend(listing.refused);
+            match labels {
+                None => items.extend(listing.items),
+                Some(labels) => {
+                    let found = listing.items.len();
+                    let chosen: Vec<Item> = listing.items.into_iter().filter_map(|item| labelled(item, labels)).collect();
+                    if chosen.len() < found {
+                        note(&format!("note: {} of {} have no label and stay out", counted(found - chosen.len(), "photo"), source.display()));
+                    }
+                    items.extend(chosen);
+                }
+            }
+        } else if is_photo(source) {
+            let key = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            items.push(Item { key, path: source.clone(), label: None });
+        } else if source.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt")) {
+            items.extend(paths(source)?);
+        } else {
+            let listing = list_photos(source, job.label_from_folder)?;
+            refused.extend(listing.refused);
+            items.extend(listing.items);
+        }
+    }
+    let mut seen = HashSet::new();
+    match items.iter().find(|item| !seen.insert(item.key.as_str())) {
+        None => Ok((items, refused)),
+        Some(twice) => Err(Failure::new(format!("the id '{}' comes from two sources", twice.key))
+            .help("ingest the sources one after the other, or name the photos in a list with ids of their own")),
+    }
+}
+
+fn is_photo(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+    ending.is_some_and(|ending| PHOTO_EXTENSIONS.contains(&ending.as_str()))
+}
+
+/// The item under the id that the labels know it by.
+fn labelled(item: Item, labels: &Labels) -> Option<Item> {
+    if labels.contains_key(&item.key) {
+        return Some(item);
+    }
+    let stem = item.path.file_stem()?.to_str()?.to_owned();
+    labels.contains_key(&stem).then_some(Item { key: stem, ..item })
+}
+
+/// The photos of a text file with a path a line, relative to the file; the line is the id.
+fn paths(file: &Path) -> Result<Vec<Item>> {
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::io(file, error))?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let items: Vec<Item> =
+        lines.map(|line| Item { key: line.to_owned(), path: folder.join(line), label: None }).collect();
+    if items.is_empty() {
+        return Err(Failure::new(format!("{}: there is no path in it", file.display())));
+    }
+    Ok(items)
+}
+
+fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>) -> Result<Report> {
+    if job.label_from_folder {
+        return Err(Failure::usage("--label-from-folder is for photos").help("label vectors with --ids FILE and --labels FILE"));
+    }
+    let [source] = job.sources else {
+        return Err(Failure::usage("one file of vectors at a time").help("its ids come from one --ids file"));
+    };
+    let mut file = VectorFile::open(source)?;
+    let keys = match job.ids {
+        Some(path) => read_ids(path, file.rows())?,
+        None => numbered_ids(file.rows()),
+    };
+    let labels = labels_for(role(job.role), &keys, vec![None; keys.len()], labels)?;
+    let hardware = hardware(job.model.device)?;
+    if hardware.is_cuda() {
+        database.set_proposer(Some(Arc::new(TorchProposer::new(&hardware)?)));
+    }
+    let watch = Watch::new("vectors");
+    let done = cairndb_ingest::ingest_vectors(database, &mut file, &keys, &labels, &watch, stop());
+    watch.finish();
+    Ok(done?)
+}
+
+fn summary(report: &Report, job: &Job<'_>) -> Result<()> {
+    let failed = report.failed.len();
+    note(&format!("added {}, replaced {}, unchanged {}, failed {failed}", report.added, report.replaced, report.unchanged));
+    for (key, reason) in report.failed.iter().take(NAMED) {
+        note(&format!("  {key}: {}", reason.replace('\n', " ")));
+    }
+    if failed > NAMED {
+        note(&format!("  and {} more", failed - NAMED));
+    }
+    if report.stopped {
+        return Err(Failure::interrupted(format!("stopped by Ctrl-C; {} holds everything that was finished", job.database.display()))
+            .help("run the same command again to go on where it stopped"));
+    }
+    if failed > 0 && report.added + report.replaced + report.unchanged == 0 {
+        return Err(Failure::new("nothing could be ingested"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_photo_of_a_folder_is_labelled_by_its_path_or_its_stem() {
+        let labels: Labels = [("a/x.jpg", "cat"), ("y", "dog")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let item = |key: &str| Item { key: key.to_owned(), path: Path::new("d").join(key), label: None };
+        let key = |name| labelled(item(name), &labels).map(|item| item.key);
+        assert_eq!(key("a/x.jpg").as_deref(), Some("a/x.jpg"));
+        assert_eq!(key("b/y.jpg").as_deref(), Some("y"));
+        assert_eq!(key("z.jpg"), None);
+    }
+
+    #[test]
+    fn a_text_file_names_photos_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("list.txt");
+        std::fs::write(&list, "a.jpg\n\n  b/c.png \n").unwrap();
+        let items = paths(&list).unwrap();
+        assert_eq!(items[1].key, "b/c.png");
+        assert_eq!(items[1].path, folder.path().join("b/c.png"));
+        std::fs::write(&list, "\n").unwrap();
+        assert!(paths(&list).is_err());
+    }
+}

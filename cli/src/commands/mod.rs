@@ -1,0 +1,36 @@
+//! The commands, a file each.
+
+mod create;
+mod demo;
+mod eval;
+mod ingest;
+mod predict;
+mod query;
+mod status;
+
+use std::io::{self, BufWriter, Write};
+
+use crate::args::Command;
+use crate::failure::Result;
+
+/// Runs a command.
+///
+/// # Errors
+/// What the command gives.
+pub(crate) fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Create(args) => create::run(&args),
+        Command::Ingest(args) => ingest::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Repl(args) => query::shell(&args.database, &args.model, args.truth.as_deref()),
+        Command::Predict(args) => predict::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    }
+}
+
+/// Standard output, buffered; flush it before the end.
+fn standard_output() -> impl Write {
+    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}

@@ -1,0 +1,67 @@
+//! `cairn predict`: what photos or stored images show, and who says so.
+
+use std::io::Write as _;
+
+use cairn::{Outcome, Photo, Query};
+
+use super::standard_output;
+use crate::args::Predict;
+use crate::failure::{Failure, Result};
+use crate::output::{Format, print_outcome};
+use crate::session::Session;
+use crate::terminal::{error_text, note};
+
+/// Runs the command: every image is tried, and the command fails if one of them does.
+///
+/// # Errors
+/// When the database cannot be opened, k is 0, or an image fails.
+pub(super) fn run(args: &Predict) -> Result<()> {
+    let session = Session::open(&args.database, &args.model, args.format, None)?;
+    let snapshot = session.database.snapshot();
+    let k = args.k.unwrap_or(session.database.options().vote_k);
+    if k == 0 {
+        return Err(Failure::usage("--k must be at least 1"));
+    }
+    let embed = session.ports.embed.as_ref();
+    let photos = args.photos.iter().map(|path| {
+        let name = path.display().to_string();
+        let query = match embed {
+            Some(embed) => {
+                embed.embed(&Photo::File(path.clone())).map(|done| Query { vector: done.vector, without: None })
+            }
+            None => Err(cairn::Error::invalid("this database holds bare vectors: it has no model to embed a photo")
+                .help("ask for a stored image with --id KEY")),
+        };
+        (name, query)
+    });
+    let stored = args.id.iter().map(|key| {
+        let query = snapshot.vector(key).and_then(|vector| match vector {
+            Some(vector) => Ok(Query { vector, without: Some(key.clone()) }),
+            None => Err(cairn::Error::not_found(format!("there is no image '{key}'"))),
+        });
+        (key.clone(), query)
+    });
+    let mut out = standard_output();
+    let mut failed = 0;
+    for (name, query) in photos.chain(stored) {
+        match query.and_then(|query| snapshot.predict(&query, k)) {
+            Ok((vote, voters)) => {
+                let outcome = Outcome::Prediction { name, vote, voters };
+                print_outcome(&mut out, args.format, &snapshot, &outcome)?;
+                if args.format == Format::Table {
+                    writeln!(out)?;
+                }
+            }
+            Err(error) => {
+                failed += 1;
+                note(&error_text(&Failure::from(error)));
+            }
+        }
+    }
+    out.flush()?;
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::new("one image has no prediction")),
+        many => Err(Failure::new(format!("{many} images have no prediction"))),
+    }
+}

@@ -1,0 +1,50 @@
+//! `cairn query`: statements from -c, -f or standard input; the shell when there are none.
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::path::Path;
+
+use super::standard_output;
+use crate::args::{ModelArgs, Query};
+use crate::failure::{Failure, Result};
+use crate::output::Format;
+use crate::repl;
+use crate::session::Session;
+
+/// Runs the command.
+///
+/// # Errors
+/// The first statement that fails.
+pub(super) fn run(args: &Query) -> Result<()> {
+    let mut texts = args.statements.clone();
+    if let Some(path) = &args.file {
+        texts.push(std::fs::read_to_string(path).map_err(|error| Failure::io(path, error))?);
+    }
+    let open = || Session::open(&args.database, &args.model, args.format, args.truth.as_deref());
+    if texts.is_empty() {
+        if io::stdin().is_terminal() {
+            return repl::run(open()?);
+        }
+        let mut text = String::new();
+        io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
+        texts.push(text);
+    }
+    let session = open()?;
+    let mut out = standard_output();
+    for text in &texts {
+        let ran = session.run(text, &mut out);
+        // What ran before a failure has its answers on the output.
+        out.flush()?;
+        ran?;
+    }
+    Ok(())
+}
+
+/// The shell.
+///
+/// # Errors
+/// When the database cannot be opened or the terminal cannot be used.
+pub(super) fn shell(database: &Path, model: &ModelArgs, truth: Option<&Path>) -> Result<()> {
+    repl::run(Session::open(database, model, Format::Table, truth)?)
+}

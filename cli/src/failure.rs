@@ -1,0 +1,125 @@
+//! What ends a command early: a message for people, a next step, and the exit code that scripts branch on.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use cairn::ErrorKind;
+
+/// The result of every fallible call of the program.
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// The exit codes of the program; `docs/` and `cairn --help` list them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// A reader that went away (`| head`): nothing is wrong.
+    Quiet = 0,
+    /// A statement or a command failed.
+    Failed = 1,
+    /// The command line cannot be understood.
+    Usage = 2,
+    /// Stored bytes are not what was written.
+    Corrupt = 3,
+    /// Another process holds the database.
+    Locked = 4,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+/// A command that did not succeed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+    help: Option<String>,
+}
+
+impl Failure {
+    /// A command that failed.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, message: message.into(), help: None }
+    }
+
+    /// A command line that clap accepts and that means nothing.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, ..Self::new(message) }
+    }
+
+    /// Ctrl-C.
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Interrupted, ..Self::new(message) }
+    }
+
+    /// A refusal of the operating system, with the path it concerns.
+    pub(crate) fn io(path: &Path, error: io::Error) -> Self {
+        Self::new(format!("{}: {error}", path.display()))
+    }
+
+    /// Says what the reader can do.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A diagnostic of the query language brings its own `error:`, its caret and its help.
+        let rendered = self.message.starts_with("error");
+        write!(f, "{}{}", if rendered { "" } else { "error: " }, self.message.trim_end())?;
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<cairn::Error> for Failure {
+    fn from(error: cairn::Error) -> Self {
+        let exit = match error.kind() {
+            ErrorKind::Corrupt => Exit::Corrupt,
+            ErrorKind::Locked => Exit::Locked,
+            ErrorKind::Cancelled => Exit::Interrupted,
+            _ => Exit::Failed,
+        };
+        Self { exit, message: error.message().to_owned(), help: error.next_step().map(str::to_owned) }
+    }
+}
+
+/// An error while writing results.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let exit = if error.kind() == io::ErrorKind::BrokenPipe { Exit::Quiet } else { Exit::Failed };
+        Self { exit, ..Self::new(format!("the output cannot be written: {error}")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_errors_have_their_exit_codes() {
+        let exit = |kind| Failure::from(cairn::Error::new(kind, "x")).exit() as u8;
+        assert_eq!(exit(ErrorKind::Invalid), 1);
+        assert_eq!(exit(ErrorKind::NotFound), 1);
+        assert_eq!(exit(ErrorKind::Corrupt), 3);
+        assert_eq!(exit(ErrorKind::Locked), 4);
+        assert_eq!(exit(ErrorKind::Cancelled), 130);
+        assert_eq!(Failure::usage("x").exit() as u8, 2);
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit() as u8, 0);
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).exit() as u8, 1);
+    }
+
+    #[test]
+    fn a_message_says_error_once_and_then_the_next_step() {
+        assert_eq!(Failure::new("no").help("yes").to_string(), "error: no\n  help: yes");
+        assert_eq!(Failure::new("error: no\n  --> 1:2").to_string(), "error: no\n  --> 1:2");
+    }
+}

@@ -1,0 +1,9 @@
+//! Answers as text: one writer for every format, fed row by row.
+
+mod cell;
+mod outcome;
+mod printer;
+
+pub(crate) use cell::Cell;
+pub(crate) use outcome::{counted, print_outcome};
+pub(crate) use printer::{Format, Printer};

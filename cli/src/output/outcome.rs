@@ -1,0 +1,142 @@
+//! What a statement gave, as tables and lines.
+
+use std::io::Write;
+
+use cairn::{Answers, Column, Outcome, Role, Snapshot};
+
+use super::cell::{Cell, visible};
+use super::printer::{Format, Printer};
+use crate::failure::Result;
+
+/// The word of a column, as in RETURN and in headers.
+fn word(column: Column) -> &'static str {
+    match column {
+        Column::Query => "query",
+        Column::Rank => "rank",
+        Column::Id => "id",
+        Column::Similarity => "similarity",
+        Column::Instance => "instance",
+        Column::InstanceScore => "instance_score",
+        Column::Stage => "stage",
+        Column::Label => "label",
+        Column::Split => "split",
+        Column::Path => "path",
+    }
+}
+
+/// Writes what a statement gave.
+///
+/// # Errors
+/// When the output cannot be written or the database cannot be read.
+pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snapshot, outcome: &Outcome) -> Result<()> {
+    match outcome {
+        Outcome::Answers(answers) => print_answers(out, format, snapshot, answers),
+        Outcome::Prediction { name, vote, voters } => {
+            if format.is_for_people() {
+                match vote {
+                    Some(vote) => writeln!(out, "{}: {} ({:.4})", visible(name), visible(&vote.instance), vote.score)?,
+                    None => writeln!(out, "{}: no prediction, the database has no train images", visible(name))?,
+                }
+            }
+            let mut printer =
+                Printer::begin(out, format, &["image", "instance", "score", "rank", "voter", "label", "similarity"])?;
+            for (rank, voter) in voters.iter().enumerate() {
+                printer.row(vec![
+                    Cell::Text(name.clone()),
+                    Cell::text(vote.as_ref().map(|vote| &vote.instance)),
+                    vote.as_ref().map_or(Cell::Nothing, |vote| Cell::Number(vote.score)),
+                    Cell::Whole(rank as u64 + 1),
+                    Cell::Text(voter.key.clone()),
+                    Cell::Text(voter.label.clone()),
+                    Cell::Number(voter.similarity),
+                ])?;
+            }
+            Ok(printer.end()?)
+        }
+        Outcome::Written(receipt) if format.is_for_people() => Ok(writeln!(
+            out,
+            "{} changed, {} changed (sequence {})",
+            counted(receipt.images_changed, "image"),
+            counted(receipt.predictions_changed, "prediction"),
+            receipt.sequence
+        )?),
+        Outcome::Written(receipt) => {
+            let mut printer = Printer::begin(out, format, &["sequence", "images_changed", "predictions_changed"])?;
+            printer.row(vec![
+                Cell::Whole(receipt.sequence),
+                Cell::Whole(receipt.images_changed as u64),
+                Cell::Whole(receipt.predictions_changed as u64),
+            ])?;
+            Ok(printer.end()?)
+        }
+        Outcome::Status(status) => {
+            let mut printer = Printer::begin(out, format, &["name", "value"])?;
+            for (name, value) in &status.lines {
+                printer.row(vec![Cell::Text(name.clone()), Cell::Text(value.clone())])?;
+            }
+            Ok(printer.end()?)
+        }
+        Outcome::Labels(labels) => {
+            let mut printer = Printer::begin(out, format, &["label", "train_images"])?;
+            for (label, count) in labels {
+                printer.row(vec![Cell::Text(label.clone()), Cell::Whole(*count as u64)])?;
+            }
+            Ok(printer.end()?)
+        }
+        Outcome::Explained(text) if format == Format::Table => Ok(writeln!(out, "{}", text.trim_end())?),
+        Outcome::Explained(text) => {
+            let mut printer = Printer::begin(out, format, &["plan"])?;
+            for line in text.trim_end().lines() {
+                printer.row(vec![Cell::Text(line.to_owned())])?;
+            }
+            Ok(printer.end()?)
+        }
+    }
+}
+
+fn print_answers(out: &mut dyn Write, format: Format, snapshot: &Snapshot, answers: &Answers) -> Result<()> {
+    let columns = &answers.plan.columns;
+    let words: Vec<&str> = columns.iter().map(|&column| word(column)).collect();
+    let stored = columns.iter().any(|column| matches!(column, Column::Label | Column::Split | Column::Path));
+    let one = answers.answers.len() == 1;
+    let mut printer = Printer::begin(out, format, &words)?;
+    for (number, answer) in answers.answers.iter().enumerate() {
+        for (rank, row) in answer.rows.iter().enumerate() {
+            let record = if stored { snapshot.record(&row.id)? } else { None };
+            let cells = columns.iter().map(|column| match column {
+                Column::Query => Cell::Whole(number as u64),
+                Column::Rank => Cell::Whole(rank as u64 + 1),
+                Column::Id => Cell::Text(row.id.clone()),
+                Column::Similarity => Cell::Number(row.similarity),
+                Column::Instance => Cell::text(row.prediction.as_ref().map(|vote| &vote.instance)),
+                Column::InstanceScore => row.prediction.as_ref().map_or(Cell::Nothing, |vote| Cell::Number(vote.score)),
+                Column::Stage => Cell::text(row.stage.map(cairn::Stage::word)),
+                Column::Label => Cell::text(record.as_ref().and_then(|record| record.label.clone())),
+                Column::Split => Cell::text(record.as_ref().map(|record| role_word(record.role))),
+                Column::Path => Cell::text(record.as_ref().and_then(|record| record.source.clone())),
+            });
+            printer.row(cells.collect())?;
+        }
+    }
+    printer.end()?;
+    if format == Format::Table && one {
+        // A query's own vote decides what the second stage did with every row.
+        if let Some(vote) = answers.answers.first().and_then(|answer| answer.prediction.as_ref()) {
+            writeln!(out, "the query is taken for {} (score {:.4})", visible(&vote.instance), vote.score)?;
+        }
+    }
+    Ok(())
+}
+
+/// `train` or `index`.
+pub(crate) fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Train => "train",
+        Role::Index => "index",
+    }
+}
+
+/// `1 image`, `2 images`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,119 @@
+//! Dot commands: about the shell, never about the data.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum as _;
+
+use super::Shell;
+use crate::failure::{Failure, Result};
+use crate::output::Format;
+
+/// What a shell does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// Asks for the next line.
+    Stay,
+    /// Ends.
+    Leave,
+}
+
+/// Names, as they are completed; the first of each line of [`HELP`].
+pub(super) const COMMANDS: [&str; 11] =
+    ["exit", "help", "labels", "mode", "output", "quit", "read", "schema", "status", "tables", "timer"];
+
+const HELP: &str = "\
+.help                     this list
+.mode FORMAT              how answers are written: table, json, jsonl, csv, markdown
+.timer on|off             show how long each statement takes
+.output [FILE]            write answers to a file; without FILE to the screen again
+.read FILE                run the statements of a file
+.tables                   how many images there are of each role
+.schema                   columns of an answer, fields of WHERE, forms of statements
+.labels                   labels and how many train images carry each (SHOW LABELS)
+.status                   the state of the database (SHOW STATUS)
+.exit, .quit              leave (so does Ctrl-D)
+Statements end with ; and may have several lines. Ctrl-C leaves a line or a statement.";
+
+const SCHEMA: &str = "\
+SEARCH <image> [IN index|train|all] [WHERE label = 'x' AND path LIKE '%y%'] [K 100] [LIMIT 10] [EXACT | EF 200]
+       [RERANK [SORT] [INSERT] [k=3] [tau=0.6]] [INCLUDING SELF] [RETURN column, ..] [INTO 'report.html'];
+PREDICT <image> [k=3];    EXPLAIN [ANALYZE] <statement>;    SHOW STATUS;    SHOW LABELS;
+PUT ID 'key' <image> [AS train|index] [LABEL 'x'];    DELETE ID 'key';    LABEL ID 'key' AS 'x';    UNLABEL ID 'key';
+<image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.fvecs' (SEARCH only)
+columns   query, rank, id, similarity, instance, instance_score, stage, label, split, path
+WHERE     label, instance, split, path, id; = or LIKE (% any run, _ one character); AND between conditions";
+
+impl Shell {
+    /// Runs a dot command, without its dot.
+    pub(super) fn dot(&mut self, line: &str) -> Result<After> {
+        let (name, argument) = match line.trim().split_once(char::is_whitespace) {
+            Some((name, argument)) => (name, argument.trim().trim_end_matches(';').trim_matches(['\'', '"'])),
+            None => (line.trim().trim_end_matches(';'), ""),
+        };
+        match name {
+            "exit" | "quit" | "q" => return Ok(After::Leave),
+            "help" | "h" => self.print(HELP)?,
+            "schema" => self.print(SCHEMA)?,
+            "labels" => self.run("SHOW LABELS;")?,
+            "status" => self.run("SHOW STATUS;")?,
+            "tables" => {
+                let counts = self.session.database.snapshot().counts();
+                self.print(&format!(
+                    "train  {} images, {} labels\nindex  {} images",
+                    counts.train, counts.labels, counts.index
+                ))?;
+            }
+            "mode" if argument.is_empty() => self.print(&format!("{:?}", self.session.format).to_lowercase())?,
+            "mode" => {
+                self.session.format = Format::from_str(argument, true).map_err(|_| {
+                    Failure::new(format!("there is no format '{argument}'"))
+                        .help("formats are table, json, jsonl, csv, markdown")
+                })?;
+            }
+            "timer" => match argument {
+                "on" => self.timer = true,
+                "off" => self.timer = false,
+                "" => self.print(if self.timer { "on" } else { "off" })?,
+                other => return Err(Failure::new(format!("the timer is on or off, not '{other}'"))),
+            },
+            "output" if argument.is_empty() || argument == "stdout" => {
+                if let Some((path, _)) = self.output.take() {
+                    self.print(&format!("answers are in {}", path.display()))?;
+                }
+            }
+            "output" => {
+                let path = PathBuf::from(argument);
+                let file = File::create(&path).map_err(|error| Failure::io(&path, error))?;
+                self.output = Some((path, file));
+            }
+            "read" if argument.is_empty() => return Err(Failure::new("which file?").help(".read FILE")),
+            "read" => {
+                let path = Path::new(argument);
+                let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, error))?;
+                self.run(&text)?;
+            }
+            other => {
+                return Err(Failure::new(format!("there is no command '.{other}'")).help(".help lists the commands"));
+            }
+        }
+        Ok(After::Stay)
+    }
+
+    fn print(&self, text: &str) -> Result<()> {
+        Ok(writeln!(std::io::stdout(), "{text}")?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_the_help() {
+        for name in COMMANDS {
+            assert!(HELP.contains(&format!(".{name}")), "{name}");
+        }
+    }
+}

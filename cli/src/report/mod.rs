@@ -1,0 +1,105 @@
+//! A page to look at: the query in blue and, as in figure 1 of the paper, what kNN, the sort-step and sort+insert answer.
+//!
+//! One file with everything in it: no script, nothing fetched. [`gather`] turns answers into a [`Page`] of plain data, [`html`]
+//! turns that into text.
+
+mod gather;
+mod html;
+mod pictures;
+
+use std::path::Path;
+
+use cairn::eval::Metrics;
+use cairn::{Snapshot, Stage};
+
+use crate::comparison::Comparison;
+use crate::failure::{Failure, Result};
+use crate::solution::Solution;
+
+/// Queries shown at most; the metrics count all of them.
+pub(crate) const MOST_QUERIES: usize = 24;
+
+/// Everything on the page.
+pub(crate) struct Page {
+    pub(crate) title: String,
+    /// Name and value.
+    pub(crate) facts: Vec<(String, String)>,
+    pub(crate) truth: Option<Measured>,
+    /// Says which queries are shown, when not all are.
+    pub(crate) selection: Option<String>,
+    pub(crate) blocks: Vec<Block>,
+    /// JPEGs in base64, each once; tiles name them by number.
+    pub(crate) pictures: Vec<String>,
+    pub(crate) k: usize,
+    pub(crate) tau: f64,
+    pub(crate) depth: usize,
+}
+
+/// What is known when the right answers are.
+pub(crate) struct Measured {
+    pub(crate) metrics: [Metrics; 3],
+    /// Average precision of each query: kNN, sort, sort+insert.
+    pub(crate) queries: Vec<[f64; 3]>,
+}
+
+/// One query and its three lists.
+pub(crate) struct Block {
+    pub(crate) name: String,
+    pub(crate) picture: Option<usize>,
+    pub(crate) prediction: Option<(String, f32)>,
+    /// How many images it should find.
+    pub(crate) relevant: Option<usize>,
+    pub(crate) strips: [Strip; 3],
+}
+
+/// The list of one method.
+pub(crate) struct Strip {
+    pub(crate) tiles: Vec<Shown>,
+    /// Rows of the whole list.
+    pub(crate) rows: usize,
+    /// Rows of the whole list that the insert-step added.
+    pub(crate) inserted: usize,
+    /// Right ones among the first ten.
+    pub(crate) right_of_ten: Option<usize>,
+    pub(crate) average_precision: Option<f64>,
+}
+
+/// A place in a strip.
+pub(crate) enum Shown {
+    /// A result.
+    Tile(Tile),
+    /// So many results that are not shown.
+    Gap(usize),
+}
+
+/// A result.
+pub(crate) struct Tile {
+    pub(crate) id: String,
+    pub(crate) source: Option<String>,
+    pub(crate) rank: usize,
+    pub(crate) similarity: f32,
+    pub(crate) prediction: Option<(String, f32)>,
+    pub(crate) stage: Option<Stage>,
+    pub(crate) right: Option<bool>,
+    /// Its rank in the kNN list, when that was another one.
+    pub(crate) was: Option<usize>,
+    pub(crate) picture: Option<usize>,
+}
+
+/// Writes the page.
+///
+/// # Errors
+/// When the database cannot be read or the file cannot be written.
+pub(crate) fn write(
+    path: &Path,
+    title: &str,
+    facts: Vec<(String, String)>,
+    snapshot: &Snapshot,
+    comparison: &Comparison,
+    solution: Option<&Solution>,
+) -> Result<()> {
+    let page = gather::page(title, facts, snapshot, comparison, solution)?;
+    let text = html::render(&page);
+    std::fs::write(path, text)
+        .map_err(|error| Failure::io(path, error).help("name a file in a folder that you may write to"))
+}

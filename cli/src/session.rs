@@ -1,0 +1,179 @@
+//! An open database and what statements need beside it: the model on first use, the output format, known answers.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cairn::language::parse;
+use cairn::{Answers, Arguments, Database, Outcome, Ports};
+
+use crate::args::ModelArgs;
+use crate::comparison::{self, Comparison, print_metrics};
+use crate::failure::{Failure, Result};
+use crate::output::{Format, print_outcome};
+use crate::report;
+use crate::solution::Solution;
+use crate::terminal::note;
+
+mod model;
+
+pub(crate) use model::{embedder, hardware};
+
+/// An open database.
+pub(crate) struct Session {
+    pub(crate) database: Database,
+    pub(crate) ports: Ports,
+    pub(crate) format: Format,
+    truth: Option<Solution>,
+    truth_path: Option<PathBuf>,
+}
+
+impl Session {
+    /// Opens a database. The model is loaded when a statement first needs it.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or the known answers cannot be read.
+    pub(crate) fn open(folder: &Path, model: &ModelArgs, format: Format, truth: Option<&Path>) -> Result<Self> {
+        let solution = truth.map(Solution::read).transpose()?;
+        let database = Database::open(folder)?;
+        let ports = model::ports(&database, model);
+        Ok(Self { database, ports, format, truth: solution, truth_path: truth.map(Path::to_owned) })
+    }
+
+    /// The known answers, if there are any.
+    pub(crate) fn truth(&self) -> Option<&Solution> {
+        self.truth.as_ref()
+    }
+
+    /// Runs the statements of a text one by one, writing what each gives before the next begins.
+    ///
+    /// # Errors
+    /// When the text has a mistake anywhere (then nothing runs), or the first failure of a statement.
+    pub(crate) fn run(&self, text: &str, out: &mut dyn Write) -> Result<()> {
+        let execute = |statement: String| Ok(self.database.query(&statement, &Arguments::default(), &self.ports)?);
+        self.run_by(&execute, text, out)
+    }
+
+    /// The same with another way to execute one statement: the shell's can be left by Ctrl-C.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub(crate) fn run_by(
+        &self,
+        execute: &dyn Fn(String) -> Result<Vec<Outcome>>,
+        text: &str,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        for statement in statements(text)? {
+            for outcome in execute(statement)? {
+                self.show(&outcome, out)?;
+            }
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes an outcome: rows, or the report that the statement asked for; then its metrics where answers are known.
+    ///
+    /// # Errors
+    /// When the output or the report cannot be written.
+    pub(crate) fn show(&self, outcome: &Outcome, out: &mut dyn Write) -> Result<()> {
+        let snapshot = self.database.snapshot();
+        let Outcome::Answers(answers) = outcome else {
+            return print_outcome(out, self.format, &snapshot, outcome);
+        };
+        match &answers.plan.into {
+            Some(path) => self.write_report(Path::new(path), answers)?,
+            None => print_outcome(out, self.format, &snapshot, outcome)?,
+        }
+        if let Some(truth) = &self.truth {
+            self.measure(answers, truth, out)?;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, answers: &Answers, truth: &Solution, out: &mut dyn Write) -> Result<()> {
+        if comparison::known(&answers.asked, truth) == 0 {
+            note("note: the known answers hold none of these queries");
+            return Ok(());
+        }
+        let ranked = comparison::ranked(&answers.asked, &answers.answers);
+        let depth = answers.plan.depth;
+        let metrics = cairn::eval::evaluate(truth.truths(), &ranked, depth);
+        // Rows for programs stay alone on standard output.
+        let lines = [("this statement", metrics)];
+        if self.format.is_for_people() {
+            print_metrics(out, self.format, depth, &lines)
+        } else {
+            print_metrics(&mut std::io::stderr(), Format::Table, depth, &lines)
+        }
+    }
+
+    fn write_report(&self, path: &Path, answers: &Answers) -> Result<()> {
+        let snapshot = self.database.snapshot();
+        let vote_k = self.database.options().vote_k;
+        let comparison = Comparison::of(&snapshot, answers, vote_k)?;
+        let title = match comparison.asked.as_slice() {
+            [one] => format!("Search: {}", one.name),
+            many => format!("Search: {} queries", many.len()),
+        };
+        report::write(path, &title, self.facts(answers.asked.len()), &snapshot, &comparison, self.truth())?;
+        note(&format!("report: {}", absolute(path).display()));
+        Ok(())
+    }
+
+    /// What a report says about the database.
+    pub(crate) fn facts(&self, queries: usize) -> Vec<(String, String)> {
+        let counts = self.database.snapshot().counts();
+        let options = self.database.options();
+        let model = options.model.as_ref().map_or("vectors as they came", |model| model.name.as_str());
+        let mut facts = vec![
+            ("database", self.database.folder().display().to_string()),
+            ("model", format!("{model}, {} dimensions", options.dimension)),
+            ("train", format!("{} images, {} labels", counts.train, counts.labels)),
+            ("index", format!("{} images", counts.index)),
+            ("queries", queries.to_string()),
+        ];
+        if let Some(path) = &self.truth_path {
+            facts.push(("known answers", path.display().to_string()));
+        }
+        facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// The statements of a text, each with white space in place of what comes before it, so that a diagnostic names the line and
+/// column of the whole text. A text with a mistake is refused as a whole, by the database's own words.
+fn statements(text: &str) -> Result<Vec<String>> {
+    let parsed = parse(text);
+    if !parsed.diagnostics.is_empty() {
+        let rendered: Vec<String> = parsed.diagnostics.iter().map(|diagnostic| diagnostic.render(text)).collect();
+        return Err(Failure::from(cairn::Error::invalid(rendered.join("\n"))));
+    }
+    let blank = |before: &str| before.chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect::<String>();
+    Ok(parsed
+        .statements
+        .iter()
+        .map(|statement| {
+            format!("{}{}", blank(&text[..statement.span.start]), &text[statement.span.start..statement.span.end])
+        })
+        .collect())
+}
+
+/// A path that still means something in another folder.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_keep_their_places() {
+        let text = "SHOW STATUS;\n  SHOW LABELS";
+        let list = statements(text).unwrap();
+        assert_eq!(list.len(), 2);
+        assert_eq!(list[1].find("SHOW LABELS"), text.find("SHOW LABELS"));
+        assert_eq!(list[1].lines().count(), 2);
+        assert!(statements("SHOW STATUS; SEARCH").unwrap_err().to_string().starts_with("error"));
+    }
+}

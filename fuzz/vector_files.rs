@@ -1,0 +1,20 @@
+//! Any bytes are a file of vectors, or an error that allocates no more than the file is long.
+#![no_main]
+#![allow(missing_docs, clippy::expect_used, reason = "a fuzz target stops by panicking; its macro defines undocumented items")]
+
+use cairndb_ingest::source::VectorFile;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: (bool, &[u8])| {
+    let (npy, bytes) = input;
+    let ending = if npy { "npy" } else { "fvecs" };
+    let path = std::env::temp_dir().join(format!("cairn-fuzz-{}.{ending}", std::process::id()));
+    std::fs::write(&path, bytes).expect("the temporary folder can be written");
+    if let Ok(mut file) = VectorFile::open(&path) {
+        let (rows, dimension) = (file.rows(), file.dimension());
+        assert!(rows.saturating_mul(dimension) <= bytes.len(), "more numbers than bytes");
+        if let Ok(values) = file.read(0, rows.min(64)) {
+            assert_eq!(values.len(), rows.min(64) * dimension);
+        }
+    }
+});

@@ -1,0 +1,165 @@
+//! Single photos and files of queries for the engine: the same steps as the pipeline, so the same bits.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn::{Embed, Embedded, Error, Keep, NamedQuery, Photo, ReadQueries, Result};
+use rayon::prelude::*;
+
+use crate::model::Model;
+use crate::photo::{DecodeLimits, Pixels, decode, read_file, resize, thumbnail};
+use crate::source::{VectorFile, read_list, row_fault};
+
+/// Most bytes that a file of query vectors may take in memory: 1 GiB.
+const MAX_QUERY_BYTES: usize = 1 << 30;
+
+/// A photo on its way into the network.
+pub(crate) struct Prepared {
+    /// At the model's input size.
+    pub(crate) pixels: Pixels,
+    /// What the database keeps of it.
+    pub(crate) kept: Option<Vec<u8>>,
+}
+
+/// Decodes, resizes and embeds photos with one model.
+pub struct PhotoEmbedder {
+    model: Arc<Model>,
+    keep: Keep,
+    limits: DecodeLimits,
+}
+
+impl PhotoEmbedder {
+    /// An embedder that keeps of photos what `keep` says, under the default limits.
+    pub fn new(model: Arc<Model>, keep: Keep) -> Self {
+        Self { model, keep, limits: DecodeLimits::default() }
+    }
+
+    /// Other limits of what a photo may cost.
+    #[must_use]
+    pub fn with_limits(self, limits: DecodeLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Its model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(crate) fn limits(&self) -> &DecodeLimits {
+        &self.limits
+    }
+
+    /// Everything before the network.
+    pub(crate) fn prepare(&self, bytes: Vec<u8>) -> Result<Prepared> {
+        let photo = decode(&bytes, &self.limits)?;
+        let (width, height) = self.model.size_rule().target(photo.width(), photo.height());
+        let pixels = resize(&photo, width, height)?;
+        let kept = match self.keep {
+            Keep::Original => Some(bytes),
+            Keep::Thumb => Some(thumbnail(&photo)?),
+            Keep::None => None,
+        };
+        Ok(Prepared { pixels, kept })
+    }
+
+    fn bytes_of(&self, photo: &Photo) -> Result<Vec<u8>> {
+        match photo {
+            Photo::File(path) => read_file(path, &self.limits),
+            Photo::Bytes(bytes) if bytes.len() as u64 > self.limits.file_bytes => {
+                Err(Error::invalid(format!("{} bytes are more than a photo may have", bytes.len())))
+            }
+            Photo::Bytes(bytes) => Ok(bytes.clone()),
+        }
+    }
+
+    fn prepared(&self, photo: &Photo) -> Result<([u8; 32], Prepared)> {
+        let bytes = self.bytes_of(photo)?;
+        let content = *blake3::hash(&bytes).as_bytes();
+        let prepared = self.prepare(bytes).map_err(|error| match photo {
+            Photo::File(path) => Error::new(error.kind(), format!("{}: {}", path.display(), error.message())),
+            Photo::Bytes(_) => error,
+        })?;
+        Ok((content, prepared))
+    }
+
+    /// Embeds many photos, in order; on the CPU in parallel, on CUDA in batches.
+    fn embed_files(&self, photos: &[(String, Photo)]) -> Result<Vec<Vec<f32>>> {
+        let named = |id: &str, error: Error| Error::new(error.kind(), format!("query '{id}': {error}"));
+        let group = if self.model.hardware().is_cuda() { self.model.preferred_batch() } else { 1 };
+        let groups: Result<Vec<Vec<Vec<f32>>>> = if group == 1 {
+            let one = |(id, photo): &(String, Photo)| {
+                self.embed(photo).map(|embedded| vec![embedded.vector]).map_err(|error| named(id, error))
+            };
+            photos.par_iter().map(one).collect()
+        } else {
+            let many = |photos: &[(String, Photo)]| {
+                let one = |(id, photo): &(String, Photo)| self.prepared(photo).map_err(|error| named(id, error));
+                let ready: Vec<_> = photos.par_iter().map(one).collect::<Result<_>>()?;
+                self.model.embed(&ready.iter().map(|(_, ready)| &ready.pixels).collect::<Vec<_>>())
+            };
+            photos.chunks(group).map(many).collect()
+        };
+        Ok(groups?.concat())
+    }
+}
+
+impl Embed for PhotoEmbedder {
+    fn embed(&self, photo: &Photo) -> Result<Embedded> {
+        let (content, Prepared { pixels, kept }) = self.prepared(photo)?;
+        let vector =
+            self.model.embed(&[&pixels])?.pop().ok_or_else(|| Error::invalid("the network gave no descriptor"))?;
+        Ok(Embedded { vector, content, kept })
+    }
+}
+
+/// Reads files of queries: `.npy` and `.fvecs` as vectors, `.csv` (`id,path`) as photos, which needs an embedder.
+#[derive(Default)]
+pub struct QueryReader {
+    embedder: Option<Arc<PhotoEmbedder>>,
+}
+
+impl QueryReader {
+    /// A reader of vectors and, with an embedder, of lists of photos.
+    pub fn new(embedder: Option<Arc<PhotoEmbedder>>) -> Self {
+        Self { embedder }
+    }
+
+    fn vectors(path: &Path) -> Result<Vec<NamedQuery>> {
+        let mut file = VectorFile::open(path)?;
+        if file.rows().saturating_mul(file.dimension()).saturating_mul(4) > MAX_QUERY_BYTES {
+            return Err(Error::invalid(format!("{}: {} queries are too many at once", path.display(), file.rows()))
+                .help("split the file into parts of at most 1 GiB"));
+        }
+        let numbers = file.read(0, file.rows())?;
+        let rows = numbers.chunks_exact(file.dimension()).enumerate();
+        rows.map(|(row, vector)| match row_fault(vector) {
+            None => Ok(NamedQuery { id: None, vector: vector.to_vec(), photo: None }),
+            Some(fault) => Err(Error::invalid(format!("{}: row {row} {fault}", path.display()))),
+        })
+        .collect()
+    }
+
+    fn photos(&self, path: &Path) -> Result<Vec<NamedQuery>> {
+        let Some(embedder) = &self.embedder else {
+            return Err(Error::invalid(format!("{}: this database has no model to embed photos with", path.display()))
+                .help("give a file of vectors (.npy or .fvecs), or use a database created with --model"));
+        };
+        let photos: Vec<(String, Photo)> =
+            read_list(path)?.into_iter().map(|item| (item.key, Photo::File(item.path))).collect();
+        let vectors = embedder.embed_files(&photos)?;
+        let query = |((id, photo), vector)| NamedQuery { id: Some(id), vector, photo: Some(photo) };
+        Ok(photos.into_iter().zip(vectors).map(query).collect())
+    }
+}
+
+impl ReadQueries for QueryReader {
+    fn read(&self, path: &Path) -> Result<Vec<NamedQuery>> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+        match ending.as_str() {
+            "csv" => self.photos(path),
+            "npy" | "fvecs" => Self::vectors(path),
+            _ => Err(Error::invalid(format!("{}: not a file of queries", path.display()))
+                .help("files of queries are .npy and .fvecs (vectors) and .csv (id,path of photos)")),
+        }
+    }
+}

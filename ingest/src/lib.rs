@@ -1,0 +1,22 @@
+//! Photos and vector files into descriptors: everything between a folder of pictures and the engine.
+//!
+//! The only crate that knows torch. It lists what to ingest ([`source`]), decodes photos under limits ([`photo`]), embeds them
+//! ([`model`], on a [`Device`]), and hands rows to the engine in transactions ([`ingest`]); it never opens RocksDB. For the
+//! engine's ports it offers [`PhotoEmbedder`], [`QueryReader`] and [`TorchProposer`].
+
+mod device;
+mod embedder;
+pub mod model;
+pub mod photo;
+mod pipeline;
+mod propose;
+pub mod source;
+#[cfg(test)]
+mod testing;
+
+pub use device::{Device, Hardware, TORCH_LIB_VARIABLE};
+pub use embedder::{PhotoEmbedder, QueryReader};
+pub use pipeline::{
+    IngestOptions, PHOTOS_PER_TRANSACTION, Progress, Report, VECTORS_PER_TRANSACTION, ingest, ingest_vectors,
+};
+pub use propose::TorchProposer;

@@ -1,0 +1,120 @@
+//! From a feature map to a descriptor: generalised-mean pooling, and the head of SPEC section 5 where the weights have one.
+
+use cairn::{Error, Result};
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::weights::Weights;
+use crate::device::torch_error;
+
+/// Exponent of GeM where the weights bring none: the paper's 3.
+pub const GEM_P: f64 = 3.0;
+/// Floor of an activation before it is raised to p.
+pub const GEM_EPSILON: f64 = 1e-6;
+/// Dimension of the head's output.
+pub(crate) const HEAD_DIMENSION: i64 = 512;
+const NORM_EPSILON: f64 = 1e-5;
+
+/// (n, c, h, w) -> (n, c): (mean over space of max(x, 1e-6)^p)^(1/p), in f32 whatever the kind of the map.
+pub(crate) fn gem(map: &Tensor, p: f64) -> Result<Tensor, TchError> {
+    map.f_to_kind(Kind::Float)?
+        .f_clamp_min(GEM_EPSILON)?
+        .f_pow_tensor_scalar(p)?
+        .f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)?
+        .f_pow_tensor_scalar(1.0 / p)
+}
+
+/// GeM's exponent of a file: the tensor `gem.p` (one number), or [`GEM_P`].
+pub(crate) fn exponent(weights: &Weights) -> Result<f64> {
+    if !weights.has("gem.p") {
+        return Ok(GEM_P);
+    }
+    let p = weights.tensor("gem.p", &[1]).or_else(|_| weights.tensor("gem.p", &[]))?;
+    let p = p.f_view([-1]).and_then(|p| p.f_double_value(&[0])).map_err(torch_error)?;
+    if (0.1..=100.0).contains(&p) {
+        Ok(p)
+    } else {
+        Err(Error::invalid(format!("the weights' gem.p is {p}; a GeM exponent lies between 0.1 and 100")))
+    }
+}
+
+/// Fully connected layer and batch normalisation, as one matrix and a bias, in f32: (n, c) -> (n, output).
+pub(crate) struct Head {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Head {
+    /// The head of a file that has one: tensors `head.fc.*` and `head.bn.*`.
+    pub(crate) fn load(weights: &Weights, channels: i64) -> Result<Option<Self>> {
+        if !weights.has("head.fc.weight") {
+            return Ok(None);
+        }
+        let out = HEAD_DIMENSION;
+        let norm = |part: &str| weights.tensor(&format!("head.bn.{part}"), &[out]);
+        let fc = (weights.tensor("head.fc.weight", &[out, channels])?, weights.tensor("head.fc.bias", &[out])?);
+        let norm = [norm("weight")?, norm("bias")?, norm("running_mean")?, norm("running_var")?];
+        Self::fold(&fc.0, &fc.1, &norm).map(Some).map_err(torch_error)
+    }
+
+    /// `norm` holds weight, bias, running mean and running variance.
+    fn fold(weight: &Tensor, bias: &Tensor, norm: &[Tensor; 4]) -> Result<Self, TchError> {
+        let double = |t: &Tensor| t.f_to_kind(Kind::Double);
+        let [gamma, beta, mean, variance] = norm;
+        let factor =
+            double(gamma)?.f_div(&double(variance)?.f_clamp_min(0.0)?.f_add_scalar(NORM_EPSILON)?.f_sqrt()?)?;
+        let bias = double(bias)?.f_sub(&double(mean)?)?.f_mul(&factor)?.f_add(&double(beta)?)?;
+        let weight = double(weight)?.f_mul(&factor.f_view([-1, 1])?)?;
+        Ok(Self { weight: weight.f_to_kind(Kind::Float)?, bias: bias.f_to_kind(Kind::Float)? })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        x.f_linear(&self.weight, Some(&self.bias))
+    }
+
+    pub(crate) fn to(&self, device: Device) -> Result<Self, TchError> {
+        Ok(Self { weight: self.weight.f_to_device(device)?, bias: self.bias.f_to_device(device)? })
+    }
+
+    pub(crate) fn share(&self) -> Self {
+        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::model::extract::mean_of_scales;
+    use crate::testing::{largest_difference, shared_npy};
+
+    #[test]
+    fn gem_and_head_equal_the_golden_files() {
+        let file = |name: &str| shared_npy(&format!("golden/model/{name}.npy"));
+        let Some(map) = file("feature_map") else { return };
+        let pooled = gem(&map, GEM_P).unwrap();
+        assert!(largest_difference(&pooled, &file("gem").unwrap()) < 1e-5);
+        let norm = ["bn_weight", "bn_bias", "bn_mean", "bn_var"].map(|name| file(name).unwrap());
+        let head = Head::fold(&file("fc_weight").unwrap(), &file("fc_bias").unwrap(), &norm).unwrap();
+        let raw = head.forward(&pooled).unwrap();
+        assert!(largest_difference(&raw, &file("head_raw").unwrap()) < 1e-4);
+        let unit = crate::model::extract::unit_rows(&raw).unwrap();
+        let golden = Vec::<f32>::try_from(file("head_l2").unwrap().view(-1)).unwrap();
+        assert!(unit.concat().iter().zip(&golden).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+
+    #[test]
+    fn scales_are_averaged_before_the_one_normalisation() {
+        let Some(raw) = shared_npy("golden/model/ms_raw.npy") else { return };
+        let scales: Vec<Tensor> = (0..raw.size()[0]).map(|s| raw.get(s)).collect();
+        let unit = crate::model::extract::unit_rows(&mean_of_scales(&scales).unwrap()).unwrap().concat();
+        let golden = Vec::<f32>::try_from(shared_npy("golden/model/ms_l2.npy").unwrap().view(-1)).unwrap();
+        assert_eq!(unit.len(), golden.len());
+        assert!(unit.iter().zip(&golden).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+
+    #[test]
+    fn the_floor_keeps_a_negative_map_a_number() {
+        let pooled = gem(&Tensor::from_slice(&[-1f32, -2.0, 0.0, 0.0]).view([1, 1, 2, 2]), GEM_P).unwrap();
+        assert!((pooled.double_value(&[0, 0]) - 1e-6).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,139 @@
+//! The layers the networks are made of: a convolution with its batch normalisation folded in.
+
+use cairn::Result;
+use tch::{Device, Kind, Tensor};
+
+use super::weights::Weights;
+use crate::device::torch_error;
+
+/// How a convolution is padded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Padding {
+    /// TensorFlow's "same": out = ceil(in / stride), the odd pixel goes to the right and the bottom.
+    Same,
+    /// (kernel - 1) / 2 on every side, as torchvision does.
+    Half,
+}
+
+/// What follows a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activation {
+    None,
+    Relu,
+    Relu6,
+}
+
+/// The names and numbers of one convolution.
+pub(crate) struct ConvShape<'a> {
+    /// Name of the convolution; `.weight` is added.
+    pub(crate) conv: &'a str,
+    /// Name of its batch normalisation; `.weight`, `.bias`, `.running_mean`, `.running_var` are added.
+    pub(crate) norm: &'a str,
+    /// Epsilon of the batch normalisation.
+    pub(crate) epsilon: f64,
+    pub(crate) input: i64,
+    pub(crate) output: i64,
+    pub(crate) kernel: i64,
+    pub(crate) stride: i64,
+    /// True: one filter a channel.
+    pub(crate) depthwise: bool,
+    pub(crate) padding: Padding,
+    pub(crate) activation: Activation,
+}
+
+/// Convolution + batch normalisation + activation, as one convolution with a bias.
+pub(crate) struct Conv {
+    weight: Tensor,
+    bias: Tensor,
+    kernel: i64,
+    stride: i64,
+    groups: i64,
+    padding: Padding,
+    activation: Activation,
+}
+
+impl Conv {
+    /// Loads and folds: w' = w gamma / sqrt(var + eps), b' = beta - mean gamma / sqrt(var + eps), computed in f64.
+    pub(crate) fn load(weights: &Weights, shape: &ConvShape) -> Result<Self> {
+        let ConvShape { input, output, kernel, .. } = *shape;
+        let groups = if shape.depthwise { input } else { 1 };
+        let weight = weights.tensor(&format!("{}.weight", shape.conv), &[output, input / groups, kernel, kernel])?;
+        let of_norm = |part: &str| weights.tensor(&format!("{}.{part}", shape.norm), &[output]);
+        let (gamma, beta) = (of_norm("weight")?, of_norm("bias")?);
+        let (mean, variance) = (of_norm("running_mean")?, of_norm("running_var")?);
+        let fold = || -> Result<(Tensor, Tensor), tch::TchError> {
+            let double = |t: &Tensor| t.f_to_kind(Kind::Double);
+            // A negative variance can only come from a damaged file; the floor keeps its square root a number.
+            let deviation = double(&variance)?.f_clamp_min(0.0)?.f_add_scalar(shape.epsilon)?.f_sqrt()?;
+            let factor = double(&gamma)?.f_div(&deviation)?;
+            let bias = double(&beta)?.f_sub(&double(&mean)?.f_mul(&factor)?)?.f_to_kind(Kind::Float)?;
+            let weight = double(&weight)?.f_mul(&factor.f_view([-1, 1, 1, 1])?)?.f_to_kind(Kind::Float)?;
+            Ok((channels_last(&weight)?, bias))
+        };
+        let (weight, bias) = fold().map_err(torch_error)?;
+        let (stride, padding, activation) = (shape.stride, shape.padding, shape.activation);
+        Ok(Self { weight, bias, kernel, stride, groups, padding, activation })
+    }
+
+    /// The same layer on a device, in a kind.
+    pub(crate) fn to(&self, device: Device, kind: Kind) -> Result<Self, tch::TchError> {
+        let place = |t: &Tensor| t.f_to_device(device)?.f_to_kind(kind);
+        Ok(Self { weight: place(&self.weight)?, bias: place(&self.bias)?, ..*self })
+    }
+
+    /// A second handle to the same tensors, for another thread.
+    pub(crate) fn share(&self) -> Self {
+        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), ..*self }
+    }
+
+    /// (n, input, h, w) -> (n, output, ceil(h / stride), ceil(w / stride)).
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, tch::TchError> {
+        let half = (self.kernel - 1) / 2;
+        let convolve = |x: &Tensor, padding: [i64; 2]| {
+            x.f_conv2d(&self.weight, Some(&self.bias), [self.stride; 2], padding, [1, 1], self.groups)
+        };
+        let mut y = match self.padding {
+            Padding::Half => convolve(x, [half, half])?,
+            Padding::Same => {
+                let (_, _, height, width) = x.size4()?;
+                let [(top, bottom), (left, right)] = [height, width].map(|side| same(side, self.kernel, self.stride));
+                if top == bottom && left == right {
+                    convolve(x, [top, left])?
+                } else {
+                    convolve(&x.f_constant_pad_nd([left, right, top, bottom])?, [0, 0])?
+                }
+            }
+        };
+        match self.activation {
+            Activation::None => Ok(y),
+            Activation::Relu => y.f_relu_(),
+            Activation::Relu6 => y.f_clamp_(0.0, 6.0),
+        }
+    }
+}
+
+/// Padding before and after a side under TensorFlow's "same".
+fn same(side: i64, kernel: i64, stride: i64) -> (i64, i64) {
+    let outputs = (side + stride - 1) / stride;
+    let total = ((outputs - 1) * stride + kernel - side).max(0);
+    (total / 2, total - total / 2)
+}
+
+/// The same numbers with the channels innermost in memory: the layout in which convolutions are fastest here.
+pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor, tch::TchError> {
+    x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_padding_is_tensorflows() {
+        assert_eq!(same(96, 3, 2), (0, 1));
+        assert_eq!(same(96, 5, 2), (1, 2));
+        assert_eq!(same(96, 3, 1), (1, 1));
+        assert_eq!(same(7, 3, 2), (1, 1));
+        assert_eq!(same(1, 1, 2), (0, 0));
+    }
+}

@@ -1,0 +1,110 @@
+//! EfficientNet-Lite0 up to and including its head convolution: (n, 3, h, w) -> (n, 1280, h/32, w/32).
+//!
+//! The layout of EfficientNet-B0 without squeeze-and-excitation, ReLU6 in place of swish, TensorFlow's "same" padding, batch
+//! normalisation with epsilon 1e-3. Input: RGB, (x - 127) / 128.
+
+use cairn::Result;
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::layers::{Activation, Conv, ConvShape, Padding};
+use super::weights::Weights;
+
+/// Channels of the feature map.
+pub(crate) const CHANNELS: i64 = 1280;
+/// Epsilon of every batch normalisation.
+const EPSILON: f64 = 1e-3;
+const STEM: i64 = 32;
+
+/// A stage: (blocks, kernel, stride of the first block, expansion, output channels).
+const STAGES: [(usize, i64, i64, i64, i64); 7] = [
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+];
+
+/// An inverted bottleneck: expand 1x1, depthwise, project 1x1, plus its input where shapes allow.
+struct Block {
+    layers: Vec<Conv>,
+    skip: bool,
+}
+
+/// The trunk.
+pub(crate) struct Lite0 {
+    stem: Conv,
+    blocks: Vec<Block>,
+    head: Conv,
+}
+
+impl Lite0 {
+    pub(crate) fn load(weights: &Weights) -> Result<Self> {
+        let conv = |conv: &str, norm: &str, input, output, kernel, stride, depthwise, activation| {
+            let (epsilon, padding) = (EPSILON, Padding::Same);
+            Conv::load(
+                weights,
+                &ConvShape { conv, norm, epsilon, input, output, kernel, stride, depthwise, padding, activation },
+            )
+        };
+        let stem = conv("_conv_stem", "_bn0", 3, STEM, 3, 2, false, Activation::Relu6)?;
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut input = STEM;
+        for (count, kernel, first_stride, expansion, output) in STAGES {
+            for within in 0..count {
+                let name = |part: &str| format!("_blocks.{}.{part}", blocks.len());
+                let stride = if within == 0 { first_stride } else { 1 };
+                let wide = input * expansion;
+                let mut layers = Vec::new();
+                if expansion != 1 {
+                    layers.push(conv(
+                        &name("_expand_conv"),
+                        &name("_bn0"),
+                        input,
+                        wide,
+                        1,
+                        1,
+                        false,
+                        Activation::Relu6,
+                    )?);
+                }
+                let depthwise = name("_depthwise_conv");
+                layers.push(conv(&depthwise, &name("_bn1"), wide, wide, kernel, stride, true, Activation::Relu6)?);
+                layers.push(conv(&name("_project_conv"), &name("_bn2"), wide, output, 1, 1, false, Activation::None)?);
+                blocks.push(Block { layers, skip: stride == 1 && input == output });
+                input = output;
+            }
+        }
+        let head = conv("_conv_head", "_bn1", input, CHANNELS, 1, 1, false, Activation::Relu6)?;
+        Ok(Self { stem, blocks, head })
+    }
+
+    pub(crate) fn map(&self, each: &dyn Fn(&Conv) -> Result<Conv, TchError>) -> Result<Self, TchError> {
+        let block = |block: &Block| -> Result<Block, TchError> {
+            Ok(Block { layers: block.layers.iter().map(each).collect::<Result<_, _>>()?, skip: block.skip })
+        };
+        Ok(Self {
+            stem: each(&self.stem)?,
+            blocks: self.blocks.iter().map(block).collect::<Result<_, _>>()?,
+            head: each(&self.head)?,
+        })
+    }
+
+    /// The same trunk on a device, in a kind.
+    pub(crate) fn to(&self, device: Device, kind: Kind) -> Result<Self, TchError> {
+        self.map(&|conv| conv.to(device, kind))
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let mut x = self.stem.forward(x)?;
+        for block in &self.blocks {
+            let mut y = x.shallow_clone();
+            for layer in &block.layers {
+                y = layer.forward(&y)?;
+            }
+            x = if block.skip { y.f_add_(&x)? } else { y };
+        }
+        self.head.forward(&x)
+    }
+}

@@ -1,0 +1,388 @@
+//! The embedding networks: photos' pixels in, unit descriptors out.
+//!
+//! A [`Model`] is an architecture, its weights, an input rule and scales; together they make its fingerprint, and vectors of
+//! different fingerprints never meet in one database.
+
+mod extract;
+mod gem;
+mod layers;
+mod lite0;
+mod resnet;
+mod weights;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+
+use cairn::{Error, ErrorKind, ModelInfo, Result};
+use tch::{Kind, Tensor};
+
+pub use gem::{GEM_EPSILON, GEM_P};
+pub use weights::{MAX_WEIGHTS_BYTES, MAX_WEIGHTS_HEADER};
+
+use crate::device::{Hardware, one_thread, torch_error};
+use crate::photo::{Pixels, SizeRule};
+#[cfg(test)]
+pub(crate) use extract::scaled_side;
+use extract::{Network, Trunk, unit_rows};
+use weights::Weights;
+
+/// File name of the default weights of `lite0-gem`.
+pub const DEFAULT_WEIGHTS_FILE: &str = "lite0.safetensors";
+/// The environment variable that names the folder of the default weights.
+pub const WEIGHTS_VARIABLE: &str = "CAIRN_WEIGHTS";
+/// BLAKE3 of the default weights (SHA-256 0c677c31..1bd7), converted from `efficientnet-lite0-57934424.pth`.
+const DEFAULT_WEIGHTS_BLAKE3: &str = "b2e62dfbc3e1b3f2b759d5e2cc84f1684df5f56b4061e4eb30d7b745dbef5563";
+/// Photos in one forward on CUDA; a batch that is not full is padded to this, so that a photo's descriptor does not depend on
+/// how many others came with it.
+pub const CUDA_BATCH: usize = 32;
+/// Most scales of a multi-scale model.
+pub const MAX_SCALES: usize = 8;
+
+/// The architectures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Architecture {
+    /// EfficientNet-Lite0 + GeM: 1,280 dimensions; the default, with weights of its own.
+    #[default]
+    Lite0,
+    /// ResNet-18 + GeM: 512 dimensions.
+    Resnet18,
+    /// ResNet-50 + GeM: 512 dimensions with a head, 2,048 without.
+    Resnet50,
+    /// ResNet-101 + GeM: 512 dimensions with a head, 2,048 without.
+    Resnet101,
+}
+
+impl Architecture {
+    /// All of them.
+    pub const ALL: [Architecture; 4] =
+        [Architecture::Lite0, Architecture::Resnet18, Architecture::Resnet50, Architecture::Resnet101];
+
+    /// The name people type.
+    pub fn word(self) -> &'static str {
+        match self {
+            Architecture::Lite0 => "lite0-gem",
+            Architecture::Resnet18 => "resnet18-gem",
+            Architecture::Resnet50 => "resnet50-gem",
+            Architecture::Resnet101 => "resnet101-gem",
+        }
+    }
+
+    /// How large a photo goes in.
+    pub fn size_rule(self) -> SizeRule {
+        match self {
+            Architecture::Lite0 => SizeRule::LongestSide { longest: 320, multiple: extract::STRIDE },
+            _ => SizeRule::AspectGroups,
+        }
+    }
+
+    /// Mean and deviation of R, G and B on 0 to 255.
+    fn normalisation(self) -> ([f32; 3], [f32; 3]) {
+        match self {
+            Architecture::Lite0 => ([127.0; 3], [128.0; 3]),
+            _ => ([0.485, 0.456, 0.406].map(|x: f32| x * 255.0), [0.229, 0.224, 0.225].map(|x: f32| x * 255.0)),
+        }
+    }
+
+    fn trunk(self, weights: &Weights) -> Result<(Trunk, i64)> {
+        let depth = match self {
+            Architecture::Lite0 => return Ok((Trunk::Lite0(lite0::Lite0::load(weights)?), lite0::CHANNELS)),
+            Architecture::Resnet18 => resnet::Depth::R18,
+            Architecture::Resnet50 => resnet::Depth::R50,
+            Architecture::Resnet101 => resnet::Depth::R101,
+        };
+        Ok((Trunk::Resnet(resnet::Resnet::load(weights, depth)?), depth.channels()))
+    }
+}
+
+impl FromStr for Architecture {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|a| a.word() == word).ok_or_else(|| {
+            Error::invalid(format!("there is no model '{word}'"))
+                .help(format!("models are {}", Self::ALL.map(Architecture::word).join(", ")))
+        })
+    }
+}
+
+/// Which model to load.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelSpec {
+    /// The network.
+    pub architecture: Architecture,
+    /// A safetensors file; `None` (the default): the default weights, which only `lite0-gem` has.
+    pub weights: Option<PathBuf>,
+    /// Scales of the input: `[1.0]` (the default), or for example `[0.75, 1.0, 1.25]`; at most [`MAX_SCALES`], each 0.1 to 4.
+    pub scales: Vec<f64>,
+}
+
+impl ModelSpec {
+    /// That architecture with its default weights at a single scale.
+    pub fn new(architecture: Architecture) -> Self {
+        Self { architecture, weights: None, scales: vec![1.0] }
+    }
+}
+
+/// A loaded network on a device. It may be used by many threads at once.
+pub struct Model {
+    info: ModelInfo,
+    dimension: usize,
+    architecture: Architecture,
+    has_head: bool,
+    hardware: Hardware,
+    /// Tensors may move between threads but not be shared by reference: each call takes handles of its own.
+    network: Mutex<Network>,
+}
+
+impl Model {
+    /// Loads the network that `spec` describes.
+    ///
+    /// # Errors
+    /// When the weights are missing, damaged, of another model, or not the pinned ones.
+    pub fn load(spec: &ModelSpec, hardware: &Hardware) -> Result<Self> {
+        let (path, pin) = match (&spec.weights, spec.architecture) {
+            (Some(path), _) => (path.clone(), None),
+            (None, Architecture::Lite0) => (find_default_weights()?, Some(pinned(DEFAULT_WEIGHTS_BLAKE3)?)),
+            (None, other) => {
+                return Err(Error::invalid(format!("{} has no default weights", other.word()))
+                    .help("name a safetensors file in torchvision's layout with --weights"));
+            }
+        };
+        Self::load_from(spec, &path, pin, hardware)
+    }
+
+    /// Loads the model that a database was created with. `weights` replaces the remembered path, never the remembered digest.
+    ///
+    /// # Errors
+    /// When the weights are not found any more, or are not the same ones.
+    pub fn reload(info: &ModelInfo, weights: Option<&Path>, hardware: &Hardware) -> Result<Self> {
+        let settings = Settings::parse(&info.settings)?;
+        let path = match (weights, &settings.path) {
+            (Some(path), _) => path.to_owned(),
+            (None, Some(path)) => path.clone(),
+            (None, None) => find_default_weights()?,
+        };
+        let spec = ModelSpec { architecture: settings.architecture, weights: settings.path, scales: settings.scales };
+        let model = Self::load_from(&spec, &path, Some(settings.digest), hardware)?;
+        if model.info.fingerprint == info.fingerprint {
+            Ok(model)
+        } else {
+            Err(Error::new(
+                ErrorKind::Mismatch,
+                format!("this build of {} gives other descriptors than the database holds", info.name),
+            )
+            .help("use the version of cairn that created it, or ingest the photos into a new database"))
+        }
+    }
+
+    fn load_from(spec: &ModelSpec, path: &Path, pin: Option<blake3::Hash>, hardware: &Hardware) -> Result<Self> {
+        let sound = |s: &f64| (0.1..=4.0).contains(s);
+        if spec.scales.is_empty() || spec.scales.len() > MAX_SCALES || !spec.scales.iter().all(sound) {
+            return Err(Error::invalid(format!("scales {:?} cannot be used", spec.scales))
+                .help(format!("give 1 to {MAX_SCALES} numbers between 0.1 and 4, for example 0.75,1,1.25")));
+        }
+        one_thread();
+        let weights = Weights::read(path, pin)?;
+        let architecture = spec.architecture;
+        let (trunk, channels) = architecture.trunk(&weights)?;
+        let head = gem::Head::load(&weights, channels)?;
+        let p = gem::exponent(&weights)?;
+        let has_head = head.is_some();
+        let dimension = if has_head { gem::HEAD_DIMENSION } else { channels };
+        let settings = Settings {
+            architecture,
+            digest: weights.digest(),
+            scales: spec.scales.clone(),
+            path: spec.weights.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+        };
+        let info = ModelInfo {
+            name: architecture.word().to_owned(),
+            fingerprint: settings.fingerprint(),
+            settings: settings.to_string(),
+        };
+
+        let device = hardware.torch();
+        let kind = if hardware.is_cuda() { Kind::BFloat16 } else { Kind::Float };
+        let place = || -> Result<Network, tch::TchError> {
+            let (mean, deviation) = architecture.normalisation();
+            let channel = |v: [f32; 3]| Tensor::f_from_slice(&v)?.f_view([1, 3, 1, 1])?.f_to_device(device);
+            Ok(Network {
+                trunk: match &trunk {
+                    Trunk::Lite0(net) => Trunk::Lite0(net.to(device, kind)?),
+                    Trunk::Resnet(net) => Trunk::Resnet(net.to(device, kind)?),
+                },
+                p,
+                head: head.as_ref().map(|head| head.to(device)).transpose()?,
+                scales: spec.scales.clone(),
+                mean: channel(mean)?,
+                deviation: channel(deviation)?,
+                kind,
+            })
+        };
+        let network = Mutex::new(place().map_err(torch_error)?);
+        let dimension = usize::try_from(dimension).unwrap_or(0);
+        Ok(Self { info, dimension, architecture, has_head, hardware: hardware.clone(), network })
+    }
+
+    /// Name, fingerprint and settings, for [`cairn::Options::for_model`].
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Length of a descriptor.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// How large a photo goes in.
+    pub fn size_rule(&self) -> SizeRule {
+        self.architecture.size_rule()
+    }
+
+    /// Where it runs.
+    pub fn hardware(&self) -> &Hardware {
+        &self.hardware
+    }
+
+    /// One line for people: architecture, dimension, what makes the descriptor, device.
+    pub fn describe(&self) -> String {
+        let last = if self.has_head { "GeM, FC and batch normalisation" } else { "GeM (the weights bring no head)" };
+        format!("{}, {} dimensions by {last}, on {}", self.info.name, self.dimension, self.hardware.describe())
+    }
+
+    /// How many photos a caller does well to hand in at once: 1 on the CPU, where each has a forward of its own and callers use
+    /// many threads; on CUDA several batches, so that photos of one size meet.
+    pub fn preferred_batch(&self) -> usize {
+        if self.hardware.is_cuda() { 8 * CUDA_BATCH } else { 1 }
+    }
+
+    /// The unit descriptors of photos that were brought to size by [`Model::size_rule`], in order. The descriptor of a photo
+    /// does not depend on the others of the call.
+    ///
+    /// # Errors
+    /// When the device fails, or a photo has no usable descriptor.
+    pub fn embed(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>> {
+        one_thread();
+        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
+        if !self.hardware.is_cuda() {
+            return photos.iter().map(|photo| self.forward(&network, &[photo], 1)?.pop().ok_or_else(nothing)).collect();
+        }
+        // Photos of one size go together, in order of first appearance.
+        let mut groups: Vec<((u32, u32), Vec<usize>)> = Vec::new();
+        for (i, photo) in photos.iter().enumerate() {
+            let size = (photo.width(), photo.height());
+            match groups.iter_mut().find(|(of, _)| *of == size) {
+                Some((_, members)) => members.push(i),
+                None => groups.push((size, vec![i])),
+            }
+        }
+        let mut vectors = vec![Vec::new(); photos.len()];
+        for batch in groups.iter().flat_map(|(_, members)| members.chunks(CUDA_BATCH)) {
+            let members: Vec<&Pixels> = batch.iter().map(|&i| photos[i]).collect();
+            for (&i, vector) in batch.iter().zip(self.forward(&network, &members, CUDA_BATCH)?) {
+                vectors[i] = vector;
+            }
+        }
+        Ok(vectors)
+    }
+
+    /// One forward of photos of one size, padded with black ones to `batch`.
+    fn forward(&self, network: &Network, photos: &[&Pixels], batch: usize) -> Result<Vec<Vec<f32>>> {
+        let Some(first) = photos.first() else { return Ok(Vec::new()) };
+        let mut bytes = Vec::with_capacity(first.rgb().len() * batch);
+        photos.iter().for_each(|photo| bytes.extend_from_slice(photo.rgb()));
+        bytes.resize(first.rgb().len() * batch, 0);
+        let shape = [batch as i64, i64::from(first.height()), i64::from(first.width()), 3];
+        let raw = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)
+            .and_then(|rgb| rgb.f_to_device(self.hardware.torch()))
+            .and_then(|rgb| network.raw(&rgb))
+            .and_then(|raw| raw.f_narrow(0, 0, photos.len() as i64))
+            .map_err(torch_error)?;
+        unit_rows(&raw)
+    }
+}
+
+fn nothing() -> Error {
+    Error::new(ErrorKind::Io, "the network gave no descriptor")
+}
+
+fn pinned(hex: &str) -> Result<blake3::Hash> {
+    blake3::Hash::from_hex(hex).map_err(|e| Error::invalid(format!("'{hex}' is no BLAKE3 digest")).because(e))
+}
+
+/// The default weights: in the folder named by `CAIRN_WEIGHTS`, in the build's workspace, or next to the program.
+fn find_default_weights() -> Result<PathBuf> {
+    let folders = [
+        std::env::var_os(WEIGHTS_VARIABLE).map(PathBuf::from),
+        Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.deps/weights")),
+        std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned)),
+    ];
+    let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(DEFAULT_WEIGHTS_FILE)).collect();
+    places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
+        let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+        Error::not_found(format!("the default weights are not there; looked for {}", looked.join(", "))).help(format!(
+            "run the set-up of the README, or set {WEIGHTS_VARIABLE} to the folder that has {DEFAULT_WEIGHTS_FILE}"
+        ))
+    })
+}
+
+/// What a database remembers of its model, as lines `name = value`.
+#[derive(Debug, Clone, PartialEq)]
+struct Settings {
+    architecture: Architecture,
+    digest: blake3::Hash,
+    scales: Vec<f64>,
+    /// `None`: the default weights, looked for again.
+    path: Option<PathBuf>,
+}
+
+impl Settings {
+    fn scales_text(&self) -> String {
+        self.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    /// A digest of everything that decides a descriptor; where the weights lie does not.
+    fn fingerprint(&self) -> String {
+        let (mean, deviation) = self.architecture.normalisation();
+        let text = format!(
+            "cairn model 1\n{}\nweights {}\ninput {:?}, antialiased bilinear, mean {mean:?}, deviation {deviation:?}\nscales {}\n",
+            self.architecture.word(),
+            self.digest,
+            self.architecture.size_rule(),
+            self.scales_text(),
+        );
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let broken = |what: &str| {
+            Error::new(ErrorKind::Mismatch, format!("the database's model settings cannot be read: {what}"))
+                .help("use the version of cairn that created the database")
+        };
+        let value = |name: &str| {
+            text.lines().find_map(|line| line.split_once(" = ").filter(|(n, _)| *n == name).map(|(_, value)| value))
+        };
+        let needed = |name: &str| value(name).ok_or_else(|| broken(&format!("'{name}' is missing")));
+        let scales: Result<Vec<f64>, _> = needed("scales")?.split(',').map(str::parse).collect();
+        Ok(Self {
+            architecture: needed("model")?.parse()?,
+            digest: pinned(needed("weights")?)?,
+            scales: scales.map_err(|_| broken("'scales' are no numbers"))?,
+            path: value("path").map(PathBuf::from),
+        })
+    }
+}
+
+impl std::fmt::Display for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "model = {}\nweights = {}\nscales = {}", self.architecture.word(), self.digest, self.scales_text())?;
+        match &self.path {
+            Some(path) => write!(f, "\npath = {}", path.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! Image files into upright RGB: every size is judged from the header before a pixel is decoded.
+//!
+//! Colour follows Pillow's `convert('RGB')`: alpha is dropped, grey is repeated, CMYK is converted, 16 bits become 8, an
+//! animation gives its first frame. A JPEG that ends before its end marker is refused: a decoder would fill the rest with grey,
+//! and a wrong descriptor is worse than a missing one.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use cairn::{Error, Result};
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use super::Pixels;
+
+/// What a photo may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Most pixels, by the header; default 100 million.
+    pub pixels: u64,
+    /// Most bytes of decoded pixels; default 256 MiB.
+    pub decoded_bytes: u64,
+    /// Most bytes held at once: pixels, conversion to 8-bit RGB, turning, a progressive JPEG's coefficients; default 448 MiB.
+    pub working_bytes: u64,
+    /// Most bytes of a file; default 256 MiB.
+    pub file_bytes: u64,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self { pixels: 100_000_000, decoded_bytes: 256 << 20, working_bytes: 448 << 20, file_bytes: 256 << 20 }
+    }
+}
+
+/// Photos that need more than this are decoded one at a time, however many threads there are: 64 MiB.
+const LARGE_BYTES: u64 = 64 << 20;
+static LARGE_PHOTO: Mutex<()> = Mutex::new(());
+
+/// The bytes of a file, if it is a file and no larger than the limit.
+///
+/// # Errors
+/// When it is not there, no file, too large, or cannot be read; the message names it.
+pub fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let about = file.metadata().map_err(|e| Error::io(path, e))?;
+    if !about.is_file() {
+        return Err(Error::invalid(format!("{}: not a file", path.display())));
+    }
+    if about.len() > limits.file_bytes {
+        return Err(Error::invalid(format!(
+            "{}: {} bytes are more than the {} that a photo may have",
+            path.display(),
+            about.len(),
+            limits.file_bytes
+        )));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
+    file.take(limits.file_bytes).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
+    Ok(bytes)
+}
+
+/// Decodes an image file: upright (all eight EXIF orientations), RGB, 8 bits.
+///
+/// # Errors
+/// When it is no image, a format that is not read, cut short, or larger than the limits. Never panics: a decoder that does is
+/// caught.
+pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels> {
+    catch_unwind(AssertUnwindSafe(|| decode_unguarded(bytes, limits)))
+        .unwrap_or_else(|_| Err(refuse("the decoder failed on it; the file is damaged")))
+}
+
+fn refuse(what: &str) -> Error {
+    Error::invalid(what.to_owned())
+}
+
+fn decode_unguarded(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels> {
+    if bytes.is_empty() {
+        return Err(refuse("the file is empty"));
+    }
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|e| refuse(&format!("cannot be read: {e}")))?;
+    let Some(format) = reader.format() else {
+        return Err(refuse("not an image (JPEG, PNG, WebP, GIF, BMP and TIFF are read)"));
+    };
+    let mut decoder_limits = Limits::no_limits();
+    decoder_limits.max_alloc = Some(limits.decoded_bytes);
+    reader.limits(decoder_limits.clone());
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width).saturating_mul(u64::from(height));
+    let over = |what: String| Err(refuse(&format!("{width}x{height} pixels: {what}")));
+    if pixels == 0 {
+        return over("an empty picture".to_owned());
+    }
+    if pixels > limits.pixels {
+        return over(format!("a photo may have {} million", limits.pixels / 1_000_000));
+    }
+    if decoder.total_bytes() > limits.decoded_bytes {
+        return over(format!("decoded they take more than {} MiB", limits.decoded_bytes >> 20));
+    }
+    // A damaged EXIF block must not cost the photo.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let jpeg = if format == ImageFormat::Jpeg { Some(JpegEnd::find(bytes)) } else { None };
+    if jpeg.as_ref().is_some_and(|jpeg| !jpeg.complete) {
+        return Err(refuse("the JPEG is cut short: its end marker is missing"));
+    }
+    let rgb_bytes = pixels * 3;
+    let mut working = decoder.total_bytes();
+    if decoder.color_type() != ColorType::Rgb8 {
+        working += rgb_bytes;
+    }
+    if swaps_sides(orientation) {
+        working = working.max(2 * rgb_bytes);
+    }
+    if jpeg.is_some_and(|jpeg| jpeg.progressive) {
+        working += 2 * rgb_bytes; // 16-bit coefficients of the whole picture
+    }
+    if working > limits.working_bytes {
+        return over(format!("decoding takes more than {} MiB", limits.working_bytes >> 20));
+    }
+    let _turn = (working > LARGE_BYTES).then(|| LARGE_PHOTO.lock().unwrap_or_else(PoisonError::into_inner));
+
+    decoder_limits.max_alloc = Some(limits.working_bytes);
+    decoder.set_limits(decoder_limits).map_err(explain)?;
+    let mut picture = DynamicImage::ImageRgb8(DynamicImage::from_decoder(decoder).map_err(explain)?.into_rgb8());
+    picture.apply_orientation(orientation);
+    let picture = picture.into_rgb8();
+    Pixels::new(picture.width(), picture.height(), picture.into_raw()).ok_or_else(|| refuse("the decoder lost pixels"))
+}
+
+fn swaps_sides(orientation: Orientation) -> bool {
+    matches!(
+        orientation,
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+    )
+}
+
+fn explain(error: ImageError) -> Error {
+    match &error {
+        ImageError::Unsupported(what) => refuse(&format!("this kind of image is not read: {what}")),
+        ImageError::Limits(what) => refuse(&format!("too large: {what}")),
+        other => refuse(&format!("damaged: {other}")),
+    }
+}
+
+/// What a walk over a JPEG's segments shows.
+struct JpegEnd {
+    /// The end marker follows the scans.
+    complete: bool,
+    /// The picture comes in several passes.
+    progressive: bool,
+}
+
+impl JpegEnd {
+    /// Walks the markers. Segments are skipped by their length, so that the end marker of an embedded thumbnail is not taken for
+    /// the picture's; inside a scan every 0xFF is stuffed or a restart, so the next other marker ends it.
+    fn find(bytes: &[u8]) -> Self {
+        const START_OF_SCAN: u8 = 0xDA;
+        const END_OF_IMAGE: u8 = 0xD9;
+        let mut found = Self { complete: false, progressive: false };
+        let mut scanned = false;
+        let mut at = 2;
+        while let Some(skip) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xFF)) {
+            at += skip + 1;
+            let Some(&marker) = bytes.get(at) else { break };
+            match marker {
+                0xFF => continue, // fill byte
+                END_OF_IMAGE if scanned => {
+                    found.complete = true;
+                    break;
+                }
+                0x00 | 0x01 | 0xD0..=END_OF_IMAGE => at += 1,
+                _ => {
+                    found.progressive |= matches!(marker, 0xC2 | 0xC6 | 0xCA | 0xCE);
+                    scanned |= marker == START_OF_SCAN;
+                    let Some(length) = bytes.get(at + 1..at + 3) else { break };
+                    at += 1 + usize::from(length[0]) * 256 + usize::from(length[1]);
+                }
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -1,0 +1,40 @@
+//! A photo's bytes into pixels: decoding under limits, orientation, resizing, thumbnails. No network here.
+
+mod decode;
+mod resize;
+mod thumb;
+
+pub use decode::{DecodeLimits, decode, read_file};
+pub use resize::{SizeRule, resize};
+pub use thumb::{THUMB_LONGEST_SIDE, thumbnail};
+
+/// An upright RGB picture, 8 bits a channel, rows from the top, no padding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pixels {
+    width: u32,
+    height: u32,
+    rgb: Vec<u8>,
+}
+
+impl Pixels {
+    /// A picture of these bytes; `None` unless there are exactly width x height x 3 of them, and at least one pixel.
+    pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Option<Self> {
+        let bytes = u64::from(width).checked_mul(u64::from(height))?.checked_mul(3)?;
+        (bytes > 0 && bytes == rgb.len() as u64).then_some(Self { width, height, rgb })
+    }
+
+    /// Pixels from left to right.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Pixels from top to bottom.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// R, G, B of the first pixel, and so on.
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+}

@@ -1,0 +1,400 @@
+//! Photos and bare vectors into a database: decode in parallel, embed, write in transactions, in the order of the items.
+//!
+//! What is already there with the same content, role and label is passed over before it is decoded, so a run that was stopped or
+//! killed is finished by running it again, and ends with the same rows as an undisturbed one: the descriptor of a photo does not
+//! depend on the photos beside it. A bad photo is reported and stops nothing.
+
+use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError, mpsc};
+
+use cairn::{Database, Error, ErrorKind, MAX_KEY_BYTES, Operation, Put, Record, Result, Role};
+
+use crate::embedder::{PhotoEmbedder, Prepared};
+use crate::photo::read_file;
+use crate::source::{Item, VectorFile, row_fault};
+
+/// Photos of one transaction.
+pub const PHOTOS_PER_TRANSACTION: usize = 64;
+/// Bare vectors of one transaction.
+pub const VECTORS_PER_TRANSACTION: usize = 1_000;
+
+/// Hears how far an ingest is. Called from the thread that called [`ingest`].
+pub trait Progress {
+    /// How many items there are; called once, first.
+    fn total(&self, items: usize);
+    /// That many more items are done: written, passed over or failed.
+    fn step(&self, items: usize);
+}
+
+/// Hears nothing.
+impl Progress for () {
+    fn total(&self, _items: usize) {}
+    fn step(&self, _items: usize) {}
+}
+
+/// How an ingest runs; it changes nothing about what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IngestOptions {
+    /// Threads that decode (and, on the CPU, embed); default: one for each processor.
+    pub threads: usize,
+}
+
+impl Default for IngestOptions {
+    fn default() -> Self {
+        Self { threads: std::thread::available_parallelism().map_or(1, usize::from) }
+    }
+}
+
+/// What an ingest did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Keys that were not there before.
+    pub added: usize,
+    /// Keys whose content, role or label was another.
+    pub replaced: usize,
+    /// Keys passed over because all was the same.
+    pub unchanged: usize,
+    /// Key and reason of what could not be ingested.
+    pub failed: Vec<(String, String)>,
+    /// The caller asked to stop before the end; running it again goes on.
+    pub stopped: bool,
+}
+
+/// A row that is ready to be written.
+struct Ready {
+    put: Put,
+    replaces: bool,
+}
+
+/// What became of an item before the writer.
+enum Outcome {
+    Unchanged,
+    Failed(String),
+    /// Embedded by the worker.
+    Embedded(Ready),
+    /// To be embedded in a batch; the vector of `put` is still empty.
+    Pixels(Ready, crate::photo::Pixels),
+}
+
+/// Ingests photos.
+///
+/// Every 64 items are one transaction. A `stop` request lets the photos in hand finish, writes them, and returns.
+///
+/// # Errors
+/// When the database has another model, two items have one key, or the database refuses to write; what was written stays.
+pub fn ingest(
+    db: &Database,
+    embedder: &PhotoEmbedder,
+    items: &[Item],
+    options: &IngestOptions,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<Report> {
+    check_model(db, embedder)?;
+    check_unique(items.iter().map(|item| item.key.as_str()))?;
+    progress.total(items.len());
+
+    let model = embedder.model();
+    let on_cuda = model.hardware().is_cuda();
+    let window = if on_cuda { model.preferred_batch() } else { PHOTOS_PER_TRANSACTION };
+    let threads = options.threads.clamp(1, window);
+    let snapshot = db.snapshot();
+    let next = AtomicUsize::new(0);
+    // How many items the writer is done with; workers keep at most two windows ahead, which bounds memory.
+    let gate = Gate { written: Mutex::new(Some(0)), moved: Condvar::new() };
+    let (send, receive) = mpsc::channel();
+    let mut report = Report::default();
+    std::thread::scope(|scope| {
+        // Whatever ends this scope, also an error, lets the workers go.
+        let _open = OpenAtEnd(&gate);
+        for _ in 0..threads {
+            let send = send.clone();
+            scope.spawn(|| {
+                let send = send;
+                while !stop.load(Ordering::Relaxed) {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at).filter(|_| gate.wait(at, 2 * window)) else { break };
+                    let work = || outcome(item, &snapshot, embedder, on_cuda);
+                    let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+                        Outcome::Failed("an internal error while it was decoded or embedded".to_owned())
+                    });
+                    if send.send((at, done)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut early = BTreeMap::new();
+        let mut batch = Vec::with_capacity(window);
+        let mut expected = 0;
+        for (at, done) in receive {
+            early.insert(at, done);
+            while let Some(done) = early.remove(&expected) {
+                batch.push((&items[expected], done));
+                expected += 1;
+                if batch.len() == window {
+                    finish(db, embedder, std::mem::take(&mut batch), progress, &mut report)?;
+                    gate.advance(expected);
+                }
+            }
+        }
+        finish(db, embedder, batch, progress, &mut report)?;
+        report.stopped = expected < items.len();
+        Ok(report)
+    })
+}
+
+struct Gate {
+    /// `None`: all may go.
+    written: Mutex<Option<usize>>,
+    moved: Condvar,
+}
+
+impl Gate {
+    /// Waits until item `at` is less than `ahead` before the writer; false when the ingest has ended.
+    fn wait(&self, at: usize, ahead: usize) -> bool {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match *written {
+                None => return false,
+                Some(done) if at < done + ahead => return true,
+                Some(_) => written = self.moved.wait(written).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    fn advance(&self, done: usize) {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        self.moved.notify_all();
+    }
+}
+
+struct OpenAtEnd<'a>(&'a Gate);
+
+impl Drop for OpenAtEnd<'_> {
+    fn drop(&mut self) {
+        *self.0.written.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.0.moved.notify_all();
+    }
+}
+
+/// A worker's part: read, compare, decode, and on the CPU embed.
+fn outcome(item: &Item, snapshot: &cairn::Snapshot, embedder: &PhotoEmbedder, on_cuda: bool) -> Outcome {
+    let work = || -> Result<Outcome> {
+        check_words(&item.key, item.label.as_deref())?;
+        let bytes = read_file(&item.path, embedder.limits())?;
+        let content = *blake3::hash(&bytes).as_bytes();
+        let stored = snapshot.record(&item.key)?;
+        if stored.as_ref().is_some_and(|stored| is_same(stored, content, item.label.as_deref())) {
+            return Ok(Outcome::Unchanged);
+        }
+        let Prepared { pixels, kept } = embedder.prepare(bytes)?;
+        let source = std::path::absolute(&item.path).unwrap_or_else(|_| item.path.clone());
+        let mut put = Put {
+            key: item.key.clone(),
+            label: item.label.clone(),
+            vector: Vec::new(),
+            source: Some(source.display().to_string()),
+            content: Some(content),
+            photo: kept,
+        };
+        let replaces = stored.is_some();
+        if on_cuda {
+            return Ok(Outcome::Pixels(Ready { put, replaces }, pixels));
+        }
+        put.vector = embedder.model().embed(&[&pixels])?.pop().unwrap_or_default();
+        Ok(Outcome::Embedded(Ready { put, replaces }))
+    };
+    work().unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
+}
+
+/// The writer's part: embed what waits for a batch, write, count.
+fn finish(
+    db: &Database,
+    embedder: &PhotoEmbedder,
+    batch: Vec<(&Item, Outcome)>,
+    progress: &dyn Progress,
+    report: &mut Report,
+) -> Result<()> {
+    let items = batch.len();
+    let waiting: Vec<_> = batch
+        .iter()
+        .filter_map(|(_, done)| if let Outcome::Pixels(_, pixels) = done { Some(pixels) } else { None })
+        .collect();
+    let mut vectors = if waiting.is_empty() { Vec::new() } else { embedder.model().embed(&waiting)? }.into_iter();
+    let mut rows = Vec::with_capacity(items);
+    for (item, done) in batch {
+        match done {
+            Outcome::Unchanged => report.unchanged += 1,
+            Outcome::Failed(reason) => report.failed.push((item.key.clone(), reason)),
+            Outcome::Embedded(ready) => rows.push(ready),
+            Outcome::Pixels(mut ready, _) => {
+                ready.put.vector = vectors.next().unwrap_or_default();
+                rows.push(ready);
+            }
+        }
+    }
+    while !rows.is_empty() {
+        let later = rows.split_off(rows.len().min(PHOTOS_PER_TRANSACTION));
+        write(db, std::mem::replace(&mut rows, later), report)?;
+    }
+    progress.step(items);
+    Ok(())
+}
+
+/// Ingests bare vectors: one key and (for train images) one label for each row of the file.
+///
+/// Every 1,000 rows are one transaction; a `stop` request is heard between them. Rows that are zero, NaN or infinite are
+/// reported by number.
+///
+/// # Errors
+/// When the dimension is another than the database's, the database has a model, the numbers of keys, labels and rows differ,
+/// two keys are the same, or reading or writing fails; what was written stays.
+pub fn ingest_vectors(
+    db: &Database,
+    file: &mut VectorFile,
+    keys: &[String],
+    labels: &[Option<String>],
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<Report> {
+    let name = file.path().display().to_string();
+    if let Some(model) = &db.options().model {
+        return Err(Error::new(
+            ErrorKind::Mismatch,
+            format!(
+                "{name}: this database holds descriptors of {}; vectors of unknown origin cannot join them",
+                model.name
+            ),
+        )
+        .help("ingest photos, or create a database for these vectors with --dim"));
+    }
+    let dimension = db.options().dimension;
+    if file.dimension() != dimension {
+        return Err(Error::new(
+            ErrorKind::Mismatch,
+            format!("{name}: vectors of dimension {}, the database has {dimension}", file.dimension()),
+        )
+        .help("ingest them into a database created with their dimension"));
+    }
+    if keys.len() != file.rows() || labels.len() != file.rows() {
+        let (keys, labels, rows) = (keys.len(), labels.len(), file.rows());
+        return Err(Error::invalid(format!("{name}: {rows} vectors, but {keys} ids and {labels} labels")));
+    }
+    check_unique(keys.iter().map(String::as_str))?;
+    progress.total(file.rows());
+    let mut report = Report::default();
+    let rows: Vec<usize> = (0..file.rows()).collect();
+    for rows in rows.chunks(VECTORS_PER_TRANSACTION) {
+        if stop.load(Ordering::Relaxed) {
+            report.stopped = true;
+            break;
+        }
+        let numbers = file.read(rows[0], rows.len())?;
+        let snapshot = db.snapshot();
+        let mut ready = Vec::with_capacity(rows.len());
+        for (&row, vector) in rows.iter().zip(numbers.chunks_exact(dimension)) {
+            let (key, label) = (&keys[row], &labels[row]);
+            let fault = row_fault(vector).map(str::to_owned);
+            let fault = fault.or_else(|| check_words(key, label.as_deref()).err().map(|e| e.message().to_owned()));
+            if let Some(fault) = fault {
+                report.failed.push((key.clone(), format!("row {row} {fault}")));
+                continue;
+            }
+            let mut hasher = blake3::Hasher::new();
+            vector.iter().for_each(|x| _ = hasher.update(&x.to_le_bytes()));
+            let content = *hasher.finalize().as_bytes();
+            let stored = snapshot.record(key)?;
+            if stored.as_ref().is_some_and(|stored| is_same(stored, content, label.as_deref())) {
+                report.unchanged += 1;
+                continue;
+            }
+            let put = Put {
+                key: key.clone(),
+                label: label.clone(),
+                vector: vector.to_vec(),
+                source: Some(format!("{name} row {row}")),
+                content: Some(content),
+                photo: None,
+            };
+            ready.push(Ready { put, replaces: stored.is_some() });
+        }
+        write(db, ready, &mut report)?;
+        progress.step(rows.len());
+    }
+    Ok(report)
+}
+
+/// One transaction. When the engine refuses a value in it, each row gets a transaction of its own, so that only the refused one
+/// is left out.
+fn write(db: &Database, rows: Vec<Ready>, report: &mut Report) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut count = |replaces: bool| match replaces {
+        true => report.replaced += 1,
+        false => report.added += 1,
+    };
+    let refused_value = |error: &Error| matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Mismatch);
+    match db.write(rows.iter().map(|row| Operation::Put(row.put.clone())).collect()) {
+        Ok(_) => rows.iter().for_each(|row| count(row.replaces)),
+        Err(error) if refused_value(&error) => {
+            for Ready { put, replaces } in rows {
+                let key = put.key.clone();
+                match db.write(vec![Operation::Put(put)]) {
+                    Ok(_) => count(replaces),
+                    Err(error) if refused_value(&error) => report.failed.push((key, error.message().to_owned())),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn is_same(stored: &Record, content: [u8; 32], label: Option<&str>) -> bool {
+    let role = if label.is_some() { Role::Train } else { Role::Index };
+    stored.content == Some(content) && stored.role == role && stored.label.as_deref() == label
+}
+
+fn check_model(db: &Database, embedder: &PhotoEmbedder) -> Result<()> {
+    let ours = embedder.model().info();
+    match &db.options().model {
+        Some(model) if model.fingerprint == ours.fingerprint => Ok(()),
+        Some(model) => Err(Error::new(
+            ErrorKind::Mismatch,
+            format!("the database holds descriptors of {}, not of the loaded {}", model.name, ours.name),
+        )
+        .help("load the database's own model, or ingest into a database created with this one")),
+        None => Err(Error::new(ErrorKind::Mismatch, "the database was created for bare vectors and has no model")
+            .help("create a database for photos with --model lite0-gem")),
+    }
+}
+
+fn check_unique<'a>(keys: impl Iterator<Item = &'a str>) -> Result<()> {
+    let mut seen = HashSet::new();
+    let mut keys = keys;
+    match keys.find(|key| !seen.insert(*key)) {
+        Some(twice) => Err(Error::invalid(format!("the key '{twice}' stands for two items"))
+            .help("give every image a key of its own; nothing was written")),
+        None => Ok(()),
+    }
+}
+
+fn check_words(key: &str, label: Option<&str>) -> Result<()> {
+    for (what, word) in [("key", Some(key)), ("label", label)] {
+        let Some(word) = word else { continue };
+        if word.is_empty() || word.len() > MAX_KEY_BYTES || word.contains('\0') {
+            return Err(Error::invalid(format!("its {what} must have 1 to {MAX_KEY_BYTES} bytes, none of them NUL")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

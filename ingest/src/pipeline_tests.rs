@@ -1,0 +1,232 @@
+//! The pipeline on a real database: what is skipped, what fails, what a stop leaves, and that bits do not depend on the way.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries};
+
+use super::*;
+use crate::model::{Architecture, Model, ModelSpec};
+use crate::photo::{Pixels, thumbnail};
+use crate::source::{list_folder, numbered_ids};
+use crate::{Hardware, QueryReader};
+
+fn embedder(keep: Keep) -> PhotoEmbedder {
+    let model = Model::load(&ModelSpec::new(Architecture::Lite0), &Hardware::cpu()).unwrap();
+    PhotoEmbedder::new(Arc::new(model), keep)
+}
+
+fn database(folder: &Path, name: &str, embedder: &PhotoEmbedder, keep: Keep) -> Database {
+    let options = Options::for_model(embedder.model().info().clone(), embedder.model().dimension());
+    Database::create(&folder.join(name), Options { keep, ..options }).unwrap()
+}
+
+/// A folder of small photos, `good` of them readable, in two subfolders, and three that are not.
+fn photos(good: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for place in ["bridge", "tower"] {
+        std::fs::create_dir(folder.path().join(place)).unwrap();
+    }
+    for i in 0..good {
+        let (w, h) = ([96, 64, 80][i as usize % 3], [64, 96][i as usize % 2]);
+        let byte = |at: u32| (at.wrapping_mul(97 + i) / 61) as u8;
+        let picture = Pixels::new(w, h, (0..w * h * 3).map(byte).collect()).unwrap();
+        let place = ["bridge", "tower"][i as usize % 2];
+        std::fs::write(folder.path().join(format!("{place}/{i:03}.jpg")), thumbnail(&picture).unwrap()).unwrap();
+    }
+    std::fs::write(folder.path().join("bridge/text.jpg"), "not a photo").unwrap();
+    std::fs::write(folder.path().join("tower/empty.png"), "").unwrap();
+    let whole = std::fs::read(folder.path().join("bridge/000.jpg")).unwrap();
+    std::fs::write(folder.path().join("tower/cut.jpg"), &whole[..whole.len() / 2]).unwrap();
+    folder
+}
+
+fn run(db: &Database, embedder: &PhotoEmbedder, items: &[Item]) -> Report {
+    ingest(db, embedder, items, &IngestOptions::default(), &(), &AtomicBool::new(false)).unwrap()
+}
+
+#[test]
+fn good_photos_go_in_bad_ones_are_named_and_the_same_ones_are_passed_over() {
+    let (folder, home) = (photos(20), tempfile::tempdir().unwrap());
+    let embedder = embedder(Keep::Original);
+    let db = database(home.path(), "db", &embedder, Keep::Original);
+    let mut items = list_folder(folder.path(), true).unwrap().items;
+    let report = run(&db, &embedder, &items);
+    assert_eq!((report.added, report.replaced, report.unchanged, report.stopped), (20, 0, 0, false));
+    let failed: Vec<_> = report.failed.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(failed, ["bridge/text.jpg", "tower/cut.jpg", "tower/empty.png"]);
+    assert!(report.failed[1].1.contains("cut short"), "{:?}", report.failed);
+
+    let record = db.snapshot().record("tower/001.jpg").unwrap().unwrap();
+    assert_eq!((record.role, record.label.as_deref()), (Role::Train, Some("tower")));
+    assert!(record.source.unwrap().ends_with("tower/001.jpg"));
+
+    let again = run(&db, &embedder, &items);
+    assert_eq!((again.added, again.replaced, again.unchanged, again.failed.len()), (0, 0, 20, 3));
+    // Another label, another role, another content: each is a replacement; the same bytes under another key are an addition.
+    items.retain(|item| !failed.contains(&item.key.as_str()));
+    items[0].label = Some("other".to_owned());
+    items[1].label = None;
+    std::fs::copy(&items[3].path, &items[2].path).unwrap();
+    items.push(Item { key: "copy".to_owned(), ..items[4].clone() });
+    let changed = run(&db, &embedder, &items);
+    assert_eq!((changed.added, changed.replaced, changed.unchanged), (1, 3, 17));
+    assert_eq!(db.snapshot().record(&items[1].key).unwrap().unwrap().role, Role::Index);
+}
+
+/// Stops after the first window.
+struct StopAfterOne<'a>(&'a AtomicBool, AtomicUsize);
+
+impl Progress for StopAfterOne<'_> {
+    fn total(&self, _items: usize) {}
+    fn step(&self, items: usize) {
+        self.1.fetch_add(items, Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_stopped_ingest_goes_on_and_ends_bit_equal_to_an_undisturbed_one() {
+    let (folder, home) = (photos(300), tempfile::tempdir().unwrap());
+    let embedder = embedder(Keep::None);
+    let items = list_folder(folder.path(), false).unwrap().items;
+    let whole = database(home.path(), "whole", &embedder, Keep::None);
+    assert_eq!(run(&whole, &embedder, &items).added, 300);
+
+    let halves = database(home.path(), "halves", &embedder, Keep::None);
+    let stop = AtomicBool::new(false);
+    let progress = StopAfterOne(&stop, AtomicUsize::new(0));
+    let one = IngestOptions { threads: 1 };
+    let first = ingest(&halves, &embedder, &items, &one, &progress, &stop).unwrap();
+    let done = progress.1.load(Ordering::Relaxed);
+    assert!(first.stopped && first.added > 0 && done < items.len(), "{} of {}", first.added, items.len());
+    assert_eq!(first.added + first.failed.len(), done);
+    let three = IngestOptions { threads: 3 };
+    let second = ingest(&halves, &embedder, &items, &three, &(), &AtomicBool::new(false)).unwrap();
+    assert!(!second.stopped);
+    assert_eq!((second.added, second.unchanged), (300 - first.added, first.added));
+    for item in &items {
+        let (a, b) = (whole.snapshot().vector(&item.key).unwrap(), halves.snapshot().vector(&item.key).unwrap());
+        assert_eq!(a, b, "{}", item.key);
+    }
+}
+
+#[test]
+fn a_single_photo_and_a_list_of_queries_embed_like_the_pipeline() {
+    let (folder, home) = (photos(4), tempfile::tempdir().unwrap());
+    let embedder = Arc::new(embedder(Keep::Thumb));
+    let db = database(home.path(), "db", &embedder, Keep::Thumb);
+    let items = list_folder(folder.path(), false).unwrap().items;
+    run(&db, &embedder, &items);
+    let path = folder.path().join("bridge/002.jpg");
+    let one = embedder.embed(&Photo::File(path.clone())).unwrap();
+    let bytes = embedder.embed(&Photo::Bytes(std::fs::read(&path).unwrap())).unwrap();
+    assert_eq!(one, bytes);
+    assert!(one.kept.is_some());
+    // The engine stores unit length; a second normalisation of a unit vector may move its last bit.
+    let stored = db.snapshot().vector("bridge/002.jpg").unwrap().unwrap();
+    assert!(stored.iter().zip(&one.vector).all(|(a, b)| (a - b).abs() <= 1e-7 * b.abs().max(1e-3)));
+
+    let list = folder.path().join("queries.csv");
+    std::fs::write(&list, "id,path\nq1,bridge/002.jpg\nq2,tower/001.jpg\n").unwrap();
+    let queries = QueryReader::new(Some(Arc::clone(&embedder))).read(&list).unwrap();
+    assert_eq!((queries.len(), queries[0].id.as_deref()), (2, Some("q1")));
+    assert_eq!(queries[0].vector, one.vector);
+    assert!(QueryReader::default().read(&list).unwrap_err().to_string().contains("no model"));
+    std::fs::write(&list, "id,path\nq1,bridge/text.jpg\n").unwrap();
+    let error = QueryReader::new(Some(embedder)).read(&list).unwrap_err().to_string();
+    assert!(error.contains("q1") && error.contains("text.jpg") && error.contains("not an image"), "{error}");
+}
+
+#[test]
+fn a_database_of_another_kind_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let embedder = embedder(Keep::None);
+    let bare = Database::create(&home.path().join("bare"), Options::for_vectors(1280)).unwrap();
+    let none = |db: &Database| ingest(db, &embedder, &[], &IngestOptions::default(), &(), &AtomicBool::new(false));
+    assert_eq!(none(&bare).unwrap_err().kind(), ErrorKind::Mismatch);
+    let other = ModelInfo { fingerprint: "other".to_owned(), ..embedder.model().info().clone() };
+    let db = Database::create(&home.path().join("other"), Options::for_model(other, 1280)).unwrap();
+    assert_eq!(none(&db).unwrap_err().kind(), ErrorKind::Mismatch);
+}
+
+#[test]
+fn two_items_of_one_key_write_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let embedder = embedder(Keep::None);
+    let db = database(home.path(), "db", &embedder, Keep::None);
+    let item = Item { key: "a".to_owned(), path: PathBuf::from("x"), label: None };
+    let error = ingest(&db, &embedder, &[item.clone(), item], &IngestOptions::default(), &(), &AtomicBool::new(false));
+    assert!(error.unwrap_err().to_string().contains("'a'"));
+}
+
+fn fvecs(folder: &Path, rows: &[Vec<f32>]) -> VectorFile {
+    let mut bytes = Vec::new();
+    for row in rows {
+        bytes.extend((row.len() as u32).to_le_bytes());
+        row.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+    }
+    let path = folder.join("v.fvecs");
+    std::fs::write(&path, bytes).unwrap();
+    VectorFile::open(&path).unwrap()
+}
+
+#[test]
+fn bare_vectors_go_in_once_and_bad_rows_are_numbered() {
+    let home = tempfile::tempdir().unwrap();
+    let db = Database::create(&home.path().join("db"), Options::for_vectors(3)).unwrap();
+    let mut rows: Vec<Vec<f32>> = (0..2_500).map(|i| vec![1.0, i as f32, 0.5]).collect();
+    rows[7] = vec![0.0; 3];
+    rows[1_900][1] = f32::NAN;
+    let mut file = fvecs(home.path(), &rows);
+    let keys = numbered_ids(2_500);
+    let labels: Vec<_> = (0..2_500).map(|i| (i % 2 == 0).then(|| "x".to_owned())).collect();
+    let stop = AtomicBool::new(false);
+    let report = ingest_vectors(&db, &mut file, &keys, &labels, &(), &stop).unwrap();
+    assert_eq!((report.added, report.failed.len()), (2_498, 2));
+    assert_eq!(report.failed[0], ("7".to_owned(), "row 7 is zero".to_owned()));
+    assert!(report.failed[1].1.starts_with("row 1900 holds NaN"));
+    let again = ingest_vectors(&db, &mut file, &keys, &labels, &(), &stop).unwrap();
+    assert_eq!((again.added, again.unchanged), (0, 2_498));
+    assert_eq!(db.snapshot().record("4").unwrap().unwrap().role, Role::Train);
+
+    stop.store(true, Ordering::Relaxed);
+    assert!(ingest_vectors(&db, &mut file, &keys, &labels, &(), &stop).unwrap().stopped);
+    stop.store(false, Ordering::Relaxed);
+    let short = ingest_vectors(&db, &mut file, &keys[1..], &labels, &(), &stop).unwrap_err().to_string();
+    assert!(short.contains("2500 vectors, but 2499 ids"), "{short}");
+    let four = Database::create(&home.path().join("four"), Options::for_vectors(4)).unwrap();
+    let error = ingest_vectors(&four, &mut file, &keys, &labels, &(), &stop).unwrap_err();
+    assert!(error.kind() == ErrorKind::Mismatch && error.to_string().contains("dimension 3"), "{error}");
+}
+
+#[test]
+fn query_vectors_are_read_without_a_model() {
+    let home = tempfile::tempdir().unwrap();
+    fvecs(home.path(), &[vec![1.0, 2.0], vec![3.0, 4.0]]);
+    let path = home.path().join("v.fvecs");
+    let queries = QueryReader::default().read(&path).unwrap();
+    assert_eq!((queries.len(), &queries[1].vector), (2, &vec![3.0, 4.0]));
+    fvecs(home.path(), &[vec![1.0, 2.0], vec![0.0, 0.0]]);
+    assert!(QueryReader::default().read(&path).unwrap_err().to_string().contains("row 1 is zero"));
+    assert!(QueryReader::default().read(Path::new("q.txt")).is_err());
+}
+
+#[test]
+#[ignore = "measures photos a second; run alone on an idle machine"]
+fn throughput_of_the_landmarks() {
+    let Some(photos) = crate::testing::shared_photos("photos/landmarks/index.csv") else { return };
+    let items: Vec<Item> = photos.into_iter().map(|(key, path)| Item { key, path, label: None }).collect();
+    let embedder = embedder(Keep::Thumb);
+    for threads in [1, 2] {
+        let home = tempfile::tempdir().unwrap();
+        let db = database(home.path(), "db", &embedder, Keep::Thumb);
+        let start = std::time::Instant::now();
+        let options = IngestOptions { threads };
+        let report = ingest(&db, &embedder, &items, &options, &(), &AtomicBool::new(false)).unwrap();
+        let rate = report.added as f64 / start.elapsed().as_secs_f64();
+        println!("{threads} threads: {} photos, {rate:.1} a second", report.added);
+    }
+}

@@ -1,0 +1,113 @@
+//! A folder of photos: every image file below it, with its relative path as key.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cairn::{Error, Result};
+
+use super::{Item, Listing};
+
+/// File name extensions that are taken for photos, in any case of letters.
+pub const PHOTO_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+
+/// All photos below `folder`, in byte order of their keys. Key: the path relative to the folder, unchanged. With
+/// `subfolder_is_label`, the first subfolder is the label, and photos beside the subfolders have none. Names that start with a
+/// dot are passed over; linked folders are followed, each folder once.
+///
+/// # Errors
+/// When the folder cannot be read, or there is no photo in it.
+pub fn list_folder(folder: &Path, subfolder_is_label: bool) -> Result<Listing> {
+    let mut listing = Listing::default();
+    let mut seen = HashSet::new();
+    let mut waiting: Vec<PathBuf> = vec![folder.to_owned()];
+    while let Some(current) = waiting.pop() {
+        let real = match current.canonicalize() {
+            Ok(real) => real,
+            Err(error) if current == folder => return Err(Error::io(folder, error)),
+            Err(error) => {
+                listing.refused.push((current.display().to_string(), error.to_string()));
+                continue;
+            }
+        };
+        if !seen.insert(real) {
+            continue;
+        }
+        let entries = match fs::read_dir(&current) {
+            Ok(entries) => entries,
+            Err(error) if current == folder => return Err(Error::io(folder, error)),
+            Err(error) => {
+                listing.refused.push((current.display().to_string(), error.to_string()));
+                continue;
+            }
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| Error::io(&current, error))?.path();
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+                continue;
+            }
+            if path.is_dir() {
+                waiting.push(path);
+            } else if is_photo(&path) {
+                match item(folder, path, subfolder_is_label) {
+                    Ok(item) => listing.items.push(item),
+                    Err(refused) => listing.refused.push(refused),
+                }
+            }
+        }
+    }
+    if listing.items.is_empty() && listing.refused.is_empty() {
+        return Err(Error::not_found(format!("{}: there is no photo in this folder", folder.display()))
+            .help(format!("photos are files that end in {}", PHOTO_EXTENSIONS.join(", "))));
+    }
+    listing.items.sort_by(|a, b| a.key.cmp(&b.key));
+    listing.refused.sort();
+    Ok(listing)
+}
+
+fn is_photo(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+    extension.is_some_and(|extension| PHOTO_EXTENSIONS.contains(&extension.as_str()))
+}
+
+fn item(folder: &Path, path: PathBuf, subfolder_is_label: bool) -> Result<Item, (String, String)> {
+    let relative = path.strip_prefix(folder).unwrap_or(&path);
+    let Some(key) = relative.to_str().map(str::to_owned) else {
+        return Err((relative.display().to_string(), "the name is not UTF-8; rename the file".to_owned()));
+    };
+    let mut parts = relative.components();
+    let first = parts.next().and_then(|part| part.as_os_str().to_str()).map(str::to_owned);
+    let label = first.filter(|_| subfolder_is_label && parts.next().is_some());
+    Ok(Item { key, path, label })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn photos_are_found_at_every_depth_in_key_order() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["b/2.JPG", "b/deep/3.png", "a/1.jpeg", "top.webp", "notes.txt", ".hidden/4.jpg"] {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(root.path(), root.path().join("b/loop")).unwrap();
+        let listing = list_folder(root.path(), true).unwrap();
+        let found: Vec<_> = listing.items.iter().map(|i| (i.key.as_str(), i.label.as_deref())).collect();
+        let expected =
+            [("a/1.jpeg", Some("a")), ("b/2.JPG", Some("b")), ("b/deep/3.png", Some("b")), ("top.webp", None)];
+        assert_eq!(found, expected);
+        assert!(list_folder(root.path(), false).unwrap().items.iter().all(|item| item.label.is_none()));
+    }
+
+    #[test]
+    fn an_empty_and_a_missing_folder_are_errors() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(list_folder(root.path(), false).unwrap_err().to_string().contains("no photo"));
+        assert_eq!(list_folder(&root.path().join("no"), false).unwrap_err().kind(), cairn::ErrorKind::NotFound);
+    }
+}

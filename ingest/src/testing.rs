@@ -1,0 +1,40 @@
+//! Helpers of this crate's tests: golden files of the shared material, which may be absent.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+
+use tch::{Kind, Tensor};
+
+/// `../shared/<name>` beside the repository; `None`, with a printed reason, where the shared material is absent. Under `CI=true`
+/// that fails, unless `CAIRN_ALLOW_NO_SHARED` is set.
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    let strict =
+        std::env::var("CI").is_ok_and(|ci| ci == "true") && std::env::var_os("CAIRN_ALLOW_NO_SHARED").is_none();
+    assert!(!strict, "{} is absent; set CAIRN_ALLOW_NO_SHARED=1 to skip the tests that need it", path.display());
+    println!("skipped: {} is absent", path.display());
+    None
+}
+
+/// A golden .npy as an f32 tensor of its shape.
+pub(crate) fn shared_npy(name: &str) -> Option<Tensor> {
+    let path = shared(name)?;
+    Some(Tensor::read_npy(path).unwrap().to_kind(Kind::Float))
+}
+
+/// max |a - b|; shapes must agree.
+pub(crate) fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.size(), b.size());
+    (a - b).abs().max().double_value(&[])
+}
+
+/// The photos of a shared list (`photos/landmarks/train.csv`): id and path.
+pub(crate) fn shared_photos(list: &str) -> Option<Vec<(String, PathBuf)>> {
+    let path = shared(list)?;
+    let folder = path.parent().unwrap().to_owned();
+    let mut rows = csv::Reader::from_path(&path).unwrap();
+    Some(rows.records().map(|row| row.unwrap()).map(|row| (row[0].to_owned(), folder.join(&row[1]))).collect())
+}

@@ -1,0 +1,174 @@
+//! The rules of the house, read from the files themselves: floors, sizes, where `unsafe` may stand, what documents promise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+/// The floors of the engine, lowest first; modules of one floor may see each other.
+const FLOORS: [&[&str]; 8] = [
+    &["answer", "error", "id", "operation", "options", "ports"],
+    &["disk"],
+    &["vector"],
+    &["vote"],
+    &["catalog", "rows", "graph"],
+    &["motion"],
+    &["answers"],
+    &["door"],
+];
+
+/// The files in which `unsafe` may stand, each with a SAFETY text at every use (a lint holds that).
+const UNSAFE_FILES: [&str; 4] = [
+    "engine/src/vector/kernel/mod.rs",
+    "engine/src/vector/kernel/x86.rs",
+    "engine/src/vector/kernel/neon.rs",
+    "ingest/src/device.rs",
+];
+
+/// Lines a source file may have.
+const MOST_LINES: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// Every Rust file of the project with its path from the root.
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, root: &Path, found: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if path.file_name().unwrap() != "target" {
+                    walk(&path, root, found);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let (root, mut found) = (root(), Vec::new());
+    for folder in ["query-lang", "engine", "ingest", "cli", "tests", "fuzz", "benches"] {
+        walk(&root.join(folder), &root, &mut found);
+    }
+    assert!(found.len() > 50, "only {} files found", found.len());
+    found
+}
+
+fn floor_of(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&module))
+}
+
+#[test]
+fn engine_modules_import_only_from_lower_floors() {
+    let mut seen = 0;
+    for (file, text) in sources() {
+        let Some(inside) = file.strip_prefix("engine/src/").filter(|inside| *inside != "lib.rs") else { continue };
+        let module = inside.split(['/', '.']).next().unwrap();
+        let floor = floor_of(module).unwrap_or_else(|| panic!("{file}: module '{module}' has no floor"));
+        // Tests may look upwards: they check what is built on a module.
+        let text = if file.ends_with("laws.rs") { "" } else { text.split("#[cfg(test)]\nmod tests").next().unwrap() };
+        for part in text.split("crate::").skip(1) {
+            let target: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            // Names starting with a capital are re-exports used in documentation links.
+            if target.chars().next().is_none_or(char::is_uppercase) {
+                continue;
+            }
+            let below = floor_of(&target).unwrap_or_else(|| panic!("{file}: imports unknown module '{target}'"));
+            assert!(below <= floor, "{file} on floor {floor} imports '{target}' of floor {below}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "only {seen} imports found: the test no longer reads them");
+}
+
+#[test]
+fn crates_depend_one_way() {
+    let allowed = [
+        ("query-lang", &[][..]),
+        ("engine", &["cairndb-query"][..]),
+        ("ingest", &["cairndb"][..]),
+        ("cli", &["cairndb-query", "cairndb", "cairndb-ingest"][..]),
+    ];
+    for (folder, allowed) in allowed {
+        let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        for line in manifest.lines().filter(|line| line.starts_with("cairndb")) {
+            let name = line.split(['.', ' ', '=']).next().unwrap();
+            assert!(allowed.contains(&name), "{folder} depends on {name}");
+        }
+        let uses_torch = manifest.lines().any(|line| line.starts_with("tch"));
+        assert_eq!(uses_torch, folder == "ingest", "{folder} and torch");
+        let uses_rocksdb = manifest.lines().any(|line| line.starts_with("rocksdb"));
+        assert_eq!(uses_rocksdb, folder == "engine", "{folder} and RocksDB");
+    }
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are_for() {
+    for (file, text) in sources() {
+        assert!(text.starts_with("//!") || text.starts_with("#!"), "{file} does not open with //! and its purpose");
+        let lines = text.lines().count();
+        assert!(lines <= MOST_LINES, "{file} has {lines} lines, {MOST_LINES} are allowed");
+        for (at, line) in text.lines().enumerate() {
+            assert!(line.trim_end() == line, "{file}:{} ends in white space", at + 1);
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_only_in_named_files() {
+    let word = concat!("uns", "afe ");
+    for (file, text) in sources() {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let found = code.filter(|line| line.contains(word) && !line.contains('"')).count();
+        assert!(found == 0 || UNSAFE_FILES.contains(&file.as_str()), "{file} has {found} lines of it");
+    }
+}
+
+#[test]
+fn no_clock_below_the_program() {
+    for (file, text) in sources() {
+        if file.starts_with("engine/src") || file.starts_with("query-lang/src") {
+            for clock in ["SystemTime", "Instant::now"] {
+                assert!(!text.contains(clock), "{file} reads a clock");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    let document = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let sources = sources();
+    let held: Vec<&str> = document.lines().filter_map(|line| line.split("Held by `").nth(1)?.split('`').next()).collect();
+    assert!(held.len() >= 10, "only {} invariants name a test", held.len());
+    for test in held {
+        let function = format!("fn {test}(");
+        assert!(sources.iter().any(|(_, text)| text.contains(&function)), "no test is called {test}");
+    }
+}
+
+#[test]
+fn documents_link_to_files_that_exist() {
+    for document in ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/QUERY.md", "docs/ALGORITHMS.md", "docs/TESTING.md", "docs/FORMAT.md"] {
+        let path = root().join(document);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap();
+            if target.is_empty() || target.starts_with("http") {
+                continue;
+            }
+            assert!(path.parent().unwrap().join(target).exists(), "{document} links to {target}, which does not exist");
+        }
+    }
+}
+
+#[test]
+fn the_visible_root_is_the_mandated_one() {
+    let allowed = [
+        "Cargo.toml", "Cargo.lock", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "engine", "ingest", "query-lang",
+        "cli", "tests", "fuzz", "benches", "docs", "target", "demo",
+    ];
+    for entry in std::fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name.starts_with('.') || allowed.contains(&name.as_str()), "'{name}' stands in the visible root");
+    }
+}
