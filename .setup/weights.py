@@ -3,6 +3,7 @@
 A pickle can run code when it is read, so this reader only knows the four names that a state dict needs and refuses the rest.
 """
 
+import array
 import collections
 import json
 import math
@@ -59,6 +60,15 @@ def read_state_dict(path: pathlib.Path) -> dict[str, _Tensor]:
     return tensors
 
 
+def _in_row_order(tensor: _Tensor) -> bytes:
+    """The elements with the last axis fastest. Some tensors are stored transposed (they came from TensorFlow): strides count."""
+    offsets = [tensor.offset]
+    for size, stride in zip(tensor.shape, tensor.stride):
+        offsets = [start + i * stride for start in offsets for i in range(size)]
+    elements = memoryview(tensor.storage.data).cast("I")  # four bytes each, copied as they are
+    return array.array("I", [elements[offset] for offset in offsets]).tobytes()
+
+
 def convert(source: pathlib.Path, target: pathlib.Path) -> None:
     """Writes the float tensors of `source` in name order, so that the same input gives the same bytes."""
     header, blobs, at = {}, [], 0
@@ -66,7 +76,7 @@ def convert(source: pathlib.Path, target: pathlib.Path) -> None:
         if tensor.storage.kind != "FloatStorage":
             continue  # num_batches_tracked: of no use after training
         count = math.prod(tensor.shape)
-        blob = tensor.storage.data[4 * tensor.offset : 4 * (tensor.offset + count)]
+        blob = _in_row_order(tensor)
         if len(blob) != 4 * count:
             raise ValueError(f"{name} of {source} is cut short")
         header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [at, at + len(blob)]}

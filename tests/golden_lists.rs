@@ -191,7 +191,9 @@ fn both_steps_equal_the_paper_case_by_case() {
         let scores: Vec<f32> = case["index_score"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
         let (label, score) = (case["query_label"].as_i64().unwrap(), case["query_score"].as_f64().unwrap() as f32);
         let (tau, depth) = (case["tau"].as_f64().unwrap(), case["topk"].as_u64().unwrap() as usize);
-        let retrieved = list("retrieved");
+        let mut retrieved = list("retrieved");
+        // The search that comes before retrieves `topk` at the most.
+        retrieved.truncate(depth);
         let mut candidates: Vec<usize> = (0..labels.len())
             .filter(|row| labels[*row] == label && !retrieved.contains(row) && gate(score, scores[*row], tau))
             .collect();

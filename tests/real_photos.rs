@@ -38,7 +38,7 @@ fn walk_the_whole_path(reference: &Reference) {
     let eval = ["eval", "DB", "--queries", &photo_file("query.csv"), "--truth", &photo_file("solution.csv"), "--format", "csv"];
     let table = cairn(&eval);
     let mut rows = table.lines();
-    assert_eq!(rows.next(), Some("method,map@100,p@10,meanpos"), "{table}");
+    assert_eq!(rows.next(), Some("method,mAP@100,P@10,MeanPos,queries"), "{table}");
     let figures: Vec<(String, [f64; 3])> = rows
         .map(|row| {
             let mut cells = row.split(',');
@@ -46,7 +46,7 @@ fn walk_the_whole_path(reference: &Reference) {
             (name, std::array::from_fn(|_| cells.next().unwrap().parse().unwrap()))
         })
         .collect();
-    assert_eq!(figures.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["knn", "sort", "sort+insert"]);
+    assert_eq!(figures.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["kNN", "sort", "sort+insert"]);
     for ((name, got), expected) in figures.iter().zip(reference.figures) {
         println!("{} {name}: {got:?}, reference {expected:?}", reference.set);
         assert!((got[0] - expected[0]).abs() <= MARGIN, "{name}: mAP@100 {} against {}", got[0], expected[0]);

@@ -70,10 +70,10 @@ pub(crate) struct Create {
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
     /// Weights of the model (safetensors); lite0-gem brings its own
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dim")]
     pub(crate) weights: Option<PathBuf>,
     /// Scales at which each photo is embedded and averaged, for example 0.75,1,1.25
-    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "model")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "dim")]
     pub(crate) scales: Option<Vec<f64>>,
     /// What is kept of the photos, to show or embed them later
     #[arg(long, value_name = "WHAT", default_value = "thumb", value_parser = ["original", "thumb", "none"])]

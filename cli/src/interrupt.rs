@@ -3,19 +3,31 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 
 static PRESSED: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C sets the flag instead of ending the process.
+/// What a second Ctrl-C does while the first one is still being heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Nothing more.
+    Waits,
+    /// Ends the process: what was acknowledged is safe in any case.
+    Ends,
+}
+
+/// From now on Ctrl-C sets the flag instead of ending the process. The first call in a process decides about `again`.
 ///
 /// # Errors
 /// When the handler cannot be set.
-pub(crate) fn listen() -> Result<()> {
+pub(crate) fn listen(again: Again) -> Result<()> {
     static SET: OnceLock<Option<String>> = OnceLock::new();
-    let failed = SET.get_or_init(|| {
-        ctrlc::set_handler(|| PRESSED.store(true, Ordering::SeqCst)).err().map(|error| error.to_string())
-    });
+    let handler = move || {
+        if PRESSED.swap(true, Ordering::SeqCst) && again == Again::Ends {
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    };
+    let failed = SET.get_or_init(|| ctrlc::set_handler(handler).err().map(|error| error.to_string()));
     match failed {
         None => Ok(()),
         Some(error) => Err(Failure::new(format!("Ctrl-C cannot be watched: {error}"))),

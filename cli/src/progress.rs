@@ -1,19 +1,20 @@
 //! How far work is: a bar with rate and time left where a person looks, a plain line every few seconds elsewhere.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal as _};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::terminal::note;
 
 /// Between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
-const TEMPLATE: &str = "     {bar:32.cyan/dim} {pos}/{len} {msg}  {per_sec}  {eta} left";
-const COLOURLESS: &str = "     {bar:32} {pos}/{len} {msg}  {per_sec}  {eta} left";
+const TEMPLATE: &str = "     {bar:32.cyan/dim} {pos}/{len} {msg}  {rate}  {eta} left";
+const COLOURLESS: &str = "     {bar:32} {pos}/{len} {msg}  {rate}  {eta} left";
 
 /// Progress of one piece of work; may be stepped by many threads.
 pub(crate) struct Bar {
@@ -36,7 +37,11 @@ impl Bar {
             if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) { COLOURLESS } else { TEMPLATE };
         // A template that does not parse would leave the plain bar of the library.
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━╸─"));
+            let rate = |state: &ProgressState, out: &mut dyn Write| {
+                // A sink that refuses loses a number on the screen.
+                let _ = write!(out, "{:.1} a second", state.per_sec());
+            };
+            bar.set_style(style.progress_chars("━╸─").with_key("rate", rate));
         }
         let plain = (!person).then(|| Mutex::new(Instant::now()));
         Self { bar, plain, done: AtomicU64::new(0), total: AtomicU64::new(total), began: Instant::now(), noun }

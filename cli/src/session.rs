@@ -97,7 +97,8 @@ impl Session {
             return Ok(());
         }
         let ranked = comparison::ranked(&answers.asked, &answers.answers);
-        let depth = answers.plan.depth;
+        // What the statement returned is what is measured.
+        let depth = answers.plan.limit;
         let metrics = cairn::eval::evaluate(truth.truths(), &ranked, depth);
         // Rows for programs stay alone on standard output.
         let lines = [("this statement", metrics)];

@@ -32,7 +32,11 @@ pub(super) fn run(args: &Eval) -> Result<()> {
         format: args.format,
         model: &args.model,
     };
-    evaluate(&asked)
+    evaluate(&asked)?;
+    if let Some(path) = &args.report {
+        note(&format!("report: {}", absolute(path).display()));
+    }
+    Ok(())
 }
 
 /// What is evaluated, and how it is shown.
@@ -82,13 +86,19 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     let count = asked.len();
     let comparison = Comparison::run(&snapshot, asked, &SearchRequest::default(), k, asking.tau)?;
     let metrics = comparison.metrics(truth);
+    let index = snapshot.counts().index;
+    if index * 2 <= comparison.depth * 3 {
+        note(&format!(
+            "note: of {index} index images, {} are retrieved for every query anyway: the insert-step has little left to add",
+            comparison.depth.min(index)
+        ));
+    }
     let mut out = standard_output();
     let lines: Vec<_> = METHODS.into_iter().zip(metrics).collect();
     print_metrics(&mut out, asking.format, comparison.depth, &lines)?;
     out.flush()?;
     if let Some(path) = asking.report {
         report::write(path, asking.title, session.facts(count), &snapshot, &comparison, Some(truth))?;
-        note(&format!("report: {}", absolute(path).display()));
     }
     Ok(())
 }

@@ -3,17 +3,17 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use cairn::{Database, ModelInfo, Role};
 use cairndb_ingest::source::{
-    Item, Labels, PHOTO_EXTENSIONS, VectorFile, labels_for, list_photos, numbered_ids, read_ids, read_labels, with_role,
+    Item, Labels, Listing, PHOTO_EXTENSIONS, VectorFile, labels_for, list_photos, numbered_ids, read_ids, read_labels,
+    with_role,
 };
 use cairndb_ingest::{IngestOptions, Progress, Report, TorchProposer};
 
 use crate::args::{Ingest, ModelArgs, RoleWord};
 use crate::failure::{Failure, Result};
-use crate::interrupt;
+use crate::interrupt::{self, Again};
 use crate::output::counted;
 use crate::progress::Bar;
 use crate::session::{embedder, hardware};
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Ingest) -> Result<()> {
 /// As [`run`].
 pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
     let database = Database::open(job.database)?;
-    interrupt::listen()?;
+    interrupt::listen(Again::Ends)?;
     interrupt::forget();
     let labels = job.labels.map(read_labels).transpose()?;
     let model = database.options().model.clone();
@@ -115,15 +115,12 @@ impl Progress for Watch {
     }
 }
 
-fn stop() -> &'static AtomicBool {
-    interrupt::flag()
-}
-
 fn photos(database: &Database, job: &Job<'_>, info: &ModelInfo, labels: Option<&Labels>) -> Result<Report> {
     if job.ids.is_some() {
-        return Err(Failure::usage("--ids names vectors").help("photos have the ids of their list, or their path in the folder"));
+        return Err(Failure::usage("--ids names vectors")
+            .help("photos have the ids of their list, or their path in the folder"));
     }
-    let (items, refused) = list(job, labels)?;
+    let Listing { items, refused } = list(job, labels)?;
     let items = match (labels, job.role) {
         // Lists that hold labels serve as index lists too: their labels are not looked at.
         (None, RoleWord::Index) => items.into_iter().map(|item| Item { label: None, ..item }).collect(),
@@ -134,7 +131,8 @@ fn photos(database: &Database, job: &Job<'_>, info: &ModelInfo, labels: Option<&
         database.set_proposer(Some(Arc::new(TorchProposer::new(embedder.model().hardware())?)));
     }
     let watch = Watch::new("photos");
-    let done = cairndb_ingest::ingest(database, &embedder, &items, &IngestOptions::default(), &watch, stop());
+    let done =
+        cairndb_ingest::ingest(database, &embedder, &items, &IngestOptions::default(), &watch, interrupt::flag());
     watch.finish();
     let mut report = done?;
     report.failed.splice(0..0, refused);
@@ -143,9 +141,8 @@ fn photos(database: &Database, job: &Job<'_>, info: &ModelInfo, labels: Option<&
 
 /// The photos of all sources. Under `--labels`, photos of a folder may be labelled by their path in it or by their name
 /// without its ending, and those without a label stay out.
-fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<(Vec<Item>, Vec<(String, String)>)> {
-    let mut items = Vec::new();
-    let mut refused = Vec::new();
+fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<Listing> {
+    let Listing { mut items, mut refused } = Listing::default();
     for source in job.sources {
         if source.is_dir() {
             let listing = list_photos(source, job.label_from_folder)?;
@@ -154,9 +151,14 @@ fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<(Vec<Item>, Vec<(Strin
                 None => items.extend(listing.items),
                 Some(labels) => {
                     let found = listing.items.len();
-                    let chosen: Vec<Item> = listing.items.into_iter().filter_map(|item| labelled(item, labels)).collect();
+                    let chosen: Vec<Item> =
+                        listing.items.into_iter().filter_map(|item| labelled(item, labels)).collect();
                     if chosen.len() < found {
-                        note(&format!("note: {} of {} have no label and stay out", counted(found - chosen.len(), "photo"), source.display()));
+                        note(&format!(
+                            "note: {} of {} have no label and stay out",
+                            counted(found - chosen.len(), "photo"),
+                            source.display()
+                        ));
                     }
                     items.extend(chosen);
                 }
@@ -174,7 +176,7 @@ fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<(Vec<Item>, Vec<(Strin
     }
     let mut seen = HashSet::new();
     match items.iter().find(|item| !seen.insert(item.key.as_str())) {
-        None => Ok((items, refused)),
+        None => Ok(Listing { items, refused }),
         Some(twice) => Err(Failure::new(format!("the id '{}' comes from two sources", twice.key))
             .help("ingest the sources one after the other, or name the photos in a list with ids of their own")),
     }
@@ -209,7 +211,9 @@ fn paths(file: &Path) -> Result<Vec<Item>> {
 
 fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>) -> Result<Report> {
     if job.label_from_folder {
-        return Err(Failure::usage("--label-from-folder is for photos").help("label vectors with --ids FILE and --labels FILE"));
+        return Err(
+            Failure::usage("--label-from-folder is for photos").help("label vectors with --ids FILE and --labels FILE")
+        );
     }
     let [source] = job.sources else {
         return Err(Failure::usage("one file of vectors at a time").help("its ids come from one --ids file"));
@@ -225,14 +229,17 @@ fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>) -> Resul
         database.set_proposer(Some(Arc::new(TorchProposer::new(&hardware)?)));
     }
     let watch = Watch::new("vectors");
-    let done = cairndb_ingest::ingest_vectors(database, &mut file, &keys, &labels, &watch, stop());
+    let done = cairndb_ingest::ingest_vectors(database, &mut file, &keys, &labels, &watch, interrupt::flag());
     watch.finish();
     Ok(done?)
 }
 
 fn summary(report: &Report, job: &Job<'_>) -> Result<()> {
     let failed = report.failed.len();
-    note(&format!("added {}, replaced {}, unchanged {}, failed {failed}", report.added, report.replaced, report.unchanged));
+    note(&format!(
+        "added {}, replaced {}, unchanged {}, failed {failed}",
+        report.added, report.replaced, report.unchanged
+    ));
     for (key, reason) in report.failed.iter().take(NAMED) {
         note(&format!("  {key}: {}", reason.replace('\n', " ")));
     }
@@ -240,8 +247,11 @@ fn summary(report: &Report, job: &Job<'_>) -> Result<()> {
         note(&format!("  and {} more", failed - NAMED));
     }
     if report.stopped {
-        return Err(Failure::interrupted(format!("stopped by Ctrl-C; {} holds everything that was finished", job.database.display()))
-            .help("run the same command again to go on where it stopped"));
+        return Err(Failure::interrupted(format!(
+            "stopped by Ctrl-C; {} holds everything that was finished",
+            job.database.display()
+        ))
+        .help("run the same command again to go on where it stopped"));
     }
     if failed > 0 && report.added + report.replaced + report.unchanged == 0 {
         return Err(Failure::new("nothing could be ingested"));

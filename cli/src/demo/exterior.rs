@@ -170,7 +170,7 @@ impl Lit<'_> {
             ],
             self.wall(middle),
         );
-        let towers: &[f32] = if self.place.count % 3 == 0 { &[0.0] } else { &[-1.0, 1.0] };
+        let towers: &[f32] = if self.place.count.is_multiple_of(3) { &[0.0] } else { &[-1.0, 1.0] };
         for side in towers {
             let x = middle + side * (half + tower * 0.2);
             let top = 0.3 - 0.08 * form[3];
@@ -247,7 +247,7 @@ impl Lit<'_> {
         );
         self.window_grid(canvas, (middle - radius, 0.48), (middle + radius, 0.56), 5 + self.place.count, 1);
         self.window_grid(canvas, (middle - half, 0.6), (middle + half, 0.8), 4 + self.place.count, 1);
-        if self.place.count % 2 == 0 {
+        if self.place.count.is_multiple_of(2) {
             for side in [-1.0, 1.0] {
                 let x = middle + side * (half + 0.05);
                 canvas.rectangle(x - 0.02, 0.2, x + 0.02, 0.84, self.wall(x));

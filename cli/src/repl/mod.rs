@@ -18,7 +18,7 @@ use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
 use crate::failure::{Exit, Failure, Result};
-use crate::interrupt;
+use crate::interrupt::{self, Again};
 use crate::session::Session;
 use crate::terminal::{error_text, note};
 use complete::Words;
@@ -42,7 +42,7 @@ pub(crate) struct Shell {
 /// # Errors
 /// When the terminal cannot be used.
 pub(crate) fn run(session: Session) -> Result<()> {
-    interrupt::listen()?;
+    interrupt::listen(Again::Waits)?;
     let failed = |error: ReadlineError| Failure::new(format!("the terminal cannot be used: {error}"));
     let config = Config::builder()
         .max_history_size(HISTORY_LINES)

@@ -15,7 +15,7 @@ const TILES: usize = 10;
 /// Results shown of each list at most.
 const MOST_TILES: usize = 60;
 /// Inserted results shown at least, however far down they come.
-const INSERTED_TILES: usize = 4;
+const INSERTED_TILES: usize = 3;
 
 pub(super) fn page(
     title: &str,
@@ -188,7 +188,7 @@ mod tests {
             stage: Some(if (12..20).contains(&at) { Stage::Inserted } else { Stage::Positive }),
         };
         let answer = Answer { prediction: None, rows: (0..30).map(row).collect(), as_of_sequence: 1 };
-        assert_eq!(places(&answer, 10)[10..], [12, 13, 14, 15]);
-        assert_eq!(places(&answer, 14)[14..], [14, 15]);
+        assert_eq!(places(&answer, 10)[10..], [12, 13, 14]);
+        assert_eq!(places(&answer, 14)[14..], [14]);
     }
 }

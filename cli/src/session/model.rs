@@ -37,7 +37,8 @@ pub(super) fn ports(database: &Database, args: &ModelArgs) -> Ports {
     match &options.model {
         None => Ports { embed: None, queries: Some(Arc::new(QueryReader::new(None))) },
         Some(info) => {
-            let lazy = Arc::new(Lazy { info: info.clone(), keep: options.keep, args: args.clone(), loaded: Mutex::new(None) });
+            let lazy =
+                Arc::new(Lazy { info: info.clone(), keep: options.keep, args: args.clone(), loaded: Mutex::new(None) });
             Ports { embed: Some(Arc::clone(&lazy) as Arc<dyn Embed>), queries: Some(lazy) }
         }
     }

@@ -10,7 +10,7 @@ use crate::answer::Stage;
 
 /// Both steps or either, on one list.
 ///
-/// `retrieved` is the first-stage list, best first; `is_positive` says whether an item's prediction equals the query's;
+/// `retrieved` is the first-stage list, best first, of which the first `depth` count; `is_positive` says whether an item's prediction equals the query's;
 /// `candidates` are the items predicted to be the query's instance that were not retrieved and that pass the [`gate`], by
 /// descending score; `depth` cuts the result. Without the sort-step the list keeps its order and insertions go behind its last
 /// positive item.
@@ -21,7 +21,7 @@ pub fn rerank<T>(
     candidates: impl IntoIterator<Item = T>,
     depth: usize,
 ) -> Vec<(T, Stage)> {
-    let staged = retrieved.into_iter().map(|item| {
+    let staged = retrieved.into_iter().take(depth).map(|item| {
         let stage = if is_positive(&item) { Stage::Positive } else { Stage::Negative };
         (item, stage)
     });
