@@ -14,7 +14,7 @@ use cairndb_ingest::{IngestOptions, Progress, Report, TorchProposer};
 use crate::args::{Ingest, ModelArgs, RoleWord};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Again};
-use crate::output::counted;
+use crate::output::{counted, visible};
 use crate::progress::Bar;
 use crate::session::{embedder, hardware};
 use crate::terminal::note;
@@ -241,7 +241,7 @@ fn summary(report: &Report, job: &Job<'_>) -> Result<()> {
         report.added, report.replaced, report.unchanged
     ));
     for (key, reason) in report.failed.iter().take(NAMED) {
-        note(&format!("  {key}: {}", reason.replace('\n', " ")));
+        note(&format!("  {}: {}", visible(key), visible(&reason.replace('\n', " "))));
     }
     if failed > NAMED {
         note(&format!("  and {} more", failed - NAMED));

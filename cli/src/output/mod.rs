@@ -4,6 +4,6 @@ mod cell;
 mod outcome;
 mod printer;
 
-pub(crate) use cell::Cell;
+pub(crate) use cell::{Cell, visible};
 pub(crate) use outcome::{counted, print_outcome};
 pub(crate) use printer::{Format, Printer};
