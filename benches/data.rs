@@ -3,7 +3,7 @@
 use cairn::{Operation, Put};
 
 /// A generator of the splitmix64 family: the same seed gives the same vectors everywhere.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -20,14 +20,14 @@ impl Random {
     }
 
     /// A point near the centre of a cluster; the centre depends on the cluster's number only.
-    pub fn near(&mut self, cluster: u64, dimension: usize) -> Vec<f32> {
+    pub(crate) fn near(&mut self, cluster: u64, dimension: usize) -> Vec<f32> {
         let mut centre = Random(cluster.wrapping_mul(0x1234_5678_9abc_def1));
         (0..dimension).map(|_| centre.normal() + 0.7 * self.normal()).collect()
     }
 }
 
 /// A put of a point of a cluster; with a label it is a train image.
-pub fn put(random: &mut Random, key: String, cluster: u64, labelled: bool, dimension: usize) -> Operation {
+pub(crate) fn put(random: &mut Random, key: String, cluster: u64, labelled: bool, dimension: usize) -> Operation {
     Operation::Put(Put {
         key,
         label: labelled.then(|| format!("place {cluster}")),

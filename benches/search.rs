@@ -1,6 +1,10 @@
 //! What is measured: one query against 20,000 index and 5,000 train images of 512 dimensions, plain, re-ranked, and a batch of 64.
 //! Corpus: 2,000 seeded clusters. Notes: exact search; the figure to quote is re-ranked over plain, in one run.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench stops by panicking; criterion's macros define undocumented items")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a bench stops by panicking; criterion's macros define undocumented items"
+)]
 
 use cairn::{Database, Options, Query, Rerank, SearchRequest};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -19,7 +23,8 @@ fn search(criterion: &mut Criterion) {
         let rows = train.map(|n| data::put(&mut random, format!("t{n:06}"), n % CLUSTERS, true, DIMENSION)).collect();
         database.write(rows).unwrap();
         let index = (0..4_000u64).map(|n| part * 4_000 + n);
-        let rows = index.map(|n| data::put(&mut random, format!("i{n:06}"), n * 7 % CLUSTERS, false, DIMENSION)).collect();
+        let rows =
+            index.map(|n| data::put(&mut random, format!("i{n:06}"), n * 7 % CLUSTERS, false, DIMENSION)).collect();
         database.write(rows).unwrap();
     }
     let snapshot = database.snapshot();
@@ -31,7 +36,8 @@ fn search(criterion: &mut Criterion) {
     group.sample_size(20);
     group.bench_function("plain", |bench| bench.iter(|| snapshot.search(&plain, &queries[..1]).unwrap()));
     group.bench_function("re-ranked", |bench| bench.iter(|| snapshot.search(&reranked, &queries[..1]).unwrap()));
-    group.bench_function("re-ranked, batch of 64", |bench| bench.iter(|| snapshot.search(&reranked, &queries).unwrap()));
+    group
+        .bench_function("re-ranked, batch of 64", |bench| bench.iter(|| snapshot.search(&reranked, &queries).unwrap()));
     group.finish();
 }
 

@@ -1,6 +1,10 @@
 //! What is measured: writes into a database of 10,000 index and 2,000 train images of 256 dimensions, predictions kept exact.
 //! Corpus: 500 seeded clusters. Notes: every write is synced to disk, which is part of the figure.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench stops by panicking; criterion's macros define undocumented items")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a bench stops by panicking; criterion's macros define undocumented items"
+)]
 
 use cairn::{Database, Operation, Options};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -21,10 +25,13 @@ fn upkeep(criterion: &mut Criterion) {
     let mut next = 0u64;
     let mut group = criterion.benchmark_group("write, 10k index, 2k train");
     group.sample_size(20);
-    for (name, labelled, count) in [("1 train image", true, 1), ("100 train images", true, 100), ("100 index images", false, 100)] {
+    for (name, labelled, count) in
+        [("1 train image", true, 1), ("100 train images", true, 100), ("100 index images", false, 100)]
+    {
         group.bench_function(name, |bench| {
             let fresh = || {
-                let rows = (0..count).map(|n| data::put(&mut random, format!("n{}", next + n), n % CLUSTERS, labelled, DIMENSION));
+                let rows = (0..count)
+                    .map(|n| data::put(&mut random, format!("n{}", next + n), n % CLUSTERS, labelled, DIMENSION));
                 let rows: Vec<Operation> = rows.collect();
                 next += count;
                 rows

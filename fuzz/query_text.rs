@@ -1,6 +1,10 @@
 //! Any text parses to statements and diagnostics, and what was understood survives printing and parsing again.
 #![no_main]
-#![allow(clippy::panic, missing_docs, reason = "a fuzz target reports by panicking; its macro defines undocumented items")]
+#![allow(
+    clippy::panic,
+    missing_docs,
+    reason = "a fuzz target reports by panicking; its macro defines undocumented items"
+)]
 
 use libfuzzer_sys::fuzz_target;
 

@@ -1,6 +1,10 @@
 //! Any bytes are a file of vectors, or an error that allocates no more than the file is long.
 #![no_main]
-#![allow(missing_docs, clippy::expect_used, reason = "a fuzz target stops by panicking; its macro defines undocumented items")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    reason = "a fuzz target stops by panicking; its macro defines undocumented items"
+)]
 
 use cairndb_ingest::source::VectorFile;
 use libfuzzer_sys::fuzz_target;

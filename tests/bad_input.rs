@@ -94,7 +94,9 @@ fn all_eight_orientations_are_the_same_photo() {
     for (orientation, pixels) in stored {
         let mut jpeg = Vec::new();
         image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 95).encode_image(&pixels).unwrap();
-        let exif = [b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]].concat();
+        let exif =
+            [b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]]
+                .concat();
         let length = (exif.len() + 2) as u16;
         let marker = [&[0xff, 0xe1][..], &length.swap_bytes().to_le_bytes(), &exif].concat();
         let bytes = [&jpeg[..2], &marker, &jpeg[2..]].concat();
@@ -103,7 +105,8 @@ fn all_eight_orientations_are_the_same_photo() {
     database(path);
     run_ok(path, &["ingest", "DB", "photos", "--as", "index"]);
     let csv = run_ok(path, &["query", "DB", "-c", "SEARCH ID '1.jpg' INCLUDING SELF EXACT", "--format", "csv"]);
-    let similarities: Vec<f32> = csv.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
+    let similarities: Vec<f32> =
+        csv.lines().skip(1).map(|row| row.split(',').nth(3).unwrap().parse().unwrap()).collect();
     assert_eq!(similarities.len(), 8);
     assert!(similarities.iter().all(|&similarity| similarity > 0.995), "{csv}");
 }
@@ -168,7 +171,15 @@ fn statements_and_databases_that_cannot_be_used_say_why() {
     query("PUT ID 'a' VECTOR [1, 0]; SEARCH img K 0");
     assert!(run_ok(path, &["status", "DB"]).contains("index images"));
     assert_eq!(index_images(path), 0);
-    run_ok(path, &["query", "DB", "-c", "PUT ID 'a' VECTOR [1, 0]; PUT ID 'b' VECTOR [0, 1] LABEL 'x'; LABEL ID 'a' AS 'y'; UNLABEL ID 'a'"]);
+    run_ok(
+        path,
+        &[
+            "query",
+            "DB",
+            "-c",
+            "PUT ID 'a' VECTOR [1, 0]; PUT ID 'b' VECTOR [0, 1] LABEL 'x'; LABEL ID 'a' AS 'y'; UNLABEL ID 'a'",
+        ],
+    );
     assert_eq!(index_images(path), 1);
 }
 

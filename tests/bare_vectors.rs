@@ -25,7 +25,8 @@ fn the_documented_commands_give_the_original_lists() {
     let folder = working_folder(&golden);
     let cairn = |words: &[&str]| run_ok(folder.path(), words);
     cairn(&["create", "DB", "--dim", "64"]);
-    let train = ["ingest", "DB", "train_feats.npy", "--ids", "train_ids.txt", "--labels", "train_labels.csv", "--as", "train"];
+    let train =
+        ["ingest", "DB", "train_feats.npy", "--ids", "train_ids.txt", "--labels", "train_labels.csv", "--as", "train"];
     cairn(&train);
     cairn(&["ingest", "DB", "index_feats.npy", "--ids", "index_ids.txt", "--as", "index"]);
     let again = run(folder.path(), &train);

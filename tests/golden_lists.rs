@@ -27,12 +27,15 @@ fn put(key: &str, label: Option<String>, vector: Vec<f32>) -> Operation {
 fn collection(golden: &Path) -> Collection {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(&folder.path().join("db"), Options::for_vectors(64)).unwrap();
-    let read = |name: &str| (lines(&golden.join(format!("{name}_ids.txt"))), rows(&golden.join(format!("{name}_feats.npy"))));
+    let read =
+        |name: &str| (lines(&golden.join(format!("{name}_ids.txt"))), rows(&golden.join(format!("{name}_feats.npy"))));
     let (index_ids, index) = read("index");
     let (train_ids, train) = read("train");
     let labels = integers(&golden.join("train_labels.npy"));
     // Half of the index comes first, so that both orders of arrival are walked.
-    let index_puts = |range: std::ops::Range<usize>| range.map(|at| put(&index_ids[at], None, index[at].clone())).collect::<Vec<_>>();
+    let index_puts = |range: std::ops::Range<usize>| {
+        range.map(|at| put(&index_ids[at], None, index[at].clone())).collect::<Vec<_>>()
+    };
     let train_puts: Vec<Operation> =
         (0..train.len()).map(|at| put(&train_ids[at], Some(labels[at].to_string()), train[at].clone())).collect();
     let half = index.len() / 2;
@@ -41,7 +44,8 @@ fn collection(golden: &Path) -> Collection {
         database.write(part.to_vec()).unwrap();
     }
     database.write(index_puts(half..index.len())).unwrap();
-    let queries = rows(&golden.join("query_feats.npy")).into_iter().map(|vector| Query { vector, without: None }).collect();
+    let queries =
+        rows(&golden.join("query_feats.npy")).into_iter().map(|vector| Query { vector, without: None }).collect();
     Collection { database, index_ids, train_ids, queries, _folder: folder }
 }
 
@@ -53,7 +57,11 @@ fn assert_lists(name: &str, expected: &[Vec<String>], got: &[Vec<(String, f32)>]
         let similarity: HashMap<&str, f32> = got.iter().map(|(id, similarity)| (id.as_str(), *similarity)).collect();
         for (rank, (expected, (id, similar))) in expected.iter().zip(got).enumerate() {
             let near = similarity.get(expected.as_str()).is_some_and(|other| (other - similar).abs() < NEAR_TIE);
-            assert!(expected == id || near, "{name}, query {query}, rank {}: {expected} expected, {id} found", rank + 1);
+            assert!(
+                expected == id || near,
+                "{name}, query {query}, rank {}: {expected} expected, {id} found",
+                rank + 1
+            );
         }
     }
 }
@@ -87,7 +95,11 @@ fn lists_votes_and_metrics_equal_the_originals() {
     for k in [1, 3, 5] {
         let sort = Rerank { k, sort: true, insert: None };
         let got = search(&collection, Scope::Index, Some(sort));
-        assert_lists(&format!("sort k={k}"), &expected_lists(&golden, &format!("list_sort_k{k}"), &collection.index_ids), &got);
+        assert_lists(
+            &format!("sort k={k}"),
+            &expected_lists(&golden, &format!("list_sort_k{k}"), &collection.index_ids),
+            &got,
+        );
         for tau in ["0.0", "0.6", "1.2"] {
             let name = format!("list_sortinsert_k{k}_tau{tau}");
             let both = Rerank { k, sort: true, insert: Some(tau.parse().unwrap()) };
@@ -105,7 +117,8 @@ fn lists_votes_and_metrics_equal_the_originals() {
         };
         let answer = &snapshot.search(&all, &collection.queries[..1]).unwrap()[0];
         assert_eq!(answer.rows.len(), labels.len());
-        let row_of: HashMap<&str, usize> = collection.index_ids.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
+        let row_of: HashMap<&str, usize> =
+            collection.index_ids.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
         for found in &answer.rows {
             let (row, vote) = (row_of[found.id.as_str()], found.prediction.as_ref().unwrap());
             assert_eq!(vote.instance, labels[row].to_string(), "k={k}, index row {row}");
@@ -172,7 +185,11 @@ fn the_vote_equals_the_original_case_by_case() {
         serde_json::from_str(&std::fs::read_to_string(golden.join("vote_cases.json")).unwrap()).unwrap();
     assert!(!cases.is_empty());
     for case in &cases {
-        let neighbours = case["neighbours"].as_array().unwrap().iter().map(|pair| (pair[0].as_i64().unwrap(), pair[1].as_f64().unwrap() as f32));
+        let neighbours = case["neighbours"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|pair| (pair[0].as_i64().unwrap(), pair[1].as_f64().unwrap() as f32));
         let ballot = soft_vote(neighbours, case["k"].as_u64().unwrap() as usize).unwrap();
         assert_eq!(ballot.label, case["label"].as_i64().unwrap(), "{case}");
         assert!((f64::from(ballot.score) - case["score"].as_f64().unwrap()).abs() < 1e-6, "{case}");
@@ -186,9 +203,12 @@ fn both_steps_equal_the_paper_case_by_case() {
         serde_json::from_str(&std::fs::read_to_string(golden.join("rerank_cases.json")).unwrap()).unwrap();
     assert!(!cases.is_empty());
     for case in &cases {
-        let list = |field: &str| case[field].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect::<Vec<_>>();
+        let list = |field: &str| {
+            case[field].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect::<Vec<_>>()
+        };
         let labels: Vec<i64> = case["index_label"].as_array().unwrap().iter().map(|v| v.as_i64().unwrap()).collect();
-        let scores: Vec<f32> = case["index_score"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
+        let scores: Vec<f32> =
+            case["index_score"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
         let (label, score) = (case["query_label"].as_i64().unwrap(), case["query_score"].as_f64().unwrap() as f32);
         let (tau, depth) = (case["tau"].as_f64().unwrap(), case["topk"].as_u64().unwrap() as usize);
         let mut retrieved = list("retrieved");

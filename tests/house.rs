@@ -138,7 +138,8 @@ fn no_clock_below_the_program() {
 fn every_invariant_names_a_test_that_exists() {
     let document = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
     let sources = sources();
-    let held: Vec<&str> = document.lines().filter_map(|line| line.split("Held by `").nth(1)?.split('`').next()).collect();
+    let held: Vec<&str> =
+        document.lines().filter_map(|line| line.split("Held by `").nth(1)?.split('`').next()).collect();
     assert!(held.len() >= 10, "only {} invariants name a test", held.len());
     for test in held {
         let function = format!("fn {test}(");
@@ -148,7 +149,15 @@ fn every_invariant_names_a_test_that_exists() {
 
 #[test]
 fn documents_link_to_files_that_exist() {
-    for document in ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/QUERY.md", "docs/ALGORITHMS.md", "docs/TESTING.md", "docs/FORMAT.md"] {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/ARCHITECTURE.md",
+        "docs/QUERY.md",
+        "docs/ALGORITHMS.md",
+        "docs/TESTING.md",
+        "docs/FORMAT.md",
+    ] {
         let path = root().join(document);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -164,8 +173,22 @@ fn documents_link_to_files_that_exist() {
 #[test]
 fn the_visible_root_is_the_mandated_one() {
     let allowed = [
-        "Cargo.toml", "Cargo.lock", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "engine", "ingest", "query-lang",
-        "cli", "tests", "fuzz", "benches", "docs", "target", "demo",
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "engine",
+        "ingest",
+        "query-lang",
+        "cli",
+        "tests",
+        "fuzz",
+        "benches",
+        "docs",
+        "target",
+        "demo",
     ];
     for entry in std::fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

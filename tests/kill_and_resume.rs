@@ -29,7 +29,12 @@ fn contents(database: &Path) -> Vec<String> {
         let record = snapshot.record(key).unwrap().unwrap();
         let bits: Vec<u32> = snapshot.vector(key).unwrap().unwrap().iter().map(|x| x.to_bits()).collect();
         let prediction = snapshot.prediction(key).unwrap().map(|vote| (vote.instance, vote.score.to_bits()));
-        format!("{key} {:?} {:?} {:?} {prediction:?} {bits:?}", record.label, record.content, snapshot.photo(key).unwrap())
+        format!(
+            "{key} {:?} {:?} {:?} {prediction:?} {bits:?}",
+            record.label,
+            record.content,
+            snapshot.photo(key).unwrap()
+        )
     };
     keys.iter().map(line).collect()
 }

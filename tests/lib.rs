@@ -17,7 +17,11 @@ pub fn shared(part: &str) -> Option<PathBuf> {
         return Some(path.canonicalize().unwrap());
     }
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(!in_ci || std::env::var_os(WAIVER).is_some(), "{} is absent; set {WAIVER}=1 to pass without it", path.display());
+    assert!(
+        !in_ci || std::env::var_os(WAIVER).is_some(),
+        "{} is absent; set {WAIVER}=1 to pass without it",
+        path.display()
+    );
     eprintln!("skipped: {} is absent", path.display());
     None
 }

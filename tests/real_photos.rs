@@ -35,7 +35,16 @@ fn walk_the_whole_path(reference: &Reference) {
     let train = photo_file("train.csv");
     cairn(&["ingest", "DB", &train, "--as", "train", "--labels", &train]);
     cairn(&["ingest", "DB", &photo_file("index.csv"), "--as", "index"]);
-    let eval = ["eval", "DB", "--queries", &photo_file("query.csv"), "--truth", &photo_file("solution.csv"), "--format", "csv"];
+    let eval = [
+        "eval",
+        "DB",
+        "--queries",
+        &photo_file("query.csv"),
+        "--truth",
+        &photo_file("solution.csv"),
+        "--format",
+        "csv",
+    ];
     let table = cairn(&eval);
     let mut rows = table.lines();
     assert_eq!(rows.next(), Some("method,mAP@100,P@10,MeanPos,queries"), "{table}");
@@ -53,14 +62,26 @@ fn walk_the_whole_path(reference: &Reference) {
         assert!((got[1] - expected[1]).abs() <= MARGIN, "{name}: P@10 {} against {}", got[1], expected[1]);
         assert!((got[2] - expected[2]).abs() <= MARGIN, "{name}: MeanPos {} against {}", got[2], expected[2]);
     }
-    assert!(figures[0].1[0] < figures[1].1[0] && figures[1].1[0] < figures[2].1[0], "the order of the methods: {figures:?}");
+    assert!(
+        figures[0].1[0] < figures[1].1[0] && figures[1].1[0] < figures[2].1[0],
+        "the order of the methods: {figures:?}"
+    );
 
     let statement = "SEARCH QUERIES '$' K 100000 RERANK SORT LIMIT 100000 RETURN query, id, instance";
-    let one = std::fs::read_to_string(photo_file("query.csv")).unwrap().lines().nth(1).unwrap().split(',').nth(1).unwrap().to_owned();
+    let one = std::fs::read_to_string(photo_file("query.csv"))
+        .unwrap()
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .nth(1)
+        .unwrap()
+        .to_owned();
     std::fs::write(folder.path().join("one.csv"), format!("id,path\nq,{}\n", photos.join(one).display())).unwrap();
     let csv = cairn(&["query", "DB", "-c", &statement.replace('$', "one.csv"), "--format", "csv"]);
     let truth = std::fs::read_to_string(photo_file("truth.csv")).unwrap();
-    let truth: std::collections::HashMap<&str, &str> = truth.lines().skip(1).filter_map(|row| row.split_once(',')).collect();
+    let truth: std::collections::HashMap<&str, &str> =
+        truth.lines().skip(1).filter_map(|row| row.split_once(',')).collect();
     let predicted: Vec<Vec<&str>> = csv.lines().skip(1).map(|row| row.split(',').collect()).collect();
     let right = predicted.iter().filter(|row| truth[row[1]] == row[2]).count();
     let share = 100.0 * right as f64 / predicted.len() as f64;

@@ -74,8 +74,7 @@ impl Error {
 
     /// A refusal of the operating system, with the path it concerns.
     pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
-        let kind =
-            if source.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
+        let kind = if source.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
         Self::new(kind, format!("{}: {source}", path.display())).because(source)
     }
 
@@ -117,8 +116,11 @@ impl From<rocksdb::Error> for Error {
             rocksdb::ErrorKind::Corruption => ErrorKind::Corrupt,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, format!("the catalog refused: {source}"))
-            .help("check the disk's space and health, then open the database again; acknowledged writes are kept")
-            .because(source)
+        match kind {
+            ErrorKind::Corrupt => Self::corrupt(format!("the catalog is damaged: {source}")),
+            _ => Self::new(kind, format!("the catalog refused: {source}"))
+                .help("check the disk's space and health, then open the database again; acknowledged writes are kept"),
+        }
+        .because(source)
     }
 }

@@ -37,9 +37,7 @@ mod answers;
 // 7 door
 mod door;
 
-pub use answer::{
-    Answer, Answers, Asked, Outcome, Query, Rerank, Row, SearchRequest, Stage, Status, Vote, Voter,
-};
+pub use answer::{Answer, Answers, Asked, Outcome, Query, Rerank, Row, SearchRequest, Stage, Status, Vote, Voter};
 pub use answers::{eval, rerank};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};

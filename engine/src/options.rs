@@ -96,7 +96,9 @@ impl Options {
     pub(crate) fn check(&self) -> Result<()> {
         let range = |name: &str, value: usize, most: usize| match value {
             0 => Err(Error::invalid(format!("{name} is 0")).help(format!("choose 1 to {most}"))),
-            value if value > most => Err(Error::invalid(format!("{name} is {value}")).help(format!("choose 1 to {most}"))),
+            value if value > most => {
+                Err(Error::invalid(format!("{name} is {value}")).help(format!("choose 1 to {most}")))
+            }
             _ => Ok(()),
         };
         range("the dimension", self.dimension, MAX_DIMENSION)?;

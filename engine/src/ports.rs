@@ -75,7 +75,13 @@ pub trait Propose: Send + Sync {
     ///
     /// # Errors
     /// When the device fails; the engine then scores every row itself.
-    fn propose(&self, rows: &VectorChunks, live: &[bool], queries: &[f32], count: usize) -> Result<Vec<Option<Vec<u32>>>>;
+    fn propose(
+        &self,
+        rows: &VectorChunks,
+        live: &[bool],
+        queries: &[f32],
+        count: usize,
+    ) -> Result<Vec<Option<Vec<u32>>>>;
 }
 
 /// What a program hands to the engine beside a statement.

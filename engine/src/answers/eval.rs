@@ -93,6 +93,9 @@ mod tests {
         ];
         let ranked = HashMap::from([("q".to_owned(), ids("x a"))]);
         let metrics = evaluate(&truth, &ranked, 100);
-        assert_eq!(metrics, Metrics { queries: 2, map: 0.25, precision_at_10: 0.05, mean_position: (2.0 + 101.0) / 2.0 });
+        assert_eq!(
+            metrics,
+            Metrics { queries: 2, map: 0.25, precision_at_10: 0.05, mean_position: (2.0 + 101.0) / 2.0 }
+        );
     }
 }

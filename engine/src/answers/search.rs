@@ -119,7 +119,9 @@ impl Published {
         let without = match &query.without {
             Some(key) => {
                 let id = self.pinned.image(key)?;
-                Some(id.ok_or_else(|| Error::not_found(format!("there is no image '{key}'")).help("keys are case-sensitive"))?)
+                Some(id.ok_or_else(|| {
+                    Error::not_found(format!("there is no image '{key}'")).help("keys are case-sensitive")
+                })?)
             }
             None => None,
         };
@@ -248,7 +250,8 @@ impl Context<'_> {
             .into_iter()
             .take(self.request.limit)
             .map(|(found, stage)| {
-                let prediction = self.instance(found.role, found.row).map(|ballot| self.state.vote(ballot)).transpose()?;
+                let prediction =
+                    self.instance(found.role, found.row).map(|ballot| self.state.vote(ballot)).transpose()?;
                 Ok(Row { id: self.key(&found).to_owned(), similarity: found.similarity, prediction, stage })
             })
             .collect::<Result<_>>()?;
@@ -291,7 +294,9 @@ impl Context<'_> {
                     role,
                     vote.label,
                     |score, key, id| {
-                        let row = set.row_of(id).ok_or_else(|| Error::corrupt(format!("a posting names '{key}', which is gone")))?;
+                        let row = set
+                            .row_of(id)
+                            .ok_or_else(|| Error::corrupt(format!("a posting names '{key}', which is gone")))?;
                         visit(score, row)
                     },
                 )?,

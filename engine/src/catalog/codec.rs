@@ -147,7 +147,8 @@ pub(crate) fn posting_key(space: SpaceId, k: usize, role: Role, ballot: Ballot<L
 /// Score and external key in a key of `by_instance`, behind a prefix of `prefix` bytes.
 pub(crate) fn posting_of(posting: &[u8], prefix: usize) -> Result<(f32, &str)> {
     let score = score_of(bytes_at(posting, prefix, "a posting")?);
-    let key = std::str::from_utf8(&posting[prefix + 4..]).map_err(|_| Error::corrupt("a posting's key is not UTF-8"))?;
+    let key =
+        std::str::from_utf8(&posting[prefix + 4..]).map_err(|_| Error::corrupt("a posting's key is not UTF-8"))?;
     Ok((score, key))
 }
 

@@ -99,7 +99,9 @@ impl OptionsMessage {
             kept_neighbours: self.kept_neighbours as usize,
             keep,
         };
-        options.check().map_err(|error| Error::corrupt(format!("the stored options are damaged: {}", error.message())))?;
+        options
+            .check()
+            .map_err(|error| Error::corrupt(format!("the stored options are damaged: {}", error.message())))?;
         Ok(options)
     }
 }

@@ -10,9 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use prost::Message;
-use rocksdb::{
-    BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-};
+use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode};
 
 pub(crate) use batch::Batch;
 pub(crate) use messages::RecordMessage;
@@ -120,7 +118,8 @@ impl Catalog {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let db = Self::open_db(folder, false)?;
         let stored = {
-            let meta = db.cf_handle(Family::Meta.name()).ok_or_else(|| Error::corrupt("the catalog has no family 'meta'"))?;
+            let meta =
+                db.cf_handle(Family::Meta.name()).ok_or_else(|| Error::corrupt("the catalog has no family 'meta'"))?;
             db.get_cf(meta, OPTIONS)?
         };
         let stored = stored.ok_or_else(|| {

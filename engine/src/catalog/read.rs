@@ -36,7 +36,8 @@ impl Pinned {
 
     fn meta_number(&self, key: &[u8]) -> Result<u64> {
         let name = String::from_utf8_lossy(key);
-        let value = self.get(Family::Meta, key)?.ok_or_else(|| Error::corrupt(format!("the catalog lacks '{name}'")))?;
+        let value =
+            self.get(Family::Meta, key)?.ok_or_else(|| Error::corrupt(format!("the catalog lacks '{name}'")))?;
         codec::number_of(&value)
     }
 
@@ -92,11 +93,17 @@ impl Pinned {
 
     /// Ids, similarities and floor of an index image's neighbours; the caller knows the keys.
     pub(crate) fn neighbours(&self, space: SpaceId, id: ImageId) -> Result<Option<StoredList>> {
-        self.get(Family::Neighbours, &codec::space_image_key(space, id))?.map(|value| StoredList::of(&value)).transpose()
+        self.get(Family::Neighbours, &codec::space_image_key(space, id))?
+            .map(|value| StoredList::of(&value))
+            .transpose()
     }
 
     /// The neighbours of every index image, in ascending order of ids.
-    pub(crate) fn all_neighbours(&self, space: SpaceId, mut visit: impl FnMut(ImageId, StoredList) -> Result<()>) -> Result<()> {
+    pub(crate) fn all_neighbours(
+        &self,
+        space: SpaceId,
+        mut visit: impl FnMut(ImageId, StoredList) -> Result<()>,
+    ) -> Result<()> {
         self.scan(Family::Neighbours, &codec::space_key(space), |key, value| {
             visit(codec::image_of_space_key(key)?, StoredList::of(value)?)?;
             Ok(true)

@@ -25,7 +25,8 @@ impl Lock {
             Ok(()) => {
                 // The text is for people: if it cannot be written, the lock still holds.
                 let pid = format!("{}\n", std::process::id());
-                let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
+                let written =
+                    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
                 written.map_err(|error| Error::io(&path, error))?;
                 Ok(Self { _file: file })
             }

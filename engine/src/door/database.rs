@@ -83,8 +83,9 @@ impl Database {
     /// `NotFound`, `Locked` with the process id of the holder, `Corrupt`, `Io`.
     pub fn open(folder: &Path) -> Result<Self> {
         if !catalog_folder(folder).is_dir() {
-            return Err(Error::not_found(format!("there is no database in {}", folder.display()))
-                .help("make one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors"));
+            return Err(Error::not_found(format!("there is no database in {}", folder.display())).help(
+                "make one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors",
+            ));
         }
         let lock = Lock::take(folder)?;
         let catalog = Catalog::open(&catalog_folder(folder))?;
@@ -154,7 +155,7 @@ impl Database {
             Some(model) => format!("{} ({})", model.name, model.fingerprint.get(..12).unwrap_or(&model.fingerprint)),
             None => "none: vectors are brought".to_owned(),
         };
-        let lines = [
+        let mut lines = vec![
             ("folder", self.folder().display().to_string()),
             ("model", model),
             ("dimension", options.dimension.to_string()),
@@ -163,10 +164,12 @@ impl Database {
             ("labels", counts.labels.to_string()),
             ("vote_k", options.vote_k.to_string()),
             ("kept neighbours", options.kept_neighbours.to_string()),
-            ("photos kept as", options.keep.word().to_owned()),
             ("sequence", snapshot.sequence().to_string()),
             ("bytes in tables", self.shared.catalog.bytes().to_string()),
         ];
-        Ok(Status { lines: lines.map(|(name, value)| (name.to_owned(), value)).to_vec() })
+        if options.model.is_some() {
+            lines.push(("photos kept as", options.keep.word().to_owned()));
+        }
+        Ok(Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
     }
 }

@@ -66,7 +66,8 @@ impl Graph {
                 match &*slot {
                     Some(current) if current.read().generation >= set.generation() => Arc::clone(current),
                     _ => {
-                        let hnsw = Hnsw::new(DEGREE, set.len().max(EXPECTED_ROWS), LEVELS, EF_CONSTRUCTION, UnitDistance);
+                        let hnsw =
+                            Hnsw::new(DEGREE, set.len().max(EXPECTED_ROWS), LEVELS, EF_CONSTRUCTION, UnitDistance);
                         let fresh = Arc::new(RwLock::new(Built { hnsw, generation: set.generation(), rows: 0 }));
                         *slot = Some(Arc::clone(&fresh));
                         fresh

@@ -33,13 +33,12 @@ fn options() -> Options {
 fn operation() -> impl Strategy<Value = Operation> {
     let key = (0u8..24).prop_map(|n| format!("k{:02}", (n * 7) % 24));
     let label = (0u8..3).prop_map(|n| format!("label {n}"));
-    let vector = prop::collection::vec((-2i8..3).prop_map(f32::from), DIMENSION)
-        .prop_map(|mut vector| {
-            if vector.iter().all(|&x| x == 0.0) {
-                vector[0] = 1.0;
-            }
-            vector
-        });
+    let vector = prop::collection::vec((-2i8..3).prop_map(f32::from), DIMENSION).prop_map(|mut vector| {
+        if vector.iter().all(|&x| x == 0.0) {
+            vector[0] = 1.0;
+        }
+        vector
+    });
     prop_oneof![
         6 => (key.clone(), prop::option::of(label.clone()), vector).prop_map(|(key, label, vector)| {
             Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
@@ -88,11 +87,18 @@ fn digest(snapshot: &Snapshot) -> Vec<String> {
     let mut lines = Vec::new();
     for key in snapshot.keys(None).unwrap() {
         let record = snapshot.record(&key).unwrap().unwrap();
-        lines.push(format!("{key} {:?} {:?} {:?}", record.label, snapshot.vector(&key).unwrap(), snapshot.prediction(&key).unwrap()));
+        lines.push(format!(
+            "{key} {:?} {:?} {:?}",
+            record.label,
+            snapshot.vector(&key).unwrap(),
+            snapshot.prediction(&key).unwrap()
+        ));
         if record.role == Role::Index {
             let id = state.pinned.image(&key).unwrap().unwrap();
-            let list = super::list_of(state.pinned.neighbours(SpaceId::FIRST, id).unwrap().unwrap(), &state.train).unwrap();
-            let head: Vec<_> = list.entries.iter().take(VOTE_K).map(|e| (e.key.clone(), e.similarity.to_bits())).collect();
+            let list =
+                super::list_of(state.pinned.neighbours(SpaceId::FIRST, id).unwrap().unwrap(), &state.train).unwrap();
+            let head: Vec<_> =
+                list.entries.iter().take(VOTE_K).map(|e| (e.key.clone(), e.similarity.to_bits())).collect();
             lines.push(format!("{key} neighbours {head:?}"));
         }
     }

@@ -99,7 +99,8 @@ impl Change {
 
 impl After {
     fn unchanged(before: &Before, state: &Published) -> Result<Self> {
-        let label = before.record.label.map(|label| state.label(crate::id::LabelId(label)).map(str::to_owned)).transpose()?;
+        let label =
+            before.record.label.map(|label| state.label(crate::id::LabelId(label)).map(str::to_owned)).transpose()?;
         Ok(Self {
             label,
             vector: None,
@@ -121,8 +122,9 @@ impl After {
             )
             .help("vectors of different models never meet: create another database for them"));
         }
-        let vector = unit(&put.vector)
-            .map_err(|error| Error::invalid(format!("'{}': {}", put.key, error.message())).help("the image was not stored"))?;
+        let vector = unit(&put.vector).map_err(|error| {
+            Error::invalid(format!("'{}': {}", put.key, error.message())).help("the image was not stored")
+        })?;
         Ok(Self {
             label: put.label.clone(),
             vector: Some(vector),
@@ -140,5 +142,6 @@ fn check_text(what: &str, text: &str) -> Result<()> {
         text if text.contains('\0') => "contains a NUL character".to_owned(),
         _ => return Ok(()),
     };
-    Err(Error::invalid(format!("{what} {problem}")).help(format!("use 1 to {MAX_KEY_BYTES} bytes of UTF-8 without NUL")))
+    Err(Error::invalid(format!("{what} {problem}"))
+        .help(format!("use 1 to {MAX_KEY_BYTES} bytes of UTF-8 without NUL")))
 }

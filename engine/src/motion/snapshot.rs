@@ -126,9 +126,11 @@ impl Snapshot {
         let Some((_, record)) = self.state.stored(key)? else { return Ok(None) };
         let label = record.label.map(|label| self.state.label(LabelId(label)).map(str::to_owned)).transpose()?;
         let content = match record.content {
-            Some(content) => {
-                Some(content.try_into().map_err(|_| Error::corrupt(format!("the content hash of '{key}' is not 32 bytes")))?)
-            }
+            Some(content) => Some(
+                content
+                    .try_into()
+                    .map_err(|_| Error::corrupt(format!("the content hash of '{key}' is not 32 bytes")))?,
+            ),
             None => None,
         };
         let role = if label.is_some() { Role::Train } else { Role::Index };
@@ -164,7 +166,10 @@ impl Snapshot {
     pub fn prediction(&self, key: &str) -> Result<Option<Vote>> {
         let Some(id) = self.state.pinned.image(key)? else { return Ok(None) };
         let instance = |set: &RowSet| set.row_of(id).and_then(|row| set.instances[row]);
-        instance(&self.state.index).or_else(|| instance(&self.state.train)).map(|ballot| self.state.vote(ballot)).transpose()
+        instance(&self.state.index)
+            .or_else(|| instance(&self.state.train))
+            .map(|ballot| self.state.vote(ballot))
+            .transpose()
     }
 }
 
@@ -187,7 +192,10 @@ impl Published {
 
     /// The text of a label.
     pub(crate) fn label(&self, id: LabelId) -> Result<&str> {
-        self.labels.get(id.0 as usize).map(|text| &**text).ok_or_else(|| Error::corrupt(format!("label {} has no text", id.0)))
+        self.labels
+            .get(id.0 as usize)
+            .map(|text| &**text)
+            .ok_or_else(|| Error::corrupt(format!("label {} has no text", id.0)))
     }
 
     /// A vote with its label spelt out.
@@ -198,7 +206,10 @@ impl Published {
     /// Id and record of an external key.
     pub(crate) fn stored(&self, key: &str) -> Result<Option<(ImageId, RecordMessage)>> {
         let Some(id) = self.pinned.image(key)? else { return Ok(None) };
-        let record = self.pinned.record(id)?.ok_or_else(|| Error::corrupt(format!("'{key}' names an image without a record")))?;
+        let record = self
+            .pinned
+            .record(id)?
+            .ok_or_else(|| Error::corrupt(format!("'{key}' names an image without a record")))?;
         Ok(Some((id, record)))
     }
 
@@ -224,7 +235,8 @@ impl Published {
                 let Some(row) = self.index.row_of(id) else { return Ok(()) };
                 let list = list_of(stored, &self.train)?;
                 if list.knows(k, self.train.live_rows()) {
-                    ballots[row] = self.ballot(list.entries.iter().map(|entry| (ImageId(entry.id), entry.similarity)), k);
+                    ballots[row] =
+                        self.ballot(list.entries.iter().map(|entry| (ImageId(entry.id), entry.similarity)), k);
                 } else {
                     unknown.push(row);
                 }

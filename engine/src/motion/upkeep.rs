@@ -15,7 +15,7 @@ use crate::id::{ImageId, LabelId, SpaceId};
 use crate::options::Options;
 use crate::ports::Propose;
 use crate::rows::RowSet;
-use crate::vector::{Top, Hit, dot_rows};
+use crate::vector::{Hit, Top, dot_rows};
 use crate::vote::{Ballot, Candidate, List, soft_vote};
 
 /// What a write did to the rows, before predictions follow.
@@ -32,20 +32,27 @@ pub(super) struct Moves<'a> {
     pub(super) removed_index: &'a [(ImageId, String, Option<Ballot<LabelId>>)],
 }
 
+/// What a write starts from, and what may help it.
+pub(super) struct Start<'a> {
+    /// The catalog before the write.
+    pub(super) pinned: &'a Pinned,
+    pub(super) options: &'a Options,
+    /// The train set before the write: stored lists still speak of it.
+    pub(super) train: &'a RowSet,
+    /// Narrows down voters; decides speed, never a result.
+    pub(super) proposer: Option<&'a dyn Propose>,
+}
+
 /// Brings lists, votes and postings of `index` in line with `train`, both already as they are after the write; everything that
 /// changes goes into `batch`. Returns the number of existing index images whose prediction changed.
-///
-/// `before` is the train set before the write: stored lists still speak of it.
 pub(super) fn follow(
     batch: &mut Batch<'_>,
-    pinned: &Pinned,
-    options: &Options,
-    before: &RowSet,
+    start: &Start<'_>,
     train: &RowSet,
     index: &mut RowSet,
     moves: &Moves<'_>,
-    proposer: Option<&dyn Propose>,
 ) -> Result<usize> {
+    let Start { pinned, options, train: before, proposer } = *start;
     let space = SpaceId::FIRST;
     for (id, key, ballot) in moves.removed_index {
         for (train, _) in pinned.neighbours(space, *id)?.map(|stored| stored.entries).unwrap_or_default() {
@@ -67,7 +74,9 @@ pub(super) fn follow(
     for &id in moves.relabelled {
         revote.extend(work.rows_voted_by(index, id)?);
     }
-    for (row, candidates) in entering(index, moves.added_index.start, train, moves.added_train.clone(), options.kept_neighbours) {
+    for (row, candidates) in
+        entering(index, moves.added_index.start, train, moves.added_train.clone(), options.kept_neighbours)
+    {
         let list = &mut work.list(index, row)?.now;
         for candidate in candidates {
             list.insert(candidate, options.kept_neighbours);
@@ -95,7 +104,8 @@ pub(super) fn follow(
         let id = index.ids[row];
         lists.store(batch, space, id)?;
         index.floors.set(row, lists.now.floor_similarity());
-        let voters = lists.now.entries.iter().filter_map(|entry| Some((label_in(train, ImageId(entry.id))?, entry.similarity)));
+        let voters =
+            lists.now.entries.iter().filter_map(|entry| Some((label_in(train, ImageId(entry.id))?, entry.similarity)));
         let ballot = soft_vote(voters, options.vote_k);
         let last = index.instances[row];
         if ballot == last {
@@ -152,7 +162,8 @@ impl Work<'_> {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 let id = index.ids[row];
                 let stored = self.pinned.neighbours(SpaceId::FIRST, id)?;
-                let stored = stored.ok_or_else(|| Error::corrupt(format!("index image '{}' has no list", index.keys[row])))?;
+                let stored =
+                    stored.ok_or_else(|| Error::corrupt(format!("index image '{}' has no list", index.keys[row])))?;
                 let stored = list_of(stored, self.before)?;
                 Ok(entry.insert(Lists { now: stored.clone(), stored, fresh: false }))
             }
@@ -172,7 +183,9 @@ pub(crate) fn list_of(stored: StoredList, train: &RowSet) -> Result<List> {
         .entries
         .into_iter()
         .map(|(id, similarity)| {
-            let row = train.row_of(id).ok_or_else(|| Error::corrupt(format!("a neighbour list names train image {}, which is gone", id.0)))?;
+            let row = train
+                .row_of(id)
+                .ok_or_else(|| Error::corrupt(format!("a neighbour list names train image {}, which is gone", id.0)))?;
             Ok(Candidate { similarity, key: train.keys[row].to_string(), id: id.0 })
         })
         .collect::<Result<_>>()?;
@@ -216,8 +229,13 @@ fn entering(
                     }
                 }
             }
-            let candidates = |top: Top<_>| top.into_sorted().iter().map(|hit| candidate(train, hit)).collect::<Vec<_>>();
-            rows.iter().copied().zip(tops.into_iter().map(candidates)).filter(|(_, found)| !found.is_empty()).collect::<Vec<_>>()
+            let candidates =
+                |top: Top<_>| top.into_sorted().iter().map(|hit| candidate(train, hit)).collect::<Vec<_>>();
+            rows.iter()
+                .copied()
+                .zip(tops.into_iter().map(candidates))
+                .filter(|(_, found)| !found.is_empty())
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -256,7 +274,8 @@ pub(super) fn scan_lists(
                 .zip(rows)
                 .map(|(proposed, &row)| match proposed {
                     Some(proposed) => {
-                        train.best_among(index.vector(row), proposed.into_iter().map(|row| row as usize), keep, |_| true)
+                        train
+                            .best_among(index.vector(row), proposed.into_iter().map(|row| row as usize), keep, |_| true)
                     }
                     None => train.best(index.vector(row), keep, |_| true),
                 })

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::labels::LabelNumbers;
 use super::resolve::{After, Before, Change, resolve};
 use super::snapshot::Published;
-use super::upkeep::{Moves, follow};
+use super::upkeep::{Moves, Start, follow};
 use crate::catalog::{Batch, Catalog, RecordMessage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -296,16 +296,8 @@ impl Draft<'_> {
             added_index: effects.index.into_set(&mut self.index),
             removed_index: &effects.removed_index,
         };
-        follow(
-            &mut self.batch,
-            &state.pinned,
-            &state.options,
-            &state.train,
-            &self.train,
-            &mut self.index,
-            &moves,
-            proposer,
-        )
+        let start = Start { pinned: &state.pinned, options: &state.options, train: &state.train, proposer };
+        follow(&mut self.batch, &start, &self.train, &mut self.index, &moves)
     }
 }
 

@@ -25,7 +25,8 @@ pub fn rerank<T>(
         let stage = if is_positive(&item) { Stage::Positive } else { Stage::Negative };
         (item, stage)
     });
-    let list: Vec<(T, Stage)> = if sort { sort_step(staged, |(_, stage)| *stage == Stage::Positive) } else { staged.collect() };
+    let list: Vec<(T, Stage)> =
+        if sort { sort_step(staged, |(_, stage)| *stage == Stage::Positive) } else { staged.collect() };
     let place = list.iter().rposition(|(_, stage)| *stage == Stage::Positive).map_or(0, |last| last + 1);
     insert_step(list, place, candidates.into_iter().map(|item| (item, Stage::Inserted)), depth)
 }

@@ -19,10 +19,14 @@ pub(super) fn dot_rows(query: &[f32], rows: &[f32], out: &mut [f32]) -> bool {
     }
 }
 
+/// Query, rows, outputs.
+#[cfg(test)]
+type Version = fn(&[f32], &[f32], &mut [f32]);
+
 /// Every version this machine can run, for the test against the oracle.
 #[cfg(test)]
-pub(super) fn all_detected() -> Vec<fn(&[f32], &[f32], &mut [f32])> {
-    let mut versions: Vec<fn(&[f32], &[f32], &mut [f32])> = Vec::new();
+pub(super) fn all_detected() -> Vec<Version> {
+    let mut versions: Vec<Version> = Vec::new();
     if is_x86_feature_detected!("avx512f") {
         // SAFETY: detected just above; the test passes fitting lengths.
         versions.push(|query, rows, out| unsafe { dot_rows_avx512(query, rows, out) });
