@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Make or take photos, build a database of them, measure it and write a report
     Demo(Demo),
+    /// Check and time a device: descriptors against the CPU's, votes against exact ones, photos a second
+    Device(Device),
 }
 
 /// `cairn create`
@@ -280,6 +282,21 @@ pub(crate) struct Demo {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+}
+
+/// `cairn device`
+#[derive(Debug, Args)]
+#[command(after_help = "CUDA is found when CAIRN_TORCH_LIB names the torch/lib folder of a PyTorch 2.11 installation.")]
+pub(crate) struct Device {
+    /// The device to check
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(crate) device: DeviceWord,
+    /// Photos to embed on both devices
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(usize))]
+    pub(crate) photos: usize,
+    /// Train vectors to vote over; a quarter as many index images are predicted
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) rows: usize,
 }
 
 #[cfg(test)]

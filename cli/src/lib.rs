@@ -1,7 +1,7 @@
 //! The `cairn` program: what people type into databases, answers into tables and pages.
 //!
-//! [`args`] says what can be typed, [`commands`] holds a file for each command, a [`session`] is an open database with what
-//! statements need beside it, [`repl`] is the shell, [`output`] writes rows, [`report`] writes pages, [`demo`] makes photos.
+//! `args` says what can be typed, `commands` holds a file for each command, a `session` is an open database with what
+//! statements need beside it, `repl` is the shell, `output` writes rows, `report` writes pages, `demo` makes photos.
 
 mod args;
 mod commands;

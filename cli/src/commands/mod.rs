@@ -2,6 +2,7 @@
 
 mod create;
 mod demo;
+mod device;
 mod eval;
 mod ingest;
 mod predict;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Device(args) => device::run(&args),
     }
 }
 

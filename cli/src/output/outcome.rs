@@ -7,6 +7,7 @@ use cairn::{Answers, Column, Outcome, Role, Snapshot};
 use super::cell::{Cell, visible};
 use super::printer::{Format, Printer};
 use crate::failure::Result;
+use crate::terminal::note;
 
 /// The word of a column, as in RETURN and in headers.
 fn word(column: Column) -> &'static str {
@@ -119,6 +120,10 @@ fn print_answers(out: &mut dyn Write, format: Format, snapshot: &Snapshot, answe
         }
     }
     printer.end()?;
+    let nobody_voted = answers.answers.iter().all(|answer| answer.prediction.is_none());
+    if answers.plan.rerank.is_some() && nobody_voted && !answers.answers.is_empty() {
+        note("note: nobody votes, since there are no train images: nothing is positive or inserted");
+    }
     if format == Format::Table && one {
         // A query's own vote decides what the second stage did with every row.
         if let Some(vote) = answers.answers.first().and_then(|answer| answer.prediction.as_ref()) {

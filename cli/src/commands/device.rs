@@ -1,0 +1,161 @@
+//! `cairn device`: every check and timing of a device in one command.
+//!
+//! What a GPU decides must not differ from the CPU: descriptors agree to a cosine, votes to the last bit. Times are whole-call
+//! wall times; quote the ratio of the two devices of one run.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use cairn::{Database, Keep, Operation, Options, Put};
+use cairndb_ingest::model::{Architecture, Model, ModelSpec};
+use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, read_file};
+use cairndb_ingest::source::list_photos;
+use cairndb_ingest::{Hardware, IngestOptions, PhotoEmbedder, TorchProposer, ingest};
+
+use super::standard_output;
+use crate::args::Device;
+use crate::demo;
+use crate::failure::{Failure, Result};
+use crate::session::hardware;
+
+/// Descriptors of two devices must agree at least to this cosine; bf16 keeps 8 bits of each number.
+const LEAST_COSINE: f32 = 0.99;
+/// Dimension of the vectors that are voted on.
+const VOTE_DIMENSION: usize = 512;
+/// Rows of one transaction of the vote check.
+const VOTE_BATCH: usize = 1_000;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the device cannot be had, or a check fails.
+pub(super) fn run(args: &Device) -> Result<()> {
+    let device = hardware(args.device)?;
+    let mut out = standard_output();
+    writeln!(out, "device: {}", device.describe())?;
+    let folder = std::env::temp_dir().join(format!("cairn-device-{}", std::process::id()));
+    let checked = check(args, &device, &folder, &mut out);
+    // What was written for the check is of no use afterwards, whatever became of it.
+    let _left = std::fs::remove_dir_all(&folder);
+    checked?;
+    writeln!(out, "all checks passed")?;
+    Ok(out.flush()?)
+}
+
+fn check(args: &Device, device: &Hardware, folder: &Path, out: &mut impl std::io::Write) -> Result<()> {
+    let photos = folder.join("photos");
+    let places = args.photos.div_ceil(demo::photos_of(1)).clamp(1, demo::MOST_PLACES);
+    demo::generate(&photos, places, 7, &|| ())?;
+    embedding(args, device, &photos, out)?;
+    whole_path(device, &photos, &folder.join("photos.db"), out)?;
+    votes(args.rows, device, folder, out)
+}
+
+/// Descriptors against the CPU's, and photos a second of the network alone.
+fn embedding(args: &Device, device: &Hardware, photos: &Path, out: &mut impl std::io::Write) -> Result<()> {
+    let mut pixels = Vec::new();
+    for item in list_photos(photos, false)?.items.into_iter().take(args.photos) {
+        let limits = DecodeLimits::default();
+        pixels.push(decode(&read_file(&item.path, &limits)?, &limits)?);
+    }
+    let model = |hardware: &Hardware| Model::load(&ModelSpec::new(Architecture::default()), hardware);
+    let (reference, seconds) = embed_all(&model(&Hardware::cpu())?, &pixels)?;
+    writeln!(out, "network on the cpu, one thread: {:.1} photos/s", pixels.len() as f64 / seconds)?;
+    let model = model(device)?;
+    embed_all(&model, &pixels[..pixels.len().min(model.preferred_batch())])?; // the first call chooses kernels
+    let (descriptors, seconds) = embed_all(&model, &pixels)?;
+    let cosine = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+    let least = reference.iter().zip(&descriptors).map(cosine).fold(1.0, f32::min);
+    writeln!(
+        out,
+        "network on the device: {:.1} photos/s, least cosine to the cpu {least:.5}",
+        pixels.len() as f64 / seconds
+    )?;
+    if least < LEAST_COSINE {
+        return Err(Failure::new(format!("descriptors differ: cosine {least} is below {LEAST_COSINE}")));
+    }
+    Ok(())
+}
+
+fn embed_all(model: &Model, pixels: &[Pixels]) -> Result<(Vec<Vec<f32>>, f64)> {
+    let begin = Instant::now();
+    // One batch holds one shape, as in the pipeline.
+    let mut groups: std::collections::BTreeMap<(u32, u32), Vec<usize>> = std::collections::BTreeMap::new();
+    for (at, picture) in pixels.iter().enumerate() {
+        groups.entry((picture.width(), picture.height())).or_default().push(at);
+    }
+    let mut descriptors = vec![Vec::new(); pixels.len()];
+    for places in groups.values() {
+        for batch in places.chunks(model.preferred_batch()) {
+            let pictures: Vec<&Pixels> = batch.iter().map(|&at| &pixels[at]).collect();
+            for (&at, descriptor) in batch.iter().zip(model.embed(&pictures)?) {
+                descriptors[at] = descriptor;
+            }
+        }
+    }
+    Ok((descriptors, begin.elapsed().as_secs_f64()))
+}
+
+/// Photos a second from files to stored rows, decoding and votes included.
+fn whole_path(device: &Hardware, photos: &Path, database: &Path, out: &mut impl std::io::Write) -> Result<()> {
+    let model = Arc::new(Model::load(&ModelSpec::new(Architecture::default()), device)?);
+    let options = Options::for_model(model.info().clone(), model.dimension());
+    let database = Database::create(database, options)?;
+    let items = list_photos(photos, false)?.items;
+    let begin = Instant::now();
+    let embedder = PhotoEmbedder::new(model, Keep::Thumb);
+    let report = ingest(&database, &embedder, &items, &IngestOptions::default(), &(), &AtomicBool::new(false))?;
+    let rate = report.added as f64 / begin.elapsed().as_secs_f64();
+    writeln!(out, "files to stored rows on the device: {rate:.1} photos/s ({} photos)", report.added)?;
+    if report.added != items.len() {
+        return Err(Failure::new(format!("{} of {} photos were not stored", items.len() - report.added, items.len())));
+    }
+    Ok(())
+}
+
+/// Votes with the device's proposals against votes without: equal to the last bit.
+fn votes(rows: usize, device: &Hardware, folder: &Path, out: &mut impl std::io::Write) -> Result<()> {
+    let mut results = Vec::new();
+    for (name, proposer) in [("engine alone", None), ("device proposes", Some(TorchProposer::new(device)?))] {
+        let database = Database::create(&folder.join(name), Options::for_vectors(VOTE_DIMENSION))?;
+        let mut random = 1u64;
+        let mut row = |key: String, labelled: bool| {
+            let vector = (0..VOTE_DIMENSION).map(|_| uniform(&mut random)).collect();
+            let label = labelled.then(|| format!("label {}", key.bytes().map(usize::from).sum::<usize>() % 50));
+            Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
+        };
+        for first in (0..rows).step_by(VOTE_BATCH) {
+            let batch = (first..rows.min(first + VOTE_BATCH)).map(|n| row(format!("t{n}"), true)).collect();
+            database.write(batch)?;
+        }
+        database.set_proposer(proposer.map(|proposer| Arc::new(proposer) as _));
+        let index: Vec<Operation> = (0..rows / 4).map(|n| row(format!("i{n}"), false)).collect();
+        let begin = Instant::now();
+        for batch in index.chunks(VOTE_BATCH) {
+            database.write(batch.to_vec())?;
+        }
+        let seconds = begin.elapsed().as_secs_f64();
+        writeln!(out, "votes of {} images over {rows}, {name}: {seconds:.3} s", index.len())?;
+        let snapshot = database.snapshot();
+        let bits = |n| Ok(snapshot.prediction(&format!("i{n}"))?.map(|vote| (vote.instance, vote.score.to_bits())));
+        results.push((0..rows / 4).map(bits).collect::<cairn::Result<Vec<_>>>()?);
+    }
+    let different = results[0].iter().zip(&results[1]).filter(|(a, b)| a != b).count();
+    writeln!(out, "predictions that differ: {different}")?;
+    if different > 0 {
+        return Err(Failure::new("the device changes predictions; it must only change their speed"));
+    }
+    Ok(())
+}
+
+/// The next number of a splitmix64 sequence, in -0.5 .. 0.5.
+fn uniform(state: &mut u64) -> f32 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+}
