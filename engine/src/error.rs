@@ -114,6 +114,7 @@ impl From<rocksdb::Error> for Error {
     fn from(source: rocksdb::Error) -> Self {
         let kind = match source.kind() {
             rocksdb::ErrorKind::Corruption => ErrorKind::Corrupt,
+            rocksdb::ErrorKind::InvalidArgument => ErrorKind::Invalid,
             _ => ErrorKind::Io,
         };
         match kind {

@@ -47,7 +47,7 @@ pub use motion::{Counts, Snapshot};
 pub use operation::{Operation, Put, Receipt, Record, Role};
 pub use options::{
     DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION, MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES,
-    ModelInfo, Options,
+    MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, Options,
 };
 pub use ports::{Embed, Embedded, NamedQuery, Photo, Ports, Propose, ReadQueries, VectorChunks};
 pub use vote::{Ballot, soft_vote};

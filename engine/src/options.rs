@@ -6,6 +6,10 @@ use crate::error::{Error, Result};
 pub const DEFAULT_VOTE_K: usize = 3;
 /// Default of [`Options::kept_neighbours`]: with 8, a deletion seldom leaves fewer than `vote_k`.
 pub const DEFAULT_KEPT_NEIGHBOURS: usize = 8;
+/// Most voters of one prediction.
+pub const MAX_VOTERS: usize = 1_000;
+/// Most candidates of one search.
+pub const MAX_SEARCH_DEPTH: usize = 1_000_000;
 /// Largest dimension of a descriptor that a database accepts.
 pub const MAX_DIMENSION: usize = 65_536;
 /// Largest length of an external key or a label, in bytes.

@@ -1,5 +1,7 @@
 //! Search: first-stage candidates, the query's own vote, the second stage.
 
+use std::collections::HashSet;
+
 use cairndb_query::Scope;
 use rayon::prelude::*;
 
@@ -10,8 +12,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::motion::{Published, Revote, Snapshot};
 use crate::operation::Role;
+use crate::options::{GRAPH_FROM_ROWS, MAX_SEARCH_DEPTH, MAX_VOTERS};
+use crate::rows::RowSet;
 use crate::vector::{Hit, dot, unit};
 use crate::vote::Ballot;
+
+/// Queries searched at a time: bounds the memory of their first-stage lists.
+const QUERIES_AT_ONCE: usize = 256;
 
 /// A row of either role and its similarity to the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,19 +55,26 @@ impl Snapshot {
     pub fn search(&self, request: &SearchRequest, queries: &[Query]) -> Result<Vec<Answer>> {
         let state = &*self.state;
         check(request)?;
+        // All are checked before any is searched.
         let ready = queries.iter().map(|query| state.ready(query)).collect::<Result<Vec<_>>>()?;
         let revote = match &request.rerank {
             Some(asked) if asked.k != state.options.vote_k => Some(state.revote(asked.k)?),
             _ => None,
         };
         let context = Context { state, request, filter: Filter::new(state, &request.filter), revote };
-        let retrieved = context.retrieve(&ready)?;
-        let votes = match &request.rerank {
-            Some(asked) => context.votes(&ready, asked.k),
-            None => vec![None; ready.len()],
-        };
-        let each = ready.par_iter().zip(retrieved).zip(votes);
-        each.map(|((query, retrieved), vote)| context.answer(query, retrieved, vote)).collect()
+        let mut answers = Vec::with_capacity(ready.len());
+        for ready in ready.chunks(QUERIES_AT_ONCE) {
+            let retrieved = context.retrieve(ready)?;
+            let votes = match &request.rerank {
+                Some(asked) => context.votes(ready, asked.k),
+                None => vec![None; ready.len()],
+            };
+            let each = ready.par_iter().zip(retrieved).zip(votes);
+            let done: Result<Vec<Answer>> =
+                each.map(|((query, retrieved), vote)| context.answer(query, retrieved, vote)).collect();
+            answers.extend(done?);
+        }
+        Ok(answers)
     }
 
     /// The vote for one image and its voters, best first, by exact search. No vote without train images.
@@ -69,9 +83,7 @@ impl Snapshot {
     /// As [`Snapshot::search`].
     pub fn predict(&self, query: &Query, k: usize) -> Result<(Option<Vote>, Vec<Voter>)> {
         let state = &*self.state;
-        if k == 0 {
-            return Err(no_voters());
-        }
+        check_voters(k)?;
         let ready = state.ready(query)?;
         let hits = state.train.best(&ready.vector, k, |row| Some(state.train.ids[row]) != ready.without);
         let vote = state.ballot_of(&hits, k).map(|ballot| state.vote(ballot)).transpose()?;
@@ -90,21 +102,31 @@ impl Snapshot {
     }
 }
 
-fn no_voters() -> Error {
-    Error::invalid("k is 0: nobody would vote").help("the paper's k is 3")
+fn check_voters(k: usize) -> Result<()> {
+    match k {
+        0 => Err(Error::invalid("k is 0: nobody would vote").help("the paper's k is 3")),
+        k if k > MAX_VOTERS => {
+            Err(Error::invalid(format!("k is {k}"))
+                .help(format!("at most {MAX_VOTERS} images vote; the paper's k is 3")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check(request: &SearchRequest) -> Result<()> {
     if request.depth == 0 || request.limit == 0 {
         return Err(Error::invalid("a search of depth or limit 0 has no answer").help("use 1 or more"));
     }
-    match &request.rerank {
-        Some(asked) if asked.k == 0 => Err(no_voters()),
-        Some(asked) if asked.insert.is_some_and(|tau| !tau.is_finite()) => {
-            Err(Error::invalid("tau is not a finite number").help("scores sum to -2 .. 2; the paper's tau is 0.6"))
-        }
-        _ => Ok(()),
+    if request.depth > MAX_SEARCH_DEPTH {
+        return Err(
+            Error::invalid(format!("the depth is {}", request.depth)).help(format!("use at most {MAX_SEARCH_DEPTH}"))
+        );
     }
+    let Some(asked) = &request.rerank else { return Ok(()) };
+    if asked.insert.is_some_and(|tau| !tau.is_finite()) {
+        return Err(Error::invalid("tau is not a finite number").help("scores sum to -2 .. 2; the paper's tau is 0.6"));
+    }
+    check_voters(asked.k)
 }
 
 impl Published {
@@ -131,6 +153,17 @@ impl Published {
     fn ballot_of(&self, hits: &[Hit], k: usize) -> Option<Ballot<LabelId>> {
         self.ballot(hits.iter().map(|hit| (self.train.ids[hit.row as usize], hit.similarity)), k)
     }
+}
+
+/// Breadth of a graph search that must give `count` rows besides the query itself.
+fn breadth(ef: usize, count: usize) -> usize {
+    ef.max(count).saturating_add(1)
+}
+
+/// Live rows that may answer this query.
+fn others(set: &RowSet, query: &Ready) -> usize {
+    let itself = query.without.and_then(|id| set.row_of(id)).is_some_and(|row| set.live[row]);
+    set.live_rows() - usize::from(itself)
 }
 
 impl Context<'_> {
@@ -180,16 +213,17 @@ impl Context<'_> {
         let admit = |query: usize, row: usize| {
             Some(set.ids[row]) != queries[query].without && admitted.as_ref().is_none_or(|admitted| admitted[row])
         };
-        if let (Some(ef), None) = (self.request.ef, &admitted) {
+        let graph = match (self.request.ef, &admitted) {
+            (Some(ef), None) => self.state.graph(role).covering(set).map(|graph| (graph, breadth(ef, depth))),
+            _ => None,
+        };
+        if let Some((graph, ef)) = graph {
             let one = |(at, query): (usize, &Ready)| {
-                let near = self.state.graph(role).propose(set, &query.vector, ef.max(depth) + 1);
-                let hits = near.map(|rows| set.best_among(&query.vector, rows, depth, |row| admit(at, row)));
+                let near = graph.propose(set, &query.vector, ef);
+                let hits = set.best_among(&query.vector, near, depth, |row| admit(at, row));
                 // The graph may reach too few rows; what was asked for is min(K, rows).
-                let enough = depth.min(set.live_rows().saturating_sub(usize::from(query.without.is_some())));
-                match hits {
-                    Some(hits) if hits.len() >= enough => hits,
-                    _ => set.best(&query.vector, depth, |row| admit(at, row)),
-                }
+                let enough = depth.min(others(set, query));
+                if hits.len() >= enough { hits } else { set.best(&query.vector, depth, |row| admit(at, row)) }
             };
             return Ok(queries.par_iter().enumerate().map(one).collect());
         }
@@ -206,12 +240,16 @@ impl Context<'_> {
     fn votes(&self, queries: &[Ready], k: usize) -> Vec<Option<Ballot<LabelId>>> {
         let train = &self.state.train;
         let admit = |query: usize, row: usize| Some(train.ids[row]) != queries[query].without;
-        let graph = self.request.ef.filter(|_| train.live_rows() >= crate::options::GRAPH_FROM_ROWS);
+        let wanted = self.request.ef.filter(|_| train.live_rows() >= GRAPH_FROM_ROWS);
+        let graph = wanted.and_then(|ef| Some((self.state.graphs.train.covering(train)?, breadth(ef, k))));
         let near = |(at, query): (usize, &Ready)| {
-            let rows = graph.and_then(|ef| self.state.graphs.train.propose(train, &query.vector, ef.max(k) + 1));
-            match rows {
-                Some(rows) => train.best_among(&query.vector, rows, k, |row| admit(at, row)),
-                None => train.best(&query.vector, k, |row| admit(at, row)),
+            let hits = graph.as_ref().map(|(graph, ef)| {
+                let near = graph.propose(train, &query.vector, *ef);
+                train.best_among(&query.vector, near, k, |row| admit(at, row))
+            });
+            match hits {
+                Some(hits) if hits.len() >= k.min(others(train, query)) => hits,
+                _ => train.best(&query.vector, k, |row| admit(at, row)),
             }
         };
         let hits: Vec<Vec<Hit>> = match queries {
@@ -263,6 +301,7 @@ impl Context<'_> {
     /// of the search: a range scan of the postings that ends at the first score that the gate refuses.
     fn candidates(&self, query: &Ready, retrieved: &[Found], vote: Ballot<LabelId>, tau: f64) -> Result<Vec<Found>> {
         let mut found: Vec<(f32, Found)> = Vec::new();
+        let known: HashSet<(Role, usize)> = retrieved.iter().map(|found| (found.role, found.row)).collect();
         for &role in self.roles() {
             let set = self.state.rows(role);
             let mut taken = 0;
@@ -270,7 +309,7 @@ impl Context<'_> {
                 if !gate(vote.score, score, tau) || taken == self.request.depth {
                     return Ok(false);
                 }
-                let known = retrieved.iter().any(|found| found.role == role && found.row == row);
+                let known = known.contains(&(role, row));
                 let itself = Some(set.ids[row]) == query.without;
                 if !known && !itself && self.filter.admits(role, row, self.instance(role, row))? {
                     let similarity = dot(&query.vector, set.vector(row));

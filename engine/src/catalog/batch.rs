@@ -5,7 +5,7 @@ use rocksdb::{WriteBatch, WriteOptions};
 
 use super::messages::{ListMessage, RecordMessage};
 use super::{Catalog, Family, NEXT_IMAGE, SEQUENCE, codec};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
 use crate::vote::Ballot;
@@ -78,7 +78,7 @@ impl<'c> Batch<'c> {
             ids: list.entries.iter().map(|entry| entry.id).collect(),
             similarities: list.entries.iter().map(|entry| entry.similarity).collect(),
             floor_similarity: list.floor.as_ref().map(|floor| floor.0),
-            floor_key: list.floor.as_ref().map(|floor| floor.1.clone()).unwrap_or_default(),
+            floor_key: list.floor.as_ref().map(|floor| floor.1.to_string()).unwrap_or_default(),
         };
         self.put(Family::Neighbours, &codec::space_image_key(space, id), &message.encode_to_vec())
     }
@@ -150,8 +150,9 @@ impl<'c> Batch<'c> {
         options.set_sync(true);
         self.catalog.db.write_opt(self.inner, &options).map_err(|error| {
             let error = Error::from(error);
-            Error::new(ErrorKind::Io, format!("nothing of this write was stored: {}", error.message()))
-                .help("check the disk's space and health, then run it again")
+            Error::new(error.kind(), format!("the write failed: {}", error.message()))
+                .help("check the disk's space and health, then close the database and open it again: it then shows whether this write was stored, as a whole or not at all")
+                .because(error)
         })
     }
 }

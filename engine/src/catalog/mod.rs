@@ -18,7 +18,8 @@ use messages::{OptionsMessage, decode};
 pub(crate) use pin::Pinned;
 pub(crate) use read::StoredList;
 
-use crate::error::{Error, Result};
+use crate::disk::Lock;
+use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
 
 /// The column families, as in the plan of the house.
@@ -99,13 +100,15 @@ const NEXT_IMAGE: &[u8] = b"next_image";
 pub(crate) struct Catalog {
     db: DB,
     options: Options,
+    // Behind `db`, so that it is released when RocksDB is closed: a snapshot may outlive its `Database`.
+    _lock: Lock,
 }
 
 impl Catalog {
     /// Makes a catalog in a folder that must not hold one.
-    pub(crate) fn create(folder: &Path, options: Options) -> Result<Self> {
+    pub(crate) fn create(folder: &Path, options: Options, lock: Lock) -> Result<Self> {
         let db = Self::open_db(folder, true)?;
-        let catalog = Self { db, options };
+        let catalog = Self { db, options, _lock: lock };
         let mut batch = Batch::new(&catalog);
         batch.put(Family::Meta, OPTIONS, &OptionsMessage::of(&catalog.options).encode_to_vec())?;
         batch.set_sequence(0)?;
@@ -115,24 +118,26 @@ impl Catalog {
     }
 
     /// Opens the catalog of a folder.
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let db = Self::open_db(folder, false)?;
+    pub(crate) fn open(folder: &Path, lock: Lock) -> Result<Self> {
+        // A folder without a CURRENT file or without all families was never finished.
+        let db = Self::open_db(folder, false).map_err(|error| match error.kind() {
+            ErrorKind::Invalid => unfinished(folder).because(error),
+            _ => error,
+        })?;
         let stored = {
             let meta =
                 db.cf_handle(Family::Meta.name()).ok_or_else(|| Error::corrupt("the catalog has no family 'meta'"))?;
             db.get_cf(meta, OPTIONS)?
         };
-        let stored = stored.ok_or_else(|| {
-            Error::corrupt(format!("{} holds no finished database", folder.display()))
-                .help("its creation was cut short; delete the folder and create it again")
-        })?;
+        let stored = stored.ok_or_else(|| unfinished(folder))?;
         let options = decode::<OptionsMessage>(&stored, "the options")?.options()?;
-        Ok(Self { db, options })
+        Ok(Self { db, options, _lock: lock })
     }
 
     fn open_db(folder: &Path, create: bool) -> Result<DB> {
         let mut options = rocksdb::Options::default();
         options.create_if_missing(create);
+        options.set_error_if_exists(create);
         options.create_missing_column_families(create);
         // Absolute consistency turns a torn last record, which every crash may leave, into a database that never opens.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
@@ -154,7 +159,7 @@ impl Catalog {
             .ok_or_else(|| Error::corrupt(format!("the catalog has no family '{}'", family.name())))
     }
 
-    /// Bytes of all files of the catalog that hold data.
+    /// Bytes of the catalog's tables; what is still in its log is not counted.
     pub(crate) fn bytes(&self) -> u64 {
         let live = |family: &Family| {
             let handle = self.db.cf_handle(family.name())?;
@@ -167,4 +172,9 @@ impl Catalog {
     pub(crate) fn pin(self: &Arc<Self>) -> Pinned {
         Pinned::of(Arc::clone(self))
     }
+}
+
+fn unfinished(folder: &Path) -> Error {
+    Error::corrupt(format!("{} holds no finished database", folder.display()))
+        .help("its creation was cut short, or files of it are missing: restore a copy, or delete the folder and create it again")
 }

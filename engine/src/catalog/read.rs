@@ -20,7 +20,6 @@ impl Pinned {
     fn scan(&self, family: Family, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool>) -> Result<()> {
         let handle = self.catalog().family(family)?;
         let mut options = ReadOptions::default();
-        options.set_total_order_seek(true);
         if let Some(end) = codec::end_of(prefix) {
             options.set_iterate_upper_bound(end);
         }
@@ -163,7 +162,10 @@ impl Pinned {
     /// All label texts, by id.
     pub(crate) fn labels(&self) -> Result<Vec<String>> {
         let mut texts = Vec::new();
-        self.scan(Family::Labels, b"t", |_, value| {
+        self.scan(Family::Labels, b"t", |key, value| {
+            if key != codec::label_text_key(LabelId(texts.len() as u32)) {
+                return Err(Error::corrupt(format!("the text of label {} is missing", texts.len())));
+            }
             texts.push(String::from_utf8(value.to_vec()).map_err(|_| Error::corrupt("a label is not UTF-8"))?);
             Ok(true)
         })?;

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// Its name in the folder of a database.
+pub(crate) const LOCK_FILE: &str = "LOCK";
+
 /// The lock of a database, held until it is dropped; the operating system releases it when the process dies.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -18,7 +21,7 @@ impl Lock {
     /// # Errors
     /// `Locked`, with the process id of the holder, when another process or another handle of this one has it.
     pub(crate) fn take(folder: &Path) -> Result<Self> {
-        let path = folder.join("LOCK");
+        let path = folder.join(LOCK_FILE);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = open.map_err(|error| Error::io(&path, error))?;
         match file.try_lock() {

@@ -2,7 +2,7 @@
 
 mod lock;
 
-pub(crate) use lock::Lock;
+pub(crate) use lock::{LOCK_FILE, Lock};
 
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::answer::Status;
 use crate::catalog::Catalog;
-use crate::disk::{Lock, catalog_folder};
+use crate::disk::{LOCK_FILE, Lock, catalog_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::{Published, Snapshot, Writer};
 use crate::operation::{Operation, Receipt};
@@ -50,8 +50,6 @@ struct Shared {
     writer: Mutex<Writer>,
     current: RwLock<Arc<Published>>,
     proposer: RwLock<Option<Arc<dyn Propose>>>,
-    // Last, so that it is released when everything else is closed.
-    _lock: Lock,
 }
 
 impl Database {
@@ -62,7 +60,8 @@ impl Database {
     pub fn create(folder: &Path, options: Options) -> Result<Self> {
         options.check()?;
         let occupied = match std::fs::read_dir(folder) {
-            Ok(mut entries) => entries.next().is_some(),
+            // A lone lock file is what a creation that was cut short leaves.
+            Ok(mut entries) => entries.any(|entry| entry.map_or(true, |entry| entry.file_name() != LOCK_FILE)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
             Err(error) => return Err(Error::io(folder, error)),
         };
@@ -73,8 +72,7 @@ impl Database {
         }
         std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         let lock = Lock::take(folder)?;
-        let catalog = Catalog::create(&catalog_folder(folder), options)?;
-        Self::start(folder, lock, catalog)
+        Self::start(folder, Catalog::create(&catalog_folder(folder), options, lock)?)
     }
 
     /// Opens a database and reads its rows into memory.
@@ -88,11 +86,10 @@ impl Database {
             ));
         }
         let lock = Lock::take(folder)?;
-        let catalog = Catalog::open(&catalog_folder(folder))?;
-        Self::start(folder, lock, catalog)
+        Self::start(folder, Catalog::open(&catalog_folder(folder), lock)?)
     }
 
-    fn start(folder: &Path, lock: Lock, catalog: Catalog) -> Result<Self> {
+    fn start(folder: &Path, catalog: Catalog) -> Result<Self> {
         let catalog = Arc::new(catalog);
         let state = Published::load(&catalog)?;
         let writer = Writer::new(Arc::clone(&catalog), &state)?;
@@ -102,7 +99,6 @@ impl Database {
             writer: Mutex::new(writer),
             current: RwLock::new(Arc::new(state)),
             proposer: RwLock::new(None),
-            _lock: lock,
         };
         Ok(Self { shared: Arc::new(shared) })
     }

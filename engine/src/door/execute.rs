@@ -110,7 +110,7 @@ impl Database {
                 let mut text = plan.to_string();
                 if analyze {
                     let outcome = self.run(*plan, arguments, ports)?;
-                    text.push_str(&analysis(&outcome, &snapshot));
+                    text.push_str(&analysis(&outcome));
                 }
                 Ok(Outcome::Explained(text))
             }
@@ -231,8 +231,13 @@ fn read_queries(path: &str, ports: &Ports) -> Result<Vec<Asked>> {
 }
 
 /// What EXPLAIN ANALYZE adds to the plan: counts, no times (the engine has no clock; programs time it from outside).
-fn analysis(outcome: &Outcome, snapshot: &Snapshot) -> String {
-    let mut lines = vec![String::new(), format!("as of sequence {}", snapshot.sequence())];
+fn analysis(outcome: &Outcome) -> String {
+    let mut lines = vec![String::new()];
+    if let Outcome::Answers(answers) = outcome
+        && let Some(answer) = answers.answers.first()
+    {
+        lines.push(format!("as of sequence {}", answer.as_of_sequence));
+    }
     if let Outcome::Answers(answers) = outcome {
         let rows = answers.answers.iter().flat_map(|answer| &answer.rows);
         let count = |stage: Stage| rows.clone().filter(|row| row.stage == Some(stage)).count();

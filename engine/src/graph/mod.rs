@@ -4,11 +4,11 @@
 //! answer, only a less complete one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anndists::dist::Distance;
 use hnsw_rs::hnsw::Hnsw;
 use parking_lot::RwLock;
-use rayon::prelude::*;
 
 use crate::rows::RowSet;
 use crate::vector::dot;
@@ -45,19 +45,17 @@ pub(crate) struct Graph {
     built: RwLock<Option<Arc<RwLock<Built>>>>,
 }
 
-impl Graph {
-    /// Rows near `query`, in no order of importance: up to `ef` of them, dead ones and rows newer than `set` left out.
-    ///
-    /// `None`: the graph speaks of newer row numbers than `set`, which only happens to a snapshot that was kept over a renumbering.
-    pub(crate) fn propose(&self, set: &RowSet, query: &[f32], ef: usize) -> Option<Vec<usize>> {
-        let built = self.covering(set)?;
-        let built = built.read();
-        let near = built.hnsw.search(query, ef, ef);
-        Some(near.into_iter().map(|hit| hit.d_id).filter(|&row| set.live.get(row) == Some(&true)).collect())
-    }
+/// A graph that holds every row of the set it was asked for.
+pub(crate) struct Covering(Arc<RwLock<Built>>);
 
-    /// The graph, holding every row of `set`.
-    fn covering(&self, set: &RowSet) -> Option<Arc<RwLock<Built>>> {
+impl Graph {
+    /// The graph with every row of `set` in it, built or extended now if need be.
+    ///
+    /// `None`: it speaks of newer row numbers than `set`, which only happens to a snapshot that was kept over a renumbering.
+    ///
+    /// Ask for it before a parallel loop, never inside one: building takes a lock, and runs on threads of its own because a worker
+    /// of a shared pool that waits under a lock may be handed a job that waits for the same lock.
+    pub(crate) fn covering(&self, set: &RowSet) -> Option<Covering> {
         let current = self.built.read().clone();
         let current = match current {
             Some(current) if current.read().generation >= set.generation() => current,
@@ -80,10 +78,37 @@ impl Graph {
         }
         if current.read().rows < set.len() {
             let mut built = current.write();
-            let from = built.rows;
-            (from..set.len()).into_par_iter().for_each(|row| built.hnsw.insert((set.vector(row), row)));
+            extend(&built.hnsw, set, built.rows);
             built.rows = built.rows.max(set.len());
         }
-        Some(current)
+        Some(Covering(current))
+    }
+}
+
+/// Inserts the rows of `set` from number `from` on, on all processors.
+fn extend(hnsw: &Hnsw<'static, f32, UnitDistance>, set: &RowSet, from: usize) {
+    let next = AtomicUsize::new(from);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let row = next.fetch_add(1, Ordering::Relaxed);
+                    if row >= set.len() {
+                        break;
+                    }
+                    hnsw.insert((set.vector(row), row));
+                }
+            });
+        }
+    });
+}
+
+impl Covering {
+    /// Rows of `set` near `query`: up to `ef` of them, in no order of importance, dead ones and rows newer than `set` left out.
+    pub(crate) fn propose(&self, set: &RowSet, query: &[f32], ef: usize) -> Vec<usize> {
+        let ef = ef.min(set.len());
+        let near = self.0.read().hnsw.search(query, ef, ef);
+        near.into_iter().map(|hit| hit.d_id).filter(|&row| set.live.get(row) == Some(&true)).collect()
     }
 }

@@ -1,8 +1,9 @@
 //! The laws of predictions, tried on random histories: P (stored predictions equal a recompute), R (postings, voters and lists
 //! mirror each other), D (what is stored depends on the final rows alone).
 //!
-//! Mutations these tests were seen to catch: leaving out the refill of a short list, keeping a voter of a removed neighbour,
-//! comparing new train images with a floor that was not raised, dropping the new votes of a relabelled image.
+//! Mutations of `upkeep` these tests were seen to catch: no refill of a short list, a voter kept of a removed neighbour, a floor not
+//! raised in memory, no new votes for a relabelled image, an old posting kept, only `keep` new images reported where one more tells
+//! that something was cut, a complete list that keeps its old floor.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,9 +134,13 @@ fn hold(snapshot: &Snapshot, model: &Model) {
             let vector = &model[&*state.index.keys[row]].1;
             let list = super::list_of(stored, &state.train).unwrap();
             let best: Vec<_> = neighbours(model, vector, list.entries.len());
-            let kept: Vec<_> = list.entries.iter().map(|e| (e.similarity, e.key.as_str())).collect();
+            let kept: Vec<_> = list.entries.iter().map(|e| (e.similarity, &*e.key)).collect();
             assert_eq!(kept, best.iter().map(|&(s, key, _)| (s, key)).collect::<Vec<_>>());
             assert!(list.knows(VOTE_K, train_images), "a list too short to vote");
+            assert!(
+                list.floor.is_some() || list.entries.len() == train_images,
+                "a list without a floor holds everything"
+            );
             assert_eq!(state.index.floors[row], list.floor_similarity());
             Ok(())
         })
@@ -220,5 +225,29 @@ proptest! {
         }));
         bulk.write(puts.collect()).unwrap();
         prop_assert_eq!(digest(&bulk.snapshot()), digest(&database.snapshot()));
+    }
+}
+
+/// Emptying the train set leaves lists that are complete and short; what comes after must not be measured by their old floors.
+#[test]
+fn a_new_train_set_votes_after_the_old_one_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    for left in 0..VOTE_K {
+        let database = Database::create(&folder.path().join(left.to_string()), options()).unwrap();
+        let mut model = Model::new();
+        let put = |key: String, label: Option<&str>, vector: Vec<f32>| {
+            let label = label.map(str::to_owned);
+            Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
+        };
+        let mut write = |operations: Vec<Operation>| {
+            database.write(apply(&mut model, operations)).unwrap();
+            hold(&database.snapshot(), &model);
+        };
+        write(vec![put("x".into(), None, vec![1.0, 0.0, 0.0])]);
+        let near = |n: usize| put(format!("t{n}"), Some("old"), vec![1.0, n as f32 / 10.0, 0.0]);
+        write((0..KEEP + 2).map(near).collect());
+        write((left..KEEP + 2).map(|n| Operation::Delete { key: format!("t{n}") }).collect());
+        write(vec![put("far".into(), Some("new"), vec![0.1, 1.0, 0.0])]);
+        write(vec![put("opposite".into(), Some("new"), vec![-1.0, 0.1, 0.0])]);
     }
 }

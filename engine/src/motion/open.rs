@@ -6,7 +6,6 @@ use parking_lot::Mutex;
 
 use super::labels::Labels;
 use super::snapshot::{Graphs, Published};
-use super::upkeep::list_of;
 use crate::catalog::{Catalog, codec};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -54,7 +53,7 @@ impl Published {
         })?;
         pinned.all_neighbours(SpaceId::FIRST, |id, stored| {
             let row = index.row_of(id).ok_or_else(|| unmatched(id))?;
-            index.floors.set(row, list_of(stored, &train)?.floor_similarity());
+            index.floors.set(row, stored.floor.map_or(f32::NEG_INFINITY, |floor| floor.0));
             Ok(())
         })?;
         Ok(Self {

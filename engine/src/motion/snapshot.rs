@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::labels::Labels;
-use super::upkeep::{list_of, scan_lists};
+use super::upkeep::list_of;
 use crate::answer::Vote;
 use crate::catalog::{Pinned, RecordMessage};
 use crate::error::{Error, Result};
@@ -16,6 +16,11 @@ use crate::operation::{Record, Role};
 use crate::options::Options;
 use crate::rows::RowSet;
 use crate::vote::{Ballot, soft_vote};
+
+/// Votes of other k's that a snapshot keeps; one more clears them.
+const KEPT_REVOTES: usize = 4;
+/// Index rows voted on at a time: bounds the memory of their neighbours.
+const REVOTE_ROWS: usize = 1024;
 
 /// The graphs of both roles; they outlive snapshots.
 #[derive(Default)]
@@ -219,15 +224,23 @@ impl Published {
     }
 
     /// The predictions of all index rows for this `k`, which is not the stored one: from the kept lists while `k` is at most
-    /// their length, by exact search otherwise. Made once for each snapshot.
+    /// their length, by exact search otherwise. Kept for the snapshot once made.
     ///
     /// Complexity: one read of all lists, or `O(index * train * dimension)` when `k` is larger than they are.
     pub(crate) fn revote(&self, k: usize) -> Result<Arc<Revote>> {
-        // The lock is held while voting, so that two readers who ask at once do the work once.
-        let mut revotes = self.revotes.lock();
-        if let Some(revote) = revotes.get(&k) {
+        if let Some(revote) = self.revotes.lock().get(&k) {
             return Ok(Arc::clone(revote));
         }
+        // No lock is held while processors share the work; two readers who ask at once do it twice.
+        let revote = Arc::new(self.vote_again(k)?);
+        let mut revotes = self.revotes.lock();
+        if revotes.len() >= KEPT_REVOTES {
+            revotes.clear();
+        }
+        Ok(Arc::clone(revotes.entry(k).or_insert(revote)))
+    }
+
+    fn vote_again(&self, k: usize) -> Result<Revote> {
         let mut ballots = vec![None; self.index.len()];
         let mut unknown = Vec::new();
         if k <= self.options.kept_neighbours {
@@ -245,8 +258,12 @@ impl Published {
         } else {
             unknown = self.index.live().collect();
         }
-        for (row, list) in scan_lists(&self.index, &unknown, &self.train, k, None)? {
-            ballots[row] = self.ballot(list.entries.iter().map(|entry| (ImageId(entry.id), entry.similarity)), k);
+        for rows in unknown.chunks(REVOTE_ROWS) {
+            let queries: Vec<f32> = rows.iter().flat_map(|&row| self.index.vector(row)).copied().collect();
+            for (&row, hits) in rows.iter().zip(self.train.best_of_many(&queries, k, |_, _| true)) {
+                let best = hits.iter().map(|hit| (self.train.ids[hit.row as usize], hit.similarity));
+                ballots[row] = self.ballot(best, k);
+            }
         }
         let mut by_label: HashMap<LabelId, Vec<u32>> = HashMap::new();
         for row in self.index.live() {
@@ -260,9 +277,7 @@ impl Published {
                 score(b).total_cmp(&score(a)).then_with(|| self.index.key(a).cmp(self.index.key(b)))
             });
         }
-        let revote = Arc::new(Revote { ballots, by_label });
-        revotes.insert(k, Arc::clone(&revote));
-        Ok(revote)
+        Ok(Revote { ballots, by_label })
     }
 
     /// The vote of these neighbours, best first.

@@ -5,6 +5,7 @@
 //! with the floor of each index image; a deleted one is found through the reverse index; a relabelled one only needs new votes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -90,6 +91,9 @@ pub(super) fn follow(
         .collect();
     for (row, list) in scan_lists(index, &short, train, options.kept_neighbours, proposer)? {
         work.list(index, row)?.now = list;
+    }
+    for lists in work.lists.values_mut() {
+        lists.now.settle(train.live_rows());
     }
     let added: Vec<usize> = moves.added_index.clone().collect();
     for (row, list) in scan_lists(index, &added, train, options.kept_neighbours, proposer)? {
@@ -186,10 +190,10 @@ pub(crate) fn list_of(stored: StoredList, train: &RowSet) -> Result<List> {
             let row = train
                 .row_of(id)
                 .ok_or_else(|| Error::corrupt(format!("a neighbour list names train image {}, which is gone", id.0)))?;
-            Ok(Candidate { similarity, key: train.keys[row].to_string(), id: id.0 })
+            Ok(Candidate { similarity, key: Arc::clone(&train.keys[row]), id: id.0 })
         })
         .collect::<Result<_>>()?;
-    Ok(List { entries, floor: stored.floor })
+    Ok(List { entries, floor: stored.floor.map(|(similarity, key)| (similarity, key.into())) })
 }
 
 /// Which of the new train images may enter which lists: for each index row below `until` the new images at or above its floor,
@@ -242,7 +246,7 @@ fn entering(
 
 fn candidate(train: &RowSet, hit: &Hit) -> Candidate {
     let row = hit.row as usize;
-    Candidate { similarity: hit.similarity, key: train.keys[row].to_string(), id: train.ids[row].0 }
+    Candidate { similarity: hit.similarity, key: Arc::clone(&train.keys[row]), id: train.ids[row].0 }
 }
 
 /// The lists of these index rows by exact search over the whole train set.

@@ -80,20 +80,21 @@ impl Writer {
         };
         let numbers = &mut self.numbers;
         let sequence = state.sequence + 1;
+        // Until the outcome is known: a panic of foreign code below must not leave label numbers that were never stored.
+        self.poisoned = true;
         let filled = next.fill(state, changes, numbers, proposer, sequence);
         let (images_changed, predictions_changed) = match filled {
             Ok(changed) => changed,
             Err(error) => {
                 // Numbers given to new label texts by a write that failed must not be remembered.
                 self.numbers = LabelNumbers::of(&state.labels);
+                self.poisoned = false;
                 return Err(error);
             }
         };
         let Draft { labels, index, train, next_image, batch, .. } = next;
-        if let Err(error) = batch.commit() {
-            self.poisoned = true;
-            return Err(error);
-        }
+        batch.commit()?;
+        self.poisoned = false;
         self.next_image = next_image;
         let published = Published {
             sequence,

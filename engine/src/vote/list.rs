@@ -4,6 +4,7 @@
 //! holds all of them. So an insertion below the floor can be ignored, and a deletion needs a refill only when too few are left.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 /// A train image as a list ranks it: by similarity descending, then by external key ascending.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,7 +12,7 @@ pub(crate) struct Candidate {
     /// Cosine by the canonical kernel.
     pub(crate) similarity: f32,
     /// External key of the train image.
-    pub(crate) key: String,
+    pub(crate) key: Arc<str>,
     /// Its id.
     pub(crate) id: u64,
 }
@@ -27,14 +28,14 @@ pub(crate) struct List {
     /// Best first.
     pub(crate) entries: Vec<Candidate>,
     /// Similarity and key of the last entry of the list when it was last cut; `None`: never cut, everything is in it.
-    pub(crate) floor: Option<(f32, String)>,
+    pub(crate) floor: Option<(f32, Arc<str>)>,
 }
 
 impl List {
     /// The list of a fresh exact scan: `best` is the head of the ranking of `train_images` images.
     pub(crate) fn from_scan(best: Vec<Candidate>, train_images: usize) -> Self {
         let floor = match best.last() {
-            Some(last) if best.len() < train_images => Some((last.similarity, last.key.clone())),
+            Some(last) if best.len() < train_images => Some((last.similarity, Arc::clone(&last.key))),
             _ => None,
         };
         Self { entries: best, floor }
@@ -48,7 +49,7 @@ impl List {
     /// A new train image; `true`: entries or floor changed. A list longer than `keep` is cut, and its floor rises to its new last
     /// entry.
     pub(crate) fn insert(&mut self, candidate: Candidate, keep: usize) -> bool {
-        let place = (candidate.similarity, candidate.key.as_str());
+        let place = (candidate.similarity, &*candidate.key);
         if let Some((similarity, key)) = &self.floor
             && rank(place, (*similarity, key)) == Ordering::Greater
         {
@@ -58,7 +59,7 @@ impl List {
         self.entries.insert(at, candidate);
         if self.entries.len() > keep {
             self.entries.truncate(keep);
-            self.floor = self.entries.last().map(|last| (last.similarity, last.key.clone()));
+            self.floor = self.entries.last().map(|last| (last.similarity, Arc::clone(&last.key)));
         }
         true
     }
@@ -68,6 +69,16 @@ impl List {
         let before = self.entries.len();
         self.entries.retain(|entry| entry.id != id);
         self.entries.len() < before
+    }
+
+    /// Forgets the floor of a list that holds all `train_images` there are.
+    ///
+    /// Deletions can leave so few train images that a list below `vote_k` entries is complete. Its old floor would then make it
+    /// ignore the next train image that ranks below it, although the vote has room for it.
+    pub(crate) fn settle(&mut self, train_images: usize) {
+        if self.entries.len() == train_images {
+            self.floor = None;
+        }
     }
 
     /// Whether the first `wanted` neighbours among `train_images` can be read from the list.
@@ -84,7 +95,7 @@ mod tests {
 
     fn candidate(id: u64, level: u8) -> Candidate {
         // Few levels, so that ties are common; keys do not follow ids.
-        Candidate { similarity: f32::from(level) / 8.0, key: format!("{:03}", (id * 37) % 101), id }
+        Candidate { similarity: f32::from(level) / 8.0, key: format!("{:03}", (id * 37) % 101).into(), id }
     }
 
     proptest! {
@@ -105,9 +116,12 @@ mod tests {
                     (false, Some(at)) => {
                         all.remove(at);
                         list.remove(id);
+                        list.settle(all.len());
                     }
                     _ => {}
                 }
+                // With no refill a list may only be short while it has a floor: nothing it could have kept is lost.
+                prop_assert!(list.floor.is_some() || list.entries.len() == all.len());
                 all.sort_by(|a, b| rank((a.similarity, &a.key), (b.similarity, &b.key)));
                 prop_assert!(list.entries.len() <= keep);
                 prop_assert_eq!(&list.entries[..], &all[..list.entries.len()]);

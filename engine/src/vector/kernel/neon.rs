@@ -42,7 +42,7 @@ unsafe fn dot(a: &[f32], b: &[f32]) -> f32 {
         width /= 2;
     }
     let by2 = vadd_f32(vget_low_f32(lanes[0]), vget_high_f32(lanes[0]));
-    vget_lane_f32::<0>(by2) + vget_lane_f32::<1>(by2)
+    vget_lane_f32::<0>(by2) + vget_lane_f32::<1>(by2) + 0.0
 }
 
 /// # Safety

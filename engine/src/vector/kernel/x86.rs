@@ -89,7 +89,7 @@ fn sum_of_8(low: __m256, high: __m256) -> f32 {
     let by4 = _mm_add_ps(_mm256_castps256_ps128(by8), _mm256_extractf128_ps::<1>(by8));
     let by2 = _mm_add_ps(by4, _mm_movehl_ps(by4, by4));
     let by1 = _mm_add_ss(by2, _mm_shuffle_ps::<0b01>(by2, by2));
-    _mm_cvtss_f32(by1)
+    _mm_cvtss_f32(by1) + 0.0
 }
 
 /// # Safety
