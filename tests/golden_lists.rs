@@ -226,3 +226,38 @@ fn both_steps_equal_the_paper_case_by_case() {
         assert_eq!(got, list("expected_sort_only"), "{}", case["name"]);
     }
 }
+
+/// Many queries at once ask for a graph that is not built yet, then for one that is behind: it must be built once, without a
+/// deadlock, hold every new row, and answer with min(K, rows) live rows.
+#[test]
+fn the_graph_finds_what_exact_search_finds() {
+    let Some(golden) = shared("golden") else { return };
+    let collection = collection(&golden);
+    let recall = |depth: usize| {
+        let snapshot = collection.database.snapshot();
+        let exact = SearchRequest { depth, limit: depth, ..SearchRequest::default() };
+        let graph = SearchRequest { ef: Some(2 * depth), ..exact.clone() };
+        let ids = |request: &SearchRequest| -> Vec<Vec<String>> {
+            let answers = snapshot.search(request, &collection.queries).unwrap();
+            answers.into_iter().map(|answer| answer.rows.into_iter().map(|row| row.id).collect()).collect()
+        };
+        let (exact, graph) = (ids(&exact), ids(&graph));
+        let pairs = exact.iter().zip(&graph);
+        let found: usize = pairs.map(|(exact, graph)| exact.iter().filter(|id| graph.contains(id)).count()).sum();
+        assert!(graph.iter().zip(&exact).all(|(graph, exact)| graph.len() == exact.len()), "a list is too short");
+        found as f64 / exact.iter().map(Vec::len).sum::<usize>() as f64
+    };
+    let first = recall(100);
+    println!("recall@100 {first:.4}");
+    assert!(first > 0.98, "recall {first}");
+    let gone: Vec<Operation> =
+        collection.index_ids[..1500].iter().map(|key| Operation::Delete { key: key.clone() }).collect();
+    collection.database.write(gone).unwrap();
+    let moved: Vec<Operation> =
+        collection.train_ids[..300].iter().map(|key| Operation::Unlabel { key: key.clone() }).collect();
+    collection.database.write(moved).unwrap();
+    let second = recall(100);
+    println!("recall@100 after deletions and additions {second:.4}");
+    assert!(second > 0.98, "recall {second}");
+    assert!(recall(2_000) > 0.999, "a depth beyond the rows gives all of them");
+}

@@ -16,8 +16,8 @@ const FULL_CHUNK_ROWS: usize = 8192;
 const SCAN_ROWS: usize = 1024;
 /// Queries that share a block of rows.
 const QUERY_GROUP: usize = 16;
-/// Rows scored between two looks at the selection: their similarities stay in the first-level cache.
-const BLOCK_ROWS: usize = 128;
+/// Rows scored between two looks at the selection; a group of queries shares them while they are in the second-level cache.
+const BLOCK_ROWS: usize = 64;
 
 /// A row about to be appended. Ids must rise.
 #[derive(Debug, Clone)]
@@ -176,15 +176,26 @@ impl RowSet {
         self.live.iter().enumerate().filter_map(|(row, &live)| live.then_some(row))
     }
 
-    fn scan_rows(&self, query: &[f32], start: usize, vectors: &[f32], visit: &mut impl FnMut(Hit)) {
+    /// Shows `top` the live rows of one chunk's part that `admit` lets through; `start` is the number of its first row.
+    ///
+    /// Liveness and admission are asked only of rows that are good enough, which soon are few.
+    fn scan_rows<'a, F: Fn(u32) -> &'a str>(
+        &self,
+        query: &[f32],
+        start: usize,
+        vectors: &[f32],
+        top: &mut Top<F>,
+        admit: impl Fn(usize) -> bool,
+    ) {
         let mut similarities = [0.0; BLOCK_ROWS];
         for (block, vectors) in vectors.chunks(BLOCK_ROWS * self.vectors.dimension).enumerate() {
             let first = start + block * BLOCK_ROWS;
             let similarities = &mut similarities[..vectors.len() / self.vectors.dimension];
             dot_rows(query, vectors, similarities);
             for (offset, &similarity) in similarities.iter().enumerate() {
-                if self.live[first + offset] {
-                    visit(Hit { similarity, row: (first + offset) as u32 });
+                let row = first + offset;
+                if top.wants(similarity) && self.live[row] && admit(row) {
+                    top.push(Hit { similarity, row: row as u32 });
                 }
             }
         }
@@ -210,11 +221,7 @@ impl RowSet {
             .fold(
                 || Top::new(count, |row| self.key(row)),
                 |mut top, &(start, vectors)| {
-                    self.scan_rows(query, start, vectors, &mut |hit| {
-                        if admit(hit.row as usize) {
-                            top.push(hit);
-                        }
-                    });
+                    self.scan_rows(query, start, vectors, &mut top, &admit);
                     top
                 },
             )
@@ -242,11 +249,8 @@ impl RowSet {
             for (&start, chunk) in self.starts.iter().zip(&self.vectors.chunks) {
                 for (block, vectors) in chunk.chunks(BLOCK_ROWS * dimension).enumerate() {
                     for (offset, (query, top)) in queries.iter().zip(&mut tops).enumerate() {
-                        self.scan_rows(query, start + block * BLOCK_ROWS, vectors, &mut |hit| {
-                            if admit(group * QUERY_GROUP + offset, hit.row as usize) {
-                                top.push(hit);
-                            }
-                        });
+                        let admit = |row| admit(group * QUERY_GROUP + offset, row);
+                        self.scan_rows(query, start + block * BLOCK_ROWS, vectors, top, admit);
                     }
                 }
             }

@@ -30,9 +30,14 @@ impl<'a, F: Fn(u32) -> &'a str> Top<F> {
         Self { count, key_of, hits: Vec::new(), floor: f32::NEG_INFINITY }
     }
 
+    /// Whether a hit of that similarity could be among the best.
+    pub(crate) fn wants(&self, similarity: f32) -> bool {
+        self.count > 0 && similarity >= self.floor
+    }
+
     /// Shows it a hit.
     pub(crate) fn push(&mut self, hit: Hit) {
-        if self.count == 0 || hit.similarity < self.floor {
+        if !self.wants(hit.similarity) {
             return;
         }
         self.hits.push(hit);
