@@ -210,3 +210,72 @@ fn no_voters_no_predictions_and_the_answer_says_so() {
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(output.status.success() && said.contains("no train images"), "{said}");
 }
+
+#[test]
+fn nothing_of_the_users_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    database(path);
+    for (card, seed) in [("card1", 2), ("card2", 9)] {
+        std::fs::create_dir(path.join(card)).unwrap();
+        picture(seed).save(path.join(card).join("IMG_0001.png")).unwrap();
+    }
+    run_ok(path, &["ingest", "DB", "card1", "--as", "index"]);
+    // Another camera's first photo is another photo.
+    let said = refused(path, &["ingest", "DB", "card2", "--as", "index"], 1);
+    assert!(said.contains("card1") && said.contains("IMG_0001.png"), "{said}");
+    // The same file with new content replaces what it was; a list's id replaces what it names.
+    picture(5).save(path.join("card1/IMG_0001.png")).unwrap();
+    let replaced = |words: &[&str]| String::from_utf8(run(path, words).stderr).unwrap();
+    assert!(replaced(&["ingest", "DB", "card1", "--as", "index"]).contains("replaced 1"));
+    std::fs::write(path.join("list.csv"), "id,path\nmine,card1/IMG_0001.png\n").unwrap();
+    run_ok(path, &["ingest", "DB", "list.csv", "--as", "index"]);
+    std::fs::write(path.join("list.csv"), "id,path\nmine,card2/IMG_0001.png\n").unwrap();
+    assert!(replaced(&["ingest", "DB", "list.csv", "--as", "index"]).contains("replaced 1"));
+
+    // A report is never written over a photo.
+    let photo = std::fs::read(path.join("card1/IMG_0001.png")).unwrap();
+    for target in ["card1/IMG_0001.png", "DB/catalog/CURRENT"] {
+        let statement = format!("SEARCH 'card1/IMG_0001.png' INTO '{target}'");
+        refused(path, &["query", "DB", "-c", &statement], 1);
+    }
+    std::fs::write(path.join("notes.html"), "<p>mine</p>").unwrap();
+    refused(path, &["query", "DB", "-c", "SEARCH 'card1/IMG_0001.png' INTO 'notes.html'"], 1);
+    assert_eq!(std::fs::read_to_string(path.join("notes.html")).unwrap(), "<p>mine</p>");
+    assert_eq!(std::fs::read(path.join("card1/IMG_0001.png")).unwrap(), photo);
+    for _ in 0..2 {
+        run_ok(path, &["query", "DB", "-c", "SEARCH 'card1/IMG_0001.png' INTO 'report.html'"]);
+    }
+    assert!(std::fs::read_to_string(path.join("report.html")).unwrap().contains("IMG_0001.png"));
+}
+
+#[test]
+fn a_pipe_among_the_photos_is_named_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    database(path);
+    std::fs::create_dir(path.join("photos")).unwrap();
+    picture(3).save(path.join("photos/good.png")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(path.join("photos/pipe.jpg")).status().unwrap();
+    assert!(made.success());
+    let output = run(path, &["ingest", "DB", "photos", "--as", "index"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("pipe.jpg") && said.contains("added 1"), "{said}");
+}
+
+#[test]
+fn a_catalog_with_missing_files_is_corrupt() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["CURRENT", "MANIFEST"] {
+        run_ok(folder.path(), &["create", file, "--dim", "2"]);
+        run_ok(folder.path(), &["query", file, "-c", "PUT ID 'a' VECTOR [1, 0]"]);
+        for entry in std::fs::read_dir(folder.path().join(file).join("catalog")).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name().to_string_lossy().starts_with(file) {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        let said = refused(folder.path(), &["status", file], 3);
+        assert!(said.contains("help:") && !said.contains("acknowledged writes are kept"), "{said}");
+    }
+}

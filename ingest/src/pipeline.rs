@@ -191,8 +191,11 @@ fn outcome(item: &Item, snapshot: &cairn::Snapshot, embedder: &PhotoEmbedder, on
         if stored.as_ref().is_some_and(|stored| is_same(stored, content, item.label.as_deref())) {
             return Ok(Outcome::Unchanged);
         }
-        let Prepared { pixels, kept } = embedder.prepare(bytes)?;
         let source = std::path::absolute(&item.path).unwrap_or_else(|_| item.path.clone());
+        if let Some(stored) = &stored {
+            check_same_photo(stored, item, content, &source)?;
+        }
+        let Prepared { pixels, kept } = embedder.prepare(bytes)?;
         let mut put = Put {
             key: item.key.clone(),
             label: item.label.clone(),
@@ -209,6 +212,24 @@ fn outcome(item: &Item, snapshot: &cairn::Snapshot, embedder: &PhotoEmbedder, on
         Ok(Outcome::Embedded(Ready { put, replaces }))
     };
     work().unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
+}
+
+/// Refuses to replace a photo by another one that only has the same name in another folder: cameras count from 1 on every card.
+///
+/// Keys that a list gave are the user's own, and replace what they name.
+fn check_same_photo(stored: &Record, item: &Item, content: [u8; 32], source: &std::path::Path) -> Result<()> {
+    let named_by_path = item.path.ends_with(&item.key);
+    let elsewhere = stored.source.as_deref().is_some_and(|stored| std::path::Path::new(stored) != source);
+    if named_by_path && elsewhere && stored.content != Some(content) {
+        let from = stored.source.as_deref().unwrap_or_default();
+        return Err(Error::new(
+            ErrorKind::AlreadyExists,
+            format!(
+                "another photo, {from}, is stored under this key; ingest a folder that holds both, or a list with ids (id,path)"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// The writer's part: embed what waits for a batch, write, count.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use cairn::{Database, ModelInfo, Role};
 use cairndb_ingest::source::{
-    Item, Labels, Listing, PHOTO_EXTENSIONS, VectorFile, labels_for, list_photos, numbered_ids, read_ids, read_labels,
-    with_role,
+    Item, Labels, Listing, PHOTO_EXTENSIONS, VectorFile, labels_for, list_photos, read_ids, read_labels, with_role,
 };
 use cairndb_ingest::{IngestOptions, Progress, Report, TorchProposer};
 
@@ -59,6 +58,7 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
     interrupt::listen(Again::Ends)?;
     interrupt::forget();
     let labels = job.labels.map(read_labels).transpose()?;
+    let voters = database.snapshot().counts().train;
     let model = database.options().model.clone();
     let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {
         (0, Some(info)) => photos(&database, job, &info, labels.as_ref())?,
@@ -71,6 +71,10 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
         }
         _ => vectors(&database, job, labels.as_ref())?,
     };
+    let lost = voters.saturating_sub(database.snapshot().counts().train);
+    if lost > 0 {
+        note(&format!("note: {} became index images; their labels are gone", counted(lost, "train image")));
+    }
     summary(&report, job)
 }
 
@@ -178,7 +182,7 @@ fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<Listing> {
     match items.iter().find(|item| !seen.insert(item.key.as_str())) {
         None => Ok(Listing { items, refused }),
         Some(twice) => Err(Failure::new(format!("the id '{}' comes from two sources", twice.key))
-            .help("ingest the sources one after the other, or name the photos in a list with ids of their own")),
+            .help("give the folder that holds both, or name the photos in a list with ids of their own (id,path)")),
     }
 }
 
@@ -221,7 +225,11 @@ fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>) -> Resul
     let mut file = VectorFile::open(source)?;
     let keys = match job.ids {
         Some(path) => read_ids(path, file.rows())?,
-        None => numbered_ids(file.rows()),
+        None => {
+            return Err(
+                Failure::usage("vectors have no ids of their own").help("name them with --ids FILE, one id a line")
+            );
+        }
     };
     let labels = labels_for(role(job.role), &keys, vec![None; keys.len()], labels)?;
     let hardware = hardware(job.model.device)?;

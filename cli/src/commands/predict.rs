@@ -2,12 +2,12 @@
 
 use std::io::Write as _;
 
-use cairn::{Outcome, Photo, Query};
+use cairn::{Photo, Query};
 
 use super::standard_output;
 use crate::args::Predict;
 use crate::failure::{Failure, Result};
-use crate::output::{Format, print_outcome};
+use crate::output::{Prediction, print_predictions};
 use crate::session::Session;
 use crate::terminal::{error_text, note};
 
@@ -43,21 +43,17 @@ pub(super) fn run(args: &Predict) -> Result<()> {
     });
     let mut out = standard_output();
     let mut failed = 0;
+    let mut predictions = Vec::new();
     for (name, query) in photos.chain(stored) {
         match query.and_then(|query| snapshot.predict(&query, k)) {
-            Ok((vote, voters)) => {
-                let outcome = Outcome::Prediction { name, vote, voters };
-                print_outcome(&mut out, args.format, &snapshot, &outcome)?;
-                if args.format == Format::Table {
-                    writeln!(out)?;
-                }
-            }
+            Ok((vote, voters)) => predictions.push(Prediction { name, vote, voters }),
             Err(error) => {
                 failed += 1;
                 note(&error_text(&Failure::from(error)));
             }
         }
     }
+    print_predictions(&mut out, args.format, &predictions)?;
     out.flush()?;
     match failed {
         0 => Ok(()),

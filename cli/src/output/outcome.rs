@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use cairn::{Answers, Column, Outcome, Role, Snapshot};
+use cairn::{Answers, Column, Field, Outcome, Role, Scope, Snapshot, Vote, Voter};
 
 use super::cell::{Cell, visible};
 use super::printer::{Format, Printer};
@@ -33,26 +33,8 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snap
     match outcome {
         Outcome::Answers(answers) => print_answers(out, format, snapshot, answers),
         Outcome::Prediction { name, vote, voters } => {
-            if format.is_for_people() {
-                match vote {
-                    Some(vote) => writeln!(out, "{}: {} ({:.4})", visible(name), visible(&vote.instance), vote.score)?,
-                    None => writeln!(out, "{}: no prediction, the database has no train images", visible(name))?,
-                }
-            }
-            let mut printer =
-                Printer::begin(out, format, &["image", "instance", "score", "rank", "voter", "label", "similarity"])?;
-            for (rank, voter) in voters.iter().enumerate() {
-                printer.row(vec![
-                    Cell::Text(name.clone()),
-                    Cell::text(vote.as_ref().map(|vote| &vote.instance)),
-                    vote.as_ref().map_or(Cell::Nothing, |vote| Cell::Number(vote.score)),
-                    Cell::Whole(rank as u64 + 1),
-                    Cell::Text(voter.key.clone()),
-                    Cell::Text(voter.label.clone()),
-                    Cell::Number(voter.similarity),
-                ])?;
-            }
-            Ok(printer.end()?)
+            let prediction = Prediction { name: name.clone(), vote: vote.clone(), voters: voters.clone() };
+            print_predictions(out, format, &[prediction])
         }
         Outcome::Written(receipt) if format.is_for_people() => Ok(writeln!(
             out,
@@ -95,6 +77,61 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snap
     }
 }
 
+/// What an image shows, and who says so.
+pub(crate) struct Prediction {
+    pub(crate) name: String,
+    pub(crate) vote: Option<Vote>,
+    /// Best first.
+    pub(crate) voters: Vec<Voter>,
+}
+
+/// Writes the votes of several images: a sentence each for people, and one table of all voters. An image without a voter has a row
+/// without one.
+///
+/// # Errors
+/// When the output cannot be written.
+pub(crate) fn print_predictions(out: &mut dyn Write, format: Format, predictions: &[Prediction]) -> Result<()> {
+    if format.is_for_people() {
+        for Prediction { name, vote, .. } in predictions {
+            match vote {
+                Some(vote) => writeln!(out, "{}: {} ({:.4})", visible(name), visible(&vote.instance), vote.score)?,
+                None => writeln!(out, "{}: no prediction, the database has no train images", visible(name))?,
+            }
+        }
+    }
+    let columns = ["image", "instance", "score", "rank", "voter", "label", "similarity"];
+    let mut printer = Printer::begin(out, format, &columns)?;
+    for Prediction { name, vote, voters } in predictions {
+        let image = || Cell::Text(name.clone());
+        let instance = || Cell::text(vote.as_ref().map(|vote| &vote.instance));
+        let score = || vote.as_ref().map_or(Cell::Nothing, |vote| Cell::Number(vote.score));
+        if voters.is_empty() {
+            printer.row(vec![
+                image(),
+                instance(),
+                score(),
+                Cell::Nothing,
+                Cell::Nothing,
+                Cell::Nothing,
+                Cell::Nothing,
+            ])?;
+            continue;
+        }
+        for (rank, voter) in voters.iter().enumerate() {
+            printer.row(vec![
+                image(),
+                instance(),
+                score(),
+                Cell::Whole(rank as u64 + 1),
+                Cell::Text(voter.key.clone()),
+                Cell::Text(voter.label.clone()),
+                Cell::Number(voter.similarity),
+            ])?;
+        }
+    }
+    Ok(printer.end()?)
+}
+
 fn print_answers(out: &mut dyn Write, format: Format, snapshot: &Snapshot, answers: &Answers) -> Result<()> {
     let columns = &answers.plan.columns;
     let words: Vec<&str> = columns.iter().map(|&column| word(column)).collect();
@@ -120,6 +157,11 @@ fn print_answers(out: &mut dyn Write, format: Format, snapshot: &Snapshot, answe
         }
     }
     printer.end()?;
+    let plan = &answers.plan;
+    let empty = answers.answers.iter().all(|answer| answer.rows.is_empty());
+    if empty && plan.scope == Scope::Index && plan.filter.iter().any(|condition| condition.field == Field::Label) {
+        note("note: index images carry no label; filter them by instance, or search IN train or IN all");
+    }
     let nobody_voted = answers.answers.iter().all(|answer| answer.prediction.is_none());
     if answers.plan.rerank.is_some() && nobody_voted && !answers.answers.is_empty() {
         note("note: nobody votes, since there are no train images: nothing is positive or inserted");

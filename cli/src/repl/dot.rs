@@ -52,7 +52,7 @@ impl Shell {
             Some((name, argument)) => (name, argument.trim().trim_end_matches(';').trim_matches(['\'', '"'])),
             None => (line.trim().trim_end_matches(';'), ""),
         };
-        match name {
+        match name.to_ascii_lowercase().as_str() {
             "exit" | "quit" | "q" => return Ok(After::Leave),
             "help" | "h" => self.print(HELP)?,
             "schema" => self.print(SCHEMA)?,

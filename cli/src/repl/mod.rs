@@ -91,12 +91,20 @@ fn history_file() -> Option<PathBuf> {
     }
 }
 
+/// Whether a line is a word by which other shells are left or asked for help.
+fn leaves(line: &str) -> bool {
+    ["quit", "exit", "help"].iter().any(|word| line.eq_ignore_ascii_case(word))
+}
+
 impl Shell {
     /// Runs what was typed. Failures are shown and the shell goes on; only a lost output ends it.
     fn take(&mut self, line: &str) -> Result<After> {
         interrupt::forget();
         let began = Instant::now();
-        let done = match line.trim().strip_prefix('.') {
+        // A dot command behind an unfinished statement drops the statement.
+        let last = line.lines().last().unwrap_or_default().trim();
+        let command = if leaves(last) { Some(last) } else { last.strip_prefix('.') };
+        let done = match command {
             Some(command) => self.dot(command),
             None => self.run(line).map(|()| After::Stay),
         };

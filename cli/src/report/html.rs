@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use cairn::Stage;
 
-use super::{Block, Measured, Page, Shown, Strip, Tile};
+use super::{Block, Measured, OPENING, Page, Shown, Strip, Tile};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -52,7 +52,7 @@ pub(super) fn render(page: &Page) -> String {
 
 fn write_page(out: &mut String, page: &Page) -> std::fmt::Result {
     let title = escape(&page.title);
-    writeln!(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
+    writeln!(out, "{OPENING}\n<head>\n<meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     writeln!(
         out,

@@ -98,8 +98,32 @@ pub(crate) fn write(
     comparison: &Comparison,
     solution: Option<&Solution>,
 ) -> Result<()> {
+    check_target(path)?;
     let page = gather::page(title, facts, snapshot, comparison, solution)?;
     let text = html::render(&page);
     std::fs::write(path, text)
         .map_err(|error| Failure::io(path, error).help("name a file in a folder that you may write to"))
+}
+
+/// What every page begins with, by which an earlier report is known.
+const OPENING: &str = "<!DOCTYPE html>\n<html lang=\"en\" data-made-by=\"cairn\">";
+
+/// Refuses to write over anything but an earlier page: a slip of the pen must not cost a photo.
+///
+/// # Errors
+/// When the name does not end in .html or .htm, or something else is there.
+fn check_target(path: &Path) -> Result<()> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if !ending.eq_ignore_ascii_case("html") && !ending.eq_ignore_ascii_case("htm") {
+        return Err(
+            Failure::new(format!("{}: a report is a page", path.display())).help("name it like INTO 'report.html'")
+        );
+    }
+    match std::fs::read(path) {
+        Ok(there) if !there.is_empty() && !there.starts_with(OPENING.as_bytes()) => {
+            Err(Failure::new(format!("{} is not an earlier report and stays as it is", path.display()))
+                .help("choose another name"))
+        }
+        _ => Ok(()),
+    }
 }

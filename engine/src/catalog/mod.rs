@@ -122,6 +122,7 @@ impl Catalog {
         // A folder without a CURRENT file or without all families was never finished.
         let db = Self::open_db(folder, false).map_err(|error| match error.kind() {
             ErrorKind::Invalid => unfinished(folder).because(error),
+            ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
             _ => error,
         })?;
         let stored = {

@@ -238,6 +238,11 @@ fn analysis(outcome: &Outcome) -> String {
     {
         lines.push(format!("as of sequence {}", answer.as_of_sequence));
     }
+    if let Outcome::Written(receipt) = outcome {
+        let (images, predictions) = (receipt.images_changed, receipt.predictions_changed);
+        lines
+            .push(format!("sequence {}: images changed {images}, predictions changed {predictions}", receipt.sequence));
+    }
     if let Outcome::Answers(answers) = outcome {
         let rows = answers.answers.iter().flat_map(|answer| &answer.rows);
         let count = |stage: Stage| rows.clone().filter(|row| row.stage == Some(stage)).count();

@@ -44,11 +44,12 @@ static LARGE_PHOTO: Mutex<()> = Mutex::new(());
 /// # Errors
 /// When it is not there, no file, too large, or cannot be read; the message names it.
 pub fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let about = file.metadata().map_err(|e| Error::io(path, e))?;
+    // Before it is opened: opening a pipe waits for somebody to write.
+    let about = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
     if !about.is_file() {
-        return Err(Error::invalid(format!("{}: not a file", path.display())));
+        return Err(Error::invalid(format!("{}: not a regular file", path.display())));
     }
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
     if about.len() > limits.file_bytes {
         return Err(Error::invalid(format!(
             "{}: {} bytes are more than the {} that a photo may have",
