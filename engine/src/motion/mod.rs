@@ -1,6 +1,7 @@
 //! Motion: writes, the predictions that follow them, and the snapshots that readers hold.
 
 mod labels;
+mod lists;
 mod open;
 mod resolve;
 mod snapshot;
@@ -11,8 +12,8 @@ mod write;
 mod laws;
 
 pub(crate) use labels::Labels;
+#[cfg(test)]
+use lists::list_of;
 pub use snapshot::{Counts, Snapshot};
 pub(crate) use snapshot::{Published, Revote};
-#[cfg(test)]
-use upkeep::list_of;
 pub(crate) use write::Writer;

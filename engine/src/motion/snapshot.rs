@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::labels::Labels;
-use super::upkeep::list_of;
+use super::lists::{label_in, list_of};
 use crate::answer::Vote;
 use crate::catalog::{Pinned, RecordMessage};
 use crate::error::{Error, Result};
@@ -284,10 +284,4 @@ impl Published {
     pub(crate) fn ballot(&self, best: impl Iterator<Item = (ImageId, f32)>, k: usize) -> Option<Ballot<LabelId>> {
         soft_vote(best.filter_map(|(id, similarity)| Some((self.train_label(id)?, similarity))), k)
     }
-}
-
-/// The label of a live train image.
-pub(super) fn label_in(train: &RowSet, id: ImageId) -> Option<LabelId> {
-    let row = train.row_of(id)?;
-    if train.live[row] { train.instances[row].map(|ballot| ballot.label) } else { None }
 }

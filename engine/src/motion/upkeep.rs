@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::snapshot::label_in;
-use crate::catalog::{Batch, Pinned, StoredList};
+use super::lists::{label_in, list_of};
+use crate::catalog::{Batch, Pinned};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::options::Options;
@@ -179,21 +179,6 @@ impl Work<'_> {
         let voters = self.pinned.voters(SpaceId::FIRST, train)?;
         Ok(voters.into_iter().filter_map(|id| index.row_of(id)).filter(|&row| index.live[row]).collect())
     }
-}
-
-/// A stored list with its keys, which live in the train set it was stored with.
-pub(crate) fn list_of(stored: StoredList, train: &RowSet) -> Result<List> {
-    let entries = stored
-        .entries
-        .into_iter()
-        .map(|(id, similarity)| {
-            let row = train
-                .row_of(id)
-                .ok_or_else(|| Error::corrupt(format!("a neighbour list names train image {}, which is gone", id.0)))?;
-            Ok(Candidate { similarity, key: Arc::clone(&train.keys[row]), id: id.0 })
-        })
-        .collect::<Result<_>>()?;
-    Ok(List { entries, floor: stored.floor.map(|(similarity, key)| (similarity, key.into())) })
 }
 
 /// Which of the new train images may enter which lists: for each index row below `until` the new images at or above its floor,
