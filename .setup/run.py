@@ -52,7 +52,7 @@ def main() -> None:
             cargo(check)
         fetch.say("all checks passed")
     elif words[0] == "demo":
-        fetch.say("building; the first time takes about 20 minutes on two cores, most of it RocksDB")
+        fetch.say("building; the first time takes about half an hour on two cores, most of it RocksDB")
         cargo(["cargo", "build", "--workspace"])
         cargo(["cargo", "run", "--quiet", "--bin", "cairn", "--", "demo", *words[1:]])
 
