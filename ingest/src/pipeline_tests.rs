@@ -10,7 +10,7 @@ use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries};
 use super::*;
 use crate::model::{Architecture, Model, ModelSpec};
 use crate::photo::{Pixels, thumbnail};
-use crate::source::{list_folder, numbered_ids};
+use crate::source::list_folder;
 use crate::{Hardware, QueryReader};
 
 fn embedder(keep: Keep) -> PhotoEmbedder {
@@ -181,7 +181,7 @@ fn bare_vectors_go_in_once_and_bad_rows_are_numbered() {
     rows[7] = vec![0.0; 3];
     rows[1_900][1] = f32::NAN;
     let mut file = fvecs(home.path(), &rows);
-    let keys = numbered_ids(2_500);
+    let keys: Vec<String> = (0..2_500).map(|row| row.to_string()).collect();
     let labels: Vec<_> = (0..2_500).map(|i| (i % 2 == 0).then(|| "x".to_owned())).collect();
     let stop = AtomicBool::new(false);
     let report = ingest_vectors(&db, &mut file, &keys, &labels, &(), &stop).unwrap();

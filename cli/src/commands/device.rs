@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use cairn::{Database, Keep, Operation, Options, Put};
 use cairndb_ingest::model::{Architecture, Model, ModelSpec};
-use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, read_file};
+use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, read_file, resize};
 use cairndb_ingest::source::list_photos;
 use cairndb_ingest::{Hardware, IngestOptions, PhotoEmbedder, TorchProposer, ingest};
 
@@ -56,13 +56,16 @@ fn check(args: &Device, device: &Hardware, folder: &Path, out: &mut impl std::io
 
 /// Descriptors against the CPU's, and photos a second of the network alone.
 fn embedding(args: &Device, device: &Hardware, photos: &Path, out: &mut impl std::io::Write) -> Result<()> {
+    let model = |hardware: &Hardware| Model::load(&ModelSpec::new(Architecture::default()), hardware);
+    let on_cpu = model(&Hardware::cpu())?;
+    let limits = DecodeLimits::default();
     let mut pixels = Vec::new();
     for item in list_photos(photos, false)?.items.into_iter().take(args.photos) {
-        let limits = DecodeLimits::default();
-        pixels.push(decode(&read_file(&item.path, &limits)?, &limits)?);
+        let picture = decode(&read_file(&item.path, &limits)?, &limits)?;
+        let (width, height) = on_cpu.size_rule().target(picture.width(), picture.height());
+        pixels.push(resize(&picture, width, height)?);
     }
-    let model = |hardware: &Hardware| Model::load(&ModelSpec::new(Architecture::default()), hardware);
-    let (reference, seconds) = embed_all(&model(&Hardware::cpu())?, &pixels)?;
+    let (reference, seconds) = embed_all(&on_cpu, &pixels)?;
     writeln!(out, "network on the cpu, one thread: {:.1} photos/s", pixels.len() as f64 / seconds)?;
     let model = model(device)?;
     embed_all(&model, &pixels[..pixels.len().min(model.preferred_batch())])?; // the first call chooses kernels
@@ -81,20 +84,11 @@ fn embedding(args: &Device, device: &Hardware, photos: &Path, out: &mut impl std
 }
 
 fn embed_all(model: &Model, pixels: &[Pixels]) -> Result<(Vec<Vec<f32>>, f64)> {
+    let pictures: Vec<&Pixels> = pixels.iter().collect();
     let begin = Instant::now();
-    // One batch holds one shape, as in the pipeline.
-    let mut groups: std::collections::BTreeMap<(u32, u32), Vec<usize>> = std::collections::BTreeMap::new();
-    for (at, picture) in pixels.iter().enumerate() {
-        groups.entry((picture.width(), picture.height())).or_default().push(at);
-    }
-    let mut descriptors = vec![Vec::new(); pixels.len()];
-    for places in groups.values() {
-        for batch in places.chunks(model.preferred_batch()) {
-            let pictures: Vec<&Pixels> = batch.iter().map(|&at| &pixels[at]).collect();
-            for (&at, descriptor) in batch.iter().zip(model.embed(&pictures)?) {
-                descriptors[at] = descriptor;
-            }
-        }
+    let mut descriptors = Vec::with_capacity(pixels.len());
+    for batch in pictures.chunks(model.preferred_batch()) {
+        descriptors.extend(model.embed(batch)?);
     }
     Ok((descriptors, begin.elapsed().as_secs_f64()))
 }
@@ -121,9 +115,9 @@ fn votes(rows: usize, device: &Hardware, folder: &Path, out: &mut impl std::io::
     let mut results = Vec::new();
     for (name, proposer) in [("engine alone", None), ("device proposes", Some(TorchProposer::new(device)?))] {
         let database = Database::create(&folder.join(name), Options::for_vectors(VOTE_DIMENSION))?;
-        let mut random = 1u64;
+        let mut random = demo::Random::of(&[1]);
         let mut row = |key: String, labelled: bool| {
-            let vector = (0..VOTE_DIMENSION).map(|_| uniform(&mut random)).collect();
+            let vector = (0..VOTE_DIMENSION).map(|_| random.range(-0.5, 0.5)).collect();
             let label = labelled.then(|| format!("label {}", key.bytes().map(usize::from).sum::<usize>() % 50));
             Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
         };
@@ -149,13 +143,4 @@ fn votes(rows: usize, device: &Hardware, folder: &Path, out: &mut impl std::io::
         return Err(Failure::new("the device changes predictions; it must only change their speed"));
     }
     Ok(())
-}
-
-/// The next number of a splitmix64 sequence, in -0.5 .. 0.5.
-fn uniform(state: &mut u64) -> f32 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32 - 0.5
 }

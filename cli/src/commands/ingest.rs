@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cairn::{Database, ModelInfo, Role};
 use cairndb_ingest::source::{
-    Item, Labels, Listing, PHOTO_EXTENSIONS, VectorFile, labels_for, list_photos, read_ids, read_labels, with_role,
+    Item, Labels, Listing, VectorFile, is_photo, labels_for, list_photos, read_ids, read_labels, with_role,
 };
 use cairndb_ingest::{IngestOptions, Progress, Report, TorchProposer};
 
@@ -184,11 +184,6 @@ fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<Listing> {
         Some(twice) => Err(Failure::new(format!("the id '{}' comes from two sources", twice.key))
             .help("give the folder that holds both, or name the photos in a list with ids of their own (id,path)")),
     }
-}
-
-fn is_photo(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-    ending.is_some_and(|ending| PHOTO_EXTENSIONS.contains(&ending.as_str()))
 }
 
 /// The item under the id that the labels know it by.

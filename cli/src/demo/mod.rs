@@ -16,4 +16,5 @@ mod split;
 
 pub(crate) use own::split_folder;
 pub(crate) use places::{MOST_PLACES, generate, photos_of};
+pub(crate) use random::Random;
 pub(crate) use split::{Part, Photo, write_lists};

@@ -65,7 +65,8 @@ pub fn list_folder(folder: &Path, subfolder_is_label: bool) -> Result<Listing> {
     Ok(listing)
 }
 
-fn is_photo(path: &Path) -> bool {
+/// Whether a name ends like a photo's ([`PHOTO_EXTENSIONS`]).
+pub fn is_photo(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
     extension.is_some_and(|extension| PHOTO_EXTENSIONS.contains(&extension.as_str()))
 }

@@ -30,11 +30,6 @@ pub fn read_ids(path: &Path, rows: usize) -> Result<Vec<String>> {
     Ok(ids.into_iter().map(str::to_owned).collect())
 }
 
-/// Row numbers from 0 as ids, for vectors that come without.
-pub fn numbered_ids(rows: usize) -> Vec<String> {
-    (0..rows).map(|row| row.to_string()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -52,6 +47,5 @@ mod tests {
         assert!(read("a\nb\n", 3).unwrap_err().to_string().contains("2 ids for 3 vectors"));
         assert!(read("a\n\nb", 3).unwrap_err().to_string().contains("line 2 is empty"));
         assert!(read("a\nb\na", 3).unwrap_err().to_string().contains("line 1 and in line 3"));
-        assert_eq!(numbered_ids(2), ["0", "1"]);
     }
 }

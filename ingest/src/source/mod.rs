@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use cairn::Result;
 
-pub use folder::{PHOTO_EXTENSIONS, list_folder};
-pub use ids::{numbered_ids, read_ids};
+pub use folder::{PHOTO_EXTENSIONS, is_photo, list_folder};
+pub use ids::read_ids;
 pub use list::{Labels, labels_for, read_labels, read_list, with_role};
 pub use vectors::{MAX_NPY_HEADER, VectorFile, row_fault};
 
