@@ -49,6 +49,14 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Show the state of a database
     Status(Status),
+    /// Look for damage, and with --deep recompute every prediction
+    Check(Check),
+    /// Copy a database, also while it is used, or verify such a copy
+    Backup(Backup),
+    /// Make a database of a backup
+    Restore(Restore),
+    /// Make a damaged database usable again, from whatever images can still be read
+    Repair(Repair),
     /// Make or take photos, build a database of them, measure it and write a report
     Demo(Demo),
     /// Check and time a device: descriptors against the CPU's, votes against exact ones, photos a second
@@ -86,6 +94,16 @@ pub(crate) struct Create {
     /// Train neighbours kept of every index image, at least K
     #[arg(long, value_name = "N", default_value_t = cairn::DEFAULT_KEPT_NEIGHBOURS)]
     pub(crate) neighbours: usize,
+}
+
+/// A database that is only read, and how it is opened.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub(crate) struct Opened {
+    /// Folder of the database
+    pub(crate) database: PathBuf,
+    /// Open it beside a program that writes it, as it is now; nothing can be written through it
+    #[arg(long)]
+    pub(crate) read_only: bool,
 }
 
 /// The role that ingested images get.
@@ -161,10 +179,11 @@ pub(crate) struct Ingest {
   cairn query photos.db -c \"SEARCH 'where.jpg' RERANK INTO 'answer.html'\"
   cairn query vectors.db -c \"SEARCH QUERIES 'q.npy' IN index EXACT K 100 RERANK k=3 tau=0.6\" --format csv
   cairn query photos.db -f statements.sql --format json
+  cairn query photos.db --read-only -c \"SHOW SEGMENTS\"       beside a program that is writing
   echo \"SHOW STATUS\" | cairn query photos.db")]
 pub(crate) struct Query {
-    /// Folder of the database
-    pub(crate) database: PathBuf,
+    #[command(flatten)]
+    pub(crate) opened: Opened,
     /// A statement, or several with ; between them; may be repeated
     #[arg(short = 'c', long = "command", value_name = "STATEMENT")]
     pub(crate) statements: Vec<String>,
@@ -184,8 +203,8 @@ pub(crate) struct Query {
 /// `cairn repl`
 #[derive(Debug, Args)]
 pub(crate) struct Repl {
-    /// Folder of the database
-    pub(crate) database: PathBuf,
+    #[command(flatten)]
+    pub(crate) opened: Opened,
     /// Known answers (id,images,Usage): marks right and wrong in reports
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: Option<PathBuf>,
@@ -200,8 +219,8 @@ pub(crate) struct Repl {
   cairn predict photos.db --id 46fdf25225d80348 --k 5")]
 #[command(group = clap::ArgGroup::new("image").required(true).multiple(true).args(["photos", "id"]))]
 pub(crate) struct Predict {
-    /// Folder of the database
-    pub(crate) database: PathBuf,
+    #[command(flatten)]
+    pub(crate) opened: Opened,
     /// Photos
     #[arg(value_name = "PHOTO")]
     pub(crate) photos: Vec<PathBuf>,
@@ -224,8 +243,8 @@ pub(crate) struct Predict {
   cairn eval photos.db --queries query.csv --truth solution.csv --report report.html
   cairn eval vectors.db --queries q.npy --query-ids q_ids.txt --truth solution.csv --k 3 --tau 0.6")]
 pub(crate) struct Eval {
-    /// Folder of the database
-    pub(crate) database: PathBuf,
+    #[command(flatten)]
+    pub(crate) opened: Opened,
     /// Queries: a CSV list (id,path), or vectors (.npy, .fvecs) with --query-ids
     #[arg(long, value_name = "FILE")]
     pub(crate) queries: PathBuf,
@@ -254,11 +273,75 @@ pub(crate) struct Eval {
 /// `cairn status`
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// Folder of the database
-    pub(crate) database: PathBuf,
+    #[command(flatten)]
+    pub(crate) opened: Opened,
     /// How it is written
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
+}
+
+/// `cairn check`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn check photos.db
+  cairn check photos.db --deep                    as long as computing every prediction anew takes
+  cairn check photos.db --read-only --format csv  beside a program that is writing
+
+Exit code 3 when there is a problem. Inside a database the same is CHECK and CHECK DEEP.")]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) opened: Opened,
+    /// Read every byte of the segments too, and compute every prediction anew
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+}
+
+/// `cairn backup`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn backup photos.db /mnt/other-disk/monday
+  cairn backup --verify /mnt/other-disk/monday
+
+On the same file system a backup shares its files with the database: it protects from mistakes, not from a dying disk.
+A database that another program holds is backed up by that program: BACKUP TO 'folder'.")]
+pub(crate) struct Backup {
+    /// Folder of the database
+    #[arg(required_unless_present = "verify")]
+    pub(crate) database: Option<PathBuf>,
+    /// Folder of the backup; it does not exist or is empty
+    #[arg(required_unless_present = "verify")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Read a backup and compare every file with what was backed up
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["database", "folder"])]
+    pub(crate) verify: Option<PathBuf>,
+}
+
+/// `cairn restore`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn restore /mnt/other-disk/monday photos.db
+
+The backup is verified first and stays as it is.")]
+pub(crate) struct Restore {
+    /// Folder of the backup
+    pub(crate) backup: PathBuf,
+    /// Folder of the new database; it does not exist or is empty
+    pub(crate) database: PathBuf,
+}
+
+/// `cairn repair`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cp -r photos.db before-repair.db && cairn repair photos.db && cairn check photos.db --deep
+
+It works where opening fails. Images that can be read as a whole are kept; everything else is made of them again, which takes as
+long as putting them all anew. If there is a backup, restoring it loses less.")]
+pub(crate) struct Repair {
+    /// Folder of the database
+    pub(crate) database: PathBuf,
 }
 
 /// `cairn demo`
@@ -324,6 +407,14 @@ mod tests {
             "cairn query DB -c SHOW -c STATUS --format csv",
             "cairn predict DB --id x --k 3",
             "cairn eval DB --queries q.npy --query-ids F --truth solution.csv --k 3 --tau -0.6 --report out.html",
+            "cairn query DB --read-only -c STATUS",
+            "cairn repl --read-only DB",
+            "cairn status DB --read-only",
+            "cairn check DB --deep --read-only --format json",
+            "cairn backup DB FOLDER",
+            "cairn backup --verify FOLDER",
+            "cairn restore FOLDER DB",
+            "cairn repair DB",
             "cairn demo --photos DIR --seed 7",
         ] {
             assert!(parse(line).is_ok(), "{line}");
@@ -341,6 +432,10 @@ mod tests {
             "cairn ingest DB x --as judge",
             "cairn query DB --format xml",
             "cairn predict DB",
+            "cairn ingest DB x --as index --read-only",
+            "cairn backup DB",
+            "cairn backup DB FOLDER --verify FOLDER",
+            "cairn restore FOLDER",
         ] {
             let error = parse(line).err().map(|error| error.exit_code());
             assert_eq!(error, Some(2), "{line}");

@@ -45,6 +45,11 @@ impl Failure {
         Self { exit: Exit::Usage, ..Self::new(message) }
     }
 
+    /// Stored bytes that are not what was written.
+    pub(crate) fn corrupt(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Corrupt, ..Self::new(message) }
+    }
+
     /// Ctrl-C.
     pub(crate) fn interrupted(message: impl Into<String>) -> Self {
         Self { exit: Exit::Interrupted, ..Self::new(message) }

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use cairn::language::parse;
-use cairn::{Answers, Arguments, Database, Outcome, Ports};
+use cairn::{Answers, Arguments, CheckReport, Database, Outcome, Ports};
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, Opened};
 use crate::comparison::{self, Comparison, print_metrics};
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::output::{Format, print_outcome};
 use crate::report;
 use crate::solution::Solution;
@@ -32,9 +32,9 @@ impl Session {
     ///
     /// # Errors
     /// When the database cannot be opened or the known answers cannot be read.
-    pub(crate) fn open(folder: &Path, model: &ModelArgs, format: Format, truth: Option<&Path>) -> Result<Self> {
+    pub(crate) fn open(opened: &Opened, model: &ModelArgs, format: Format, truth: Option<&Path>) -> Result<Self> {
         let solution = truth.map(Solution::read).transpose()?;
-        let database = Database::open(folder)?;
+        let database = open(opened)?;
         let ports = model::ports(&database, model);
         Ok(Self { database, ports, format, truth: solution, truth_path: truth.map(Path::to_owned) })
     }
@@ -75,11 +75,12 @@ impl Session {
     /// Writes an outcome: rows, or the report that the statement asked for; then its metrics where answers are known.
     ///
     /// # Errors
-    /// When the output or the report cannot be written.
+    /// When the output or the report cannot be written, or when the outcome is a check that found something.
     pub(crate) fn show(&self, outcome: &Outcome, out: &mut dyn Write) -> Result<()> {
         let snapshot = self.database.snapshot();
         let Outcome::Answers(answers) = outcome else {
-            return print_outcome(out, self.format, &snapshot, outcome);
+            print_outcome(out, self.format, &snapshot, outcome)?;
+            return must_be_sound(outcome);
         };
         match &answers.plan.into {
             Some(path) => self.write_report(Path::new(path), answers)?,
@@ -141,6 +142,41 @@ impl Session {
     }
 }
 
+/// Opens a database as the command line says.
+///
+/// # Errors
+/// What [`Database::open`] and [`Database::open_read_only`] give.
+pub(crate) fn open(opened: &Opened) -> Result<Database> {
+    if opened.read_only {
+        return Ok(Database::open_read_only(&opened.database)?);
+    }
+    Database::open(&opened.database).map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.exit() == Exit::Locked {
+            return failure.help("close that program, or only read beside it: --read-only");
+        }
+        failure
+    })
+}
+
+/// A check that found something fails, so that scripts notice.
+///
+/// # Errors
+/// The outcome is such a check.
+pub(crate) fn must_be_sound(outcome: &Outcome) -> Result<()> {
+    let Outcome::Checked(CheckReport { problems, .. }) = outcome else { return Ok(()) };
+    if problems.is_empty() {
+        return Ok(());
+    }
+    // Segments are copies: the database makes damaged ones again by itself.
+    let only_segments = problems.iter().all(|problem| problem.starts_with("segment "));
+    Err(Failure::corrupt("the check found problems").help(if only_segments {
+        "no image is lost: segments are made again while the database is open for writing; check again then"
+    } else {
+        "restore a backup (cairn restore BACKUP DB); without one keep what is left: cairn repair DB"
+    }))
+}
+
 /// The statements of a text, each with white space in place of what comes before it, so that a diagnostic names the line and
 /// column of the whole text. A text with a mistake is refused as a whole, by the database's own words.
 fn statements(text: &str) -> Result<Vec<String>> {
@@ -176,5 +212,17 @@ mod tests {
         assert_eq!(list[1].find("SHOW LABELS"), text.find("SHOW LABELS"));
         assert_eq!(list[1].lines().count(), 2);
         assert!(statements("SHOW STATUS; SEARCH").unwrap_err().to_string().starts_with("error"));
+    }
+
+    #[test]
+    fn a_check_that_finds_something_fails_as_corrupt() {
+        let of = |problems: &[&str]| {
+            let problems = problems.iter().map(|&problem| problem.to_owned()).collect();
+            must_be_sound(&Outcome::Checked(CheckReport { checked: Vec::new(), problems }))
+        };
+        assert!(of(&[]).is_ok());
+        let segments = of(&["segment 1 is gone"]).unwrap_err();
+        assert!(segments.exit() == Exit::Corrupt && segments.to_string().contains("no image is lost"));
+        assert!(of(&["segment 1 is gone", "image 3 has no descriptor"]).unwrap_err().to_string().contains("repair"));
     }
 }

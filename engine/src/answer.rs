@@ -113,6 +113,8 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// Predictions are those of this sequence number.
     pub as_of_sequence: u64,
+    /// Writes that were acknowledged when the snapshot was taken and that this answer does not see.
+    pub lag: u64,
 }
 
 /// Where a query of a statement came from.
@@ -166,6 +168,40 @@ pub enum Outcome {
     Status(Status),
     /// SHOW LABELS: label and number of train images, by label.
     Labels(Vec<(String, usize)>),
+    /// SHOW SEGMENTS.
+    Segments(Vec<SegmentInfo>),
+    /// CHECK: what was found wrong; nothing, on a sound database.
+    Checked(CheckReport),
+    /// FLUSH, COMPACT, BACKUP: what was done.
+    Done(String),
     /// EXPLAIN: the plan as text; with ANALYZE the measured lines too.
     Explained(String),
+}
+
+/// A segment, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub number: u64,
+    /// What its rows are.
+    pub role: crate::operation::Role,
+    /// Rows in it, dead ones included.
+    pub rows: usize,
+    /// Rows that answer.
+    pub live: usize,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// Whether it has a graph.
+    pub graph: bool,
+    /// Why its file is not used, if it is not.
+    pub problem: Option<String>,
+}
+
+/// What CHECK found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CheckReport {
+    /// What was looked at, and how many of it.
+    pub checked: Vec<(String, u64)>,
+    /// What is wrong, for people.
+    pub problems: Vec<String>,
 }

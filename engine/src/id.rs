@@ -17,3 +17,7 @@ impl SpaceId {
     /// The space a database is created with.
     pub(crate) const FIRST: Self = Self(0);
 }
+
+/// One segment file; numbers are never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SegmentId(pub(crate) u64);

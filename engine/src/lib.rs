@@ -24,12 +24,12 @@ mod disk;
 // 2 numbers
 mod vector;
 // 3 graph and vote
+mod graph;
 mod vote;
 // 4 stores
 mod catalog;
 mod rows;
-// 4 graph over the stores' rows
-mod graph;
+mod segment;
 // 5 motion
 mod motion;
 // 6 answers
@@ -37,17 +37,20 @@ mod answers;
 // 7 door
 mod door;
 
-pub use answer::{Answer, Answers, Asked, Outcome, Query, Rerank, Row, SearchRequest, Stage, Status, Vote, Voter};
+pub use answer::{
+    Answer, Answers, Asked, CheckReport, Outcome, Query, Rerank, Row, SearchRequest, SegmentInfo, Stage, Status, Vote,
+    Voter,
+};
 pub use answers::{eval, rerank};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
-pub use door::{Argument, Arguments, Database};
+pub use door::{Argument, Arguments, Copied, Database};
 pub use error::{Error, ErrorKind, Result};
-pub use motion::{Counts, Snapshot};
+pub use motion::{Counts, Deferral, Snapshot};
 pub use operation::{Operation, Put, Receipt, Record, Role};
 pub use options::{
     DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION, MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES,
     MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, Options,
 };
-pub use ports::{Embed, Embedded, NamedQuery, Photo, Ports, Propose, ReadQueries, VectorChunks};
+pub use ports::{Embed, Embedded, NamedQuery, Photo, Ports, Propose, ReadQueries, VectorChunk, VectorChunks};
 pub use vote::{Ballot, soft_vote};

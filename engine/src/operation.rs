@@ -69,4 +69,7 @@ pub struct Receipt {
     pub images_changed: usize,
     /// Index images whose stored prediction changed.
     pub predictions_changed: usize,
+    /// The transaction is durable and waits to be carried out, because it would change very many predictions or because others wait
+    /// before it; the two counts above are then zero. Readers see it when it is done ([`Database::drain`](crate::Database::drain)).
+    pub deferred: bool,
 }

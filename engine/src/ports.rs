@@ -3,6 +3,7 @@
 //! The engine never links torch and never decodes a pixel; the ingest crate implements these traits and the program hands them in.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::Result;
 
@@ -55,14 +56,54 @@ pub trait ReadQueries: Send + Sync {
     fn read(&self, path: &Path) -> Result<Vec<NamedQuery>>;
 }
 
+/// Row-major vectors that never change, in memory or in a mapped file. Clones share them.
+#[derive(Clone)]
+pub struct VectorChunk(Arc<dyn AsRef<[f32]> + Send + Sync>);
+
+impl VectorChunk {
+    /// The vectors of an owner that is shared.
+    pub fn of(owner: Arc<impl AsRef<[f32]> + Send + Sync + 'static>) -> Self {
+        Self(owner)
+    }
+
+    /// Whether both are the same vectors in the same place, not only equal ones.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::as_ptr(&self.0).addr() == Arc::as_ptr(&other.0).addr()
+    }
+
+    /// A number that no other chunk has for as long as a clone of this one is held.
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
+impl From<Vec<f32>> for VectorChunk {
+    fn from(vectors: Vec<f32>) -> Self {
+        Self(Arc::new(vectors))
+    }
+}
+
+impl std::ops::Deref for VectorChunk {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        (*self.0).as_ref()
+    }
+}
+
+impl std::fmt::Debug for VectorChunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VectorChunk({} numbers)", self.len())
+    }
+}
+
 /// Train vectors as a proposer sees them: `rows` of `dimension` f32 each, in chunks that never change.
 #[derive(Debug, Clone)]
 pub struct VectorChunks {
     /// Dimension of a row.
     pub dimension: usize,
-    /// Row-major chunks; the row number of the first row of chunk `i` is the sum of the rows before it. A chunk's allocation
-    /// is shared and immutable, so its address and length identify its content for as long as a clone is held.
-    pub chunks: Vec<std::sync::Arc<Vec<f32>>>,
+    /// Row-major chunks; the row number of the first row of chunk `i` is the sum of the rows before it.
+    pub chunks: Vec<VectorChunk>,
 }
 
 /// Proposes nearest rows by an approximate product (on a GPU, or a BLAS), for the engine to rescore.

@@ -12,9 +12,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use cairn::{Error, ErrorKind, Propose, Result, VectorChunks};
+use cairn::{Error, ErrorKind, Propose, Result, VectorChunk, VectorChunks};
 use tch::{Kind, TchError, Tensor};
 
 use crate::device::{Hardware, one_thread, torch_error};
@@ -27,7 +27,7 @@ const SCORES_AT_ONCE: usize = 64 << 20;
 /// A chunk on the device.
 struct Placed {
     /// Held so that the address cannot come to mean another chunk.
-    chunk: Arc<Vec<f32>>,
+    chunk: VectorChunk,
     /// (rows, dimension), f32.
     rows: Tensor,
     /// Largest length of a row.
@@ -55,12 +55,12 @@ impl TorchProposer {
         Ok(Self { hardware: hardware.clone(), placed: Mutex::default() })
     }
 
-    fn place(&self, chunk: &Arc<Vec<f32>>, dimension: usize) -> Result<Placed, TchError> {
+    fn place(&self, chunk: &VectorChunk, dimension: usize) -> Result<Placed, TchError> {
         let rows = Tensor::f_from_slice(chunk)?
             .f_view([(chunk.len() / dimension) as i64, dimension as i64])?
             .f_to_device(self.hardware.torch())?;
         let longest = rows.f_square()?.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Double)?.f_max()?.f_sqrt()?;
-        Ok(Placed { chunk: Arc::clone(chunk), longest: longest.f_double_value(&[])?, rows })
+        Ok(Placed { chunk: chunk.clone(), longest: longest.f_double_value(&[])?, rows })
     }
 
     /// The best `wanted` live rows of each query: (scores, row numbers), row-major (queries, wanted), best first.
@@ -104,7 +104,7 @@ impl Propose for TorchProposer {
         count: usize,
     ) -> Result<Vec<Option<Vec<u32>>>> {
         let dimension = rows.dimension.max(1);
-        let chunks: Vec<&Arc<Vec<f32>>> = rows.chunks.iter().filter(|chunk| !chunk.is_empty()).collect();
+        let chunks: Vec<&VectorChunk> = rows.chunks.iter().filter(|chunk| !chunk.is_empty()).collect();
         let total: usize = chunks.iter().map(|chunk| chunk.len() / dimension).sum();
         let whole =
             chunks.iter().all(|chunk| chunk.len().is_multiple_of(dimension)) && queries.len().is_multiple_of(dimension);
@@ -122,8 +122,8 @@ impl Propose for TorchProposer {
         }
         one_thread();
         let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = |chunk: &Arc<Vec<f32>>| (chunk.as_ptr() as usize, chunk.len(), dimension);
-        placed.retain(|_, old| chunks.iter().any(|chunk| Arc::ptr_eq(chunk, &old.chunk)));
+        let name = |chunk: &VectorChunk| (chunk.address(), chunk.len(), dimension);
+        placed.retain(|_, old| chunks.iter().any(|chunk| chunk.is_same(&old.chunk)));
         for chunk in &chunks {
             if let Entry::Vacant(place) = placed.entry(name(chunk)) {
                 place.insert(tch::no_grad(|| self.place(chunk, dimension)).map_err(torch_error)?);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     fn chunks(dimension: usize, chunks: &[Vec<f32>]) -> VectorChunks {
-        VectorChunks { dimension, chunks: chunks.iter().cloned().map(Arc::new).collect() }
+        VectorChunks { dimension, chunks: chunks.iter().cloned().map(VectorChunk::from).collect() }
     }
 
     /// The rows of the `count` best canonical scores (plain f32 loop), with every tie of the last.

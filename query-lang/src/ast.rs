@@ -1,5 +1,7 @@
 //! What was typed: statements with the places of their parts. Nothing is resolved and nothing defaulted here.
 
+use std::time::Duration;
+
 /// A half-open range of bytes of the statement's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -22,13 +24,15 @@ pub struct Spanned<T> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     /// `SEARCH <image> ...`
-    Search(Search),
-    /// `PREDICT <image> [k=3]`
+    Search(Box<Search>),
+    /// `PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s]`
     Predict {
         /// Whose instance is asked for.
         image: Spanned<Image>,
         /// Voters; `None`: the database's `vote_k`.
         k: Option<Spanned<usize>>,
+        /// FRESH, SINCE SEQ or STALE.
+        freshness: Option<Spanned<Freshness>>,
     },
     /// `PUT ID 'key' <image> [AS train|index] [LABEL 'x']`; a label without AS means train.
     Put {
@@ -62,6 +66,36 @@ pub enum Statement {
     ShowStatus,
     /// `SHOW LABELS`
     ShowLabels,
+    /// `SHOW SEGMENTS`
+    ShowSegments,
+    /// `SHOW STALE`
+    ShowStale,
+    /// `FLUSH`
+    Flush,
+    /// `COMPACT`
+    Compact,
+    /// `CHECK [DEEP]`
+    Check {
+        /// The word DEEP was typed.
+        deep: bool,
+    },
+    /// `BACKUP TO 'folder'`
+    Backup {
+        /// Where the backup goes.
+        folder: Spanned<String>,
+    },
+    /// `BACKUP VERIFY 'folder'`
+    BackupVerify {
+        /// Where the backup is.
+        folder: Spanned<String>,
+    },
+    /// `BACKUP RESTORE 'folder' TO 'folder'`
+    BackupRestore {
+        /// Where the backup is.
+        from: Spanned<String>,
+        /// Where the database goes.
+        to: Spanned<String>,
+    },
     /// `EXPLAIN [ANALYZE] <statement>`
     Explain {
         /// Run it too, and report rows and times.
@@ -144,6 +178,21 @@ pub enum Mode {
     Ef(usize),
 }
 
+/// How far the predictions of an answer may be behind the last write; they lag only where writes defer them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Freshness {
+    /// As they are: nothing waits. What a statement without one of the clauses means; no words are typed for it.
+    #[default]
+    AsIs,
+    /// `FRESH`: waits until predictions have reached the last write.
+    Fresh,
+    /// `SINCE SEQ 5`: waits until predictions have reached this sequence.
+    Since(u64),
+    /// `STALE <= 5s`: accepts predictions that lag at most this long; whole milliseconds, 1 ms to
+    /// [`MAX_LAG`](crate::MAX_LAG).
+    Within(Duration),
+}
+
 /// `RERANK [SORT] [INSERT] [k=3] [tau=0.6]`; naming neither step means both.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rerank {
@@ -174,6 +223,8 @@ pub struct Search {
     pub mode: Option<Spanned<Mode>>,
     /// RERANK.
     pub rerank: Option<Spanned<Rerank>>,
+    /// FRESH, SINCE SEQ or STALE.
+    pub freshness: Option<Spanned<Freshness>>,
     /// INCLUDING SELF: a stored image used as the query may answer and vote for itself.
     pub including_self: bool,
     /// RETURN.

@@ -1,6 +1,6 @@
 //! Names resolved: what each image, key and parameter of a statement stands for.
 
-use crate::ast::{Column, Condition, Image, Mode, Rerank, Role, Scope, Search, Spanned, Statement};
+use crate::ast::{Column, Condition, Freshness, Image, Mode, Rerank, Role, Scope, Search, Spanned, Statement};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::parser::check_role;
@@ -40,6 +40,8 @@ pub enum Bound {
         source: Source,
         /// Voters, if named.
         k: Option<usize>,
+        /// How far predictions may lag.
+        freshness: Freshness,
     },
     /// Insert or replace an image.
     Put {
@@ -73,6 +75,36 @@ pub enum Bound {
     ShowStatus,
     /// Labels and how many train images carry each.
     ShowLabels,
+    /// The segments of the database.
+    ShowSegments,
+    /// What is waiting to be drained: the writes that predictions have not reached.
+    ShowStale,
+    /// Turn the rows that no segment has into segments.
+    Flush,
+    /// Merge segments, and give back the space of rows that are dead.
+    Compact,
+    /// Look for damage.
+    Check {
+        /// Read every row of every segment too.
+        deep: bool,
+    },
+    /// Back the database up.
+    Backup {
+        /// Where the backup goes.
+        folder: String,
+    },
+    /// Read a backup and look for damage.
+    BackupVerify {
+        /// Where the backup is.
+        folder: String,
+    },
+    /// Make a database of a backup.
+    BackupRestore {
+        /// Where the backup is.
+        from: String,
+        /// Where the database goes.
+        to: String,
+    },
     /// Explain a statement.
     Explain {
         /// Run it too.
@@ -80,6 +112,18 @@ pub enum Bound {
         /// What is explained.
         statement: Box<Bound>,
     },
+}
+
+impl Bound {
+    /// Whose rows the statement searches, for facts that depend on it; `None` where it searches none. A vote reads train images.
+    pub fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::Search(search) => Some(search.scope),
+            Self::Predict { .. } => Some(Scope::Train),
+            Self::Explain { statement, .. } => statement.scope(),
+            _ => None,
+        }
+    }
 }
 
 /// A search with its names resolved.
@@ -99,6 +143,8 @@ pub struct BoundSearch {
     pub mode: Option<Mode>,
     /// RERANK.
     pub rerank: Option<Rerank>,
+    /// FRESH, SINCE SEQ or STALE.
+    pub freshness: Freshness,
     /// INCLUDING SELF.
     pub including_self: bool,
     /// RETURN.
@@ -116,9 +162,11 @@ pub struct BoundSearch {
 pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diagnostic> {
     Ok(match &statement.node {
         Statement::Search(search) => Bound::Search(bind_search(search, names)?),
-        Statement::Predict { image, k } => {
-            Bound::Predict { source: resolve(image, names)?, k: k.as_ref().map(|k| k.node) }
-        }
+        Statement::Predict { image, k, freshness } => Bound::Predict {
+            source: resolve(image, names)?,
+            k: k.as_ref().map(|k| k.node),
+            freshness: freshness.as_ref().map_or_else(Freshness::default, |freshness| freshness.node),
+        },
         Statement::Put { key, image, role, label } => {
             check_role(role.as_ref(), label.as_ref())?;
             let source = resolve(image, names)?;
@@ -139,6 +187,14 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
         Statement::Unlabel { key } => Bound::Unlabel { key: key.node.clone() },
         Statement::ShowStatus => Bound::ShowStatus,
         Statement::ShowLabels => Bound::ShowLabels,
+        Statement::ShowSegments => Bound::ShowSegments,
+        Statement::ShowStale => Bound::ShowStale,
+        Statement::Flush => Bound::Flush,
+        Statement::Compact => Bound::Compact,
+        Statement::Check { deep } => Bound::Check { deep: *deep },
+        Statement::Backup { folder } => Bound::Backup { folder: folder.node.clone() },
+        Statement::BackupVerify { folder } => Bound::BackupVerify { folder: folder.node.clone() },
+        Statement::BackupRestore { from, to } => Bound::BackupRestore { from: from.node.clone(), to: to.node.clone() },
         Statement::Explain { analyze, statement } => {
             Bound::Explain { analyze: *analyze, statement: Box::new(bind(statement, names)?) }
         }
@@ -154,6 +210,7 @@ fn bind_search(search: &Search, names: &Names) -> Result<BoundSearch, Diagnostic
         limit: search.limit.as_ref().map(|limit| limit.node),
         mode: search.mode.as_ref().map(|mode| mode.node),
         rerank: search.rerank.as_ref().map(|rerank| rerank.node.clone()),
+        freshness: search.freshness.as_ref().map_or_else(Freshness::default, |freshness| freshness.node),
         including_self: search.including_self,
         columns: search.columns.as_ref().map(|columns| columns.iter().map(|column| column.node).collect()),
         into: search.into.as_ref().map(|into| into.node.clone()),
@@ -187,7 +244,7 @@ mod tests {
     }
 
     fn predict(image: Image) -> Spanned<Statement> {
-        spanned(Statement::Predict { image: spanned(image), k: None })
+        spanned(Statement::Predict { image: spanned(image), k: None, freshness: None })
     }
 
     fn source(image: Image, names: &Names) -> Result<Source, &'static str> {
@@ -218,6 +275,18 @@ mod tests {
             assert_eq!(source(Image::Parameter(number), &one), Err("unbound-parameter"));
         }
         assert_eq!(source(Image::Parameter(1), &Names::default()), Err("unbound-parameter"));
+    }
+
+    #[test]
+    fn a_scope_is_what_is_searched_also_where_it_is_explained() {
+        let scope = |text: &str| {
+            let parsed = crate::parser::parse(text);
+            bind(&parsed.statements[0], &Names::default()).map(|bound| bound.scope())
+        };
+        assert_eq!(scope("SEARCH a"), Ok(Some(Scope::Index)));
+        assert_eq!(scope("EXPLAIN ANALYZE SEARCH a IN all"), Ok(Some(Scope::All)));
+        assert_eq!(scope("EXPLAIN PREDICT a"), Ok(Some(Scope::Train)));
+        assert_eq!(scope("FLUSH"), Ok(None));
     }
 
     /// The parser refuses these; a statement built by hand must not get past either.

@@ -2,12 +2,13 @@
 //!
 //! The first argument of each `Diagnostic::new` is its code; `tests/diagnostics` has a file of that name for each.
 
-use crate::ast::{Column, Field, Role, Scope, Span};
+use std::fmt::Display;
+
+use crate::ast::{Column, Field, Freshness, Role, Scope, Span, Spanned};
 use crate::diagnostic::{Diagnostic, harmless};
-use crate::plan::{DEFAULT_DEPTH, DEFAULT_TAU};
-use crate::print::quoted;
+use crate::limits::{DEFAULT_DEPTH, DEFAULT_TAU, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU};
+use crate::print::{lag, quoted};
 use crate::words::{self, STATEMENTS};
-use crate::{MAX_COUNT, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU};
 
 /// Longer pieces of what was typed are cut in a message.
 const SHOWN_CHARACTERS: usize = 40;
@@ -111,18 +112,39 @@ pub(crate) fn unexpected(span: Span, found: &str, after: &str) -> Diagnostic {
 fn form(statement: &str) -> String {
     let form = match statement {
         "SEARCH" => return format!("one image, then any of {}", words::CLAUSES.join(", ")),
-        "PREDICT" => "PREDICT 'photo.jpg' k=3",
+        "PREDICT" => "PREDICT 'photo.jpg' k=3, with FRESH, SINCE SEQ 5 or STALE <= 5s",
         "PUT" => "PUT ID 'a' 'photo.jpg' AS train LABEL 'x'",
         "DELETE" => "DELETE ID 'a'",
         "LABEL" => "LABEL ID 'a' AS 'x'",
         "UNLABEL" => "UNLABEL ID 'a'",
-        _ => "SHOW STATUS or SHOW LABELS",
+        "FLUSH" => "FLUSH",
+        "COMPACT" => "COMPACT",
+        "CHECK" => "CHECK or CHECK DEEP",
+        "BACKUP" => BACKUP_FORMS,
+        _ => return format!("the whole statement is {}", show_forms()),
     };
     format!("the whole statement is {form}")
 }
 
+/// How BACKUP is written, for the help.
+pub(crate) const BACKUP_FORMS: &str =
+    "BACKUP TO 'folder', BACKUP VERIFY 'folder' or BACKUP RESTORE 'folder' TO 'folder'";
+
+/// How SHOW is written, for the help.
+pub(crate) fn show_forms() -> String {
+    let forms: Vec<String> = words::SHOWN.iter().map(|shown| format!("SHOW {shown}")).collect();
+    match forms.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => forms.concat(),
+    }
+}
+
 pub(crate) fn unknown_statement(span: Span, word: &str) -> Diagnostic {
-    let help = did_you_mean(word, STATEMENTS, || format!("statements are {}", STATEMENTS.join(", ")));
+    let help = match word.to_ascii_uppercase().as_str() {
+        "VERIFY" => "write BACKUP VERIFY 'folder'".to_owned(),
+        "RESTORE" => "write BACKUP RESTORE 'folder' TO 'folder'".to_owned(),
+        _ => did_you_mean(word, STATEMENTS, || format!("statements are {}", STATEMENTS.join(", "))),
+    };
     Diagnostic::new("unknown-statement", span, format!("{} is no statement", shown(word)), help)
 }
 
@@ -220,12 +242,12 @@ pub(crate) fn not_whole(span: Span, what: &str, example: &str) -> Diagnostic {
     )
 }
 
-pub(crate) fn too_small(span: Span, what: &str, example: &str) -> Diagnostic {
-    Diagnostic::new("too-small", span, format!("{what} must be at least 1"), format!("for example {example}"))
+pub(crate) fn too_small(span: Span, what: &str, least: impl Display, example: &str) -> Diagnostic {
+    Diagnostic::new("too-small", span, format!("{what} must be at least {least}"), format!("for example {example}"))
 }
 
-pub(crate) fn too_large(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::new("too-large", span, format!("{what} must be at most {MAX_COUNT}"), "a smaller number is enough here")
+pub(crate) fn too_large(span: Span, what: &str, most: impl Display) -> Diagnostic {
+    Diagnostic::new("too-large", span, format!("{what} must be at most {most}"), "a smaller number is enough here")
 }
 
 pub(crate) fn equals_forbidden(span: Span, what: &str, number: &str) -> Diagnostic {
@@ -302,6 +324,31 @@ pub(crate) fn exact_and_ef(span: Span) -> Diagnostic {
     )
 }
 
+/// Both places are shown: either clause may be the one to take out.
+pub(crate) fn freshness_twice(span: Span, clause: &str, given: &Spanned<Freshness>) -> Diagnostic {
+    let before = match given.node {
+        Freshness::Since(_) => "SINCE",
+        Freshness::Within(_) => "STALE",
+        Freshness::Fresh | Freshness::AsIs => "FRESH",
+    };
+    let message = if before == clause {
+        format!("{clause} was given before")
+    } else {
+        format!("{before} and {clause} exclude each other")
+    };
+    let help = "keep one: FRESH waits for the last write, SINCE SEQ 5 for write 5, STALE <= 5s accepts a lag";
+    Diagnostic::new("freshness-twice", span, message, help).with_other(given.span)
+}
+
+pub(crate) fn stale_form(span: Span, lag: &str) -> Diagnostic {
+    Diagnostic::new("stale-form", span, "STALE is written with <= and a lag", format!("write STALE <= {lag}"))
+}
+
+pub(crate) fn lag_range(span: Span, none: bool) -> Diagnostic {
+    let help = if none { "for predictions that do not lag write FRESH" } else { "to accept any lag leave STALE out" };
+    Diagnostic::new("lag-range", span, format!("the lag of STALE must lie in 1ms to {}", lag(MAX_LAG)), help)
+}
+
 pub(crate) fn outside_rerank(span: Span, word: &str) -> Diagnostic {
     Diagnostic::new(
         "outside-rerank",
@@ -370,7 +417,7 @@ pub(crate) fn index_with_label(span: Span) -> Diagnostic {
 }
 
 pub(crate) fn unknown_show(span: Span, word: &str) -> Diagnostic {
-    let help = did_you_mean(word, words::SHOWN, || "write SHOW STATUS or SHOW LABELS".to_owned());
+    let help = did_you_mean(word, words::SHOWN, || format!("write {}", show_forms()));
     Diagnostic::new("unknown-show", span, format!("SHOW cannot show {}", shown(word)), help)
 }
 

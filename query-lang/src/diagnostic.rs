@@ -27,6 +27,7 @@ const FROM_CARET: usize = 50;
 pub struct Diagnostic {
     code: &'static str,
     span: Span,
+    other: Option<Span>,
     message: String,
     help: String,
 }
@@ -34,7 +35,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Every code that is passed here needs a file of that name in `tests/diagnostics`.
     pub(crate) fn new(code: &'static str, span: Span, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { code, span, message: message.into(), help: help.into() }
+        Self { code, span, other: None, message: message.into(), help: help.into() }
+    }
+
+    /// The same with a second place.
+    pub(crate) fn with_other(self, other: Span) -> Self {
+        Self { other: Some(other), ..self }
     }
 
     /// The kind of mistake as a short stable name, for programs: `tau-range`, `unknown-column`, ..
@@ -47,6 +53,11 @@ impl Diagnostic {
         self.span
     }
 
+    /// A second place that has to do with it: the clause that was there before. Shown with dashes.
+    pub fn other(&self) -> Option<Span> {
+        self.other
+    }
+
     /// What is wrong, without a full stop.
     pub fn message(&self) -> &str {
         &self.message
@@ -57,13 +68,51 @@ impl Diagnostic {
         &self.help
     }
 
-    /// Shows the diagnostic with its line of `text` and a caret under the place; no newline at the end.
+    /// Shows the diagnostic with its line of `text` and a caret under the place; no newline at the end. A second place stands
+    /// on the same line, or with a line of its own.
     ///
     /// `text` is the text that was parsed; with another one the caret is off, but nothing fails. Tabs are shown as spaces,
     /// control characters as U+FFFD, and a very long line only around its caret.
     pub fn render(&self, text: &str) -> String {
-        let start = text.floor_char_boundary(self.span.start.min(text.len()));
-        let end = text.ceil_char_boundary(self.span.end.clamp(start, text.len()));
+        let mut places = vec![Place::of(text, self.span, '^')];
+        if let Some(other) = self.other {
+            let other = Place::of(text, other, '-');
+            places.insert(usize::from(other.start > places[0].start), other);
+        }
+        let gutter = places.iter().map(|place| place.number.to_string().len()).fold(3, usize::max);
+        let mut rendered = format!("error: {}\n", self.message);
+        // Places of one line that is shown whole share it.
+        for group in places.chunk_by(|first, second| first.number == second.number && first.whole && second.whole) {
+            let Place { number, shown, .. } = &group[0];
+            let marks = underline(group);
+            rendered.push_str(&format!("{number:>gutter$} | {shown}\n{:>gutter$} | {marks}\n", ""));
+        }
+        rendered + "  help: " + &self.help
+    }
+}
+
+/// A place of a text as it is shown.
+struct Place {
+    /// First byte of the place.
+    start: usize,
+    /// Number of its line, from 1.
+    number: usize,
+    /// The line, or what is shown of it.
+    shown: String,
+    /// Whether all of the line is shown.
+    whole: bool,
+    /// Columns in front of the place.
+    indent: usize,
+    /// Columns of the place.
+    width: usize,
+    /// What it is underlined with.
+    mark: char,
+}
+
+impl Place {
+    fn of(text: &str, span: Span, mark: char) -> Self {
+        let start = text.floor_char_boundary(span.start.min(text.len()));
+        let end = text.ceil_char_boundary(span.end.clamp(start, text.len()));
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let line = &text[line_start..line_end];
@@ -74,16 +123,20 @@ impl Diagnostic {
         // `start` may be past a trimmed carriage return, hence `get`.
         let caret_width = line.get(start - line_start..(end - line_start).min(line.len())).map_or(0, columns).max(1);
         let (shown, indent) = window(line, caret_column);
-        let carets = caret_width.min(columns(&shown).saturating_sub(indent)).max(1);
-
-        let gutter = number.to_string().len().max(3);
-        format!(
-            "error: {message}\n{number:>gutter$} | {shown}\n{nothing:>gutter$} | {nothing:indent$}{nothing:^>carets$}\n  help: {help}",
-            message = self.message,
-            nothing = "",
-            help = self.help,
-        )
+        let width = caret_width.min(columns(&shown).saturating_sub(indent)).max(1);
+        Self { start, number, shown, whole: columns(line) <= WIDEST_LINE, indent, width, mark }
     }
+}
+
+/// The marks of the places of one line, in their order.
+fn underline(places: &[Place]) -> String {
+    let mut marks = String::new();
+    for place in places {
+        // One column a mark: all of them are ASCII.
+        let gap = place.indent.saturating_sub(marks.len());
+        marks.extend(std::iter::repeat_n(' ', gap).chain(std::iter::repeat_n(place.mark, place.width)));
+    }
+    marks
 }
 
 impl fmt::Display for Diagnostic {
@@ -201,6 +254,17 @@ mod tests {
         assert_eq!(at(3, 3).render("ab\r\ncd"), "error: wrong\n  1 | ab\n    |   ^\n  help: right");
         let text = "\n".repeat(12_344) + "x";
         assert_eq!(at(12_344, 12_345).render(&text), "error: wrong\n12345 | x\n      | ^\n  help: right");
+    }
+
+    #[test]
+    fn a_second_place_shares_the_line_or_has_its_own() {
+        let two = |start, end, other| at(start, end).with_other(Span { start: other, end: other + 2 });
+        assert_eq!(two(3, 5, 0).render("ab cd"), "error: wrong\n  1 | ab cd\n    | -- ^^\n  help: right");
+        assert_eq!(two(0, 2, 3).render("ab cd"), "error: wrong\n  1 | ab cd\n    | ^^ --\n  help: right");
+        let lines = "error: wrong\n  1 | ab\n    | --\n  2 | cd\n    | ^^\n  help: right";
+        assert_eq!(two(3, 5, 0).render("ab\ncd"), lines);
+        let long = format!("ab{}cd", " ".repeat(500));
+        assert_eq!(two(502, 504, 0).render(&long).lines().count(), 6);
     }
 
     #[test]

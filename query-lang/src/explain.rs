@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::ast::{Column, Condition, Role, Scope};
+use crate::ast::{Column, Condition, Freshness, Role, Scope};
 use crate::bind::{Bound, Source};
 use crate::plan::{Access, Plan, RerankPlan, SearchPlan, VotesFrom};
-use crate::print::{number, quoted};
+use crate::print::{lag, number, quoted};
 
 /// A literal descriptor is shown up to here.
 const VECTOR_VALUES_SHOWN: usize = 3;
@@ -50,12 +50,16 @@ fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
             lines.extend(search_stages(search).into_iter().map(|(stage, text)| (depth + 1, stage, text)));
             lines
         }
-        Plan::Predict { source, k } => vec![
-            (depth, "predict", String::new()),
-            (depth + 1, "query", source.to_string()),
-            (depth + 1, "vote", format!("{}, exactly", voters(*k))),
-            (depth + 1, "return", "instance, score and the voters".to_owned()),
-        ],
+        Plan::Predict { source, k, freshness } => {
+            let mut lines = vec![(depth, "predict", String::new())];
+            lines.extend(wait(*freshness).map(|(stage, text)| (depth + 1, stage, text)));
+            lines.extend([
+                (depth + 1, "query", source.to_string()),
+                (depth + 1, "vote", format!("{}, exactly", voters(*k))),
+                (depth + 1, "return", "instance, score and the voters".to_owned()),
+            ]);
+            lines
+        }
         Plan::Direct(bound) => direct(bound, depth),
         Plan::Explain { analyze, plan } => {
             let what =
@@ -68,7 +72,8 @@ fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
 }
 
 fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
-    let mut stages = vec![("query", search.source.to_string())];
+    let mut stages: Vec<_> = wait(search.freshness).into_iter().collect();
+    stages.push(("query", search.source.to_string()));
     if !search.filter.is_empty() {
         let conditions: Vec<String> = search.filter.iter().map(Condition::to_string).collect();
         stages.push(("filter", format!("{}; inserted rows too", conditions.join(" AND "))));
@@ -78,9 +83,14 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
         Scope::Train => "train images",
         Scope::All => "index and train images",
     };
+    let parts = match search.segments {
+        0 => String::new(),
+        1 => " over 1 segment and the tail".to_owned(),
+        segments => format!(" over {segments} segments and the tail"),
+    };
     stages.push(match search.access {
-        Access::Exact { why } => ("scan", format!("{scope}, exact ({why})")),
-        Access::Graph { ef } => ("graph", format!("{scope}, ef {ef}")),
+        Access::Exact { why } => ("scan", format!("{scope}{parts}, exact ({why})")),
+        Access::Graph { ef } => ("graph", format!("{scope}{parts}, ef {ef}")),
     });
     // A photo or a literal is no stored image: there is no self to leave out.
     if search.including_self {
@@ -99,6 +109,17 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
         stages.push(("into", format!("report {}", quoted(path))));
     }
     stages
+}
+
+/// What is waited for before anything else runs.
+fn wait(freshness: Freshness) -> Option<(&'static str, String)> {
+    let text = match freshness {
+        Freshness::AsIs => return None,
+        Freshness::Fresh => "until predictions have reached the last write".to_owned(),
+        Freshness::Since(sequence) => format!("until predictions have reached sequence {sequence}"),
+        Freshness::Within(most) => format!("until predictions lag at most {}", lag(most)),
+    };
+    Some(("wait", format!("{text} ({freshness})")))
 }
 
 fn rerank_stages(rerank: &RerankPlan) -> Vec<(&'static str, String)> {
@@ -143,6 +164,19 @@ fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
         Bound::Unlabel { key } => vec![(depth, "unlabel", format!("{} becomes an index image", quoted(key)))],
         Bound::ShowStatus => vec![(depth, "show", "the state of the database".to_owned())],
         Bound::ShowLabels => vec![(depth, "show", "labels and how many train images carry each".to_owned())],
+        Bound::ShowSegments => vec![(depth, "show", "the segments".to_owned())],
+        Bound::ShowStale => vec![(depth, "show", "the writes that predictions have not reached".to_owned())],
+        Bound::Flush => vec![(depth, "flush", "the rows of the tail into segments".to_owned())],
+        Bound::Compact => vec![(depth, "compact", "segments into fewer, without their dead rows".to_owned())],
+        Bound::Check { deep } => {
+            let rows = if *deep { "; every row of every segment (DEEP)" } else { "" };
+            vec![(depth, "check", format!("the whole database for damage{rows}"))]
+        }
+        Bound::Backup { folder } => vec![(depth, "backup", format!("the database to {}", quoted(folder)))],
+        Bound::BackupVerify { folder } => vec![(depth, "verify", format!("the backup in {}", quoted(folder)))],
+        Bound::BackupRestore { from, to } => {
+            vec![(depth, "restore", format!("the backup in {} to {}", quoted(from), quoted(to)))]
+        }
         // `plan` never leaves these bound; said plainly rather than hidden, should a caller build such a plan.
         Bound::Search(search) => vec![(depth, "search", format!("{}, not planned", search.source))],
         Bound::Predict { source, .. } => vec![(depth, "predict", format!("{source}, not planned"))],

@@ -22,6 +22,8 @@ pub(crate) enum Token {
     Semicolon,
     /// `=`
     Equals,
+    /// `<=`
+    AtMost,
     /// `,`
     Comma,
     /// `[`
@@ -82,6 +84,10 @@ impl Lexer<'_> {
         let node = match first {
             ';' => self.symbol(Token::Semicolon),
             '=' => self.symbol(Token::Equals),
+            '<' if self.rest().starts_with("<=") => {
+                self.at += 1;
+                self.symbol(Token::AtMost)
+            }
             ',' => self.symbol(Token::Comma),
             '[' => self.symbol(Token::OpenBracket),
             ']' => self.symbol(Token::CloseBracket),
@@ -255,6 +261,12 @@ mod tests {
             assert_eq!(kinds(text), [("Bare".to_owned(), text)]);
         }
         assert_eq!(kinds_only("k=3 tau=-0.6"), ["Word", "Equals", "Number", "Word", "Equals", "Number"]);
+    }
+
+    #[test]
+    fn at_most_is_one_token_and_ends_a_run() {
+        assert_eq!(kinds_only("STALE<=5s"), ["Word", "AtMost", "Bare"]);
+        assert_eq!(kinds_only("<= =< < ="), ["AtMost", "Equals", "stray-character", "stray-character", "Equals"]);
     }
 
     #[test]

@@ -16,16 +16,18 @@ mod complaints;
 mod diagnostic;
 mod explain;
 mod lexer;
+mod limits;
 mod parser;
 mod plan;
 mod print;
 mod words;
 
-pub use ast::{Column, Condition, Field, Image, Mode, Rerank, Role, Scope, Search, Span, Spanned, Statement};
+pub use ast::{
+    Column, Condition, Field, Freshness, Image, Mode, Rerank, Role, Scope, Search, Span, Spanned, Statement,
+};
 pub use bind::{Bound, BoundSearch, Names, Source, bind};
 pub use diagnostic::Diagnostic;
-pub use parser::{MAX_COUNT, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU, Parsed, parse, statement_is_complete};
-pub use plan::{
-    Access, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_TAU, Facts, Plan, RerankPlan, SearchPlan, VotesFrom, plan,
-};
+pub use limits::{DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_TAU, MAX_COUNT, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU};
+pub use parser::{Parsed, parse, statement_is_complete};
+pub use plan::{Access, Facts, Plan, RerankPlan, SearchPlan, VotesFrom, plan};
 pub use words::KEYWORDS;

@@ -1,20 +1,18 @@
 //! Text into statements, by recursive descent. It never merely fails: a mistake becomes a diagnostic, its statement is left
 //! out, and reading goes on behind the next `;`.
 
+mod freshness;
 mod search;
 mod values;
-
-pub use values::{MAX_COUNT, MAX_TAU, MIN_TAU};
 
 use crate::ast::{Role, Span, Spanned, Statement};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::{Token, lex};
+use crate::limits::MAX_TEXT_BYTES;
 use crate::print::quoted;
 use crate::words;
 
-/// Longest text that is parsed, in bytes. A literal VECTOR of 2048 values takes some 20 KiB of it.
-pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// After this many diagnostics the rest of a text is not read: it is hardly a text of this language.
 const MAX_DIAGNOSTICS: usize = 100;
 
@@ -185,7 +183,7 @@ impl<'a> Parser<'a> {
         let span = self.bump();
         let keyword = word.to_ascii_uppercase();
         let statement = match keyword.as_str() {
-            "SEARCH" => Statement::Search(self.search()?),
+            "SEARCH" => Statement::Search(Box::new(self.search()?)),
             "PREDICT" => self.predict()?,
             "PUT" => self.put()?,
             "DELETE" => Statement::Delete { key: self.key("DELETE ID {}")? },
@@ -198,7 +196,11 @@ impl<'a> Parser<'a> {
             }
             "UNLABEL" => Statement::Unlabel { key: self.key("UNLABEL ID {}")? },
             "SHOW" => self.show()?,
-            _ if words::is_planned(word) => {
+            "FLUSH" => Statement::Flush,
+            "COMPACT" => Statement::Compact,
+            "CHECK" => Statement::Check { deep: self.take("DEEP").is_some() },
+            "BACKUP" => self.backup()?,
+            _ if words::is_planned(word) && !words::contains(words::BACKUPS, word) => {
                 let help = format!("statements are {}", words::STATEMENTS.join(", "));
                 return Err(complaints::not_in_this_version(span, word, help));
             }
@@ -221,11 +223,16 @@ impl<'a> Parser<'a> {
 
     fn predict(&mut self) -> Parse<Statement> {
         let image = self.image("PREDICT 'photo.jpg' k=3")?;
-        let mut k = None;
-        while self.is("K") {
-            k = Some(self.assigned_count(k.is_some(), "k")?);
+        let (mut k, mut freshness) = (None, None);
+        loop {
+            if self.is("K") {
+                k = Some(self.assigned_count(k.is_some(), "k")?);
+            } else if self.is_freshness() {
+                freshness = Some(self.freshness(freshness.as_ref())?);
+            } else {
+                return Ok(Statement::Predict { image, k, freshness });
+            }
         }
-        Ok(Statement::Predict { image, k })
     }
 
     fn put(&mut self) -> Parse<Statement> {
@@ -275,14 +282,47 @@ impl<'a> Parser<'a> {
         if self.take("LABELS").is_some() {
             return Ok(Statement::ShowLabels);
         }
+        if self.take("SEGMENTS").is_some() {
+            return Ok(Statement::ShowSegments);
+        }
+        if self.take("STALE").is_some() {
+            return Ok(Statement::ShowStale);
+        }
         Err(match self.word() {
-            Some(word) if words::is_planned(word) => {
-                let help = "write SHOW STATUS or SHOW LABELS";
-                complaints::not_in_this_version(self.here(), &format!("SHOW {word}"), help)
-            }
             Some(word) => complaints::unknown_show(self.here(), word),
-            None => self.expected("what to show", "write SHOW STATUS or SHOW LABELS"),
+            None => self.expected("what to show", format!("write {}", complaints::show_forms())),
         })
+    }
+
+    fn backup(&mut self) -> Parse<Statement> {
+        if self.take("TO").is_some() {
+            return Ok(Statement::Backup {
+                folder: self.text("a folder", |typed| format!("write BACKUP TO {typed}"))?,
+            });
+        }
+        if self.take("VERIFY").is_some() {
+            let folder = self.text("a folder", |typed| format!("write BACKUP VERIFY {typed}"))?;
+            return Ok(Statement::BackupVerify { folder });
+        }
+        if self.take("RESTORE").is_some() {
+            let from = self.text("a folder", |typed| format!("write BACKUP RESTORE {typed} TO 'folder'"))?;
+            if self.take("TO").is_none() {
+                let help = format!("write BACKUP RESTORE {} TO 'folder'", quoted(&complaints::shown(&from.node)));
+                return Err(self.expected("TO with the folder of the new database", help));
+            }
+            return Ok(Statement::BackupRestore {
+                from,
+                to: self.text("a folder", |typed| format!("write TO {typed}"))?,
+            });
+        }
+        let help = match self.peek() {
+            Some(Token::Text(folder)) => format!("write BACKUP TO {}", quoted(&complaints::shown(folder))),
+            Some(Token::Bare) => {
+                format!("write BACKUP TO {}", quoted(&complaints::shown(self.typed(self.here()))))
+            }
+            _ => format!("write {}", complaints::BACKUP_FORMS),
+        };
+        Err(self.expected("TO, VERIFY or RESTORE", help))
     }
 
     /// `ID 'a'`; `example` has `{}` for the key.

@@ -1,14 +1,8 @@
 //! What will run: a bound statement with every default filled in and the access path chosen from facts about the database.
 
-use crate::ast::{Column, Condition, Mode, Scope};
+use crate::ast::{Column, Condition, Freshness, Mode, Scope};
 use crate::bind::{Bound, BoundSearch, Source};
-
-/// Default of K, the depth that is searched and re-ranked (the paper's 100).
-pub const DEFAULT_DEPTH: usize = 100;
-/// Default of tau, the gate of the insert-step (paper section 5.3).
-pub const DEFAULT_TAU: f64 = 0.6;
-/// Default breadth of a graph search is this many times K.
-pub const DEFAULT_EF_PER_K: usize = 2;
+use crate::limits::{DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_TAU};
 
 /// What the planner needs to know about the database.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +17,8 @@ pub struct Facts {
     pub kept_neighbours: usize,
     /// From this many rows in one scope on, a search without EXACT uses the graph.
     pub graph_from_rows: usize,
+    /// Segments that the roles of the statement's scope have ([`Bound::scope`]); the rows that none of them has are the tail.
+    pub segments: usize,
     /// Dimension of the descriptors.
     pub dimension: usize,
 }
@@ -38,6 +34,8 @@ pub enum Plan {
         source: Source,
         /// Voters.
         k: usize,
+        /// How far predictions may lag.
+        freshness: Freshness,
     },
     /// Any statement that has nothing to choose: it runs as bound.
     Direct(Bound),
@@ -65,8 +63,12 @@ pub struct SearchPlan {
     pub limit: usize,
     /// How candidates are found.
     pub access: Access,
+    /// Segments that are searched; the tail is searched too, every row of it. 0: there is nothing but the tail.
+    pub segments: usize,
     /// The second stage.
     pub rerank: Option<RerankPlan>,
+    /// How far predictions may lag.
+    pub freshness: Freshness,
     /// The query itself may answer and vote.
     pub including_self: bool,
     /// What is returned.
@@ -131,7 +133,7 @@ const DEFAULT_COLUMNS: [Column; 7] = [
 pub fn plan(bound: Bound, facts: &Facts) -> Plan {
     match bound {
         Bound::Search(search) => Plan::Search(plan_search(search, facts)),
-        Bound::Predict { source, k } => Plan::Predict { source, k: k.unwrap_or(facts.vote_k) },
+        Bound::Predict { source, k, freshness } => Plan::Predict { source, k: k.unwrap_or(facts.vote_k), freshness },
         Bound::Explain { analyze, statement } => Plan::Explain { analyze, plan: Box::new(plan(*statement, facts)) },
         direct => Plan::Direct(direct),
     }
@@ -176,7 +178,9 @@ fn plan_search(search: BoundSearch, facts: &Facts) -> SearchPlan {
         depth,
         limit: search.limit.unwrap_or(depth).min(depth),
         access,
+        segments: facts.segments,
         rerank,
+        freshness: search.freshness,
         including_self: search.including_self,
         columns: search.columns.unwrap_or_else(|| DEFAULT_COLUMNS.to_vec()),
         into: search.into,

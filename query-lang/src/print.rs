@@ -1,8 +1,9 @@
 //! Statements as text: canonical, so that parsing it gives the same statement again.
 
 use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
-use crate::ast::{Column, Condition, Field, Image, Mode, Rerank, Role, Scope, Search, Spanned, Statement};
+use crate::ast::{Column, Condition, Field, Freshness, Image, Mode, Rerank, Role, Scope, Search, Spanned, Statement};
 
 /// Text in single quotes, as the language reads it.
 pub(crate) fn quoted(text: &str) -> String {
@@ -16,6 +17,15 @@ pub(crate) fn number<T: Display + fmt::LowerExp>(value: T) -> String {
     if plain.len() <= LONGEST { plain } else { format!("{value:e}") }
 }
 
+/// A lag in the largest unit of the language that says it in whole numbers: `500ms`, `5s`, `2m`.
+pub(crate) fn lag(lag: Duration) -> String {
+    match lag.as_millis() {
+        milliseconds if milliseconds % 1_000 != 0 => format!("{milliseconds}ms"),
+        milliseconds if milliseconds % 60_000 != 0 => format!("{}s", milliseconds / 1_000),
+        milliseconds => format!("{}m", milliseconds / 60_000),
+    }
+}
+
 /// Canonical text: keywords in capitals, clauses in the order of the reference, no `;`.
 ///
 /// A statement that [`parse`](crate::parse) gave is read as the same statement again, but for its spans.
@@ -23,9 +33,10 @@ impl Display for Statement {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Search(search) => search.fmt(out),
-            Self::Predict { image, k } => {
+            Self::Predict { image, k, freshness } => {
                 write!(out, "PREDICT {}", image.node)?;
-                k.as_ref().map_or(Ok(()), |k| write!(out, " k={}", k.node))
+                k.as_ref().map_or(Ok(()), |k| write!(out, " k={}", k.node))?;
+                write_freshness(out, freshness)
             }
             Self::Put { key, image, role, label } => {
                 write!(out, "PUT ID {} {}", quoted(&key.node), image.node)?;
@@ -37,6 +48,16 @@ impl Display for Statement {
             Self::Unlabel { key } => write!(out, "UNLABEL ID {}", quoted(&key.node)),
             Self::ShowStatus => out.write_str("SHOW STATUS"),
             Self::ShowLabels => out.write_str("SHOW LABELS"),
+            Self::ShowSegments => out.write_str("SHOW SEGMENTS"),
+            Self::ShowStale => out.write_str("SHOW STALE"),
+            Self::Flush => out.write_str("FLUSH"),
+            Self::Compact => out.write_str("COMPACT"),
+            Self::Check { deep } => out.write_str(if *deep { "CHECK DEEP" } else { "CHECK" }),
+            Self::Backup { folder } => write!(out, "BACKUP TO {}", quoted(&folder.node)),
+            Self::BackupVerify { folder } => write!(out, "BACKUP VERIFY {}", quoted(&folder.node)),
+            Self::BackupRestore { from, to } => {
+                write!(out, "BACKUP RESTORE {} TO {}", quoted(&from.node), quoted(&to.node))
+            }
             Self::Explain { analyze, statement } => {
                 write!(out, "EXPLAIN {}{}", if *analyze { "ANALYZE " } else { "" }, statement.node)
             }
@@ -47,6 +68,14 @@ impl Display for Statement {
 /// ` WORD value`, if there is a value.
 fn clause<T: Display>(out: &mut Formatter<'_>, word: &str, value: &Option<Spanned<T>>) -> fmt::Result {
     value.as_ref().map_or(Ok(()), |value| write!(out, " {word} {}", value.node))
+}
+
+/// The clause behind a blank; what is as it is has no words.
+fn write_freshness(out: &mut Formatter<'_>, freshness: &Option<Spanned<Freshness>>) -> fmt::Result {
+    match freshness.as_ref().map(|freshness| freshness.node) {
+        None | Some(Freshness::AsIs) => Ok(()),
+        Some(freshness) => write!(out, " {freshness}"),
+    }
 }
 
 /// Canonical text; K stands in front of RERANK, where it cannot be taken for the voters.
@@ -67,6 +96,7 @@ impl Display for Search {
         if let Some(rerank) = &self.rerank {
             write!(out, " {}", rerank.node)?;
         }
+        write_freshness(out, &self.freshness)?;
         if self.including_self {
             out.write_str(" INCLUDING SELF")?;
         }
@@ -74,6 +104,18 @@ impl Display for Search {
             write!(out, "{} {}", if position == 0 { " RETURN" } else { "," }, column.node)?;
         }
         self.into.as_ref().map_or(Ok(()), |into| write!(out, " INTO {}", quoted(&into.node)))
+    }
+}
+
+/// Canonical text, empty for [`Freshness::AsIs`].
+impl Display for Freshness {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AsIs => Ok(()),
+            Self::Fresh => out.write_str("FRESH"),
+            Self::Since(sequence) => write!(out, "SINCE SEQ {sequence}"),
+            Self::Within(most) => write!(out, "STALE <= {}", lag(*most)),
+        }
     }
 }
 

@@ -8,10 +8,16 @@ pub const KEYWORDS: &[&str] = &[
     "ANALYZE",
     "AND",
     "AS",
+    "BACKUP",
+    "CHECK",
+    "COMPACT",
+    "DEEP",
     "DELETE",
     "EF",
     "EXACT",
     "EXPLAIN",
+    "FLUSH",
+    "FRESH",
     "ID",
     "IN",
     "INCLUDING",
@@ -26,48 +32,54 @@ pub const KEYWORDS: &[&str] = &[
     "PUT",
     "QUERIES",
     "RERANK",
+    "RESTORE",
     "RETURN",
     "SEARCH",
+    "SEGMENTS",
     "SELF",
+    "SEQ",
     "SHOW",
+    "SINCE",
     "SORT",
+    "STALE",
     "STATUS",
     "TAU",
+    "TO",
     "UNLABEL",
     "VECTOR",
+    "VERIFY",
     "WHERE",
 ];
 
 /// Words that begin a statement.
-pub(crate) const STATEMENTS: &[&str] = &["SEARCH", "PREDICT", "PUT", "DELETE", "LABEL", "UNLABEL", "SHOW", "EXPLAIN"];
+pub(crate) const STATEMENTS: &[&str] = &[
+    "SEARCH", "PREDICT", "PUT", "DELETE", "LABEL", "UNLABEL", "SHOW", "EXPLAIN", "FLUSH", "COMPACT", "CHECK", "BACKUP",
+];
 
 /// Words that begin a clause of SEARCH.
 pub(crate) const CLAUSES: &[&str] =
-    &["IN", "WHERE", "K", "LIMIT", "EXACT", "EF", "RERANK", "INCLUDING", "RETURN", "INTO"];
+    &["IN", "WHERE", "K", "LIMIT", "EXACT", "EF", "RERANK", "FRESH", "SINCE", "STALE", "INCLUDING", "RETURN", "INTO"];
+
+/// Words that begin a clause about freshness, of SEARCH and of PREDICT.
+pub(crate) const FRESHNESS: &[&str] = &["FRESH", "SINCE", "STALE"];
 
 /// Words after SHOW.
-pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS"];
+pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS", "SEGMENTS", "STALE"];
 
-/// Statements and clauses that are designed and not built.
+/// Words after BACKUP that one may take for statements.
+pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
+
+/// Statements and clauses that are designed and not built. VERIFY of a search is not; behind BACKUP it is a built word.
 const PLANNED: &[&str] = &[
-    "BACKUP",
-    "CHECK",
     "CLEAN",
-    "COMPACT",
     "DIFFUSE",
     "EVALUATE",
     "EXPAND",
     "EXPLORE",
     "EXPORT",
-    "FLUSH",
-    "FRESH",
     "INGEST",
     "RECIPROCAL",
     "REEMBED",
-    "RESTORE",
-    "SEGMENTS",
-    "SINCE",
-    "STALE",
     "TARGET",
     "TRAIN",
     "VERIFY",
@@ -75,8 +87,7 @@ const PLANNED: &[&str] = &[
 ];
 
 /// Planned clauses that can follow an image: a name that one of them takes later would change what a statement means.
-const PLANNED_CLAUSES: &[&str] =
-    &["EXPAND", "DIFFUSE", "EXPLORE", "RECIPROCAL", "VERIFY", "SINCE", "FRESH", "STALE", "TARGET"];
+const PLANNED_CLAUSES: &[&str] = &["EXPAND", "DIFFUSE", "EXPLORE", "RECIPROCAL", "VERIFY", "TARGET"];
 
 /// What other languages say, and what it is here.
 const FOREIGN: &[(&str, &str)] = &[
@@ -91,6 +102,15 @@ const FOREIGN: &[(&str, &str)] = &[
     ("REMOVE", "DELETE"),
     ("STATUS", "SHOW STATUS"),
     ("LABELS", "SHOW LABELS"),
+    ("SEGMENTS", "SHOW SEGMENTS"),
+    ("STALE", "SHOW STALE"),
+    ("VACUUM", "COMPACT"),
+    ("OPTIMIZE", "COMPACT"),
+    ("MERGE", "COMPACT"),
+    ("FSCK", "CHECK"),
+    ("DUMP", "BACKUP TO"),
+    ("SYNC", "FLUSH"),
+    ("WAIT", "FRESH"),
     ("ANALYZE", "EXPLAIN ANALYZE"),
     ("FROM", "IN"),
     ("AND", "WHERE"),
@@ -244,6 +264,10 @@ mod tests {
         assert_eq!(meant("limt", CLAUSES), Some("LIMIT"));
         assert_eq!(meant("select", STATEMENTS), Some("SEARCH"));
         assert_eq!(meant("status", STATEMENTS), Some("SHOW STATUS"));
+        assert_eq!(meant("fsck", STATEMENTS), Some("CHECK"));
+        assert_eq!(meant("dump", STATEMENTS), Some("BACKUP TO"));
+        assert_eq!(meant("stale", STATEMENTS), Some("SHOW STALE"));
+        assert_eq!(meant("wait", CLAUSES), Some("FRESH"));
         assert_eq!(meant("banana", STATEMENTS), None);
         assert_eq!(meant("x", CLAUSES), None);
         assert_eq!(meant(&"s".repeat(10_000), CLAUSES), None);
@@ -265,6 +289,7 @@ mod tests {
         for word in CLAUSES.iter().chain(STATEMENTS).chain(SHOWN) {
             assert!(contains(KEYWORDS, word) && !is_planned(word), "{word}");
         }
+        assert!(CLAUSES.iter().filter(|word| contains(FRESHNESS, word)).eq(FRESHNESS));
         assert!(PLANNED_CLAUSES.iter().all(|word| is_planned(word)));
     }
 }

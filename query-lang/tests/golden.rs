@@ -113,14 +113,23 @@ fn every_diagnostic_has_a_golden_case() {
 }
 
 fn small() -> Facts {
-    Facts { index_rows: 332, train_rows: 500, vote_k: 3, kept_neighbours: 10, graph_from_rows: 5_000, dimension: 2 }
+    Facts {
+        index_rows: 332,
+        train_rows: 500,
+        vote_k: 3,
+        kept_neighbours: 10,
+        graph_from_rows: 5_000,
+        segments: 0,
+        dimension: 2,
+    }
 }
 
 #[test]
 fn statements_and_plans_are_as_written() {
     for file in files(&folder("tests/statements")) {
         let facts = match file.file_stem().unwrap().to_str().unwrap() {
-            "large" => Facts { index_rows: 1_000_000, train_rows: 50_000, ..small() },
+            "large" => Facts { index_rows: 1_000_000, train_rows: 50_000, segments: 4, ..small() },
+            "flushed" => Facts { segments: 1, ..small() },
             _ => small(),
         };
         let cases = check(&file, |text| {

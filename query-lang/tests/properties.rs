@@ -3,9 +3,11 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::time::Duration;
+
 use cairndb_query::{
-    Column, Condition, Facts, Field, Image, KEYWORDS, Mode, Names, Rerank, Role, Scope, Search, Span, Spanned,
-    Statement, bind, parse, plan, statement_is_complete,
+    Column, Condition, Facts, Field, Freshness, Image, KEYWORDS, Mode, Names, Rerank, Role, Scope, Search, Span,
+    Spanned, Statement, bind, parse, plan, statement_is_complete,
 };
 use proptest::prelude::*;
 
@@ -17,7 +19,7 @@ fn spanned<T>(node: T) -> Spanned<T> {
 fn without_spans(statement: Statement) -> Statement {
     let clear_image = |image: Spanned<Image>| spanned(image.node);
     match statement {
-        Statement::Search(search) => Statement::Search(Search {
+        Statement::Search(search) => Statement::Search(Box::new(Search {
             image: clear_image(search.image),
             scope: search.scope.map(|part| spanned(part.node)),
             filter: search.filter.into_iter().map(|part| spanned(part.node)).collect(),
@@ -31,13 +33,16 @@ fn without_spans(statement: Statement) -> Statement {
                     ..part.node
                 })
             }),
+            freshness: search.freshness.map(|part| spanned(part.node)),
             including_self: search.including_self,
             columns: search.columns.map(|columns| columns.into_iter().map(|part| spanned(part.node)).collect()),
             into: search.into.map(|part| spanned(part.node)),
-        }),
-        Statement::Predict { image, k } => {
-            Statement::Predict { image: clear_image(image), k: k.map(|k| spanned(k.node)) }
-        }
+        })),
+        Statement::Predict { image, k, freshness } => Statement::Predict {
+            image: clear_image(image),
+            k: k.map(|k| spanned(k.node)),
+            freshness: freshness.map(|part| spanned(part.node)),
+        },
         Statement::Put { key, image, role, label } => Statement::Put {
             key: spanned(key.node),
             image: clear_image(image),
@@ -47,8 +52,18 @@ fn without_spans(statement: Statement) -> Statement {
         Statement::Delete { key } => Statement::Delete { key: spanned(key.node) },
         Statement::Label { key, label } => Statement::Label { key: spanned(key.node), label: spanned(label.node) },
         Statement::Unlabel { key } => Statement::Unlabel { key: spanned(key.node) },
-        Statement::ShowStatus => Statement::ShowStatus,
-        Statement::ShowLabels => Statement::ShowLabels,
+        Statement::Backup { folder } => Statement::Backup { folder: spanned(folder.node) },
+        Statement::BackupVerify { folder } => Statement::BackupVerify { folder: spanned(folder.node) },
+        Statement::BackupRestore { from, to } => {
+            Statement::BackupRestore { from: spanned(from.node), to: spanned(to.node) }
+        }
+        Statement::ShowStatus
+        | Statement::ShowLabels
+        | Statement::ShowSegments
+        | Statement::ShowStale
+        | Statement::Flush
+        | Statement::Compact
+        | Statement::Check { .. } => statement,
         Statement::Explain { analyze, statement } => {
             Statement::Explain { analyze, statement: Box::new(spanned(without_spans(statement.node))) }
         }
@@ -127,6 +142,15 @@ fn rerank() -> impl Strategy<Value = Rerank> {
     })
 }
 
+fn freshness() -> impl Strategy<Value = Freshness> {
+    let lag = prop_oneof![1..=3_600_000_u64, (1..=3_600_u64).prop_map(|seconds| seconds * 1_000), Just(3_600_000)];
+    prop_oneof![
+        Just(Freshness::Fresh),
+        prop_oneof![0..20_u64, any::<u64>(), Just(u64::MAX)].prop_map(Freshness::Since),
+        lag.prop_map(|lag| Freshness::Within(Duration::from_millis(lag))),
+    ]
+}
+
 fn search() -> impl Strategy<Value = Statement> {
     let columns = prop::sample::subsequence(Column::ALL.to_vec(), 1..=Column::ALL.len())
         .prop_shuffle()
@@ -138,14 +162,26 @@ fn search() -> impl Strategy<Value = Statement> {
         prop::option::of(0.0..=1.0_f64),
         optional(prop_oneof![Just(Mode::Exact), count().prop_map(Mode::Ef)]),
     );
-    let shown = (optional(rerank()), any::<bool>(), prop::option::of(columns), optional(text()));
+    let shown = (optional(rerank()), optional(freshness()), any::<bool>(), prop::option::of(columns), optional(text()));
     (image(), found, shown).prop_map(|(image, found, shown)| {
         let (scope, filter, depth, share, mode) = found;
-        let (rerank, including_self, columns, into) = shown;
+        let (rerank, freshness, including_self, columns, into) = shown;
         // LIMIT is a share of K, because more than K is refused.
         let most = depth.as_ref().map_or(cairndb_query::DEFAULT_DEPTH, |depth| depth.node);
         let limit = share.map(|share| spanned(((most as f64 * share) as usize).max(1)));
-        Statement::Search(Search { image, scope, filter, depth, limit, mode, rerank, including_self, columns, into })
+        Statement::Search(Box::new(Search {
+            image,
+            scope,
+            filter,
+            depth,
+            limit,
+            mode,
+            rerank,
+            freshness,
+            including_self,
+            columns,
+            into,
+        }))
     })
 }
 
@@ -159,13 +195,25 @@ fn put() -> impl Strategy<Value = Statement> {
 fn plain_statement() -> impl Strategy<Value = Statement> {
     prop_oneof![
         8 => search(),
-        2 => (image(), optional(count())).prop_map(|(image, k)| Statement::Predict { image, k }),
+        2 => (image(), optional(count()), optional(freshness()))
+            .prop_map(|(image, k, freshness)| Statement::Predict { image, k, freshness }),
         2 => put(),
         1 => text().prop_map(|key| Statement::Delete { key: spanned(key) }),
         1 => (text(), text()).prop_map(|(key, label)| Statement::Label { key: spanned(key), label: spanned(label) }),
         1 => text().prop_map(|key| Statement::Unlabel { key: spanned(key) }),
-        1 => Just(Statement::ShowStatus),
-        1 => Just(Statement::ShowLabels),
+        1 => text().prop_map(|folder| Statement::Backup { folder: spanned(folder) }),
+        1 => text().prop_map(|folder| Statement::BackupVerify { folder: spanned(folder) }),
+        1 => (text(), text()).prop_map(|(from, to)| Statement::BackupRestore { from: spanned(from), to: spanned(to) }),
+        2 => prop::sample::select(vec![
+            Statement::ShowStatus,
+            Statement::ShowLabels,
+            Statement::ShowSegments,
+            Statement::ShowStale,
+            Statement::Flush,
+            Statement::Compact,
+            Statement::Check { deep: false },
+            Statement::Check { deep: true },
+        ]),
     ]
 }
 
@@ -186,11 +234,22 @@ fn survive(text: &str) {
     for diagnostic in &parsed.diagnostics {
         assert_in(diagnostic.span(), text);
         let rendered = diagnostic.render(text);
-        assert_eq!(rendered.lines().count(), 4, "{rendered}");
+        let lines = rendered.lines().count();
+        assert!(lines == 4 || lines == 6 && diagnostic.other().is_some(), "{rendered}");
+        if let Some(other) = diagnostic.other() {
+            assert_in(other, text);
+        }
         assert!(!rendered.contains(|character: char| character.is_control() && character != '\n'), "{rendered:?}");
     }
-    let facts =
-        Facts { index_rows: 10, train_rows: 10, vote_k: 3, kept_neighbours: 10, graph_from_rows: 5, dimension: 2 };
+    let facts = Facts {
+        index_rows: 10,
+        train_rows: 10,
+        vote_k: 3,
+        kept_neighbours: 10,
+        graph_from_rows: 5,
+        segments: 2,
+        dimension: 2,
+    };
     let names = Names { positional: 3, named: vec!["img".to_owned()] };
     for statement in &parsed.statements {
         for span in spans(statement) {
@@ -218,12 +277,14 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
                 spans.extend(rerank.node.k.iter().map(|part| part.span));
                 spans.extend(rerank.node.tau.iter().map(|part| part.span));
             }
+            spans.extend(search.freshness.iter().map(|part| part.span));
             spans.extend(search.columns.iter().flatten().map(|part| part.span));
             spans.extend(search.into.iter().map(|part| part.span));
         }
-        Statement::Predict { image, k } => {
+        Statement::Predict { image, k, freshness } => {
             spans.push(image.span);
             spans.extend(k.iter().map(|part| part.span));
+            spans.extend(freshness.iter().map(|part| part.span));
         }
         Statement::Put { key, image, role, label } => {
             spans.extend([key.span, image.span]);
@@ -232,7 +293,15 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
         }
         Statement::Delete { key } | Statement::Unlabel { key } => spans.push(key.span),
         Statement::Label { key, label } => spans.extend([key.span, label.span]),
-        Statement::ShowStatus | Statement::ShowLabels => {}
+        Statement::Backup { folder } | Statement::BackupVerify { folder } => spans.push(folder.span),
+        Statement::BackupRestore { from, to } => spans.extend([from.span, to.span]),
+        Statement::ShowStatus
+        | Statement::ShowLabels
+        | Statement::ShowSegments
+        | Statement::ShowStale
+        | Statement::Flush
+        | Statement::Compact
+        | Statement::Check { .. } => {}
         Statement::Explain { statement, .. } => spans.extend(self::spans(statement)),
     }
     assert!(spans.iter().all(|span| span.start < span.end), "an empty place in {statement:?}");
@@ -243,7 +312,7 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
 fn word_salad() -> impl Strategy<Value = String> {
     let symbols = [
         "=", ",", ";", "[", "]", "(", ")", "'x'", "'", "\"", "3", "-1.5e3", "0", "$1", "$", "--", "\n", "é", "a.b",
-        "img",
+        "img", "<=", "<", "5s",
     ];
     let pieces: Vec<&str> = KEYWORDS.iter().copied().chain(symbols).collect();
     prop::collection::vec(prop::sample::select(pieces), 0..24).prop_map(|pieces| pieces.join(" "))
@@ -309,10 +378,10 @@ proptest! {
 
     /// Case means nothing in words of the language, and clauses stand in any order.
     #[test]
-    fn clauses_stand_in_any_order(order in Just((0..9).collect::<Vec<usize>>()).prop_shuffle(), capitals in any::<bool>()) {
+    fn clauses_stand_in_any_order(order in Just((0..10).collect::<Vec<usize>>()).prop_shuffle(), capitals in any::<bool>()) {
         let clauses = [
             "in all", "where label = 'X' and split = train", "K 50", "LIMIT 9", "Ef 70", "rerank Sort k=3 tau=0.5",
-            "including self", "return Id, rank", "into 'R.html'",
+            "stale <= 5s", "including self", "return Id, rank", "into 'R.html'",
         ];
         let shuffled: Vec<&str> = order.iter().map(|&position| clauses[position]).collect();
         let shuffled = shuffled.join(" ");

@@ -12,7 +12,7 @@ use cairndb_ingest::model::{Architecture, Model, ModelSpec};
 use super::create::create;
 use super::eval::{Asking, evaluate};
 use super::ingest::{Job, ingest};
-use crate::args::{Demo, DeviceWord, RoleWord};
+use crate::args::{Demo, DeviceWord, Opened, RoleWord};
 use crate::demo::{MOST_PLACES, Part, Photo, generate, photos_of, split_folder, write_lists};
 use crate::failure::{Failure, Result};
 use crate::output::Format;
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
     let report = out.join(REPORT);
     let solution = out.join("solution.csv");
     evaluate(&Asking {
-        database: &database,
+        opened: &Opened { database: database.clone(), read_only: false },
         queries: &out.join("query.csv"),
         ids: None,
         truth: &solution,

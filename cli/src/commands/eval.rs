@@ -7,7 +7,7 @@ use std::path::Path;
 use cairn::{Asked, Photo, Query, SearchRequest};
 
 use super::standard_output;
-use crate::args::{Eval, ModelArgs};
+use crate::args::{Eval, ModelArgs, Opened};
 use crate::comparison::{Comparison, METHODS, known, print_metrics};
 use crate::failure::{Failure, Result};
 use crate::output::Format;
@@ -21,7 +21,7 @@ use crate::terminal::note;
 /// When a file cannot be read, an option makes no sense, or a search fails.
 pub(super) fn run(args: &Eval) -> Result<()> {
     let asked = Asking {
-        database: &args.database,
+        opened: &args.opened,
         queries: &args.queries,
         ids: args.query_ids.as_deref(),
         truth: &args.truth,
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Eval) -> Result<()> {
 
 /// What is evaluated, and how it is shown.
 pub(super) struct Asking<'a> {
-    pub(super) database: &'a Path,
+    pub(super) opened: &'a Opened,
     pub(super) queries: &'a Path,
     pub(super) ids: Option<&'a Path>,
     pub(super) truth: &'a Path,
@@ -65,7 +65,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     if asking.k == Some(0) {
         return Err(Failure::usage("--k must be at least 1"));
     }
-    let session = Session::open(asking.database, asking.model, asking.format, Some(asking.truth))?;
+    let session = Session::open(asking.opened, asking.model, asking.format, Some(asking.truth))?;
     let truth = session.truth().ok_or_else(|| Failure::new("no known answers"))?;
     let asked = queries(&session, asking)?;
     let matched = known(&asked, truth);

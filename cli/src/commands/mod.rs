@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+mod care;
 mod create;
 mod demo;
 mod device;
@@ -23,10 +24,14 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Create(args) => create::run(&args),
         Command::Ingest(args) => ingest::run(&args),
         Command::Query(args) => query::run(&args),
-        Command::Repl(args) => query::shell(&args.database, &args.model, args.truth.as_deref()),
+        Command::Repl(args) => query::shell(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Check(args) => care::check(&args),
+        Command::Backup(args) => care::backup(&args),
+        Command::Restore(args) => care::restore(&args),
+        Command::Repair(args) => care::repair(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Device(args) => device::run(&args),
     }

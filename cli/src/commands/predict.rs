@@ -16,7 +16,7 @@ use crate::terminal::{error_text, note};
 /// # Errors
 /// When the database cannot be opened, k is 0, or an image fails.
 pub(super) fn run(args: &Predict) -> Result<()> {
-    let session = Session::open(&args.database, &args.model, args.format, None)?;
+    let session = Session::open(&args.opened, &args.model, args.format, None)?;
     let snapshot = session.database.snapshot();
     let k = args.k.unwrap_or(session.database.options().vote_k);
     if k == 0 {

@@ -1,10 +1,9 @@
 //! `cairn query`: statements from -c, -f or standard input; the shell when there are none.
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
-use std::path::Path;
 
 use super::standard_output;
-use crate::args::{ModelArgs, Query};
+use crate::args::{Query, Repl};
 use crate::failure::{Failure, Result};
 use crate::output::Format;
 use crate::repl;
@@ -19,7 +18,7 @@ pub(super) fn run(args: &Query) -> Result<()> {
     if let Some(path) = &args.file {
         texts.push(std::fs::read_to_string(path).map_err(|error| Failure::io(path, error))?);
     }
-    let open = || Session::open(&args.database, &args.model, args.format, args.truth.as_deref());
+    let open = || Session::open(&args.opened, &args.model, args.format, args.truth.as_deref());
     if texts.is_empty() {
         if io::stdin().is_terminal() {
             return repl::run(open()?);
@@ -45,6 +44,6 @@ pub(super) fn run(args: &Query) -> Result<()> {
 ///
 /// # Errors
 /// When the database cannot be opened or the terminal cannot be used.
-pub(super) fn shell(database: &Path, model: &ModelArgs, truth: Option<&Path>) -> Result<()> {
-    repl::run(Session::open(database, model, Format::Table, truth)?)
+pub(super) fn shell(args: &Repl) -> Result<()> {
+    repl::run(Session::open(&args.opened, &args.model, Format::Table, args.truth.as_deref())?)
 }

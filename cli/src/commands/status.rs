@@ -2,19 +2,20 @@
 
 use std::io::Write as _;
 
-use cairn::{Database, Outcome};
+use cairn::Outcome;
 
 use super::standard_output;
 use crate::args::Status;
 use crate::failure::Result;
 use crate::output::print_outcome;
+use crate::session::open;
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the database cannot be opened or the output cannot be written.
 pub(super) fn run(args: &Status) -> Result<()> {
-    let database = Database::open(&args.database)?;
+    let database = open(&args.opened)?;
     let mut out = standard_output();
     print_outcome(&mut out, args.format, &database.snapshot(), &Outcome::Status(database.status()?))?;
     Ok(out.flush()?)

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use cairn::{Answers, Column, Field, Outcome, Role, Scope, Snapshot, Vote, Voter};
+use cairn::{Answers, CheckReport, Column, Field, Outcome, Receipt, Role, Scope, SegmentInfo, Snapshot, Vote, Voter};
 
 use super::cell::{Cell, visible};
 use super::printer::{Format, Printer};
@@ -36,22 +36,7 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snap
             let prediction = Prediction { name: name.clone(), vote: vote.clone(), voters: voters.clone() };
             print_predictions(out, format, &[prediction])
         }
-        Outcome::Written(receipt) if format.is_for_people() => Ok(writeln!(
-            out,
-            "{} changed, {} changed (sequence {})",
-            counted(receipt.images_changed, "image"),
-            counted(receipt.predictions_changed, "prediction"),
-            receipt.sequence
-        )?),
-        Outcome::Written(receipt) => {
-            let mut printer = Printer::begin(out, format, &["sequence", "images_changed", "predictions_changed"])?;
-            printer.row(vec![
-                Cell::Whole(receipt.sequence),
-                Cell::Whole(receipt.images_changed as u64),
-                Cell::Whole(receipt.predictions_changed as u64),
-            ])?;
-            Ok(printer.end()?)
-        }
+        Outcome::Written(receipt) => print_receipt(out, format, receipt),
         Outcome::Status(status) => {
             let mut printer = Printer::begin(out, format, &["name", "value"])?;
             for (name, value) in &status.lines {
@@ -66,6 +51,14 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snap
             }
             Ok(printer.end()?)
         }
+        Outcome::Segments(segments) => print_segments(out, format, segments),
+        Outcome::Checked(report) => print_report(out, format, report),
+        Outcome::Done(text) if format.is_for_people() => Ok(writeln!(out, "{text}")?),
+        Outcome::Done(text) => {
+            let mut printer = Printer::begin(out, format, &["done"])?;
+            printer.row(vec![Cell::Text(text.clone())])?;
+            Ok(printer.end()?)
+        }
         Outcome::Explained(text) if format == Format::Table => Ok(writeln!(out, "{}", text.trim_end())?),
         Outcome::Explained(text) => {
             let mut printer = Printer::begin(out, format, &["plan"])?;
@@ -75,6 +68,82 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snap
             Ok(printer.end()?)
         }
     }
+}
+
+fn print_receipt(out: &mut dyn Write, format: Format, receipt: &Receipt) -> Result<()> {
+    if !format.is_for_people() {
+        let columns = ["sequence", "images_changed", "predictions_changed", "deferred"];
+        let mut printer = Printer::begin(out, format, &columns)?;
+        printer.row(vec![
+            Cell::Whole(receipt.sequence),
+            Cell::Whole(receipt.images_changed as u64),
+            Cell::Whole(receipt.predictions_changed as u64),
+            yes_or_no(receipt.deferred),
+        ])?;
+        return Ok(printer.end()?);
+    }
+    if receipt.deferred {
+        return Ok(writeln!(
+            out,
+            "accepted as sequence {}; it changes many predictions, or waits behind a write that does, and is carried out in the \
+             background (SHOW STALE; SEARCH .. FRESH waits)",
+            receipt.sequence
+        )?);
+    }
+    Ok(writeln!(
+        out,
+        "{} changed, {} changed (sequence {})",
+        counted(receipt.images_changed, "image"),
+        counted(receipt.predictions_changed, "prediction"),
+        receipt.sequence
+    )?)
+}
+
+fn print_segments(out: &mut dyn Write, format: Format, segments: &[SegmentInfo]) -> Result<()> {
+    let columns = ["segment", "role", "rows", "live", "bytes", "graph", "problem"];
+    let mut printer = Printer::begin(out, format, &columns)?;
+    for segment in segments {
+        printer.row(vec![
+            Cell::Whole(segment.number),
+            Cell::Text(role_word(segment.role).to_owned()),
+            Cell::Whole(segment.rows as u64),
+            Cell::Whole(segment.live as u64),
+            Cell::Whole(segment.bytes),
+            yes_or_no(segment.graph),
+            Cell::text(segment.problem.as_deref()),
+        ])?;
+    }
+    Ok(printer.end()?)
+}
+
+/// People get what was looked at and then the problems, a line each; programs get rows of both kinds.
+fn print_report(out: &mut dyn Write, format: Format, report: &CheckReport) -> Result<()> {
+    if format.is_for_people() {
+        let mut printer = Printer::begin(out, format, &["checked", "count"])?;
+        for (what, count) in &report.checked {
+            printer.row(vec![Cell::Text(what.clone()), Cell::Whole(*count)])?;
+        }
+        printer.end()?;
+        for problem in &report.problems {
+            writeln!(out, "problem: {}", visible(problem))?;
+        }
+        if report.problems.is_empty() {
+            writeln!(out, "no problems")?;
+        }
+        return Ok(());
+    }
+    let mut printer = Printer::begin(out, format, &["kind", "text", "count"])?;
+    for (what, count) in &report.checked {
+        printer.row(vec![Cell::Text("checked".to_owned()), Cell::Text(what.clone()), Cell::Whole(*count)])?;
+    }
+    for problem in &report.problems {
+        printer.row(vec![Cell::Text("problem".to_owned()), Cell::Text(problem.clone()), Cell::Nothing])?;
+    }
+    Ok(printer.end()?)
+}
+
+fn yes_or_no(value: bool) -> Cell {
+    Cell::Text(if value { "yes" } else { "no" }.to_owned())
 }
 
 /// What an image shows, and who says so.
@@ -158,6 +227,10 @@ fn print_answers(out: &mut dyn Write, format: Format, snapshot: &Snapshot, answe
     }
     printer.end()?;
     let plan = &answers.plan;
+    let lag = answers.answers.first().map_or(0, |answer| answer.lag);
+    if lag > 0 && format.is_for_people() {
+        note(&format!("note: {} not carried out yet and not in this answer; FRESH waits", waiting(lag)));
+    }
     let empty = answers.answers.iter().all(|answer| answer.rows.is_empty());
     if empty && plan.scope == Scope::Index && plan.filter.iter().any(|condition| condition.field == Field::Label) {
         note("note: index images carry no label; filter them by instance, or search IN train or IN all");
@@ -183,7 +256,43 @@ pub(crate) fn role_word(role: Role) -> &'static str {
     }
 }
 
+/// `1 write is`, `2 writes are`.
+pub(crate) fn waiting(writes: u64) -> String {
+    if writes == 1 { "1 write is".to_owned() } else { format!("{writes} writes are") }
+}
+
 /// `1 image`, `2 images`.
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(print: impl Fn(&mut dyn Write) -> Result<()>) -> String {
+        let mut out = Vec::new();
+        print(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_report_names_what_was_looked_at_and_every_problem() {
+        let sound = CheckReport { checked: vec![("images".to_owned(), 7)], problems: Vec::new() };
+        let broken = CheckReport { problems: vec!["segment 3 is\tmissing".to_owned()], ..sound.clone() };
+        let table = |report| printed(|out| print_report(out, Format::Table, report));
+        assert!(table(&sound).contains("images") && table(&sound).ends_with("no problems\n"));
+        assert!(table(&broken).ends_with("problem: segment 3 is\\tmissing\n"));
+        let csv = printed(|out| print_report(out, Format::Csv, &broken));
+        assert_eq!(csv, "kind,text,count\nchecked,images,7\nproblem,segment 3 is\tmissing,\n");
+    }
+
+    #[test]
+    fn a_deferred_write_is_not_taken_for_one_that_changed_nothing() {
+        let receipt = Receipt { sequence: 4, deferred: true, ..Receipt::default() };
+        let people = printed(|out| print_receipt(out, Format::Table, &receipt));
+        assert!(people.contains("sequence 4") && people.contains("FRESH") && !people.contains("0 images"), "{people}");
+        let csv = printed(|out| print_receipt(out, Format::Csv, &receipt));
+        assert_eq!(csv.lines().last(), Some("4,0,0,yes"));
+    }
 }

@@ -38,9 +38,12 @@ Statements end with ; and may have several lines. Ctrl-C leaves a line or a stat
 
 const SCHEMA: &str = "\
 SEARCH <image> [IN index|train|all] [WHERE label = 'x' AND path LIKE '%y%'] [K 100] [LIMIT 10] [EXACT | EF 200]
-       [RERANK [SORT] [INSERT] [k=3] [tau=0.6]] [INCLUDING SELF] [RETURN column, ..] [INTO 'report.html'];
-PREDICT <image> [k=3];    EXPLAIN [ANALYZE] <statement>;    SHOW STATUS;    SHOW LABELS;
+       [RERANK [SORT] [INSERT] [k=3] [tau=0.6]] [FRESH | SINCE SEQ 5 | STALE <= 5s] [INCLUDING SELF]
+       [RETURN column, ..] [INTO 'report.html'];
+PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s];    EXPLAIN [ANALYZE] <statement>;
+SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;
 PUT ID 'key' <image> [AS train|index] [LABEL 'x'];    DELETE ID 'key';    LABEL ID 'key' AS 'x';    UNLABEL ID 'key';
+FLUSH;    COMPACT;    CHECK [DEEP];    BACKUP TO 'folder';    BACKUP VERIFY 'folder';    BACKUP RESTORE 'folder' TO 'folder';
 <image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.fvecs' (SEARCH only)
 columns   query, rank, id, similarity, instance, instance_score, stage, label, split, path
 WHERE     label, instance, split, path, id; = or LIKE (% any run, _ one character); AND between conditions";

@@ -29,14 +29,14 @@ impl<'a> Filter<'a> {
             let given = |label: LabelId| self.state.label(label).map(|text| matches(condition, text));
             let passes = match condition.field {
                 Field::Split => matches(condition, split(role)),
-                Field::Id => matches(condition, &self.state.rows(role).keys[row]),
+                Field::Id => matches(condition, self.state.rows(role).key(row)),
                 Field::Instance => instance.map_or(Ok(false), |ballot| given(ballot.label))?,
                 Field::Label => match role {
                     Role::Train => self.state.train.instances[row].map_or(Ok(false), |own| given(own.label))?,
                     Role::Index => false,
                 },
                 Field::Path => {
-                    let record = self.state.pinned.record(self.state.rows(role).ids[row])?;
+                    let record = self.state.pinned.record(self.state.rows(role).id(row))?;
                     record.and_then(|record| record.source).is_some_and(|source| matches(condition, &source))
                 }
             };

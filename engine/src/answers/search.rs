@@ -40,6 +40,7 @@ struct Context<'a> {
     state: &'a Published,
     request: &'a SearchRequest,
     filter: Filter<'a>,
+    lag: u64,
     /// Votes for a k that is not stored.
     revote: Option<std::sync::Arc<Revote>>,
 }
@@ -61,12 +62,12 @@ impl Snapshot {
             Some(asked) if asked.k != state.options.vote_k => Some(state.revote(asked.k)?),
             _ => None,
         };
-        let context = Context { state, request, filter: Filter::new(state, &request.filter), revote };
+        let context = Context { state, request, filter: Filter::new(state, &request.filter), lag: self.lag(), revote };
         let mut answers = Vec::with_capacity(ready.len());
         for ready in ready.chunks(QUERIES_AT_ONCE) {
             let retrieved = context.retrieve(ready)?;
             let votes = match &request.rerank {
-                Some(asked) => context.votes(ready, asked.k),
+                Some(asked) => context.votes(ready, asked.k)?,
                 None => vec![None; ready.len()],
             };
             let each = ready.par_iter().zip(retrieved).zip(votes);
@@ -85,14 +86,14 @@ impl Snapshot {
         let state = &*self.state;
         check_voters(k)?;
         let ready = state.ready(query)?;
-        let hits = state.train.best(&ready.vector, k, |row| Some(state.train.ids[row]) != ready.without);
+        let hits = state.train.best(&ready.vector, k, |row| Some(state.train.id(row)) != ready.without)?;
         let vote = state.ballot_of(&hits, k).map(|ballot| state.vote(ballot)).transpose()?;
         let voters = hits
             .iter()
             .map(|hit| {
                 let label = state.train.instances[hit.row as usize].map(|own| state.label(own.label)).transpose()?;
                 Ok(Voter {
-                    key: state.train.key(hit.row).to_owned(),
+                    key: state.train.key(hit.row as usize).to_owned(),
                     label: label.unwrap_or_default().to_owned(),
                     similarity: hit.similarity,
                 })
@@ -151,7 +152,7 @@ impl Published {
     }
 
     fn ballot_of(&self, hits: &[Hit], k: usize) -> Option<Ballot<LabelId>> {
-        self.ballot(hits.iter().map(|hit| (self.train.ids[hit.row as usize], hit.similarity)), k)
+        self.ballot(hits.iter().map(|hit| (self.train.id(hit.row as usize), hit.similarity)), k)
     }
 }
 
@@ -164,6 +165,19 @@ fn breadth(ef: usize, count: usize) -> usize {
 fn others(set: &RowSet, query: &Ready) -> usize {
     let itself = query.without.and_then(|id| set.row_of(id)).is_some_and(|row| set.live[row]);
     set.live_rows() - usize::from(itself)
+}
+
+/// The descriptors of queries, row-major.
+fn joined(queries: &[Ready]) -> Vec<f32> {
+    queries.iter().flat_map(|query| &query.vector).copied().collect()
+}
+
+/// Searches for each query, on all processors when there are several.
+fn each<T: Send>(queries: &[Ready], one: impl Fn((usize, &Ready)) -> Result<T> + Sync + Send) -> Result<Vec<T>> {
+    match queries {
+        [query] => Ok(vec![one((0, query))?]),
+        _ => queries.par_iter().enumerate().map(one).collect(),
+    }
 }
 
 impl Context<'_> {
@@ -211,60 +225,43 @@ impl Context<'_> {
             Some((0..set.len()).map(admit).collect::<Result<_>>()?)
         };
         let admit = |query: usize, row: usize| {
-            Some(set.ids[row]) != queries[query].without && admitted.as_ref().is_none_or(|admitted| admitted[row])
+            Some(set.id(row)) != queries[query].without && admitted.as_ref().is_none_or(|admitted| admitted[row])
         };
-        let graph = match (self.request.ef, &admitted) {
-            (Some(ef), None) => self.state.graph(role).covering(set).map(|graph| (graph, breadth(ef, depth))),
-            _ => None,
-        };
-        if let Some((graph, ef)) = graph {
+        if let (Some(ef), None) = (self.request.ef, &admitted) {
             let one = |(at, query): (usize, &Ready)| {
-                let near = graph.propose(set, &query.vector, ef);
-                let hits = set.best_among(&query.vector, near, depth, |row| admit(at, row));
-                // The graph may reach too few rows; what was asked for is min(K, rows).
+                let hits = set.near(&query.vector, depth, breadth(ef, depth), |row| admit(at, row))?;
+                // The graphs may reach too few rows; what was asked for is min(K, rows).
                 let enough = depth.min(others(set, query));
-                if hits.len() >= enough { hits } else { set.best(&query.vector, depth, |row| admit(at, row)) }
+                if hits.len() >= enough { Ok(hits) } else { set.best(&query.vector, depth, |row| admit(at, row)) }
             };
-            return Ok(queries.par_iter().enumerate().map(one).collect());
+            return each(queries, one);
         }
-        Ok(match queries {
-            [query] => vec![set.best(&query.vector, depth, |row| admit(0, row))],
-            _ => {
-                let vectors: Vec<f32> = queries.iter().flat_map(|query| &query.vector).copied().collect();
-                set.best_of_many(&vectors, depth, admit)
-            }
-        })
+        match queries {
+            [query] => Ok(vec![set.best(&query.vector, depth, |row| admit(0, row))?]),
+            _ => set.best_of_many(&joined(queries), depth, admit),
+        }
     }
 
     /// The vote of each query: with EF through the train graph, otherwise exact.
-    fn votes(&self, queries: &[Ready], k: usize) -> Vec<Option<Ballot<LabelId>>> {
+    fn votes(&self, queries: &[Ready], k: usize) -> Result<Vec<Option<Ballot<LabelId>>>> {
         let train = &self.state.train;
-        let admit = |query: usize, row: usize| Some(train.ids[row]) != queries[query].without;
-        let wanted = self.request.ef.filter(|_| train.live_rows() >= GRAPH_FROM_ROWS);
-        let graph = wanted.and_then(|ef| Some((self.state.graphs.train.covering(train)?, breadth(ef, k))));
-        let near = |(at, query): (usize, &Ready)| {
-            let hits = graph.as_ref().map(|(graph, ef)| {
-                let near = graph.propose(train, &query.vector, *ef);
-                train.best_among(&query.vector, near, k, |row| admit(at, row))
-            });
-            match hits {
-                Some(hits) if hits.len() >= k.min(others(train, query)) => hits,
-                _ => train.best(&query.vector, k, |row| admit(at, row)),
-            }
+        let admit = |query: usize, row: usize| Some(train.id(row)) != queries[query].without;
+        let hits = match (self.request.ef.filter(|_| train.live_rows() >= GRAPH_FROM_ROWS), queries) {
+            (Some(ef), _) => each(queries, |(at, query): (usize, &Ready)| {
+                let hits = train.near(&query.vector, k, breadth(ef, k), |row| admit(at, row))?;
+                if hits.len() >= k.min(others(train, query)) {
+                    return Ok(hits);
+                }
+                train.best(&query.vector, k, |row| admit(at, row))
+            })?,
+            (None, [query]) => vec![train.best(&query.vector, k, |row| admit(0, row))?],
+            (None, _) => train.best_of_many(&joined(queries), k, admit)?,
         };
-        let hits: Vec<Vec<Hit>> = match queries {
-            _ if graph.is_some() => queries.par_iter().enumerate().map(near).collect(),
-            [query] => vec![near((0, query))],
-            _ => {
-                let vectors: Vec<f32> = queries.iter().flat_map(|query| &query.vector).copied().collect();
-                train.best_of_many(&vectors, k, admit)
-            }
-        };
-        hits.iter().map(|hits| self.state.ballot_of(hits, k)).collect()
+        Ok(hits.iter().map(|hits| self.state.ballot_of(hits, k)).collect())
     }
 
     fn key(&self, found: &Found) -> &str {
-        &self.state.rows(found.role).keys[found.row]
+        self.state.rows(found.role).key(found.row)
     }
 
     fn answer(&self, query: &Ready, retrieved: Vec<Found>, vote: Option<Ballot<LabelId>>) -> Result<Answer> {
@@ -294,7 +291,7 @@ impl Context<'_> {
             })
             .collect::<Result<_>>()?;
         let prediction = vote.map(|ballot| self.state.vote(ballot)).transpose()?;
-        Ok(Answer { prediction, rows, as_of_sequence: self.state.sequence })
+        Ok(Answer { prediction, rows, as_of_sequence: self.state.sequence, lag: self.lag })
     }
 
     /// Items predicted to be the query's instance that were not retrieved, best score first (equal scores by key), up to the depth
@@ -310,9 +307,9 @@ impl Context<'_> {
                     return Ok(false);
                 }
                 let known = known.contains(&(role, row));
-                let itself = Some(set.ids[row]) == query.without;
+                let itself = Some(set.id(row)) == query.without;
                 if !known && !itself && self.filter.admits(role, row, self.instance(role, row))? {
-                    let similarity = dot(&query.vector, set.vector(row));
+                    let similarity = dot(&query.vector, &set.vector(row)?);
                     found.push((score, Found { role, row, similarity }));
                     taken += 1;
                 }

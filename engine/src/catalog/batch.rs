@@ -3,8 +3,9 @@
 use prost::Message;
 use rocksdb::{WriteBatch, WriteOptions};
 
-use super::messages::{ListMessage, RecordMessage};
-use super::{Catalog, Family, NEXT_IMAGE, SEQUENCE, codec};
+use super::messages::{ListMessage, OptionsMessage, RecordMessage};
+use super::{Catalog, DATABASE, Family, NEXT_IMAGE, OPTIONS, SEQUENCE, codec};
+use crate::disk::point;
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
@@ -27,7 +28,7 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    fn delete(&mut self, family: Family, key: &[u8]) -> Result<()> {
+    pub(super) fn delete(&mut self, family: Family, key: &[u8]) -> Result<()> {
         self.inner.delete_cf(self.catalog.family(family)?, key);
         Ok(())
     }
@@ -38,6 +39,13 @@ impl<'c> Batch<'c> {
 
     pub(crate) fn set_next_image(&mut self, next: u64) -> Result<()> {
         self.put(Family::Meta, NEXT_IMAGE, &codec::number(next))
+    }
+
+    /// The options and the name of the database.
+    pub(crate) fn put_identity(&mut self) -> Result<()> {
+        let (options, database) = (OptionsMessage::of(&self.catalog.options).encode_to_vec(), self.catalog.database);
+        self.put(Family::Meta, OPTIONS, &options)?;
+        self.put(Family::Meta, DATABASE, &database)
     }
 
     pub(crate) fn put_label(&mut self, id: LabelId, text: &str) -> Result<()> {
@@ -144,12 +152,42 @@ impl<'c> Batch<'c> {
         self.delete(Family::ByInstance, &codec::posting_key(space, k, role, ballot, key))
     }
 
+    /// Forgets everything that can be made again from images: tombstones, lists, votes, postings.
+    pub(crate) fn clear_derived(&mut self) -> Result<()> {
+        for family in [Family::Neighbours, Family::Voters, Family::Predictions, Family::ByInstance, Family::Manifest] {
+            self.clear(family)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets which image a key leads to.
+    pub(crate) fn clear_keys(&mut self) -> Result<()> {
+        self.clear(Family::Keys)
+    }
+
+    /// Forgets the record that is stored there, whatever it is: for repairs.
+    pub(crate) fn delete_record_at(&mut self, key: &[u8]) -> Result<()> {
+        self.delete(Family::Records, key)?;
+        match codec::image_of_key(key) {
+            Ok(id) => self.delete_image(SpaceId::FIRST, id, None),
+            Err(_no_image_has_it) => Ok(()),
+        }
+    }
+
+    fn clear(&mut self, family: Family) -> Result<()> {
+        /// Longer than any key, and above them all in byte order.
+        const PAST_ALL: [u8; 2048] = [u8::MAX; 2048];
+        self.inner.delete_range_cf(self.catalog.family(family)?, &[][..], &PAST_ALL[..]);
+        Ok(())
+    }
+
     /// Writes it all, synced to disk, or nothing.
     pub(crate) fn commit(self) -> Result<()> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.catalog.db.write_opt(self.inner, &options).map_err(|error| {
-            let error = Error::from(error);
+        point("commit.before")?;
+        let written = self.catalog.db.write_opt(self.inner, &options).map_err(Error::from);
+        written.and_then(|()| point("commit.after")).map_err(|error| {
             Error::new(error.kind(), format!("the write failed: {}", error.message()))
                 .help("check the disk's space and health, then close the database and open it again: it then shows whether this write was stored, as a whole or not at all")
                 .because(error)

@@ -173,6 +173,12 @@ pub(crate) fn label_text_key(id: LabelId) -> [u8; 5] {
     key
 }
 
+/// The label in a key of `labels`.
+pub(crate) fn label_of_text_key(key: &[u8]) -> Option<LabelId> {
+    let number: [u8; 4] = key.strip_prefix(b"t")?.try_into().ok()?;
+    Some(LabelId(u32::from_le_bytes(number).swap_bytes()))
+}
+
 /// The smallest key that does not start with `prefix`: the upper bound of its range scan.
 pub(crate) fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();

@@ -34,6 +34,77 @@ pub(crate) struct ListMessage {
     pub(crate) floor_key: String,
 }
 
+/// Value of `oplog`: a transaction that was acknowledged and waits.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TransactionMessage {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) operations: Vec<OperationMessage>,
+}
+
+/// One operation; exactly one field is there.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct OperationMessage {
+    #[prost(oneof = "StepMessage", tags = "1, 2, 3, 4")]
+    pub(crate) step: Option<StepMessage>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(crate) enum StepMessage {
+    #[prost(message, tag = "1")]
+    Put(PutMessage),
+    #[prost(string, tag = "2")]
+    Delete(String),
+    #[prost(message, tag = "3")]
+    Label(LabelMessage),
+    #[prost(string, tag = "4")]
+    Unlabel(String),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PutMessage {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) label: Option<String>,
+    #[prost(float, repeated, tag = "3")]
+    pub(crate) vector: Vec<f32>,
+    #[prost(string, optional, tag = "4")]
+    pub(crate) source: Option<String>,
+    #[prost(bytes = "vec", optional, tag = "5")]
+    pub(crate) content: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "6")]
+    pub(crate) photo: Option<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct LabelMessage {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    #[prost(string, tag = "2")]
+    pub(crate) label: String,
+}
+
+/// Value of `manifest` for a segment.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SegmentMessage {
+    #[prost(uint32, tag = "1")]
+    pub(crate) space: u32,
+    #[prost(bool, tag = "2")]
+    pub(crate) train: bool,
+    #[prost(uint64, tag = "3")]
+    pub(crate) rows: u64,
+    #[prost(uint64, tag = "4")]
+    pub(crate) first: u64,
+    #[prost(uint64, tag = "5")]
+    pub(crate) last: u64,
+    /// Checksum in the header of the file.
+    #[prost(fixed32, tag = "6")]
+    pub(crate) check: u32,
+    /// Length of the file.
+    #[prost(uint64, tag = "7")]
+    pub(crate) bytes: u64,
+}
+
 /// Value of `meta` / `options`.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct OptionsMessage {
@@ -61,8 +132,10 @@ struct ModelMessage {
     settings: String,
 }
 
-/// The layout of the catalog that this build writes, and the only one it reads so far.
-pub(crate) const FORMAT: u32 = 1;
+/// The layout of the catalog that this build writes.
+pub(crate) const FORMAT: u32 = 2;
+/// The oldest layout that this build reads, and brings up to date when it opens it.
+pub(crate) const OLDEST_FORMAT: u32 = 1;
 
 impl OptionsMessage {
     /// What is stored of the options.
@@ -83,8 +156,10 @@ impl OptionsMessage {
 
     /// The options that were stored.
     pub(crate) fn options(self) -> Result<Options> {
-        if self.format != FORMAT {
-            return Err(Error::corrupt(format!("the database has format {}, this build reads {FORMAT}", self.format)));
+        if self.format > FORMAT || self.format < OLDEST_FORMAT {
+            let message =
+                format!("the database has format {}, this build reads {OLDEST_FORMAT} to {FORMAT}", self.format);
+            return Err(Error::corrupt(message).help("open it with the build that wrote it, or a later one"));
         }
         let keep = Keep::from_word(&self.keep)
             .ok_or_else(|| Error::corrupt(format!("the stored options keep photos as '{}'", self.keep)))?;

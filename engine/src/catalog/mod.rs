@@ -2,19 +2,23 @@
 
 mod batch;
 pub(crate) mod codec;
+mod manifest;
 mod messages;
+mod oplog;
 mod pin;
 mod read;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use prost::Message;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode};
 
 pub(crate) use batch::Batch;
+pub(crate) use manifest::SegmentEntry;
 pub(crate) use messages::RecordMessage;
 use messages::{OptionsMessage, decode};
+pub(crate) use oplog::Waiting;
 pub(crate) use pin::Pinned;
 pub(crate) use read::StoredList;
 
@@ -45,10 +49,14 @@ pub(crate) enum Family {
     Predictions,
     /// Space, k, role, label, descending score, external key -> image id: this range scan is the insert-step.
     ByInstance,
+    /// Which segments there are, and which of their rows are dead.
+    Manifest,
+    /// Sequence -> operations that were acknowledged and wait to be carried out.
+    Oplog,
 }
 
 impl Family {
-    const ALL: [Family; 10] = [
+    const ALL: [Family; 12] = [
         Family::Meta,
         Family::Records,
         Family::Keys,
@@ -59,6 +67,8 @@ impl Family {
         Family::Voters,
         Family::Predictions,
         Family::ByInstance,
+        Family::Manifest,
+        Family::Oplog,
     ];
 
     fn name(self) -> &'static str {
@@ -73,6 +83,8 @@ impl Family {
             Family::Voters => "voters",
             Family::Predictions => "predictions",
             Family::ByInstance => "by_instance",
+            Family::Manifest => "manifest",
+            Family::Oplog => "oplog",
         }
     }
 
@@ -95,58 +107,137 @@ impl Family {
 const OPTIONS: &[u8] = b"options";
 const SEQUENCE: &[u8] = b"sequence";
 const NEXT_IMAGE: &[u8] = b"next_image";
+/// Times a reader beside a writer looks again.
+const BESIDE_TRIES: usize = 20;
+const NEXT_SEGMENT: &[u8] = b"next_segment";
+const COVERED: &[u8] = b"covered";
+const DATABASE: &[u8] = b"database";
 
 /// An open catalog.
 pub(crate) struct Catalog {
     db: DB,
     options: Options,
+    database: [u8; 16],
     // Behind `db`, so that it is released when RocksDB is closed: a snapshot may outlive its `Database`.
-    _lock: Lock,
+    _lock: Option<Lock>,
 }
 
 impl Catalog {
     /// Makes a catalog in a folder that must not hold one.
     pub(crate) fn create(folder: &Path, options: Options, lock: Lock) -> Result<Self> {
         let db = Self::open_db(folder, true)?;
-        let catalog = Self { db, options, _lock: lock };
+        let catalog = Self { db, options, database: fresh_name(), _lock: Some(lock) };
         let mut batch = Batch::new(&catalog);
-        batch.put(Family::Meta, OPTIONS, &OptionsMessage::of(&catalog.options).encode_to_vec())?;
         batch.set_sequence(0)?;
         batch.set_next_image(0)?;
+        batch.put_identity()?;
         batch.commit()?;
         Ok(catalog)
     }
 
-    /// Opens the catalog of a folder.
+    /// Opens the catalog of a folder; one of an older format is brought up to date.
     pub(crate) fn open(folder: &Path, lock: Lock) -> Result<Self> {
-        // A folder without a CURRENT file or without all families was never finished.
-        let db = Self::open_db(folder, false).map_err(|error| match error.kind() {
-            ErrorKind::Invalid => unfinished(folder).because(error),
-            ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
-            _ => error,
-        })?;
-        let stored = {
-            let meta =
-                db.cf_handle(Family::Meta.name()).ok_or_else(|| Error::corrupt("the catalog has no family 'meta'"))?;
-            db.get_cf(meta, OPTIONS)?
-        };
-        let stored = stored.ok_or_else(|| unfinished(folder))?;
-        let options = decode::<OptionsMessage>(&stored, "the options")?.options()?;
-        Ok(Self { db, options, _lock: lock })
+        if !folder.join("CURRENT").exists() {
+            return Err(unfinished(folder));
+        }
+        let db = Self::open_db(folder, false)?;
+        let (options, database) = Self::identity(&db, folder)?;
+        let is_current = database.is_some();
+        let catalog = Self { db, options, database: database.unwrap_or_else(fresh_name), _lock: Some(lock) };
+        if !is_current {
+            // Format 1 had neither segments nor a name; everything else is as it was.
+            let mut batch = Batch::new(&catalog);
+            batch.put_identity()?;
+            batch.commit()?;
+        }
+        Ok(catalog)
     }
 
-    fn open_db(folder: &Path, create: bool) -> Result<DB> {
+    /// Opens the catalog of a folder for reading, beside a process that may be writing it. What it sees is what was durable at this
+    /// moment, and stays so.
+    ///
+    /// # Errors
+    /// `Locked`: the writer was too busy for a consistent look; trying again helps.
+    pub(crate) fn open_beside(folder: &Path) -> Result<Self> {
+        if !folder.join("CURRENT").exists() {
+            return Err(unfinished(folder));
+        }
+        let mut last = None;
+        for _ in 0..BESIDE_TRIES {
+            // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
+            let before = moving_files(folder)?;
+            let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
+            match DB::open_cf_descriptors_read_only(&Self::db_options(), folder, families, false) {
+                Ok(db) if moving_files(folder)? == before => {
+                    let (options, database) = Self::identity(&db, folder)?;
+                    let database = database.ok_or_else(|| {
+                        Error::invalid("the database has an older format")
+                            .help("open it once for writing; that brings it up to date")
+                    })?;
+                    return Ok(Self { db, options, database, _lock: None });
+                }
+                Ok(_) => {}
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or_else(
+            || {
+                Error::new(ErrorKind::Locked, format!("{} changes too fast to be read", folder.display()))
+                    .help("try again")
+            },
+            Error::from,
+        ))
+    }
+
+    fn identity(db: &DB, folder: &Path) -> Result<(Options, Option<[u8; 16]>)> {
+        let meta =
+            db.cf_handle(Family::Meta.name()).ok_or_else(|| Error::corrupt("the catalog has no family 'meta'"))?;
+        let stored = db.get_cf(meta, OPTIONS)?.ok_or_else(|| unfinished(folder))?;
+        let options = decode::<OptionsMessage>(&stored, "the options")?.options()?;
+        let database = match db.get_cf(meta, DATABASE)? {
+            Some(name) => {
+                Some(name.try_into().map_err(|_| Error::corrupt("the database's own name is not 16 bytes long"))?)
+            }
+            None => None,
+        };
+        Ok((options, database))
+    }
+
+    fn db_options() -> rocksdb::Options {
         let mut options = rocksdb::Options::default();
-        options.create_if_missing(create);
-        options.set_error_if_exists(create);
-        options.create_missing_column_families(create);
         // Absolute consistency turns a torn last record, which every crash may leave, into a database that never opens.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_track_and_verify_wals_in_manifest(true);
         options.set_keep_log_file_num(4);
         options.set_max_total_wal_size(256 << 20);
+        options
+    }
+
+    fn open_db(folder: &Path, create: bool) -> Result<DB> {
+        let mut options = Self::db_options();
+        options.create_if_missing(create);
+        options.set_error_if_exists(create);
+        // A database of an older format gets the families that came later.
+        options.create_missing_column_families(true);
         let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
         Ok(DB::open_cf_descriptors(&options, folder, families)?)
+    }
+
+    /// The name that its segments carry.
+    pub(crate) fn database(&self) -> [u8; 16] {
+        self.database
+    }
+
+    /// Whether it was opened for reading only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self._lock.is_none()
+    }
+
+    /// Lets RocksDB salvage what it can read of a damaged catalog. The caller holds the lock.
+    pub(crate) fn salvage(folder: &Path) -> Result<()> {
+        let mut options = Self::db_options();
+        options.create_if_missing(true);
+        Ok(DB::repair(&options, folder)?)
     }
 
     /// What the database was created with.
@@ -158,6 +249,12 @@ impl Catalog {
         self.db
             .cf_handle(family.name())
             .ok_or_else(|| Error::corrupt(format!("the catalog has no family '{}'", family.name())))
+    }
+
+    /// A consistent copy of the catalog in a folder that must not exist: hard links where the file system has them.
+    pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
+        // No log size is too large to be copied as it is: flushing first would make writers wait.
+        Ok(Checkpoint::new(&self.db)?.create_checkpoint(folder)?)
     }
 
     /// Bytes of the catalog's tables; what is still in its log is not counted.
@@ -175,7 +272,36 @@ impl Catalog {
     }
 }
 
+/// The logs and lists of a RocksDB folder, by name and, for lists, by length: what changes when data moves between them.
+fn moving_files(folder: &Path) -> Result<Vec<(std::ffi::OsString, u64)>> {
+    let io = |error| Error::io(folder, error);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name();
+        let text = name.to_string_lossy();
+        if text.starts_with("MANIFEST") || text == "CURRENT" {
+            files.push((name.clone(), entry.metadata().map_or(0, |metadata| metadata.len())));
+        } else if text.ends_with(".log") {
+            files.push((name, 0));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 fn unfinished(folder: &Path) -> Error {
     Error::corrupt(format!("{} holds no finished database", folder.display()))
         .help("its creation was cut short, or files of it are missing: restore a copy, or delete the folder and create it again")
+}
+
+/// A name that no other database has.
+fn fresh_name() -> [u8; 16] {
+    use std::hash::{BuildHasher, RandomState};
+    // The standard library seeds this from the operating system; the name decides nothing but whether a file belongs here.
+    let halves = [0u8, 1].map(|half| RandomState::new().hash_one(half).to_le_bytes());
+    let mut name = [0; 16];
+    name[..8].copy_from_slice(&halves[0]);
+    name[8..].copy_from_slice(&halves[1]);
+    name
 }

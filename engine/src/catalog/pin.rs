@@ -26,7 +26,7 @@ impl Pinned {
     }
 
     /// The database it is a view of.
-    pub(super) fn catalog(&self) -> &Catalog {
+    pub(crate) fn catalog(&self) -> &Catalog {
         self.0.borrow_owner()
     }
 

@@ -1,5 +1,7 @@
 //! Reading the catalog as it was when it was pinned.
 
+use std::collections::HashMap;
+
 use rocksdb::{IteratorMode, ReadOptions};
 
 use super::messages::{ListMessage, RecordMessage, decode};
@@ -17,13 +19,29 @@ impl Pinned {
     }
 
     /// Every entry whose key starts with `prefix`, in order of keys, until `visit` returns `false`.
-    fn scan(&self, family: Family, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool>) -> Result<()> {
+    pub(super) fn scan(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        visit: impl FnMut(&[u8], &[u8]) -> Result<bool>,
+    ) -> Result<()> {
+        self.scan_from(family, prefix, prefix, visit)
+    }
+
+    /// [`Pinned::scan`] from the first key at or behind `from`.
+    fn scan_from(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        from: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool>,
+    ) -> Result<()> {
         let handle = self.catalog().family(family)?;
         let mut options = ReadOptions::default();
         if let Some(end) = codec::end_of(prefix) {
             options.set_iterate_upper_bound(end);
         }
-        let start = IteratorMode::From(prefix, rocksdb::Direction::Forward);
+        let start = IteratorMode::From(from, rocksdb::Direction::Forward);
         for entry in self.snapshot().iterator_cf_opt(handle, options, start) {
             let (key, value) = entry?;
             if !visit(&key, &value)? {
@@ -38,6 +56,11 @@ impl Pinned {
         let value =
             self.get(Family::Meta, key)?.ok_or_else(|| Error::corrupt(format!("the catalog lacks '{name}'")))?;
         codec::number_of(&value)
+    }
+
+    /// A number that a database of an older format lacks.
+    pub(super) fn meta_number_or(&self, key: &[u8], absent: u64) -> Result<u64> {
+        self.get(Family::Meta, key)?.map_or(Ok(absent), |value| codec::number_of(&value))
     }
 
     /// Number of the last write.
@@ -60,12 +83,46 @@ impl Pinned {
         self.get(Family::Records, &codec::image_key(id))?.map(|value| decode(&value, "a record")).transpose()
     }
 
-    /// All records in ascending order of ids.
-    pub(crate) fn records(&self, mut visit: impl FnMut(ImageId, RecordMessage) -> Result<()>) -> Result<()> {
-        self.scan(Family::Records, &[], |key, value| {
-            visit(codec::image_of_key(key)?, decode(value, "a record")?)?;
+    /// The records of the images from `first` to `last`, in ascending order of ids.
+    pub(crate) fn records(
+        &self,
+        first: ImageId,
+        last: ImageId,
+        mut visit: impl FnMut(ImageId, RecordMessage) -> Result<()>,
+    ) -> Result<()> {
+        self.scan_from(Family::Records, &[], &codec::image_key(first), |key, value| {
+            let id = codec::image_of_key(key)?;
+            if id > last {
+                return Ok(false);
+            }
+            visit(id, decode(value, "a record")?)?;
             Ok(true)
         })
+    }
+
+    /// The records that can be decoded, in ascending order of ids, and where the others are: for repairs.
+    pub(crate) fn readable_records(&self) -> Result<(Vec<(ImageId, RecordMessage)>, Vec<Vec<u8>>)> {
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        self.scan(Family::Records, &[], |key, value| {
+            match (codec::image_of_key(key), decode::<RecordMessage>(value, "a record")) {
+                (Ok(id), Ok(record)) if !record.key.is_empty() => records.push((id, record)),
+                _ => unreadable.push(key.to_vec()),
+            }
+            Ok(true)
+        })?;
+        Ok((records, unreadable))
+    }
+
+    /// The label texts that are there, by number: for repairs.
+    pub(crate) fn readable_labels(&self) -> Result<HashMap<u32, String>> {
+        let mut texts = HashMap::new();
+        self.scan(Family::Labels, b"t", |key, value| {
+            if let (Some(number), Ok(text)) = (codec::label_of_text_key(key), String::from_utf8(value.to_vec())) {
+                texts.insert(number.0, text);
+            }
+            Ok(true)
+        })?;
+        Ok(texts)
     }
 
     /// What is kept of an image's photo.
@@ -82,10 +139,21 @@ impl Pinned {
         Ok(Some(vector))
     }
 
-    /// All descriptors in ascending order of ids.
-    pub(crate) fn vectors(&self, space: SpaceId, mut visit: impl FnMut(ImageId, &[u8]) -> Result<()>) -> Result<()> {
-        self.scan(Family::Embeddings, &codec::space_key(space), |key, value| {
-            visit(codec::image_of_space_key(key)?, value)?;
+    /// The descriptors of the images from `first` to `last`, in ascending order of ids.
+    pub(crate) fn vectors(
+        &self,
+        space: SpaceId,
+        first: ImageId,
+        last: ImageId,
+        mut visit: impl FnMut(ImageId, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let start = codec::space_image_key(space, first);
+        self.scan_from(Family::Embeddings, &codec::space_key(space), &start, |key, value| {
+            let id = codec::image_of_space_key(key)?;
+            if id > last {
+                return Ok(false);
+            }
+            visit(id, value)?;
             Ok(true)
         })
     }
@@ -97,16 +165,22 @@ impl Pinned {
             .transpose()
     }
 
-    /// The neighbours of every index image, in ascending order of ids.
+    /// The neighbours of every index image from this id on, in ascending order of ids.
     pub(crate) fn all_neighbours(
         &self,
         space: SpaceId,
+        from: ImageId,
         mut visit: impl FnMut(ImageId, StoredList) -> Result<()>,
     ) -> Result<()> {
-        self.scan(Family::Neighbours, &codec::space_key(space), |key, value| {
-            visit(codec::image_of_space_key(key)?, StoredList::of(value)?)?;
-            Ok(true)
-        })
+        self.scan_from(
+            Family::Neighbours,
+            &codec::space_key(space),
+            &codec::space_image_key(space, from),
+            |key, value| {
+                visit(codec::image_of_space_key(key)?, StoredList::of(value)?)?;
+                Ok(true)
+            },
+        )
     }
 
     /// The index images that have this train image among their neighbours.
@@ -119,25 +193,28 @@ impl Pinned {
         Ok(found)
     }
 
-    /// Every pair of the reverse index, for the tests of its laws.
-    #[cfg(test)]
-    pub(crate) fn all_voters(&self, space: SpaceId) -> Result<Vec<(ImageId, ImageId)>> {
-        let mut found = Vec::new();
+    /// Every pair of the reverse index: train image, index image.
+    pub(crate) fn each_voter(
+        &self,
+        space: SpaceId,
+        mut visit: impl FnMut(ImageId, ImageId) -> Result<()>,
+    ) -> Result<()> {
         self.scan(Family::Voters, &codec::space_key(space), |key, _| {
-            found.push((codec::image_of_space_key(key)?, codec::index_of_voter_key(key)?));
+            visit(codec::image_of_space_key(key)?, codec::index_of_voter_key(key)?)?;
             Ok(true)
-        })?;
-        Ok(found)
+        })
     }
 
-    /// Every stored prediction of one k, in ascending order of ids.
+    /// The stored predictions of one k from this id on, in ascending order of ids.
     pub(crate) fn predictions(
         &self,
         space: SpaceId,
         k: usize,
+        from: ImageId,
         mut visit: impl FnMut(ImageId, Ballot<LabelId>) -> Result<()>,
     ) -> Result<()> {
-        self.scan(Family::Predictions, &codec::predictions_prefix(space, k), |key, value| {
+        let start = codec::prediction_key(space, k, from);
+        self.scan_from(Family::Predictions, &codec::predictions_prefix(space, k), &start, |key, value| {
             visit(codec::image_of_prediction_key(key)?, codec::prediction_of(value)?)?;
             Ok(true)
         })

@@ -1,7 +1,11 @@
-//! The folder of a database: who holds it, and what lies where in it.
+//! The folder of a database: who holds it, what lies where in it, and files that are on the disk before anyone names them.
 
+mod fault;
+mod file;
 mod lock;
 
+pub(crate) use fault::point;
+pub(crate) use file::{remove, write_whole};
 pub(crate) use lock::{LOCK_FILE, Lock};
 
 use std::path::{Path, PathBuf};
@@ -9,4 +13,19 @@ use std::path::{Path, PathBuf};
 /// The catalog inside a database's folder.
 pub(crate) fn catalog_folder(folder: &Path) -> PathBuf {
     folder.join("catalog")
+}
+
+/// The segment files inside a database's folder.
+pub(crate) fn segment_folder(folder: &Path) -> PathBuf {
+    folder.join("segments")
+}
+
+/// The columns saved when a database was closed.
+pub(crate) fn columns_file(folder: &Path) -> PathBuf {
+    folder.join("columns")
+}
+
+/// The side file of the last acknowledged write.
+pub(crate) fn acknowledged_file(folder: &Path) -> PathBuf {
+    folder.join("acknowledged")
 }

@@ -1,16 +1,15 @@
 //! A database: one folder, one writer, any number of readers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-
-use crate::answer::Status;
+use super::staleness::Ages;
+use crate::answer::{SegmentInfo, Status};
 use crate::catalog::Catalog;
 use crate::disk::{LOCK_FILE, Lock, catalog_folder};
 use crate::error::{Error, ErrorKind, Result};
-use crate::motion::{Published, Snapshot, Writer};
-use crate::operation::{Operation, Receipt};
+use crate::motion::{Core, Deferral, Snapshot, Worker};
+use crate::operation::{Operation, Receipt, Role};
 use crate::options::Options;
 use crate::ports::Propose;
 
@@ -41,15 +40,24 @@ use crate::ports::Propose;
 /// ```
 #[derive(Clone)]
 pub struct Database {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    folder: PathBuf,
-    catalog: Arc<Catalog>,
-    writer: Mutex<Writer>,
-    current: RwLock<Arc<Published>>,
-    proposer: RwLock<Option<Arc<dyn Propose>>>,
+pub(super) struct Shared {
+    pub(super) core: Arc<Core>,
+    pub(super) ages: Ages,
+    worker: Option<Worker>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The worker first: what it still does is in what is saved.
+        let had_worker = self.worker.take().is_some();
+        if had_worker {
+            // Without the saved columns the next opening reads them from the catalog: slower, and nothing else.
+            let _slower = self.core.save();
+        }
+    }
 }
 
 impl Database {
@@ -75,68 +83,121 @@ impl Database {
         Self::start(folder, Catalog::create(&catalog_folder(folder), options, lock)?)
     }
 
-    /// Opens a database and reads its rows into memory.
+    /// Opens a database: segments are checked and mapped, rows newer than the segments are read into memory.
     ///
     /// # Errors
-    /// `NotFound`, `Locked` with the process id of the holder, `Corrupt`, `Io`.
+    /// `NotFound`, `Locked` with the process id of the holder, `Corrupt` (also when acknowledged writes are gone), `Io`.
     pub fn open(folder: &Path) -> Result<Self> {
-        if !catalog_folder(folder).is_dir() {
-            return Err(Error::not_found(format!("there is no database in {}", folder.display())).help(
-                "make one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors",
-            ));
-        }
+        Self::must_exist(folder)?;
         let lock = Lock::take(folder)?;
         Self::start(folder, Catalog::open(&catalog_folder(folder), lock)?)
     }
 
+    /// Opens a database for reading, beside a process that may be writing it. It shows what was durable at this moment; open it again
+    /// for what came later.
+    ///
+    /// # Errors
+    /// As [`Database::open`]; `Locked` only when the writer was too busy for a consistent look.
+    pub fn open_read_only(folder: &Path) -> Result<Self> {
+        Self::must_exist(folder)?;
+        let core = Core::load(folder, Catalog::open_beside(&catalog_folder(folder))?)?;
+        Ok(Self { shared: Arc::new(Shared { core: Arc::new(core), ages: Ages::default(), worker: None }) })
+    }
+
+    pub(super) fn must_exist(folder: &Path) -> Result<()> {
+        if catalog_folder(folder).is_dir() {
+            return Ok(());
+        }
+        Err(Error::not_found(format!("there is no database in {}", folder.display()))
+            .help("make one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors"))
+    }
+
     fn start(folder: &Path, catalog: Catalog) -> Result<Self> {
-        let catalog = Arc::new(catalog);
-        let state = Published::load(&catalog)?;
-        let writer = Writer::new(Arc::clone(&catalog), &state)?;
-        let shared = Shared {
-            folder: folder.to_owned(),
-            catalog,
-            writer: Mutex::new(writer),
-            current: RwLock::new(Arc::new(state)),
-            proposer: RwLock::new(None),
-        };
-        Ok(Self { shared: Arc::new(shared) })
+        let core = Arc::new(Core::load(folder, catalog)?);
+        let worker = Worker::start(&core).map_err(|error| Error::io(folder, error))?;
+        Ok(Self { shared: Arc::new(Shared { core, ages: Ages::default(), worker: Some(worker) }) })
     }
 
     /// What it was created with.
     pub fn options(&self) -> &Options {
-        self.shared.catalog.options()
+        self.shared.core.catalog().options()
     }
 
     /// Where it is.
     pub fn folder(&self) -> &Path {
-        &self.shared.folder
+        self.shared.core.folder()
     }
 
     /// Lets a device propose neighbours during writes; results do not change, only their speed.
     pub fn set_proposer(&self, proposer: Option<Arc<dyn Propose>>) {
-        *self.shared.proposer.write() = proposer;
+        self.shared.core.set_proposer(proposer);
+    }
+
+    /// Chooses which writes may return before their predictions are made; [`Deferral::Automatic`] until it is called.
+    pub fn set_deferral(&self, deferral: Deferral) {
+        self.shared.core.set_deferral(deferral);
     }
 
     /// The database as it is now. Never waits for a write in progress.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { state: Arc::clone(&self.shared.current.read()) }
+        self.shared.core.snapshot()
     }
 
     /// Carries out a transaction: all operations and every prediction that they change become durable together, or nothing does.
     ///
-    /// Writers wait for each other. Complexity: `O(index * added train + train * added index)` similarities, plus the lists of the
-    /// images that voters were taken from.
+    /// Writers wait for each other. A transaction that would change very many predictions is acknowledged when it is in the log and
+    /// carried out behind the caller ([`Receipt::deferred`], [`Database::set_deferral`]).
+    ///
+    /// Complexity: `O(index * added train + train * added index)` 8-bit products, plus the lists of the images that voters were taken
+    /// from.
     ///
     /// # Errors
-    /// The first operation that cannot be carried out (an unknown key, a vector of another dimension, ..), or `Io`.
+    /// The first operation that cannot be carried out, or `Io`; nothing changed then.
     pub fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
-        let mut writer = self.shared.writer.lock();
-        let state = Arc::clone(&self.shared.current.read());
-        let proposer = self.shared.proposer.read().clone();
-        let (published, receipt) = writer.write(&state, operations, proposer.as_deref())?;
-        *self.shared.current.write() = Arc::new(published);
+        let receipt = self.shared.core.write(operations)?;
+        if receipt.deferred {
+            self.shared.ages.note(receipt.sequence);
+        }
         Ok(receipt)
+    }
+
+    /// Carries out everything that waits and returns the state after it.
+    ///
+    /// # Errors
+    /// What the writes give.
+    pub fn drain(&self) -> Result<Snapshot> {
+        self.reach(self.shared.core.accepted())
+    }
+
+    /// The state once readers see write number `sequence`; what waits before it is carried out now.
+    ///
+    /// # Errors
+    /// `Invalid` when no such write was acknowledged yet; what the writes give.
+    pub fn reach(&self, sequence: u64) -> Result<Snapshot> {
+        self.shared.core.reach(sequence)
+    }
+
+    /// Makes the rows newer than the segments into segments; `false`: there were none. It happens by itself as rows come in.
+    ///
+    /// # Errors
+    /// `Io`; nothing changed then.
+    pub fn flush(&self) -> Result<bool> {
+        self.shared.core.flush()
+    }
+
+    /// Makes one segment of each role's rows and drops the dead ones. Merging happens by itself as segments come in; this is for
+    /// the best search speed before a long time of reading.
+    ///
+    /// # Errors
+    /// `Io`; nothing changed then.
+    pub fn compact(&self) -> Result<()> {
+        self.shared.core.compact()
+    }
+
+    /// The segments, train before index, in the order of their rows.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let state = self.snapshot().state;
+        Role::ALL.into_iter().flat_map(|role| state.segments(role)).collect()
     }
 
     /// The state of the database, line by line.
@@ -151,6 +212,9 @@ impl Database {
             Some(model) => format!("{} ({})", model.name, model.fingerprint.get(..12).unwrap_or(&model.fingerprint)),
             None => "none: vectors are brought".to_owned(),
         };
+        let segments = self.segments();
+        let tail = counts.train + counts.index - segments.iter().map(|segment| segment.live).sum::<usize>();
+        let (waiting, operations) = self.shared.core.waiting();
         let mut lines = vec![
             ("folder", self.folder().display().to_string()),
             ("model", model),
@@ -161,11 +225,35 @@ impl Database {
             ("vote_k", options.vote_k.to_string()),
             ("kept neighbours", options.kept_neighbours.to_string()),
             ("sequence", snapshot.sequence().to_string()),
-            ("bytes in tables", self.shared.catalog.bytes().to_string()),
+            ("waiting writes", format!("{waiting} ({operations} operations)")),
+            ("segments", segments.len().to_string()),
+            ("rows in the tail", tail.to_string()),
+            ("bytes in segments", segments.iter().map(|segment| segment.bytes).sum::<u64>().to_string()),
+            ("bytes in tables", self.shared.core.catalog().bytes().to_string()),
         ];
         if options.model.is_some() {
             lines.push(("photos kept as", options.keep.word().to_owned()));
         }
+        let degraded: Vec<String> = segments
+            .iter()
+            .filter_map(|segment| {
+                let problem = segment.problem.as_ref()?;
+                Some(format!("segment {} {problem}", segment.number))
+            })
+            .collect();
+        let health = match (degraded.is_empty(), self.shared.core.trouble()) {
+            (true, None) => "ok".to_owned(),
+            (true, Some(trouble)) => format!("the worker is in trouble: {trouble}"),
+            (false, trouble) => {
+                let trouble =
+                    trouble.map(|trouble| format!("; the worker is in trouble: {trouble}")).unwrap_or_default();
+                format!(
+                    "degraded: {}; answers are exact, from the catalog, until it is rebuilt{trouble}",
+                    degraded.join("; ")
+                )
+            }
+        };
+        lines.push(("health", health));
         Ok(Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cairndb_query::{Access, Bound, Facts, Names, Plan, Role, SearchPlan, Source, bind, parse, plan};
+use cairndb_query::{Access, Bound, Facts, Freshness, Names, Plan, Role, Scope, SearchPlan, Source, bind, parse, plan};
 
 use super::database::Database;
 use crate::answer::{Answers, Asked, Outcome, Query, Rerank, SearchRequest, Stage};
@@ -73,11 +73,16 @@ impl Database {
             let rendered: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(text)).collect();
             return Err(Error::invalid(rendered.join("\n")));
         }
-        bound.into_iter().map(|statement| self.run(plan(statement, &self.facts()), arguments, ports)).collect()
+        let run = |statement: Bound| {
+            let facts = self.facts(statement.scope());
+            self.run(plan(statement, &facts), arguments, ports)
+        };
+        bound.into_iter().map(run).collect()
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self, scope: Option<Scope>) -> Facts {
         let snapshot = self.snapshot();
+        let segments = |role| snapshot.state.rows(role).frozen().count();
         let options = self.options();
         Facts {
             index_rows: snapshot.state.index.live_rows(),
@@ -85,14 +90,19 @@ impl Database {
             vote_k: options.vote_k,
             kept_neighbours: options.kept_neighbours,
             graph_from_rows: GRAPH_FROM_ROWS,
+            segments: match scope {
+                Some(Scope::Index) | None => segments(Role::Index),
+                Some(Scope::Train) => segments(Role::Train),
+                Some(Scope::All) => segments(Role::Index) + segments(Role::Train),
+            },
             dimension: options.dimension,
         }
     }
 
     fn run(&self, plan: Plan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
-        let snapshot = self.snapshot();
         match plan {
             Plan::Search(plan) => {
+                let snapshot = self.snapshot_as(plan.freshness)?;
                 let asked = match &plan.source {
                     Source::Queries(path) => read_queries(path, ports)?,
                     source => vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked],
@@ -101,7 +111,8 @@ impl Database {
                 let answers = snapshot.search(&SearchRequest::of(&plan), &queries)?;
                 Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers })))
             }
-            Plan::Predict { source, k } => {
+            Plan::Predict { source, k, freshness } => {
+                let snapshot = self.snapshot_as(freshness)?;
                 let asked = snapshot.resolve(&source, arguments, ports, false)?.asked;
                 let (vote, voters) = snapshot.predict(&asked.query, k)?;
                 Ok(Outcome::Prediction { name: asked.name, vote, voters })
@@ -114,20 +125,54 @@ impl Database {
                 }
                 Ok(Outcome::Explained(text))
             }
-            Plan::Direct(bound) => self.run_direct(bound, &snapshot, arguments, ports),
+            Plan::Direct(bound) => self.run_direct(bound, arguments, ports),
         }
     }
 
-    fn run_direct(&self, bound: Bound, snapshot: &Snapshot, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
+    /// A snapshot whose predictions lag no more than was asked for; what waits is carried out first if need be.
+    fn snapshot_as(&self, freshness: Freshness) -> Result<Snapshot> {
+        match freshness {
+            Freshness::AsIs => Ok(self.snapshot()),
+            Freshness::Fresh => self.drain(),
+            Freshness::Since(sequence) => self.reach(sequence),
+            Freshness::Within(lag) => self.within(lag),
+        }
+    }
+
+    fn run_direct(&self, bound: Bound, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
         let operation = match bound {
             Bound::ShowStatus => return Ok(Outcome::Status(self.status()?)),
-            Bound::ShowLabels => return Ok(Outcome::Labels(snapshot.labels()?)),
+            Bound::ShowLabels => return Ok(Outcome::Labels(self.snapshot().labels()?)),
+            Bound::ShowSegments => return Ok(Outcome::Segments(self.segments())),
+            Bound::ShowStale => return Ok(Outcome::Status(self.staleness())),
+            Bound::Flush => {
+                let done = if self.flush()? { "the tail is in segments" } else { "there was no tail" };
+                return Ok(Outcome::Done(done.to_owned()));
+            }
+            Bound::Compact => {
+                self.compact()?;
+                return Ok(Outcome::Done(format!("{} segments", self.segments().len())));
+            }
+
+            Bound::Check { deep } => return Ok(Outcome::Checked(self.check(deep)?)),
+            Bound::Backup { folder } => {
+                let copied = self.backup(Path::new(&folder))?;
+                return Ok(Outcome::Done(format!("backed up {copied} to {folder}")));
+            }
+            Bound::BackupVerify { folder } => {
+                let verified = Self::verify_backup(Path::new(&folder))?;
+                return Ok(Outcome::Done(format!("{folder} is sound: {verified}")));
+            }
+            Bound::BackupRestore { from, to } => {
+                let copied = Self::restore_backup(Path::new(&from), Path::new(&to))?;
+                return Ok(Outcome::Done(format!("restored {copied} to {to}")));
+            }
             Bound::Delete { key } => Operation::Delete { key },
             Bound::Label { key, label } => Operation::Label { key, label },
             Bound::Unlabel { key } => Operation::Unlabel { key },
             Bound::Put { key, source, role, label } => {
                 debug_assert_eq!(role == Role::Train, label.is_some());
-                let resolved = snapshot.resolve(&source, arguments, ports, true)?;
+                let resolved = self.snapshot().resolve(&source, arguments, ports, true)?;
                 let source = match &resolved.asked.photo {
                     Some(Photo::File(path)) => Some(path.display().to_string()),
                     _ => None,
@@ -236,7 +281,7 @@ fn analysis(outcome: &Outcome) -> String {
     if let Outcome::Answers(answers) = outcome
         && let Some(answer) = answers.answers.first()
     {
-        lines.push(format!("as of sequence {}", answer.as_of_sequence));
+        lines.push(format!("as of sequence {}, lag {}", answer.as_of_sequence, answer.lag));
     }
     if let Outcome::Written(receipt) = outcome {
         let (images, predictions) = (receipt.images_changed, receipt.predictions_changed);

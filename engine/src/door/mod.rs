@@ -2,6 +2,9 @@
 
 mod database;
 mod execute;
+mod operations;
+mod staleness;
 
 pub use database::Database;
 pub use execute::{Argument, Arguments};
+pub use operations::Copied;

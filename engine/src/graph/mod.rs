@@ -1,114 +1,200 @@
-//! The approximate index: an HNSW graph in memory, built by hnsw_rs when a search first needs it and extended as rows arrive.
+//! The approximate index: an HNSW graph in flat arrays, searched where they lie, in memory or in a mapped file.
 //!
-//! It proposes rows; similarity, liveness and order are decided by the row set, so a graph can be behind or lost without a wrong
-//! answer, only a less complete one.
+//! Base links are `rows x BASE_DEGREE` row numbers; unused slots at the end of a node's block are [`NONE`]. Nodes of level 1 and
+//! above are *slots*, sorted by level descending, then row ascending, so that the nodes of level `l` and above are the first
+//! `upper_counts[l - 1]`. Their links are slot numbers, `UPPER_DEGREE` a node: all of level 1, then all of level 2, ... A search
+//! enters at slot 0, or at row 0 where there are no upper levels.
+//!
+//! It proposes rows; exact similarity, liveness and order are the caller's. Nothing here reads a file, a clock or random numbers.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod build;
+mod insert;
+mod merge;
+mod parallel;
+mod prune;
+mod repair;
+mod search;
 
-use anndists::dist::Distance;
-use hnsw_rs::hnsw::Hnsw;
-use parking_lot::RwLock;
+pub(crate) use build::fresh;
+pub(crate) use merge::merged;
+#[cfg(test)]
+pub(crate) use repair::unreachable;
+pub(crate) use search::{Scratch, search};
 
-use crate::rows::RowSet;
-use crate::vector::dot;
+use crate::vector::stride;
 
-/// Links of a node and level.
-const DEGREE: usize = 24;
-/// Breadth of the search that finds a new node's links.
-const EF_CONSTRUCTION: usize = 200;
-/// Levels; enough for more rows than memory holds.
-const LEVELS: usize = 16;
-/// Rows the graph is told to expect at first; it grows past them.
-const EXPECTED_ROWS: usize = 1 << 17;
+/// Links of a node in the base.
+pub(crate) const BASE_DEGREE: usize = 32;
+/// Links of a node in each upper level.
+pub(crate) const UPPER_DEGREE: usize = 16;
+/// Levels above the base at most; each holds about a 16th of the one below.
+pub(crate) const LEVELS: usize = 15;
+/// An unused link.
+pub(crate) const NONE: u32 = u32::MAX;
+/// Rows of a graph at most: a search packs a row number and a bit into 32.
+pub(crate) const MAX_ROWS: usize = 1 << 31;
 
-/// 1 - cosine, never negative: rounding can push the cosine of equal unit vectors past 1, and the library asserts on that.
-struct UnitDistance;
+/// A graph over borrowed arrays, laid out as the module says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Graph<'a> {
+    /// Nodes of the base.
+    pub(crate) rows: usize,
+    /// `rows x BASE_DEGREE` row numbers.
+    pub(crate) base: &'a [u32],
+    /// Nodes of each upper level, level 1 first.
+    pub(crate) upper_counts: &'a [u32],
+    /// Row of each slot.
+    pub(crate) upper_rows: &'a [u32],
+    /// `UPPER_DEGREE` slot numbers for each node of each upper level, level 1 first.
+    pub(crate) upper_links: &'a [u32],
+}
 
-impl Distance<f32> for UnitDistance {
-    fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
-        (1.0 - dot(a, b)).max(0.0)
+/// A graph that owns its arrays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnedGraph {
+    /// See [`Graph`].
+    pub(crate) rows: usize,
+    /// See [`Graph`].
+    pub(crate) base: Vec<u32>,
+    /// See [`Graph`].
+    pub(crate) upper_counts: Vec<u32>,
+    /// See [`Graph`].
+    pub(crate) upper_rows: Vec<u32>,
+    /// See [`Graph`].
+    pub(crate) upper_links: Vec<u32>,
+}
+
+impl OwnedGraph {
+    /// The graph over these arrays.
+    pub(crate) fn view(&self) -> Graph<'_> {
+        Graph {
+            rows: self.rows,
+            base: &self.base,
+            upper_counts: &self.upper_counts,
+            upper_rows: &self.upper_rows,
+            upper_links: &self.upper_links,
+        }
     }
 }
 
-struct Built {
-    hnsw: Hnsw<'static, f32, UnitDistance>,
-    /// Which numbering of rows it speaks of.
-    generation: u64,
-    /// Rows in it: all below this number.
-    rows: usize,
-}
+impl<'a> Graph<'a> {
+    /// The row a search enters at; of no meaning in an empty graph.
+    pub(crate) fn entry(&self) -> u32 {
+        self.upper_rows.first().copied().unwrap_or(0)
+    }
 
-/// The graph of one role, shared by all snapshots.
-#[derive(Default)]
-pub(crate) struct Graph {
-    built: RwLock<Option<Arc<RwLock<Built>>>>,
-}
+    /// Links of a node of the base, up to the first unused one.
+    pub(crate) fn links(&self, row: u32) -> impl Iterator<Item = u32> + use<'a> {
+        used(&self.base[row as usize * BASE_DEGREE..][..BASE_DEGREE])
+    }
 
-/// A graph that holds every row of the set it was asked for.
-pub(crate) struct Covering(Arc<RwLock<Built>>);
+    /// Links of each upper level, the topmost first.
+    pub(crate) fn levels_from_top(&self) -> impl Iterator<Item = &'a [u32]> + use<'a> {
+        let (counts, links) = (self.upper_counts, self.upper_links);
+        let mut end = links.len();
+        counts.iter().rev().map(move |&count| {
+            let start = end - count as usize * UPPER_DEGREE;
+            let level = &links[start..end];
+            end = start;
+            level
+        })
+    }
 
-impl Graph {
-    /// The graph with every row of `set` in it, built or extended now if need be.
+    /// Whether the arrays are a graph, so that no search of it reads out of bounds; `O(links)`.
     ///
-    /// `None`: it speaks of newer row numbers than `set`, which only happens to a snapshot that was kept over a renumbering.
-    ///
-    /// Ask for it before a parallel loop, never inside one: building takes a lock, and runs on threads of its own because a worker
-    /// of a shared pool that waits under a lock may be handed a job that waits for the same lock.
-    pub(crate) fn covering(&self, set: &RowSet) -> Option<Covering> {
-        let current = self.built.read().clone();
-        let current = match current {
-            Some(current) if current.read().generation >= set.generation() => current,
-            _ => {
-                let mut slot = self.built.write();
-                match &*slot {
-                    Some(current) if current.read().generation >= set.generation() => Arc::clone(current),
-                    _ => {
-                        let hnsw =
-                            Hnsw::new(DEGREE, set.len().max(EXPECTED_ROWS), LEVELS, EF_CONSTRUCTION, UnitDistance);
-                        let fresh = Arc::new(RwLock::new(Built { hnsw, generation: set.generation(), rows: 0 }));
-                        *slot = Some(Arc::clone(&fresh));
-                        fresh
-                    }
-                }
+    /// # Errors
+    /// What is wrong, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.rows > MAX_ROWS {
+            return Err(format!("{} rows are more than a graph holds", self.rows));
+        }
+        if self.base.len() != self.rows * BASE_DEGREE {
+            return Err(format!("{} base links for {} rows", self.base.len(), self.rows));
+        }
+        if self.upper_counts.len() > LEVELS {
+            return Err(format!("{} upper levels", self.upper_counts.len()));
+        }
+        let slots = self.upper_counts.first().map_or(0, |&count| count as usize);
+        if self.upper_rows.len() != slots {
+            return Err(format!("{} slots, but rows for {}", slots, self.upper_rows.len()));
+        }
+        let nodes: usize = self.upper_counts.iter().map(|&count| count as usize).sum();
+        if self.upper_links.len() != nodes * UPPER_DEGREE {
+            return Err(format!("{} upper links for {nodes} nodes", self.upper_links.len()));
+        }
+        if self.upper_counts.contains(&0) || !self.upper_counts.is_sorted_by(|below, above| below >= above) {
+            return Err("an upper level is empty or larger than the one below".into());
+        }
+        self.check_slots()?;
+        check_links(self.base, BASE_DEGREE, self.rows)?;
+        for level in self.levels_from_top() {
+            check_links(level, UPPER_DEGREE, level.len() / UPPER_DEGREE)?;
+        }
+        Ok(())
+    }
+
+    /// Slots are distinct rows, ascending among those of one level.
+    fn check_slots(&self) -> Result<(), String> {
+        let mut is_slot = vec![false; self.rows];
+        for &row in self.upper_rows {
+            match is_slot.get_mut(row as usize) {
+                Some(taken) if !*taken => *taken = true,
+                _ => return Err(format!("row {row} as a slot is out of range or there twice")),
             }
-        };
-        if current.read().generation != set.generation() {
-            return None;
         }
-        if current.read().rows < set.len() {
-            let mut built = current.write();
-            extend(&built.hnsw, set, built.rows);
-            built.rows = built.rows.max(set.len());
+        let mut start = 0;
+        for &count in self.upper_counts.iter().rev() {
+            let end = count as usize;
+            if !self.upper_rows[start..end].is_sorted() {
+                return Err("slots of a level are out of order".into());
+            }
+            start = end;
         }
-        Some(Covering(current))
+        Ok(())
     }
 }
 
-/// Inserts the rows of `set` from number `from` on, on all processors.
-fn extend(hnsw: &Hnsw<'static, f32, UnitDistance>, set: &RowSet, from: usize) {
-    let next = AtomicUsize::new(from);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let row = next.fetch_add(1, Ordering::Relaxed);
-                    if row >= set.len() {
-                        break;
-                    }
-                    hnsw.insert((set.vector(row), row));
-                }
-            });
+/// Every link is a node other than its own, and unused ones come last.
+fn check_links(links: &[u32], degree: usize, nodes: usize) -> Result<(), String> {
+    for (node, links) in links.chunks_exact(degree).enumerate() {
+        let count = used(links).count();
+        if links[count..].iter().any(|&link| link != NONE) {
+            return Err(format!("node {node} has a link behind an unused one"));
         }
-    });
+        if links[..count].iter().any(|&link| link as usize >= nodes || link as usize == node) {
+            return Err(format!("node {node} links to itself or out of range"));
+        }
+    }
+    Ok(())
 }
 
-impl Covering {
-    /// Rows of `set` near `query`: up to `ef` of them, in no order of importance, dead ones and rows newer than `set` left out.
-    pub(crate) fn propose(&self, set: &RowSet, query: &[f32], ef: usize) -> Vec<usize> {
-        let ef = ef.min(set.len());
-        let near = self.0.read().hnsw.search(query, ef, ef);
-        near.into_iter().map(|hit| hit.d_id).filter(|&row| set.live.get(row) == Some(&true)).collect()
+/// The links of a block before the first unused one.
+fn used(links: &[u32]) -> impl Iterator<Item = u32> {
+    links.iter().copied().take_while(|&link| link != NONE)
+}
+
+/// Coded rows of one dimension that follow one another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Codes<'a> {
+    /// `rows x stride(dimension)` bytes.
+    pub(crate) bytes: &'a [u8],
+    /// Components of a vector.
+    pub(crate) dimension: usize,
+}
+
+impl<'a> Codes<'a> {
+    /// How many rows there are.
+    pub(crate) fn rows(&self) -> usize {
+        self.bytes.len() / stride(self.dimension)
+    }
+
+    /// Row `row`.
+    #[inline]
+    pub(crate) fn row(&self, row: u32) -> &'a [u8] {
+        let stride = stride(self.dimension);
+        &self.bytes[row as usize * stride..][..stride]
     }
 }
+
+#[cfg(test)]
+mod tests;

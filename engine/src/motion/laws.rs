@@ -7,10 +7,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::snapshot::Snapshot;
+use super::{Deferral, snapshot::Snapshot};
 use crate::answer::{Query, Rerank, SearchRequest};
 use crate::door::Database;
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -48,6 +49,43 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (key.clone(), label).prop_map(|(key, label)| Operation::Label { key, label }),
         1 => key.prop_map(|key| Operation::Unlabel { key }),
     ]
+}
+
+/// What can happen to a database between two looks at it.
+#[derive(Debug, Clone)]
+enum Step {
+    Write(Vec<Operation>),
+    Defer(Vec<Vec<Operation>>),
+    Flush,
+    Compact,
+    Reopen,
+    /// Some segment files and the saved columns are gone; the bits say which.
+    LoseFiles(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let operations = || prop::collection::vec(operation(), 1..12);
+    prop_oneof![
+        6 => operations().prop_map(Step::Write),
+        2 => prop::collection::vec(operations(), 1..4).prop_map(Step::Defer),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Compact),
+        1 => Just(Step::Reopen),
+        1 => any::<u8>().prop_map(Step::LoseFiles),
+    ]
+}
+
+/// Removes the segment files whose bit is set, and the saved columns with the lowest one.
+fn lose_files(path: &Path, which: u8) {
+    let files = std::fs::read_dir(path.join("segments")).unwrap().map(|entry| entry.unwrap().path());
+    for (at, file) in files.enumerate() {
+        if which >> (at % 8) & 1 == 1 {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    if which & 1 == 1 {
+        let _absent = std::fs::remove_file(path.join("columns"));
+    }
 }
 
 /// The operations that can be carried out on this model, and the model after them.
@@ -121,17 +159,22 @@ fn hold(snapshot: &Snapshot, model: &Model) {
     let state = &snapshot.state;
     assert_eq!(snapshot.keys(None).unwrap(), model.keys().cloned().collect::<Vec<_>>());
     let train_images = model.values().filter(|(label, _)| label.is_some()).count();
-    let mut stored_voters = state.pinned.all_voters(SpaceId::FIRST).unwrap();
+    let mut stored_voters = Vec::new();
+    let collect = |train, index| {
+        stored_voters.push((train, index));
+        Ok(())
+    };
+    state.pinned.each_voter(SpaceId::FIRST, collect).unwrap();
     let mut listed = Vec::new();
     let mut lists = 0;
     state
         .pinned
-        .all_neighbours(SpaceId::FIRST, |id, stored| {
+        .all_neighbours(SpaceId::FIRST, ImageId(0), |id, stored| {
             lists += 1;
             listed.extend(stored.entries.iter().map(|&(train, _)| (train, id)));
             let row = state.index.row_of(id).unwrap();
             assert!(state.index.live[row], "a list outlived its image");
-            let vector = &model[&*state.index.keys[row]].1;
+            let vector = &model[state.index.key(row)].1;
             let list = super::list_of(stored, &state.train).unwrap();
             let best: Vec<_> = neighbours(model, vector, list.entries.len());
             let kept: Vec<_> = list.entries.iter().map(|e| (e.similarity, &*e.key)).collect();
@@ -198,26 +241,53 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn laws_hold_on_random_histories(
-        history in prop::collection::vec(prop::collection::vec(operation(), 1..12), 1..10), reopen in 0usize..10
-    ) {
+    fn laws_hold_on_random_histories(history in prop::collection::vec(step(), 1..14)) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
         let mut database = Database::create(&path, options()).unwrap();
         let mut model = Model::new();
-        for (step, operations) in history.into_iter().enumerate() {
-            let operations = apply(&mut model, operations);
-            let before = database.snapshot();
-            let seen = digest(&before);
-            database.write(operations).unwrap();
-            prop_assert_eq!(digest(&before), seen, "a snapshot changed under its reader");
-            hold(&database.snapshot(), &model);
-            if step == reopen {
-                let seen = digest(&database.snapshot());
-                drop((before, database));
-                database = Database::open(&path).unwrap();
-                prop_assert_eq!(digest(&database.snapshot()), seen, "reopening changed something");
+        for step in history {
+            // A snapshot holds the database open, so none is kept over a closing.
+            let closes = matches!(step, Step::Reopen | Step::LoseFiles(_));
+            let before = (!closes).then(|| (database.snapshot(), digest(&database.snapshot())));
+            match step {
+                Step::Write(operations) => {
+                    database.write(apply(&mut model, operations)).unwrap();
+                }
+                Step::Defer(transactions) => {
+                    database.set_deferral(Deferral::Always);
+                    for operations in transactions {
+                        let receipt = database.write(apply(&mut model, operations)).unwrap();
+                        prop_assert!(receipt.deferred);
+                    }
+                    database.set_deferral(Deferral::Automatic);
+                }
+                Step::Flush => {
+                    database.flush().unwrap();
+                }
+                Step::Compact => database.compact().unwrap(),
+                Step::Reopen => {
+                    database.drain().unwrap();
+                    let seen = digest(&database.snapshot());
+                    drop(database);
+                    database = Database::open(&path).unwrap();
+                    prop_assert_eq!(digest(&database.snapshot()), seen, "reopening changed something");
+                }
+                Step::LoseFiles(which) => {
+                    database.drain().unwrap();
+                    let seen = digest(&database.snapshot());
+                    drop(database);
+                    lose_files(&path, which);
+                    database = Database::open(&path).unwrap();
+                    prop_assert_eq!(digest(&database.snapshot()), seen, "lost segments changed something");
+                }
             }
+            if let Some((before, seen)) = before {
+                prop_assert_eq!(digest(&before), seen, "a snapshot changed under its reader");
+            }
+            let now = database.drain().unwrap();
+            prop_assert_eq!(now.lag(), 0);
+            hold(&now, &model);
         }
         let bulk = Database::create(&folder.path().join("bulk"), options()).unwrap();
         let puts = model.iter().rev().map(|(key, (label, vector))| Operation::Put(Put {
@@ -250,4 +320,63 @@ fn a_new_train_set_votes_after_the_old_one_is_gone() {
         write(vec![put("far".into(), Some("new"), vec![0.1, 1.0, 0.0])]);
         write(vec![put("opposite".into(), Some("new"), vec![-1.0, 0.1, 0.0])]);
     }
+}
+
+/// Repair makes the same database of a sound one, and of one whose derived families are gone; a check finds both sound and what was
+/// broken before.
+#[test]
+fn repair_makes_everything_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = Database::create(&path, options()).unwrap();
+    let mut model = Model::new();
+    let mut operations = Vec::new();
+    for n in 0..40u8 {
+        let label = (n % 3 == 0).then(|| format!("label {}", n % 4));
+        let vector = vec![f32::from(n) - 20.0, f32::from(n % 7) + 0.5, 1.0];
+        operations.push(Operation::Put(Put {
+            key: format!("k{n:02}"),
+            label,
+            vector,
+            source: None,
+            content: None,
+            photo: None,
+        }));
+    }
+    database.write(apply(&mut model, operations)).unwrap();
+    database.flush().unwrap();
+    database.write(apply(&mut model, vec![Operation::Delete { key: "k05".into() }])).unwrap();
+    assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
+    let sound = digest(&database.snapshot());
+    let backup = folder.path().join("backup");
+    database.backup(&backup).unwrap();
+    drop(database);
+    Database::repair(&path).unwrap();
+    let database = Database::open(&path).unwrap();
+    hold(&database.snapshot(), &model);
+    assert_eq!(digest(&database.snapshot()).len(), sound.len());
+    assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
+    drop(database);
+
+    let restored = folder.path().join("restored");
+    Database::restore_backup(&backup, &restored).unwrap();
+    let database = Database::open(&restored).unwrap();
+    assert_eq!(digest(&database.snapshot()), sound);
+    // One list is made wrong behind the database's back: the check must say so, and a repair must mend it.
+    let state = database.snapshot().state;
+    let id = state.pinned.image("k10").unwrap().unwrap();
+    let catalog = state.pinned.catalog();
+    let mut batch = crate::catalog::Batch::new(catalog);
+    batch.put_neighbours(SpaceId::FIRST, id, &crate::vote::List::default()).unwrap();
+    batch.commit().unwrap();
+    drop((state, database));
+    let database = Database::open(&restored).unwrap();
+    let problems = database.check(true).unwrap().problems;
+    assert!(problems.iter().any(|problem| problem.contains("k10")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.contains("inverse")), "{problems:?}");
+    drop(database);
+    Database::repair(&restored).unwrap();
+    let database = Database::open(&restored).unwrap();
+    hold(&database.snapshot(), &model);
+    assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
 }

@@ -1,7 +1,5 @@
 //! Neighbour lists as they are stored, read beside the train set that they speak of.
 
-use std::sync::Arc;
-
 use crate::catalog::StoredList;
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId};
@@ -17,7 +15,7 @@ pub(super) fn list_of(stored: StoredList, train: &RowSet) -> Result<List> {
             let row = train
                 .row_of(id)
                 .ok_or_else(|| Error::corrupt(format!("a neighbour list names train image {}, which is gone", id.0)))?;
-            Ok(Candidate { similarity, key: Arc::clone(&train.keys[row]), id: id.0 })
+            Ok(Candidate { similarity, key: train.shared_key(row), id: id.0 })
         })
         .collect::<Result<_>>()?;
     Ok(List { entries, floor: stored.floor.map(|(similarity, key)| (similarity, key.into())) })

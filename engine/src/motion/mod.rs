@@ -1,19 +1,31 @@
-//! Motion: writes, the predictions that follow them, and the snapshots that readers hold.
+//! Motion: writes, the predictions that follow them, segments that are made and merged behind them, and what readers hold.
 
+mod acknowledged;
+pub(crate) mod backup;
+mod check;
+mod columns;
+mod core;
 mod labels;
 mod lists;
+mod maintain;
 mod open;
+mod policy;
+pub(crate) mod repair;
 mod resolve;
 mod snapshot;
 mod upkeep;
+mod waiting;
+mod worker;
 mod write;
 
 #[cfg(test)]
 mod laws;
 
+pub(crate) use self::core::Core;
 pub(crate) use labels::Labels;
 #[cfg(test)]
 use lists::list_of;
 pub use snapshot::{Counts, Snapshot};
 pub(crate) use snapshot::{Published, Revote};
-pub(crate) use write::Writer;
+pub use waiting::Deferral;
+pub(crate) use worker::Worker;

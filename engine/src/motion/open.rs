@@ -1,93 +1,228 @@
-//! From the catalog to the rows in memory.
+//! From the disk to a state that can be read: manifest, segments, columns, then the rows newer than the segments.
+//!
+//! A segment that is missing or damaged is set aside: its rows are read from the catalog into memory, so answers stay exact, and
+//! the state says so until the segment is built anew.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::columns::{self, Saved};
 use super::labels::Labels;
-use super::snapshot::{Graphs, Published};
-use crate::catalog::{Catalog, codec};
+use super::snapshot::{Problem, Published};
+use crate::catalog::{Catalog, Pinned, SegmentEntry, codec};
+use crate::disk::{remove, segment_folder};
 use crate::error::{Error, Result};
-use crate::id::{ImageId, LabelId, SpaceId};
+use crate::id::{ImageId, LabelId, SegmentId, SpaceId};
 use crate::operation::Role;
-use crate::rows::{NewRow, RowSet};
+use crate::rows::{NewRow, Part, RowSet};
+use crate::segment::{Segment, Truth, file_of};
 use crate::vote::Ballot;
 
 /// Rows handed to a row set at a time.
 const LOAD_ROWS: usize = 8192;
 
+/// Gives descriptors as the catalog has them now.
+pub(super) fn truth(catalog: &Arc<Catalog>) -> Truth {
+    let catalog = Arc::clone(catalog);
+    Arc::new(move |id| {
+        catalog.pin().vector(SpaceId::FIRST, id)?.ok_or_else(|| {
+            Error::corrupt(format!("a segment's copy of image {} is damaged, and the catalog has it no more", id.0))
+        })
+    })
+}
+
 impl Published {
-    /// The present state of a catalog. Complexity: reads every record, vector, list and prediction once.
-    pub(crate) fn load(catalog: &Arc<Catalog>) -> Result<Self> {
+    /// The present state of a database's folder. Complexity: checks the segments' ids, codes and links by reading; after a close,
+    /// only the tail is read from the catalog, after a crash every prediction and floor.
+    pub(crate) fn load(folder: &Path, catalog: &Arc<Catalog>) -> Result<Self> {
         let pinned = catalog.pin();
         let options = catalog.options().clone();
         let labels = pinned.labels()?.into_iter().fold(Labels::default(), |mut labels, text| {
             labels.push(text.into());
             labels
         });
-        let mut loaded = [Loading::new(options.dimension), Loading::new(options.dimension)];
-        let mut records = Vec::new();
-        pinned.records(|id, record| {
-            records.push((id, record.key, record.label));
-            Ok(())
-        })?;
-        let mut records = records.into_iter();
-        pinned.vectors(SpaceId::FIRST, |id, vector| {
-            let (expected, key, label) = records.next().ok_or_else(|| unmatched(id))?;
-            if id != expected {
-                return Err(unmatched(id.min(expected)));
-            }
-            let instance = label.map(|label| Ballot { label: LabelId(label), score: 1.0 });
-            let role = if instance.is_some() { Role::Train } else { Role::Index };
-            loaded[role as usize].push(NewRow { id, key: key.into(), instance, floor: f32::NEG_INFINITY }, vector)
-        })?;
-        if let Some((id, ..)) = records.next() {
-            return Err(unmatched(id));
+        let sequence = pinned.sequence()?;
+        let covered = pinned.covered()?;
+        let mut problems = Vec::new();
+        let mut sets = [RowSet::new(options.dimension), RowSet::new(options.dimension)];
+        let mut entries = pinned.segments()?;
+        entries.sort_by_key(|entry| entry.first);
+        for entry in entries {
+            let path = file_of(&segment_folder(folder), entry.id);
+            let part = match Segment::open(&path, entry.check, truth(catalog)) {
+                Ok(segment) if segment.bytes() == entry.bytes => Part::Segment(Arc::new(segment)),
+                opened => {
+                    let why = opened.err().map_or_else(|| "has another length".to_owned(), |damage| damage.0);
+                    problems.push(Problem { segment: entry.id, why });
+                    from_catalog(&pinned, &entry, options.dimension)?
+                }
+            };
+            sets[entry.role as usize].push_frozen(part, entry, |_| (None, f32::NEG_INFINITY, true));
         }
-        let [train, index] = loaded;
-        let (train, mut index) = (train.finish(), index.finish());
-        pinned.predictions(SpaceId::FIRST, options.vote_k, |id, ballot| {
-            let row = index.row_of(id).ok_or_else(|| unmatched(id))?;
-            index.instances.set(row, Some(ballot));
+        let [mut train, mut index] = sets;
+        pinned.tombstones(SpaceId::FIRST, |id| {
+            for set in [&mut train, &mut index] {
+                if let Some(row) = set.row_of(id) {
+                    set.kill(row);
+                }
+            }
             Ok(())
         })?;
-        pinned.all_neighbours(SpaceId::FIRST, |id, stored| {
-            let row = index.row_of(id).ok_or_else(|| unmatched(id))?;
-            index.floors.set(row, stored.floor.map_or(f32::NEG_INFINITY, |floor| floor.0));
-            Ok(())
-        })?;
+        load_tail(&pinned, covered, &mut train, &mut index)?;
+        let saved = columns::load(folder, catalog.database(), sequence);
+        let from = match saved {
+            Some(saved) if fits(&saved, &train, &index) => {
+                restore(saved, &mut train, &mut index);
+                covered
+            }
+            _ => ImageId(0),
+        };
+        load_columns(&pinned, from, options.vote_k, &mut train, &mut index)?;
         Ok(Self {
-            sequence: pinned.sequence()?,
+            sequence,
             index,
             train,
             labels,
             pinned,
             options,
-            graphs: Arc::new(Graphs::default()),
+            problems: problems.into(),
             revotes: Mutex::default(),
         })
     }
+}
+
+/// Removes files in the folder of segments that the manifest does not name: what a crash between writing and naming leaves.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn remove_orphans(folder: &Path, pinned: &Pinned) -> Result<()> {
+    let folder = segment_folder(folder);
+    std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+    let named: Vec<_> = pinned.segments()?.iter().map(|entry| file_of(&folder, entry.id)).collect();
+    for entry in std::fs::read_dir(&folder).map_err(|error| Error::io(&folder, error))? {
+        let path = entry.map_err(|error| Error::io(&folder, error))?.path();
+        if !named.contains(&path) {
+            remove(&path, "orphan")?;
+        }
+    }
+    Ok(())
 }
 
 fn unmatched(id: ImageId) -> Error {
     Error::corrupt(format!("image {} is stored in part: its record, vector or prediction is missing", id.0))
 }
 
-/// A row set that is being read.
-struct Loading {
-    set: RowSet,
-    rows: Vec<NewRow>,
-    vectors: Vec<f32>,
-    dimension: usize,
+/// The live rows of a segment as the catalog has them.
+fn from_catalog(pinned: &Pinned, entry: &SegmentEntry, dimension: usize) -> Result<Part> {
+    let (mut ids, mut keys, mut vectors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut records = HashMap::new();
+    pinned.records(entry.first, entry.last, |id, record| {
+        let role = if record.label.is_some() { Role::Train } else { Role::Index };
+        if role == entry.role {
+            records.insert(id, record.key);
+        }
+        Ok(())
+    })?;
+    pinned.vectors(SpaceId::FIRST, entry.first, entry.last, |id, vector| {
+        if let Some(key) = records.remove(&id) {
+            ids.push(id.0);
+            keys.push(key.into());
+            codec::vector_into(vector, dimension, &mut vectors)?;
+        }
+        Ok(())
+    })?;
+    match records.into_keys().next() {
+        Some(id) => Err(unmatched(id)),
+        None => Ok(Part::in_memory(dimension, ids, keys, vectors)),
+    }
 }
 
-impl Loading {
-    fn new(dimension: usize) -> Self {
-        Self { set: RowSet::new(dimension), rows: Vec::new(), vectors: Vec::new(), dimension }
+/// The rows with ids from `covered` on, which no segment holds.
+fn load_tail(pinned: &Pinned, covered: ImageId, train: &mut RowSet, index: &mut RowSet) -> Result<()> {
+    let mut records = Vec::new();
+    pinned.records(covered, LAST, |id, record| {
+        records.push((id, record.key, record.label));
+        Ok(())
+    })?;
+    let mut records = records.into_iter();
+    let mut loading = [Loading::new(train), Loading::new(index)];
+    pinned.vectors(SpaceId::FIRST, covered, LAST, |id, vector| {
+        let (expected, key, label) = records.next().ok_or_else(|| unmatched(id))?;
+        if id != expected {
+            return Err(unmatched(id.min(expected)));
+        }
+        let role = if label.is_some() { Role::Train } else { Role::Index };
+        loading[role as usize].push(NewRow { id, key: key.into(), instance: None, floor: f32::NEG_INFINITY }, vector)
+    })?;
+    if let Some((id, ..)) = records.next() {
+        return Err(unmatched(id));
+    }
+    loading.into_iter().for_each(Loading::finish);
+    Ok(())
+}
+
+/// Past every id.
+const LAST: ImageId = ImageId(u64::MAX);
+
+/// Labels, predictions and floors of the rows with ids from `from` on.
+fn load_columns(pinned: &Pinned, from: ImageId, k: usize, train: &mut RowSet, index: &mut RowSet) -> Result<()> {
+    pinned.records(from, LAST, |id, record| {
+        if let Some(label) = record.label {
+            let row = train.row_of(id).ok_or_else(|| unmatched(id))?;
+            train.instances.set(row, Some(Ballot { label: LabelId(label), score: 1.0 }));
+        }
+        Ok(())
+    })?;
+    pinned.predictions(SpaceId::FIRST, k, from, |id, ballot| {
+        let row = index.row_of(id).ok_or_else(|| unmatched(id))?;
+        index.instances.set(row, Some(ballot));
+        Ok(())
+    })?;
+    pinned.all_neighbours(SpaceId::FIRST, from, |id, stored| {
+        let row = index.row_of(id).ok_or_else(|| unmatched(id))?;
+        index.floors.set(row, stored.floor.map_or(f32::NEG_INFINITY, |floor| floor.0));
+        Ok(())
+    })
+}
+
+/// Whether saved columns speak of exactly these segments.
+fn fits(saved: &[Saved], train: &RowSet, index: &RowSet) -> bool {
+    let found = [train, index].into_iter().flat_map(RowSet::frozen);
+    let found: Vec<(SegmentId, usize)> = found.map(|(part, entry, _)| (entry.id, part.rows())).collect();
+    let known: Vec<(SegmentId, usize)> = saved.iter().map(|saved| (saved.segment, saved.rows.len())).collect();
+    found == known
+}
+
+fn restore(saved: Vec<Saved>, train: &mut RowSet, index: &mut RowSet) {
+    let mut saved = saved.into_iter();
+    for set in [train, index] {
+        let starts: Vec<usize> = set.frozen().map(|(_, _, start)| start).collect();
+        for (start, saved) in starts.into_iter().zip(saved.by_ref()) {
+            for (row, (instance, floor)) in (start..).zip(saved.rows) {
+                set.instances.set(row, instance);
+                set.floors.set(row, floor);
+            }
+        }
+    }
+}
+
+/// A tail that is being read.
+struct Loading<'s> {
+    set: &'s mut RowSet,
+    rows: Vec<NewRow>,
+    vectors: Vec<f32>,
+}
+
+impl<'s> Loading<'s> {
+    fn new(set: &'s mut RowSet) -> Self {
+        Self { set, rows: Vec::new(), vectors: Vec::new() }
     }
 
     fn push(&mut self, row: NewRow, vector: &[u8]) -> Result<()> {
-        codec::vector_into(vector, self.dimension, &mut self.vectors)?;
+        codec::vector_into(vector, self.set.dimension(), &mut self.vectors)?;
         self.rows.push(row);
         if self.rows.len() == LOAD_ROWS {
             self.set.append(std::mem::take(&mut self.rows), std::mem::take(&mut self.vectors));
@@ -95,8 +230,7 @@ impl Loading {
         Ok(())
     }
 
-    fn finish(mut self) -> RowSet {
+    fn finish(self) {
         self.set.append(self.rows, self.vectors);
-        self.set
     }
 }

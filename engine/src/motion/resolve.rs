@@ -87,13 +87,32 @@ pub(super) fn resolve(state: &Published, operations: Vec<Operation>) -> Result<V
     Ok(changes)
 }
 
+/// Whether an operation on a key for which there is an image, or none, can be carried out.
+///
+/// # Errors
+/// What [`resolve`] says of it.
+pub(super) fn check_operation(operation: &Operation, exists: bool, dimension: usize) -> Result<()> {
+    match operation {
+        Operation::Put(put) => After::of_put(put, dimension).map(|_| ()),
+        Operation::Label { label, .. } if check_text("a label", label).is_err() => check_text("a label", label),
+        Operation::Delete { key } | Operation::Label { key, .. } | Operation::Unlabel { key } => {
+            if exists {
+                Ok(())
+            } else {
+                Err(absent(key))
+            }
+        }
+    }
+}
+
+fn absent(key: &str) -> Error {
+    Error::not_found(format!("there is no image '{key}'"))
+        .help("keys are case-sensitive; photos of a folder are keyed by their path inside it")
+}
+
 impl Change {
     fn existing(&mut self) -> Result<&mut After> {
-        let key = &self.key;
-        self.after.as_mut().ok_or_else(|| {
-            Error::not_found(format!("there is no image '{key}'"))
-                .help("keys are case-sensitive; photos of a folder are keyed by their path inside it")
-        })
+        self.after.as_mut().ok_or_else(|| absent(&self.key))
     }
 }
 

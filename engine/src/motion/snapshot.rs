@@ -7,27 +7,19 @@ use parking_lot::Mutex;
 
 use super::labels::Labels;
 use super::lists::{label_in, list_of};
-use crate::answer::Vote;
-use crate::catalog::{Pinned, RecordMessage};
+use crate::answer::{SegmentInfo, Vote};
+use crate::catalog::{Pinned, RecordMessage, SegmentEntry};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
-use crate::id::{ImageId, LabelId, SpaceId};
+use crate::id::{ImageId, LabelId, SegmentId, SpaceId};
 use crate::operation::{Record, Role};
 use crate::options::Options;
-use crate::rows::RowSet;
+use crate::rows::{Part, RowSet};
 use crate::vote::{Ballot, soft_vote};
 
 /// Votes of other k's that a snapshot keeps; one more clears them.
 const KEPT_REVOTES: usize = 4;
 /// Index rows voted on at a time: bounds the memory of their neighbours.
 const REVOTE_ROWS: usize = 1024;
-
-/// The graphs of both roles; they outlive snapshots.
-#[derive(Default)]
-pub(crate) struct Graphs {
-    pub(crate) index: Graph,
-    pub(crate) train: Graph,
-}
 
 /// The state after one write: rows in memory and the catalog pinned at the same sequence number.
 pub(crate) struct Published {
@@ -37,9 +29,18 @@ pub(crate) struct Published {
     pub(crate) labels: Labels,
     pub(crate) pinned: Pinned,
     pub(crate) options: Options,
-    pub(crate) graphs: Arc<Graphs>,
+    /// Segments that were set aside, and why: answers are exact, but slower, until they are built anew.
+    pub(crate) problems: Arc<[Problem]>,
     /// Votes with another k than the stored one, made when first asked for.
     pub(crate) revotes: Mutex<HashMap<usize, Arc<Revote>>>,
+}
+
+/// A segment that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) segment: SegmentId,
+    /// In words that follow its number.
+    pub(crate) why: String,
 }
 
 /// The predictions of all index rows for a k that is not stored.
@@ -56,6 +57,8 @@ pub(crate) struct Revote {
 #[derive(Clone)]
 pub struct Snapshot {
     pub(crate) state: Arc<Published>,
+    /// Number of the last write that was acknowledged when it was taken.
+    pub(crate) accepted: u64,
 }
 
 /// How much there is.
@@ -73,6 +76,11 @@ impl Snapshot {
     /// Number of the last write it sees.
     pub fn sequence(&self) -> u64 {
         self.state.sequence
+    }
+
+    /// Writes that were acknowledged when it was taken and that it does not see, because they wait to be carried out.
+    pub fn lag(&self) -> u64 {
+        self.accepted.saturating_sub(self.state.sequence)
     }
 
     /// How many images and labels there are. Complexity: one pass over the train images.
@@ -113,7 +121,7 @@ impl Snapshot {
     /// # Errors
     /// None at present; reading keys may touch the disk later.
     pub fn keys(&self, role: Option<Role>) -> Result<Vec<String>> {
-        let of = |set: &RowSet| set.live().map(|row| set.keys[row].to_string()).collect::<Vec<_>>();
+        let of = |set: &RowSet| set.live().map(|row| set.key(row).to_owned()).collect::<Vec<_>>();
         let mut keys = match role {
             Some(Role::Index) => of(&self.state.index),
             Some(Role::Train) => of(&self.state.train),
@@ -179,6 +187,11 @@ impl Snapshot {
 }
 
 impl Published {
+    /// The problems that remain when these segments are replaced.
+    pub(super) fn problems_without(&self, gone: &[SegmentId]) -> Arc<[Problem]> {
+        self.problems.iter().filter(|problem| !gone.contains(&problem.segment)).cloned().collect()
+    }
+
     /// The rows of one role.
     pub(crate) fn rows(&self, role: Role) -> &RowSet {
         match role {
@@ -187,12 +200,31 @@ impl Published {
         }
     }
 
-    /// The graph of one role.
-    pub(crate) fn graph(&self, role: Role) -> &Graph {
-        match role {
-            Role::Index => &self.graphs.index,
-            Role::Train => &self.graphs.train,
-        }
+    /// The segments of one role, for people.
+    pub(crate) fn segments(&self, role: Role) -> Vec<SegmentInfo> {
+        let set = self.rows(role);
+        let info = |(part, entry, start): (&Part, SegmentEntry, usize)| {
+            let (bytes, mut problem) = match part {
+                Part::Segment(segment) if segment.is_damaged() => {
+                    (segment.bytes(), Some("has damaged vectors".to_owned()))
+                }
+                Part::Segment(segment) => (segment.bytes(), None),
+                Part::Block(_) => (0, Some("is not used".to_owned())),
+            };
+            if let Some(known) = self.problems.iter().find(|known| known.segment == entry.id) {
+                problem = Some(known.why.clone());
+            }
+            SegmentInfo {
+                number: entry.id.0,
+                role,
+                rows: part.rows(),
+                live: (start..start + part.rows()).filter(|&row| set.live[row]).count(),
+                bytes,
+                graph: part.graph().is_some(),
+                problem,
+            }
+        };
+        set.frozen().map(info).collect()
     }
 
     /// The text of a label.
@@ -244,7 +276,7 @@ impl Published {
         let mut ballots = vec![None; self.index.len()];
         let mut unknown = Vec::new();
         if k <= self.options.kept_neighbours {
-            self.pinned.all_neighbours(SpaceId::FIRST, |id, stored| {
+            self.pinned.all_neighbours(SpaceId::FIRST, ImageId(0), |id, stored| {
                 let Some(row) = self.index.row_of(id) else { return Ok(()) };
                 let list = list_of(stored, &self.train)?;
                 if list.knows(k, self.train.live_rows()) {
@@ -259,9 +291,9 @@ impl Published {
             unknown = self.index.live().collect();
         }
         for rows in unknown.chunks(REVOTE_ROWS) {
-            let queries: Vec<f32> = rows.iter().flat_map(|&row| self.index.vector(row)).copied().collect();
-            for (&row, hits) in rows.iter().zip(self.train.best_of_many(&queries, k, |_, _| true)) {
-                let best = hits.iter().map(|hit| (self.train.ids[hit.row as usize], hit.similarity));
+            let queries = self.index.gathered(rows)?;
+            for (&row, hits) in rows.iter().zip(self.train.best_of_many(&queries, k, |_, _| true)?) {
+                let best = hits.iter().map(|hit| (self.train.id(hit.row as usize), hit.similarity));
                 ballots[row] = self.ballot(best, k);
             }
         }
@@ -274,7 +306,7 @@ impl Published {
         let score = |row: u32| ballots[row as usize].map_or(f32::NEG_INFINITY, |ballot| ballot.score + 0.0);
         for rows in by_label.values_mut() {
             rows.sort_unstable_by(|&a, &b| {
-                score(b).total_cmp(&score(a)).then_with(|| self.index.key(a).cmp(self.index.key(b)))
+                score(b).total_cmp(&score(a)).then_with(|| self.index.key(a as usize).cmp(self.index.key(b as usize)))
             });
         }
         Ok(Revote { ballots, by_label })

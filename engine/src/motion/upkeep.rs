@@ -5,7 +5,6 @@
 //! with the floor of each index image; a deleted one is found through the reverse index; a relabelled one only needs new votes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -15,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::options::Options;
 use crate::ports::Propose;
-use crate::rows::RowSet;
-use crate::vector::{Hit, Top, dot_rows};
+use crate::rows::{RowSet, Run};
+use crate::vector::{CodedQuery, Hit, Top, dot, products, row_residual, stride};
 use crate::vote::{Ballot, Candidate, List, soft_vote};
 
 /// What a write did to the rows, before predictions follow.
@@ -76,7 +75,7 @@ pub(super) fn follow(
         revote.extend(work.rows_voted_by(index, id)?);
     }
     for (row, candidates) in
-        entering(index, moves.added_index.start, train, moves.added_train.clone(), options.kept_neighbours)
+        entering(index, moves.added_index.start, train, moves.added_train.clone(), options.kept_neighbours)?
     {
         let list = &mut work.list(index, row)?.now;
         for candidate in candidates {
@@ -105,7 +104,7 @@ pub(super) fn follow(
     }
     let mut changed = 0;
     for (row, lists) in work.lists {
-        let id = index.ids[row];
+        let id = index.id(row);
         lists.store(batch, space, id)?;
         index.floors.set(row, lists.now.floor_similarity());
         let voters =
@@ -115,7 +114,7 @@ pub(super) fn follow(
         if ballot == last {
             continue;
         }
-        let key = index.keys[row].clone();
+        let key = index.shared_key(row);
         if let Some(last) = last {
             batch.delete_prediction(space, options.vote_k, id, &key, last)?;
         }
@@ -164,10 +163,10 @@ impl Work<'_> {
         match self.lists.entry(row) {
             std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
             std::collections::btree_map::Entry::Vacant(entry) => {
-                let id = index.ids[row];
+                let id = index.id(row);
                 let stored = self.pinned.neighbours(SpaceId::FIRST, id)?;
                 let stored =
-                    stored.ok_or_else(|| Error::corrupt(format!("index image '{}' has no list", index.keys[row])))?;
+                    stored.ok_or_else(|| Error::corrupt(format!("index image '{}' has no list", index.key(row))))?;
                 let stored = list_of(stored, self.before)?;
                 Ok(entry.insert(Lists { now: stored.clone(), stored, fresh: false }))
             }
@@ -192,46 +191,64 @@ fn entering(
     train: &RowSet,
     added: std::ops::Range<usize>,
     keep: usize,
-) -> HashMap<usize, Vec<Candidate>> {
-    /// New train images scored at once: their vectors stay in the second-level cache over many index rows.
-    const ADDED_BLOCK: usize = 256;
+) -> Result<HashMap<usize, Vec<Candidate>>> {
+    /// Index rows of one task.
+    const TASK_ROWS: usize = 4096;
+    /// Index rows whose coded scores are computed at once.
+    const BLOCK_ROWS: usize = 256;
+    /// New train images that share a block of index rows.
+    const ADDED_GROUP: usize = 64;
     if added.is_empty() {
-        return HashMap::new();
+        return Ok(HashMap::new());
     }
-    let vectors: Vec<f32> = added.clone().flat_map(|row| train.vector(row)).copied().collect();
-    let dimension = vectors.len() / added.len();
-    let rows: Vec<usize> = index.live().take_while(|&row| row < until).collect();
-    rows.par_chunks(64)
-        .flat_map_iter(|rows| {
-            let mut tops: Vec<_> = rows.iter().map(|_| Top::new(keep + 1, |row| train.key(row))).collect();
-            let mut similarities = [0.0; ADDED_BLOCK];
-            for (block, vectors) in vectors.chunks(ADDED_BLOCK * dimension).enumerate() {
-                let first = added.start + block * ADDED_BLOCK;
-                for (&row, top) in rows.iter().zip(&mut tops) {
-                    let similarities = &mut similarities[..vectors.len() / dimension];
-                    dot_rows(index.vector(row), vectors, similarities);
-                    let floor = index.floors[row];
-                    for (offset, &similarity) in similarities.iter().enumerate() {
+    let dimension = index.dimension();
+    let rows: Vec<usize> = added.collect();
+    let vectors = train.gathered(&rows)?;
+    let coded: Vec<CodedQuery> = vectors.chunks_exact(dimension).map(CodedQuery::new).collect();
+    let task = |run: Run<'_>| -> Result<Vec<(usize, Vec<Candidate>)>> {
+        let width = stride(dimension);
+        let mut scores = vec![0.0; ADDED_GROUP * BLOCK_ROWS];
+        let mut found = Vec::new();
+        for block in run.blocks(BLOCK_ROWS) {
+            let codes = block.codes(dimension);
+            let mut tops: Vec<Option<Top<_>>> = (0..block.rows).map(|_| None).collect();
+            for (group, coded) in coded.chunks(ADDED_GROUP).enumerate() {
+                let scores = &mut scores[..coded.len() * block.rows];
+                products(coded, codes, scores);
+                for (at, top) in tops.iter_mut().enumerate().filter(|&(at, _)| index.live[block.start + at]) {
+                    let floor = index.floors[block.start + at];
+                    let residual = row_residual(&codes[at * width..(at + 1) * width]);
+                    for (number, query) in coded.iter().enumerate() {
+                        // No code is so wrong that a row above its floor could be passed over.
+                        if scores[number * block.rows + at] + query.bound(residual) < floor {
+                            continue;
+                        }
+                        let new = group * ADDED_GROUP + number;
+                        let vector = &vectors[new * dimension..(new + 1) * dimension];
+                        let similarity = dot(vector, &block.part.vector(block.first + at)?);
                         if similarity >= floor {
-                            top.push(Hit { similarity, row: (first + offset) as u32 });
+                            let top = top.get_or_insert_with(|| Top::new(keep + 1, |row| train.key(row as usize)));
+                            top.push(Hit { similarity, row: rows[new] as u32 });
                         }
                     }
                 }
             }
-            let candidates =
-                |top: Top<_>| top.into_sorted().iter().map(|hit| candidate(train, hit)).collect::<Vec<_>>();
-            rows.iter()
-                .copied()
-                .zip(tops.into_iter().map(candidates))
-                .filter(|(_, found)| !found.is_empty())
-                .collect::<Vec<_>>()
-        })
-        .collect()
+            for (at, top) in tops.into_iter().enumerate() {
+                if let Some(top) = top {
+                    found.push((block.start + at, top.into_sorted().iter().map(|hit| candidate(train, hit)).collect()));
+                }
+            }
+        }
+        Ok(found)
+    };
+    let lists: Vec<Vec<(usize, Vec<Candidate>)>> =
+        index.runs(until, TASK_ROWS).into_par_iter().map(task).collect::<Result<_>>()?;
+    Ok(lists.into_iter().flatten().collect())
 }
 
 fn candidate(train: &RowSet, hit: &Hit) -> Candidate {
     let row = hit.row as usize;
-    Candidate { similarity: hit.similarity, key: Arc::clone(&train.keys[row]), id: train.ids[row].0 }
+    Candidate { similarity: hit.similarity, key: train.shared_key(row), id: train.id(row).0 }
 }
 
 /// The lists of these index rows by exact search over the whole train set.
@@ -248,12 +265,13 @@ pub(super) fn scan_lists(
     const PASS_ROWS: usize = 4096;
     let mut lists = Vec::with_capacity(rows.len());
     for rows in rows.chunks(PASS_ROWS) {
-        let queries: Vec<f32> = rows.iter().flat_map(|&row| index.vector(row)).copied().collect();
+        let queries = index.gathered(rows)?;
         // A device that fails costs speed only.
-        let live: Option<Vec<bool>> = proposer.map(|_| train.live.iter().copied().collect());
-        let proposed = match (proposer, &live) {
-            (Some(proposer), Some(live)) if train.live_rows() > 0 => {
-                proposer.propose(train.vectors(), live, &queries, keep).ok().filter(|found| found.len() == rows.len())
+        let proposed = match (proposer, proposer.and_then(|_| train.vectors())) {
+            (Some(proposer), Some(vectors)) if train.live_rows() > 0 => {
+                let live: Vec<bool> = train.live.iter().copied().collect();
+                let found = proposer.propose(&vectors, &live, &queries, keep).ok();
+                found.filter(|found| found.len() == rows.len())
             }
             _ => None,
         };
@@ -263,13 +281,13 @@ pub(super) fn scan_lists(
                 .zip(rows)
                 .map(|(proposed, &row)| match proposed {
                     Some(proposed) => {
-                        train
-                            .best_among(index.vector(row), proposed.into_iter().map(|row| row as usize), keep, |_| true)
+                        let proposed = proposed.into_iter().map(|row| row as usize);
+                        train.best_among(&*index.vector(row)?, proposed, keep, |_| true)
                     }
-                    None => train.best(index.vector(row), keep, |_| true),
+                    None => train.best(&*index.vector(row)?, keep, |_| true),
                 })
-                .collect(),
-            None => train.best_of_many(&queries, keep, |_, _| true),
+                .collect::<Result<_>>()?,
+            None => train.best_of_many(&queries, keep, |_, _| true)?,
         };
         lists.extend(rows.iter().zip(best).map(|(&row, best)| {
             let best = best.iter().map(|hit| candidate(train, hit)).collect();

@@ -11,7 +11,7 @@ use super::upkeep::{Moves, Start, follow};
 use crate::catalog::{Batch, Catalog, RecordMessage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
-use crate::operation::{Operation, Receipt, Role};
+use crate::operation::{Operation, Role};
 use crate::ports::Propose;
 use crate::rows::{NewRow, RowSet};
 use crate::vote::Ballot;
@@ -23,6 +23,13 @@ pub(crate) struct Writer {
     numbers: LabelNumbers,
     /// A commit failed: what is on disk is uncertain until the database is opened again.
     poisoned: bool,
+}
+
+/// What a carried-out transaction did to the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Carried {
+    pub(super) images_changed: usize,
+    pub(super) predictions_changed: usize,
 }
 
 /// The rows to be appended to one role.
@@ -57,17 +64,50 @@ impl Writer {
         Ok(Self { catalog, next_image, numbers: LabelNumbers::of(&state.labels), poisoned: false })
     }
 
-    /// Carries out a transaction on `state` and returns the state after it; nothing changed when it fails.
-    pub(crate) fn write(
-        &mut self,
-        state: &Published,
-        operations: Vec<Operation>,
-        proposer: Option<&dyn Propose>,
-    ) -> Result<(Published, Receipt)> {
+    /// The id that the next image gets.
+    pub(super) fn next_image(&self) -> ImageId {
+        ImageId(self.next_image)
+    }
+
+    /// Whether a commit failed, so that no more writes are taken.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    fn refuse_when_poisoned(&self) -> Result<()> {
         if self.poisoned {
             return Err(Error::new(ErrorKind::Io, "an earlier write failed, so the database takes no more writes")
                 .help("reading goes on; close the database and open it again to see what was stored"));
         }
+        if self.catalog.is_read_only() {
+            return Err(Error::invalid("the database was opened for reading only").help("open it for writing"));
+        }
+        Ok(())
+    }
+
+    /// Commits a batch that somebody else filled; after a failure nothing more is taken.
+    pub(super) fn commit(&mut self, fill: impl FnOnce(&mut Batch<'_>) -> Result<()>) -> Result<()> {
+        self.refuse_when_poisoned()?;
+        let catalog = Arc::clone(&self.catalog);
+        let mut batch = Batch::new(&catalog);
+        fill(&mut batch)?;
+        self.poisoned = true;
+        batch.commit()?;
+        self.poisoned = false;
+        Ok(())
+    }
+
+    /// Carries out operations on `state` and returns the state after them, whose sequence number is `sequence`; the waiting
+    /// transactions numbered `drained` are taken off the log by the same batch. Nothing changed when it fails.
+    pub(super) fn write(
+        &mut self,
+        state: &Published,
+        operations: Vec<Operation>,
+        proposer: Option<&dyn Propose>,
+        sequence: u64,
+        drained: &[u64],
+    ) -> Result<(Published, Carried)> {
+        self.refuse_when_poisoned()?;
         let changes = resolve(state, operations)?;
         let mut next = Draft {
             labels: state.labels.clone(),
@@ -79,12 +119,11 @@ impl Writer {
             effects: Effects::default(),
         };
         let numbers = &mut self.numbers;
-        let sequence = state.sequence + 1;
         // Until the outcome is known: a panic of foreign code below must not leave label numbers that were never stored.
         self.poisoned = true;
-        let filled = next.fill(state, changes, numbers, proposer, sequence);
-        let (images_changed, predictions_changed) = match filled {
-            Ok(changed) => changed,
+        let filled = next.fill(state, changes, numbers, proposer, sequence, drained);
+        let carried = match filled {
+            Ok(carried) => carried,
             Err(error) => {
                 // Numbers given to new label texts by a write that failed must not be remembered.
                 self.numbers = LabelNumbers::of(&state.labels);
@@ -98,15 +137,15 @@ impl Writer {
         self.next_image = next_image;
         let published = Published {
             sequence,
-            index: index.shrunk().unwrap_or(index),
-            train: train.shrunk().unwrap_or(train),
+            index,
+            train,
             labels,
             pinned: self.catalog.pin(),
             options: state.options.clone(),
-            graphs: Arc::clone(&state.graphs),
+            problems: Arc::clone(&state.problems),
             revotes: Mutex::default(),
         };
-        Ok((published, Receipt { sequence, images_changed, predictions_changed }))
+        Ok((published, carried))
     }
 }
 
@@ -130,15 +169,17 @@ impl Draft<'_> {
         numbers: &mut LabelNumbers,
         proposer: Option<&dyn Propose>,
         sequence: u64,
-    ) -> Result<(usize, usize)> {
-        let mut images = 0;
+        drained: &[u64],
+    ) -> Result<Carried> {
+        let mut images_changed = 0;
         for change in changes {
-            images += usize::from(self.apply(state, change, numbers)?);
+            images_changed += usize::from(self.apply(state, change, numbers)?);
         }
-        let predictions = self.follow(state, proposer)?;
+        let predictions_changed = self.follow(state, proposer)?;
         self.batch.set_sequence(sequence)?;
         self.batch.set_next_image(self.next_image)?;
-        Ok((images, predictions))
+        drained.iter().try_for_each(|&waiting| self.batch.delete_waiting(waiting))?;
+        Ok(Carried { images_changed, predictions_changed })
     }
 
     /// One image's change; `false`: it was none.
@@ -227,13 +268,20 @@ impl Draft<'_> {
             if let Some(ballot) = self.train.instances[row] {
                 self.batch.delete_posting(SpaceId::FIRST, self.vote_k, Role::Train, key, ballot)?;
             }
+            self.bury(row < self.train.tail_start(), before.id)?;
             self.train.kill(row);
             self.effects.removed_train.push(before.id);
         } else if let Some(row) = self.index.row_of(before.id) {
+            self.bury(row < self.index.tail_start(), before.id)?;
             self.index.kill(row);
             self.effects.removed_index.push((before.id, key.to_owned(), self.index.instances[row]));
         }
         Ok(())
+    }
+
+    /// A dead row of a segment is noted, because the segment itself never changes.
+    fn bury(&mut self, in_segment: bool, id: ImageId) -> Result<()> {
+        if in_segment { self.batch.put_tombstone(SpaceId::FIRST, id) } else { Ok(()) }
     }
 
     fn insert(
@@ -303,6 +351,6 @@ impl Draft<'_> {
 }
 
 /// A train image's own prediction: its label with score 1 (SPEC 2.6).
-fn own(label: LabelId) -> Ballot<LabelId> {
+pub(super) fn own(label: LabelId) -> Ballot<LabelId> {
     Ballot { label, score: 1.0 }
 }

@@ -1,23 +1,19 @@
-//! The rows of one role: ids, keys, labels with scores, liveness and vectors, in the order of writing.
+//! The rows of one role, numbered through segments and tail in rising order of ids.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::column::Column;
+use super::part::{Block, Part};
+use crate::catalog::SegmentEntry;
+use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId};
 use crate::ports::VectorChunks;
-use crate::vector::{Hit, Top, dot_rows};
+use crate::segment::{Segment, Vector};
 use crate::vote::Ballot;
 
-/// Chunks stop growing by merging at this many rows.
-const FULL_CHUNK_ROWS: usize = 8192;
-/// Rows scored by one task of a parallel scan.
-const SCAN_ROWS: usize = 1024;
-/// Queries that share a block of rows.
-const QUERY_GROUP: usize = 16;
-/// Rows scored between two looks at the selection; a group of queries shares them while they are in the second-level cache.
-const BLOCK_ROWS: usize = 64;
+/// Blocks of the tail stop growing by merging at this many rows.
+const FULL_BLOCK_ROWS: usize = 8192;
 
 /// A row about to be appended. Ids must rise.
 #[derive(Debug, Clone)]
@@ -31,66 +27,140 @@ pub(crate) struct NewRow {
 }
 
 /// The rows of one role. Clones share their memory and never see each other's changes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct RowSet {
-    vectors: VectorChunks,
-    /// Row number of the first row of each chunk.
-    starts: Vec<usize>,
-    pub(crate) ids: Column<ImageId>,
-    pub(crate) keys: Column<Arc<str>>,
+    pub(super) dimension: usize,
+    /// Segments, then blocks.
+    pub(super) parts: Vec<Part>,
+    /// Row number of the first row of each part.
+    pub(super) starts: Vec<usize>,
+    /// What the manifest says of the parts that are not the tail. Such a part is a block while its file is damaged.
+    frozen: Vec<SegmentEntry>,
+    rows: usize,
     pub(crate) instances: Column<Option<Ballot<LabelId>>>,
     pub(crate) floors: Column<f32>,
     pub(crate) live: Column<bool>,
     live_rows: usize,
-    /// Rises whenever rows are renumbered.
-    generation: u64,
 }
 
 impl RowSet {
     /// No rows of that dimension.
     pub(crate) fn new(dimension: usize) -> Self {
         Self {
-            vectors: VectorChunks { dimension, chunks: Vec::new() },
+            dimension,
+            parts: Vec::new(),
             starts: Vec::new(),
-            ids: Column::default(),
-            keys: Column::default(),
+            frozen: Vec::new(),
+            rows: 0,
             instances: Column::default(),
             floors: Column::default(),
             live: Column::default(),
             live_rows: 0,
-            generation: 0,
         }
     }
 
-    /// Which numbering of rows this is.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation
+    /// Appends a part that the manifest names; `known` gives instance, floor and liveness of its rows. Parts come in rising order
+    /// of ids, before any row of the tail.
+    pub(crate) fn push_frozen(
+        &mut self,
+        part: Part,
+        entry: SegmentEntry,
+        mut known: impl FnMut(ImageId) -> (Option<Ballot<LabelId>>, f32, bool),
+    ) {
+        for &id in part.ids() {
+            let (instance, floor, live) = known(ImageId(id));
+            self.instances.push(instance);
+            self.floors.push(floor);
+            self.live.push(live);
+            self.live_rows += usize::from(live);
+        }
+        self.starts.push(self.rows);
+        self.rows += part.rows();
+        self.parts.push(part);
+        self.frozen.push(entry);
     }
 
-    /// The rows without the dead ones, once those are the greater part; the numbering changes.
-    pub(crate) fn shrunk(&self) -> Option<Self> {
-        let dead = self.len() - self.live_rows;
-        if dead < FULL_CHUNK_ROWS || dead <= self.live_rows {
-            return None;
+    /// The set with a new segment (or nothing, where no row is left) in the place of the frozen parts numbered `replaced`.
+    ///
+    /// # Errors
+    /// A live row would be lost.
+    pub(crate) fn with_merged(
+        &self,
+        replaced: &Range<usize>,
+        made: Option<(Arc<Segment>, SegmentEntry)>,
+    ) -> Result<Self> {
+        let mut next = Self::new(self.dimension);
+        let mut made = made;
+        for number in 0..self.frozen.len() {
+            if number == replaced.start
+                && let Some((segment, entry)) = made.take()
+            {
+                next.push_as_known(Part::Segment(segment), entry, self);
+            }
+            if !replaced.contains(&number) {
+                next.push_as_known(self.parts[number].clone(), self.frozen[number], self);
+            }
         }
-        let mut shrunk = Self { generation: self.generation + 1, ..Self::new(self.vectors.dimension) };
-        let live: Vec<usize> = self.live().collect();
-        for rows in live.chunks(FULL_CHUNK_ROWS) {
-            let vectors = rows.iter().flat_map(|&row| self.vector(row)).copied().collect();
-            let kept = |&row: &usize| NewRow {
-                id: self.ids[row],
-                key: Arc::clone(&self.keys[row]),
-                instance: self.instances[row],
-                floor: self.floors[row],
+        next.append_tail_of(self, ImageId(0))?;
+        next.holding_all_of(self)
+    }
+
+    /// The set with a new segment (or nothing, where no row was left) in the place of the tail's rows with ids below `end`.
+    ///
+    /// # Errors
+    /// A live row would be lost.
+    pub(crate) fn with_flushed(&self, made: Option<(Arc<Segment>, SegmentEntry)>, end: ImageId) -> Result<Self> {
+        let mut next = Self::new(self.dimension);
+        for number in 0..self.frozen.len() {
+            next.push_as_known(self.parts[number].clone(), self.frozen[number], self);
+        }
+        if let Some((segment, entry)) = made {
+            next.push_as_known(Part::Segment(segment), entry, self);
+        }
+        next.append_tail_of(self, end)?;
+        next.holding_all_of(self)
+    }
+
+    fn push_as_known(&mut self, part: Part, entry: SegmentEntry, before: &Self) {
+        self.push_frozen(part, entry, |id| match before.row_of(id) {
+            Some(row) => (before.instances[row], before.floors[row], before.live[row]),
+            None => (None, f32::NEG_INFINITY, false),
+        });
+    }
+
+    /// Appends the live rows of another set's tail with ids from `first` on.
+    fn append_tail_of(&mut self, before: &Self, first: ImageId) -> Result<()> {
+        let rows: Vec<usize> =
+            (before.tail_start()..before.rows).filter(|&row| before.live[row] && before.id(row) >= first).collect();
+        for rows in rows.chunks(FULL_BLOCK_ROWS) {
+            let vectors = before.gathered(rows)?;
+            let new = |&row: &usize| NewRow {
+                id: before.id(row),
+                key: before.shared_key(row),
+                instance: before.instances[row],
+                floor: before.floors[row],
             };
-            shrunk.append(rows.iter().map(kept).collect(), vectors);
+            self.append(rows.iter().map(new).collect(), vectors);
         }
-        Some(shrunk)
+        Ok(())
+    }
+
+    fn holding_all_of(self, before: &Self) -> Result<Self> {
+        if self.live_rows == before.live_rows {
+            return Ok(self);
+        }
+        let (here, there) = (self.live_rows, before.live_rows);
+        Err(Error::corrupt(format!("a new segment would leave {here} of {there} live rows; it was not taken")))
+    }
+
+    /// Dimension of the descriptors.
+    pub(crate) fn dimension(&self) -> usize {
+        self.dimension
     }
 
     /// All rows, dead ones included.
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.rows
     }
 
     /// Rows that answer.
@@ -98,64 +168,122 @@ impl RowSet {
         self.live_rows
     }
 
-    /// The vectors, chunk by chunk.
-    pub(crate) fn vectors(&self) -> &VectorChunks {
-        &self.vectors
+    /// The parts that the manifest names, in rising order of ids, each with its entry and the number of its first row.
+    pub(crate) fn frozen(&self) -> impl Iterator<Item = (&Part, SegmentEntry, usize)> {
+        self.parts.iter().zip(&self.frozen).zip(&self.starts).map(|((part, &entry), &start)| (part, entry, start))
     }
 
-    /// Appends rows with their vectors (row-major).
+    /// Number of the first row of the tail.
+    pub(crate) fn tail_start(&self) -> usize {
+        self.starts.get(self.frozen.len()).copied().unwrap_or(self.rows)
+    }
+
+    /// The vectors, part by part; `None`: a part has damaged ones.
+    pub(crate) fn vectors(&self) -> Option<VectorChunks> {
+        let chunks = self.parts.iter().map(Part::chunk).collect::<Option<_>>()?;
+        Some(VectorChunks { dimension: self.dimension, chunks })
+    }
+
+    /// Appends rows with their vectors (row-major) to the tail.
     pub(crate) fn append(&mut self, rows: Vec<NewRow>, vectors: Vec<f32>) {
         if rows.is_empty() {
             return;
         }
-        let start = self.len();
+        let start = self.rows;
+        self.rows += rows.len();
         self.live_rows += rows.len();
+        let (mut ids, mut keys) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
         for row in rows {
-            self.ids.push(row.id);
-            self.keys.push(row.key);
+            ids.push(row.id.0);
+            keys.push(row.key);
             self.instances.push(row.instance);
             self.floors.push(row.floor);
             self.live.push(true);
         }
         self.starts.push(start);
-        self.vectors.chunks.push(Arc::new(vectors));
-        self.merge_chunks();
+        self.parts.push(Part::Block(Arc::new(Block::new(self.dimension, ids, keys, vectors))));
+        self.merge_blocks();
     }
 
-    /// Merges the last chunks while the later one is at least as long, so that there are few of them and each vector is copied a
+    /// Merges the last blocks while the later one is at least as long, so that there are few of them and each vector is copied a
     /// logarithmic number of times.
-    fn merge_chunks(&mut self) {
-        let full = FULL_CHUNK_ROWS * self.vectors.dimension;
-        while let [.., before, last] = &self.vectors.chunks[..]
-            && before.len() <= last.len()
-            && before.len() + last.len() <= full
-        {
-            let merged = [before.as_slice(), last.as_slice()].concat();
-            self.vectors.chunks.truncate(self.vectors.chunks.len() - 2);
-            self.vectors.chunks.push(Arc::new(merged));
+    fn merge_blocks(&mut self) {
+        while let [.., Part::Block(before), Part::Block(last)] = &self.parts[self.frozen.len()..] {
+            if before.rows() > last.rows() || before.rows() + last.rows() > FULL_BLOCK_ROWS {
+                break;
+            }
+            let merged = before.followed_by(last);
+            self.parts.truncate(self.parts.len() - 2);
+            self.parts.push(Part::Block(Arc::new(merged)));
             self.starts.pop();
         }
     }
 
-    /// The row of an id, dead or alive: ids rise with the row number.
-    pub(crate) fn row_of(&self, id: ImageId) -> Option<usize> {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.ids[middle] < id {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        (self.ids.get(low) == Some(&id)).then_some(low)
+    /// The part of a row and its number inside it.
+    pub(super) fn place(&self, row: usize) -> (&Part, usize) {
+        let part = self.starts.partition_point(|&start| start <= row) - 1;
+        (&self.parts[part], row - self.starts[part])
     }
 
-    /// The vector of a row.
-    pub(crate) fn vector(&self, row: usize) -> &[f32] {
-        let chunk = self.starts.partition_point(|&start| start <= row) - 1;
-        let at = (row - self.starts[chunk]) * self.vectors.dimension;
-        &self.vectors.chunks[chunk][at..at + self.vectors.dimension]
+    /// Id of a row.
+    pub(crate) fn id(&self, row: usize) -> ImageId {
+        let (part, row) = self.place(row);
+        part.id(row)
+    }
+
+    /// Key of a row.
+    pub(crate) fn key(&self, row: usize) -> &str {
+        let (part, row) = self.place(row);
+        part.key(row)
+    }
+
+    /// Key of a row, to be kept.
+    pub(crate) fn shared_key(&self, row: usize) -> Arc<str> {
+        let (part, row) = self.place(row);
+        part.shared_key(row)
+    }
+
+    /// The descriptor of a row.
+    ///
+    /// # Errors
+    /// The segment's copy is damaged and the catalog does not have the image any more.
+    pub(crate) fn vector(&self, row: usize) -> Result<Vector<'_>> {
+        let (part, row) = self.place(row);
+        part.vector(row)
+    }
+
+    /// The coded row.
+    pub(crate) fn coded(&self, row: usize) -> &[u8] {
+        let width = crate::vector::stride(self.dimension);
+        let (part, row) = self.place(row);
+        &part.codes()[row * width..(row + 1) * width]
+    }
+
+    /// Asks for the descriptor of a row before it is needed.
+    pub(super) fn prefetch(&self, row: usize) {
+        if let Some(part) = self.starts.partition_point(|&start| start <= row).checked_sub(1) {
+            self.parts[part].prefetch(row - self.starts[part]);
+        }
+    }
+
+    /// The descriptors of some rows, row-major.
+    ///
+    /// # Errors
+    /// [`RowSet::vector`].
+    pub(crate) fn gathered(&self, rows: &[usize]) -> Result<Vec<f32>> {
+        let mut vectors = Vec::with_capacity(rows.len() * self.dimension);
+        for &row in rows {
+            vectors.extend_from_slice(&self.vector(row)?);
+        }
+        Ok(vectors)
+    }
+
+    /// The row of an id, dead or alive: ids rise with the row number.
+    pub(crate) fn row_of(&self, id: ImageId) -> Option<usize> {
+        let part = self.parts.partition_point(|part| part.ids().first().is_some_and(|&first| first <= id.0));
+        let part = part.checked_sub(1)?;
+        let row = self.parts[part].ids().binary_search(&id.0).ok()?;
+        Some(self.starts[part] + row)
     }
 
     /// The row no longer answers.
@@ -166,176 +294,8 @@ impl RowSet {
         }
     }
 
-    /// Key of a row.
-    pub(crate) fn key(&self, row: u32) -> &str {
-        &self.keys[row as usize]
-    }
-
     /// Live rows in order.
     pub(crate) fn live(&self) -> impl Iterator<Item = usize> + '_ {
         self.live.iter().enumerate().filter_map(|(row, &live)| live.then_some(row))
-    }
-
-    /// Shows `top` the live rows of one chunk's part that `admit` lets through; `start` is the number of its first row.
-    ///
-    /// Liveness and admission are asked only of rows that are good enough, which soon are few.
-    fn scan_rows<'a, F: Fn(u32) -> &'a str>(
-        &self,
-        query: &[f32],
-        start: usize,
-        vectors: &[f32],
-        top: &mut Top<F>,
-        admit: impl Fn(usize) -> bool,
-    ) {
-        let mut similarities = [0.0; BLOCK_ROWS];
-        for (block, vectors) in vectors.chunks(BLOCK_ROWS * self.vectors.dimension).enumerate() {
-            let first = start + block * BLOCK_ROWS;
-            let similarities = &mut similarities[..vectors.len() / self.vectors.dimension];
-            dot_rows(query, vectors, similarities);
-            for (offset, &similarity) in similarities.iter().enumerate() {
-                let row = first + offset;
-                if top.wants(similarity) && self.live[row] && admit(row) {
-                    top.push(Hit { similarity, row: row as u32 });
-                }
-            }
-        }
-    }
-
-    /// The best `count` live rows that `admit` lets through, by exact search, best first; one query over all processors.
-    ///
-    /// Complexity: `O(rows * dimension)`.
-    pub(crate) fn best(&self, query: &[f32], count: usize, admit: impl Fn(usize) -> bool + Sync) -> Vec<Hit> {
-        let dimension = self.vectors.dimension;
-        let tasks: Vec<(usize, &[f32])> = self
-            .starts
-            .iter()
-            .zip(&self.vectors.chunks)
-            .flat_map(|(&start, chunk)| {
-                let parts = chunk.chunks(SCAN_ROWS * dimension).enumerate();
-                parts.map(move |(part, vectors)| (start + part * SCAN_ROWS, vectors))
-            })
-            .collect();
-        let parts: Vec<Vec<Hit>> = tasks
-            .par_iter()
-            .with_min_len(8)
-            .fold(
-                || Top::new(count, |row| self.key(row)),
-                |mut top, &(start, vectors)| {
-                    self.scan_rows(query, start, vectors, &mut top, &admit);
-                    top
-                },
-            )
-            .map(Top::into_sorted)
-            .collect();
-        let mut best = Top::new(count, |row| self.key(row));
-        parts.into_iter().flatten().for_each(|hit| best.push(hit));
-        best.into_sorted()
-    }
-
-    /// [`RowSet::best`] for many queries (row-major) in one pass; `admit` is told the query's number and the row.
-    ///
-    /// A group of queries shares each block of rows while it is in the cache, and groups run on all processors.
-    pub(crate) fn best_of_many(
-        &self,
-        queries: &[f32],
-        count: usize,
-        admit: impl Fn(usize, usize) -> bool + Sync,
-    ) -> Vec<Vec<Hit>> {
-        let dimension = self.vectors.dimension;
-        let groups = queries.par_chunks(QUERY_GROUP * dimension).enumerate();
-        let best = groups.map(|(group, queries)| {
-            let queries: Vec<&[f32]> = queries.chunks_exact(dimension).collect();
-            let mut tops: Vec<_> = queries.iter().map(|_| Top::new(count, |row| self.key(row))).collect();
-            for (&start, chunk) in self.starts.iter().zip(&self.vectors.chunks) {
-                for (block, vectors) in chunk.chunks(BLOCK_ROWS * dimension).enumerate() {
-                    for (offset, (query, top)) in queries.iter().zip(&mut tops).enumerate() {
-                        let admit = |row| admit(group * QUERY_GROUP + offset, row);
-                        self.scan_rows(query, start + block * BLOCK_ROWS, vectors, top, admit);
-                    }
-                }
-            }
-            tops.into_iter().map(Top::into_sorted).collect::<Vec<_>>()
-        });
-        best.flatten().collect()
-    }
-
-    /// Rescores rows proposed by an approximate search and keeps the best `count` live ones among them.
-    pub(crate) fn best_among(
-        &self,
-        query: &[f32],
-        rows: impl IntoIterator<Item = usize>,
-        count: usize,
-        admit: impl Fn(usize) -> bool,
-    ) -> Vec<Hit> {
-        let mut top = Top::new(count, |row| self.key(row));
-        for row in rows {
-            if self.live.get(row) == Some(&true) && admit(row) {
-                top.push(Hit { similarity: crate::vector::dot(query, self.vector(row)), row: row as u32 });
-            }
-        }
-        top.into_sorted()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(id: u64) -> NewRow {
-        NewRow { id: ImageId(id), key: format!("k{id}").into(), instance: None, floor: 0.0 }
-    }
-
-    fn set_of(count: u64) -> RowSet {
-        let mut set = RowSet::new(2);
-        for id in 0..count {
-            set.append(vec![row(2 * id)], vec![id as f32, 1.0]);
-        }
-        set
-    }
-
-    #[test]
-    fn rows_are_found_by_id_and_keep_their_vectors_through_merging() {
-        let set = set_of(1000);
-        assert!(set.vectors().chunks.len() <= 11, "{} chunks", set.vectors().chunks.len());
-        for at in 0..1000u64 {
-            assert_eq!(set.row_of(ImageId(2 * at)), Some(at as usize));
-            assert_eq!(set.row_of(ImageId(2 * at + 1)), None);
-            assert_eq!(set.vector(at as usize), [at as f32, 1.0]);
-        }
-    }
-
-    #[test]
-    fn a_clone_does_not_see_later_rows_and_deaths() {
-        let mut set = set_of(10);
-        let before = set.clone();
-        set.kill(9);
-        set.kill(9);
-        set.append(vec![row(100)], vec![100.0, 1.0]);
-        let best = |set: &RowSet| set.best(&[1.0, 0.0], 2, |_| true).iter().map(|hit| hit.row).collect::<Vec<_>>();
-        assert_eq!((best(&before), before.live_rows()), (vec![9, 8], 10));
-        assert_eq!((best(&set), set.live_rows()), (vec![10, 8], 10));
-    }
-
-    #[test]
-    fn the_parallel_scan_equals_the_plain_one() {
-        let set = set_of(20_000);
-        let plain = set.best_among(&[0.6, 0.8], set.live(), 50, |row| row % 3 == 0);
-        assert_eq!(plain.len(), 50);
-        assert_eq!(set.best(&[0.6, 0.8], 50, |row| row % 3 == 0), plain);
-        let queries = [0.6, 0.8, 1.0, 0.0, 0.0, 1.0];
-        let many = set.best_of_many(&queries, 50, |_, row| row % 3 == 0);
-        assert_eq!((many.len(), &many[0]), (3, &plain));
-        assert_eq!(many[1], set.best(&[1.0, 0.0], 50, |row| row % 3 == 0));
-    }
-
-    #[test]
-    fn shrinking_drops_the_dead_and_nothing_else() {
-        let mut set = set_of(20_000);
-        (0..20_000).filter(|row| row % 10 > 0).for_each(|row| set.kill(row));
-        let shrunk = set.shrunk().unwrap();
-        assert_eq!((shrunk.len(), shrunk.live_rows(), shrunk.generation()), (2_000, 2_000, 1));
-        assert_eq!(shrunk.row_of(ImageId(40)), Some(2));
-        assert_eq!(shrunk.vector(2), [20.0, 1.0]);
-        assert!(shrunk.shrunk().is_none());
     }
 }

@@ -1,9 +1,13 @@
 //! Numbers: the canonical similarity, unit vectors, the best k under a total order.
 
+mod aligned;
+mod code;
 mod kernel;
 mod top;
 
-pub(crate) use kernel::{dot, dot_rows};
+pub(crate) use aligned::Aligned;
+pub(crate) use code::{CodedQuery, encode, products, row_residual, row_score, stride};
+pub(crate) use kernel::{dot, prefetch};
 pub(crate) use top::{Hit, Top};
 
 use crate::error::{Error, Result};

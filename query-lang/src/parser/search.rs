@@ -5,7 +5,7 @@ use crate::ast::{Column, Condition, Field, Mode, Rerank, Role, Scope, Search, Sp
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
-use crate::plan::DEFAULT_DEPTH;
+use crate::limits::DEFAULT_DEPTH;
 use crate::print::quoted;
 use crate::words;
 
@@ -21,6 +21,7 @@ impl Parser<'_> {
             limit: None,
             mode: None,
             rerank: None,
+            freshness: None,
             including_self: false,
             columns: None,
             into: None,
@@ -70,6 +71,9 @@ impl Parser<'_> {
                 self.once(search.rerank.is_some(), "RERANK")?;
                 let node = self.rerank()?;
                 search.rerank = Some(Spanned { node, span: self.since(span) });
+            }
+            Some(_) if self.is_freshness() => {
+                search.freshness = Some(self.freshness(search.freshness.as_ref())?);
             }
             Some("INCLUDING") => {
                 self.once(search.including_self, "INCLUDING SELF")?;

@@ -1,18 +1,16 @@
 //! The values of statements: images, numbers and literal vectors, each with the checks that need no database.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use super::{Parse, Parser};
 use crate::ast::{Image, Span, Spanned};
 use crate::complaints;
 use crate::lexer::Token;
+use crate::limits::{MAX_COUNT, MAX_TAU, MIN_TAU};
 use crate::print::quoted;
 use crate::words;
-
-/// Largest K, LIMIT, EF and k.
-pub const MAX_COUNT: usize = 1_000_000;
-/// Smallest tau: the least sum of two cosines.
-pub const MIN_TAU: f64 = -2.0;
-/// Largest tau: the greatest sum of two cosines.
-pub const MAX_TAU: f64 = 2.0;
 
 impl Parser<'_> {
     /// An image of any kind; `example` is a whole statement.
@@ -64,7 +62,7 @@ impl Parser<'_> {
                 Ok(Image::Parameter(number))
             }
             Ok(0) => Err(complaints::parameter_form(span, digits)),
-            _ => Err(complaints::too_large(span, "the position of a parameter")),
+            _ => Err(complaints::too_large(span, "the position of a parameter", MAX_COUNT)),
         }
     }
 
@@ -112,6 +110,14 @@ impl Parser<'_> {
 
     /// A whole number in 1..=MAX_COUNT.
     pub(super) fn count(&mut self, what: &str, example: &str) -> Parse<Spanned<usize>> {
+        self.whole(what, example, 1..=MAX_COUNT)
+    }
+
+    /// A whole number of a range that has no negative ones.
+    pub(super) fn whole<T>(&mut self, what: &str, example: &str, range: RangeInclusive<T>) -> Parse<Spanned<T>>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
         let span = self.here();
         if self.peek() != Some(&Token::Number) {
             return Err(self.expected("a whole number", format!("for example {example}")));
@@ -122,13 +128,13 @@ impl Parser<'_> {
             return Err(complaints::not_whole(span, what, example));
         }
         if typed.starts_with('-') {
-            return Err(complaints::too_small(span, what, example));
+            return Err(complaints::too_small(span, what, range.start(), example));
         }
         match typed.parse() {
-            Ok(0) => Err(complaints::too_small(span, what, example)),
-            Ok(node @ 1..=MAX_COUNT) => Ok(Spanned { node, span: self.bump() }),
+            Ok(node) if range.contains(&node) => Ok(Spanned { node, span: self.bump() }),
+            Ok(node) if node < *range.start() => Err(complaints::too_small(span, what, range.start(), example)),
             // Too many digits for a machine word are too large all the more.
-            _ => Err(complaints::too_large(span, what)),
+            _ => Err(complaints::too_large(span, what, range.end())),
         }
     }
 

@@ -10,15 +10,24 @@
 
 // The SIMD versions are the reason for `unsafe` here; each is called only where its instructions were detected.
 #[cfg(target_arch = "x86_64")]
+mod code_tile;
+#[cfg(target_arch = "x86_64")]
+mod code_x86;
+#[cfg(target_arch = "x86_64")]
 mod x86;
 
 #[cfg(target_arch = "aarch64")]
+mod code_neon;
+#[cfg(target_arch = "aarch64")]
 mod neon;
 
+mod code;
 mod scalar;
 
+pub(crate) use code::{code_products, code_scores, code_sum, prefetch};
+
 /// Lanes of the canonical sum.
-const LANES: usize = 64;
+pub(crate) const LANES: usize = 64;
 
 /// Dot product of two vectors of equal length in the canonical order.
 ///

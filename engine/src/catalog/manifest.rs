@@ -1,0 +1,120 @@
+//! The manifest: which segments there are, which of their rows are dead, and up to which id rows lie in segments.
+
+use prost::Message;
+
+use super::messages::{SegmentMessage, decode};
+use super::{Batch, COVERED, Family, NEXT_SEGMENT, Pinned, codec};
+use crate::error::Result;
+use crate::id::{ImageId, SegmentId, SpaceId};
+use crate::operation::Role;
+
+/// Key prefix of segments.
+const SEGMENT: u8 = b's';
+/// Key prefix of tombstones.
+const TOMBSTONE: u8 = b't';
+
+/// What the manifest says of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentEntry {
+    pub(crate) id: SegmentId,
+    pub(crate) space: SpaceId,
+    pub(crate) role: Role,
+    pub(crate) rows: u64,
+    pub(crate) first: ImageId,
+    pub(crate) last: ImageId,
+    /// Checksum in the header of its file.
+    pub(crate) check: u32,
+    /// Length of its file.
+    pub(crate) bytes: u64,
+}
+
+fn segment_key(id: SegmentId) -> [u8; 9] {
+    let mut key = [SEGMENT; 9];
+    key[1..].copy_from_slice(&codec::image_key(ImageId(id.0)));
+    key
+}
+
+fn tombstone_key(space: SpaceId, id: ImageId) -> [u8; 13] {
+    let mut key = [TOMBSTONE; 13];
+    key[1..].copy_from_slice(&codec::space_image_key(space, id));
+    key
+}
+
+impl Batch<'_> {
+    /// Names a segment; its file is durable by now.
+    pub(crate) fn put_segment(&mut self, entry: &SegmentEntry) -> Result<()> {
+        let message = SegmentMessage {
+            space: entry.space.0,
+            train: entry.role == Role::Train,
+            rows: entry.rows,
+            first: entry.first.0,
+            last: entry.last.0,
+            check: entry.check,
+            bytes: entry.bytes,
+        };
+        self.put(Family::Manifest, &segment_key(entry.id), &message.encode_to_vec())?;
+        self.put(Family::Meta, NEXT_SEGMENT, &codec::number(entry.id.0 + 1))
+    }
+
+    /// Forgets a segment; its file is unlinked afterwards.
+    pub(crate) fn delete_segment(&mut self, id: SegmentId) -> Result<()> {
+        self.delete(Family::Manifest, &segment_key(id))
+    }
+
+    /// A row of a segment is dead from now on.
+    pub(crate) fn put_tombstone(&mut self, space: SpaceId, id: ImageId) -> Result<()> {
+        self.put(Family::Manifest, &tombstone_key(space, id), &[])
+    }
+
+    /// No segment holds that dead row any more.
+    pub(crate) fn delete_tombstone(&mut self, space: SpaceId, id: ImageId) -> Result<()> {
+        self.delete(Family::Manifest, &tombstone_key(space, id))
+    }
+
+    /// Live rows below this id lie in segments.
+    pub(crate) fn set_covered(&mut self, end: ImageId) -> Result<()> {
+        self.put(Family::Meta, COVERED, &codec::number(end.0))
+    }
+}
+
+impl Pinned {
+    /// All segments, in the order of their numbers.
+    pub(crate) fn segments(&self) -> Result<Vec<SegmentEntry>> {
+        let mut entries = Vec::new();
+        self.scan(Family::Manifest, &[SEGMENT], |key, value| {
+            let message: SegmentMessage = decode(value, "a segment's entry")?;
+            entries.push(SegmentEntry {
+                id: SegmentId(codec::image_of_key(&key[1..])?.0),
+                space: SpaceId(message.space),
+                role: if message.train { Role::Train } else { Role::Index },
+                rows: message.rows,
+                first: ImageId(message.first),
+                last: ImageId(message.last),
+                check: message.check,
+                bytes: message.bytes,
+            });
+            Ok(true)
+        })?;
+        Ok(entries)
+    }
+
+    /// The dead rows of segments.
+    pub(crate) fn tombstones(&self, space: SpaceId, mut visit: impl FnMut(ImageId) -> Result<()>) -> Result<()> {
+        let mut prefix = vec![TOMBSTONE];
+        prefix.extend_from_slice(&codec::space_key(space));
+        self.scan(Family::Manifest, &prefix, |key, _| {
+            visit(codec::image_of_space_key(&key[1..])?)?;
+            Ok(true)
+        })
+    }
+
+    /// The id below which live rows lie in segments.
+    pub(crate) fn covered(&self) -> Result<ImageId> {
+        Ok(ImageId(self.meta_number_or(COVERED, 0)?))
+    }
+
+    /// The number that the next segment gets.
+    pub(crate) fn next_segment(&self) -> Result<SegmentId> {
+        Ok(SegmentId(self.meta_number_or(NEXT_SEGMENT, 0)?))
+    }
+}

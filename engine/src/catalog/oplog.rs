@@ -1,0 +1,81 @@
+//! The log of transactions that were acknowledged and wait to be carried out, in the order of their sequence numbers.
+
+use prost::Message;
+
+use super::messages::{LabelMessage, OperationMessage, PutMessage, StepMessage, TransactionMessage, decode};
+use super::{Batch, Family, Pinned, codec};
+use crate::error::{Error, Result};
+use crate::id::ImageId;
+use crate::operation::{Operation, Put};
+
+/// A transaction that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Waiting {
+    pub(crate) sequence: u64,
+    pub(crate) operations: Vec<Operation>,
+}
+
+fn key_of(sequence: u64) -> [u8; 8] {
+    // Sequence numbers are ordered as ids are.
+    codec::image_key(ImageId(sequence))
+}
+
+impl Batch<'_> {
+    /// Puts a transaction into the log.
+    pub(crate) fn put_waiting(&mut self, sequence: u64, operations: &[Operation]) -> Result<()> {
+        let operations =
+            operations.iter().map(|operation| OperationMessage { step: Some(step_of(operation)) }).collect();
+        self.put(Family::Oplog, &key_of(sequence), &TransactionMessage { operations }.encode_to_vec())
+    }
+
+    /// The transaction is carried out by this batch.
+    pub(crate) fn delete_waiting(&mut self, sequence: u64) -> Result<()> {
+        self.delete(Family::Oplog, &key_of(sequence))
+    }
+}
+
+impl Pinned {
+    /// Everything that waits, oldest first.
+    pub(crate) fn waiting(&self) -> Result<Vec<Waiting>> {
+        let mut waiting = Vec::new();
+        self.scan(Family::Oplog, &[], |key, value| {
+            let sequence = codec::image_of_key(key)?.0;
+            let message: TransactionMessage = decode(value, "a waiting transaction")?;
+            let operations = message.operations.into_iter().map(operation_of).collect::<Result<_>>()?;
+            waiting.push(Waiting { sequence, operations });
+            Ok(true)
+        })?;
+        Ok(waiting)
+    }
+}
+
+fn step_of(operation: &Operation) -> StepMessage {
+    match operation {
+        Operation::Put(put) => StepMessage::Put(PutMessage {
+            key: put.key.clone(),
+            label: put.label.clone(),
+            vector: put.vector.clone(),
+            source: put.source.clone(),
+            content: put.content.map(|content| content.to_vec()),
+            photo: put.photo.clone(),
+        }),
+        Operation::Delete { key } => StepMessage::Delete(key.clone()),
+        Operation::Label { key, label } => StepMessage::Label(LabelMessage { key: key.clone(), label: label.clone() }),
+        Operation::Unlabel { key } => StepMessage::Unlabel(key.clone()),
+    }
+}
+
+fn operation_of(message: OperationMessage) -> Result<Operation> {
+    let step = message.step.ok_or_else(|| Error::corrupt("a waiting operation says nothing"))?;
+    Ok(match step {
+        StepMessage::Put(PutMessage { key, label, vector, source, content, photo }) => {
+            let content = content.map(<[u8; 32]>::try_from).transpose();
+            let content =
+                content.map_err(|_| Error::corrupt("a waiting put has a content hash that is not 32 bytes"))?;
+            Operation::Put(Put { key, label, vector, source, content, photo })
+        }
+        StepMessage::Delete(key) => Operation::Delete { key },
+        StepMessage::Label(LabelMessage { key, label }) => Operation::Label { key, label },
+        StepMessage::Unlabel(key) => Operation::Unlabel { key },
+    })
+}

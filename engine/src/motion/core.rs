@@ -1,0 +1,238 @@
+//! The running database: the current state, the single writer, the queue of waiting transactions.
+//!
+//! Two locks, always taken in this order: `maintenance` (one flush, merge, backup or repair at a time), `writer` (one transaction at
+//! a time). Readers take neither.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+
+use super::open::remove_orphans;
+use super::policy::{HOLD_BACK_ROWS, HOLD_BACK_SEGMENTS};
+use super::snapshot::{Published, Snapshot};
+use super::waiting::{Deferral, Queue, is_far_reaching};
+use super::worker::Signal;
+use super::write::Writer;
+use super::{acknowledged, columns};
+use crate::catalog::{Catalog, Waiting};
+use crate::error::{Error, Result};
+use crate::operation::{Operation, Receipt, Role};
+use crate::ports::Propose;
+
+/// What only the holder of the writer's lock touches.
+pub(super) struct Writing {
+    pub(super) writer: Writer,
+    pub(super) queue: Queue,
+    deferral: Deferral,
+}
+
+/// The running database.
+pub(crate) struct Core {
+    pub(super) folder: PathBuf,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) maintenance: Mutex<()>,
+    pub(super) writing: Mutex<Writing>,
+    current: RwLock<Arc<Published>>,
+    /// Number of the last acknowledged transaction.
+    accepted: AtomicU64,
+    proposer: RwLock<Option<Arc<dyn Propose>>>,
+    pub(super) signal: Signal,
+    /// What the worker could not do, the last time it tried.
+    pub(super) trouble: Mutex<Option<String>>,
+}
+
+impl Core {
+    /// Loads a database whose catalog is open.
+    ///
+    /// # Errors
+    /// A damaged catalog, or one that lost acknowledged writes.
+    pub(crate) fn load(folder: &Path, catalog: Catalog) -> Result<Self> {
+        let catalog = Arc::new(catalog);
+        let pinned = catalog.pin();
+        let queue = Queue::of(pinned.waiting()?);
+        let accepted = queue.last().unwrap_or(0).max(pinned.sequence()?);
+        if !catalog.is_read_only() {
+            acknowledged::check(folder, catalog.database(), accepted)?;
+            remove_orphans(folder, &pinned)?;
+        }
+        drop(pinned);
+        let state = Published::load(folder, &catalog)?;
+        let writer = Writer::new(Arc::clone(&catalog), &state)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            catalog,
+            maintenance: Mutex::new(()),
+            writing: Mutex::new(Writing { writer, queue, deferral: Deferral::default() }),
+            current: RwLock::new(Arc::new(state)),
+            accepted: AtomicU64::new(accepted),
+            proposer: RwLock::new(None),
+            signal: Signal::default(),
+            trouble: Mutex::new(None),
+        })
+    }
+
+    /// Where the database is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its catalog.
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Lets a device propose neighbours during writes.
+    pub(crate) fn set_proposer(&self, proposer: Option<Arc<dyn Propose>>) {
+        *self.proposer.write() = proposer;
+    }
+
+    /// Chooses which writes may wait.
+    pub(crate) fn set_deferral(&self, deferral: Deferral) {
+        self.writing.lock().deferral = deferral;
+    }
+
+    /// What the worker could not do, the last time it tried.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// The state of now. Never waits for a write.
+    pub(crate) fn current(&self) -> Arc<Published> {
+        Arc::clone(&self.current.read())
+    }
+
+    pub(super) fn publish(&self, state: Published) {
+        *self.current.write() = Arc::new(state);
+        self.signal.notify();
+    }
+
+    /// The database as it is now. Never waits for a write.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let state = self.current();
+        Snapshot { state, accepted: self.accepted() }
+    }
+
+    /// Number of the last acknowledged transaction.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Acquire)
+    }
+
+    /// Transactions that wait, and the operations in them.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        self.writing.lock().queue.len()
+    }
+
+    /// Carries out a transaction, or acknowledges it and lets it wait.
+    pub(crate) fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
+        self.hold_back();
+        let mut writing = self.writing.lock();
+        let state = self.current();
+        let waits = match writing.deferral {
+            _ if !writing.queue.is_empty() => true,
+            Deferral::Automatic => is_far_reaching(&state, &operations),
+            Deferral::Never => false,
+            Deferral::Always => true,
+        };
+        let never = writing.deferral == Deferral::Never;
+        if waits && !never {
+            return self.accept(&mut writing, &state, operations);
+        }
+        self.drain_to(&mut writing, u64::MAX)?;
+        let state = self.current();
+        let sequence = state.sequence + 1;
+        let carried = self.carry_out(&mut writing, &state, operations, sequence, &[])?;
+        self.accepted.store(sequence, Ordering::Release);
+        Ok(Receipt {
+            sequence,
+            images_changed: carried.images_changed,
+            predictions_changed: carried.predictions_changed,
+            deferred: false,
+        })
+    }
+
+    fn carry_out(
+        &self,
+        writing: &mut Writing,
+        state: &Published,
+        operations: Vec<Operation>,
+        sequence: u64,
+        drained: &[u64],
+    ) -> Result<super::write::Carried> {
+        let proposer = self.proposer.read().clone();
+        let (published, carried) = writing.writer.write(state, operations, proposer.as_deref(), sequence, drained)?;
+        self.publish(published);
+        Ok(carried)
+    }
+
+    fn accept(&self, writing: &mut Writing, state: &Published, operations: Vec<Operation>) -> Result<Receipt> {
+        writing.queue.check(state, &operations)?;
+        let sequence = self.accepted() + 1;
+        writing.writer.commit(|batch| batch.put_waiting(sequence, &operations))?;
+        writing.queue.push(Waiting { sequence, operations });
+        self.accepted.store(sequence, Ordering::Release);
+        self.signal.notify();
+        Ok(Receipt { sequence, images_changed: 0, predictions_changed: 0, deferred: true })
+    }
+
+    /// Carries out waiting transactions until readers see number `sequence`; `true`: some wait still.
+    pub(super) fn drain_to(&self, writing: &mut MutexGuard<'_, Writing>, sequence: u64) -> Result<bool> {
+        loop {
+            let state = self.current();
+            if writing.queue.is_empty() || state.sequence >= sequence {
+                return Ok(!writing.queue.is_empty());
+            }
+            let (operations, numbers) = writing.queue.next();
+            let reached = numbers.last().copied().unwrap_or(state.sequence);
+            self.carry_out(writing, &state, operations, reached, &numbers)?;
+            writing.queue.done(numbers.len());
+        }
+    }
+
+    /// Waits until readers see number `sequence`, by carrying out what waits before it.
+    ///
+    /// # Errors
+    /// `Invalid`: no such write was acknowledged yet; or what the writes give.
+    pub(crate) fn reach(&self, sequence: u64) -> Result<Snapshot> {
+        let accepted = self.accepted();
+        if sequence > accepted {
+            return Err(Error::invalid(format!("no write has the number {sequence} yet: the last one is {accepted}"))
+                .help("ask for a number that a write returned"));
+        }
+        if self.current().sequence < sequence {
+            self.drain_to(&mut self.writing.lock(), sequence)?;
+        }
+        Ok(self.snapshot())
+    }
+
+    /// Slows writers down that would outrun the making and merging of segments.
+    fn hold_back(&self) {
+        self.signal.wait_while(|| {
+            let state = self.current();
+            let is_behind = Role::ALL.into_iter().any(|role| state.rows(role).frozen().count() >= HOLD_BACK_SEGMENTS)
+                || tail_rows(&state) >= HOLD_BACK_ROWS;
+            // A worker that cannot work must not stop the writers as well.
+            is_behind && self.trouble.lock().is_none()
+        });
+    }
+
+    /// Notes what a reader of the folder may rely on after this process is gone.
+    pub(crate) fn note(&self) -> Result<()> {
+        acknowledged::note(&self.folder, self.catalog.database(), self.accepted())
+    }
+
+    /// Saves what makes the next opening fast. Call it when nothing writes any more.
+    pub(crate) fn save(&self) -> Result<()> {
+        if self.catalog.is_read_only() || self.writing.lock().writer.is_poisoned() {
+            return Ok(());
+        }
+        self.note()?;
+        columns::save(&self.folder, self.catalog.database(), &self.current())
+    }
+}
+
+/// Rows that no segment holds.
+pub(super) fn tail_rows(state: &Published) -> usize {
+    Role::ALL.into_iter().map(|role| state.rows(role).len() - state.rows(role).tail_start()).sum()
+}

@@ -1,0 +1,302 @@
+//! Making segments: the tail becomes segments, segments are merged. The work is done on a frozen state beside the writer; only the
+//! naming takes the writer's lock.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::core::Core;
+use super::open::truth;
+use super::policy::{Size, choose};
+use super::snapshot::Published;
+use crate::catalog::SegmentEntry;
+use crate::disk::{point, remove, segment_folder};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{self, Codes, Graph, OwnedGraph};
+use crate::id::{ImageId, SegmentId, SpaceId};
+use crate::operation::Role;
+use crate::rows::{Part, RowSet};
+use crate::segment::{self, Contents, Segment, file_of};
+use crate::vector::{Aligned, stride};
+
+/// Rows below which a segment has no graph: scanning their codes takes no longer.
+const GRAPH_FROM_SEGMENT_ROWS: usize = 2_048;
+/// Rows up to which a new graph is built by hnsw_rs; larger ones grow from the largest graph that is merged.
+const FRESH_GRAPH_ROWS: usize = 8_192;
+
+/// A segment that was written and is not named yet.
+type Made = (Arc<Segment>, SegmentEntry);
+
+impl Core {
+    /// Carries out some of what waits; `true`: there was something.
+    pub(super) fn drain_some(&self) -> Result<bool> {
+        let mut writing = self.writing.lock();
+        if writing.queue.is_empty() {
+            return Ok(false);
+        }
+        let next = self.current().sequence + 1;
+        self.drain_to(&mut writing, next)?;
+        Ok(true)
+    }
+
+    /// Makes the tail into segments, one for each role; `false`: there was no tail.
+    ///
+    /// # Errors
+    /// `Io`; the tail stays as it was.
+    pub(crate) fn flush(&self) -> Result<bool> {
+        let _one_at_a_time = self.maintenance.lock();
+        let (state, end) = {
+            let writing = self.writing.lock();
+            (self.current(), writing.writer.next_image())
+        };
+        if super::core::tail_rows(&state) == 0 {
+            return Ok(false);
+        }
+        let mut number = state.pinned.next_segment()?;
+        let mut made: Vec<(Role, Option<Made>)> = Vec::new();
+        for role in Role::ALL {
+            let set = state.rows(role);
+            let rows: Vec<usize> = (set.tail_start()..set.len()).filter(|&row| set.live[row]).collect();
+            let segment = if rows.is_empty() { None } else { self.make(&state, role, number, &rows, None)? };
+            number.0 += u64::from(segment.is_some());
+            made.push((role, segment));
+        }
+        point("flush.made")?;
+        self.name(
+            &made,
+            &[],
+            |batch| batch.set_covered(end),
+            |now, role, made| now.rows(role).with_flushed(made, end),
+        )?;
+        Ok(true)
+    }
+
+    /// Merges what the policy chooses, if it chooses anything.
+    pub(super) fn merge_one(&self) -> Result<bool> {
+        let _one_at_a_time = self.maintenance.lock();
+        let state = self.current();
+        for role in Role::ALL {
+            if let Some(range) = choose(&sizes(state.rows(role))) {
+                self.merge(&state, role, range)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// One segment for each role, without dead rows: FLUSH, then everything merged.
+    ///
+    /// # Errors
+    /// `Io`; what was there stays.
+    pub(crate) fn compact(&self) -> Result<()> {
+        self.flush()?;
+        let _one_at_a_time = self.maintenance.lock();
+        for role in Role::ALL {
+            let state = self.current();
+            let sizes = sizes(state.rows(role));
+            let is_compact = sizes.len() == 1 && sizes.iter().all(|size| size.live == size.rows && !size.damaged);
+            if !(sizes.is_empty() || is_compact) {
+                self.merge(&state, role, 0..sizes.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one segment of neighbouring ones. The caller holds the maintenance lock.
+    fn merge(&self, state: &Published, role: Role, range: Range<usize>) -> Result<()> {
+        let set = state.rows(role);
+        let inputs: Vec<(&Part, SegmentEntry, usize)> = set.frozen().skip(range.start).take(range.len()).collect();
+        let rows: Vec<usize> = inputs
+            .iter()
+            .flat_map(|(part, _, start)| *start..start + part.rows())
+            .filter(|&row| set.live[row])
+            .collect();
+        let dead: Vec<ImageId> = inputs
+            .iter()
+            .flat_map(|(part, _, start)| *start..start + part.rows())
+            .filter(|&row| !set.live[row])
+            .map(|row| set.id(row))
+            .collect();
+        let base = base_of(set, &inputs, &rows);
+        let number = state.pinned.next_segment()?;
+        let made = if rows.is_empty() { None } else { self.make(state, role, number, &rows, base)? };
+        point("merge.made")?;
+        let gone: Vec<SegmentId> = inputs.iter().map(|(_, entry, _)| entry.id).collect();
+        let made = [(role, made)];
+        self.name(
+            &made,
+            &gone,
+            |batch| dead.iter().try_for_each(|&id| batch.delete_tombstone(SpaceId::FIRST, id)),
+            |now, role, made| now.rows(role).with_merged(&range, made),
+        )?;
+        // Readers keep their maps; the names go. What is left by a crash here is removed at the next opening.
+        for id in gone {
+            remove(&file_of(&segment_folder(&self.folder), id), "merged")?;
+        }
+        Ok(())
+    }
+
+    /// Writes a segment of these live rows and opens it as any reader would; `None`: the database closes.
+    fn make(
+        &self,
+        state: &Published,
+        role: Role,
+        number: SegmentId,
+        rows: &[usize],
+        base: Option<Base<'_>>,
+    ) -> Result<Option<Made>> {
+        let set = state.rows(role);
+        let dimension = set.dimension();
+        let width = stride(dimension);
+        let mut codes = Aligned::zeroed(rows.len() * width);
+        for (&row, code) in rows.iter().zip(codes.chunks_exact_mut(width)) {
+            code.copy_from_slice(set.coded(row));
+        }
+        let graph = if rows.len() < GRAPH_FROM_SEGMENT_ROWS {
+            None
+        } else {
+            Some(self.graph(Codes { bytes: &codes, dimension }, base)?)
+        };
+        let ids: Vec<ImageId> = rows.iter().map(|&row| set.id(row)).collect();
+        let keys: Vec<&str> = rows.iter().map(|&row| set.key(row)).collect();
+        let folder = segment_folder(&self.folder);
+        std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+        let path = file_of(&folder, number);
+        let header = segment::write(
+            &path,
+            &Contents {
+                database: self.catalog.database(),
+                segment: number,
+                space: SpaceId::FIRST,
+                role,
+                dimension,
+                sequence: state.sequence,
+                ids: &ids,
+                keys: &keys,
+                vector: &|row| set.vector(rows[row]),
+                codes: &codes,
+                graph: graph.as_ref(),
+            },
+        )?;
+        let check = segment::layout::check_of(&header.encode());
+        let opened = Segment::open(&path, check, truth(&self.catalog)).map_err(|damage| {
+            Error::new(ErrorKind::Io, format!("the segment just written {}: {}", path.display(), damage.0))
+                .help("check the disk's health; nothing is lost, the rows are in the catalog")
+        })?;
+        let entry = SegmentEntry {
+            id: number,
+            space: SpaceId::FIRST,
+            role,
+            rows: ids.len() as u64,
+            first: header.first,
+            last: header.last,
+            check,
+            bytes: header.file_bytes(),
+        };
+        Ok(Some((Arc::new(opened), entry)))
+    }
+
+    fn graph(&self, codes: Codes<'_>, base: Option<Base<'_>>) -> Result<OwnedGraph> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let stop = &self.signal.stop;
+        let graph = match base {
+            Some(base) => graph::merged(codes, Some((base.graph, &base.place)), threads, stop, &|_| {}),
+            None if codes.rows() <= FRESH_GRAPH_ROWS => graph::fresh(codes, threads, stop),
+            None => graph::merged(codes, None, threads, stop, &|_| {}),
+        };
+        graph.ok_or_else(|| Error::new(ErrorKind::Cancelled, "the database was closed while a segment was being made"))
+    }
+
+    /// The one commit that names new segments and forgets old ones; rows that died since the state was frozen are buried in it.
+    fn name(
+        &self,
+        made: &[(Role, Option<Made>)],
+        gone: &[SegmentId],
+        more: impl FnOnce(&mut crate::catalog::Batch<'_>) -> Result<()>,
+        placed: impl Fn(&Published, Role, Option<Made>) -> Result<RowSet>,
+    ) -> Result<()> {
+        let mut writing = self.writing.lock();
+        let now = self.current();
+        let mut next = Published {
+            sequence: now.sequence,
+            index: now.index.clone(),
+            train: now.train.clone(),
+            labels: now.labels.clone(),
+            pinned: self.catalog.pin(),
+            options: now.options.clone(),
+            problems: now.problems_without(gone),
+            revotes: Default::default(),
+        };
+        for (role, made) in made {
+            let set = placed(&now, *role, made.clone())?;
+            match role {
+                Role::Train => next.train = set,
+                Role::Index => next.index = set,
+            }
+        }
+        writing.writer.commit(|batch| {
+            more(batch)?;
+            gone.iter().try_for_each(|&id| batch.delete_segment(id))?;
+            for (role, made) in made {
+                let Some((segment, entry)) = made else { continue };
+                batch.put_segment(entry)?;
+                for &id in segment.ids() {
+                    let id = ImageId(id);
+                    let is_live = now.rows(*role).row_of(id).is_some_and(|row| now.rows(*role).live[row]);
+                    if !is_live {
+                        batch.put_tombstone(SpaceId::FIRST, id)?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        next.pinned = self.catalog.pin();
+        self.publish(next);
+        Ok(())
+    }
+}
+
+/// A graph to grow from.
+struct Base<'a> {
+    graph: Graph<'a>,
+    /// New row of each old one.
+    place: Vec<u32>,
+}
+
+/// The input with the most live rows among those that have a graph, if it is worth keeping.
+fn base_of<'a>(set: &RowSet, inputs: &[(&'a Part, SegmentEntry, usize)], rows: &[usize]) -> Option<Base<'a>> {
+    let live = |&(part, _, start): &(&Part, SegmentEntry, usize)| {
+        (start..start + part.rows()).filter(|&row| set.live[row]).count()
+    };
+    let with_graph = inputs.iter().filter(|(part, ..)| part.graph().is_some());
+    let &(part, _, start) = with_graph.max_by_key(|input| live(input))?;
+    if live(&(part, inputs[0].1, start)) * 2 < part.rows() {
+        return None;
+    }
+    let first = rows.partition_point(|&row| row < start);
+    let mut next = first as u32;
+    let place = (start..start + part.rows())
+        .map(|row| {
+            if set.live[row] {
+                next += 1;
+                next - 1
+            } else {
+                u32::MAX
+            }
+        })
+        .collect();
+    Some(Base { graph: part.graph()?, place })
+}
+
+/// What the policy is told of a role's segments.
+fn sizes(set: &RowSet) -> Vec<Size> {
+    set.frozen()
+        .map(|(part, _, start)| Size {
+            rows: part.rows(),
+            live: (start..start + part.rows()).filter(|&row| set.live[row]).count(),
+            damaged: match part {
+                Part::Segment(segment) => segment.is_damaged(),
+                Part::Block(_) => true,
+            },
+        })
+        .collect()
+}

@@ -1,0 +1,204 @@
+//! Repair: from whatever records and descriptors can still be read, everything else is made again.
+//!
+//! It works when opening fails: the catalog is salvaged by RocksDB's own repair if need be; images that are stored in part are
+//! dropped; neighbours, predictions and postings are recomputed; segments are made again after the next opening.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::acknowledged;
+use super::upkeep::scan_lists;
+use super::write::own;
+use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, codec};
+use crate::disk::{Lock, catalog_folder, columns_file, remove, segment_folder};
+use crate::error::Result;
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::operation::Role;
+use crate::rows::{NewRow, RowSet};
+use crate::vote::soft_vote;
+
+/// Images written by one batch.
+const BATCH_ROWS: usize = 4096;
+
+/// What a repair found and did, for people.
+type Story = Vec<String>;
+
+/// Repairs the database of a folder and says what it did.
+///
+/// Complexity: as putting every image anew.
+///
+/// # Errors
+/// `Locked`; `Corrupt` when not even the options can be read; `Io`. A repair that was cut short is done again from the start.
+pub(crate) fn repair(folder: &Path) -> Result<Story> {
+    let mut story = Story::new();
+    let catalog_folder = catalog_folder(folder);
+    let catalog = match Catalog::open(&catalog_folder, Lock::take(folder)?) {
+        Ok(catalog) => catalog,
+        Err(error) => {
+            story.push(format!("the catalog could not be opened: {}", error.message()));
+            let lock = Lock::take(folder)?;
+            Catalog::salvage(&catalog_folder)?;
+            story.push("RocksDB salvaged what it could read of it".to_owned());
+            Catalog::open(&catalog_folder, lock)?
+        }
+    };
+    let catalog = Arc::new(catalog);
+    let pinned = catalog.pin();
+    let (kept, dropped) = readable(&pinned, &mut story)?;
+    let found = pinned.waiting().unwrap_or_default().last().map_or(0, |waiting| waiting.sequence);
+    let sequence = pinned.sequence().unwrap_or(0);
+    let noted = acknowledged::noted(folder, catalog.database()).unwrap_or(0);
+    if noted > found.max(sequence) {
+        story.push(format!("writes {} to {noted} were acknowledged and are gone", found.max(sequence) + 1));
+    }
+    if found > sequence {
+        story.push(format!("writes {} to {found} wait and will be carried out at the next opening", sequence + 1));
+    }
+
+    // Segments first: were this cut short, the rows would be read from the catalog.
+    let mut batch = Batch::new(&catalog);
+    for entry in pinned.segments().unwrap_or_default() {
+        batch.delete_segment(entry.id)?;
+    }
+    batch.clear_derived()?;
+    for key in dropped {
+        batch.delete_record_at(&key)?;
+    }
+    batch.set_covered(ImageId(0))?;
+    batch.set_sequence(sequence.max(if found > sequence { 0 } else { noted }))?;
+    batch.set_next_image(kept.last().map_or(0, |kept| kept.id.0 + 1).max(pinned.next_image().unwrap_or(0)))?;
+    batch.commit()?;
+    for entry in std::fs::read_dir(segment_folder(folder)).into_iter().flatten().flatten() {
+        remove(&entry.path(), "repair")?;
+    }
+    remove(&columns_file(folder), "repair")?;
+
+    let texts = labels(&catalog, &pinned, &kept, &mut story)?;
+    let (train, index) = rewrite(&catalog, kept)?;
+    let predictions = recompute(&catalog, &train, &index)?;
+    drop(pinned);
+    let accepted = catalog.pin().sequence()?.max(found);
+    acknowledged::note(folder, catalog.database(), accepted)?;
+    story.push(format!(
+        "kept {} train and {} index images and {texts} labels; made {predictions} predictions again",
+        train.live_rows(),
+        index.live_rows()
+    ));
+    Ok(story)
+}
+
+/// An image that can be read as a whole.
+struct Kept {
+    id: ImageId,
+    record: RecordMessage,
+    vector: Vec<f32>,
+}
+
+/// The images that are stored as a whole, of two with one key the newer; and where the records of all others are.
+fn readable(pinned: &Pinned, story: &mut Story) -> Result<(Vec<Kept>, Vec<Vec<u8>>)> {
+    let (records, mut dropped) = pinned.readable_records()?;
+    let unreadable = dropped.len();
+    let mut newest: HashMap<&str, ImageId> = HashMap::new();
+    for (id, record) in &records {
+        let newest = newest.entry(&record.key).or_insert(*id);
+        *newest = (*newest).max(*id);
+    }
+    let newest: HashMap<String, ImageId> = newest.into_iter().map(|(key, id)| (key.to_owned(), id)).collect();
+    let (mut kept, mut partial, mut doubled) = (Vec::new(), 0, 0);
+    for (id, record) in records {
+        if newest.get(&record.key) != Some(&id) {
+            doubled += 1;
+            dropped.push(codec::image_key(id).to_vec());
+            continue;
+        }
+        match pinned.vector(SpaceId::FIRST, id) {
+            Ok(Some(vector)) if crate::vector::unit(&vector).is_ok_and(|unit| unit == vector) => {
+                kept.push(Kept { id, record, vector });
+            }
+            _ => {
+                partial += 1;
+                dropped.push(codec::image_key(id).to_vec());
+            }
+        }
+    }
+    for (count, what) in [
+        (unreadable, "records could not be read"),
+        (partial, "images had no sound descriptor and were dropped"),
+        (doubled, "images had a newer version under the same key and were dropped"),
+    ] {
+        if count > 0 {
+            story.push(format!("{count} {what}"));
+        }
+    }
+    Ok((kept, dropped))
+}
+
+/// Gives every label that is used a text, and returns how many labels there are.
+fn labels(catalog: &Arc<Catalog>, pinned: &Pinned, kept: &[Kept], story: &mut Story) -> Result<usize> {
+    let used = kept.iter().filter_map(|kept| kept.record.label).max().map_or(0, |most| most as usize + 1);
+    let known = pinned.readable_labels()?;
+    let count = used.max(known.keys().max().map_or(0, |&most| most as usize + 1));
+    let mut batch = Batch::new(catalog);
+    let mut lost = 0;
+    for number in 0..count as u32 {
+        if !known.contains_key(&number) {
+            lost += 1;
+            batch.put_label(LabelId(number), &format!("lost label {number}"))?;
+        }
+    }
+    batch.commit()?;
+    if lost > 0 {
+        story.push(format!("the texts of {lost} labels were gone; they are called 'lost label N' now"));
+    }
+    Ok(count)
+}
+
+/// Writes keys again and gives the rows of both roles.
+fn rewrite(catalog: &Arc<Catalog>, kept: Vec<Kept>) -> Result<(RowSet, RowSet)> {
+    let dimension = catalog.options().dimension;
+    let (mut train, mut index) = (RowSet::new(dimension), RowSet::new(dimension));
+    let mut batch = Batch::new(catalog);
+    batch.clear_keys()?;
+    batch.commit()?;
+    for kept in kept.chunks(BATCH_ROWS) {
+        let mut batch = Batch::new(catalog);
+        for Kept { id, record, vector } in kept {
+            batch.put_record(*id, record)?;
+            let instance = record.label.map(|label| own(LabelId(label)));
+            let set = if instance.is_some() { &mut train } else { &mut index };
+            let row = NewRow { id: *id, key: record.key.as_str().into(), instance, floor: f32::NEG_INFINITY };
+            set.append(vec![row], vector.clone());
+            if let Some(own) = instance {
+                batch.put_posting(SpaceId::FIRST, catalog.options().vote_k, Role::Train, *id, &record.key, own)?;
+            }
+        }
+        batch.commit()?;
+    }
+    Ok((train, index))
+}
+
+/// Makes lists, reverse index, predictions and postings of all index images again.
+fn recompute(catalog: &Arc<Catalog>, train: &RowSet, index: &RowSet) -> Result<usize> {
+    let options = catalog.options();
+    let rows: Vec<usize> = index.live().collect();
+    for rows in rows.chunks(BATCH_ROWS) {
+        let mut batch = Batch::new(catalog);
+        for (row, list) in scan_lists(index, rows, train, options.kept_neighbours, None)? {
+            let (id, key) = (index.id(row), index.key(row));
+            batch.put_neighbours(SpaceId::FIRST, id, &list)?;
+            for entry in &list.entries {
+                batch.put_voter(SpaceId::FIRST, ImageId(entry.id), id)?;
+            }
+            let voters = list
+                .entries
+                .iter()
+                .filter_map(|entry| Some((super::lists::label_in(train, ImageId(entry.id))?, entry.similarity)));
+            if let Some(ballot) = soft_vote(voters, options.vote_k) {
+                batch.put_prediction(SpaceId::FIRST, options.vote_k, id, key, ballot)?;
+            }
+        }
+        batch.commit()?;
+    }
+    Ok(rows.len())
+}

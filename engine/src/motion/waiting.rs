@@ -1,0 +1,135 @@
+//! Transactions that are acknowledged and wait: which ones, and what the keys of the database will be once they are carried out.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::resolve::check_operation;
+use super::snapshot::Published;
+use crate::catalog::Waiting;
+use crate::error::Result;
+use crate::operation::{Operation, Role};
+
+/// Index images that one transaction may touch before it is deferred by itself.
+const DEFERRED_FROM_IMAGES: usize = 50_000;
+/// Operations carried out by one batch of a drain.
+const DRAINED_OPERATIONS: usize = 8192;
+
+/// Whether a write may be acknowledged before its predictions are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deferral {
+    /// Only one that would change very many predictions, or that comes behind a waiting one (the default).
+    #[default]
+    Automatic,
+    /// Never: a write returns when its predictions are stored.
+    Never,
+    /// Always: a write returns when it is in the log; a worker carries it out.
+    Always,
+}
+
+/// The queue of waiting transactions.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Keys that they name, and whether there will be an image.
+    keys: HashMap<String, bool>,
+}
+
+impl Queue {
+    /// The transactions that a database was closed with.
+    pub(super) fn of(waiting: Vec<Waiting>) -> Self {
+        let mut queue = Self::default();
+        for waiting in waiting {
+            queue.push(waiting);
+        }
+        queue
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Number of transactions, and of the operations in them.
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.waiting.len(), self.waiting.iter().map(|waiting| waiting.operations.len()).sum())
+    }
+
+    /// Number of the last transaction.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.waiting.back().map(|waiting| waiting.sequence)
+    }
+
+    /// Whether these operations can be carried out behind everything that waits.
+    ///
+    /// # Errors
+    /// What [`resolve`](super::resolve::resolve) would say then.
+    pub(super) fn check(&self, state: &Published, operations: &[Operation]) -> Result<()> {
+        let mut inside: HashMap<&str, bool> = HashMap::new();
+        for operation in operations {
+            let key = key_of(operation);
+            let exists = match inside.get(key).or_else(|| self.keys.get(key)) {
+                Some(&exists) => exists,
+                None => state.pinned.image(key)?.is_some(),
+            };
+            check_operation(operation, exists, state.options.dimension)?;
+            inside.insert(key, !matches!(operation, Operation::Delete { .. }));
+        }
+        Ok(())
+    }
+
+    /// Appends a transaction.
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        for operation in &waiting.operations {
+            self.keys.insert(key_of(operation).to_owned(), !matches!(operation, Operation::Delete { .. }));
+        }
+        self.waiting.push_back(waiting);
+    }
+
+    /// The next transactions to be carried out together, and the numbers of them.
+    pub(super) fn next(&self) -> (Vec<Operation>, Vec<u64>) {
+        let (mut operations, mut numbers) = (Vec::new(), Vec::new());
+        for waiting in &self.waiting {
+            if !numbers.is_empty() && operations.len() + waiting.operations.len() > DRAINED_OPERATIONS {
+                break;
+            }
+            operations.extend_from_slice(&waiting.operations);
+            numbers.push(waiting.sequence);
+        }
+        (operations, numbers)
+    }
+
+    /// The first `count` transactions were carried out.
+    pub(super) fn done(&mut self, count: usize) {
+        self.waiting.drain(..count);
+        if self.waiting.is_empty() {
+            self.keys.clear();
+        }
+    }
+}
+
+fn key_of(operation: &Operation) -> &str {
+    match operation {
+        Operation::Put(put) => &put.key,
+        Operation::Delete { key } | Operation::Label { key, .. } | Operation::Unlabel { key } => key,
+    }
+}
+
+/// Whether a transaction would change so many predictions that its writer should not wait for them.
+///
+/// Of `index` images with `kept` neighbours each, a new train image among `train` touches about `kept / train` of all, and no two
+/// new ones more than all.
+pub(super) fn is_far_reaching(state: &Published, operations: &[Operation]) -> bool {
+    let (index, train) = (state.index.live_rows(), state.train.live_rows());
+    if index < DEFERRED_FROM_IMAGES {
+        return false;
+    }
+    let becomes_train = |operation: &&Operation| match operation {
+        Operation::Put(put) => put.label.is_some(),
+        Operation::Label { key, .. } => {
+            let found = state.pinned.image(key).ok().flatten();
+            found.is_some_and(|id| state.rows(Role::Index).row_of(id).is_some())
+        }
+        Operation::Delete { .. } | Operation::Unlabel { .. } => false,
+    };
+    let added = operations.iter().filter(becomes_train).count();
+    let share = (added * state.options.kept_neighbours) as f64 / (train + added).max(1) as f64;
+    share.min(1.0) * index as f64 > DEFERRED_FROM_IMAGES as f64
+}

@@ -1,0 +1,150 @@
+//! A run of rows that never changes: a segment, or a block of the tail in memory.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::id::ImageId;
+use crate::ports::VectorChunk;
+use crate::segment::{Segment, Vector};
+use crate::vector::{Aligned, encode, prefetch, stride};
+
+/// Rows of the tail.
+#[derive(Debug)]
+pub(crate) struct Block {
+    dimension: usize,
+    ids: Vec<u64>,
+    keys: Vec<Arc<str>>,
+    vectors: VectorChunk,
+    codes: Aligned,
+}
+
+impl Block {
+    /// Rows with their vectors (row-major); they are coded here.
+    pub(super) fn new(dimension: usize, ids: Vec<u64>, keys: Vec<Arc<str>>, vectors: Vec<f32>) -> Self {
+        let width = stride(dimension);
+        let mut codes = Aligned::zeroed(width * ids.len());
+        for (vector, row) in vectors.chunks_exact(dimension).zip(codes.chunks_exact_mut(width)) {
+            encode(vector, row);
+        }
+        Self { dimension, ids, keys, vectors: vectors.into(), codes }
+    }
+
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Both blocks as one.
+    pub(super) fn followed_by(&self, next: &Self) -> Self {
+        Self {
+            dimension: self.dimension,
+            ids: [&self.ids[..], &next.ids].concat(),
+            keys: [&self.keys[..], &next.keys].concat(),
+            vectors: [&self.vectors[..], &next.vectors[..]].concat().into(),
+            codes: self.codes.followed_by(&next.codes),
+        }
+    }
+}
+
+/// A run of rows that never changes. Rows are numbered from 0 inside it, in rising order of ids.
+#[derive(Clone)]
+pub(crate) enum Part {
+    /// A mapped file.
+    Segment(Arc<Segment>),
+    /// Memory.
+    Block(Arc<Block>),
+}
+
+impl Part {
+    /// Rows in memory with their vectors (row-major).
+    pub(crate) fn in_memory(dimension: usize, ids: Vec<u64>, keys: Vec<Arc<str>>, vectors: Vec<f32>) -> Self {
+        Self::Block(Arc::new(Block::new(dimension, ids, keys, vectors)))
+    }
+
+    /// Number of rows, dead ones included.
+    pub(crate) fn rows(&self) -> usize {
+        self.ids().len()
+    }
+
+    /// Image ids, rising.
+    pub(crate) fn ids(&self) -> &[u64] {
+        match self {
+            Self::Segment(segment) => segment.ids(),
+            Self::Block(block) => &block.ids,
+        }
+    }
+
+    /// Id of a row.
+    pub(crate) fn id(&self, row: usize) -> ImageId {
+        ImageId(self.ids()[row])
+    }
+
+    /// External key of a row.
+    pub(crate) fn key(&self, row: usize) -> &str {
+        match self {
+            Self::Segment(segment) => segment.key(row),
+            Self::Block(block) => &block.keys[row],
+        }
+    }
+
+    /// External key of a row, to be kept.
+    pub(crate) fn shared_key(&self, row: usize) -> Arc<str> {
+        match self {
+            Self::Segment(segment) => segment.key(row).into(),
+            Self::Block(block) => Arc::clone(&block.keys[row]),
+        }
+    }
+
+    /// Coded rows.
+    pub(crate) fn codes(&self) -> &[u8] {
+        match self {
+            Self::Segment(segment) => segment.codes(),
+            Self::Block(block) => &block.codes,
+        }
+    }
+
+    /// Descriptor of a row.
+    ///
+    /// # Errors
+    /// [`Segment::vector`].
+    pub(crate) fn vector(&self, row: usize) -> Result<Vector<'_>> {
+        match self {
+            Self::Segment(segment) => segment.vector(row),
+            Self::Block(block) => Ok(Vector::Lent(&block.vectors[row * block.dimension..(row + 1) * block.dimension])),
+        }
+    }
+
+    /// Asks for the descriptor of a row before it is needed.
+    pub(super) fn prefetch(&self, row: usize) {
+        match self {
+            Self::Segment(segment) => segment.prefetch(row),
+            Self::Block(block) => prefetch(&block.vectors[row * block.dimension..(row + 1) * block.dimension]),
+        }
+    }
+
+    /// The links, where there are any.
+    pub(crate) fn graph(&self) -> Option<Graph<'_>> {
+        match self {
+            Self::Segment(segment) => segment.graph(),
+            Self::Block(_) => None,
+        }
+    }
+
+    /// All descriptors; `None`: some are damaged.
+    pub(crate) fn chunk(&self) -> Option<VectorChunk> {
+        match self {
+            Self::Segment(segment) => {
+                segment.all_vectors()?;
+                Some(VectorChunk::of(Arc::clone(segment)))
+            }
+            Self::Block(block) => Some(block.vectors.clone()),
+        }
+    }
+}
+
+impl AsRef<[f32]> for Segment {
+    fn as_ref(&self) -> &[f32] {
+        self.all_vectors().unwrap_or_default()
+    }
+}

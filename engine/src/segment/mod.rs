@@ -1,0 +1,25 @@
+//! Segments: immutable files of rows with their codes and graph, written once, checked by reading, then mapped.
+//!
+//! A segment is derived data: everything in it can be made again from the catalog.
+
+pub(crate) mod layout;
+mod reader;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use reader::{Segment, Truth, Vector};
+pub(crate) use writer::{Contents, write};
+
+use std::path::{Path, PathBuf};
+
+use crate::id::SegmentId;
+
+/// Ending of a segment's file name.
+pub(crate) const FILE_ENDING: &str = "segment";
+
+/// The file of a segment inside the folder of segments.
+pub(crate) fn file_of(folder: &Path, segment: SegmentId) -> PathBuf {
+    folder.join(format!("{:010}.{FILE_ENDING}", segment.0))
+}

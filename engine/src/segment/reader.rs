@@ -1,0 +1,330 @@
+//! Reading a segment: checked by reading, then mapped; a row of vectors is checked when it is first used.
+//!
+//! A damaged file is refused at open. A damaged row of vectors is noticed before it is used and taken from the catalog instead.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use memmap2::{Advice, Mmap};
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+use super::layout::{ALIGN, FOOTER_BYTES, Header, SECTIONS_START, Section, check_of};
+use crate::disk::point;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::id::ImageId;
+
+/// Bytes read at a time while checking.
+const READ_BYTES: usize = 1 << 20;
+/// Bytes of a section that one task checks.
+const TASK_BYTES: u64 = 32 << 20;
+
+/// Gives the stored descriptor of an image: what a segment's copy is measured by.
+pub(crate) type Truth = Arc<dyn Fn(ImageId) -> Result<Vec<f32>> + Send + Sync>;
+
+/// Why a segment file cannot be used, in words that follow its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Damage(pub(crate) String);
+
+impl From<String> for Damage {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// A descriptor: the mapped copy, or the catalog's where the copy is damaged.
+#[derive(Debug, Clone)]
+pub(crate) enum Vector<'a> {
+    /// In a map or in memory.
+    Lent(&'a [f32]),
+    /// Read from the catalog.
+    Mended(Arc<[f32]>),
+}
+
+impl Deref for Vector<'_> {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::Lent(values) => values,
+            Self::Mended(values) => values,
+        }
+    }
+}
+
+/// An open segment. Its file may be unlinked while it is held.
+pub(crate) struct Segment {
+    header: Header,
+    path: PathBuf,
+    map: Bytes,
+    truth: Truth,
+    /// One bit a row: its vector was found whole.
+    whole: Box<[AtomicU64]>,
+    damaged: AtomicBool,
+    mended: Mutex<HashMap<usize, Arc<[f32]>>>,
+}
+
+impl Segment {
+    /// Opens a file whose header must carry the checksum `check`, and checks everything but the vectors by reading.
+    ///
+    /// Complexity: reads ids, keys, codes and links once, on all processors.
+    ///
+    /// # Errors
+    /// [`Damage`]: the file is not there, is not whole, or is another one.
+    pub(crate) fn open(path: &Path, check: u32, truth: Truth) -> std::result::Result<Self, Damage> {
+        let io = |error: std::io::Error| Damage(format!("cannot be read: {error}"));
+        point("segment.open").map_err(|error| Damage(error.message().to_owned()))?;
+        let mut file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let mut head = vec![0; SECTIONS_START.min(usize::try_from(length).unwrap_or(SECTIONS_START))];
+        file.read_exact(&mut head).map_err(io)?;
+        let header = Header::decode(&head, length)?;
+        if check_of(&head) != check {
+            return Err(Damage("is another file than the one that the database wrote under this name".to_owned()));
+        }
+        check_footer(&mut file, &header, &head).map_err(io)?.map_err(Damage)?;
+        check_sections(path, &header, |section| section.is_checked_at_open())?;
+        check_vector_padding(&mut file, &header).map_err(io)?.map_err(Damage)?;
+        // SAFETY: the file was written by this program under a name that is never written again, and the database's lock keeps
+        // other writers out; files are unlinked, never truncated.
+        let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+        if map.len() as u64 != length {
+            return Err(Damage("changed its length while it was opened".to_owned()));
+        }
+        for section in Section::ALL.into_iter().filter(|section| section.is_checked_at_open()) {
+            let entry = header.entry(section);
+            // An error here is what would be a fatal signal at the first touch. Kernels before 5.14 do not know the advice.
+            let populated = map.advise_range(Advice::PopulateRead, entry.offset as usize, entry.length as usize);
+            match populated {
+                Err(error) if error.raw_os_error() != Some(EINVAL) => return Err(io(error)),
+                _ => {}
+            }
+        }
+        let whole = (0..header.rows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let segment = Self {
+            header,
+            path: path.to_owned(),
+            map: Bytes::from_owner(map),
+            truth,
+            whole,
+            damaged: AtomicBool::new(false),
+            mended: Mutex::default(),
+        };
+        segment.check_contents()?;
+        Ok(segment)
+    }
+
+    /// What must hold of sound bytes too: nothing in them may lead outside of them.
+    fn check_contents(&self) -> std::result::Result<(), Damage> {
+        let ids = self.ids();
+        let rising = ids.windows(2).all(|pair| pair[0] < pair[1]);
+        if !rising || ids.first() != Some(&self.header.first.0) || ids.last() != Some(&self.header.last.0) {
+            return Err(Damage("has ids out of order".to_owned()));
+        }
+        let (starts, keys) = (self.numbers::<u64>(Section::KeyStarts), self.section(Section::Keys));
+        let sound = starts.first() == Some(&0)
+            && starts.last() == Some(&(keys.len() as u64))
+            && starts.windows(2).all(|pair| {
+                pair[0] <= pair[1]
+                    && keys.get(pair[0] as usize..pair[1] as usize).is_some_and(|key| std::str::from_utf8(key).is_ok())
+            });
+        if !sound {
+            return Err(Damage("has keys out of order".to_owned()));
+        }
+        match self.graph() {
+            Some(graph) => graph.check().map_err(Damage),
+            None => Ok(()),
+        }
+    }
+
+    /// What the file says of itself.
+    #[cfg(test)]
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Number of rows, dead ones included.
+    pub(crate) fn rows(&self) -> usize {
+        self.header.rows
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    fn section(&self, section: Section) -> &[u8] {
+        let entry = self.header.entry(section);
+        &self.map[entry.offset as usize..(entry.offset + entry.length) as usize]
+    }
+
+    fn numbers<T: bytemuck::AnyBitPattern>(&self, section: Section) -> &[T] {
+        // Maps start at a page and sections at multiples of 64, so this cannot fail; a length that is no multiple was refused.
+        bytemuck::try_cast_slice(self.section(section)).unwrap_or_default()
+    }
+
+    /// Image ids, rising.
+    pub(crate) fn ids(&self) -> &[u64] {
+        self.numbers(Section::Ids)
+    }
+
+    /// External key of a row.
+    pub(crate) fn key(&self, row: usize) -> &str {
+        let starts = self.numbers::<u64>(Section::KeyStarts);
+        let key = &self.section(Section::Keys)[starts[row] as usize..starts[row + 1] as usize];
+        // Checked at open.
+        std::str::from_utf8(key).unwrap_or_default()
+    }
+
+    /// Coded rows.
+    pub(crate) fn codes(&self) -> &[u8] {
+        self.section(Section::Codes)
+    }
+
+    /// The links, unless the segment is so small that it has none.
+    pub(crate) fn graph(&self) -> Option<Graph<'_>> {
+        let base = self.numbers(Section::BaseLinks);
+        (!base.is_empty()).then(|| Graph {
+            rows: self.rows(),
+            base,
+            upper_counts: self.numbers(Section::UpperCounts),
+            upper_rows: self.numbers(Section::UpperRows),
+            upper_links: self.numbers(Section::UpperLinks),
+        })
+    }
+
+    fn mapped_vector(&self, row: usize) -> &[u8] {
+        let bytes = 4 * self.header.dimension;
+        &self.section(Section::Vectors)[row * bytes..(row + 1) * bytes]
+    }
+
+    /// Asks for the descriptor of a row before it is needed.
+    pub(crate) fn prefetch(&self, row: usize) {
+        crate::vector::prefetch(self.mapped_vector(row));
+    }
+
+    /// Whether the mapped copy of a row's descriptor is what was written.
+    fn is_whole(&self, row: usize) -> bool {
+        let (word, bit) = (&self.whole[row / 64], 1 << (row % 64));
+        if word.load(Ordering::Relaxed) & bit != 0 {
+            return true;
+        }
+        let whole = self.numbers::<u32>(Section::VectorChecks)[row] == crc32fast::hash(self.mapped_vector(row));
+        if whole {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+        whole
+    }
+
+    /// The descriptor of a row, checked when it is first used.
+    ///
+    /// # Errors
+    /// The copy is damaged and the catalog does not have the image any more.
+    pub(crate) fn vector(&self, row: usize) -> Result<Vector<'_>> {
+        if self.is_whole(row) {
+            return Ok(Vector::Lent(bytemuck::try_cast_slice(self.mapped_vector(row)).unwrap_or_default()));
+        }
+        self.damaged.store(true, Ordering::Relaxed);
+        if let Some(mended) = self.mended.lock().get(&row) {
+            return Ok(Vector::Mended(Arc::clone(mended)));
+        }
+        let mended: Arc<[f32]> = (self.truth)(ImageId(self.ids()[row]))?.into();
+        self.mended.lock().insert(row, Arc::clone(&mended));
+        Ok(Vector::Mended(mended))
+    }
+
+    /// All descriptors, row-major, once every row was found whole; `None`: one is not.
+    pub(crate) fn all_vectors(&self) -> Option<&[f32]> {
+        let whole = (0..self.rows()).into_par_iter().with_min_len(1024).all(|row| self.is_whole(row));
+        if !whole {
+            self.damaged.store(true, Ordering::Relaxed);
+            return None;
+        }
+        bytemuck::try_cast_slice(self.section(Section::Vectors)).ok()
+    }
+
+    /// Whether a damaged row was met.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Reads the whole file again and compares every checksum: CHECK DEEP.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub(crate) fn check_deep(&self) -> std::result::Result<(), Damage> {
+        check_sections(&self.path, &self.header, |_| true)
+    }
+}
+
+/// The advice is not known.
+const EINVAL: i32 = 22;
+
+type Checked = std::io::Result<std::result::Result<(), String>>;
+
+fn check_footer(file: &mut File, header: &Header, head: &[u8]) -> Checked {
+    let mut footer = [0; FOOTER_BYTES];
+    file.seek(SeekFrom::Start(header.file_bytes() - FOOTER_BYTES as u64))?;
+    file.read_exact(&mut footer)?;
+    Ok(if footer == header.footer(head) { Ok(()) } else { Err("has a footer that does not fit".to_owned()) })
+}
+
+fn check_vector_padding(file: &mut File, header: &Header) -> Checked {
+    let entry = header.entry(Section::Vectors);
+    let end = entry.offset + entry.length;
+    let mut padding = vec![0; (entry.length.next_multiple_of(ALIGN as u64) - entry.length) as usize];
+    file.seek(SeekFrom::Start(end))?;
+    file.read_exact(&mut padding)?;
+    Ok(if padding.iter().all(|&byte| byte == 0) { Ok(()) } else { Err("has bytes behind its vectors".to_owned()) })
+}
+
+/// Reads sections and compares their checksums, in pieces on all processors.
+fn check_sections(path: &Path, header: &Header, wanted: impl Fn(Section) -> bool) -> std::result::Result<(), Damage> {
+    let pieces: Vec<(Section, u64, u64)> = Section::ALL
+        .into_iter()
+        .filter(|&section| wanted(section))
+        .flat_map(|section| {
+            let entry = header.entry(section);
+            let padded = entry.length.next_multiple_of(ALIGN as u64);
+            (0..padded.div_ceil(TASK_BYTES)).map(move |task| {
+                let start = task * TASK_BYTES;
+                (section, entry.offset + start, TASK_BYTES.min(padded - start))
+            })
+        })
+        .collect();
+    let sums: Vec<std::io::Result<(Section, crc32fast::Hasher)>> =
+        pieces.par_iter().map(|&(section, offset, length)| Ok((section, sum(path, offset, length)?))).collect();
+    let mut whole: Vec<crc32fast::Hasher> = Section::ALL.iter().map(|_| crc32fast::Hasher::new()).collect();
+    for sum in sums {
+        let (section, sum) = sum.map_err(|error| Damage(format!("cannot be read: {error}")))?;
+        whole[section as usize].combine(&sum);
+    }
+    for (section, sum) in Section::ALL.into_iter().zip(whole).filter(|&(section, _)| wanted(section)) {
+        if sum.finalize() != header.entry(section).check {
+            return Err(Damage(format!("has a damaged section '{}'", section.name())));
+        }
+    }
+    Ok(())
+}
+
+fn sum(path: &Path, offset: u64, length: u64) -> std::io::Result<crc32fast::Hasher> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut hasher = crc32fast::Hasher::new();
+    let mut buffer = vec![0; READ_BYTES.min(length as usize)];
+    let mut left = length as usize;
+    while left > 0 {
+        let part = buffer.len().min(left);
+        file.read_exact(&mut buffer[..part])?;
+        hasher.update(&buffer[..part]);
+        left -= part;
+    }
+    Ok(hasher)
+}

@@ -1,0 +1,175 @@
+//! A segment file against damage: every byte, every length, every swap.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::layout::{self, Entry, Header, Section, check_of};
+use super::{Contents, Segment, Truth, Vector, file_of, write};
+use crate::error::Error;
+use crate::graph::{self, Codes};
+use crate::id::{ImageId, SegmentId, SpaceId};
+use crate::operation::Role;
+use crate::vector::{encode, stride, unit};
+
+const DIMENSION: usize = 24;
+
+fn vectors(rows: usize) -> Vec<Vec<f32>> {
+    let component = |row: usize, at: usize| ((row * 31 + at * 17) % 101) as f32 / 50.0 - 1.0;
+    (0..rows).map(|row| unit(&(0..DIMENSION).map(|at| component(row, at)).collect::<Vec<_>>()).unwrap()).collect()
+}
+
+fn truth(vectors: Vec<Vec<f32>>) -> Truth {
+    Arc::new(move |id| vectors.get(id.0 as usize / 3).cloned().ok_or_else(|| Error::not_found("no such image")))
+}
+
+/// A segment of so many rows, with a graph, and the checksum of its header.
+fn written(folder: &Path, rows: usize, database: u8) -> (std::path::PathBuf, u32) {
+    let vectors = vectors(rows);
+    let mut codes = vec![0; stride(DIMENSION) * rows];
+    for (vector, row) in vectors.iter().zip(codes.chunks_exact_mut(stride(DIMENSION))) {
+        encode(vector, row);
+    }
+    let ids: Vec<ImageId> = (0..rows as u64).map(|row| ImageId(3 * row)).collect();
+    let keys: Vec<String> = (0..rows).map(|row| format!("photo {row}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let graph = graph::merged(Codes { bytes: &codes, dimension: DIMENSION }, None, 1, &Default::default(), &|_| {});
+    let path = file_of(folder, SegmentId(7));
+    let header = write(
+        &path,
+        &Contents {
+            database: [database; 16],
+            segment: SegmentId(7),
+            space: SpaceId::FIRST,
+            role: Role::Index,
+            dimension: DIMENSION,
+            sequence: 5,
+            ids: &ids,
+            keys: &keys,
+            vector: &|row| Ok(Vector::Lent(&vectors[row])),
+            codes: &codes,
+            graph: graph.as_ref(),
+        },
+    )
+    .unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), header.file_bytes());
+    (path, check_of(&header.encode()))
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, check) = written(folder.path(), 300, 1);
+    let segment = Segment::open(&path, check, truth(vectors(300))).unwrap();
+    assert_eq!((segment.rows(), segment.header().role, segment.header().sequence), (300, Role::Index, 5));
+    for (row, vector) in vectors(300).iter().enumerate() {
+        assert_eq!(&*segment.vector(row).unwrap(), &vector[..]);
+        assert_eq!((segment.ids()[row], segment.key(row)), (3 * row as u64, format!("photo {row}").as_str()));
+    }
+    assert!(segment.graph().is_some() && !segment.is_damaged());
+    segment.check_deep().unwrap();
+    assert!(graph::unreachable(segment.graph().unwrap()).is_empty());
+}
+
+/// Opens the file and uses everything in it: `true` when the damage was noticed and every answer is right.
+fn noticed(path: &Path, check: u32, vectors: &[Vec<f32>]) -> bool {
+    let Ok(segment) = Segment::open(path, check, truth(vectors.to_vec())) else { return true };
+    for (row, vector) in vectors.iter().enumerate() {
+        assert_eq!(&*segment.vector(row).unwrap(), &vector[..], "a wrong answer");
+    }
+    segment.is_damaged()
+}
+
+/// R5, on a small file; `tests/segment_damage.rs` does it on one of more than 256 KiB.
+#[test]
+fn every_flipped_byte_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, check) = written(folder.path(), 40, 1);
+    let vectors = vectors(40);
+    assert!(!noticed(&path, check, &vectors), "the whole file is sound");
+    let whole = std::fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &damaged).unwrap();
+        assert!(noticed(&path, check, &vectors), "byte {at} of {} flipped and not noticed", whole.len());
+    }
+}
+
+/// R6: other lengths, zeroed pages, swapped pages, a file of another database.
+#[test]
+fn other_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, check) = written(folder.path(), 300, 1);
+    let (vectors, whole) = (vectors(300), std::fs::read(&path).unwrap());
+    let page = 4096;
+    assert!(whole.len() > 10 * page);
+    let refused = |bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(noticed(&path, check, &vectors), "{what} was not noticed");
+    };
+    for boundary in (0..=whole.len() + 2 * page).step_by(page) {
+        for length in [boundary.saturating_sub(1), boundary, boundary + 1] {
+            let mut other = whole.clone();
+            other.resize(length, 0);
+            if length != whole.len() {
+                refused(&other, &format!("length {length}"));
+            }
+        }
+    }
+    for at in (0..whole.len() - page).step_by(page) {
+        let mut zeroed = whole.clone();
+        zeroed[at..at + page].fill(0);
+        refused(&zeroed, &format!("a zeroed page at {at}"));
+        let mut swapped = whole.clone();
+        let (left, right) = swapped.split_at_mut(at + page);
+        if let Some(right) = right.get_mut(..page) {
+            left[at..].swap_with_slice(right);
+            refused(&swapped, &format!("swapped pages at {at}"));
+        }
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    refused(&std::fs::read(written(elsewhere.path(), 300, 2).0).unwrap(), "a file of another database");
+    std::fs::remove_file(&path).unwrap();
+    assert!(Segment::open(&path, check, truth(vectors)).is_err());
+}
+
+/// The document describes the layout byte by byte; its tables must say what the constants say.
+#[test]
+fn the_document_agrees_with_the_layout() {
+    let document = include_str!("../../../docs/FORMAT.md");
+    let says = |line: String| assert!(document.contains(&line), "docs/FORMAT.md lacks: {line}");
+    says(format!("header {} bytes, table entry {} bytes", layout::HEADER_BYTES, layout::ENTRY_BYTES));
+    says(format!("sections start at byte {}, at multiples of {}", layout::SECTIONS_START, layout::ALIGN));
+    says(format!("the last {} bytes are the footer", layout::FOOTER_BYTES));
+    says(format!("| {} | 4 | checksum of the header and the table", layout::CHECK_AT));
+    says(format!("format {}, readable from format {} on", layout::VERSION, layout::OLDEST_READER));
+    for (number, section) in Section::ALL.into_iter().enumerate() {
+        says(format!("| {} | {} |", number + 1, section.name()));
+    }
+    let header = Header {
+        database: *b"0123456789abcdef",
+        segment: SegmentId(0x11),
+        space: SpaceId(0x22),
+        role: Role::Index,
+        dimension: 0x33,
+        rows: 0x44,
+        first: ImageId(0x55),
+        last: ImageId(0x66),
+        sequence: 0x77,
+        entries: [Entry::default(); Section::ALL.len()],
+    };
+    let bytes = header.encode();
+    let fields =
+        [("magic", 0, 8), ("format", 8, 4), ("oldest format", 12, 4), ("database", 16, 16), ("segment", 32, 8)];
+    let more = [("space", 40, 4), ("role", 44, 4), ("dimension", 48, 4), ("sections", 52, 4), ("rows", 56, 8)];
+    let last = [("first id", 64, 8), ("last id", 72, 8), ("sequence", 80, 8), ("length", 88, 8)];
+    for (name, at, size) in fields.into_iter().chain(more).chain(last) {
+        says(format!("| {at} | {size} | {name}"));
+    }
+    for (at, value) in
+        [(32, 0x11), (40, 0x22), (44, 1), (48, 0x33), (52, 10), (56, 0x44), (64, 0x55), (72, 0x66), (80, 0x77)]
+    {
+        assert_eq!(bytes[at], value, "byte {at}");
+    }
+}
