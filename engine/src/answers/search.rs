@@ -12,11 +12,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::motion::{Published, Revote, Snapshot};
 use crate::operation::Role;
-use crate::options::{GRAPH_FROM_ROWS, MAX_SEARCH_DEPTH, MAX_VOTERS};
+use crate::options::{MAX_SEARCH_DEPTH, MAX_VOTERS};
 use crate::rows::RowSet;
 use crate::vector::{Hit, dot, unit};
 use crate::vote::Ballot;
 
+/// From this many train images on, a search with EF votes through their graph too: scanning fewer takes no longer.
+const GRAPH_VOTE_FROM_ROWS: usize = 4_096;
 /// Queries searched at a time: bounds the memory of their first-stage lists.
 const QUERIES_AT_ONCE: usize = 256;
 
@@ -246,7 +248,7 @@ impl Context<'_> {
     fn votes(&self, queries: &[Ready], k: usize) -> Result<Vec<Option<Ballot<LabelId>>>> {
         let train = &self.state.train;
         let admit = |query: usize, row: usize| Some(train.id(row)) != queries[query].without;
-        let hits = match (self.request.ef.filter(|_| train.live_rows() >= GRAPH_FROM_ROWS), queries) {
+        let hits = match (self.request.ef.filter(|_| train.live_rows() >= GRAPH_VOTE_FROM_ROWS), queries) {
             (Some(ef), _) => each(queries, |(at, query): (usize, &Ready)| {
                 let hits = train.near(&query.vector, k, breadth(ef, k), |row| admit(at, row))?;
                 if hits.len() >= k.min(others(train, query)) {

@@ -257,6 +257,14 @@ impl Catalog {
         Ok(Checkpoint::new(&self.db)?.create_checkpoint(folder)?)
     }
 
+    /// Moves what is in the log into tables, so that the next opening has none to read.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let families = Family::ALL.iter().map(|&family| self.family(family)).collect::<Result<Vec<_>>>()?;
+        let mut options = rocksdb::FlushOptions::default();
+        options.set_wait(true);
+        Ok(self.db.flush_cfs_opt(&families, &options)?)
+    }
+
     /// Bytes of the catalog's tables; what is still in its log is not counted.
     pub(crate) fn bytes(&self) -> u64 {
         let live = |family: &Family| {

@@ -228,6 +228,7 @@ impl Core {
             return Ok(());
         }
         self.note()?;
+        self.catalog.flush()?;
         columns::save(&self.folder, self.catalog.database(), &self.current())
     }
 }

@@ -5,6 +5,7 @@ mod column;
 mod part;
 mod scan;
 mod set;
+mod sieve;
 
 pub(crate) use column::Column;
 pub(crate) use part::Part;

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::part::Part;
 use super::set::RowSet;
+use super::sieve::{Interval, Sieve};
 use crate::error::Result;
 use crate::graph::{Codes, Scratch, search};
 use crate::vector::{CodedQuery, Hit, Top, dot, products, row_residual, stride};
@@ -83,38 +84,36 @@ impl RowSet {
         whole.flat_map(|run| run.blocks(rows)).collect()
     }
 
-    /// Shows `top` the rows of a block whose coded scores are given, live and admitted ones that may be good enough.
-    fn offer<'a, F: Fn(u32) -> &'a str>(
+    /// Shows `sieve` the rows of a block whose coded scores are given: live and admitted ones that may be good enough.
+    fn offer(
         &self,
-        query: &[f32],
         coded: &CodedQuery,
         block: Run<'_>,
         scores: &[f32],
-        top: &mut Top<F>,
+        sieve: &mut Sieve,
         shared: f32,
         admit: impl Fn(usize) -> bool,
-    ) -> Result<()> {
+    ) {
         let width = stride(self.dimension);
         let codes = block.codes(self.dimension);
         for (at, &score) in scores.iter().enumerate() {
-            let highest = score + coded.bound(row_residual(&codes[at * width..(at + 1) * width]));
-            let row = block.start + at;
-            if highest >= shared && top.wants(highest) && self.live[row] && admit(row) {
-                let similarity = dot(query, &block.part.vector(block.first + at)?);
-                top.push(Hit { similarity, row: row as u32 });
+            let bound = coded.bound(row_residual(&codes[at * width..(at + 1) * width]));
+            let (upper, row) = (score + bound, block.start + at);
+            if upper >= shared && sieve.wants(upper) && self.live[row] && admit(row) {
+                sieve.push(Interval { lower: score - bound, upper, row: row as u32 });
             }
         }
-        Ok(())
     }
 
     fn top<'s>(&'s self, count: usize) -> Top<impl Fn(u32) -> &'s str> {
         Top::new(count, |row| self.key(row as usize))
     }
 
-    fn merged(&self, count: usize, parts: impl IntoIterator<Item = Vec<Hit>>) -> Vec<Hit> {
-        let mut best = self.top(count);
-        parts.into_iter().flatten().for_each(|hit| best.push(hit));
-        best.into_sorted()
+    /// The best among rows that a scan could not rule out.
+    fn decided(&self, query: &[f32], count: usize, parts: impl Iterator<Item = Interval>) -> Result<Vec<Hit>> {
+        let mut sieve = Sieve::new(count);
+        parts.for_each(|interval| sieve.push(interval));
+        self.best_among(query, sieve.into_kept().iter().map(|interval| interval.row as usize), count, |_| true)
     }
 
     /// The best `count` live rows that `admit` lets through, by exact search, best first; one query over all processors.
@@ -123,23 +122,23 @@ impl RowSet {
     pub(crate) fn best(&self, query: &[f32], count: usize, admit: impl Fn(usize) -> bool + Sync) -> Result<Vec<Hit>> {
         let (coded, shared) = (CodedQuery::new(query), SharedFloor::new());
         let task = |run: Run<'_>| {
-            let mut top = self.top(count);
+            let mut sieve = Sieve::new(count);
             let mut scores = [0.0; BLOCK_ROWS];
             for block in run.blocks(BLOCK_ROWS) {
                 let scores = &mut scores[..block.rows];
                 coded.scores(block.codes(self.dimension), scores);
-                self.offer(query, &coded, block, scores, &mut top, shared.get(), &admit)?;
-                shared.raise(top.floor());
+                self.offer(&coded, block, scores, &mut sieve, shared.get(), &admit);
+                shared.raise(sieve.floor());
             }
-            Ok(top.into_sorted())
+            sieve.into_kept()
         };
         let runs = self.runs(self.len(), TASK_ROWS);
-        let parts = match runs.len() {
+        let parts: Vec<Vec<Interval>> = match runs.len() {
             // Handing one task to another thread takes longer than doing it.
-            0 | 1 => runs.into_iter().map(task).collect::<Result<Vec<_>>>()?,
-            _ => runs.into_par_iter().map(task).collect::<Result<Vec<_>>>()?,
+            0 | 1 => runs.into_iter().map(task).collect(),
+            _ => runs.into_par_iter().map(task).collect(),
         };
-        Ok(self.merged(count, parts))
+        self.decided(query, count, parts.into_iter().flatten())
     }
 
     /// [`RowSet::best`] for many queries (row-major) in one pass; `admit` is told the query's number and the row.
@@ -152,37 +151,39 @@ impl RowSet {
         admit: impl Fn(usize, usize) -> bool + Sync,
     ) -> Result<Vec<Vec<Hit>>> {
         let groups: Vec<(usize, &[f32])> = queries.chunks(QUERY_GROUP * self.dimension).enumerate().collect();
-        let one = |&(group, queries): &(usize, &[f32]), runs: &[Run<'_>]| {
-            let queries: Vec<&[f32]> = queries.chunks_exact(self.dimension).collect();
-            let coded: Vec<CodedQuery> = queries.iter().map(|query| CodedQuery::new(query)).collect();
-            let mut tops: Vec<_> = queries.iter().map(|_| self.top(count)).collect();
-            let mut scores = vec![0.0; queries.len() * BLOCK_ROWS];
+        let runs = self.runs(self.len(), TASK_ROWS);
+        let sieved = |&(group, queries): &(usize, &[f32]), runs: &[Run<'_>]| {
+            let coded: Vec<CodedQuery> = queries.chunks_exact(self.dimension).map(CodedQuery::new).collect();
+            let mut sieves: Vec<Sieve> = coded.iter().map(|_| Sieve::new(count)).collect();
+            let mut scores = vec![0.0; coded.len() * BLOCK_ROWS];
             for block in runs.iter().flat_map(|run| run.blocks(BLOCK_ROWS)) {
-                let scores = &mut scores[..queries.len() * block.rows];
+                let scores = &mut scores[..coded.len() * block.rows];
                 products(&coded, block.codes(self.dimension), scores);
-                for (at, (query, top)) in queries.iter().zip(&mut tops).enumerate() {
+                for (at, (coded, sieve)) in coded.iter().zip(&mut sieves).enumerate() {
                     let scores = &scores[at * block.rows..(at + 1) * block.rows];
                     let admit = |row| admit(group * QUERY_GROUP + at, row);
-                    self.offer(query, &coded[at], block, scores, top, f32::NEG_INFINITY, admit)?;
+                    self.offer(coded, block, scores, sieve, f32::NEG_INFINITY, admit);
                 }
             }
-            Ok(tops.into_iter().map(Top::into_sorted).collect::<Vec<_>>())
+            sieves.into_iter().map(Sieve::into_kept).collect::<Vec<_>>()
         };
-        let runs = self.runs(self.len(), TASK_ROWS);
-        if groups.len() >= rayon::current_num_threads() || runs.len() < 2 {
-            let lists: Vec<Vec<Vec<Hit>>> = groups.par_iter().map(|group| one(group, &runs)).collect::<Result<_>>()?;
-            return Ok(lists.into_iter().flatten().collect());
-        }
-        // Few queries: the rows are shared out instead.
-        let mut lists = Vec::with_capacity(queries.len() / self.dimension);
-        for group in &groups {
-            let parts: Vec<Vec<Vec<Hit>>> =
-                runs.par_iter().map(|run| one(group, std::slice::from_ref(run))).collect::<Result<_>>()?;
-            for query in 0..group.1.len() / self.dimension {
-                lists.push(self.merged(count, parts.iter().map(|part| part[query].clone())));
-            }
-        }
-        Ok(lists)
+        let decided = |group: &(usize, &[f32]), parts: Vec<Vec<Vec<Interval>>>| {
+            let decide = |(at, query): (usize, &[f32])| {
+                let kept = parts.iter().flat_map(|part: &Vec<Vec<Interval>>| part[at].iter().copied());
+                self.decided(query, count, kept)
+            };
+            group.1.chunks_exact(self.dimension).enumerate().map(decide).collect::<Result<Vec<_>>>()
+        };
+        let lists: Vec<Vec<Vec<Hit>>> = if groups.len() >= rayon::current_num_threads() || runs.len() < 2 {
+            groups.par_iter().map(|group| decided(group, vec![sieved(group, &runs)])).collect::<Result<_>>()?
+        } else {
+            // Few queries: the rows are shared out instead.
+            let over_rows = |group: &(usize, &[f32])| {
+                decided(group, runs.par_iter().map(|run| sieved(group, std::slice::from_ref(run))).collect())
+            };
+            groups.iter().map(over_rows).collect::<Result<_>>()?
+        };
+        Ok(lists.into_iter().flatten().collect())
     }
 
     /// Rescores rows proposed by an approximate search and keeps the best `count` live ones among them.

@@ -35,11 +35,6 @@ impl<'a, F: Fn(u32) -> &'a str> Top<F> {
         self.count > 0 && similarity >= self.floor
     }
 
-    /// No hit below this similarity can be among the best; minus infinity until enough have been seen.
-    pub(crate) fn floor(&self) -> f32 {
-        self.floor
-    }
-
     /// Shows it a hit.
     pub(crate) fn push(&mut self, hit: Hit) {
         if !self.wants(hit.similarity) {
