@@ -195,6 +195,65 @@ fn a_database_in_use_names_its_holder() {
 }
 
 #[test]
+fn a_database_is_read_beside_its_writer_and_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    run_ok(path, &["create", "DB", "--dim", "2"]);
+    run_ok(path, &["query", "DB", "-c", "PUT ID 'a' VECTOR [1, 0]; PUT ID 'b' VECTOR [0, 1] LABEL 'x'"]);
+    let writer = cairn::Database::open(&path.join("DB")).unwrap();
+    let said = refused(path, &["status", "DB"], 4);
+    assert!(said.contains("--read-only"), "{said}");
+    let csv = run_ok(path, &["query", "DB", "--read-only", "-c", "SEARCH VECTOR [1, 0] RERANK", "--format", "csv"]);
+    assert_eq!(csv.lines().nth(1), Some("0,1,a,1,x,0,positive"));
+    assert!(run_ok(path, &["status", "DB", "--read-only"]).contains("health"));
+    assert!(run_ok(path, &["check", "DB", "--read-only", "--deep"]).contains("no problems"));
+    for statement in ["DELETE ID 'a'", "PUT ID 'c' VECTOR [1, 1]", "LABEL ID 'a' AS 'y'"] {
+        let said = refused(path, &["query", "DB", "--read-only", "-c", statement], 1);
+        assert!(said.contains("reading only"), "{said}");
+    }
+    assert_eq!(writer.snapshot().counts().index, 1);
+}
+
+#[test]
+fn damage_is_found_backups_bring_back_and_repair_keeps_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    run_ok(path, &["create", "DB", "--dim", "2"]);
+    run_ok(
+        path,
+        &["query", "DB", "-c", "PUT ID 'a' VECTOR [1, 0]; PUT ID 'b' VECTOR [0, 1] LABEL 'x'; FLUSH; SHOW SEGMENTS"],
+    );
+    assert!(run_ok(path, &["check", "DB", "--deep"]).contains("no problems"));
+    run_ok(path, &["backup", "DB", "monday"]);
+    assert!(refused(path, &["backup", "DB", "monday"], 1).contains("not empty"));
+    assert!(run_ok(path, &["backup", "--verify", "monday"]).contains("sound"));
+    run_ok(path, &["restore", "monday", "DB2"]);
+    assert_eq!(run_ok(path, &["query", "DB2", "-c", "SHOW LABELS", "--format", "csv"]).lines().nth(1), Some("x,1"));
+    refused(path, &["restore", "monday", "DB2"], 1);
+    refused(path, &["restore", "nowhere", "DB3"], 1);
+
+    // A lost segment is a problem that mends itself once the database is open for writing.
+    for entry in std::fs::read_dir(path.join("DB2/segments")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let said = refused(path, &["check", "DB2", "--read-only"], 3);
+    assert!(said.contains("problem: segment") && said.contains("no image is lost"), "{said}");
+    refused(path, &["query", "DB2", "--read-only", "-c", "CHECK; DELETE ID 'a'"], 3);
+
+    // A catalog that does not open is repaired; the images are still there.
+    std::fs::remove_file(path.join("DB/catalog/CURRENT")).unwrap();
+    assert!(refused(path, &["status", "DB"], 3).contains("cairn repair"));
+    assert!(run_ok(path, &["repair", "DB"]).contains("kept 1 train and 1 index images"));
+    assert!(run_ok(path, &["check", "DB", "--deep"]).contains("no problems"));
+
+    let list = path.join("monday/BACKUP");
+    let text = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, text.replace("catalog/CURRENT", "catalog/current")).unwrap();
+    refused(path, &["backup", "--verify", "monday"], 3);
+    refused(path, &["restore", "monday", "DB3"], 3);
+}
+
+#[test]
 fn no_voters_no_predictions_and_the_answer_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

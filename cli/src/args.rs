@@ -21,6 +21,7 @@ Examples:
   cairn ingest photos.db holiday/ --as index
   cairn query photos.db -c \"SEARCH 'where.jpg' K 100 RERANK k=3 tau=0.6 INTO 'answer.html'\"
   cairn repl photos.db
+  cairn backup photos.db /mnt/other-disk/monday
 
 Exit codes: 0 ok, 1 a statement or command failed, 2 usage, 3 corrupt database, 4 locked database, 130 Ctrl-C.";
 
@@ -101,7 +102,7 @@ pub(crate) struct Create {
 pub(crate) struct Opened {
     /// Folder of the database
     pub(crate) database: PathBuf,
-    /// Open it beside a program that writes it, as it is now; nothing can be written through it
+    /// Only read, beside a program that may be writing: the database as it is at this moment
     #[arg(long)]
     pub(crate) read_only: bool,
 }
@@ -284,7 +285,7 @@ pub(crate) struct Status {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cairn check photos.db
-  cairn check photos.db --deep                    as long as computing every prediction anew takes
+  cairn check photos.db --deep                    takes as long as putting every image anew
   cairn check photos.db --read-only --format csv  beside a program that is writing
 
 Exit code 3 when there is a problem. Inside a database the same is CHECK and CHECK DEEP.")]

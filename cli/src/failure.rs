@@ -67,6 +67,17 @@ impl Failure {
         self
     }
 
+    /// Says what else the reader can do, behind what is said already.
+    #[must_use]
+    pub(crate) fn or_help(mut self, help: &str) -> Self {
+        self.help = match self.help {
+            Some(first) if first.contains(help) => Some(first),
+            Some(first) => Some(format!("{first}; or {help}")),
+            None => Some(help.to_owned()),
+        };
+        self
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -125,6 +136,7 @@ mod tests {
     #[test]
     fn a_message_says_error_once_and_then_the_next_step() {
         assert_eq!(Failure::new("no").help("yes").to_string(), "error: no\n  help: yes");
+        assert_eq!(Failure::new("no").help("a").or_help("b").or_help("b").to_string(), "error: no\n  help: a; or b");
         assert_eq!(Failure::new("error: no\n  --> 1:2").to_string(), "error: no\n  --> 1:2");
     }
 }

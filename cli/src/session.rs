@@ -152,10 +152,11 @@ pub(crate) fn open(opened: &Opened) -> Result<Database> {
     }
     Database::open(&opened.database).map_err(|error| {
         let failure = Failure::from(error);
-        if failure.exit() == Exit::Locked {
-            return failure.help("close that program, or only read beside it: --read-only");
+        match failure.exit() {
+            Exit::Locked => failure.help("close that program, or only read beside it: --read-only"),
+            Exit::Corrupt => failure.or_help("keep what can still be read: cairn repair DB"),
+            _ => failure,
         }
-        failure
     })
 }
 

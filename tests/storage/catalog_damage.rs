@@ -1,1 +1,262 @@
-//! To come.
+//! R8: random damage to the files of the catalog (tables, log, MANIFEST, CURRENT, OPTIONS). Either an error when it is opened or
+//! used, or every answer is right: never a silently wrong prediction, never an acknowledged write silently missing.
+//!
+//! It catches: `acknowledged::check` left out (a log cut short opens as an older database), RocksDB's checks of tables switched off,
+//! a recovery mode that skips damaged records.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cairn::{Database, Deferral, Result, Snapshot};
+use cairndb_storage_tests::{DIMENSION, Model, Random, Stream, copy_folder, create, files, many, wait_until};
+
+/// Waits until the side file holds that sequence number: magic, name of the database, number, checksum.
+fn wait_for_note(path: &Path, sequence: u64) {
+    let noted = || Some(std::fs::read(path.join("acknowledged")).ok()?.get(24..32)? == sequence.to_le_bytes());
+    wait_until("the note in the side file", || noted() == Some(true));
+}
+
+/// A small database with tables and segments: closed, or, with an odd seed, as a crash leaves it, with much in its log.
+fn build(path: &Path, origin: &Path, seed: u64) -> Model {
+    let mut stream = Stream::new(seed);
+    for part in 0..3 {
+        let database = if part == 0 { create(path, DIMENSION) } else { Database::open(path).unwrap() };
+        for _ in 0..25 {
+            database.write(stream.transaction()).unwrap();
+            stream.advance();
+        }
+        if part < 2 {
+            database.flush().unwrap();
+        } else {
+            database.set_deferral(Deferral::Always);
+            for _ in 0..3 {
+                database.write(stream.transaction()).unwrap();
+                stream.advance();
+            }
+            wait_for_note(path, stream.next - 1);
+            if !seed.is_multiple_of(2) {
+                copy_folder(path, origin);
+            }
+        }
+    }
+    if seed.is_multiple_of(2) {
+        copy_folder(path, origin);
+    }
+    stream.model
+}
+
+fn damage(path: &Path, random: &mut Random) -> String {
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = if bytes.is_empty() { 0 } else { random.below(bytes.len()) };
+    let how = match random.below(8) {
+        0 => {
+            std::fs::remove_file(path).unwrap();
+            return "removed".to_owned();
+        }
+        1 => {
+            bytes.truncate(at);
+            format!("cut at {at}")
+        }
+        2 => {
+            let end = (at + 1 + random.below(512)).min(bytes.len());
+            bytes[at..end].fill(0);
+            format!("zeroed {at}..{end}")
+        }
+        3 => {
+            let from = random.below(bytes.len().max(1));
+            let length = 1 + random.below(256);
+            let piece = bytes[from..(from + length).min(bytes.len())].to_vec();
+            let end = (at + piece.len()).min(bytes.len());
+            bytes[at..end].copy_from_slice(&piece[..end - at]);
+            format!("copied {length} from {from} to {at}")
+        }
+        4 => {
+            let length = 1 + random.below(64);
+            bytes.extend((0..length).map(|_| random.number() as u8));
+            format!("{length} bytes behind its end")
+        }
+        _ if bytes.is_empty() => {
+            bytes.push(1);
+            "a byte in an empty file".to_owned()
+        }
+        _ => {
+            bytes[at] ^= 1 << random.below(8);
+            format!("a bit at {at}")
+        }
+    };
+    std::fs::write(path, bytes).unwrap();
+    how
+}
+
+/// Everything that differs from the model without an error.
+fn wrong(snapshot: &Snapshot, model: &Model, votes: &BTreeMap<String, (String, u32)>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    match snapshot.keys(None) {
+        Ok(keys) if !keys.iter().eq(model.keys()) => wrong.push(format!("{} keys for {}", keys.len(), model.len())),
+        _ => {}
+    }
+    for (key, (label, vector)) in model {
+        match snapshot.record(key) {
+            Ok(Some(record)) if record.label == *label => {}
+            Ok(other) => wrong.push(format!("the record of {key}: {other:?}")),
+            Err(_told) => {}
+        }
+        match snapshot.vector(key) {
+            Ok(Some(stored)) if stored == *vector => {}
+            Ok(_) => wrong.push(format!("the descriptor of {key}")),
+            Err(_told) => {}
+        }
+        match snapshot.prediction(key) {
+            Ok(vote)
+                if vote.as_ref().map(|vote| (&vote.instance, vote.score.to_bits()))
+                    == votes.get(key).map(|vote| (&vote.0, vote.1)) => {}
+            Ok(other) => wrong.push(format!("the prediction of {key}: {other:?}")),
+            Err(_told) => {}
+        }
+    }
+    wrong
+}
+
+fn look(path: &Path, model: &Model, votes: &BTreeMap<String, (String, u32)>) -> Result<Vec<String>> {
+    let database = Database::open(path)?;
+    let snapshot = database.drain()?;
+    let wrong = wrong(&snapshot, model, votes);
+    // An honest check may find more than a reader met; what it must not do is fail without an error.
+    let _report = database.check(true)?;
+    Ok(wrong)
+}
+
+/// The predictions of an undamaged database, which is the model.
+fn votes_of(origin: &Path, model: &Model) -> BTreeMap<String, (String, u32)> {
+    let sound = origin.with_extension("sound");
+    copy_folder(origin, &sound);
+    let database = Database::open(&sound).unwrap();
+    let snapshot = database.drain().unwrap();
+    let vote = |key: &String| {
+        Some((key.clone(), snapshot.prediction(key).unwrap().map(|vote| (vote.instance, vote.score.to_bits()))?))
+    };
+    let votes = model.keys().filter_map(vote).collect();
+    assert_eq!(wrong(&snapshot, model, &votes), Vec::<String>::new());
+    assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
+    votes
+}
+
+/// Where the records of a log of RocksDB end: blocks of 32 KiB, in them checksum (4), length (2), kind (1), bytes.
+fn record_ends(bytes: &[u8]) -> Vec<usize> {
+    const BLOCK: usize = 32 << 10;
+    let (mut ends, mut at) = (Vec::new(), 0);
+    while at + 7 <= bytes.len() {
+        if BLOCK - at % BLOCK < 7 {
+            at = at.next_multiple_of(BLOCK);
+            continue;
+        }
+        at += 7 + usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+        ends.push(at);
+    }
+    ends
+}
+
+/// The list of tables and the log cut behind each of their records: what is left is sound in itself, and older.
+#[test]
+fn an_older_list_or_log_is_never_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut found = Vec::new();
+    let (mut cases, mut refused) = (0, 0);
+    for seed in [0, 1] {
+        let origin = folder.path().join(format!("origin {seed}"));
+        let model = build(&folder.path().join(format!("first {seed}")), &origin, seed);
+        let votes = votes_of(&origin, &model);
+        let lists = files(&origin.join("catalog")).into_iter().filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with("MANIFEST") || name.ends_with(".log")
+        });
+        for list in lists {
+            let bytes = std::fs::read(&list).unwrap();
+            let mut ends = record_ends(&bytes);
+            ends.pop();
+            if ends.len() > 60 {
+                let step = many(ends.len() / 20, 1);
+                ends = ends.into_iter().rev().step_by(step).collect();
+            }
+            for end in ends {
+                let path = folder.path().join("copy");
+                let _absent = std::fs::remove_dir_all(&path);
+                copy_folder(&origin, &path);
+                let name = list.file_name().unwrap();
+                std::fs::write(path.join("catalog").join(name), &bytes[..end]).unwrap();
+                cases += 1;
+                match look(&path, &model, &votes) {
+                    Ok(wrong) if wrong.is_empty() => {}
+                    Ok(wrong) => found.push(format!(
+                        "seed {seed}: {} cut at {end} of {}: {} silent differences, first {:?}",
+                        name.to_string_lossy(),
+                        bytes.len(),
+                        wrong.len(),
+                        wrong[0]
+                    )),
+                    Err(_told) => refused += 1,
+                }
+            }
+        }
+    }
+    println!("{cases} cuts, {refused} refused, {} silently wrong", found.len());
+    assert!(found.is_empty(), "{} of {cases}:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn damage_is_never_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut found: Vec<String> = Vec::new();
+    let (mut refused, mut right, mut panicked) = (0, 0, 0);
+    let cases = many(60, 10_000);
+    let mut random = Random::new(88);
+    for (seed, part) in [(0u64, cases / 2), (1, cases - cases / 2)] {
+        let origin = folder.path().join(format!("origin {seed}"));
+        let model = build(&folder.path().join(format!("first {seed}")), &origin, seed);
+        let votes = votes_of(&origin, &model);
+        let targets: Vec<PathBuf> = files(&origin.join("catalog"))
+            .into_iter()
+            .filter(|path| {
+                !["LOG", "LOCK"].iter().any(|name| path.file_name().unwrap().to_string_lossy().starts_with(name))
+            })
+            .collect();
+        let vital: Vec<&PathBuf> =
+            targets.iter().filter(|path| path.extension().is_none_or(|end| end != "sst")).collect();
+        for case in 0..part {
+            if case % 500 == 499 {
+                println!("seed {seed}: {case} cases, {refused} refused, {right} right");
+            }
+            let path = folder.path().join("copy");
+            let _absent = std::fs::remove_dir_all(&path);
+            copy_folder(&origin, &path);
+            // Tables are many; log and lists get half of the blows.
+            let target = if random.below(2) == 0 {
+                vital[random.below(vital.len())]
+            } else {
+                &targets[random.below(targets.len())]
+            };
+            let target = path.join("catalog").join(target.file_name().unwrap());
+            let how = damage(&target, &mut random);
+            let story = format!("seed {seed} case {case}: {} {how}", target.file_name().unwrap().to_string_lossy());
+            match std::panic::catch_unwind(|| look(&path, &model, &votes)) {
+                Ok(Ok(wrong)) if wrong.is_empty() => right += 1,
+                Ok(Ok(wrong)) => {
+                    found.push(format!("{story}: {} silent differences, first {:?}", wrong.len(), wrong[0]))
+                }
+                Ok(Err(_told)) => refused += 1,
+                Err(_panic) => {
+                    panicked += 1;
+                    println!("{story}: a panic");
+                    found.push(story);
+                }
+            }
+        }
+    }
+    println!(
+        "{cases} cases: {refused} refused, {right} right, {panicked} panics, {} silently wrong",
+        found.len() - panicked
+    );
+    assert!(refused > 0 && right > 0, "the damage does not reach");
+    assert!(found.is_empty(), "{} of {cases}:\n{}", found.len(), found.join("\n"));
+}

@@ -1,2 +1,230 @@
-//! To come.
-fn main() {}
+//! The process that the storage tests kill and starve: a seeded mixed load that says what it tries and what was acknowledged.
+//!
+//! `load DB SEED FROM`: transactions FROM, FROM + 1, .. for ever. `scene DB SEED COUNT`: so many, with everything else a database
+//! does at fixed places; a failing call is told, the database is opened again, and the load goes on. `hold DB`: opens and holds it
+//! until its input ends. `race DB MS`: opens it, holds it so long, and says how it went.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program fails by panicking")]
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cairn::{Database, Deferral, Error, Operation, Options, Query, SearchRequest};
+use cairndb_storage_tests::{DIMENSION, Stream};
+
+fn say(line: &str) {
+    // One call of the operating system: a kill cuts between lines or the reader drops the rest.
+    let mut out = std::io::stdout().lock();
+    out.write_all(format!("{line}\n").as_bytes()).unwrap();
+    out.flush().unwrap();
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().collect();
+    let folder = PathBuf::from(&words[2]);
+    let number = |at: usize| -> u64 { words[at].parse().unwrap() };
+    match words[1].as_str() {
+        "load" => endless(&folder, number(3), number(4)),
+        "scene" => Scene::new(&folder, number(3)).play(number(4)),
+        "hold" => hold(&folder),
+        "race" => race(&folder, number(3)),
+        other => panic!("no such part: {other}"),
+    }
+}
+
+fn open(folder: &Path) -> cairn::Result<Database> {
+    if folder.exists() { Database::open(folder) } else { Database::create(folder, Options::for_vectors(DIMENSION)) }
+}
+
+fn scratch(folder: &Path, what: &str) -> PathBuf {
+    let path = folder.with_extension(what);
+    let _absent = std::fs::remove_dir_all(&path);
+    path
+}
+
+/// What else happens at a transaction.
+fn act(database: &Database, stream: &Stream) -> cairn::Result<()> {
+    let mut random = stream.random(1);
+    if random.below(10) == 0 {
+        database.set_deferral([Deferral::Automatic, Deferral::Always, Deferral::Never][random.below(3)]);
+    }
+    match random.below(80) {
+        0..=7 => database.flush().map(|_| ()),
+        8..=10 => database.compact(),
+        11 => database.backup(&scratch(database.folder(), "backup")).map(|_| ()),
+        12 => database.check(random.below(2) == 0).map(|_| ()),
+        13 => database.drain().map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
+fn endless(folder: &Path, seed: u64, from: u64) {
+    let mut stream = Stream::new(seed);
+    stream.run_to(from - 1);
+    let mut database = open(folder).unwrap();
+    say("open");
+    loop {
+        say(&format!("try {}", stream.next));
+        let receipt = database.write(stream.transaction()).unwrap();
+        assert_eq!(receipt.sequence, stream.next);
+        say(&format!("ack {} {}", receipt.sequence, receipt.deferred));
+        act(&database, &stream).unwrap();
+        if stream.random(2).below(60) == 0 {
+            drop(database);
+            database = open(folder).unwrap();
+        }
+        stream.advance();
+    }
+}
+
+/// A finite load with everything a database does at fixed places, which lives through failing calls.
+struct Scene {
+    folder: PathBuf,
+    stream: Stream,
+    database: Option<Database>,
+}
+
+impl Scene {
+    fn new(folder: &Path, seed: u64) -> Self {
+        Self { folder: folder.to_owned(), stream: Stream::new(seed), database: None }
+    }
+
+    fn play(mut self, count: u64) {
+        self.open();
+        while self.stream.next <= count {
+            self.step();
+        }
+        self.database = None;
+        say("done");
+    }
+
+    /// Opens it; one failing opening is told and tried again, two are too many.
+    fn open(&mut self) {
+        self.database = None;
+        let is_new = !self.folder.exists();
+        let opened = open(&self.folder).or_else(|error| {
+            tell("open", &error);
+            if is_new {
+                // Nothing was acknowledged yet, so a creation that failed may be thrown away.
+                std::fs::remove_dir_all(&self.folder).unwrap();
+            }
+            open(&self.folder)
+        });
+        self.database = Some(opened.unwrap());
+    }
+
+    fn database(&self) -> &Database {
+        self.database.as_ref().unwrap()
+    }
+
+    fn step(&mut self) {
+        let at = self.stream.next;
+        let modes = [Deferral::Never, Deferral::Always, Deferral::Automatic];
+        self.database().set_deferral(modes[(at / 3 % 3) as usize]);
+        say(&format!("try {at}"));
+        match self.database().write(self.stream.transaction()) {
+            Ok(receipt) => {
+                assert_eq!(receipt.sequence, at);
+                say(&format!("ack {at}"));
+                self.stream.advance();
+            }
+            Err(error) => return self.recover("write", &error),
+        }
+        let done = self.more(at);
+        self.tell_health();
+        if let Err((what, error)) = done {
+            self.recover(what, &error);
+        }
+    }
+
+    fn tell_health(&self) {
+        let status = self.database().status().unwrap();
+        let health = &status.lines.iter().find(|line| line.0 == "health").unwrap().1;
+        if health != "ok" {
+            say(&format!("health {health}"));
+        }
+    }
+
+    fn more(&mut self, at: u64) -> Result<(), (&'static str, Error)> {
+        let name = |what| move |error| (what, error);
+        if at % 5 == 4 {
+            self.database().flush().map_err(name("flush"))?;
+        }
+        if at % 14 == 13 {
+            self.database().compact().map_err(name("compact"))?;
+        }
+        if at % 17 == 16 {
+            self.copies().map_err(name("copies"))?;
+        }
+        if at % 19 == 18 {
+            self.database = None;
+            // What a crash between writing and naming a segment leaves.
+            std::fs::write(self.folder.join("segments/9999999999.segment"), b"half").unwrap();
+            self.open();
+        }
+        Ok(())
+    }
+
+    /// Backs up, verifies, restores, and repairs the restored copy.
+    fn copies(&self) -> cairn::Result<()> {
+        let (backup, restored) = (scratch(&self.folder, "backup"), scratch(&self.folder, "restored"));
+        self.database().backup(&backup)?;
+        Database::verify_backup(&backup)?;
+        Database::restore_backup(&backup, &restored)?;
+        say("restored");
+        Database::repair(&restored)?;
+        let report = Database::open(&restored)?.check(true)?;
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        Ok(())
+    }
+
+    /// A call failed: that is told, reads go on, and after closing and opening the load goes on where the database is.
+    fn recover(&mut self, what: &str, error: &Error) {
+        tell(what, error);
+        self.tell_health();
+        let snapshot = self.database().snapshot();
+        for key in snapshot.keys(None).unwrap() {
+            snapshot.record(&key).unwrap().unwrap();
+            snapshot.vector(&key).unwrap().unwrap();
+        }
+        let query = Query { vector: vec![1.0; DIMENSION], without: None };
+        snapshot.search(&SearchRequest::default(), &[query]).unwrap();
+        // Either it takes writes or it says that it does not; this one is impossible and changes nothing.
+        match self.database().write(vec![Operation::Delete { key: "nobody".to_owned() }]) {
+            Err(error) => tell("write after it", &error),
+            Ok(receipt) => panic!("an image that is not there was deleted: {receipt:?}"),
+        }
+        drop(snapshot);
+        self.open();
+        let reached = self.database().drain().unwrap().sequence();
+        assert!(reached + 1 == self.stream.next || reached == self.stream.next, "{reached} is stored");
+        self.stream.run_to(reached);
+        say(&format!("ack {reached}"));
+    }
+}
+
+fn tell(what: &str, error: &Error) {
+    say(&format!("error {what} {:?} {}", error.kind(), error.message().replace('\n', " ")));
+}
+
+fn hold(folder: &Path) {
+    let database = Database::open(folder).unwrap();
+    say("open");
+    let _until_it_ends = std::io::stdin().read(&mut [0]);
+    drop(database);
+}
+
+fn race(folder: &Path, milliseconds: u64) {
+    match Database::open(folder) {
+        Ok(database) => {
+            // Whoever is inside says so; two at once would find the other's mark.
+            let mark = folder.with_extension("inside");
+            std::fs::OpenOptions::new().write(true).create_new(true).open(&mark).expect("another writer is inside");
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            std::fs::remove_file(&mark).unwrap();
+            drop(database);
+            say("open");
+        }
+        Err(error) => tell("open", &error),
+    }
+}

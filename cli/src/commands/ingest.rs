@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn::{Database, ModelInfo, Role};
+use cairn::{Database, GRAPH_FROM_ROWS, ModelInfo, Role};
 use cairndb_ingest::source::{
     Item, Labels, Listing, VectorFile, is_photo, labels_for, list_photos, read_ids, read_labels, with_role,
 };
@@ -58,6 +58,8 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
     interrupt::listen(Again::Ends)?;
     interrupt::forget();
     let labels = job.labels.map(read_labels).transpose()?;
+    // What an earlier run left waiting is in the database, and must be recognised as unchanged.
+    carry_out(&database)?;
     let voters = database.snapshot().counts().train;
     let model = database.options().model.clone();
     let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {
@@ -71,11 +73,39 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
         }
         _ => vectors(&database, job, labels.as_ref())?,
     };
+    if !carry_out(&database)? {
+        note("note: some of what went in waits, and is carried out when the database is opened the next time");
+    }
+    make_segments(&database)?;
     let lost = voters.saturating_sub(database.snapshot().counts().train);
     if lost > 0 {
         note(&format!("note: {} became index images; their labels are gone", counted(lost, "train image")));
     }
     summary(&report, job)
+}
+
+/// Carries out what waits because it changes many predictions; `false`: Ctrl-C came before the end.
+fn carry_out(database: &Database) -> Result<bool> {
+    let mut snapshot = database.snapshot();
+    if snapshot.lag() > 0 {
+        note(&format!("making the predictions that {} changed ..", counted(snapshot.lag() as usize, "write")));
+    }
+    while snapshot.lag() > 0 && !interrupt::pressed() {
+        snapshot = database.reach(snapshot.sequence() + 1)?;
+    }
+    Ok(snapshot.lag() == 0)
+}
+
+/// Finishes what the database does behind its writers: left to short commands that follow, each would begin it and none would end.
+fn make_segments(database: &Database) -> Result<()> {
+    let counts = database.snapshot().counts();
+    let in_segments: usize = database.segments().iter().map(|segment| segment.live).sum();
+    let tail = (counts.train + counts.index).saturating_sub(in_segments);
+    if tail >= GRAPH_FROM_ROWS && !interrupt::pressed() {
+        note(&format!("making segments of {tail} images .. (nothing is lost if this is stopped: Ctrl-C twice)"));
+        database.flush()?;
+    }
+    Ok(())
 }
 
 fn is_vectors(path: &Path) -> bool {

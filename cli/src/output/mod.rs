@@ -5,5 +5,5 @@ mod outcome;
 mod printer;
 
 pub(crate) use cell::{Cell, visible};
-pub(crate) use outcome::{Prediction, counted, print_outcome, print_predictions, waiting};
+pub(crate) use outcome::{Prediction, counted, print_outcome, print_predictions};
 pub(crate) use printer::{Format, Printer};

@@ -257,7 +257,7 @@ pub(crate) fn role_word(role: Role) -> &'static str {
 }
 
 /// `1 write is`, `2 writes are`.
-pub(crate) fn waiting(writes: u64) -> String {
+fn waiting(writes: u64) -> String {
     if writes == 1 { "1 write is".to_owned() } else { format!("{writes} writes are") }
 }
 

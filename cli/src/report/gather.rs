@@ -187,7 +187,7 @@ mod tests {
             prediction: None,
             stage: Some(if (12..20).contains(&at) { Stage::Inserted } else { Stage::Positive }),
         };
-        let answer = Answer { prediction: None, rows: (0..30).map(row).collect(), as_of_sequence: 1 };
+        let answer = Answer { prediction: None, rows: (0..30).map(row).collect(), as_of_sequence: 1, lag: 0 };
         assert_eq!(places(&answer, 10)[10..], [12, 13, 14]);
         assert_eq!(places(&answer, 14)[14..], [14]);
     }

@@ -5,7 +5,7 @@ use rocksdb::{WriteBatch, WriteOptions};
 
 use super::messages::{ListMessage, OptionsMessage, RecordMessage};
 use super::{Catalog, DATABASE, Family, NEXT_IMAGE, OPTIONS, SEQUENCE, codec};
-use crate::disk::point;
+use crate::disk::{point, syncs};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
@@ -184,7 +184,7 @@ impl<'c> Batch<'c> {
     /// Writes it all, synced to disk, or nothing.
     pub(crate) fn commit(self) -> Result<()> {
         let mut options = WriteOptions::default();
-        options.set_sync(true);
+        options.set_sync(syncs());
         point("commit.before")?;
         let written = self.catalog.db.write_opt(self.inner, &options).map_err(Error::from);
         written.and_then(|()| point("commit.after")).map_err(|error| {

@@ -162,6 +162,12 @@ impl Catalog {
         if !folder.join("CURRENT").exists() {
             return Err(unfinished(folder));
         }
+        // Of an older format it has fewer families, and RocksDB refuses to open what is not there.
+        if let Ok(found) = DB::list_cf(&Self::db_options(), folder)
+            && Family::ALL.iter().any(|family| !found.iter().any(|name| name == family.name()))
+        {
+            return Err(older_format());
+        }
         let mut last = None;
         for _ in 0..BESIDE_TRIES {
             // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
@@ -170,10 +176,7 @@ impl Catalog {
             match DB::open_cf_descriptors_read_only(&Self::db_options(), folder, families, false) {
                 Ok(db) if moving_files(folder)? == before => {
                     let (options, database) = Self::identity(&db, folder)?;
-                    let database = database.ok_or_else(|| {
-                        Error::invalid("the database has an older format")
-                            .help("open it once for writing; that brings it up to date")
-                    })?;
+                    let database = database.ok_or_else(older_format)?;
                     return Ok(Self { db, options, database, _lock: None });
                 }
                 Ok(_) => {}
@@ -296,6 +299,10 @@ fn moving_files(folder: &Path) -> Result<Vec<(std::ffi::OsString, u64)>> {
     }
     files.sort();
     Ok(files)
+}
+
+fn older_format() -> Error {
+    Error::invalid("the database has an older format").help("open it once for writing; that brings it up to date")
 }
 
 fn unfinished(folder: &Path) -> Error {

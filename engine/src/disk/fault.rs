@@ -5,6 +5,15 @@
 
 use crate::error::Result;
 
+/// Whether files are synced: always, but for the control run of the power-loss test (`CAIRN_SYNC=off` with the feature `faults`),
+/// which must lose data to show that the test can see it.
+pub(crate) fn syncs() -> bool {
+    #[cfg(feature = "faults")]
+    return std::env::var_os("CAIRN_SYNC").is_none_or(|value| value != "off");
+    #[cfg(not(feature = "faults"))]
+    true
+}
+
 /// Passes a named point.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ mod fault;
 mod file;
 mod lock;
 
-pub(crate) use fault::point;
+pub(crate) use fault::{point, syncs};
 pub(crate) use file::{remove, write_whole};
 pub(crate) use lock::{LOCK_FILE, Lock};
 

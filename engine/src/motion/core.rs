@@ -137,6 +137,10 @@ impl Core {
         };
         let never = writing.deferral == Deferral::Never;
         if waits && !never {
+            if writing.queue.is_full() {
+                self.drain_to(&mut writing, u64::MAX)?;
+            }
+            let state = self.current();
             return self.accept(&mut writing, &state, operations);
         }
         self.drain_to(&mut writing, u64::MAX)?;

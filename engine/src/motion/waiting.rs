@@ -10,6 +10,8 @@ use crate::operation::{Operation, Role};
 
 /// Index images that one transaction may touch before it is deferred by itself.
 const DEFERRED_FROM_IMAGES: usize = 50_000;
+/// Waiting operations from which a writer carries them out before its own is taken: they are held in memory.
+const MOST_WAITING_OPERATIONS: usize = 65_536;
 /// Operations carried out by one batch of a drain.
 const DRAINED_OPERATIONS: usize = 8192;
 
@@ -29,6 +31,7 @@ pub enum Deferral {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
+    operations: usize,
     /// Keys that they name, and whether there will be an image.
     keys: HashMap<String, bool>,
 }
@@ -47,9 +50,14 @@ impl Queue {
         self.waiting.is_empty()
     }
 
+    /// Whether so much waits that nothing more should be taken before it is carried out.
+    pub(super) fn is_full(&self) -> bool {
+        self.operations >= MOST_WAITING_OPERATIONS
+    }
+
     /// Number of transactions, and of the operations in them.
     pub(super) fn len(&self) -> (usize, usize) {
-        (self.waiting.len(), self.waiting.iter().map(|waiting| waiting.operations.len()).sum())
+        (self.waiting.len(), self.operations)
     }
 
     /// Number of the last transaction.
@@ -80,6 +88,7 @@ impl Queue {
         for operation in &waiting.operations {
             self.keys.insert(key_of(operation).to_owned(), !matches!(operation, Operation::Delete { .. }));
         }
+        self.operations += waiting.operations.len();
         self.waiting.push_back(waiting);
     }
 
@@ -98,7 +107,7 @@ impl Queue {
 
     /// The first `count` transactions were carried out.
     pub(super) fn done(&mut self, count: usize) {
-        self.waiting.drain(..count);
+        self.operations -= self.waiting.drain(..count).map(|waiting| waiting.operations.len()).sum::<usize>();
         if self.waiting.is_empty() {
             self.keys.clear();
         }

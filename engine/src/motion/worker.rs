@@ -93,9 +93,11 @@ fn run(core: &Core) {
             *core.trouble.lock() = done.err().map(|error| error.message().to_owned());
         }
         if core.accepted() != noted {
-            noted = core.accepted();
-            if let Err(error) = core.note() {
-                *core.trouble.lock() = Some(error.message().to_owned());
+            let accepted = core.accepted();
+            match core.note() {
+                Ok(()) => noted = accepted,
+                // It is tried again in the next round, even when nothing is written any more.
+                Err(error) => *core.trouble.lock() = Some(error.message().to_owned()),
             }
         }
         if idle {
