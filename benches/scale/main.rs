@@ -105,20 +105,20 @@ fn opening(run: &Run, folder: &Path) {
 fn opened(run: &Run, folder: &Path) {
     let query = run.query(0);
     let request = SearchRequest { ef: Some(200), ..SearchRequest::default() };
-    let faults = meter::major_faults();
+    let (faults, used) = (meter::major_faults(), meter::cpu());
     let start = Instant::now();
     let database = Database::open(folder).unwrap();
     let open = start.elapsed().as_secs_f64();
     let answers = database.snapshot().search(&request, &[query]).unwrap();
     let answered = start.elapsed().as_secs_f64();
     assert!(!answers[0].rows.is_empty());
-    let faults = meter::major_faults() - faults;
+    let (faults, used) = (meter::major_faults() - faults, meter::cpu() - used);
     let (resident, anonymous) = meter::memory();
     let start = Instant::now();
     drop(database);
     let close = start.elapsed().as_secs_f64();
     println!(
-        "first answer after {answered:.3} s (open {open:.3} s), {faults} page faults, {} resident, {} not of files; close {close:.3} s",
+        "first answer after {answered:.3} s (open {open:.3} s; CPU {used:.2} s), {faults} page faults, {} resident, {} not of files; close {close:.3} s",
         mib(resident),
         mib(anonymous),
     );

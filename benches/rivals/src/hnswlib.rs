@@ -1,5 +1,5 @@
 //! The bridge to hnswlib.
-#![allow(missing_docs, reason = "the bridge makes items of its own")]
+#![allow(missing_docs, unreachable_pub, reason = "the bridge makes items of its own")]
 
 #[cxx::bridge(namespace = "rivals")]
 pub(crate) mod bridge {

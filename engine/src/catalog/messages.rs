@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Keep, ModelInfo, Options};
 
 /// Value of `records`.
@@ -159,7 +159,9 @@ impl OptionsMessage {
         if self.format > FORMAT || self.format < OLDEST_FORMAT {
             let message =
                 format!("the database has format {}, this build reads {OLDEST_FORMAT} to {FORMAT}", self.format);
-            return Err(Error::corrupt(message).help("open it with the build that wrote it, or a later one"));
+            return Err(
+                Error::new(ErrorKind::Mismatch, message).help("open it with the build that wrote it, or a later one")
+            );
         }
         let keep = Keep::from_word(&self.keep)
             .ok_or_else(|| Error::corrupt(format!("the stored options keep photos as '{}'", self.keep)))?;

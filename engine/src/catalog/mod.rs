@@ -140,7 +140,10 @@ impl Catalog {
         if !folder.join("CURRENT").exists() {
             return Err(unfinished(folder));
         }
-        let db = Self::open_db(folder, false)?;
+        let db = Self::open_db(folder, false).map_err(|error| match error.kind() {
+            ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
+            _ => error,
+        })?;
         let (options, database) = Self::identity(&db, folder)?;
         let is_current = database.is_some();
         let catalog = Self { db, options, database: database.unwrap_or_else(fresh_name), _lock: Some(lock) };

@@ -101,7 +101,7 @@ impl Pinned {
     }
 
     /// The records that can be decoded, in ascending order of ids, and where the others are: for repairs.
-    pub(crate) fn readable_records(&self) -> Result<(Vec<(ImageId, RecordMessage)>, Vec<Vec<u8>>)> {
+    pub(crate) fn readable_records(&self) -> Result<(Vec<Named>, Vec<Vec<u8>>)> {
         let (mut records, mut unreadable) = (Vec::new(), Vec::new());
         self.scan(Family::Records, &[], |key, value| {
             match (codec::image_of_key(key), decode::<RecordMessage>(value, "a record")) {
@@ -249,6 +249,9 @@ impl Pinned {
         Ok(texts)
     }
 }
+
+/// An image and its record.
+pub(crate) type Named = (ImageId, RecordMessage);
 
 /// A neighbour list as stored: ids without keys.
 #[derive(Debug, Clone, PartialEq)]

@@ -95,7 +95,7 @@ fn a_merge_drops_moves_and_inserts() {
     let mut bytes = clustered(1000, 3);
     let mut place = Vec::new();
     for (row, code) in old.chunks_exact(stride(DIMENSION)).enumerate() {
-        if row % 3 == 0 {
+        if row.is_multiple_of(3) {
             place.push(NONE);
         } else {
             place.push((bytes.len() / stride(DIMENSION)) as u32);
@@ -114,7 +114,7 @@ fn a_merge_that_only_drops_keeps_the_rest_within_reach() {
     let old = clustered(2000, 4);
     let old_graph = merge(&old, None, 2);
     // Every other hundred is dropped: half of each cluster.
-    let is_kept = |row: u32| row / 100 % 2 == 0;
+    let is_kept = |row: u32| (row / 100).is_multiple_of(2);
     let bytes: Vec<u8> = (0..2000).filter(|&row| is_kept(row)).flat_map(|row| codes(&old).row(row)).copied().collect();
     let place: Vec<u32> = (0..2000).map(|row| if is_kept(row) { row / 200 * 100 + row % 100 } else { NONE }).collect();
     let graph = merge(&bytes, Some((old_graph.view(), &place)), 2);

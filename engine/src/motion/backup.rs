@@ -25,6 +25,7 @@ impl Core {
     /// # Errors
     /// `AlreadyExists`, `Io`.
     pub(crate) fn backup(&self, to: &Path) -> Result<(usize, u64)> {
+        self.refuse_when_read_only()?;
         must_be_free(to)?;
         // No segment is named or unlinked while the catalog and the segments are copied, so they fit.
         let _one_at_a_time = self.maintenance.lock();
@@ -82,8 +83,8 @@ pub(crate) fn verify(folder: &Path) -> Result<(usize, u64)> {
 /// # Errors
 /// As [`verify`]; `AlreadyExists`; `Io`.
 pub(crate) fn restore(from: &Path, to: &Path) -> Result<(usize, u64)> {
-    must_be_free(to)?;
     let verified = verify(from)?;
+    must_be_free(to)?;
     for file in list_of(from)? {
         let target = to.join(&file.name);
         if let Some(parent) = target.parent() {

@@ -93,6 +93,18 @@ impl Core {
         self.writing.lock().deferral = deferral;
     }
 
+    /// A reader beside a writer must not touch the writer's files, and does not see all that the writer has acknowledged.
+    ///
+    /// # Errors
+    /// `Invalid`, when it was opened for reading only.
+    pub(super) fn refuse_when_read_only(&self) -> Result<()> {
+        if self.catalog.is_read_only() {
+            return Err(Error::invalid("the database was opened for reading only")
+                .help("ask the program that holds it for writing, or open it for writing when that program is done"));
+        }
+        Ok(())
+    }
+
     /// What the worker could not do, the last time it tried.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
@@ -205,6 +217,7 @@ impl Core {
                 .help("ask for a number that a write returned"));
         }
         if self.current().sequence < sequence {
+            self.refuse_when_read_only()?;
             self.drain_to(&mut self.writing.lock(), sequence)?;
         }
         Ok(self.snapshot())

@@ -43,6 +43,7 @@ impl Core {
     /// # Errors
     /// `Io`; the tail stays as it was.
     pub(crate) fn flush(&self) -> Result<bool> {
+        self.refuse_when_read_only()?;
         let _one_at_a_time = self.maintenance.lock();
         let (state, end) = {
             let writing = self.writing.lock();

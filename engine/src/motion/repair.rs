@@ -10,12 +10,14 @@ use std::sync::Arc;
 use super::acknowledged;
 use super::upkeep::scan_lists;
 use super::write::own;
-use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, codec};
+use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, codec};
 use crate::disk::{Lock, catalog_folder, columns_file, remove, segment_folder};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
 use crate::rows::{NewRow, RowSet};
+use crate::segment::{Segment, Truth, file_of};
+use crate::vector::unit;
 use crate::vote::soft_vote;
 
 /// Images written by one batch.
@@ -35,6 +37,7 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     let catalog_folder = catalog_folder(folder);
     let catalog = match Catalog::open(&catalog_folder, Lock::take(folder)?) {
         Ok(catalog) => catalog,
+        Err(error) if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) => return Err(error),
         Err(error) => {
             story.push(format!("the catalog could not be opened: {}", error.message()));
             let lock = Lock::take(folder)?;
@@ -45,7 +48,9 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     };
     let catalog = Arc::new(catalog);
     let pinned = catalog.pin();
-    let (kept, dropped) = readable(&pinned, &mut story)?;
+    let segments = sound_segments(folder, &pinned);
+    let (kept, dropped) = readable(&pinned, &segments, &mut story)?;
+    drop(segments);
     let found = pinned.waiting().unwrap_or_default().last().map_or(0, |waiting| waiting.sequence);
     let sequence = pinned.sequence().unwrap_or(0);
     let noted = acknowledged::noted(folder, catalog.database()).unwrap_or(0);
@@ -93,10 +98,22 @@ struct Kept {
     id: ImageId,
     record: RecordMessage,
     vector: Vec<f32>,
+    /// The catalog lost the descriptor; this is a segment's.
+    is_copy: bool,
+}
+
+/// The segments that can be opened: their copies stand in for descriptors that the catalog lost.
+fn sound_segments(folder: &Path, pinned: &Pinned) -> Vec<Segment> {
+    let no_other: Truth = Arc::new(|_| Err(Error::corrupt("the copy is damaged too")));
+    let entries = pinned.segments().unwrap_or_default();
+    let open = |entry: &SegmentEntry| {
+        Segment::open(&file_of(&segment_folder(folder), entry.id), entry.check, Arc::clone(&no_other)).ok()
+    };
+    entries.iter().filter_map(open).collect()
 }
 
 /// The images that are stored as a whole, of two with one key the newer; and where the records of all others are.
-fn readable(pinned: &Pinned, story: &mut Story) -> Result<(Vec<Kept>, Vec<Vec<u8>>)> {
+fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<(Vec<Kept>, Vec<Vec<u8>>)> {
     let (records, mut dropped) = pinned.readable_records()?;
     let unreadable = dropped.len();
     let mut newest: HashMap<&str, ImageId> = HashMap::new();
@@ -105,18 +122,27 @@ fn readable(pinned: &Pinned, story: &mut Story) -> Result<(Vec<Kept>, Vec<Vec<u8
         *newest = (*newest).max(*id);
     }
     let newest: HashMap<String, ImageId> = newest.into_iter().map(|(key, id)| (key.to_owned(), id)).collect();
-    let (mut kept, mut partial, mut doubled) = (Vec::new(), 0, 0);
+    let (mut kept, mut copied, mut partial, mut doubled) = (Vec::new(), 0, 0, 0);
     for (id, record) in records {
         if newest.get(&record.key) != Some(&id) {
             doubled += 1;
             dropped.push(codec::image_key(id).to_vec());
             continue;
         }
-        match pinned.vector(SpaceId::FIRST, id) {
-            Ok(Some(vector)) if crate::vector::unit(&vector).is_ok_and(|unit| unit == vector) => {
-                kept.push(Kept { id, record, vector });
+        let is_sound = |vector: &Vec<f32>| unit(vector).is_ok_and(|unit| unit == *vector);
+        let copy = || {
+            let row = |segment: &Segment| segment.ids().binary_search(&id.0).ok();
+            let (segment, row) = segments.iter().find_map(|segment| Some((segment, row(segment)?)))?;
+            segment.vector(row).ok().map(|vector| vector.to_vec())
+        };
+        let stored = pinned.vector(SpaceId::FIRST, id).ok().flatten().filter(is_sound);
+        let is_copy = stored.is_none();
+        match stored.or_else(|| copy().filter(is_sound)) {
+            Some(vector) => {
+                copied += usize::from(is_copy);
+                kept.push(Kept { id, record, vector, is_copy });
             }
-            _ => {
+            None => {
                 partial += 1;
                 dropped.push(codec::image_key(id).to_vec());
             }
@@ -124,6 +150,7 @@ fn readable(pinned: &Pinned, story: &mut Story) -> Result<(Vec<Kept>, Vec<Vec<u8
     }
     for (count, what) in [
         (unreadable, "records could not be read"),
+        (copied, "images had lost their descriptor and got it back from a segment"),
         (partial, "images had no sound descriptor and were dropped"),
         (doubled, "images had a newer version under the same key and were dropped"),
     ] {
@@ -163,8 +190,11 @@ fn rewrite(catalog: &Arc<Catalog>, kept: Vec<Kept>) -> Result<(RowSet, RowSet)> 
     batch.commit()?;
     for kept in kept.chunks(BATCH_ROWS) {
         let mut batch = Batch::new(catalog);
-        for Kept { id, record, vector } in kept {
+        for Kept { id, record, vector, is_copy } in kept {
             batch.put_record(*id, record)?;
+            if *is_copy {
+                batch.put_vector(SpaceId::FIRST, *id, vector)?;
+            }
             let instance = record.label.map(|label| own(LabelId(label)));
             let set = if instance.is_some() { &mut train } else { &mut index };
             let row = NewRow { id: *id, key: record.key.as_str().into(), instance, floor: f32::NEG_INFINITY };

@@ -282,9 +282,9 @@ pub(super) fn scan_lists(
                 .map(|(proposed, &row)| match proposed {
                     Some(proposed) => {
                         let proposed = proposed.into_iter().map(|row| row as usize);
-                        train.best_among(&*index.vector(row)?, proposed, keep, |_| true)
+                        train.best_among(&index.vector(row)?, proposed, keep, |_| true)
                     }
-                    None => train.best(&*index.vector(row)?, keep, |_| true),
+                    None => train.best(&index.vector(row)?, keep, |_| true),
                 })
                 .collect::<Result<_>>()?,
             None => train.best_of_many(&queries, keep, |_, _| true)?,

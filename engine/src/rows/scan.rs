@@ -235,13 +235,13 @@ impl RowSet {
                             let scores = &mut scores[..block.rows];
                             coded.scores(block.codes(self.dimension), scores);
                             found.extend(scores.iter().zip(block.start as u32..).map(|(&score, row)| (score, row)));
-                            cut(&mut found, 4 * ef.max(BLOCK_ROWS), ef, &wanted);
+                            cut(&mut found, 4 * ef.max(BLOCK_ROWS), ef, wanted);
                         }
                     }
                 }
             }
         });
-        cut(&mut found, rescored(count), rescored(count), &wanted);
+        cut(&mut found, rescored(count), rescored(count), wanted);
         self.best_among(query, found.into_iter().map(|(_, row)| row as usize), count, admit)
     }
 }
