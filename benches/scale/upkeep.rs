@@ -15,7 +15,8 @@ const TOGETHER: usize = 100;
 const TRANSACTIONS: usize = 10;
 /// Labels of the cold start.
 const FIRST_LABELS: usize = 1_000;
-/// Where the train images of this part begin, so that their keys and vectors are their own.
+/// Where the train images of this part begin, so that their keys and vectors are their own; a later run on the same folder begins
+/// later, at the number of the last write.
 const FRESH: u64 = 1 << 32;
 
 /// Transactions of one kind: their times until acknowledged and until seen, and what they did.
@@ -65,7 +66,8 @@ pub(crate) fn upkeep(run: &Run, database: &Database) {
     heading(&format!("upkeep: {} index, {} train images; every write synced", counts.index, counts.train));
     let touched = (database.options().kept_neighbours * counts.index) as f64 / counts.train.max(1) as f64;
     line("lists that a train image is in, on average (k' x index / train)", format!("{touched:.1}"));
-    let fresh = |n: u64| run.collection.put(Kind::Train, FRESH + n, format!("u{n:09}"));
+    let first = FRESH + (database.snapshot().sequence() << 16);
+    let fresh = |n: u64| run.collection.put(Kind::Train, first + n, format!("u{:016x}", first + n));
 
     run.say("inserting train images, one a transaction");
     let mut inserts = Kept::default();

@@ -36,11 +36,11 @@ fn a_backup_is_the_state_of_its_sequence_number() {
                         history.pop_first();
                     }
                 }
-                if sequence % 40 == 0 {
+                if sequence.is_multiple_of(40) {
                     database.set_deferral([Deferral::Never, Deferral::Always][(sequence / 40 % 2) as usize]);
                 }
                 database.write(operations).unwrap();
-                if sequence % 9 == 0 {
+                if sequence.is_multiple_of(9) {
                     database.flush().unwrap();
                 }
             }

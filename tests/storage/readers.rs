@@ -110,12 +110,12 @@ fn each_answer_is_that_of_its_sequence_number() {
                     history.pop_first();
                 }
             }
-            if sequence % 10 == 0 {
+            if sequence.is_multiple_of(10) {
                 database.set_deferral([Deferral::Never, Deferral::Always][(sequence / 10 % 2) as usize]);
             }
             assert_eq!(database.write(operations).unwrap().sequence, sequence);
             // A queue without end would leave the readers behind the states that are kept.
-            if sequence % 100 == 0 {
+            if sequence.is_multiple_of(100) {
                 database.drain().unwrap();
             }
         }

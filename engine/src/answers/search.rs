@@ -19,6 +19,8 @@ use crate::vote::Ballot;
 
 /// From this many train images on, a search with EF votes through their graph too: scanning fewer takes no longer.
 const GRAPH_VOTE_FROM_ROWS: usize = 4_096;
+/// Least breadth of a vote through the graph: a vote hangs on three rows, so missing one weighs more than in a list of a hundred.
+const VOTE_EF: usize = 256;
 /// Queries searched at a time: bounds the memory of their first-stage lists.
 const QUERIES_AT_ONCE: usize = 256;
 
@@ -250,7 +252,7 @@ impl Context<'_> {
         let admit = |query: usize, row: usize| Some(train.id(row)) != queries[query].without;
         let hits = match (self.request.ef.filter(|_| train.live_rows() >= GRAPH_VOTE_FROM_ROWS), queries) {
             (Some(ef), _) => each(queries, |(at, query): (usize, &Ready)| {
-                let hits = train.near(&query.vector, k, breadth(ef, k), |row| admit(at, row))?;
+                let hits = train.near(&query.vector, k, breadth(ef.max(VOTE_EF), k), |row| admit(at, row))?;
                 if hits.len() >= k.min(others(train, query)) {
                     return Ok(hits);
                 }
@@ -271,21 +273,29 @@ impl Context<'_> {
         let staged: Vec<(Found, Option<Stage>)> = match &self.request.rerank {
             None => retrieved.into_iter().map(|found| (found, None)).collect(),
             Some(asked) => {
-                let candidates = match (asked.insert, vote) {
-                    (Some(tau), Some(vote)) => self.candidates(query, &retrieved, vote, tau)?,
-                    _ => Vec::new(),
-                };
                 let is_positive = |found: &Found| {
                     let instance = self.instance(found.role, found.row);
                     matches!((instance, vote), (Some(instance), Some(vote)) if instance.label == vote.label)
+                };
+                let candidates = match (asked.insert, vote) {
+                    (Some(tau), Some(vote)) => {
+                        // What stands before the inserted ones takes its places first.
+                        let before = if asked.sort {
+                            retrieved.iter().filter(|&found| is_positive(found)).count()
+                        } else {
+                            retrieved.iter().rposition(is_positive).map_or(0, |last| last + 1)
+                        };
+                        self.candidates(query, &retrieved, vote, tau, depth.saturating_sub(before))?
+                    }
+                    _ => Vec::new(),
                 };
                 let list = rerank(retrieved, is_positive, asked.sort, candidates, depth);
                 list.into_iter().map(|(found, stage)| (found, Some(stage))).collect()
             }
         };
-        let rows = staged
+        let rows = self
+            .with_similarities(query, staged)?
             .into_iter()
-            .take(self.request.limit)
             .map(|(found, stage)| {
                 let prediction =
                     self.instance(found.role, found.row).map(|ballot| self.state.vote(ballot)).transpose()?;
@@ -296,23 +306,50 @@ impl Context<'_> {
         Ok(Answer { prediction, rows, as_of_sequence: self.state.sequence, lag: self.lag })
     }
 
-    /// Items predicted to be the query's instance that were not retrieved, best score first (equal scores by key), up to the depth
-    /// of the search: a range scan of the postings that ends at the first score that the gate refuses.
-    fn candidates(&self, query: &Ready, retrieved: &[Found], vote: Ballot<LabelId>, tau: f64) -> Result<Vec<Found>> {
+    /// The rows that are shown, with the similarities of those that were inserted by their prediction.
+    fn with_similarities(
+        &self,
+        query: &Ready,
+        mut staged: Vec<(Found, Option<Stage>)>,
+    ) -> Result<Vec<(Found, Option<Stage>)>> {
+        staged.truncate(self.request.limit);
+        let is_inserted = |staged: &(Found, Option<Stage>)| staged.1 == Some(Stage::Inserted);
+        let inserted: Vec<usize> = (0..staged.len()).filter(|&at| is_inserted(&staged[at])).collect();
+        for (number, &at) in inserted.iter().enumerate() {
+            if let Some(&next) = inserted.get(number + 1) {
+                let next = staged[next].0;
+                self.state.rows(next.role).prefetch(next.row);
+            }
+            let found = &mut staged[at].0;
+            found.similarity = dot(&query.vector, &self.state.rows(found.role).vector(found.row)?);
+        }
+        Ok(staged)
+    }
+
+    /// Items predicted to be the query's instance that were not retrieved, best score first (equal scores by key), at most `room` of
+    /// each role: a range scan of the postings that ends at the first score that the gate refuses. Their similarities are not computed
+    /// yet.
+    fn candidates(
+        &self,
+        query: &Ready,
+        retrieved: &[Found],
+        vote: Ballot<LabelId>,
+        tau: f64,
+        room: usize,
+    ) -> Result<Vec<Found>> {
         let mut found: Vec<(f32, Found)> = Vec::new();
         let known: HashSet<(Role, usize)> = retrieved.iter().map(|found| (found.role, found.row)).collect();
         for &role in self.roles() {
             let set = self.state.rows(role);
             let mut taken = 0;
             let mut visit = |score: f32, row: usize| -> Result<bool> {
-                if !gate(vote.score, score, tau) || taken == self.request.depth {
+                if !gate(vote.score, score, tau) || taken == room {
                     return Ok(false);
                 }
                 let known = known.contains(&(role, row));
                 let itself = Some(set.id(row)) == query.without;
                 if !known && !itself && self.filter.admits(role, row, self.instance(role, row))? {
-                    let similarity = dot(&query.vector, &set.vector(row)?);
-                    found.push((score, Found { role, row, similarity }));
+                    found.push((score, Found { role, row, similarity: f32::NAN }));
                     taken += 1;
                 }
                 Ok(true)

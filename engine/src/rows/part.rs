@@ -80,6 +80,31 @@ impl Part {
         ImageId(self.ids()[row])
     }
 
+    /// The row of an id.
+    ///
+    /// Ids are nearly consecutive, so the place is guessed by proportion and found by doubling steps from there: about two cache
+    /// misses where a binary search of a million has twenty.
+    pub(super) fn row_of(&self, id: ImageId) -> Option<usize> {
+        let ids = self.ids();
+        let (&first, &last) = (ids.first()?, ids.last()?);
+        if id.0 < first || id.0 > last {
+            return None;
+        }
+        let share = (id.0 - first) as f64 / (last - first).max(1) as f64;
+        let guess = ((share * (ids.len() - 1) as f64) as usize).min(ids.len() - 1);
+        let (mut low, mut high, mut step) = (guess, guess + 1, 1);
+        while low > 0 && ids[low] > id.0 {
+            low = low.saturating_sub(step);
+            step *= 2;
+        }
+        step = 1;
+        while high < ids.len() && ids[high - 1] < id.0 {
+            high = (high + step).min(ids.len());
+            step *= 2;
+        }
+        ids[low..high].binary_search(&id.0).ok().map(|at| low + at)
+    }
+
     /// External key of a row.
     pub(crate) fn key(&self, row: usize) -> &str {
         match self {

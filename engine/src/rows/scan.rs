@@ -320,6 +320,21 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn an_id_is_found_wherever_it_lies(gaps in prop::collection::vec(prop_oneof![9 => Just(1u64), 1 => 1u64..100_000], 1..300)) {
+            let ids: Vec<u64> = gaps.iter().scan(7, |id, gap| { *id += gap; Some(*id) }).collect();
+            let keys = ids.iter().map(|id| id.to_string().into()).collect();
+            let part = Part::in_memory(2, ids.clone(), keys, vec![1.0; 2 * ids.len()]);
+            for (row, &id) in ids.iter().enumerate() {
+                prop_assert_eq!(part.row_of(ImageId(id)), Some(row));
+                for other in [id - 1, id + 1] {
+                    prop_assert_eq!(part.row_of(ImageId(other)), ids.binary_search(&other).ok());
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_clone_does_not_see_later_rows_and_deaths() {
         let vectors: Vec<Vec<f32>> = (0..10).map(|at| unit(&[at as f32, 1.0]).unwrap()).collect();

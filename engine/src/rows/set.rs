@@ -260,7 +260,7 @@ impl RowSet {
     }
 
     /// Asks for the descriptor of a row before it is needed.
-    pub(super) fn prefetch(&self, row: usize) {
+    pub(crate) fn prefetch(&self, row: usize) {
         if let Some(part) = self.starts.partition_point(|&start| start <= row).checked_sub(1) {
             self.parts[part].prefetch(row - self.starts[part]);
         }
@@ -282,7 +282,7 @@ impl RowSet {
     pub(crate) fn row_of(&self, id: ImageId) -> Option<usize> {
         let part = self.parts.partition_point(|part| part.ids().first().is_some_and(|&first| first <= id.0));
         let part = part.checked_sub(1)?;
-        let row = self.parts[part].ids().binary_search(&id.0).ok()?;
+        let row = self.parts[part].row_of(id)?;
         Some(self.starts[part] + row)
     }
 
