@@ -211,12 +211,15 @@ fn entering(
         let mut found = Vec::new();
         for block in run.blocks(BLOCK_ROWS) {
             let codes = block.codes(dimension);
-            let mut tops: Vec<Option<Top<_>>> = (0..block.rows).map(|_| None).collect();
+            let rows_of_block = block.start..block.start + block.rows;
+            // A dead row has a floor that nothing reaches.
+            let floor = |row: usize| if index.live[row] { index.floors[row] } else { f32::INFINITY };
+            let floors: Vec<f32> = rows_of_block.map(floor).collect();
+            let mut tops: BTreeMap<usize, Top<_>> = BTreeMap::new();
             for (group, coded) in coded.chunks(ADDED_GROUP).enumerate() {
                 let scores = &mut scores[..coded.len() * block.rows];
                 products(coded, codes, scores);
-                for (at, top) in tops.iter_mut().enumerate().filter(|&(at, _)| index.live[block.start + at]) {
-                    let floor = index.floors[block.start + at];
+                for (at, &floor) in floors.iter().enumerate() {
                     let residual = row_residual(&codes[at * width..(at + 1) * width]);
                     for (number, query) in coded.iter().enumerate() {
                         // No code is so wrong that a row above its floor could be passed over.
@@ -227,16 +230,15 @@ fn entering(
                         let vector = &vectors[new * dimension..(new + 1) * dimension];
                         let similarity = dot(vector, &block.part.vector(block.first + at)?);
                         if similarity >= floor {
-                            let top = top.get_or_insert_with(|| Top::new(keep + 1, |row| train.key(row as usize)));
+                            let fresh = || Top::new(keep + 1, |row: u32| train.key(row as usize));
+                            let top = tops.entry(at).or_insert_with(fresh);
                             top.push(Hit { similarity, row: rows[new] as u32 });
                         }
                     }
                 }
             }
-            for (at, top) in tops.into_iter().enumerate() {
-                if let Some(top) = top {
-                    found.push((block.start + at, top.into_sorted().iter().map(|hit| candidate(train, hit)).collect()));
-                }
+            for (at, top) in tops {
+                found.push((block.start + at, top.into_sorted().iter().map(|hit| candidate(train, hit)).collect()));
             }
         }
         Ok(found)

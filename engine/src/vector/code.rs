@@ -200,6 +200,9 @@ pub(crate) fn row_score(a: &[u8], b: &[u8], dimension: usize) -> f32 {
     (row_scale(a) * row_scale(b)) * kernel::code_sum(a, b, dimension) as f32
 }
 
+/// Fewer queries do not repay the transposing of the rows.
+const TILED_FROM_QUERIES: usize = 4;
+
 /// Approximate dot products of every query with every row: `out` is row-major by query.
 ///
 /// # Panics
@@ -212,6 +215,11 @@ pub(crate) fn products(queries: &[CodedQuery], rows: &[u8], out: &mut [f32]) {
     let stride = stride(first.dimension);
     assert!(rows.len().is_multiple_of(stride), "rows must be whole");
     assert_eq!(out.len(), queries.len() * (rows.len() / stride), "queries, rows and outputs must fit");
+    if queries.len() < TILED_FROM_QUERIES && !rows.is_empty() {
+        let each = queries.iter().zip(out.chunks_exact_mut(rows.len() / stride));
+        each.for_each(|(query, out)| query.scores(rows, out));
+        return;
+    }
     kernel::code_products(queries, rows, out);
 }
 
