@@ -24,6 +24,11 @@ const DIMENSION: usize = 3;
 const VOTE_K: usize = 2;
 const KEEP: usize = 4;
 
+/// Histories that are tried: `CAIRN_CASES` of them, or few enough for every change.
+fn cases() -> u32 {
+    std::env::var("CAIRN_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(128)
+}
+
 /// Key -> label and vector: everything a database is.
 type Model = BTreeMap<String, (Option<String>, Vec<f32>)>;
 
@@ -238,7 +243,7 @@ fn revotes_hold(snapshot: &Snapshot, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn laws_hold_on_random_histories(history in prop::collection::vec(step(), 1..14)) {

@@ -16,13 +16,16 @@ use crate::ports::Propose;
 use crate::rows::{NewRow, RowSet};
 use crate::vote::Ballot;
 
+/// What is said when a write neither succeeded nor failed: foreign code panicked in it.
+const CUT_SHORT: &str = "it was cut short";
+
 /// What only the writer knows.
 pub(crate) struct Writer {
     catalog: Arc<Catalog>,
     next_image: u64,
     numbers: LabelNumbers,
-    /// A commit failed: what is on disk is uncertain until the database is opened again.
-    poisoned: bool,
+    /// Why a commit failed: what is on disk is uncertain until the database is opened again.
+    poisoned: Option<String>,
 }
 
 /// What a carried-out transaction did to the rows.
@@ -61,7 +64,7 @@ impl Writer {
     /// The writer of a database whose present state is `state`.
     pub(crate) fn new(catalog: Arc<Catalog>, state: &Published) -> Result<Self> {
         let next_image = state.pinned.next_image()?;
-        Ok(Self { catalog, next_image, numbers: LabelNumbers::of(&state.labels), poisoned: false })
+        Ok(Self { catalog, next_image, numbers: LabelNumbers::of(&state.labels), poisoned: None })
     }
 
     /// The id that the next image gets.
@@ -71,12 +74,13 @@ impl Writer {
 
     /// Whether a commit failed, so that no more writes are taken.
     pub(super) fn is_poisoned(&self) -> bool {
-        self.poisoned
+        self.poisoned.is_some()
     }
 
     fn refuse_when_poisoned(&self) -> Result<()> {
-        if self.poisoned {
-            return Err(Error::new(ErrorKind::Io, "an earlier write failed, so the database takes no more writes")
+        if let Some(cause) = &self.poisoned {
+            let message = format!("an earlier write failed, so the database takes no more writes; {cause}");
+            return Err(Error::new(ErrorKind::Io, message)
                 .help("reading goes on; close the database and open it again to see what was stored"));
         }
         if self.catalog.is_read_only() {
@@ -91,10 +95,14 @@ impl Writer {
         let catalog = Arc::clone(&self.catalog);
         let mut batch = Batch::new(&catalog);
         fill(&mut batch)?;
-        self.poisoned = true;
-        batch.commit()?;
-        self.poisoned = false;
-        Ok(())
+        self.commit_batch(batch)
+    }
+
+    fn commit_batch(&mut self, batch: Batch<'_>) -> Result<()> {
+        self.poisoned = Some(CUT_SHORT.to_owned());
+        let committed = batch.commit();
+        self.poisoned = committed.as_ref().err().map(|error| error.message().to_owned());
+        committed
     }
 
     /// Carries out operations on `state` and returns the state after them, whose sequence number is `sequence`; the waiting
@@ -109,31 +117,31 @@ impl Writer {
     ) -> Result<(Published, Carried)> {
         self.refuse_when_poisoned()?;
         let changes = resolve(state, operations)?;
+        let catalog = Arc::clone(&self.catalog);
         let mut next = Draft {
             labels: state.labels.clone(),
             index: state.index.clone(),
             train: state.train.clone(),
             next_image: self.next_image,
-            batch: Batch::new(&self.catalog),
+            batch: Batch::new(&catalog),
             vote_k: state.options.vote_k,
             effects: Effects::default(),
         };
         let numbers = &mut self.numbers;
         // Until the outcome is known: a panic of foreign code below must not leave label numbers that were never stored.
-        self.poisoned = true;
+        self.poisoned = Some(CUT_SHORT.to_owned());
         let filled = next.fill(state, changes, numbers, proposer, sequence, drained);
         let carried = match filled {
             Ok(carried) => carried,
             Err(error) => {
                 // Numbers given to new label texts by a write that failed must not be remembered.
                 self.numbers = LabelNumbers::of(&state.labels);
-                self.poisoned = false;
+                self.poisoned = None;
                 return Err(error);
             }
         };
         let Draft { labels, index, train, next_image, batch, .. } = next;
-        batch.commit()?;
-        self.poisoned = false;
+        self.commit_batch(batch)?;
         self.next_image = next_image;
         let published = Published {
             sequence,

@@ -4,13 +4,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::layout::{self, Entry, Header, Section, check_of};
 use super::{Contents, Segment, Truth, Vector, file_of, write};
 use crate::error::Error;
 use crate::graph::{self, Codes};
 use crate::id::{ImageId, SegmentId, SpaceId};
 use crate::operation::Role;
-use crate::vector::{encode, stride, unit};
+use crate::vector::{CodedQuery, encode, stride, unit};
 
 const DIMENSION: usize = 24;
 
@@ -171,5 +173,60 @@ fn the_document_agrees_with_the_layout() {
         [(32, 0x11), (40, 0x22), (44, 1), (48, 0x33), (52, 10), (56, 0x44), (64, 0x55), (72, 0x66), (80, 0x77)]
     {
         assert_eq!(bytes[at], value, "byte {at}");
+    }
+}
+
+/// Makes the checksums of a file fit its bytes again, where the table can be followed; the checksum of the header.
+fn resealed(bytes: &mut [u8]) -> u32 {
+    let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    for entry in (0..Section::ALL.len()).map(|number| layout::HEADER_BYTES + number * layout::ENTRY_BYTES) {
+        let (offset, length) = (number(bytes, entry + 8), number(bytes, entry + 16));
+        let end = length.checked_next_multiple_of(layout::ALIGN).and_then(|padded| offset.checked_add(padded));
+        if let Some(section) = end.and_then(|end| bytes.get(offset..end)) {
+            let check = crc32fast::hash(section).to_le_bytes();
+            bytes[entry + 24..entry + 28].copy_from_slice(&check);
+        }
+    }
+    bytes[layout::CHECK_AT..layout::CHECK_AT + 4].fill(0);
+    let check = crc32fast::hash(&bytes[..layout::SECTIONS_START]);
+    bytes[layout::CHECK_AT..layout::CHECK_AT + 4].copy_from_slice(&check.to_le_bytes());
+    let footer = bytes.len() - layout::FOOTER_BYTES;
+    bytes[footer + 24..footer + 28].copy_from_slice(&check.to_le_bytes());
+    let last = crc32fast::hash(&bytes[footer..bytes.len() - 4]);
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&last.to_le_bytes());
+    check
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// R10: bytes that no checksum gives away, as a hostile or a mad writer would make them. Whatever they say, they are refused or
+    /// everything in them can be used without leaving them.
+    #[test]
+    fn sealed_nonsense_is_refused_or_harmless(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), in_links in any::<bool>()
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _) = written(folder.path(), 60, 1);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let links = layout::HEADER_BYTES + Section::BaseLinks as usize * layout::ENTRY_BYTES + 8;
+        let start = if in_links { u64::from_le_bytes(bytes[links..links + 8].try_into().unwrap()) as usize } else { 8 };
+        for (at, value) in changes {
+            let length = bytes.len() - start;
+            bytes[start + at.index(length)] = value;
+        }
+        let check = resealed(&mut bytes);
+        std::fs::write(&path, &bytes).unwrap();
+        let Ok(segment) = Segment::open(&path, check, truth(vectors(60))) else { return Ok(()) };
+        for row in 0..segment.rows() {
+            let _ = (segment.ids()[row], segment.key(row).len(), segment.vector(row).is_ok());
+        }
+        let (dimension, codes) = (segment.header().dimension, segment.codes());
+        if let Some(found) = segment.graph() {
+            let query = CodedQuery::new(&vec![0.5; dimension]);
+            let near = graph::search(found, Codes { bytes: codes, dimension }, &query, 10, &mut graph::Scratch::default()).len();
+            prop_assert!(near <= 10);
+        }
     }
 }
