@@ -37,6 +37,8 @@ pub(crate) struct Core {
     current: RwLock<Arc<Published>>,
     /// Number of the last acknowledged transaction.
     accepted: AtomicU64,
+    /// Transactions that wait, and the operations in them: beside the queue, so that nobody waits for a writer to learn it.
+    waiting: Mutex<(usize, usize)>,
     proposer: RwLock<Option<Arc<dyn Propose>>>,
     pub(super) signal: Signal,
     /// What the worker could not do, the last time it tried.
@@ -52,6 +54,7 @@ impl Core {
         let catalog = Arc::new(catalog);
         let pinned = catalog.pin();
         let queue = Queue::of(pinned.waiting()?);
+        let waiting = Mutex::new(queue.len());
         let accepted = queue.last().unwrap_or(0).max(pinned.sequence()?);
         if !catalog.is_read_only() {
             acknowledged::check(folder, catalog.database(), accepted)?;
@@ -67,6 +70,7 @@ impl Core {
             writing: Mutex::new(Writing { writer, queue, deferral: Deferral::default() }),
             current: RwLock::new(Arc::new(state)),
             accepted: AtomicU64::new(accepted),
+            waiting,
             proposer: RwLock::new(None),
             signal: Signal::default(),
             trouble: Mutex::new(None),
@@ -133,7 +137,7 @@ impl Core {
 
     /// Transactions that wait, and the operations in them.
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        self.writing.lock().queue.len()
+        *self.waiting.lock()
     }
 
     /// Carries out a transaction, or acknowledges it and lets it wait.
@@ -187,6 +191,7 @@ impl Core {
         let sequence = self.accepted() + 1;
         writing.writer.commit(|batch| batch.put_waiting(sequence, &operations))?;
         writing.queue.push(Waiting { sequence, operations });
+        *self.waiting.lock() = writing.queue.len();
         self.accepted.store(sequence, Ordering::Release);
         self.signal.notify();
         Ok(Receipt { sequence, images_changed: 0, predictions_changed: 0, deferred: true })
@@ -203,6 +208,7 @@ impl Core {
             let reached = numbers.last().copied().unwrap_or(state.sequence);
             self.carry_out(writing, &state, operations, reached, &numbers)?;
             writing.queue.done(numbers.len());
+            *self.waiting.lock() = writing.queue.len();
         }
     }
 
