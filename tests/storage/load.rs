@@ -167,6 +167,7 @@ impl Scene {
 
     /// Backs up, verifies, restores, and repairs the restored copy.
     fn copies(&self) -> cairn::Result<()> {
+        say("copying");
         let (backup, restored) = (scratch(&self.folder, "backup"), scratch(&self.folder, "restored"));
         self.database().backup(&backup)?;
         Database::verify_backup(&backup)?;

@@ -12,7 +12,14 @@ pub(crate) const LOCK_FILE: &str = "LOCK";
 /// The lock of a database, held until it is dropped; the operating system releases it when the process dies.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that this one is just starting shares the open file for a moment, and with it the lock.
+        let _closing_releases_it = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -31,7 +38,7 @@ impl Lock {
                 let written =
                     file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
                 written.map_err(|error| Error::io(&path, error))?;
-                Ok(Self { _file: file })
+                Ok(Self { file })
             }
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
