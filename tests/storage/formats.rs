@@ -120,7 +120,7 @@ fn a_newer_format_is_refused() {
         for error in [Database::open_read_only(&path).err(), Database::open(&path).err(), Database::repair(&path).err()]
         {
             let error = error.unwrap_or_else(|| panic!("format {format} was opened"));
-            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
             assert!(error.message().contains(&format!("format {format}")), "{error}");
             assert!(error.next_step().is_some(), "{error}");
         }
