@@ -4,7 +4,7 @@ use prost::Message;
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::messages::{ListMessage, OptionsMessage, RecordMessage};
-use super::{Catalog, DATABASE, Family, NEXT_IMAGE, OPTIONS, SEQUENCE, codec};
+use super::{Catalog, DATABASE, Family, NEXT_IMAGE, OPTIONS, REPAIRING, SEQUENCE, codec};
 use crate::disk::{point, syncs};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -46,6 +46,11 @@ impl<'c> Batch<'c> {
         let (options, database) = (OptionsMessage::of(&self.catalog.options).encode_to_vec(), self.catalog.database);
         self.put(Family::Meta, OPTIONS, &options)?;
         self.put(Family::Meta, DATABASE, &database)
+    }
+
+    /// Whether a repair is under way.
+    pub(crate) fn set_repairing(&mut self, repairing: bool) -> Result<()> {
+        if repairing { self.put(Family::Meta, REPAIRING, &[]) } else { self.delete(Family::Meta, REPAIRING) }
     }
 
     pub(crate) fn put_label(&mut self, id: LabelId, text: &str) -> Result<()> {

@@ -112,6 +112,7 @@ const BESIDE_TRIES: usize = 20;
 const NEXT_SEGMENT: &[u8] = b"next_segment";
 const COVERED: &[u8] = b"covered";
 const DATABASE: &[u8] = b"database";
+const REPAIRING: &[u8] = b"repairing";
 
 /// An open catalog.
 pub(crate) struct Catalog {
@@ -137,6 +138,19 @@ impl Catalog {
 
     /// Opens the catalog of a folder; one of an older format is brought up to date.
     pub(crate) fn open(folder: &Path, lock: Lock) -> Result<Self> {
+        Self::open_for_repair(folder, lock)?.unless_half_repaired()
+    }
+
+    /// What a repair has not finished yet would answer wrongly without a word.
+    fn unless_half_repaired(self) -> Result<Self> {
+        if self.db.get_cf(self.family(Family::Meta)?, REPAIRING)?.is_none() {
+            return Ok(self);
+        }
+        Err(Error::corrupt("a repair of the database was cut short").help("repair it again: cairn repair DB"))
+    }
+
+    /// [`Catalog::open`], also of a database whose last repair was cut short.
+    pub(crate) fn open_for_repair(folder: &Path, lock: Lock) -> Result<Self> {
         if !folder.join("CURRENT").exists() {
             return Err(unfinished(folder));
         }
@@ -180,7 +194,7 @@ impl Catalog {
                 Ok(db) if moving_files(folder)? == before => {
                     let (options, database) = Self::identity(&db, folder)?;
                     let database = database.ok_or_else(older_format)?;
-                    return Ok(Self { db, options, database, _lock: None });
+                    return Self { db, options, database, _lock: None }.unless_half_repaired();
                 }
                 Ok(_) => {}
                 Err(error) => last = Some(error),

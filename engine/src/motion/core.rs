@@ -144,20 +144,16 @@ impl Core {
     pub(crate) fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
         self.hold_back();
         let mut writing = self.writing.lock();
-        let state = self.current();
         let waits = match writing.deferral {
-            _ if !writing.queue.is_empty() => true,
-            Deferral::Automatic => is_far_reaching(&state, &operations),
             Deferral::Never => false,
             Deferral::Always => true,
+            Deferral::Automatic => !writing.queue.is_empty() || is_far_reaching(&self.current(), &operations),
         };
-        let never = writing.deferral == Deferral::Never;
-        if waits && !never {
+        if waits {
             if writing.queue.is_full() {
                 self.drain_to(&mut writing, u64::MAX)?;
             }
-            let state = self.current();
-            return self.accept(&mut writing, &state, operations);
+            return self.accept(&mut writing, &self.current(), operations);
         }
         self.drain_to(&mut writing, u64::MAX)?;
         let state = self.current();

@@ -385,3 +385,21 @@ fn repair_makes_everything_again() {
     hold(&database.snapshot(), &model);
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
 }
+
+/// A repair that was cut short is told, and only another repair gets past it.
+#[test]
+fn a_half_repaired_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = Database::create(&path, options()).unwrap();
+    let state = database.snapshot().state;
+    let mut batch = crate::catalog::Batch::new(state.pinned.catalog());
+    batch.set_repairing(true).unwrap();
+    batch.commit().unwrap();
+    drop((state, database));
+    for refused in [Database::open(&path), Database::open_read_only(&path)] {
+        assert!(refused.err().unwrap().message().contains("cut short"));
+    }
+    Database::repair(&path).unwrap();
+    Database::open(&path).unwrap();
+}

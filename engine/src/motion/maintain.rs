@@ -57,7 +57,7 @@ impl Core {
         for role in Role::ALL {
             let set = state.rows(role);
             let rows: Vec<usize> = (set.tail_start()..set.len()).filter(|&row| set.live[row]).collect();
-            let segment = if rows.is_empty() { None } else { self.make(&state, role, number, &rows, None)? };
+            let segment = if rows.is_empty() { None } else { Some(self.make(&state, role, number, &rows, None)?) };
             number.0 += u64::from(segment.is_some());
             made.push((role, segment));
         }
@@ -106,27 +106,18 @@ impl Core {
     fn merge(&self, state: &Published, role: Role, range: Range<usize>) -> Result<()> {
         let set = state.rows(role);
         let inputs: Vec<(&Part, SegmentEntry, usize)> = set.frozen().skip(range.start).take(range.len()).collect();
-        let rows: Vec<usize> = inputs
-            .iter()
-            .flat_map(|(part, _, start)| *start..start + part.rows())
-            .filter(|&row| set.live[row])
-            .collect();
-        let dead: Vec<ImageId> = inputs
-            .iter()
-            .flat_map(|(part, _, start)| *start..start + part.rows())
-            .filter(|&row| !set.live[row])
-            .map(|row| set.id(row))
-            .collect();
+        let all = inputs.iter().flat_map(|(part, _, start)| *start..start + part.rows());
+        let (rows, dead): (Vec<usize>, Vec<usize>) = all.partition(|&row| set.live[row]);
         let base = base_of(set, &inputs, &rows);
         let number = state.pinned.next_segment()?;
-        let made = if rows.is_empty() { None } else { self.make(state, role, number, &rows, base)? };
+        let made = if rows.is_empty() { None } else { Some(self.make(state, role, number, &rows, base)?) };
         point("merge.made")?;
         let gone: Vec<SegmentId> = inputs.iter().map(|(_, entry, _)| entry.id).collect();
         let made = [(role, made)];
         self.name(
             &made,
             &gone,
-            |batch| dead.iter().try_for_each(|&id| batch.delete_tombstone(SpaceId::FIRST, id)),
+            |batch| dead.iter().try_for_each(|&row| batch.delete_tombstone(SpaceId::FIRST, set.id(row))),
             |now, role, made| now.rows(role).with_merged(&range, made),
         )?;
         // Readers keep their maps; the names go. What is left by a crash here is removed at the next opening.
@@ -136,7 +127,7 @@ impl Core {
         Ok(())
     }
 
-    /// Writes a segment of these live rows and opens it as any reader would; `None`: the database closes.
+    /// Writes a segment of these live rows and opens it as any reader would.
     fn make(
         &self,
         state: &Published,
@@ -144,7 +135,7 @@ impl Core {
         number: SegmentId,
         rows: &[usize],
         base: Option<Base<'_>>,
-    ) -> Result<Option<Made>> {
+    ) -> Result<Made> {
         let set = state.rows(role);
         let dimension = set.dimension();
         let width = stride(dimension);
@@ -193,7 +184,7 @@ impl Core {
             check,
             bytes: header.file_bytes(),
         };
-        Ok(Some((Arc::new(opened), entry)))
+        Ok((Arc::new(opened), entry))
     }
 
     fn graph(&self, codes: Codes<'_>, base: Option<Base<'_>>) -> Result<OwnedGraph> {
@@ -265,12 +256,10 @@ struct Base<'a> {
 
 /// The input with the most live rows among those that have a graph, if it is worth keeping.
 fn base_of<'a>(set: &RowSet, inputs: &[(&'a Part, SegmentEntry, usize)], rows: &[usize]) -> Option<Base<'a>> {
-    let live = |&(part, _, start): &(&Part, SegmentEntry, usize)| {
-        (start..start + part.rows()).filter(|&row| set.live[row]).count()
-    };
     let with_graph = inputs.iter().filter(|(part, ..)| part.graph().is_some());
-    let &(part, _, start) = with_graph.max_by_key(|input| live(input))?;
-    if live(&(part, inputs[0].1, start)) * 2 < part.rows() {
+    let counted = with_graph.map(|&(part, _, start)| (set.live_in(start, part.rows()), part, start));
+    let (live, part, start) = counted.max_by_key(|&(live, ..)| live)?;
+    if live * 2 < part.rows() {
         return None;
     }
     let first = rows.partition_point(|&row| row < start);
@@ -293,7 +282,7 @@ fn sizes(set: &RowSet) -> Vec<Size> {
     set.frozen()
         .map(|(part, _, start)| Size {
             rows: part.rows(),
-            live: (start..start + part.rows()).filter(|&row| set.live[row]).count(),
+            live: set.live_in(start, part.rows()),
             damaged: match part {
                 Part::Segment(segment) => segment.is_damaged(),
                 Part::Block(_) => true,

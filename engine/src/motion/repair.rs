@@ -35,7 +35,7 @@ type Story = Vec<String>;
 pub(crate) fn repair(folder: &Path) -> Result<Story> {
     let mut story = Story::new();
     let catalog_folder = catalog_folder(folder);
-    let catalog = match Catalog::open(&catalog_folder, Lock::take(folder)?) {
+    let catalog = match Catalog::open_for_repair(&catalog_folder, Lock::take(folder)?) {
         Ok(catalog) => catalog,
         Err(error) if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) => return Err(error),
         Err(error) => {
@@ -43,7 +43,7 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
             let lock = Lock::take(folder)?;
             Catalog::salvage(&catalog_folder)?;
             story.push("RocksDB salvaged what it could read of it".to_owned());
-            Catalog::open(&catalog_folder, lock)?
+            Catalog::open_for_repair(&catalog_folder, lock)?
         }
     };
     let catalog = Arc::new(catalog);
@@ -61,7 +61,17 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
         story.push(format!("writes {} to {found} wait and will be carried out at the next opening", sequence + 1));
     }
 
-    // Segments first: were this cut short, the rows would be read from the catalog.
+    // From here on nobody but a repair may open it, until everything is made again.
+    let mut batch = Batch::new(&catalog);
+    batch.set_repairing(true)?;
+    batch.commit()?;
+    // What only segments still hold is safe in the catalog before they go.
+    let copies: Vec<&Kept> = kept.iter().filter(|kept| kept.is_copy).collect();
+    for copies in copies.chunks(BATCH_ROWS) {
+        let mut batch = Batch::new(&catalog);
+        copies.iter().try_for_each(|kept| batch.put_vector(SpaceId::FIRST, kept.id, &kept.vector))?;
+        batch.commit()?;
+    }
     let mut batch = Batch::new(&catalog);
     for entry in pinned.segments().unwrap_or_default() {
         batch.delete_segment(entry.id)?;
@@ -83,6 +93,9 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     let (train, index) = rewrite(&catalog, kept)?;
     let predictions = recompute(&catalog, &train, &index)?;
     drop(pinned);
+    let mut batch = Batch::new(&catalog);
+    batch.set_repairing(false)?;
+    batch.commit()?;
     let accepted = catalog.pin().sequence()?.max(found);
     acknowledged::note(folder, catalog.database(), accepted)?;
     story.push(format!(
@@ -190,11 +203,8 @@ fn rewrite(catalog: &Arc<Catalog>, kept: Vec<Kept>) -> Result<(RowSet, RowSet)> 
     batch.commit()?;
     for kept in kept.chunks(BATCH_ROWS) {
         let mut batch = Batch::new(catalog);
-        for Kept { id, record, vector, is_copy } in kept {
+        for Kept { id, record, vector, .. } in kept {
             batch.put_record(*id, record)?;
-            if *is_copy {
-                batch.put_vector(SpaceId::FIRST, *id, vector)?;
-            }
             let instance = record.label.map(|label| own(LabelId(label)));
             let set = if instance.is_some() { &mut train } else { &mut index };
             let row = NewRow { id: *id, key: record.key.as_str().into(), instance, floor: f32::NEG_INFINITY };

@@ -218,7 +218,7 @@ impl Published {
                 number: entry.id.0,
                 role,
                 rows: part.rows(),
-                live: (start..start + part.rows()).filter(|&row| set.live[row]).count(),
+                live: set.live_in(start, part.rows()),
                 bytes,
                 graph: part.graph().is_some(),
                 problem,

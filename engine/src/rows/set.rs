@@ -294,6 +294,11 @@ impl RowSet {
         }
     }
 
+    /// Live rows among `rows` of them from number `start` on.
+    pub(crate) fn live_in(&self, start: usize, rows: usize) -> usize {
+        (start..start + rows).filter(|&row| self.live[row]).count()
+    }
+
     /// Live rows in order.
     pub(crate) fn live(&self) -> impl Iterator<Item = usize> + '_ {
         self.live.iter().enumerate().filter_map(|(row, &live)| live.then_some(row))
