@@ -70,6 +70,36 @@ pub enum Statement {
     ShowSegments,
     /// `SHOW STALE`
     ShowStale,
+    /// `SHOW CLEANS`
+    ShowCleans,
+    /// `SHOW SUSPECTS [LIMIT 20]`
+    ShowSuspects {
+        /// LIMIT: the images shown.
+        limit: Option<Spanned<usize>>,
+    },
+    /// `SHOW MODELS`
+    ShowModels,
+    /// `TRAIN ...`
+    Train(Box<Train>),
+    /// `CLEAN ...`
+    Clean(Box<Clean>),
+    /// `UNDO CLEAN`
+    UndoClean,
+    /// `REEMBED [FROM 'model.safetensors']`
+    Reembed {
+        /// FROM: a file with another model; `None`: the present model.
+        model: Option<Spanned<String>>,
+    },
+    /// `USE MODEL 2`
+    UseModel {
+        /// The number of the model, as SHOW MODELS gives it.
+        number: Spanned<u64>,
+    },
+    /// `DROP MODEL 1`
+    DropModel {
+        /// The number of the model, as SHOW MODELS gives it.
+        number: Spanned<u64>,
+    },
     /// `FLUSH`
     Flush,
     /// `COMPACT`
@@ -231,6 +261,119 @@ pub struct Search {
     pub columns: Option<Vec<Spanned<Column>>>,
     /// INTO: the path of a report.
     pub into: Option<Spanned<String>>,
+}
+
+/// A TRAIN as typed: every part of it may be left out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Train {
+    /// `loss=arcface`.
+    pub loss: Option<Spanned<Loss>>,
+    /// `dim=512`: dimension of the new descriptors.
+    pub dimension: Option<Spanned<usize>>,
+    /// `epochs=5`: passes over the train images.
+    pub epochs: Option<Spanned<usize>>,
+    /// `batch=32`: images of one step.
+    pub batch: Option<Spanned<usize>>,
+    /// `rate=0.001`: the learning rate.
+    pub rate: Option<Spanned<f64>>,
+    /// `margin=0.3`; only of a loss that has one ([`Loss::default_margin`]).
+    pub margin: Option<Spanned<f64>>,
+    /// `scale=30`; only of a loss that takes one ([`Loss::default_scale`]).
+    pub scale: Option<Spanned<f64>>,
+    /// `seed=0`.
+    pub seed: Option<Spanned<u64>>,
+    /// `validation=0.2`: the share of the train images that is held out.
+    pub validation: Option<Spanned<f64>>,
+    /// The word BALANCE was typed.
+    pub balance: bool,
+    /// FROM: a file with the model that training begins with; `None`: the present model.
+    pub model: Option<Spanned<String>>,
+    /// FORCE or DRY RUN.
+    pub flip: Option<Spanned<Flip>>,
+}
+
+/// What a training makes small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Loss {
+    /// Additive angular margin (the default).
+    #[default]
+    ArcFace,
+    /// Additive cosine margin.
+    CosFace,
+    /// An angular loss that finds its own scale.
+    AdaCos,
+    /// Cross-entropy of a linear classifier.
+    Softmax,
+    /// Distances of an anchor to an image of its label and to one of another.
+    Triplet,
+    /// Average precision of a batch.
+    AveragePrecision,
+}
+
+/// Whether a trained model is put to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flip {
+    /// Unless it is worse on the held-out images. What a TRAIN without one of the clauses means; no words are typed for it.
+    #[default]
+    UnlessWorse,
+    /// `FORCE`: even where it is worse.
+    Always,
+    /// `DRY RUN`: never; it is trained and measured only.
+    Never,
+}
+
+/// A CLEAN as typed: every part of it may be left out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Clean {
+    /// `nn=1000`: nearest train images that are looked at, of each train image.
+    pub nn: Option<Spanned<usize>>,
+    /// `neighbours=100`: those of them with its label that it is compared with, at most; the image itself is one.
+    pub neighbours: Option<Spanned<usize>>,
+    /// `inliers=31`: from this many on a pair is verified; inclusive.
+    pub inliers: Option<Spanned<usize>>,
+    /// `freq=3`: from this many verified pairs on an image is kept.
+    pub freq: Option<Spanned<usize>>,
+    /// RULE.
+    pub rule: Option<Spanned<Rule>>,
+    /// `top=20` or `evidence=0.9`; only of `RULE suspects`.
+    pub cut: Option<Spanned<Cut>>,
+    /// RELABEL (only of `RULE suspects`) or KEEP VOTERS.
+    pub action: Option<Spanned<Action>>,
+    /// DRY RUN: report only.
+    pub dry_run: bool,
+    /// INTO: the path of a report.
+    pub into: Option<Spanned<String>>,
+}
+
+/// Which train images a cleaning finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Rule {
+    /// Those with too few verified pairs, and what is left of a label that has one image left (the default).
+    #[default]
+    Paper,
+    /// The most suspect ones.
+    Suspects,
+}
+
+/// How many images are suspect enough.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cut {
+    /// `top=20`: this many of the most suspect ones.
+    Top(usize),
+    /// `evidence=0.9`: those with at least this much evidence against their label, in [0, 1].
+    Evidence(f64),
+}
+
+/// What a cleaning does with the images that its rule finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Action {
+    /// Their label is taken away. What a CLEAN without one of the clauses means; no words are typed for it.
+    #[default]
+    Unlabel,
+    /// `RELABEL`: they get the label that is proposed for them.
+    Relabel,
+    /// `KEEP VOTERS`: they are marked, and vote as before.
+    KeepVoters,
 }
 
 /// A column of an answer.

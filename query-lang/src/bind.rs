@@ -1,9 +1,12 @@
 //! Names resolved: what each image, key and parameter of a statement stands for.
 
-use crate::ast::{Column, Condition, Freshness, Image, Mode, Rerank, Role, Scope, Search, Spanned, Statement};
+use crate::ast::{
+    Action, Clean, Column, Condition, Cut, Flip, Freshness, Image, Loss, Mode, Rerank, Role, Rule, Scope, Search,
+    Spanned, Statement, Train,
+};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
-use crate::parser::check_role;
+use crate::parser::{check_clean, check_role, check_train};
 
 /// The names an application has bound. Their values stay with the application: here they are positions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -105,6 +108,36 @@ pub enum Bound {
         /// Where the database goes.
         to: String,
     },
+    /// Cleanings, and what each of them changed.
+    ShowCleans,
+    /// The most suspect train images; nothing is changed.
+    ShowSuspects {
+        /// The images shown, if named.
+        limit: Option<usize>,
+    },
+    /// Models, and which of them is in use.
+    ShowModels,
+    /// Train a model on the train images.
+    Train(BoundTrain),
+    /// Find train images whose label is doubtful, and act on them.
+    Clean(BoundClean),
+    /// Undo the last cleaning.
+    UndoClean,
+    /// Embed all photos again, as a new model's descriptors.
+    Reembed {
+        /// A file with another model; `None`: the present one.
+        model: Option<String>,
+    },
+    /// Go to the descriptors of another model.
+    UseModel {
+        /// Its number.
+        number: u64,
+    },
+    /// Drop a model and its descriptors.
+    DropModel {
+        /// Its number.
+        number: u64,
+    },
     /// Explain a statement.
     Explain {
         /// Run it too.
@@ -153,12 +186,64 @@ pub struct BoundSearch {
     pub into: Option<String>,
 }
 
+/// A training without its places.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BoundTrain {
+    /// loss.
+    pub loss: Option<Loss>,
+    /// dim.
+    pub dimension: Option<usize>,
+    /// epochs.
+    pub epochs: Option<usize>,
+    /// batch.
+    pub batch: Option<usize>,
+    /// rate.
+    pub rate: Option<f64>,
+    /// margin; only of a loss that has one.
+    pub margin: Option<f64>,
+    /// scale; only of a loss that takes one.
+    pub scale: Option<f64>,
+    /// seed.
+    pub seed: Option<u64>,
+    /// validation.
+    pub validation: Option<f64>,
+    /// BALANCE.
+    pub balance: bool,
+    /// FROM; `None`: the present model.
+    pub model: Option<String>,
+    /// FORCE or DRY RUN.
+    pub flip: Flip,
+}
+
+/// A cleaning without its places.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BoundClean {
+    /// nn.
+    pub nn: Option<usize>,
+    /// neighbours.
+    pub neighbours: Option<usize>,
+    /// inliers.
+    pub inliers: Option<usize>,
+    /// freq.
+    pub freq: Option<usize>,
+    /// RULE.
+    pub rule: Rule,
+    /// top or evidence; only of [`Rule::Suspects`].
+    pub cut: Option<Cut>,
+    /// RELABEL (only of [`Rule::Suspects`]) or KEEP VOTERS.
+    pub action: Action,
+    /// DRY RUN.
+    pub dry_run: bool,
+    /// INTO.
+    pub into: Option<String>,
+}
+
 /// Resolves the names of a statement. A name that no parameter has is the key of a stored image.
 ///
 /// # Errors
 ///
-/// A diagnostic where `$n` is not bound, where PUT names no bound parameter, and for a PUT built by hand whose role and label
-/// contradict each other.
+/// A diagnostic where `$n` is not bound, where PUT names no bound parameter, and for a PUT, TRAIN or CLEAN built by hand whose
+/// parts contradict each other.
 pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diagnostic> {
     Ok(match &statement.node {
         Statement::Search(search) => Bound::Search(bind_search(search, names)?),
@@ -195,6 +280,21 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
         Statement::Backup { folder } => Bound::Backup { folder: folder.node.clone() },
         Statement::BackupVerify { folder } => Bound::BackupVerify { folder: folder.node.clone() },
         Statement::BackupRestore { from, to } => Bound::BackupRestore { from: from.node.clone(), to: to.node.clone() },
+        Statement::ShowCleans => Bound::ShowCleans,
+        Statement::ShowSuspects { limit } => Bound::ShowSuspects { limit: node(limit) },
+        Statement::ShowModels => Bound::ShowModels,
+        Statement::Train(train) => {
+            check_train(train)?;
+            Bound::Train(bind_train(train))
+        }
+        Statement::Clean(clean) => {
+            check_clean(clean)?;
+            Bound::Clean(bind_clean(clean))
+        }
+        Statement::UndoClean => Bound::UndoClean,
+        Statement::Reembed { model } => Bound::Reembed { model: node(model) },
+        Statement::UseModel { number } => Bound::UseModel { number: number.node },
+        Statement::DropModel { number } => Bound::DropModel { number: number.node },
         Statement::Explain { analyze, statement } => {
             Bound::Explain { analyze: *analyze, statement: Box::new(bind(statement, names)?) }
         }
@@ -215,6 +315,42 @@ fn bind_search(search: &Search, names: &Names) -> Result<BoundSearch, Diagnostic
         columns: search.columns.as_ref().map(|columns| columns.iter().map(|column| column.node).collect()),
         into: search.into.as_ref().map(|into| into.node.clone()),
     })
+}
+
+/// A part without its place.
+fn node<T: Clone>(part: &Option<Spanned<T>>) -> Option<T> {
+    part.as_ref().map(|part| part.node.clone())
+}
+
+fn bind_train(train: &Train) -> BoundTrain {
+    BoundTrain {
+        loss: node(&train.loss),
+        dimension: node(&train.dimension),
+        epochs: node(&train.epochs),
+        batch: node(&train.batch),
+        rate: node(&train.rate),
+        margin: node(&train.margin),
+        scale: node(&train.scale),
+        seed: node(&train.seed),
+        validation: node(&train.validation),
+        balance: train.balance,
+        model: node(&train.model),
+        flip: node(&train.flip).unwrap_or_default(),
+    }
+}
+
+fn bind_clean(clean: &Clean) -> BoundClean {
+    BoundClean {
+        nn: node(&clean.nn),
+        neighbours: node(&clean.neighbours),
+        inliers: node(&clean.inliers),
+        freq: node(&clean.freq),
+        rule: node(&clean.rule).unwrap_or_default(),
+        cut: node(&clean.cut),
+        action: node(&clean.action).unwrap_or_default(),
+        dry_run: clean.dry_run,
+        into: node(&clean.into),
+    }
 }
 
 fn resolve(image: &Spanned<Image>, names: &Names) -> Result<Source, Diagnostic> {
@@ -287,6 +423,28 @@ mod tests {
         assert_eq!(scope("EXPLAIN ANALYZE SEARCH a IN all"), Ok(Some(Scope::All)));
         assert_eq!(scope("EXPLAIN PREDICT a"), Ok(Some(Scope::Train)));
         assert_eq!(scope("FLUSH"), Ok(None));
+    }
+
+    #[test]
+    fn a_training_or_cleaning_built_by_hand_must_not_contradict_itself() {
+        let code = |statement: Statement| bind(&spanned(statement), &Names::default()).map_err(|error| error.code());
+        let train = |loss: Loss, margin: Option<f64>, scale: Option<f64>| {
+            let (margin, scale) = (margin.map(spanned), scale.map(spanned));
+            code(Statement::Train(Box::new(Train { loss: Some(spanned(loss)), margin, scale, ..Train::default() })))
+        };
+        assert_eq!(train(Loss::Softmax, Some(0.3), None), Err("not-of-loss"));
+        assert_eq!(train(Loss::AdaCos, None, Some(30.0)), Err("not-of-loss"));
+        assert!(train(Loss::Triplet, Some(0.3), None).is_ok() && train(Loss::ArcFace, Some(0.3), Some(1.0)).is_ok());
+        let clean = |rule: Rule, cut: Option<Cut>, action: Action| {
+            let (rule, cut, action) = (Some(spanned(rule)), cut.map(spanned), Some(spanned(action)));
+            code(Statement::Clean(Box::new(Clean { rule, cut, action, ..Clean::default() })))
+        };
+        assert_eq!(clean(Rule::Paper, Some(Cut::Top(1)), Action::Unlabel), Err("only-of-suspects"));
+        assert_eq!(clean(Rule::Paper, None, Action::Relabel), Err("only-of-suspects"));
+        assert!(clean(Rule::Paper, None, Action::KeepVoters).is_ok());
+        assert!(clean(Rule::Suspects, Some(Cut::Evidence(0.5)), Action::Relabel).is_ok());
+        let few = Clean { freq: Some(spanned(4)), neighbours: Some(spanned(3)), ..Clean::default() };
+        assert_eq!(code(Statement::Clean(Box::new(few))), Err("freq-above-neighbours"));
     }
 
     /// The parser refuses these; a statement built by hand must not get past either.

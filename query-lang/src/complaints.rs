@@ -4,9 +4,9 @@
 
 use std::fmt::Display;
 
-use crate::ast::{Column, Field, Freshness, Role, Scope, Span, Spanned};
+use crate::ast::{Action, Column, Cut, Field, Flip, Freshness, Loss, Role, Rule, Scope, Span, Spanned};
 use crate::diagnostic::{Diagnostic, harmless};
-use crate::limits::{DEFAULT_DEPTH, DEFAULT_TAU, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU};
+use crate::limits::{DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU};
 use crate::print::{lag, quoted};
 use crate::words::{self, STATEMENTS};
 
@@ -121,6 +121,12 @@ fn form(statement: &str) -> String {
         "COMPACT" => "COMPACT",
         "CHECK" => "CHECK or CHECK DEEP",
         "BACKUP" => BACKUP_FORMS,
+        "TRAIN" => return format!("TRAIN alone, or with any of {}", words::TRAININGS.join(", ")),
+        "CLEAN" => return format!("CLEAN alone, or with any of {}", words::CLEANINGS.join(", ")),
+        "UNDO" => "UNDO CLEAN",
+        "REEMBED" => "REEMBED or REEMBED FROM 'model.safetensors'",
+        "USE" => "USE MODEL 2",
+        "DROP" => "DROP MODEL 1",
         _ => return format!("the whole statement is {}", show_forms()),
     };
     format!("the whole statement is {form}")
@@ -167,7 +173,8 @@ pub(crate) fn missing_semicolon(span: Span, word: &str) -> Diagnostic {
 }
 
 pub(crate) fn unknown_clause(span: Span, word: &str, statement: &str, clauses: &[&str]) -> Diagnostic {
-    let help = did_you_mean(word, clauses, || format!("after the image: {}", clauses.join(", ")));
+    let place = if matches!(statement, "SEARCH" | "PUT") { "the image" } else { statement };
+    let help = did_you_mean(word, clauses, || format!("after {place}: {}", clauses.join(", ")));
     Diagnostic::new("unknown-clause", span, format!("{} is no clause of {statement}", shown(word)), help)
 }
 
@@ -260,11 +267,12 @@ pub(crate) fn equals_forbidden(span: Span, what: &str, number: &str) -> Diagnost
 }
 
 /// `RERANK k 3` and `RERANK K 100` are refused alike: case means nothing, and a depth of 3 would surprise.
-pub(crate) fn equals_missing(span: Span, what: &str) -> Diagnostic {
+pub(crate) fn equals_missing(span: Span, what: &str, example: &str) -> Diagnostic {
     let help = match what {
-        "k of RERANK" => "the voters of the re-ranking: k=3; the depth of the search: K 100, in front of RERANK",
-        "tau" => "write tau=0.6",
-        _ => "write k=3",
+        "k of RERANK" => {
+            "the voters of the re-ranking: k=3; the depth of the search: K 100, in front of RERANK".to_owned()
+        }
+        _ => format!("write {example}"),
     };
     Diagnostic::new("equals-missing", span, format!("{what} is written with ="), help)
 }
@@ -276,6 +284,11 @@ pub(crate) fn tau_range(span: Span) -> Diagnostic {
         format!("tau must lie in [{MIN_TAU}, {MAX_TAU}], the range of a sum of two scores"),
         format!("the paper's value is tau={DEFAULT_TAU}"),
     )
+}
+
+/// `must` is what the number must do: `lie in [0, 1]`.
+pub(crate) fn number_range(span: Span, what: &str, must: &str, example: &str) -> Diagnostic {
+    Diagnostic::new("number-range", span, format!("{what} must {must}"), format!("for example {example}"))
 }
 
 pub(crate) fn not_finite(span: Span, what: &str, help: &str) -> Diagnostic {
@@ -337,7 +350,7 @@ pub(crate) fn freshness_twice(span: Span, clause: &str, given: &Spanned<Freshnes
         format!("{before} and {clause} exclude each other")
     };
     let help = "keep one: FRESH waits for the last write, SINCE SEQ 5 for write 5, STALE <= 5s accepts a lag";
-    Diagnostic::new("freshness-twice", span, message, help).with_other(given.span)
+    Diagnostic::new("freshness-twice", span, message, help).with_other(Some(given.span))
 }
 
 pub(crate) fn stale_form(span: Span, lag: &str) -> Diagnostic {
@@ -419,6 +432,77 @@ pub(crate) fn index_with_label(span: Span) -> Diagnostic {
 pub(crate) fn unknown_show(span: Span, word: &str) -> Diagnostic {
     let help = did_you_mean(word, words::SHOWN, || format!("write {}", show_forms()));
     Diagnostic::new("unknown-show", span, format!("SHOW cannot show {}", shown(word)), help)
+}
+
+// Options and clauses of TRAIN and CLEAN.
+
+/// What `loss=` takes, for the help.
+pub(crate) fn loss_forms() -> String {
+    format!("losses are {}", list(Loss::ALL.map(Loss::name)))
+}
+
+pub(crate) fn unknown_loss(span: Span, word: &str) -> Diagnostic {
+    let help = did_you_mean(word, &Loss::ALL.map(Loss::name), loss_forms);
+    Diagnostic::new("unknown-loss", span, format!("there is no loss called {}", shown(word)), help)
+}
+
+/// `option` is `margin` or `scale`; `chosen` is the place of the loss, unless it is the default.
+pub(crate) fn not_of_loss(span: Span, option: &str, loss: Loss, chosen: Option<Span>) -> Diagnostic {
+    let has = |loss: &Loss| match option {
+        "margin" => loss.default_margin().is_some(),
+        _ => loss.default_scale().is_some(),
+    };
+    let others = list(Loss::ALL.into_iter().filter(has).map(Loss::name));
+    let message = format!("the loss {} takes no {option}", loss.name());
+    Diagnostic::new("not-of-loss", span, message, format!("leave {option} out, or take one of {others}"))
+        .with_other(chosen)
+}
+
+/// Two clauses of which a statement takes one: the same twice, or one that excludes the other. Both places are shown.
+fn one_of_two(span: Span, clause: &str, before: &str, given: Span, help: &str) -> Diagnostic {
+    let message = if clause == before {
+        format!("{clause} was given before")
+    } else {
+        format!("{before} and {clause} exclude each other")
+    };
+    Diagnostic::new("one-of-two", span, message, help).with_other(Some(given))
+}
+
+pub(crate) fn flip_twice(flip: &Spanned<Flip>, given: &Spanned<Flip>) -> Diagnostic {
+    let name = |flip: Flip| if flip == Flip::Never { "DRY RUN" } else { "FORCE" };
+    let help = "keep one: FORCE goes on with the new model in any case, DRY RUN in none";
+    one_of_two(flip.span, name(flip.node), name(given.node), given.span, help)
+}
+
+pub(crate) fn cut_twice(span: Span, name: &str, given: &Spanned<Cut>) -> Diagnostic {
+    let help = "keep one: top=20 takes the 20 most suspect images, evidence=0.9 those with at least this evidence";
+    one_of_two(span, name, given.node.name(), given.span, help)
+}
+
+pub(crate) fn action_twice(action: &Spanned<Action>, given: &Spanned<Action>) -> Diagnostic {
+    let name = |action: Action| if action == Action::Relabel { "RELABEL" } else { "KEEP VOTERS" };
+    let help = "keep one: RELABEL gives images another label, KEEP VOTERS only marks them";
+    one_of_two(action.span, name(action.node), name(given.node), given.span, help)
+}
+
+pub(crate) fn unknown_rule(span: Span, word: &str) -> Diagnostic {
+    let help = did_you_mean(word, &Rule::ALL.map(Rule::name), || "write RULE paper or RULE suspects".to_owned());
+    Diagnostic::new("unknown-rule", span, format!("there is no rule called {}", shown(word)), help)
+}
+
+/// `rule` is the place of the rule, unless it is the default.
+pub(crate) fn only_of_suspects(span: Span, what: &str, rule: Option<Span>) -> Diagnostic {
+    let help = format!("write RULE suspects top={DEFAULT_SUSPECTS} RELABEL");
+    Diagnostic::new("only-of-suspects", span, format!("{what} belongs to RULE suspects"), help).with_other(rule)
+}
+
+pub(crate) fn freq_above_neighbours(span: Span, freq: usize, compared: usize) -> Diagnostic {
+    Diagnostic::new(
+        "freq-above-neighbours",
+        span,
+        format!("no image can have freq={freq} verified pairs among {compared} neighbours"),
+        "every image would be found: write a smaller freq, or larger nn and neighbours",
+    )
 }
 
 // Names.

@@ -38,9 +38,9 @@ impl Diagnostic {
         Self { code, span, other: None, message: message.into(), help: help.into() }
     }
 
-    /// The same with a second place.
-    pub(crate) fn with_other(self, other: Span) -> Self {
-        Self { other: Some(other), ..self }
+    /// The same with a second place, if there is one.
+    pub(crate) fn with_other(self, other: Option<Span>) -> Self {
+        Self { other, ..self }
     }
 
     /// The kind of mistake as a short stable name, for programs: `tau-range`, `unknown-column`, ..
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_second_place_shares_the_line_or_has_its_own() {
-        let two = |start, end, other| at(start, end).with_other(Span { start: other, end: other + 2 });
+        let two = |start, end, other| at(start, end).with_other(Some(Span { start: other, end: other + 2 }));
         assert_eq!(two(3, 5, 0).render("ab cd"), "error: wrong\n  1 | ab cd\n    | -- ^^\n  help: right");
         assert_eq!(two(0, 2, 3).render("ab cd"), "error: wrong\n  1 | ab cd\n    | ^^ --\n  help: right");
         let lines = "error: wrong\n  1 | ab\n    | --\n  2 | cd\n    | ^^\n  help: right";

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::ast::{Column, Condition, Freshness, Role, Scope};
+use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Role, Scope};
 use crate::bind::{Bound, Source};
-use crate::plan::{Access, Plan, RerankPlan, SearchPlan, VotesFrom};
+use crate::plan::{Access, CleanPlan, CleanRule, Plan, RerankPlan, SearchPlan, TrainPlan, VotesFrom};
 use crate::print::{lag, number, quoted};
 
 /// A literal descriptor is shown up to here.
@@ -45,11 +45,10 @@ type Line = (usize, &'static str, String);
 
 fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
     match plan {
-        Plan::Search(search) => {
-            let mut lines = vec![(depth, "search", String::new())];
-            lines.extend(search_stages(search).into_iter().map(|(stage, text)| (depth + 1, stage, text)));
-            lines
-        }
+        Plan::Search(search) => under(depth, "search", search_stages(search)),
+        Plan::Train(train) => under(depth, "train", train_stages(train)),
+        Plan::Clean(clean) => under(depth, "clean", clean_stages(clean)),
+        Plan::Suspects { limit } => vec![(depth, "show", format!("{}; nothing is changed", suspects(*limit)))],
         Plan::Predict { source, k, freshness } => {
             let mut lines = vec![(depth, "predict", String::new())];
             lines.extend(wait(*freshness).map(|(stage, text)| (depth + 1, stage, text)));
@@ -69,6 +68,12 @@ fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
             inner
         }
     }
+}
+
+/// The stages of a statement, below its name.
+fn under(depth: usize, name: &'static str, stages: Vec<(&'static str, String)>) -> Vec<Line> {
+    let stages = stages.into_iter().map(|(stage, text)| (depth + 1, stage, text));
+    std::iter::once((depth, name, String::new())).chain(stages).collect()
 }
 
 fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
@@ -139,6 +144,75 @@ fn rerank_stages(rerank: &RerankPlan) -> Vec<(&'static str, String)> {
     stages
 }
 
+fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
+    let begin = train.model.as_ref().map_or_else(|| "the present model".to_owned(), |path| quoted(path));
+    let held_out = if train.validation > 0.0 {
+        format!("a share of {0} of the train images (validation={0})", number(train.validation))
+    } else {
+        "nothing (validation=0)".to_owned()
+    };
+    let drawn = if train.balance { "labels equally often (BALANCE)" } else { "images equally often" };
+    let mut loss = train.loss.to_string();
+    for (name, value) in [("margin", train.margin), ("scale", train.scale)] {
+        if let Some(value) = value {
+            loss.push_str(&format!(" {name}={}", number(value)));
+        }
+    }
+    let TrainPlan { dimension, epochs, batch, seed, .. } = train;
+    let flip = match train.flip {
+        Flip::UnlessWorse if train.validation == 0.0 => "to the new model: no images are held out to judge it by",
+        Flip::UnlessWorse => "to the new model, unless it is worse on the images held out",
+        Flip::Always => "to the new model, even if it is worse on the images held out (FORCE)",
+        Flip::Never => "never: the present model stays (DRY RUN)",
+    };
+    vec![
+        ("begin", format!("with {begin}")),
+        ("hold out", held_out),
+        ("draw", drawn.to_owned()),
+        ("loss", format!("{loss}, on descriptors of {dimension} dimensions (dim={dimension})")),
+        ("run", format!("epochs={epochs} batch={batch} rate={} seed={seed}", number(train.rate))),
+        ("flip", flip.to_owned()),
+    ]
+}
+
+fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {
+    let CleanPlan { nn, neighbours, inliers, freq, .. } = clean;
+    let found = match clean.rule {
+        CleanRule::Paper => {
+            "images that have fewer, and what is left of a label with one image left (RULE paper)".to_owned()
+        }
+        CleanRule::Suspects(Cut::Top(images)) => format!("{} (RULE suspects top={images})", suspects(images)),
+        CleanRule::Suspects(Cut::Evidence(least)) => {
+            let least = number(least);
+            format!(
+                "train images with evidence of at least {least} against their label (RULE suspects evidence={least})"
+            )
+        }
+    };
+    let action = match clean.action {
+        Action::Unlabel => ("unlabel", "what was found"),
+        Action::Relabel => ("relabel", "what was found, as is proposed (RELABEL)"),
+        Action::KeepVoters => ("mark", "what was found; it votes as before (KEEP VOTERS)"),
+    };
+    let same = format!("same label among the {nn} nearest, at most {neighbours} (nn={nn} neighbours={neighbours})");
+    let mut stages = vec![
+        ("pair", format!("each train image with those of the {same}")),
+        ("verify", format!("pairs with at least {inliers} inliers (inliers={inliers})")),
+        ("count", format!("the verified pairs of an image: {freq} are enough (freq={freq})")),
+        ("find", found),
+        (action.0, action.1.to_owned()),
+    ];
+    if clean.dry_run {
+        stages.push(("dry run", "all of this is reported and nothing changed (DRY RUN)".to_owned()));
+    }
+    stages.extend(clean.into.as_ref().map(|path| ("into", format!("report {}", quoted(path)))));
+    stages
+}
+
+fn suspects(images: usize) -> String {
+    format!("the {images} most suspect train images")
+}
+
 fn voters(k: usize) -> String {
     format!("the {k} nearest train images (k={k})")
 }
@@ -177,9 +251,21 @@ fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
         Bound::BackupRestore { from, to } => {
             vec![(depth, "restore", format!("the backup in {} to {}", quoted(from), quoted(to)))]
         }
+        Bound::ShowCleans => vec![(depth, "show", "the cleanings, and what each of them changed".to_owned())],
+        Bound::ShowModels => vec![(depth, "show", "the models, and which of them is in use".to_owned())],
+        Bound::UndoClean => vec![(depth, "undo", "the last cleaning".to_owned())],
+        Bound::Reembed { model } => {
+            let model = model.as_ref().map_or_else(|| "the present model".to_owned(), |path| quoted(path));
+            vec![(depth, "reembed", format!("all photos with {model}; the descriptors get a number of their own"))]
+        }
+        Bound::UseModel { number } => vec![(depth, "use", format!("model {number}"))],
+        Bound::DropModel { number } => vec![(depth, "drop", format!("model {number} and its descriptors"))],
         // `plan` never leaves these bound; said plainly rather than hidden, should a caller build such a plan.
         Bound::Search(search) => vec![(depth, "search", format!("{}, not planned", search.source))],
         Bound::Predict { source, .. } => vec![(depth, "predict", format!("{source}, not planned"))],
+        Bound::Train(_) => vec![(depth, "train", "not planned".to_owned())],
+        Bound::Clean(_) => vec![(depth, "clean", "not planned".to_owned())],
+        Bound::ShowSuspects { .. } => vec![(depth, "show", "the most suspect train images, not planned".to_owned())],
         Bound::Explain { statement, .. } => direct(statement, depth),
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::ast::Loss;
+
 /// Longest text that is parsed, in bytes. A literal VECTOR of 2048 values takes some 20 KiB of it.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Largest K, LIMIT, EF and k.
@@ -14,9 +16,88 @@ pub const MAX_TAU: f64 = 2.0;
 /// Longest lag that STALE takes: 1 hour. The shortest is 1 ms.
 pub const MAX_LAG: Duration = Duration::from_secs(60 * 60);
 
+/// Smallest `dim` of TRAIN.
+pub const MIN_DIMENSION: usize = 2;
+/// Largest `dim` of TRAIN.
+pub const MAX_DIMENSION: usize = 4096;
+/// Largest `epochs` of TRAIN.
+pub const MAX_EPOCHS: usize = 10_000;
+/// Smallest `batch` of TRAIN: with one image there is nothing to compare it with.
+pub const MIN_BATCH: usize = 2;
+/// Largest `batch` of TRAIN.
+pub const MAX_BATCH: usize = 4096;
+/// Largest `rate` of TRAIN; the smallest is any number above 0.
+pub const MAX_RATE: f64 = 10.0;
+/// Largest `margin` of TRAIN, below a right angle; the smallest is 0.
+pub const MAX_MARGIN: f64 = 1.5;
+/// Largest `scale` of TRAIN; the smallest is any number above 0.
+pub const MAX_SCALE: f64 = 1000.0;
+/// Largest `validation` of TRAIN: something must be left to train on. The smallest is 0.
+pub const MAX_VALIDATION: f64 = 0.9;
+/// Largest `nn` of CLEAN.
+pub const MAX_NN: usize = 10_000;
+/// Largest `neighbours` of CLEAN.
+pub const MAX_NEIGHBOURS: usize = 1000;
+/// Smallest `inliers` of CLEAN: the matches that an affine transform is found from always fit it.
+pub const MIN_INLIERS: usize = 3;
+/// Largest `inliers` of CLEAN: an image has at most 1000 local features (specification section 4).
+pub const MAX_INLIERS: usize = 1000;
+/// Largest `freq` of CLEAN.
+pub const MAX_FREQ: usize = 1000;
+
 /// Default of K, the depth that is searched and re-ranked (the paper's 100).
 pub const DEFAULT_DEPTH: usize = 100;
 /// Default of tau, the gate of the insert-step (paper section 5.3).
 pub const DEFAULT_TAU: f64 = 0.6;
+/// Default of `dim`: the dimension of the paper's descriptors (specification section 5).
+pub const DEFAULT_DIMENSION: usize = 512;
+/// Default of `epochs` (specification section 5).
+pub const DEFAULT_EPOCHS: usize = 5;
+/// Default of `batch` (specification section 5).
+pub const DEFAULT_BATCH: usize = 32;
+/// Default of `rate` (specification section 5).
+pub const DEFAULT_RATE: f64 = 0.001;
+/// Default of `margin` where the loss is ArcFace or CosFace (specification section 5); [`Loss::default_margin`] has the others.
+pub const DEFAULT_MARGIN: f64 = 0.3;
+/// Default of `scale` where the loss is ArcFace or CosFace (specification section 5).
+pub const DEFAULT_SCALE: f64 = 30.0;
+/// Default of `seed`: any number would do, and the same one gives the same model again.
+pub const DEFAULT_SEED: u64 = 0;
+/// Default of `validation`: a fifth of the train images judges the new model.
+pub const DEFAULT_VALIDATION: f64 = 0.2;
+/// Default of `nn`: nearest train images that are looked at (specification section 4).
+pub const DEFAULT_NN: usize = 1000;
+/// Default of `neighbours`: those of them that are compared, the image itself among them (specification section 4).
+pub const DEFAULT_NEIGHBOURS: usize = 100;
+/// Default of `inliers`, inclusive: the paper's "greater than 30" (specification section 9; the released code has 30).
+pub const DEFAULT_INLIERS: usize = 31;
+/// Default of `freq`: tau_freq, the verified pairs from which on an image is kept (specification section 9).
+pub const DEFAULT_FREQ: usize = 3;
+/// Default of `top`, and of LIMIT behind SHOW SUSPECTS, so that RULE suspects acts on what SHOW SUSPECTS shows: about as many
+/// images as a person looks through before acting.
+pub const DEFAULT_SUSPECTS: usize = 20;
 /// Default breadth of a graph search is this many times K.
 pub const DEFAULT_EF_PER_K: usize = 2;
+
+impl Loss {
+    /// Its margin where TRAIN gives none; `None`: it has no margin.
+    ///
+    /// ArcFace and CosFace: specification section 5. AdaCos: its paper has no margin, the released code adds one. Triplet:
+    /// Schroff et al., FaceNet, CVPR 2015.
+    pub const fn default_margin(self) -> Option<f64> {
+        match self {
+            Self::ArcFace | Self::CosFace => Some(DEFAULT_MARGIN),
+            Self::AdaCos => Some(0.0),
+            Self::Triplet => Some(0.2),
+            Self::Softmax | Self::AveragePrecision => None,
+        }
+    }
+
+    /// What its cosines are multiplied with where TRAIN does not say (specification section 5); `None`: it takes no scale.
+    pub const fn default_scale(self) -> Option<f64> {
+        match self {
+            Self::ArcFace | Self::CosFace => Some(DEFAULT_SCALE),
+            Self::AdaCos | Self::Softmax | Self::Triplet | Self::AveragePrecision => None,
+        }
+    }
+}

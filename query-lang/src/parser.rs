@@ -1,17 +1,23 @@
 //! Text into statements, by recursive descent. It never merely fails: a mistake becomes a diagnostic, its statement is left
 //! out, and reading goes on behind the next `;`.
 
+mod clean;
 mod freshness;
+mod options;
 mod search;
+mod train;
 mod values;
 
 use crate::ast::{Role, Span, Spanned, Statement};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::{Token, lex};
-use crate::limits::MAX_TEXT_BYTES;
+use crate::limits::{DEFAULT_SUSPECTS, MAX_TEXT_BYTES};
 use crate::print::quoted;
 use crate::words;
+
+pub(crate) use clean::check_clean;
+pub(crate) use train::check_train;
 
 /// After this many diagnostics the rest of a text is not read: it is hardly a text of this language.
 const MAX_DIAGNOSTICS: usize = 100;
@@ -200,6 +206,23 @@ impl<'a> Parser<'a> {
             "COMPACT" => Statement::Compact,
             "CHECK" => Statement::Check { deep: self.take("DEEP").is_some() },
             "BACKUP" => self.backup()?,
+            "TRAIN" => Statement::Train(Box::new(self.train()?)),
+            "CLEAN" => Statement::Clean(Box::new(self.clean()?)),
+            "UNDO" => {
+                if self.take("CLEAN").is_none() {
+                    return Err(self.expected("CLEAN", "write UNDO CLEAN: the last cleaning is undone"));
+                }
+                Statement::UndoClean
+            }
+            "REEMBED" => {
+                let mut model = None;
+                while self.is("FROM") {
+                    self.model_file(&mut model)?;
+                }
+                Statement::Reembed { model }
+            }
+            "USE" => Statement::UseModel { number: self.model_number("USE MODEL", "2")? },
+            "DROP" => Statement::DropModel { number: self.model_number("DROP MODEL", "1")? },
             _ if words::is_planned(word) && !words::contains(words::BACKUPS, word) => {
                 let help = format!("statements are {}", words::STATEMENTS.join(", "));
                 return Err(complaints::not_in_this_version(span, word, help));
@@ -288,10 +311,47 @@ impl<'a> Parser<'a> {
         if self.take("STALE").is_some() {
             return Ok(Statement::ShowStale);
         }
+        if self.take("CLEANS").is_some() {
+            return Ok(Statement::ShowCleans);
+        }
+        if self.take("SUSPECTS").is_some() {
+            return self.suspects();
+        }
+        if self.take("MODELS").is_some() {
+            return Ok(Statement::ShowModels);
+        }
         Err(match self.word() {
             Some(word) => complaints::unknown_show(self.here(), word),
             None => self.expected("what to show", format!("write {}", complaints::show_forms())),
         })
+    }
+
+    /// Behind SHOW SUSPECTS.
+    fn suspects(&mut self) -> Parse<Statement> {
+        let mut limit = None;
+        while self.is("LIMIT") {
+            limit = Some(self.counted_clause(limit.is_some(), "LIMIT", &DEFAULT_SUSPECTS.to_string())?);
+        }
+        if limit.is_none() && self.peek() == Some(&Token::Number) {
+            let typed = complaints::shown(self.typed(self.here()));
+            return Err(self.expected("LIMIT", format!("write SHOW SUSPECTS LIMIT {typed}")));
+        }
+        Ok(Statement::ShowSuspects { limit })
+    }
+
+    /// `MODEL 2`, behind USE or DROP; `what` is both words.
+    fn model_number(&mut self, what: &str, example: &str) -> Parse<Spanned<u64>> {
+        let whole = format!("{what} {example}");
+        if self.take("MODEL").is_none() {
+            let help = match (self.peek(), what) {
+                (Some(Token::Number), _) => format!("write {what} {}", complaints::shown(self.typed(self.here()))),
+                (_, "DROP MODEL") => format!("write {whole}; an image is deleted with DELETE ID 'a'"),
+                _ => format!("write {whole}; SHOW MODELS shows which there are"),
+            };
+            return Err(self.expected("MODEL with its number", help));
+        }
+        self.without_equals(what, example)?;
+        self.whole("the number of a model", &whole, 0..=u64::MAX)
     }
 
     fn backup(&mut self) -> Parse<Statement> {

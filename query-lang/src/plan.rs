@@ -1,8 +1,11 @@
 //! What will run: a bound statement with every default filled in and the access path chosen from facts about the database.
 
-use crate::ast::{Column, Condition, Freshness, Mode, Scope};
-use crate::bind::{Bound, BoundSearch, Source};
-use crate::limits::{DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_TAU};
+use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Loss, Mode, Rule, Scope};
+use crate::bind::{Bound, BoundClean, BoundSearch, BoundTrain, Source};
+use crate::limits::{
+    DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_DIMENSION, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS,
+    DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_VALIDATION,
+};
 
 /// What the planner needs to know about the database.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +39,15 @@ pub enum Plan {
         k: usize,
         /// How far predictions may lag.
         freshness: Freshness,
+    },
+    /// A training.
+    Train(TrainPlan),
+    /// A cleaning.
+    Clean(CleanPlan),
+    /// The most suspect train images; nothing is changed.
+    Suspects {
+        /// Images shown.
+        limit: usize,
     },
     /// Any statement that has nothing to choose: it runs as bound.
     Direct(Bound),
@@ -118,6 +130,65 @@ pub enum VotesFrom {
     ExactSearch,
 }
 
+/// A training with everything decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainPlan {
+    /// What is made small.
+    pub loss: Loss,
+    /// Dimension of the new descriptors.
+    pub dimension: usize,
+    /// Passes over the train images.
+    pub epochs: usize,
+    /// Images of one step.
+    pub batch: usize,
+    /// The learning rate.
+    pub rate: f64,
+    /// The margin of the loss; `None` exactly for a loss that has none.
+    pub margin: Option<f64>,
+    /// What the cosines are multiplied with; `None` exactly for a loss that takes no scale.
+    pub scale: Option<f64>,
+    /// Whatever is drawn is drawn from this.
+    pub seed: u64,
+    /// The share of the train images that is held out, in [0, 0.9].
+    pub validation: f64,
+    /// Labels are drawn equally often, however many images they have.
+    pub balance: bool,
+    /// A file with the model that training begins with; `None`: the present model.
+    pub model: Option<String>,
+    /// Whether the new model is put to use.
+    pub flip: Flip,
+}
+
+/// A cleaning with everything decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CleanPlan {
+    /// Nearest train images that are looked at, of each train image.
+    pub nn: usize,
+    /// Those of them with its label that it is compared with, at most; the image itself is one.
+    pub neighbours: usize,
+    /// From this many inliers on a pair is verified; inclusive.
+    pub inliers: usize,
+    /// From this many verified pairs on an image is kept.
+    pub freq: usize,
+    /// Which images are found.
+    pub rule: CleanRule,
+    /// What is done with them.
+    pub action: Action,
+    /// Report only.
+    pub dry_run: bool,
+    /// Path of a report.
+    pub into: Option<String>,
+}
+
+/// Which train images a cleaning finds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CleanRule {
+    /// Those with too few verified pairs, and what is left of a label that has one image left.
+    Paper,
+    /// The most suspect ones, up to this cut.
+    Suspects(Cut),
+}
+
 /// Columns of an answer that names none.
 const DEFAULT_COLUMNS: [Column; 7] = [
     Column::Query,
@@ -135,6 +206,9 @@ pub fn plan(bound: Bound, facts: &Facts) -> Plan {
         Bound::Search(search) => Plan::Search(plan_search(search, facts)),
         Bound::Predict { source, k, freshness } => Plan::Predict { source, k: k.unwrap_or(facts.vote_k), freshness },
         Bound::Explain { analyze, statement } => Plan::Explain { analyze, plan: Box::new(plan(*statement, facts)) },
+        Bound::Train(train) => Plan::Train(plan_train(train)),
+        Bound::Clean(clean) => Plan::Clean(plan_clean(clean)),
+        Bound::ShowSuspects { limit } => Plan::Suspects { limit: limit.unwrap_or(DEFAULT_SUSPECTS) },
         direct => Plan::Direct(direct),
     }
 }
@@ -184,5 +258,39 @@ fn plan_search(search: BoundSearch, facts: &Facts) -> SearchPlan {
         including_self: search.including_self,
         columns: search.columns.unwrap_or_else(|| DEFAULT_COLUMNS.to_vec()),
         into: search.into,
+    }
+}
+
+fn plan_train(train: BoundTrain) -> TrainPlan {
+    let loss = train.loss.unwrap_or_default();
+    TrainPlan {
+        loss,
+        dimension: train.dimension.unwrap_or(DEFAULT_DIMENSION),
+        epochs: train.epochs.unwrap_or(DEFAULT_EPOCHS),
+        batch: train.batch.unwrap_or(DEFAULT_BATCH),
+        rate: train.rate.unwrap_or(DEFAULT_RATE),
+        margin: loss.default_margin().map(|usual| train.margin.unwrap_or(usual)),
+        scale: loss.default_scale().map(|usual| train.scale.unwrap_or(usual)),
+        seed: train.seed.unwrap_or(DEFAULT_SEED),
+        validation: train.validation.unwrap_or(DEFAULT_VALIDATION),
+        balance: train.balance,
+        model: train.model,
+        flip: train.flip,
+    }
+}
+
+fn plan_clean(clean: BoundClean) -> CleanPlan {
+    CleanPlan {
+        nn: clean.nn.unwrap_or(DEFAULT_NN),
+        neighbours: clean.neighbours.unwrap_or(DEFAULT_NEIGHBOURS),
+        inliers: clean.inliers.unwrap_or(DEFAULT_INLIERS),
+        freq: clean.freq.unwrap_or(DEFAULT_FREQ),
+        rule: match clean.rule {
+            Rule::Paper => CleanRule::Paper,
+            Rule::Suspects => CleanRule::Suspects(clean.cut.unwrap_or(Cut::Top(DEFAULT_SUSPECTS))),
+        },
+        action: clean.action,
+        dry_run: clean.dry_run,
+        into: clean.into,
     }
 }

@@ -3,7 +3,10 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use crate::ast::{Column, Condition, Field, Freshness, Image, Mode, Rerank, Role, Scope, Search, Spanned, Statement};
+use crate::ast::{
+    Action, Clean, Column, Condition, Cut, Field, Flip, Freshness, Image, Loss, Mode, Rerank, Role, Rule, Scope,
+    Search, Spanned, Statement, Train,
+};
 
 /// Text in single quotes, as the language reads it.
 pub(crate) fn quoted(text: &str) -> String {
@@ -58,6 +61,21 @@ impl Display for Statement {
             Self::BackupRestore { from, to } => {
                 write!(out, "BACKUP RESTORE {} TO {}", quoted(&from.node), quoted(&to.node))
             }
+            Self::ShowCleans => out.write_str("SHOW CLEANS"),
+            Self::ShowSuspects { limit } => {
+                out.write_str("SHOW SUSPECTS")?;
+                clause(out, "LIMIT", limit)
+            }
+            Self::ShowModels => out.write_str("SHOW MODELS"),
+            Self::Train(train) => train.fmt(out),
+            Self::Clean(clean) => clean.fmt(out),
+            Self::UndoClean => out.write_str("UNDO CLEAN"),
+            Self::Reembed { model } => {
+                out.write_str("REEMBED")?;
+                file(out, "FROM", model)
+            }
+            Self::UseModel { number } => write!(out, "USE MODEL {}", number.node),
+            Self::DropModel { number } => write!(out, "DROP MODEL {}", number.node),
             Self::Explain { analyze, statement } => {
                 write!(out, "EXPLAIN {}{}", if *analyze { "ANALYZE " } else { "" }, statement.node)
             }
@@ -68,6 +86,21 @@ impl Display for Statement {
 /// ` WORD value`, if there is a value.
 fn clause<T: Display>(out: &mut Formatter<'_>, word: &str, value: &Option<Spanned<T>>) -> fmt::Result {
     value.as_ref().map_or(Ok(()), |value| write!(out, " {word} {}", value.node))
+}
+
+/// ` name=value`, if there is a value.
+fn option<T: Display>(out: &mut Formatter<'_>, name: &str, value: &Option<Spanned<T>>) -> fmt::Result {
+    value.as_ref().map_or(Ok(()), |value| write!(out, " {name}={}", value.node))
+}
+
+/// The same for a number that need not be whole.
+fn number_option(out: &mut Formatter<'_>, name: &str, value: &Option<Spanned<f64>>) -> fmt::Result {
+    value.as_ref().map_or(Ok(()), |value| write!(out, " {name}={}", number(value.node)))
+}
+
+/// ` WORD 'file'`, if there is a file.
+fn file(out: &mut Formatter<'_>, word: &str, path: &Option<Spanned<String>>) -> fmt::Result {
+    path.as_ref().map_or(Ok(()), |path| write!(out, " {word} {}", quoted(&path.node)))
 }
 
 /// The clause behind a blank; what is as it is has no words.
@@ -103,7 +136,66 @@ impl Display for Search {
         for (position, column) in self.columns.iter().flatten().enumerate() {
             write!(out, "{} {}", if position == 0 { " RETURN" } else { "," }, column.node)?;
         }
-        self.into.as_ref().map_or(Ok(()), |into| write!(out, " INTO {}", quoted(&into.node)))
+        file(out, "INTO", &self.into)
+    }
+}
+
+/// Canonical text.
+impl Display for Train {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str("TRAIN")?;
+        option(out, "loss", &self.loss)?;
+        option(out, "dim", &self.dimension)?;
+        option(out, "epochs", &self.epochs)?;
+        option(out, "batch", &self.batch)?;
+        number_option(out, "rate", &self.rate)?;
+        number_option(out, "margin", &self.margin)?;
+        number_option(out, "scale", &self.scale)?;
+        option(out, "seed", &self.seed)?;
+        number_option(out, "validation", &self.validation)?;
+        if self.balance {
+            out.write_str(" BALANCE")?;
+        }
+        file(out, "FROM", &self.model)?;
+        out.write_str(match self.flip.as_ref().map(|flip| flip.node) {
+            None | Some(Flip::UnlessWorse) => "",
+            Some(Flip::Always) => " FORCE",
+            Some(Flip::Never) => " DRY RUN",
+        })
+    }
+}
+
+/// Canonical text.
+impl Display for Clean {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str("CLEAN")?;
+        option(out, "nn", &self.nn)?;
+        option(out, "neighbours", &self.neighbours)?;
+        option(out, "inliers", &self.inliers)?;
+        option(out, "freq", &self.freq)?;
+        clause(out, "RULE", &self.rule)?;
+        if let Some(cut) = &self.cut {
+            write!(out, " {}", cut.node)?;
+        }
+        out.write_str(match self.action.as_ref().map(|action| action.node) {
+            None | Some(Action::Unlabel) => "",
+            Some(Action::Relabel) => " RELABEL",
+            Some(Action::KeepVoters) => " KEEP VOTERS",
+        })?;
+        if self.dry_run {
+            out.write_str(" DRY RUN")?;
+        }
+        file(out, "INTO", &self.into)
+    }
+}
+
+/// Canonical text.
+impl Display for Cut {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Top(images) => write!(out, "{}={images}", self.name()),
+            Self::Evidence(least) => write!(out, "{}={}", self.name(), number(*least)),
+        }
     }
 }
 
@@ -186,6 +278,20 @@ impl Display for Scope {
 
 /// Its name.
 impl Display for Role {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// Its name.
+impl Display for Loss {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// Its name.
+impl Display for Rule {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str(self.name())
     }

@@ -1,40 +1,67 @@
 //! The words of the language: which there are, which are planned, and which one a typing mistake meant.
 
-use crate::ast::{Column, Field, Role, Scope};
+use crate::ast::{Column, Cut, Field, Loss, Role, Rule, Scope};
 
-/// Every word of the language, in capitals: what a shell completes. Columns, fields and scopes have lists of their own
-/// ([`Column::ALL`], [`Field::ALL`], [`Scope::ALL`]).
+/// Every word of the language, in capitals: what a shell completes. Columns, fields, scopes, losses and rules have lists of
+/// their own ([`Column::ALL`], [`Field::ALL`], [`Scope::ALL`], [`Loss::ALL`], [`Rule::ALL`]).
 pub const KEYWORDS: &[&str] = &[
     "ANALYZE",
     "AND",
     "AS",
     "BACKUP",
+    "BALANCE",
+    "BATCH",
     "CHECK",
+    "CLEAN",
+    "CLEANS",
     "COMPACT",
     "DEEP",
     "DELETE",
+    "DIM",
+    "DROP",
+    "DRY",
     "EF",
+    "EPOCHS",
+    "EVIDENCE",
     "EXACT",
     "EXPLAIN",
     "FLUSH",
+    "FORCE",
+    "FREQ",
     "FRESH",
+    "FROM",
     "ID",
     "IN",
     "INCLUDING",
+    "INLIERS",
     "INSERT",
     "INTO",
     "K",
+    "KEEP",
     "LABEL",
     "LABELS",
     "LIKE",
     "LIMIT",
+    "LOSS",
+    "MARGIN",
+    "MODEL",
+    "MODELS",
+    "NEIGHBOURS",
+    "NN",
     "PREDICT",
     "PUT",
     "QUERIES",
+    "RATE",
+    "REEMBED",
+    "RELABEL",
     "RERANK",
     "RESTORE",
     "RETURN",
+    "RULE",
+    "RUN",
+    "SCALE",
     "SEARCH",
+    "SEED",
     "SEGMENTS",
     "SELF",
     "SEQ",
@@ -43,17 +70,25 @@ pub const KEYWORDS: &[&str] = &[
     "SORT",
     "STALE",
     "STATUS",
+    "SUSPECTS",
     "TAU",
     "TO",
+    "TOP",
+    "TRAIN",
+    "UNDO",
     "UNLABEL",
+    "USE",
+    "VALIDATION",
     "VECTOR",
     "VERIFY",
+    "VOTERS",
     "WHERE",
 ];
 
 /// Words that begin a statement.
 pub(crate) const STATEMENTS: &[&str] = &[
     "SEARCH", "PREDICT", "PUT", "DELETE", "LABEL", "UNLABEL", "SHOW", "EXPLAIN", "FLUSH", "COMPACT", "CHECK", "BACKUP",
+    "TRAIN", "CLEAN", "UNDO", "REEMBED", "USE", "DROP",
 ];
 
 /// Words that begin a clause of SEARCH.
@@ -63,28 +98,36 @@ pub(crate) const CLAUSES: &[&str] =
 /// Words that begin a clause about freshness, of SEARCH and of PREDICT.
 pub(crate) const FRESHNESS: &[&str] = &["FRESH", "SINCE", "STALE"];
 
+/// Options and clauses of TRAIN.
+pub(crate) const TRAININGS: &[&str] = &[
+    "loss",
+    "dim",
+    "epochs",
+    "batch",
+    "rate",
+    "margin",
+    "scale",
+    "seed",
+    "validation",
+    "BALANCE",
+    "FROM",
+    "FORCE",
+    "DRY RUN",
+];
+
+/// Options and clauses of CLEAN.
+pub(crate) const CLEANINGS: &[&str] =
+    &["nn", "neighbours", "inliers", "freq", "RULE", "top", "evidence", "RELABEL", "KEEP VOTERS", "DRY RUN", "INTO"];
+
 /// Words after SHOW.
-pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS", "SEGMENTS", "STALE"];
+pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS", "SEGMENTS", "STALE", "CLEANS", "SUSPECTS", "MODELS"];
 
 /// Words after BACKUP that one may take for statements.
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
 
 /// Statements and clauses that are designed and not built. VERIFY of a search is not; behind BACKUP it is a built word.
-const PLANNED: &[&str] = &[
-    "CLEAN",
-    "DIFFUSE",
-    "EVALUATE",
-    "EXPAND",
-    "EXPLORE",
-    "EXPORT",
-    "INGEST",
-    "RECIPROCAL",
-    "REEMBED",
-    "TARGET",
-    "TRAIN",
-    "VERIFY",
-    "WHY",
-];
+const PLANNED: &[&str] =
+    &["DIFFUSE", "EVALUATE", "EXPAND", "EXPLORE", "EXPORT", "INGEST", "RECIPROCAL", "TARGET", "VERIFY", "WHY"];
 
 /// Planned clauses that can follow an image: a name that one of them takes later would change what a statement means.
 const PLANNED_CLAUSES: &[&str] = &["EXPAND", "DIFFUSE", "EXPLORE", "RECIPROCAL", "VERIFY", "TARGET"];
@@ -98,12 +141,25 @@ const FOREIGN: &[(&str, &str)] = &[
     ("INSERT", "PUT"),
     ("UPDATE", "PUT"),
     ("UPSERT", "PUT"),
-    ("DROP", "DELETE"),
     ("REMOVE", "DELETE"),
     ("STATUS", "SHOW STATUS"),
     ("LABELS", "SHOW LABELS"),
     ("SEGMENTS", "SHOW SEGMENTS"),
     ("STALE", "SHOW STALE"),
+    ("CLEANS", "SHOW CLEANS"),
+    ("SUSPECTS", "SHOW SUSPECTS"),
+    ("MODELS", "SHOW MODELS"),
+    ("FIT", "TRAIN"),
+    ("FINETUNE", "TRAIN"),
+    ("ROLLBACK", "UNDO CLEAN"),
+    ("REVERT", "UNDO CLEAN"),
+    ("EMBED", "REEMBED"),
+    ("LR", "rate"),
+    ("SUSPECTS", "RULE suspects"),
+    ("PAPER", "RULE paper"),
+    ("LIMIT", "top"),
+    ("MIN_INLIERS", "inliers"),
+    ("TAU_FREQ", "freq"),
     ("VACUUM", "COMPACT"),
     ("OPTIMIZE", "COMPACT"),
     ("MERGE", "COMPACT"),
@@ -141,12 +197,10 @@ pub(crate) fn meant<'a>(word: &str, list: &[&'a str]) -> Option<&'a str> {
     if typed.len() > MEANT_LONGEST {
         return None;
     }
-    if let Some((_, here)) = FOREIGN.iter().find(|(foreign, _)| foreign.eq_ignore_ascii_case(word)) {
-        // Compared by its first word: SHOW STATUS is meant where SHOW may stand.
-        let begins = here.split(' ').next().unwrap_or(here);
-        if contains(list, begins) {
-            return Some(here);
-        }
+    // Compared by its first word: SHOW STATUS is meant where SHOW may stand.
+    let fits = |here: &str| here.split(' ').next().is_some_and(|begins| contains(list, begins));
+    if let Some((_, here)) = FOREIGN.iter().find(|(foreign, here)| foreign.eq_ignore_ascii_case(word) && fits(here)) {
+        return Some(here);
     }
     let allowed = (typed.len() / 3).max(1);
     list.iter()
@@ -253,6 +307,47 @@ impl Role {
     }
 }
 
+impl Loss {
+    /// Every loss.
+    pub const ALL: [Self; 6] =
+        [Self::ArcFace, Self::CosFace, Self::AdaCos, Self::Softmax, Self::Triplet, Self::AveragePrecision];
+
+    /// Its name after `loss=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ArcFace => "arcface",
+            Self::CosFace => "cosface",
+            Self::AdaCos => "adacos",
+            Self::Softmax => "softmax",
+            Self::Triplet => "triplet",
+            Self::AveragePrecision => "ap",
+        }
+    }
+}
+
+impl Cut {
+    /// Its name in front of `=`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Top(_) => "top",
+            Self::Evidence(_) => "evidence",
+        }
+    }
+}
+
+impl Rule {
+    /// Every rule.
+    pub const ALL: [Self; 2] = [Self::Paper, Self::Suspects];
+
+    /// Its name after RULE.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Suspects => "suspects",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +363,9 @@ mod tests {
         assert_eq!(meant("dump", STATEMENTS), Some("BACKUP TO"));
         assert_eq!(meant("stale", STATEMENTS), Some("SHOW STALE"));
         assert_eq!(meant("wait", CLAUSES), Some("FRESH"));
+        assert_eq!(meant("suspects", STATEMENTS), Some("SHOW SUSPECTS"));
+        assert_eq!(meant("suspects", CLEANINGS), Some("RULE suspects"));
+        assert_eq!(meant("neighbors", CLEANINGS), Some("neighbours"));
         assert_eq!(meant("banana", STATEMENTS), None);
         assert_eq!(meant("x", CLAUSES), None);
         assert_eq!(meant(&"s".repeat(10_000), CLAUSES), None);
@@ -286,7 +384,8 @@ mod tests {
 
     #[test]
     fn no_word_is_both_built_and_planned() {
-        for word in CLAUSES.iter().chain(STATEMENTS).chain(SHOWN) {
+        let built = [CLAUSES, STATEMENTS, SHOWN, TRAININGS, CLEANINGS].into_iter().flatten();
+        for word in built.flat_map(|words| words.split(' ')) {
             assert!(contains(KEYWORDS, word) && !is_planned(word), "{word}");
         }
         assert!(CLAUSES.iter().filter(|word| contains(FRESHNESS, word)).eq(FRESHNESS));

@@ -6,14 +6,18 @@
 use std::time::Duration;
 
 use cairndb_query::{
-    Column, Condition, Facts, Field, Freshness, Image, KEYWORDS, Mode, Names, Rerank, Role, Scope, Search, Span,
-    Spanned, Statement, bind, parse, plan, statement_is_complete,
+    Action, Clean, Column, Condition, Cut, Facts, Field, Flip, Freshness, Image, KEYWORDS, Loss, Mode, Names, Rerank,
+    Role, Rule, Scope, Search, Span, Spanned, Statement, Train, bind, parse, plan, statement_is_complete,
 };
 use proptest::prelude::*;
 
 /// Statements are compared without their places: the printed text has its own.
 fn spanned<T>(node: T) -> Spanned<T> {
     Spanned { node, span: Span::default() }
+}
+
+fn bare<T>(part: Option<Spanned<T>>) -> Option<Spanned<T>> {
+    part.map(|part| spanned(part.node))
 }
 
 fn without_spans(statement: Statement) -> Statement {
@@ -57,10 +61,42 @@ fn without_spans(statement: Statement) -> Statement {
         Statement::BackupRestore { from, to } => {
             Statement::BackupRestore { from: spanned(from.node), to: spanned(to.node) }
         }
+        Statement::ShowSuspects { limit } => Statement::ShowSuspects { limit: bare(limit) },
+        Statement::Train(train) => Statement::Train(Box::new(Train {
+            loss: bare(train.loss),
+            dimension: bare(train.dimension),
+            epochs: bare(train.epochs),
+            batch: bare(train.batch),
+            rate: bare(train.rate),
+            margin: bare(train.margin),
+            scale: bare(train.scale),
+            seed: bare(train.seed),
+            validation: bare(train.validation),
+            balance: train.balance,
+            model: bare(train.model),
+            flip: bare(train.flip),
+        })),
+        Statement::Clean(clean) => Statement::Clean(Box::new(Clean {
+            nn: bare(clean.nn),
+            neighbours: bare(clean.neighbours),
+            inliers: bare(clean.inliers),
+            freq: bare(clean.freq),
+            rule: bare(clean.rule),
+            cut: bare(clean.cut),
+            action: bare(clean.action),
+            dry_run: clean.dry_run,
+            into: bare(clean.into),
+        })),
+        Statement::Reembed { model } => Statement::Reembed { model: bare(model) },
+        Statement::UseModel { number } => Statement::UseModel { number: spanned(number.node) },
+        Statement::DropModel { number } => Statement::DropModel { number: spanned(number.node) },
         Statement::ShowStatus
         | Statement::ShowLabels
         | Statement::ShowSegments
         | Statement::ShowStale
+        | Statement::ShowCleans
+        | Statement::ShowModels
+        | Statement::UndoClean
         | Statement::Flush
         | Statement::Compact
         | Statement::Check { .. } => statement,
@@ -192,6 +228,72 @@ fn put() -> impl Strategy<Value = Statement> {
     })
 }
 
+fn train() -> impl Strategy<Value = Statement> {
+    let rate = prop_oneof![f64::MIN_POSITIVE..=10.0, Just(10.0), Just(1e-300), Just(0.001)];
+    let scale = prop_oneof![f64::MIN_POSITIVE..=1000.0, Just(1000.0), Just(30.0)];
+    let flip = prop::sample::select(vec![Flip::Always, Flip::Never]);
+    let numbers = (
+        optional(2..=4096_usize),
+        optional(1..=10_000_usize),
+        optional(2..=4096_usize),
+        optional(prop_oneof![0..20_u64, any::<u64>(), Just(u64::MAX)]),
+    );
+    let parts = (
+        optional(rate),
+        optional(prop_oneof![0.0..=1.5_f64, Just(0.0), Just(1.5)]),
+        optional(scale),
+        optional(prop_oneof![0.0..=0.9_f64, Just(0.0), Just(0.9)]),
+    );
+    let loss = optional(prop::sample::select(Loss::ALL.to_vec()));
+    (loss, numbers, parts, any::<bool>(), optional(text()), optional(flip)).prop_map(
+        |(loss, numbers, parts, balance, model, flip)| {
+            let (dimension, epochs, batch, seed) = numbers;
+            let (rate, margin, scale, validation) = parts;
+            // A margin and a scale are refused where the loss takes none.
+            let chosen = loss.as_ref().map_or_else(Loss::default, |loss| loss.node);
+            Statement::Train(Box::new(Train {
+                margin: margin.filter(|_| chosen.default_margin().is_some()),
+                scale: scale.filter(|_| chosen.default_scale().is_some()),
+                loss,
+                dimension,
+                epochs,
+                batch,
+                rate,
+                seed,
+                validation,
+                balance,
+                model,
+                flip,
+            }))
+        },
+    )
+}
+
+fn clean() -> impl Strategy<Value = Statement> {
+    let cut = prop_oneof![
+        count().prop_map(Cut::Top),
+        prop_oneof![0.0..=1.0_f64, Just(0.0), Just(1.0), Just(1e-300)].prop_map(Cut::Evidence),
+    ];
+    // An image must be able to have as many verified pairs as it needs: freq is at most nn and neighbours, and their defaults.
+    let numbers =
+        (optional(50..=10_000_usize), optional(50..=1000_usize), optional(3..=1000_usize), optional(1..=50_usize));
+    let rule = optional(prop::sample::select(Rule::ALL.to_vec()));
+    let action = optional(prop::sample::select(vec![Action::Relabel, Action::KeepVoters]));
+    (numbers, rule, optional(cut), action, any::<bool>(), optional(text())).prop_map(
+        |((nn, neighbours, inliers, freq), rule, cut, action, dry_run, into)| {
+            // The rule of the paper takes neither a cut nor RELABEL.
+            let suspects = rule.as_ref().is_some_and(|rule| rule.node == Rule::Suspects);
+            let cut = cut.filter(|_| suspects);
+            let action = action.filter(|action| suspects || action.node == Action::KeepVoters);
+            Statement::Clean(Box::new(Clean { nn, neighbours, inliers, freq, rule, cut, action, dry_run, into }))
+        },
+    )
+}
+
+fn model_number() -> impl Strategy<Value = Spanned<u64>> {
+    prop_oneof![0..20_u64, any::<u64>(), Just(u64::MAX)].prop_map(spanned)
+}
+
 fn plain_statement() -> impl Strategy<Value = Statement> {
     prop_oneof![
         8 => search(),
@@ -204,11 +306,20 @@ fn plain_statement() -> impl Strategy<Value = Statement> {
         1 => text().prop_map(|folder| Statement::Backup { folder: spanned(folder) }),
         1 => text().prop_map(|folder| Statement::BackupVerify { folder: spanned(folder) }),
         1 => (text(), text()).prop_map(|(from, to)| Statement::BackupRestore { from: spanned(from), to: spanned(to) }),
+        3 => train(),
+        3 => clean(),
+        1 => optional(count()).prop_map(|limit| Statement::ShowSuspects { limit }),
+        1 => optional(text()).prop_map(|model| Statement::Reembed { model }),
+        1 => model_number().prop_map(|number| Statement::UseModel { number }),
+        1 => model_number().prop_map(|number| Statement::DropModel { number }),
         2 => prop::sample::select(vec![
             Statement::ShowStatus,
             Statement::ShowLabels,
             Statement::ShowSegments,
             Statement::ShowStale,
+            Statement::ShowCleans,
+            Statement::ShowModels,
+            Statement::UndoClean,
             Statement::Flush,
             Statement::Compact,
             Statement::Check { deep: false },
@@ -295,10 +406,33 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
         Statement::Label { key, label } => spans.extend([key.span, label.span]),
         Statement::Backup { folder } | Statement::BackupVerify { folder } => spans.push(folder.span),
         Statement::BackupRestore { from, to } => spans.extend([from.span, to.span]),
+        Statement::ShowSuspects { limit } => spans.extend(limit.iter().map(|part| part.span)),
+        Statement::Train(train) => {
+            spans.extend(train.loss.iter().map(|part| part.span));
+            spans.extend([&train.dimension, &train.epochs, &train.batch].into_iter().flatten().map(|part| part.span));
+            let numbers = [&train.rate, &train.margin, &train.scale, &train.validation];
+            spans.extend(numbers.into_iter().flatten().map(|part| part.span));
+            spans.extend(train.seed.iter().map(|part| part.span));
+            spans.extend(train.model.iter().map(|part| part.span));
+            spans.extend(train.flip.iter().map(|part| part.span));
+        }
+        Statement::Clean(clean) => {
+            let counts = [&clean.nn, &clean.neighbours, &clean.inliers, &clean.freq];
+            spans.extend(counts.into_iter().flatten().map(|part| part.span));
+            spans.extend(clean.rule.iter().map(|part| part.span));
+            spans.extend(clean.cut.iter().map(|part| part.span));
+            spans.extend(clean.action.iter().map(|part| part.span));
+            spans.extend(clean.into.iter().map(|part| part.span));
+        }
+        Statement::Reembed { model } => spans.extend(model.iter().map(|part| part.span)),
+        Statement::UseModel { number } | Statement::DropModel { number } => spans.push(number.span),
         Statement::ShowStatus
         | Statement::ShowLabels
         | Statement::ShowSegments
         | Statement::ShowStale
+        | Statement::ShowCleans
+        | Statement::ShowModels
+        | Statement::UndoClean
         | Statement::Flush
         | Statement::Compact
         | Statement::Check { .. } => {}
@@ -311,8 +445,36 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
 /// Pieces of the language in any order: gets further into the parser than arbitrary characters do.
 fn word_salad() -> impl Strategy<Value = String> {
     let symbols = [
-        "=", ",", ";", "[", "]", "(", ")", "'x'", "'", "\"", "3", "-1.5e3", "0", "$1", "$", "--", "\n", "é", "a.b",
-        "img", "<=", "<", "5s",
+        "=",
+        ",",
+        ";",
+        "[",
+        "]",
+        "(",
+        ")",
+        "'x'",
+        "'",
+        "\"",
+        "3",
+        "-1.5e3",
+        "0",
+        "$1",
+        "$",
+        "--",
+        "\n",
+        "é",
+        "a.b",
+        "img",
+        "<=",
+        "<",
+        "5s",
+        "k=3",
+        "loss=triplet",
+        "margin=0.3",
+        "rule suspects",
+        "top=5",
+        "nn=7",
+        "arcface",
     ];
     let pieces: Vec<&str> = KEYWORDS.iter().copied().chain(symbols).collect();
     prop::collection::vec(prop::sample::select(pieces), 0..24).prop_map(|pieces| pieces.join(" "))
@@ -378,24 +540,35 @@ proptest! {
 
     /// Case means nothing in words of the language, and clauses stand in any order.
     #[test]
-    fn clauses_stand_in_any_order(order in Just((0..10).collect::<Vec<usize>>()).prop_shuffle(), capitals in any::<bool>()) {
-        let clauses = [
-            "in all", "where label = 'X' and split = train", "K 50", "LIMIT 9", "Ef 70", "rerank Sort k=3 tau=0.5",
-            "stale <= 5s", "including self", "return Id, rank", "into 'R.html'",
+    fn clauses_stand_in_any_order(order in Just((0..11).collect::<Vec<usize>>()).prop_shuffle(), capitals in any::<bool>()) {
+        let statements: [(&str, &[&str]); 3] = [
+            ("SEARCH img", &[
+                "in all", "where label = 'X' and split = train", "K 50", "LIMIT 9", "Ef 70", "rerank Sort k=3 tau=0.5",
+                "stale <= 5s", "including self", "return Id, rank", "into 'R.html'",
+            ]),
+            ("TRAIN", &[
+                "loss=cosface", "dim=64", "Epochs=2", "batch=8", "rate=0.1", "margin=0.2", "scale=9", "seed=5",
+                "validation=0.1", "from 'R.html' balance", "dry run",
+            ]),
+            ("CLEAN", &[
+                "nn=50", "neighbours=9", "Inliers=40", "freq=2", "rule Suspects", "top=7", "relabel", "dry run", "into 'R.html'",
+            ]),
         ];
-        let shuffled: Vec<&str> = order.iter().map(|&position| clauses[position]).collect();
-        let shuffled = shuffled.join(" ");
-        let cased = if capitals {
-            shuffled.to_uppercase().replace("R.HTML", "R.html")
-        } else {
-            shuffled.to_lowercase().replace("r.html", "R.html").replace("'x'", "'X'")
-        };
-        let (text, canonical) = (format!("search img {cased}"), format!("SEARCH img {}", clauses.join(" ")));
-        let (parsed, expected) = (parse(&text), parse(&canonical));
-        prop_assert!(parsed.diagnostics.is_empty(), "{}", parsed.diagnostics[0].render(&text));
-        prop_assert_eq!(
-            without_spans(parsed.statements[0].node.clone()),
-            without_spans(expected.statements[0].node.clone())
-        );
+        for (begin, clauses) in statements {
+            let shuffled: Vec<&str> = order.iter().filter_map(|&position| clauses.get(position).copied()).collect();
+            let shuffled = shuffled.join(" ");
+            let cased = if capitals {
+                shuffled.to_uppercase().replace("R.HTML", "R.html")
+            } else {
+                shuffled.to_lowercase().replace("r.html", "R.html").replace("'x'", "'X'")
+            };
+            let (text, canonical) = (format!("{begin} {cased}"), format!("{begin} {}", clauses.join(" ")));
+            let (parsed, expected) = (parse(&text), parse(&canonical));
+            prop_assert!(parsed.diagnostics.is_empty(), "{}", parsed.diagnostics[0].render(&text));
+            prop_assert_eq!(
+                without_spans(parsed.statements[0].node.clone()),
+                without_spans(expected.statements[0].node.clone())
+            );
+        }
     }
 }

@@ -125,6 +125,9 @@ impl Database {
                 }
                 Ok(Outcome::Explained(text))
             }
+            Plan::Train(_) => Err(by_program("TRAIN")),
+            Plan::Clean(_) => Err(by_program("CLEAN")),
+            Plan::Suspects { .. } => Err(by_program("SHOW SUSPECTS")),
             Plan::Direct(bound) => self.run_direct(bound, arguments, ports),
         }
     }
@@ -183,12 +186,29 @@ impl Database {
                 };
                 Operation::Put(Put { key, label, vector: resolved.asked.query.vector, source, content, photo })
             }
-            Bound::Search(_) | Bound::Predict { .. } | Bound::Explain { .. } => {
+            Bound::ShowCleans => return Err(by_program("SHOW CLEANS")),
+            Bound::ShowModels => return Err(by_program("SHOW MODELS")),
+            Bound::UndoClean => return Err(by_program("UNDO CLEAN")),
+            Bound::Reembed { .. } => return Err(by_program("REEMBED")),
+            Bound::UseModel { .. } => return Err(by_program("USE MODEL")),
+            Bound::DropModel { .. } => return Err(by_program("DROP MODEL")),
+            Bound::Search(_)
+            | Bound::Predict { .. }
+            | Bound::Train(_)
+            | Bound::Clean(_)
+            | Bound::ShowSuspects { .. }
+            | Bound::Explain { .. } => {
                 return Err(Error::invalid("a statement that has a plan was run without one"));
             }
         };
         Ok(Outcome::Written(self.write(vec![operation])?))
     }
+}
+
+/// A statement that needs photos and models, which a database alone does not have.
+fn by_program(statement: &str) -> Error {
+    Error::invalid(format!("{statement} is carried out by the program"))
+        .help("EXPLAIN in front of it shows its plan here too")
 }
 
 impl SearchRequest {

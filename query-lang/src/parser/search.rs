@@ -96,7 +96,7 @@ impl Parser<'_> {
     }
 
     /// Passes the clause's first word, unless the clause was there before.
-    fn once(&mut self, repeated: bool, clause: &str) -> Parse<()> {
+    pub(super) fn once(&mut self, repeated: bool, clause: &str) -> Parse<()> {
         let span = self.bump();
         if repeated { Err(complaints::repeated_clause(span, clause)) } else { Ok(()) }
     }

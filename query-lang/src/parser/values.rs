@@ -7,6 +7,7 @@ use std::str::FromStr;
 use super::{Parse, Parser};
 use crate::ast::{Image, Span, Spanned};
 use crate::complaints;
+use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
 use crate::limits::{MAX_COUNT, MAX_TAU, MIN_TAU};
 use crate::print::quoted;
@@ -157,32 +158,45 @@ impl Parser<'_> {
 
     /// `k=3`: the word comes next.
     pub(super) fn assigned_count(&mut self, repeated: bool, what: &str) -> Parse<Spanned<usize>> {
-        self.assignment(repeated, what)?;
-        self.count("k", "k=3")
+        const EXAMPLE: &str = "k=3";
+        self.assignment(repeated, what, EXAMPLE)?;
+        self.count("k", EXAMPLE)
     }
 
     /// `tau=0.6`: the word comes next.
     pub(super) fn tau(&mut self, repeated: bool) -> Parse<Spanned<f64>> {
-        const HELP: &str = "for example tau=0.6";
-        self.assignment(repeated, "tau")?;
+        const EXAMPLE: &str = "tau=0.6";
+        self.assignment(repeated, "tau", EXAMPLE)?;
+        self.finite("tau", EXAMPLE, |tau| (MIN_TAU..=MAX_TAU).contains(&tau), complaints::tau_range)
+    }
+
+    /// A number of a range; `outside` is what to say about others.
+    pub(super) fn finite(
+        &mut self,
+        what: &str,
+        example: &str,
+        in_range: impl Fn(f64) -> bool,
+        outside: impl Fn(Span) -> Diagnostic,
+    ) -> Parse<Spanned<f64>> {
+        let help = format!("for example {example}");
         let span = self.here();
         let node = match self.peek() {
             Some(Token::Number | Token::Word | Token::Bare) => self.typed(span).parse::<f64>().ok(),
             _ => None,
         };
         match node {
-            None => Err(self.expected("a number", HELP)),
-            Some(tau) if (MIN_TAU..=MAX_TAU).contains(&tau) => Ok(Spanned { node: tau, span: self.bump() }),
+            None => Err(self.expected("a number", help)),
+            Some(node) if in_range(node) => Ok(Spanned { node, span: self.bump() }),
             // `1e999` was typed as a number, and is out of range; `inf` and `nan` were not.
-            Some(_) if self.peek() == Some(&Token::Number) => Err(complaints::tau_range(span)),
-            Some(_) => Err(complaints::not_finite(span, "tau", HELP)),
+            Some(_) if self.peek() == Some(&Token::Number) => Err(outside(span)),
+            Some(_) => Err(complaints::not_finite(span, what, &help)),
         }
     }
 
     /// The word and `=`; the word comes next.
-    fn assignment(&mut self, repeated: bool, what: &str) -> Parse<()> {
+    pub(super) fn assignment(&mut self, repeated: bool, what: &str, example: &str) -> Parse<()> {
         if !self.equals_follows() {
-            return Err(complaints::equals_missing(self.here(), what));
+            return Err(complaints::equals_missing(self.here(), what, example));
         }
         let span = self.bump();
         if repeated {

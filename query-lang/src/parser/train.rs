@@ -1,0 +1,112 @@
+//! TRAIN: its options and clauses in any order, each at most once.
+
+use std::ops::Bound::{Excluded, Included};
+
+use super::{Parse, Parser};
+use crate::ast::{Flip, Loss, Spanned, Train};
+use crate::complaints;
+use crate::diagnostic::Diagnostic;
+use crate::limits::{
+    DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_MARGIN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SEED,
+    DEFAULT_VALIDATION, MAX_BATCH, MAX_DIMENSION, MAX_EPOCHS, MAX_MARGIN, MAX_RATE, MAX_SCALE, MAX_VALIDATION,
+    MIN_BATCH, MIN_DIMENSION,
+};
+use crate::words;
+
+impl Parser<'_> {
+    /// Behind the word TRAIN, up to the end of the statement.
+    pub(super) fn train(&mut self) -> Parse<Train> {
+        let mut train = Train::default();
+        while self.peek().is_some() {
+            self.train_clause(&mut train)?;
+        }
+        check_train(&train)?;
+        Ok(train)
+    }
+
+    fn train_clause(&mut self, train: &mut Train) -> Parse<()> {
+        let word = self.word().map(str::to_ascii_uppercase);
+        match word.as_deref() {
+            Some("LOSS") => {
+                self.assignment(train.loss.is_some(), "loss", "loss=arcface")?;
+                train.loss = Some(self.loss()?);
+                Ok(())
+            }
+            Some("DIM") => {
+                self.whole_option(&mut train.dimension, "dim", DEFAULT_DIMENSION, MIN_DIMENSION..=MAX_DIMENSION)
+            }
+            Some("EPOCHS") => self.whole_option(&mut train.epochs, "epochs", DEFAULT_EPOCHS, 1..=MAX_EPOCHS),
+            Some("BATCH") => self.whole_option(&mut train.batch, "batch", DEFAULT_BATCH, MIN_BATCH..=MAX_BATCH),
+            Some("RATE") => {
+                self.number_option(&mut train.rate, "rate", DEFAULT_RATE, (Excluded(0.0), Included(MAX_RATE)))
+            }
+            Some("MARGIN") => {
+                self.number_option(&mut train.margin, "margin", DEFAULT_MARGIN, (Included(0.0), Included(MAX_MARGIN)))
+            }
+            Some("SCALE") => {
+                self.number_option(&mut train.scale, "scale", DEFAULT_SCALE, (Excluded(0.0), Included(MAX_SCALE)))
+            }
+            Some("SEED") => self.whole_option(&mut train.seed, "seed", DEFAULT_SEED, 0..=u64::MAX),
+            Some("VALIDATION") => {
+                let range = (Included(0.0), Included(MAX_VALIDATION));
+                self.number_option(&mut train.validation, "validation", DEFAULT_VALIDATION, range)
+            }
+            Some("BALANCE") => {
+                self.once(train.balance, "BALANCE")?;
+                train.balance = true;
+                Ok(())
+            }
+            Some("FROM") => self.model_file(&mut train.model),
+            Some("FORCE") => {
+                let span = self.bump();
+                self.flip(train, Spanned { node: Flip::Always, span })
+            }
+            Some("DRY") => {
+                let span = self.two_words("DRY", "RUN", "train and measure, and go on with the present model")?;
+                self.flip(train, Spanned { node: Flip::Never, span })
+            }
+            _ => Err(self.no_option("TRAIN", words::TRAININGS)),
+        }
+    }
+
+    /// `FROM 'model.safetensors'`; the word comes next.
+    pub(super) fn model_file(&mut self, given: &mut Option<Spanned<String>>) -> Parse<()> {
+        self.once(given.is_some(), "FROM")?;
+        self.without_equals("FROM", "'model.safetensors'")?;
+        *given = Some(self.text("the file of a model", |typed| format!("write FROM {typed}"))?);
+        Ok(())
+    }
+
+    fn loss(&mut self) -> Parse<Spanned<Loss>> {
+        let Some(word) = self.word() else {
+            return Err(self.expected("a loss", complaints::loss_forms()));
+        };
+        let Some(node) = Loss::ALL.into_iter().find(|loss| loss.name().eq_ignore_ascii_case(word)) else {
+            return Err(complaints::unknown_loss(self.here(), word));
+        };
+        Ok(Spanned { node, span: self.bump() })
+    }
+
+    fn flip(&self, train: &mut Train, flip: Spanned<Flip>) -> Parse<()> {
+        if let Some(given) = &train.flip {
+            return Err(complaints::flip_twice(&flip, given));
+        }
+        train.flip = Some(flip);
+        Ok(())
+    }
+}
+
+/// A margin and a scale are given to losses that take one.
+pub(crate) fn check_train(train: &Train) -> Result<(), Diagnostic> {
+    let loss = train.loss.as_ref().map_or_else(Loss::default, |loss| loss.node);
+    let other = train.loss.as_ref().map(|loss| loss.span);
+    match (&train.margin, &train.scale) {
+        (Some(margin), _) if loss.default_margin().is_none() => {
+            Err(complaints::not_of_loss(margin.span, "margin", loss, other))
+        }
+        (_, Some(scale)) if loss.default_scale().is_none() => {
+            Err(complaints::not_of_loss(scale.span, "scale", loss, other))
+        }
+        _ => Ok(()),
+    }
+}
