@@ -44,7 +44,7 @@ pub use answer::{
 pub use answers::{eval, rerank};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
-pub use door::{Argument, Arguments, Copied, Database};
+pub use door::{Argument, Arguments, Copied, Database, EpochProgress, ModelEntry};
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};
 pub use operation::{Operation, Put, Receipt, Record, Role};
@@ -52,5 +52,7 @@ pub use options::{
     DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION, MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES,
     MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, Options,
 };
-pub use ports::{Embed, Embedded, NamedQuery, Photo, Ports, Propose, ReadQueries, VectorChunk, VectorChunks};
+pub use ports::{
+    Embed, Embedded, NamedQuery, Photo, Ports, Propose, ReadQueries, Reembed, VectorChunk, VectorChunks, Wanted,
+};
 pub use vote::{Ballot, soft_vote};

@@ -56,6 +56,29 @@ pub trait ReadQueries: Send + Sync {
     fn read(&self, path: &Path) -> Result<Vec<NamedQuery>>;
 }
 
+/// A stored image whose descriptor of another model is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// External key.
+    pub key: String,
+    /// Where it came from.
+    pub source: Option<String>,
+    /// What the database keeps of the photo.
+    pub photo: Option<Vec<u8>>,
+    /// Its descriptor of the model in force, of unit length.
+    pub vector: Vec<f32>,
+}
+
+/// Gives stored images descriptors of another model: from their photos, or from the descriptors they have.
+pub trait Reembed {
+    /// The descriptors of these images in order; the database normalises them. It must not write to the database: the last few
+    /// images are asked for while writers wait.
+    ///
+    /// # Errors
+    /// A message for people that names the image; nothing is lost, and the work can be taken up again.
+    fn reembed(&self, images: &[Wanted]) -> Result<Vec<Vec<f32>>>;
+}
+
 /// Row-major vectors that never change, in memory or in a mapped file. Clones share them.
 #[derive(Clone)]
 pub struct VectorChunk(Arc<dyn AsRef<[f32]> + Send + Sync>);

@@ -1,6 +1,7 @@
 //! What the storage tests share: a seeded stream of transactions, the model that they make, and what must hold of a database.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers fail by panicking")]
 
+pub mod epochs;
 mod look;
 mod stream;
 

@@ -2,7 +2,8 @@
 //!
 //! `load DB SEED FROM`: transactions FROM, FROM + 1, .. for ever. `scene DB SEED COUNT`: so many, with everything else a database
 //! does at fixed places; a failing call is told, the database is opened again, and the load goes on. `hold DB`: opens and holds it
-//! until its input ends. `race DB MS`: opens it, holds it so long, and says how it went.
+//! until its input ends. `epochs DB SEED`: transactions, and between them, for ever, the other one of two models is put in force.
+//! `race DB MS`: opens it, holds it so long, and says how it went.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program fails by panicking")]
 
 use std::io::{Read, Write};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cairn::{Database, Deferral, Error, Operation, Options, Query, SearchRequest};
-use cairndb_storage_tests::{DIMENSION, Stream};
+use cairndb_storage_tests::{DIMENSION, Stream, epochs::Turns};
 
 fn say(line: &str) {
     // One call of the operating system: a kill cuts between lines or the reader drops the rest.
@@ -26,6 +27,7 @@ fn main() {
     match words[1].as_str() {
         "load" => endless(&folder, number(3), number(4)),
         "scene" => Scene::new(&folder, number(3)).play(number(4)),
+        "epochs" => epochs(&folder, number(3)),
         "hold" => hold(&folder),
         "race" => race(&folder, number(3)),
         other => panic!("no such part: {other}"),
@@ -74,6 +76,22 @@ fn endless(folder: &Path, seed: u64, from: u64) {
             database = open(folder).unwrap();
         }
         stream.advance();
+    }
+}
+
+/// Writes, and goes to and fro between two models.
+fn epochs(folder: &Path, seed: u64) {
+    let database = Database::open(folder).unwrap();
+    say("open");
+    let mut turns = Turns::new(&database, seed);
+    loop {
+        for _ in 0..5 {
+            say(&format!("try {}", turns.next()));
+            let number = turns.write();
+            say(&format!("ack {number}"));
+        }
+        turns.change(&mut |number| say(&format!("ack {number}"))).unwrap();
+        say("flipped");
     }
 }
 

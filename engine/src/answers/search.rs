@@ -9,7 +9,7 @@ use super::filter::Filter;
 use super::rerank::{gate, rerank};
 use crate::answer::{Answer, Query, Row, SearchRequest, Stage, Vote, Voter};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{ImageId, LabelId, SpaceId};
+use crate::id::{ImageId, LabelId};
 use crate::motion::{Published, Revote, Snapshot};
 use crate::operation::Role;
 use crate::options::{MAX_SEARCH_DEPTH, MAX_VOTERS};
@@ -364,7 +364,7 @@ impl Context<'_> {
                     }
                 }
                 _ => self.state.pinned.postings(
-                    SpaceId::FIRST,
+                    self.state.pinned.space(),
                     self.state.options.vote_k,
                     role,
                     vote.label,

@@ -23,6 +23,11 @@ impl<'c> Batch<'c> {
         Self { catalog, inner: WriteBatch::default() }
     }
 
+    /// The space that it writes.
+    pub(super) fn space(&self) -> SpaceId {
+        self.catalog.space()
+    }
+
     pub(super) fn put(&mut self, family: Family, key: &[u8], value: &[u8]) -> Result<()> {
         self.inner.put_cf(self.catalog.family(family)?, key, value);
         Ok(())
@@ -67,6 +72,11 @@ impl<'c> Batch<'c> {
         self.put(Family::Embeddings, &codec::space_image_key(space, id), &codec::vector(vector))
     }
 
+    /// A descriptor as it is stored.
+    pub(crate) fn put_vector_bytes(&mut self, space: SpaceId, id: ImageId, bytes: &[u8]) -> Result<()> {
+        self.put(Family::Embeddings, &codec::space_image_key(space, id), bytes)
+    }
+
     pub(crate) fn put_photo(&mut self, id: ImageId, photo: &[u8]) -> Result<()> {
         self.put(Family::Blobs, &codec::image_key(id), photo)
     }
@@ -75,11 +85,18 @@ impl<'c> Batch<'c> {
         self.delete(Family::Blobs, &codec::image_key(id))
     }
 
-    /// Everything stored under an image's id; the external key only when no newer id took it over.
-    pub(crate) fn delete_image(&mut self, space: SpaceId, id: ImageId, key: Option<&str>) -> Result<()> {
+    pub(crate) fn delete_vector(&mut self, space: SpaceId, id: ImageId) -> Result<()> {
+        self.delete(Family::Embeddings, &codec::space_image_key(space, id))
+    }
+
+    /// Everything stored under an image's id in any space; the external key only when no newer id took it over.
+    pub(crate) fn delete_image(&mut self, id: ImageId, key: Option<&str>) -> Result<()> {
         self.delete(Family::Records, &codec::image_key(id))?;
         self.delete(Family::Blobs, &codec::image_key(id))?;
-        self.delete(Family::Embeddings, &codec::space_image_key(space, id))?;
+        for space in self.catalog.other_spaces() {
+            self.delete_vector(space, id)?;
+        }
+        self.delete_vector(self.catalog.space(), id)?;
         match key {
             Some(key) => self.delete(Family::Keys, key.as_bytes()),
             None => Ok(()),
@@ -174,8 +191,19 @@ impl<'c> Batch<'c> {
     pub(crate) fn delete_record_at(&mut self, key: &[u8]) -> Result<()> {
         self.delete(Family::Records, key)?;
         match codec::image_of_key(key) {
-            Ok(id) => self.delete_image(SpaceId::FIRST, id, None),
+            Ok(id) => self.delete_image(id, None),
             Err(_no_image_has_it) => Ok(()),
+        }
+    }
+
+    /// Forgets every entry whose key starts with `prefix`.
+    pub(super) fn delete_prefix(&mut self, family: Family, prefix: &[u8]) -> Result<()> {
+        match codec::end_of(prefix) {
+            Some(end) => {
+                self.inner.delete_range_cf(self.catalog.family(family)?, prefix, &end[..]);
+                Ok(())
+            }
+            None => self.clear(family),
         }
     }
 
@@ -191,7 +219,7 @@ impl<'c> Batch<'c> {
         let mut options = WriteOptions::default();
         options.set_sync(syncs());
         point("commit.before")?;
-        let written = self.catalog.db.write_opt(self.inner, &options).map_err(Error::from);
+        let written = self.catalog.store.db.write_opt(self.inner, &options).map_err(Error::from);
         written.and_then(|()| point("commit.after")).map_err(|error| {
             Error::new(error.kind(), format!("the write failed: {}", error.message()))
                 .help("check the disk's space and health, then close the database and open it again: it then shows whether this write was stored, as a whole or not at all")

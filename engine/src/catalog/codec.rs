@@ -56,6 +56,14 @@ pub(crate) fn number_of(value: &[u8]) -> Result<u64> {
     Ok(u64::from_le_bytes(bytes_at(value, 0, "a stored number")?))
 }
 
+/// The space of a key that is nothing but a space.
+pub(crate) fn space_of_key(key: &[u8]) -> Result<SpaceId> {
+    match <[u8; 4]>::try_from(key) {
+        Ok(bytes) => Ok(SpaceId(u32::from_le_bytes(bytes).swap_bytes())),
+        Err(_) => Err(Error::corrupt("a key of a space has a wrong length")),
+    }
+}
+
 /// Prefix of a space in every derived column family.
 pub(crate) fn space_key(space: SpaceId) -> [u8; 4] {
     ordered_u32(space.0)

@@ -40,6 +40,15 @@ fn tombstone_key(space: SpaceId, id: ImageId) -> [u8; 13] {
     key
 }
 
+fn tombstones_of(space: SpaceId) -> Vec<u8> {
+    [&[TOMBSTONE], &codec::space_key(space)[..]].concat()
+}
+
+/// The first space has the key that databases of one space had.
+fn covered_key(space: SpaceId) -> Vec<u8> {
+    if space == SpaceId::FIRST { COVERED.to_vec() } else { [COVERED, b"/", &codec::space_key(space)[..]].concat() }
+}
+
 impl Batch<'_> {
     /// Names a segment; its file is durable by now.
     pub(crate) fn put_segment(&mut self, entry: &SegmentEntry) -> Result<()> {
@@ -71,15 +80,31 @@ impl Batch<'_> {
         self.delete(Family::Manifest, &tombstone_key(space, id))
     }
 
+    /// No segment of that space holds dead rows.
+    pub(super) fn clear_tombstones(&mut self, space: SpaceId) -> Result<()> {
+        self.delete_prefix(Family::Manifest, &tombstones_of(space))
+    }
+
     /// Live rows below this id lie in segments.
     pub(crate) fn set_covered(&mut self, end: ImageId) -> Result<()> {
-        self.put(Family::Meta, COVERED, &codec::number(end.0))
+        self.set_covered_of(self.space(), end)
+    }
+
+    /// Live rows of that space below this id lie in segments.
+    pub(super) fn set_covered_of(&mut self, space: SpaceId, end: ImageId) -> Result<()> {
+        self.put(Family::Meta, &covered_key(space), &codec::number(end.0))
     }
 }
 
 impl Pinned {
-    /// All segments, in the order of their numbers.
+    /// The segments of its space, in the order of their numbers.
     pub(crate) fn segments(&self) -> Result<Vec<SegmentEntry>> {
+        let space = self.space();
+        Ok(self.all_segments()?.into_iter().filter(|entry| entry.space == space).collect())
+    }
+
+    /// The segments of all spaces, in the order of their numbers.
+    pub(crate) fn all_segments(&self) -> Result<Vec<SegmentEntry>> {
         let mut entries = Vec::new();
         self.scan(Family::Manifest, &[SEGMENT], |key, value| {
             let message: SegmentMessage = decode(value, "a segment's entry")?;
@@ -100,9 +125,7 @@ impl Pinned {
 
     /// The dead rows of segments.
     pub(crate) fn tombstones(&self, space: SpaceId, mut visit: impl FnMut(ImageId) -> Result<()>) -> Result<()> {
-        let mut prefix = vec![TOMBSTONE];
-        prefix.extend_from_slice(&codec::space_key(space));
-        self.scan(Family::Manifest, &prefix, |key, _| {
+        self.scan(Family::Manifest, &tombstones_of(space), |key, _| {
             visit(codec::image_of_space_key(&key[1..])?)?;
             Ok(true)
         })
@@ -110,11 +133,14 @@ impl Pinned {
 
     /// The id below which live rows lie in segments.
     pub(crate) fn covered(&self) -> Result<ImageId> {
-        Ok(ImageId(self.meta_number_or(COVERED, 0)?))
+        Ok(ImageId(self.meta_number_or(&covered_key(self.space()), 0)?))
     }
 
-    /// The number that the next segment gets.
+    /// A number for a new segment, which no other segment has or had.
     pub(crate) fn next_segment(&self) -> Result<SegmentId> {
-        Ok(SegmentId(self.meta_number_or(NEXT_SEGMENT, 0)?))
+        // Two spaces may name segments at once, and the higher number may be named first.
+        let named = self.all_segments()?.last().map_or(0, |entry| entry.id.0 + 1);
+        let least = self.meta_number_or(NEXT_SEGMENT, 0)?.max(named);
+        Ok(self.catalog().store.give_segment(SegmentId(least)))
     }
 }

@@ -122,8 +122,9 @@ pub(crate) struct OptionsMessage {
     model: Option<ModelMessage>,
 }
 
+/// A model, inside other values.
 #[derive(Clone, PartialEq, Message)]
-struct ModelMessage {
+pub(crate) struct ModelMessage {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(string, tag = "2")]
@@ -132,8 +133,29 @@ struct ModelMessage {
     settings: String,
 }
 
+impl ModelMessage {
+    /// What is stored of a model.
+    pub(crate) fn of(model: &ModelInfo) -> Self {
+        Self { name: model.name.clone(), fingerprint: model.fingerprint.clone(), settings: model.settings.clone() }
+    }
+
+    /// The model that was stored.
+    pub(crate) fn info(self) -> ModelInfo {
+        ModelInfo { name: self.name, fingerprint: self.fingerprint, settings: self.settings }
+    }
+}
+
+/// Value of `meta` / `space/` and the number of a space.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SpaceMessage {
+    #[prost(uint32, tag = "1")]
+    pub(crate) dimension: u32,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) model: Option<ModelMessage>,
+}
+
 /// The layout of the catalog that this build writes.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 /// The oldest layout that this build reads, and brings up to date when it opens it.
 pub(crate) const OLDEST_FORMAT: u32 = 1;
 
@@ -146,11 +168,7 @@ impl OptionsMessage {
             vote_k: options.vote_k as u32,
             kept_neighbours: options.kept_neighbours as u32,
             keep: options.keep.word().to_owned(),
-            model: options.model.as_ref().map(|model| ModelMessage {
-                name: model.name.clone(),
-                fingerprint: model.fingerprint.clone(),
-                settings: model.settings.clone(),
-            }),
+            model: options.model.as_ref().map(ModelMessage::of),
         }
     }
 
@@ -167,11 +185,7 @@ impl OptionsMessage {
             .ok_or_else(|| Error::corrupt(format!("the stored options keep photos as '{}'", self.keep)))?;
         let options = Options {
             dimension: self.dimension as usize,
-            model: self.model.map(|model| ModelInfo {
-                name: model.name,
-                fingerprint: model.fingerprint,
-                settings: model.settings,
-            }),
+            model: self.model.map(ModelMessage::info),
             vote_k: self.vote_k as usize,
             kept_neighbours: self.kept_neighbours as usize,
             keep,

@@ -7,6 +7,8 @@ mod messages;
 mod oplog;
 mod pin;
 mod read;
+mod spaces;
+mod store;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,9 +23,12 @@ use messages::{OptionsMessage, decode};
 pub(crate) use oplog::Waiting;
 pub(crate) use pin::Pinned;
 pub(crate) use read::StoredList;
+pub(crate) use spaces::Space;
+use store::Store;
 
 use crate::disk::Lock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::SpaceId;
 use crate::options::Options;
 
 /// The column families, as in the plan of the house.
@@ -113,21 +118,23 @@ const NEXT_SEGMENT: &[u8] = b"next_segment";
 const COVERED: &[u8] = b"covered";
 const DATABASE: &[u8] = b"database";
 const REPAIRING: &[u8] = b"repairing";
+/// Number of the space that answers; absent: the first.
+const ACTIVE: &[u8] = b"active";
 
-/// An open catalog.
+/// An open catalog as one space sees it. Views of other spaces share the store.
 pub(crate) struct Catalog {
-    db: DB,
+    store: Arc<Store>,
+    space: SpaceId,
     options: Options,
     database: [u8; 16],
-    // Behind `db`, so that it is released when RocksDB is closed: a snapshot may outlive its `Database`.
-    _lock: Option<Lock>,
 }
 
 impl Catalog {
     /// Makes a catalog in a folder that must not hold one.
     pub(crate) fn create(folder: &Path, options: Options, lock: Lock) -> Result<Self> {
         let db = Self::open_db(folder, true)?;
-        let catalog = Self { db, options, database: fresh_name(), _lock: Some(lock) };
+        let store = Arc::new(Store::new(db, Some(lock)));
+        let catalog = Self { store, space: SpaceId::FIRST, options, database: fresh_name() };
         let mut batch = Batch::new(&catalog);
         batch.set_sequence(0)?;
         batch.set_next_image(0)?;
@@ -143,7 +150,7 @@ impl Catalog {
 
     /// What a repair has not finished yet would answer wrongly without a word.
     fn unless_half_repaired(self) -> Result<Self> {
-        if self.db.get_cf(self.family(Family::Meta)?, REPAIRING)?.is_none() {
+        if self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING)?.is_none() {
             return Ok(self);
         }
         Err(Error::corrupt("a repair of the database was cut short").help("repair it again: cairn repair DB"))
@@ -158,9 +165,11 @@ impl Catalog {
             ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
             _ => error,
         })?;
-        let (options, database) = Self::identity(&db, folder)?;
+        let Identity { options, database, space } = Self::identity(&db, folder)?;
         let is_current = database.is_some();
-        let catalog = Self { db, options, database: database.unwrap_or_else(fresh_name), _lock: Some(lock) };
+        let store = Arc::new(Store::new(db, Some(lock)));
+        let catalog = Self { store, space, options, database: database.unwrap_or_else(fresh_name) };
+        catalog.read_spaces()?;
         if !is_current {
             // Format 1 had neither segments nor a name; everything else is as it was.
             let mut batch = Batch::new(&catalog);
@@ -192,9 +201,10 @@ impl Catalog {
             let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
             match DB::open_cf_descriptors_read_only(&Self::db_options(), folder, families, false) {
                 Ok(db) if moving_files(folder)? == before => {
-                    let (options, database) = Self::identity(&db, folder)?;
+                    let Identity { options, database, space } = Self::identity(&db, folder)?;
                     let database = database.ok_or_else(older_format)?;
-                    return Self { db, options, database, _lock: None }.unless_half_repaired();
+                    let store = Arc::new(Store::new(db, None));
+                    return Self { store, space, options, database }.unless_half_repaired();
                 }
                 Ok(_) => {}
                 Err(error) => last = Some(error),
@@ -209,7 +219,7 @@ impl Catalog {
         ))
     }
 
-    fn identity(db: &DB, folder: &Path) -> Result<(Options, Option<[u8; 16]>)> {
+    fn identity(db: &DB, folder: &Path) -> Result<Identity> {
         let meta =
             db.cf_handle(Family::Meta.name()).ok_or_else(|| Error::corrupt("the catalog has no family 'meta'"))?;
         let stored = db.get_cf(meta, OPTIONS)?.ok_or_else(|| unfinished(folder))?;
@@ -220,7 +230,11 @@ impl Catalog {
             }
             None => None,
         };
-        Ok((options, database))
+        let space = match db.get_cf(meta, ACTIVE)? {
+            Some(number) => spaces::space_of(&number)?,
+            None => SpaceId::FIRST,
+        };
+        Ok(Identity { options, database, space })
     }
 
     fn db_options() -> rocksdb::Options {
@@ -250,7 +264,7 @@ impl Catalog {
 
     /// Whether it was opened for reading only.
     pub(crate) fn is_read_only(&self) -> bool {
-        self._lock.is_none()
+        self.store.is_read_only()
     }
 
     /// Lets RocksDB salvage what it can read of a damaged catalog. The caller holds the lock.
@@ -265,8 +279,14 @@ impl Catalog {
         &self.options
     }
 
+    /// The space that it is a view of.
+    pub(crate) fn space(&self) -> SpaceId {
+        self.space
+    }
+
     fn family(&self, family: Family) -> Result<&rocksdb::ColumnFamily> {
-        self.db
+        self.store
+            .db
             .cf_handle(family.name())
             .ok_or_else(|| Error::corrupt(format!("the catalog has no family '{}'", family.name())))
     }
@@ -274,7 +294,7 @@ impl Catalog {
     /// A consistent copy of the catalog in a folder that must not exist: hard links where the file system has them.
     pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
         // No log size is too large to be copied as it is: flushing first would make writers wait.
-        Ok(Checkpoint::new(&self.db)?.create_checkpoint(folder)?)
+        Ok(Checkpoint::new(&self.store.db)?.create_checkpoint(folder)?)
     }
 
     /// Moves what is in the log into tables, so that the next opening has none to read.
@@ -282,14 +302,14 @@ impl Catalog {
         let families = Family::ALL.iter().map(|&family| self.family(family)).collect::<Result<Vec<_>>>()?;
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(true);
-        Ok(self.db.flush_cfs_opt(&families, &options)?)
+        Ok(self.store.db.flush_cfs_opt(&families, &options)?)
     }
 
     /// Bytes of the catalog's tables; what is still in its log is not counted.
     pub(crate) fn bytes(&self) -> u64 {
         let live = |family: &Family| {
-            let handle = self.db.cf_handle(family.name())?;
-            self.db.property_int_value_cf(handle, "rocksdb.total-sst-files-size").ok()?
+            let handle = self.store.db.cf_handle(family.name())?;
+            self.store.db.property_int_value_cf(handle, "rocksdb.total-sst-files-size").ok()?
         };
         Family::ALL.iter().filter_map(live).sum()
     }
@@ -298,6 +318,15 @@ impl Catalog {
     pub(crate) fn pin(self: &Arc<Self>) -> Pinned {
         Pinned::of(Arc::clone(self))
     }
+}
+
+/// What a catalog says of itself.
+struct Identity {
+    /// With the dimension and the model of the active space.
+    options: Options,
+    /// `None`: format 1.
+    database: Option<[u8; 16]>,
+    space: SpaceId,
 }
 
 /// The logs and lists of a RocksDB folder, by name and, for lists, by length: what changes when data moves between them.

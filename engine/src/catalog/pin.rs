@@ -5,6 +5,7 @@ use std::sync::Arc;
 use self_cell::self_cell;
 
 use super::Catalog;
+use crate::id::SpaceId;
 
 type Inner<'c> = rocksdb::Snapshot<'c>;
 
@@ -22,12 +23,17 @@ pub(crate) struct Pinned(Cell);
 impl Pinned {
     /// Pins the catalog's present state.
     pub(super) fn of(catalog: Arc<Catalog>) -> Self {
-        Self(Cell::new(catalog, |catalog| catalog.db.snapshot()))
+        Self(Cell::new(catalog, |catalog| catalog.store.db.snapshot()))
     }
 
     /// The database it is a view of.
     pub(crate) fn catalog(&self) -> &Catalog {
         self.0.borrow_owner()
+    }
+
+    /// The space it is a view of.
+    pub(crate) fn space(&self) -> SpaceId {
+        self.catalog().space
     }
 
     /// The view.

@@ -13,7 +13,7 @@ use crate::vote::Ballot;
 
 /// Reads as they were when the catalog was pinned.
 impl Pinned {
-    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(super) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let handle = self.catalog().family(family)?;
         Ok(self.snapshot().get_cf(handle, key)?)
     }
@@ -90,13 +90,23 @@ impl Pinned {
         last: ImageId,
         mut visit: impl FnMut(ImageId, RecordMessage) -> Result<()>,
     ) -> Result<()> {
-        self.scan_from(Family::Records, &[], &codec::image_key(first), |key, value| {
-            let id = codec::image_of_key(key)?;
-            if id > last {
-                return Ok(false);
+        self.records_while(first, |id, record| {
+            let is_within = id <= last;
+            if is_within {
+                visit(id, record)?;
             }
-            visit(id, decode(value, "a record")?)?;
-            Ok(true)
+            Ok(is_within)
+        })
+    }
+
+    /// The records from `first` on, in ascending order of ids, until `visit` returns `false`.
+    pub(crate) fn records_while(
+        &self,
+        first: ImageId,
+        mut visit: impl FnMut(ImageId, RecordMessage) -> Result<bool>,
+    ) -> Result<()> {
+        self.scan_from(Family::Records, &[], &codec::image_key(first), |key, value| {
+            visit(codec::image_of_key(key)?, decode(value, "a record")?)
         })
     }
 
@@ -137,6 +147,11 @@ impl Pinned {
         let mut vector = Vec::with_capacity(dimension);
         codec::vector_into(&value, dimension, &mut vector)?;
         Ok(Some(vector))
+    }
+
+    /// The stored bytes of a descriptor of any space.
+    pub(crate) fn vector_bytes(&self, space: SpaceId, id: ImageId) -> Result<Option<Vec<u8>>> {
+        self.get(Family::Embeddings, &codec::space_image_key(space, id))
     }
 
     /// The descriptors of the images from `first` to `last`, in ascending order of ids.

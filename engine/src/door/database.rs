@@ -1,7 +1,9 @@
 //! A database: one folder, one writer, any number of readers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
 
 use super::staleness::Ages;
 use crate::answer::{SegmentInfo, Status};
@@ -44,18 +46,50 @@ pub struct Database {
 }
 
 pub(super) struct Shared {
-    pub(super) core: Arc<Core>,
+    folder: PathBuf,
+    /// Of the active space; another one after a flip.
+    core: RwLock<Arc<Core>>,
+    /// Held for reading by everything that changes the database, for writing by a flip. Readers do not touch it.
+    pub(super) gate: RwLock<()>,
+    /// Held while another model is being put in force.
+    pub(super) epochs: Mutex<()>,
     pub(super) ages: Ages,
-    worker: Option<Worker>,
+    worker: Mutex<Option<Worker>>,
+}
+
+impl Shared {
+    /// The running database of the active space.
+    pub(super) fn core(&self) -> Arc<Core> {
+        Arc::clone(&self.core.read())
+    }
+
+    /// Lets another one answer from now on; its worker is started.
+    pub(super) fn replace(&self, core: Arc<Core>) -> Result<()> {
+        let worker = Worker::start(&core).map_err(|error| Error::io(&self.folder, error))?;
+        *self.core.write() = core;
+        *self.worker.lock() = Some(worker);
+        Ok(())
+    }
+
+    /// The worker goes on where it was stopped.
+    pub(super) fn restart_worker(&self) -> Result<()> {
+        let core = self.core();
+        core.resume();
+        self.replace(core)
+    }
+
+    /// Stops the worker and waits for it; `false`: there was none.
+    pub(super) fn stop_worker(&self) -> bool {
+        self.worker.lock().take().is_some()
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         // The worker first: what it still does is in what is saved.
-        let had_worker = self.worker.take().is_some();
-        if had_worker {
+        if self.stop_worker() {
             // Without the saved columns the next opening reads them from the catalog: slower, and nothing else.
-            let _slower = self.core.save();
+            let _slower = self.core().save();
         }
     }
 }
@@ -101,7 +135,19 @@ impl Database {
     pub fn open_read_only(folder: &Path) -> Result<Self> {
         Self::must_exist(folder)?;
         let core = Core::load(folder, Catalog::open_beside(&catalog_folder(folder))?)?;
-        Ok(Self { shared: Arc::new(Shared { core: Arc::new(core), ages: Ages::default(), worker: None }) })
+        Ok(Self::sharing(folder, Arc::new(core), None))
+    }
+
+    fn sharing(folder: &Path, core: Arc<Core>, worker: Option<Worker>) -> Self {
+        let shared = Shared {
+            folder: folder.to_owned(),
+            core: RwLock::new(core),
+            gate: RwLock::default(),
+            epochs: Mutex::default(),
+            ages: Ages::default(),
+            worker: Mutex::new(worker),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     pub(super) fn must_exist(folder: &Path) -> Result<()> {
@@ -115,32 +161,32 @@ impl Database {
     fn start(folder: &Path, catalog: Catalog) -> Result<Self> {
         let core = Arc::new(Core::load(folder, catalog)?);
         let worker = Worker::start(&core).map_err(|error| Error::io(folder, error))?;
-        Ok(Self { shared: Arc::new(Shared { core, ages: Ages::default(), worker: Some(worker) }) })
+        Ok(Self::sharing(folder, core, Some(worker)))
     }
 
-    /// What it was created with.
-    pub fn options(&self) -> &Options {
-        self.shared.core.catalog().options()
+    /// What it was created with; the model and the dimension are those in force.
+    pub fn options(&self) -> Options {
+        self.shared.core().catalog().options().clone()
     }
 
     /// Where it is.
     pub fn folder(&self) -> &Path {
-        self.shared.core.folder()
+        &self.shared.folder
     }
 
     /// Lets a device propose neighbours during writes; results do not change, only their speed.
     pub fn set_proposer(&self, proposer: Option<Arc<dyn Propose>>) {
-        self.shared.core.set_proposer(proposer);
+        self.shared.core().set_proposer(proposer);
     }
 
     /// Chooses which writes may return before their predictions are made; [`Deferral::Automatic`] until it is called.
     pub fn set_deferral(&self, deferral: Deferral) {
-        self.shared.core.set_deferral(deferral);
+        self.shared.core().set_deferral(deferral);
     }
 
     /// The database as it is now. Never waits for a write in progress.
     pub fn snapshot(&self) -> Snapshot {
-        self.shared.core.snapshot()
+        self.shared.core().snapshot()
     }
 
     /// Carries out a transaction: all operations and every prediction that they change become durable together, or nothing does.
@@ -154,7 +200,8 @@ impl Database {
     /// # Errors
     /// The first operation that cannot be carried out, or `Io`; nothing changed then.
     pub fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
-        let receipt = self.shared.core.write(operations)?;
+        let _no_flip = self.shared.gate.read();
+        let receipt = self.shared.core().write(operations)?;
         if receipt.deferred {
             self.shared.ages.note(receipt.sequence);
         }
@@ -166,7 +213,7 @@ impl Database {
     /// # Errors
     /// What the writes give.
     pub fn drain(&self) -> Result<Snapshot> {
-        self.reach(self.shared.core.accepted())
+        self.reach(self.shared.core().accepted())
     }
 
     /// The state once readers see write number `sequence`; what waits before it is carried out now.
@@ -174,7 +221,8 @@ impl Database {
     /// # Errors
     /// `Invalid` when no such write was acknowledged yet; what the writes give.
     pub fn reach(&self, sequence: u64) -> Result<Snapshot> {
-        self.shared.core.reach(sequence)
+        let _no_flip = self.shared.gate.read();
+        self.shared.core().reach(sequence)
     }
 
     /// Makes the rows newer than the segments into segments; `false`: there were none. It happens by itself as rows come in.
@@ -182,7 +230,8 @@ impl Database {
     /// # Errors
     /// `Io`; nothing changed then.
     pub fn flush(&self) -> Result<bool> {
-        self.shared.core.flush()
+        let _no_flip = self.shared.gate.read();
+        self.shared.core().flush()
     }
 
     /// Makes one segment of each role's rows and drops the dead ones. Merging happens by itself as segments come in; this is for
@@ -191,7 +240,8 @@ impl Database {
     /// # Errors
     /// `Io`; nothing changed then.
     pub fn compact(&self) -> Result<()> {
-        self.shared.core.compact()
+        let _no_flip = self.shared.gate.read();
+        self.shared.core().compact()
     }
 
     /// The segments, train before index, in the order of their rows.
@@ -214,7 +264,7 @@ impl Database {
         };
         let segments = self.segments();
         let tail = counts.train + counts.index - segments.iter().map(|segment| segment.live).sum::<usize>();
-        let (waiting, operations) = self.shared.core.waiting();
+        let (waiting, operations) = self.shared.core().waiting();
         let mut lines = vec![
             ("folder", self.folder().display().to_string()),
             ("model", model),
@@ -229,7 +279,7 @@ impl Database {
             ("segments", segments.len().to_string()),
             ("rows in the tail", tail.to_string()),
             ("bytes in segments", segments.iter().map(|segment| segment.bytes).sum::<u64>().to_string()),
-            ("bytes in tables", self.shared.core.catalog().bytes().to_string()),
+            ("bytes in tables", self.shared.core().catalog().bytes().to_string()),
         ];
         if options.model.is_some() {
             lines.push(("photos kept as", options.keep.word().to_owned()));
@@ -241,7 +291,7 @@ impl Database {
                 Some(format!("segment {} {problem}", segment.number))
             })
             .collect();
-        let health = match (degraded.is_empty(), self.shared.core.trouble()) {
+        let health = match (degraded.is_empty(), self.shared.core().trouble()) {
             (true, None) => "ok".to_owned(),
             (true, Some(trouble)) => format!("the worker is in trouble: {trouble}"),
             (false, trouble) => {

@@ -38,7 +38,8 @@ impl Database {
     /// # Errors
     /// Only when the catalog cannot be read at all; what is wrong is in the report.
     pub fn check(&self, deep: bool) -> Result<CheckReport> {
-        self.shared.core.check(deep)
+        let _no_flip = self.shared.gate.read();
+        self.shared.core().check(deep)
     }
 
     /// Copies the database, as it is at one moment, into a folder that does not exist or is empty. Writes go on meanwhile.
@@ -49,7 +50,8 @@ impl Database {
     /// # Errors
     /// `AlreadyExists`, `Io`.
     pub fn backup(&self, to: &Path) -> Result<Copied> {
-        self.shared.core.backup(to).map(Copied::from)
+        let _no_flip = self.shared.gate.read();
+        self.shared.core().backup(to).map(Copied::from)
     }
 
     /// Reads every file of a backup and compares it with what was backed up.

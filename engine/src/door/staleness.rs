@@ -47,7 +47,7 @@ impl Database {
     /// What waits, line by line.
     pub(super) fn staleness(&self) -> Status {
         let snapshot = self.snapshot();
-        let (transactions, operations) = self.shared.core.waiting();
+        let (transactions, operations) = self.shared.core().waiting();
         let waited = match (snapshot.lag(), self.shared.ages.oldest(snapshot.sequence())) {
             (0, _) => "nothing waits".to_owned(),
             (_, Some(waited)) => format!("{:.1} s", waited.as_secs_f64()),

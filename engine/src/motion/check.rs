@@ -8,7 +8,7 @@ use super::lists::list_of;
 use super::snapshot::Published;
 use crate::answer::CheckReport;
 use crate::error::Result;
-use crate::id::{ImageId, LabelId, SpaceId};
+use crate::id::{ImageId, LabelId};
 use crate::operation::Role;
 use crate::rows::Part;
 use crate::vote::{Ballot, soft_vote};
@@ -57,13 +57,31 @@ impl Core {
         check.segments(deep);
         if deep {
             check.copies()?;
-            check.recompute()?;
+            let rows: Vec<usize> = state.index.live().collect();
+            check.recompute(&rows)?;
         }
         let Check { mut report, more, .. } = check;
         if more > 0 {
             report.problems.push(format!("and {more} more"));
         }
         Ok(report)
+    }
+
+    /// What is wrong with lists, votes, postings and segments of a space that is not the active one yet; predictions are recomputed
+    /// of some images.
+    ///
+    /// # Errors
+    /// Only when the catalog cannot be read at all.
+    pub(super) fn check_derived(&self) -> Result<Vec<String>> {
+        let state = self.current();
+        let mut check = Check { core: self, state: &state, report: CheckReport::default(), more: 0 };
+        check.reverse_index()?;
+        check.postings()?;
+        check.segments(true);
+        let every = state.index.live_rows().div_ceil(RECOMPUTED_ROWS).max(1);
+        let rows: Vec<usize> = state.index.live().step_by(every).collect();
+        check.recompute(&rows)?;
+        Ok(check.report.problems)
     }
 }
 
@@ -105,13 +123,21 @@ impl Check<'_> {
             }
             Ok(())
         })?;
-        state.pinned.vectors(SpaceId::FIRST, first, last, |id, _| {
+        state.pinned.vectors(state.pinned.space(), first, last, |id, _| {
             match records.get_mut(&id) {
                 Some(has_vector) => *has_vector = true,
                 None => problems.push(format!("a descriptor of image {} has no record", id.0)),
             }
             Ok(())
         })?;
+        for space in self.core.catalog().other_spaces() {
+            state.pinned.vectors(space, first, last, |id, _| {
+                if !records.contains_key(&id) {
+                    problems.push(format!("a descriptor of image {} in another space has no record", id.0));
+                }
+                Ok(())
+            })?;
+        }
         problems.extend(
             records.iter().filter(|&(_, &has)| !has).map(|(id, _)| format!("image {} has no descriptor", id.0)),
         );
@@ -127,12 +153,12 @@ impl Check<'_> {
     /// `voters` is the inverse of `neighbours`.
     fn reverse_index(&mut self) -> Result<()> {
         let (mut forward, mut backward, mut lists) = (Sum::default(), Sum::default(), 0);
-        self.state.pinned.all_neighbours(SpaceId::FIRST, ImageId(0), |id, stored| {
+        self.state.pinned.all_neighbours(self.state.pinned.space(), ImageId(0), |id, stored| {
             lists += 1;
             stored.entries.iter().for_each(|(train, _)| forward.add((train, id)));
             Ok(())
         })?;
-        self.state.pinned.each_voter(SpaceId::FIRST, |train, id| {
+        self.state.pinned.each_voter(self.state.pinned.space(), |train, id| {
             backward.add((train, id));
             Ok(())
         })?;
@@ -158,7 +184,7 @@ impl Check<'_> {
                 }
             }
             for label in (0..state.labels.len() as u32).map(LabelId) {
-                state.pinned.postings(SpaceId::FIRST, state.options.vote_k, role, label, |score, key, id| {
+                state.pinned.postings(state.pinned.space(), state.options.vote_k, role, label, |score, key, id| {
                     stored.add((role as u8, label, score.to_bits(), key, id));
                     Ok(true)
                 })?;
@@ -169,7 +195,7 @@ impl Check<'_> {
         }
         let mut predictions = Sum::default();
         let mut known = Sum::default();
-        state.pinned.predictions(SpaceId::FIRST, state.options.vote_k, ImageId(0), |id, ballot| {
+        state.pinned.predictions(state.pinned.space(), state.options.vote_k, ImageId(0), |id, ballot| {
             predictions.add((id, ballot.label, ballot.score.to_bits()));
             Ok(())
         })?;
@@ -215,7 +241,7 @@ impl Check<'_> {
         let state = self.state;
         let mut problems = Vec::new();
         let mut count = 0;
-        state.pinned.vectors(SpaceId::FIRST, ImageId(0), ImageId(u64::MAX), |id, bytes| {
+        state.pinned.vectors(state.pinned.space(), ImageId(0), ImageId(u64::MAX), |id, bytes| {
             for set in [&state.index, &state.train] {
                 let Some(row) = set.row_of(id).filter(|&row| set.live[row]) else { continue };
                 count += 1;
@@ -231,15 +257,14 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Law P: every list and every prediction equals a recompute.
-    fn recompute(&mut self) -> Result<()> {
+    /// Law P: the lists and the predictions of these rows equal a recompute.
+    fn recompute(&mut self, rows: &[usize]) -> Result<()> {
         let Published { index, train, options, pinned, .. } = self.state;
-        let rows: Vec<usize> = index.live().collect();
         for rows in rows.chunks(RECOMPUTED_ROWS) {
             let best = train.best_of_many(&index.gathered(rows)?, options.kept_neighbours, |_, _| true)?;
             for (&row, best) in rows.iter().zip(best) {
                 let key = index.key(row);
-                let Some(stored) = pinned.neighbours(SpaceId::FIRST, index.id(row))? else {
+                let Some(stored) = pinned.neighbours(pinned.space(), index.id(row))? else {
                     self.wrong(format!("'{key}' has no list of neighbours"));
                     continue;
                 };

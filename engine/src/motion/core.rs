@@ -15,7 +15,7 @@ use super::snapshot::{Published, Snapshot};
 use super::waiting::{Deferral, Queue, is_far_reaching};
 use super::worker::Signal;
 use super::write::Writer;
-use super::{acknowledged, columns};
+use super::{acknowledged, columns, space};
 use crate::catalog::{Catalog, Waiting};
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Receipt, Role};
@@ -58,28 +58,54 @@ impl Core {
         let accepted = queue.last().unwrap_or(0).max(pinned.sequence()?);
         if !catalog.is_read_only() {
             acknowledged::check(folder, catalog.database(), accepted)?;
-            remove_orphans(folder, &pinned)?;
+            space::forget_half_derived(&catalog, &pinned)?;
+            remove_orphans(folder, &catalog.pin())?;
         }
         drop(pinned);
         let state = Published::load(folder, &catalog)?;
+        let mut core = Self::with(folder, catalog, state)?;
+        core.writing.get_mut().queue = queue;
+        core.waiting = waiting;
+        core.accepted = AtomicU64::new(accepted);
+        Ok(core)
+    }
+
+    /// The running database of a state; nothing waits.
+    pub(super) fn with(folder: &Path, catalog: Arc<Catalog>, state: Published) -> Result<Self> {
         let writer = Writer::new(Arc::clone(&catalog), &state)?;
         Ok(Self {
             folder: folder.to_owned(),
             catalog,
             maintenance: Mutex::new(()),
-            writing: Mutex::new(Writing { writer, queue, deferral: Deferral::default() }),
+            writing: Mutex::new(Writing { writer, queue: Queue::default(), deferral: Deferral::default() }),
+            accepted: AtomicU64::new(state.sequence),
             current: RwLock::new(Arc::new(state)),
-            accepted: AtomicU64::new(accepted),
-            waiting,
+            waiting: Mutex::default(),
             proposer: RwLock::new(None),
             signal: Signal::default(),
             trouble: Mutex::new(None),
         })
     }
 
-    /// Where the database is.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    /// Undoes the stop that a worker's end leaves.
+    pub(crate) fn resume(&self) {
+        self.signal.stop.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes over what was chosen for another one.
+    pub(super) fn inherit(&self, other: &Self) {
+        *self.proposer.write() = other.proposer.read().clone();
+        self.writing.lock().deferral = other.writing.lock().deferral;
+    }
+
+    /// What narrows voters down.
+    pub(super) fn proposer(&self) -> Option<Arc<dyn Propose>> {
+        self.proposer.read().clone()
+    }
+
+    /// A transaction of that number was acknowledged.
+    pub(super) fn set_accepted(&self, sequence: u64) {
+        self.accepted.store(sequence, Ordering::Release);
     }
 
     /// Its catalog.
@@ -176,7 +202,7 @@ impl Core {
         sequence: u64,
         drained: &[u64],
     ) -> Result<super::write::Carried> {
-        let proposer = self.proposer.read().clone();
+        let proposer = self.proposer();
         let (published, carried) = writing.writer.write(state, operations, proposer.as_deref(), sequence, drained)?;
         self.publish(published);
         Ok(carried)

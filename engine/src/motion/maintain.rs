@@ -12,7 +12,7 @@ use crate::catalog::SegmentEntry;
 use crate::disk::{point, remove, segment_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{self, Codes, Graph, OwnedGraph};
-use crate::id::{ImageId, SegmentId, SpaceId};
+use crate::id::{ImageId, SegmentId};
 use crate::operation::Role;
 use crate::rows::{Part, RowSet};
 use crate::segment::{self, Contents, Segment, file_of};
@@ -52,14 +52,12 @@ impl Core {
         if super::core::tail_rows(&state) == 0 {
             return Ok(false);
         }
-        let mut number = state.pinned.next_segment()?;
         let mut made: Vec<(Role, Option<Made>)> = Vec::new();
         for role in Role::ALL {
             let set = state.rows(role);
             let rows: Vec<usize> = (set.tail_start()..set.len()).filter(|&row| set.live[row]).collect();
-            let segment = if rows.is_empty() { None } else { Some(self.make(&state, role, number, &rows, None)?) };
-            number.0 += u64::from(segment.is_some());
-            made.push((role, segment));
+            let make = || self.make(&state, role, state.pinned.next_segment()?, &rows, None);
+            made.push((role, if rows.is_empty() { None } else { Some(make()?) }));
         }
         point("flush.made")?;
         self.name(
@@ -117,7 +115,7 @@ impl Core {
         self.name(
             &made,
             &gone,
-            |batch| dead.iter().try_for_each(|&row| batch.delete_tombstone(SpaceId::FIRST, set.id(row))),
+            |batch| dead.iter().try_for_each(|&row| batch.delete_tombstone(self.catalog.space(), set.id(row))),
             |now, role, made| now.rows(role).with_merged(&range, made),
         )?;
         // Readers keep their maps; the names go. What is left by a crash here is removed at the next opening.
@@ -158,7 +156,7 @@ impl Core {
             &Contents {
                 database: self.catalog.database(),
                 segment: number,
-                space: SpaceId::FIRST,
+                space: self.catalog.space(),
                 role,
                 dimension,
                 sequence: state.sequence,
@@ -176,7 +174,7 @@ impl Core {
         })?;
         let entry = SegmentEntry {
             id: number,
-            space: SpaceId::FIRST,
+            space: self.catalog.space(),
             role,
             rows: ids.len() as u64,
             first: header.first,
@@ -235,7 +233,7 @@ impl Core {
                     let id = ImageId(id);
                     let is_live = now.rows(*role).row_of(id).is_some_and(|row| now.rows(*role).live[row]);
                     if !is_live {
-                        batch.put_tombstone(SpaceId::FIRST, id)?;
+                        batch.put_tombstone(self.catalog.space(), id)?;
                     }
                 }
             }

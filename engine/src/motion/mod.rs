@@ -13,6 +13,7 @@ mod policy;
 pub(crate) mod repair;
 mod resolve;
 mod snapshot;
+mod space;
 mod upkeep;
 mod waiting;
 mod worker;

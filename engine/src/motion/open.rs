@@ -15,7 +15,7 @@ use super::snapshot::{Problem, Published};
 use crate::catalog::{Catalog, Pinned, SegmentEntry, codec};
 use crate::disk::{remove, segment_folder};
 use crate::error::{Error, Result};
-use crate::id::{ImageId, LabelId, SegmentId, SpaceId};
+use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::Role;
 use crate::rows::{NewRow, Part, RowSet};
 use crate::segment::{Segment, Truth, file_of};
@@ -28,7 +28,7 @@ const LOAD_ROWS: usize = 8192;
 pub(super) fn truth(catalog: &Arc<Catalog>) -> Truth {
     let catalog = Arc::clone(catalog);
     Arc::new(move |id| {
-        catalog.pin().vector(SpaceId::FIRST, id)?.ok_or_else(|| {
+        catalog.pin().vector(catalog.space(), id)?.ok_or_else(|| {
             Error::corrupt(format!("a segment's copy of image {} is damaged, and the catalog has it no more", id.0))
         })
     })
@@ -63,7 +63,7 @@ impl Published {
             sets[entry.role as usize].push_frozen(part, entry, |_| (None, f32::NEG_INFINITY, true));
         }
         let [mut train, mut index] = sets;
-        pinned.tombstones(SpaceId::FIRST, |id| {
+        pinned.tombstones(pinned.space(), |id| {
             for set in [&mut train, &mut index] {
                 if let Some(row) = set.row_of(id) {
                     set.kill(row);
@@ -101,7 +101,7 @@ impl Published {
 pub(super) fn remove_orphans(folder: &Path, pinned: &Pinned) -> Result<()> {
     let folder = segment_folder(folder);
     std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
-    let named: Vec<_> = pinned.segments()?.iter().map(|entry| file_of(&folder, entry.id)).collect();
+    let named: Vec<_> = pinned.all_segments()?.iter().map(|entry| file_of(&folder, entry.id)).collect();
     for entry in std::fs::read_dir(&folder).map_err(|error| Error::io(&folder, error))? {
         let path = entry.map_err(|error| Error::io(&folder, error))?.path();
         if !named.contains(&path) {
@@ -126,7 +126,7 @@ fn from_catalog(pinned: &Pinned, entry: &SegmentEntry, dimension: usize) -> Resu
         }
         Ok(())
     })?;
-    pinned.vectors(SpaceId::FIRST, entry.first, entry.last, |id, vector| {
+    pinned.vectors(pinned.space(), entry.first, entry.last, |id, vector| {
         if let Some(key) = records.remove(&id) {
             ids.push(id.0);
             keys.push(key.into());
@@ -149,7 +149,7 @@ fn load_tail(pinned: &Pinned, covered: ImageId, train: &mut RowSet, index: &mut 
     })?;
     let mut records = records.into_iter();
     let mut loading = [Loading::new(train), Loading::new(index)];
-    pinned.vectors(SpaceId::FIRST, covered, LAST, |id, vector| {
+    pinned.vectors(pinned.space(), covered, LAST, |id, vector| {
         let (expected, key, label) = records.next().ok_or_else(|| unmatched(id))?;
         if id != expected {
             return Err(unmatched(id.min(expected)));
@@ -176,12 +176,12 @@ fn load_columns(pinned: &Pinned, from: ImageId, k: usize, train: &mut RowSet, in
         }
         Ok(())
     })?;
-    pinned.predictions(SpaceId::FIRST, k, from, |id, ballot| {
+    pinned.predictions(pinned.space(), k, from, |id, ballot| {
         let row = index.row_of(id).ok_or_else(|| unmatched(id))?;
         index.instances.set(row, Some(ballot));
         Ok(())
     })?;
-    pinned.all_neighbours(SpaceId::FIRST, from, |id, stored| {
+    pinned.all_neighbours(pinned.space(), from, |id, stored| {
         let row = index.row_of(id).ok_or_else(|| unmatched(id))?;
         index.floors.set(row, stored.floor.map_or(f32::NEG_INFINITY, |floor| floor.0));
         Ok(())

@@ -13,7 +13,7 @@ use super::write::own;
 use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, codec};
 use crate::disk::{Lock, catalog_folder, columns_file, remove, segment_folder};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{ImageId, LabelId, SpaceId};
+use crate::id::{ImageId, LabelId};
 use crate::operation::Role;
 use crate::rows::{NewRow, RowSet};
 use crate::segment::{Segment, Truth, file_of};
@@ -69,11 +69,11 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     let copies: Vec<&Kept> = kept.iter().filter(|kept| kept.is_copy).collect();
     for copies in copies.chunks(BATCH_ROWS) {
         let mut batch = Batch::new(&catalog);
-        copies.iter().try_for_each(|kept| batch.put_vector(SpaceId::FIRST, kept.id, &kept.vector))?;
+        copies.iter().try_for_each(|kept| batch.put_vector(catalog.space(), kept.id, &kept.vector))?;
         batch.commit()?;
     }
     let mut batch = Batch::new(&catalog);
-    for entry in pinned.segments().unwrap_or_default() {
+    for entry in pinned.all_segments().unwrap_or_default() {
         batch.delete_segment(entry.id)?;
     }
     batch.clear_derived()?;
@@ -148,7 +148,7 @@ fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<
             let (segment, row) = segments.iter().find_map(|segment| Some((segment, row(segment)?)))?;
             segment.vector(row).ok().map(|vector| vector.to_vec())
         };
-        let stored = pinned.vector(SpaceId::FIRST, id).ok().flatten().filter(is_sound);
+        let stored = pinned.vector(pinned.space(), id).ok().flatten().filter(is_sound);
         let is_copy = stored.is_none();
         match stored.or_else(|| copy().filter(is_sound)) {
             Some(vector) => {
@@ -210,7 +210,7 @@ fn rewrite(catalog: &Arc<Catalog>, kept: Vec<Kept>) -> Result<(RowSet, RowSet)> 
             let row = NewRow { id: *id, key: record.key.as_str().into(), instance, floor: f32::NEG_INFINITY };
             set.append(vec![row], vector.clone());
             if let Some(own) = instance {
-                batch.put_posting(SpaceId::FIRST, catalog.options().vote_k, Role::Train, *id, &record.key, own)?;
+                batch.put_posting(catalog.space(), catalog.options().vote_k, Role::Train, *id, &record.key, own)?;
             }
         }
         batch.commit()?;
@@ -226,16 +226,16 @@ fn recompute(catalog: &Arc<Catalog>, train: &RowSet, index: &RowSet) -> Result<u
         let mut batch = Batch::new(catalog);
         for (row, list) in scan_lists(index, rows, train, options.kept_neighbours, None)? {
             let (id, key) = (index.id(row), index.key(row));
-            batch.put_neighbours(SpaceId::FIRST, id, &list)?;
+            batch.put_neighbours(catalog.space(), id, &list)?;
             for entry in &list.entries {
-                batch.put_voter(SpaceId::FIRST, ImageId(entry.id), id)?;
+                batch.put_voter(catalog.space(), ImageId(entry.id), id)?;
             }
             let voters = list
                 .entries
                 .iter()
                 .filter_map(|entry| Some((super::lists::label_in(train, ImageId(entry.id))?, entry.similarity)));
             if let Some(ballot) = soft_vote(voters, options.vote_k) {
-                batch.put_prediction(SpaceId::FIRST, options.vote_k, id, key, ballot)?;
+                batch.put_prediction(catalog.space(), options.vote_k, id, key, ballot)?;
             }
         }
         batch.commit()?;

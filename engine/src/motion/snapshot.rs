@@ -10,7 +10,7 @@ use super::lists::{label_in, list_of};
 use crate::answer::{SegmentInfo, Vote};
 use crate::catalog::{Pinned, RecordMessage, SegmentEntry};
 use crate::error::{Error, Result};
-use crate::id::{ImageId, LabelId, SegmentId, SpaceId};
+use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::{Record, Role};
 use crate::options::Options;
 use crate::rows::{Part, RowSet};
@@ -156,7 +156,7 @@ impl Snapshot {
     /// A damaged catalog.
     pub fn vector(&self, key: &str) -> Result<Option<Vec<f32>>> {
         match self.state.pinned.image(key)? {
-            Some(id) => self.state.pinned.vector(SpaceId::FIRST, id),
+            Some(id) => self.state.pinned.vector(self.state.pinned.space(), id),
             None => Ok(None),
         }
     }
@@ -276,7 +276,7 @@ impl Published {
         let mut ballots = vec![None; self.index.len()];
         let mut unknown = Vec::new();
         if k <= self.options.kept_neighbours {
-            self.pinned.all_neighbours(SpaceId::FIRST, ImageId(0), |id, stored| {
+            self.pinned.all_neighbours(self.pinned.space(), ImageId(0), |id, stored| {
                 let Some(row) = self.index.row_of(id) else { return Ok(()) };
                 let list = list_of(stored, &self.train)?;
                 if list.knows(k, self.train.live_rows()) {

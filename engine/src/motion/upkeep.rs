@@ -53,7 +53,7 @@ pub(super) fn follow(
     moves: &Moves<'_>,
 ) -> Result<usize> {
     let Start { pinned, options, train: before, proposer } = *start;
-    let space = SpaceId::FIRST;
+    let space = pinned.space();
     for (id, key, ballot) in moves.removed_index {
         for (train, _) in pinned.neighbours(space, *id)?.map(|stored| stored.entries).unwrap_or_default() {
             batch.delete_voter(space, train, *id)?;
@@ -164,7 +164,7 @@ impl Work<'_> {
             std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
             std::collections::btree_map::Entry::Vacant(entry) => {
                 let id = index.id(row);
-                let stored = self.pinned.neighbours(SpaceId::FIRST, id)?;
+                let stored = self.pinned.neighbours(self.pinned.space(), id)?;
                 let stored =
                     stored.ok_or_else(|| Error::corrupt(format!("index image '{}' has no list", index.key(row))))?;
                 let stored = list_of(stored, self.before)?;
@@ -175,7 +175,7 @@ impl Work<'_> {
 
     /// Live rows of index images that have this train image in their lists.
     fn rows_voted_by(&self, index: &RowSet, train: ImageId) -> Result<Vec<usize>> {
-        let voters = self.pinned.voters(SpaceId::FIRST, train)?;
+        let voters = self.pinned.voters(self.pinned.space(), train)?;
         Ok(voters.into_iter().filter_map(|id| index.row_of(id)).filter(|&row| index.live[row]).collect())
     }
 }

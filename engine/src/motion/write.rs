@@ -37,13 +37,13 @@ pub(super) struct Carried {
 
 /// The rows to be appended to one role.
 #[derive(Default)]
-struct Appended {
-    rows: Vec<NewRow>,
-    vectors: Vec<f32>,
+pub(super) struct Appended {
+    pub(super) rows: Vec<NewRow>,
+    pub(super) vectors: Vec<f32>,
 }
 
 impl Appended {
-    fn into_set(self, set: &mut RowSet) -> std::ops::Range<usize> {
+    pub(super) fn into_set(self, set: &mut RowSet) -> std::ops::Range<usize> {
         let start = set.len();
         set.append(self.rows, self.vectors);
         start..set.len()
@@ -70,6 +70,16 @@ impl Writer {
     /// The id that the next image gets.
     pub(super) fn next_image(&self) -> ImageId {
         ImageId(self.next_image)
+    }
+
+    /// Numbers the labels as this state does.
+    pub(super) fn learn_labels(&mut self, state: &Published) {
+        self.numbers = LabelNumbers::of(&state.labels);
+    }
+
+    /// Images up to here are known to a space that is being built.
+    pub(super) fn set_next_image(&mut self, next: ImageId) {
+        self.next_image = next.0;
     }
 
     /// Whether a commit failed, so that no more writes are taken.
@@ -125,6 +135,8 @@ impl Writer {
             next_image: self.next_image,
             batch: Batch::new(&catalog),
             vote_k: state.options.vote_k,
+            space: catalog.space(),
+            others: catalog.other_spaces(),
             effects: Effects::default(),
         };
         let numbers = &mut self.numbers;
@@ -165,6 +177,9 @@ struct Draft<'c> {
     next_image: u64,
     batch: Batch<'c>,
     vote_k: usize,
+    space: SpaceId,
+    /// Other spaces whose descriptors follow the images.
+    others: Vec<SpaceId>,
     effects: Effects,
 }
 
@@ -224,11 +239,13 @@ impl Draft<'_> {
         numbers: &mut LabelNumbers,
     ) -> Result<bool> {
         let same_role = before.record.label.is_some() == after.label.is_some();
+        // What other spaces hold of it was made from the photo's bytes.
+        let same_content = self.others.is_empty() || after.content == before.record.content;
         let same_vector = match &after.vector {
-            Some(vector) => state.pinned.vector(SpaceId::FIRST, before.id)?.as_ref() == Some(vector),
+            Some(vector) => state.pinned.vector(self.space, before.id)?.as_ref() == Some(vector),
             None => true,
         };
-        if !(same_role && same_vector) {
+        if !(same_role && same_vector && same_content) {
             self.remove(&before, key, false)?;
             self.insert(state, Some(&before), key, after, numbers)?;
             return Ok(true);
@@ -261,9 +278,9 @@ impl Draft<'_> {
         {
             let (last, now) = (self.train.instances[row], own(label));
             if let Some(last) = last {
-                self.batch.delete_posting(SpaceId::FIRST, self.vote_k, Role::Train, key, last)?;
+                self.batch.delete_posting(self.space, self.vote_k, Role::Train, key, last)?;
             }
-            self.batch.put_posting(SpaceId::FIRST, self.vote_k, Role::Train, before.id, key, now)?;
+            self.batch.put_posting(self.space, self.vote_k, Role::Train, before.id, key, now)?;
             self.train.instances.set(row, Some(now));
             self.effects.relabelled.push(before.id);
         }
@@ -271,10 +288,10 @@ impl Draft<'_> {
     }
 
     fn remove(&mut self, before: &Before, key: &str, forget_key: bool) -> Result<()> {
-        self.batch.delete_image(SpaceId::FIRST, before.id, forget_key.then_some(key))?;
+        self.batch.delete_image(before.id, forget_key.then_some(key))?;
         if let Some(row) = self.train.row_of(before.id) {
             if let Some(ballot) = self.train.instances[row] {
-                self.batch.delete_posting(SpaceId::FIRST, self.vote_k, Role::Train, key, ballot)?;
+                self.batch.delete_posting(self.space, self.vote_k, Role::Train, key, ballot)?;
             }
             self.bury(row < self.train.tail_start(), before.id)?;
             self.train.kill(row);
@@ -289,7 +306,24 @@ impl Draft<'_> {
 
     /// A dead row of a segment is noted, because the segment itself never changes.
     fn bury(&mut self, in_segment: bool, id: ImageId) -> Result<()> {
-        if in_segment { self.batch.put_tombstone(SpaceId::FIRST, id) } else { Ok(()) }
+        if in_segment { self.batch.put_tombstone(self.space, id) } else { Ok(()) }
+    }
+
+    /// An image that only changes its role keeps its descriptors in other spaces.
+    fn carry_over(&mut self, state: &Published, before: &Before, after: &After, id: ImageId) -> Result<()> {
+        if self.others.is_empty() || before.record.content != after.content {
+            return Ok(());
+        }
+        let same_vector = match &after.vector {
+            Some(vector) => state.pinned.vector(self.space, before.id)?.as_ref() == Some(vector),
+            None => true,
+        };
+        for &space in self.others.iter().filter(|_| same_vector) {
+            if let Some(stored) = state.pinned.vector_bytes(space, before.id)? {
+                self.batch.put_vector_bytes(space, id, &stored)?;
+            }
+        }
+        Ok(())
     }
 
     fn insert(
@@ -302,11 +336,14 @@ impl Draft<'_> {
     ) -> Result<()> {
         let id = ImageId(self.next_image);
         self.next_image += 1;
+        if let Some(before) = before {
+            self.carry_over(state, before, &after, id)?;
+        }
         let vector = match (after.vector, before) {
             (Some(vector), _) => vector,
             (None, Some(before)) => state
                 .pinned
-                .vector(SpaceId::FIRST, before.id)?
+                .vector(self.space, before.id)?
                 .ok_or_else(|| Error::corrupt(format!("the vector of '{key}' is missing")))?,
             (None, None) => return Err(Error::invalid(format!("'{key}' has no vector"))),
         };
@@ -324,7 +361,7 @@ impl Draft<'_> {
             version: before.map_or(1, |before| before.record.version + 1),
         };
         self.batch.put_record(id, &record)?;
-        self.batch.put_vector(SpaceId::FIRST, id, &vector)?;
+        self.batch.put_vector(self.space, id, &vector)?;
         if let Some(photo) = photo {
             self.batch.put_photo(id, &photo)?;
         }
@@ -332,7 +369,7 @@ impl Draft<'_> {
         match label {
             Some(label) => {
                 row.instance = Some(own(label));
-                self.batch.put_posting(SpaceId::FIRST, self.vote_k, Role::Train, id, key, own(label))?;
+                self.batch.put_posting(self.space, self.vote_k, Role::Train, id, key, own(label))?;
                 self.effects.train.rows.push(row);
                 self.effects.train.vectors.extend(vector);
             }

@@ -1,0 +1,147 @@
+//! The spaces of a database: which models there were, whose descriptors are kept, and which one answers.
+//!
+//! Descriptors of several spaces may be there at once; everything derived from them (lists, votes, postings, segments) exists for
+//! the active space, and for one that is being built.
+
+use std::sync::Arc;
+
+use prost::Message;
+
+use super::messages::{ModelMessage, OptionsMessage, SpaceMessage, decode};
+use super::{ACTIVE, Batch, Catalog, Family, OPTIONS, Pinned, codec};
+use crate::error::{Error, Result};
+use crate::id::{ImageId, SpaceId};
+use crate::options::{ModelInfo, Options};
+
+/// Key prefix in `meta` of what is known of a space.
+const SPACE: &[u8] = b"space/";
+/// Key in `meta`: the space that is being derived; whatever is derived of it is incomplete.
+const DERIVING: &[u8] = b"deriving";
+
+/// A space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Space {
+    pub(crate) id: SpaceId,
+    /// `None`: the caller brings vectors.
+    pub(crate) model: Option<ModelInfo>,
+    pub(crate) dimension: usize,
+}
+
+fn key_of(space: SpaceId) -> Vec<u8> {
+    [SPACE, &codec::space_key(space)].concat()
+}
+
+/// The space whose number is stored as a value.
+pub(super) fn space_of(value: &[u8]) -> Result<SpaceId> {
+    u32::try_from(codec::number_of(value)?)
+        .map(SpaceId)
+        .map_err(|_| Error::corrupt("the number of a space is too large"))
+}
+
+impl Catalog {
+    /// The same store as another space sees it.
+    pub(crate) fn of_space(&self, space: &Space) -> Self {
+        let options = Options { dimension: space.dimension, model: space.model.clone(), ..self.options.clone() };
+        Self { store: Arc::clone(&self.store), space: space.id, options, database: self.database }
+    }
+
+    /// Learns which spaces there are.
+    pub(super) fn read_spaces(&self) -> Result<()> {
+        let mut known = vec![SpaceId::FIRST, self.space];
+        let family = self.family(Family::Meta)?;
+        for entry in self.store.db.prefix_iterator_cf(family, SPACE) {
+            let (key, _) = entry?;
+            match key.strip_prefix(SPACE) {
+                Some(number) => known.push(codec::space_of_key(number)?),
+                None => break,
+            }
+        }
+        known.sort_unstable();
+        known.dedup();
+        *self.store.spaces.write() = known;
+        Ok(())
+    }
+
+    /// The other spaces that may hold descriptors of images.
+    pub(crate) fn other_spaces(&self) -> Vec<SpaceId> {
+        self.store.spaces.read().iter().copied().filter(|&space| space != self.space).collect()
+    }
+
+    /// From now on, writes care for this space's descriptors too. Called before the batch that stores the space.
+    pub(crate) fn care_for(&self, space: SpaceId) {
+        let mut spaces = self.store.spaces.write();
+        if !spaces.contains(&space) {
+            spaces.push(space);
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Notes what a space is.
+    pub(crate) fn put_space(&mut self, space: &Space) -> Result<()> {
+        let message =
+            SpaceMessage { dimension: space.dimension as u32, model: space.model.as_ref().map(ModelMessage::of) };
+        self.put(Family::Meta, &key_of(space.id), &message.encode_to_vec())
+    }
+
+    /// Forgets a space and its descriptors.
+    pub(crate) fn delete_space(&mut self, space: SpaceId) -> Result<()> {
+        self.delete(Family::Meta, &key_of(space))?;
+        self.delete_prefix(Family::Embeddings, &codec::space_key(space))
+    }
+
+    /// Whatever is derived of this space from now on is incomplete; `None`: nothing is being derived.
+    pub(crate) fn set_deriving(&mut self, space: Option<SpaceId>) -> Result<()> {
+        match space {
+            Some(space) => self.put(Family::Meta, DERIVING, &codec::number(u64::from(space.0))),
+            None => self.delete(Family::Meta, DERIVING),
+        }
+    }
+
+    /// Forgets what was derived from the descriptors of a space: lists, votes, postings, tombstones; its segments are forgotten one
+    /// by one.
+    pub(crate) fn clear_derived_of(&mut self, space: SpaceId) -> Result<()> {
+        let prefix = codec::space_key(space);
+        for family in [Family::Neighbours, Family::Voters, Family::Predictions, Family::ByInstance] {
+            self.delete_prefix(family, &prefix)?;
+        }
+        self.clear_tombstones(space)?;
+        self.set_covered_of(space, ImageId(0))
+    }
+
+    /// The key that flips: from this commit on, `space` answers.
+    pub(crate) fn set_active(&mut self, space: SpaceId, options: &Options) -> Result<()> {
+        self.put(Family::Meta, OPTIONS, &OptionsMessage::of(options).encode_to_vec())?;
+        self.put(Family::Meta, ACTIVE, &codec::number(u64::from(space.0)))
+    }
+}
+
+impl Pinned {
+    /// All spaces, in the order of their numbers; the active one at least.
+    pub(crate) fn spaces(&self) -> Result<Vec<Space>> {
+        let mut spaces = Vec::new();
+        self.scan(Family::Meta, SPACE, |key, value| {
+            let message: SpaceMessage = decode(value, "a space")?;
+            let id = codec::space_of_key(key.strip_prefix(SPACE).unwrap_or_default())?;
+            let model = message.model.map(ModelMessage::info);
+            spaces.push(Space { id, model, dimension: message.dimension as usize });
+            Ok(true)
+        })?;
+        if !spaces.iter().any(|space| space.id == self.space()) {
+            let options = &self.catalog().options;
+            spaces.push(Space { id: self.space(), model: options.model.clone(), dimension: options.dimension });
+            spaces.sort_by_key(|space| space.id);
+        }
+        Ok(spaces)
+    }
+
+    /// The space that was being derived when this was pinned.
+    pub(crate) fn deriving(&self) -> Result<Option<SpaceId>> {
+        self.get(Family::Meta, DERIVING)?.map(|value| space_of(&value)).transpose()
+    }
+
+    /// Whether an image has a descriptor in that space.
+    pub(crate) fn has_vector(&self, space: SpaceId, id: ImageId) -> Result<bool> {
+        Ok(self.vector_bytes(space, id)?.is_some())
+    }
+}

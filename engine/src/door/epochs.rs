@@ -1,0 +1,175 @@
+//! Epochs: another model's descriptors are built beside those in force, and then one key flips.
+
+use std::sync::Arc;
+
+use super::database::Database;
+use crate::catalog::Space;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::ImageId;
+use crate::motion::Core;
+use crate::options::{ModelInfo, Options};
+use crate::ports::{Reembed, Wanted};
+
+/// Images that are embedded and stored by one transaction.
+const EMBED_ROWS: usize = 256;
+/// Times a new epoch catches up with writes before they are made to wait for the last few.
+const CATCH_UP_ROUNDS: usize = 8;
+/// Images behind which writes are made to wait.
+const LAST_FEW: usize = 256;
+
+/// A model of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelEntry {
+    /// Its number; never given again while it is there.
+    pub number: u32,
+    /// The model; `None`: the caller brings vectors.
+    pub model: Option<ModelInfo>,
+    /// Length of its descriptors.
+    pub dimension: usize,
+    /// Whether searches use it.
+    pub in_force: bool,
+}
+
+/// How far a new epoch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EpochProgress {
+    /// Descriptors are made: so many of about so many.
+    Embedding(usize, usize),
+    /// Predictions are made: so many of so many images.
+    Voting(usize, usize),
+    /// What was made is looked at.
+    Verifying,
+}
+
+impl Database {
+    /// The models whose descriptors the database has, in the order in which they came.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn models(&self) -> Result<Vec<ModelEntry>> {
+        let core = self.shared.core();
+        let in_force = core.catalog().space();
+        let entry = |space: Space| ModelEntry {
+            number: space.id.0,
+            model: space.model,
+            dimension: space.dimension,
+            in_force: space.id == in_force,
+        };
+        Ok(core.spaces()?.into_iter().map(entry).collect())
+    }
+
+    /// Goes over to another model: descriptors of all images are made by `reembed`, predictions and segments are made from them, all
+    /// beside what is in force; then one key flips. Searches and writes go on meanwhile and never see a mixture.
+    ///
+    /// `progress` returns `false` to stop. What was embedded until a stop, an error or a crash is kept, and a later call for the same
+    /// model goes on with it; so does a call that goes back to an earlier model, whose descriptors are still there.
+    ///
+    /// Complexity: one descriptor for each image that has none of that model, then as putting every image anew.
+    ///
+    /// # Errors
+    /// `AlreadyExists`: it is in force already; `Cancelled`; what `reembed` gives; `Corrupt` when the new epoch does not agree with
+    /// itself. The model in force stays then.
+    pub fn change_model(
+        &self,
+        model: Option<ModelInfo>,
+        dimension: usize,
+        reembed: &dyn Reembed,
+        progress: &mut dyn FnMut(EpochProgress) -> bool,
+    ) -> Result<u32> {
+        Options { dimension, ..self.options() }.check()?;
+        let mut told = |at: EpochProgress| {
+            if progress(at) {
+                return Ok(());
+            }
+            Err(Error::new(ErrorKind::Cancelled, "stopped before the new model was in force")
+                .help("what was embedded is kept; the same command goes on with it"))
+        };
+        // One at a time: a second one would derive the same space.
+        let _one_at_a_time = self.shared.epochs.try_lock().ok_or_else(|| {
+            Error::new(ErrorKind::Locked, "another model is being put in force").help("wait for it, or stop it")
+        })?;
+        let core = self.shared.core();
+        let space = core.space_for(model, dimension)?;
+        embed(&core, &space, reembed, &mut told)?;
+        let building = core.build(&space)?;
+        for _ in 0..CATCH_UP_ROUNDS {
+            let (taken, bare) = building.catch_up(&core, &mut |done, all| told(EpochProgress::Voting(done, all)))?;
+            if taken + bare <= LAST_FEW {
+                break;
+            }
+            embed(&core, &space, reembed, &mut told)?;
+        }
+        told(EpochProgress::Verifying)?;
+        building.verify()?;
+
+        let _nobody_writes = self.shared.gate.write();
+        // Its worker would go on merging segments that are about to go.
+        self.shared.stop_worker();
+        let flipped = (|| {
+            core.reach(core.accepted())?;
+            embed(&core, &space, reembed, &mut told)?;
+            match building.catch_up(&core, &mut |done, all| told(EpochProgress::Voting(done, all)))? {
+                (_, 0) => building.flip(&core),
+                (_, bare) => Err(Error::corrupt(format!("{bare} images have no descriptor of the new model"))),
+            }
+        })();
+        match flipped {
+            Ok(flipped) => {
+                self.shared.replace(Arc::new(flipped))?;
+                Ok(space.id.0)
+            }
+            Err(error) => {
+                self.shared.restart_worker()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets a model that is not in force, and its descriptors.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for the one in force.
+    pub fn drop_model(&self, number: u32) -> Result<()> {
+        let _no_flip = self.shared.gate.read();
+        let _no_epoch = self.shared.epochs.try_lock().ok_or_else(|| {
+            Error::new(ErrorKind::Locked, "a model is being put in force").help("wait for it, or stop it")
+        })?;
+        self.shared.core().drop_space(number)
+    }
+}
+
+/// Gives every image that has none a descriptor in the space.
+fn embed(
+    core: &Core,
+    space: &Space,
+    reembed: &dyn Reembed,
+    told: &mut dyn FnMut(EpochProgress) -> Result<()>,
+) -> Result<()> {
+    let (mut from, mut done) = (Some(ImageId(0)), 0);
+    while let Some(first) = from {
+        let (bare, next) = core.bare(space.id, first, EMBED_ROWS)?;
+        from = next;
+        let snapshot = core.snapshot();
+        let mut ids = Vec::with_capacity(bare.len());
+        let mut wanted = Vec::with_capacity(bare.len());
+        for image in bare {
+            let pinned = &snapshot.state.pinned;
+            // An image that is gone again needs nothing.
+            let Some(vector) = pinned.vector(pinned.space(), image.id)? else { continue };
+            let (key, source) = (image.record.key, image.record.source);
+            wanted.push(Wanted { key, source, photo: pinned.photo(image.id)?, vector });
+            ids.push(image.id);
+        }
+        if wanted.is_empty() {
+            continue;
+        }
+        let vectors = reembed.reembed(&wanted)?;
+        if vectors.len() != ids.len() {
+            return Err(Error::invalid(format!("{} images got {} descriptors", ids.len(), vectors.len())));
+        }
+        done += core.put_descriptors(space, ids.into_iter().zip(vectors).collect())?;
+        let counts = snapshot.counts();
+        told(EpochProgress::Embedding(done, counts.train + counts.index))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,442 @@
+//! Another space beside the active one: its descriptors come in while everything goes on, its lists, votes, postings and segments
+//! are built from them, and then one key flips.
+//!
+//! Descriptors are kept over a crash, whatever is derived from them is made anew: until the flip nobody reads it. What is written
+//! meanwhile needs no log. An id never changes its descriptor or role, so comparing the ids (and the labels of train images) of
+//! both spaces says what to catch up with; an image that was put again has another id and no descriptor in the new space yet.
+
+use std::sync::Arc;
+
+use super::core::{Core, tail_rows};
+use super::policy::FLUSH_ROWS;
+use super::snapshot::Published;
+use super::upkeep::{Moves, Start, follow};
+use super::write::{Appended, own};
+use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, Space};
+use crate::disk::{remove, segment_folder};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::operation::Role;
+use crate::options::ModelInfo;
+use crate::rows::{NewRow, RowSet};
+use crate::segment::file_of;
+use crate::vector::unit;
+use crate::vote::Ballot;
+
+/// Images that a new space takes over by one batch.
+const CATCH_UP_ROWS: usize = 4096;
+
+/// What a crash left of a space that was being derived.
+pub(super) fn forget_half_derived(catalog: &Catalog, pinned: &Pinned) -> Result<()> {
+    let Some(space) = pinned.deriving()? else { return Ok(()) };
+    let mut batch = Batch::new(catalog);
+    forget_derived(&mut batch, pinned, space)?;
+    batch.set_deriving(None)?;
+    batch.commit()
+}
+
+fn forget_derived(batch: &mut Batch<'_>, pinned: &Pinned, space: SpaceId) -> Result<()> {
+    batch.clear_derived_of(space)?;
+    for entry in pinned.all_segments()?.into_iter().filter(|entry| entry.space == space) {
+        batch.delete_segment(entry.id)?;
+    }
+    Ok(())
+}
+
+/// An image that has no descriptor in a space.
+pub(crate) struct Bare {
+    pub(crate) id: ImageId,
+    pub(crate) record: RecordMessage,
+}
+
+/// The active space's part.
+impl Core {
+    /// The space of that model: a new one, or the one whose descriptors are there already.
+    ///
+    /// # Errors
+    /// `AlreadyExists`: it is the active one.
+    pub(crate) fn space_for(&self, model: Option<ModelInfo>, dimension: usize) -> Result<Space> {
+        self.refuse_when_read_only()?;
+        let mut writing = self.writing.lock();
+        let spaces = self.current().pinned.spaces()?;
+        let same = |space: &&Space| {
+            let fingerprint = |model: &Option<ModelInfo>| model.as_ref().map(|model| model.fingerprint.clone());
+            space.dimension == dimension && fingerprint(&space.model) == fingerprint(&model)
+        };
+        if let Some(space) = spaces.iter().find(same) {
+            if space.id == self.catalog.space() {
+                return Err(Error::new(ErrorKind::AlreadyExists, "that model is in force already")
+                    .help("SHOW MODELS lists the models of the database"));
+            }
+            return Ok(space.clone());
+        }
+        let last = spaces.iter().map(|space| space.id.0).max().unwrap_or(0);
+        let space = Space { id: SpaceId(last + 1), model, dimension };
+        self.catalog.care_for(space.id);
+        let active = spaces.iter().find(|space| space.id == self.catalog.space());
+        writing.writer.commit(|batch| {
+            // The layout's number too: from now on, older builds would read the database wrongly.
+            batch.put_identity()?;
+            active.map_or(Ok(()), |active| batch.put_space(active))?;
+            batch.put_space(&space)
+        })?;
+        self.repin(&mut writing);
+        Ok(space)
+    }
+
+    /// The spaces, in the order of their numbers.
+    pub(crate) fn spaces(&self) -> Result<Vec<Space>> {
+        self.catalog.pin().spaces()
+    }
+
+    /// Some images from `from` on that have no descriptor in a space, and where to go on; `None`: there are no more.
+    pub(crate) fn bare(&self, space: SpaceId, from: ImageId, most: usize) -> Result<(Vec<Bare>, Option<ImageId>)> {
+        let pinned = self.catalog.pin();
+        let (mut bare, mut seen) = (Vec::new(), None);
+        let mut more = None;
+        pinned.records_while(from, |id, record| {
+            if bare.len() == most {
+                more = Some(id);
+                return Ok(false);
+            }
+            seen = Some(id);
+            if !pinned.has_vector(space, id)? {
+                bare.push(Bare { id, record });
+            }
+            Ok(true)
+        })?;
+        Ok((bare, more))
+    }
+
+    /// Stores descriptors of another space; images that are gone meanwhile are passed over. Returns how many were stored.
+    pub(crate) fn put_descriptors(&self, space: &Space, rows: Vec<(ImageId, Vec<f32>)>) -> Result<usize> {
+        let mut writing = self.writing.lock();
+        let state = self.current();
+        let mut stored = 0;
+        writing.writer.commit(|batch| {
+            for (id, vector) in rows {
+                if vector.len() != space.dimension {
+                    let message = format!("the model gave {} numbers instead of {}", vector.len(), space.dimension);
+                    return Err(Error::new(ErrorKind::Mismatch, message).help("check which model was loaded"));
+                }
+                let is_there = Role::ALL.into_iter().any(|role| {
+                    let set = state.rows(role);
+                    set.row_of(id).is_some_and(|row| set.live[row])
+                });
+                if is_there {
+                    batch.put_vector(space.id, id, &unit(&vector)?)?;
+                    stored += 1;
+                }
+            }
+            Ok(())
+        })?;
+        // A write that moves an image to another id looks for its descriptors in what was published.
+        self.repin(&mut writing);
+        Ok(stored)
+    }
+
+    /// Begins to derive a space; nothing of it is there yet.
+    pub(crate) fn build(&self, space: &Space) -> Result<Building> {
+        let catalog = Arc::new(self.catalog.of_space(space));
+        let (pinned, active) = {
+            let mut writing = self.writing.lock();
+            let pinned = self.catalog.pin();
+            writing.writer.commit(|batch| {
+                batch.set_deriving(Some(space.id))?;
+                forget_derived(batch, &pinned, space.id)
+            })?;
+            (pinned, self.current())
+        };
+        for entry in pinned.all_segments()?.into_iter().filter(|entry| entry.space == space.id) {
+            remove(&file_of(&segment_folder(&self.folder), entry.id), "space")?;
+        }
+        let options = catalog.options().clone();
+        let state = Published {
+            sequence: active.sequence,
+            index: RowSet::new(options.dimension),
+            train: RowSet::new(options.dimension),
+            labels: active.labels.clone(),
+            pinned: catalog.pin(),
+            options,
+            problems: Arc::default(),
+            revotes: Default::default(),
+        };
+        let core = Core::with(&self.folder, catalog, state)?;
+        core.inherit(self);
+        Ok(Building { core })
+    }
+
+    /// Forgets a space that is not the active one, and its descriptors.
+    pub(crate) fn drop_space(&self, number: u32) -> Result<()> {
+        self.refuse_when_read_only()?;
+        let _one_at_a_time = self.maintenance.lock();
+        let mut writing = self.writing.lock();
+        let space = SpaceId(number);
+        if space == self.catalog.space() {
+            return Err(
+                Error::invalid("the model in force cannot be dropped").help("go to another one first: USE MODEL")
+            );
+        }
+        if !self.spaces()?.iter().any(|known| known.id == space) {
+            return Err(Error::not_found(format!("there is no model {number}")).help("SHOW MODELS lists them"));
+        }
+        writing.writer.commit(|batch| batch.delete_space(space))
+    }
+
+    /// Shows readers what was committed beside the rows.
+    fn repin(&self, _writing: &mut super::core::Writing) {
+        let now = self.current();
+        self.publish(Published {
+            sequence: now.sequence,
+            index: now.index.clone(),
+            train: now.train.clone(),
+            labels: now.labels.clone(),
+            pinned: self.catalog.pin(),
+            options: now.options.clone(),
+            problems: Arc::clone(&now.problems),
+            revotes: Default::default(),
+        });
+    }
+}
+
+/// A space that is being derived beside the active one.
+pub(crate) struct Building {
+    core: Core,
+}
+
+/// What a space lacks to be in line with the active one.
+#[derive(Default)]
+struct Behind {
+    removed: Vec<(Role, usize)>,
+    relabelled: Vec<(usize, LabelId)>,
+    /// Rows of the active space.
+    added: [Vec<usize>; 2],
+    /// Images of the active space that cannot be taken over yet: the first one without a descriptor here and all behind it, because
+    /// rows come in the order of their ids.
+    waiting: usize,
+    first_waiting: Option<ImageId>,
+}
+
+impl Behind {
+    fn of(space: &Published, active: &Published, now: &Pinned) -> Result<Self> {
+        let mut behind = Self::default();
+        for role in Role::ALL {
+            let (here, there) = (space.rows(role), active.rows(role));
+            let row_in = |set: &RowSet, id: ImageId| set.row_of(id).filter(|&row| set.live[row]);
+            behind
+                .removed
+                .extend(here.live().filter(|&row| row_in(there, here.id(row)).is_none()).map(|row| (role, row)));
+            for row in there.live() {
+                match row_in(here, there.id(row)) {
+                    None => {
+                        let id = there.id(row);
+                        let is_bare =
+                            behind.first_waiting.is_none_or(|first| id < first) && !now.has_vector(now.space(), id)?;
+                        if is_bare {
+                            behind.first_waiting = Some(id);
+                        }
+                        behind.added[role as usize].push(row);
+                    }
+                    Some(known) if role == Role::Train => {
+                        let label = |ballot: Option<Ballot<LabelId>>| ballot.map(|ballot| ballot.label);
+                        if let Some(now) = label(there.instances[row])
+                            && label(here.instances[known]) != Some(now)
+                        {
+                            behind.relabelled.push((known, now));
+                        }
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        if let Some(first) = behind.first_waiting {
+            for role in Role::ALL {
+                let rows = &mut behind.added[role as usize];
+                let all = rows.len();
+                rows.retain(|&row| active.rows(role).id(row) < first);
+                behind.waiting += all - rows.len();
+            }
+        }
+        Ok(behind)
+    }
+
+    fn rows(&self) -> usize {
+        self.removed.len() + self.relabelled.len() + self.added.iter().map(Vec::len).sum::<usize>()
+    }
+}
+
+impl Building {
+    /// Takes over what the active space has and this one lacks, but for images that have no descriptor here yet. `progress` is told
+    /// how many of how many images are done. Returns how many images were taken over, and how many were not.
+    ///
+    /// Complexity: as writing these images.
+    pub(crate) fn catch_up(
+        &self,
+        active: &Core,
+        progress: &mut dyn FnMut(usize, usize) -> Result<()>,
+    ) -> Result<(usize, usize)> {
+        let (state, end) = {
+            let writing = active.writing.lock();
+            (active.current(), writing.writer.next_image())
+        };
+        let behind = Behind::of(&self.core.current(), &state, &self.core.catalog.pin())?;
+        // Ids of later images are larger, so what is flushed from now on lies below `end`.
+        let end = behind.first_waiting.map_or(end, |first| first.min(end));
+        self.core.writing.lock().writer.set_next_image(end);
+        let (all, mut done) = (behind.rows(), 0);
+        if !behind.removed.is_empty() || !behind.relabelled.is_empty() {
+            self.take_over(&state, &behind.removed, &behind.relabelled, Role::Train, &[])?;
+        }
+        for role in Role::ALL {
+            for rows in behind.added[role as usize].chunks(CATCH_UP_ROWS) {
+                self.take_over(&state, &[], &[], role, rows)?;
+                done += rows.len();
+                progress(done, all)?;
+                if tail_rows(&self.core.current()) >= FLUSH_ROWS {
+                    self.core.flush()?;
+                    while self.core.merge_one()? {}
+                }
+            }
+        }
+        Ok((all, behind.waiting))
+    }
+
+    fn take_over(
+        &self,
+        active: &Published,
+        removed: &[(Role, usize)],
+        relabelled: &[(usize, LabelId)],
+        role: Role,
+        added: &[usize],
+    ) -> Result<()> {
+        let core = &self.core;
+        let (space, proposer) = (core.catalog.space(), core.proposer());
+        let mut writing = core.writing.lock();
+        let state = core.current();
+        let (mut train, mut index) = (state.train.clone(), state.index.clone());
+        let vote_k = state.options.vote_k;
+        let pinned = core.catalog.pin();
+        writing.writer.commit(|batch| {
+            let (mut removed_train, mut removed_index) = (Vec::new(), Vec::new());
+            for &(role, row) in removed {
+                let set = if role == Role::Train { &mut train } else { &mut index };
+                let (id, key, ballot) = (set.id(row), set.shared_key(row), set.instances[row]);
+                if row < set.tail_start() {
+                    batch.put_tombstone(space, id)?;
+                }
+                set.kill(row);
+                match (role, ballot) {
+                    (Role::Train, ballot) => {
+                        if let Some(ballot) = ballot {
+                            batch.delete_posting(space, vote_k, Role::Train, &key, ballot)?;
+                        }
+                        removed_train.push(id);
+                    }
+                    (Role::Index, ballot) => removed_index.push((id, key.to_string(), ballot)),
+                }
+            }
+            let mut revoted = Vec::new();
+            for &(row, label) in relabelled {
+                let (id, key) = (train.id(row), train.shared_key(row));
+                if let Some(last) = train.instances[row] {
+                    batch.delete_posting(space, vote_k, Role::Train, &key, last)?;
+                }
+                batch.put_posting(space, vote_k, Role::Train, id, &key, own(label))?;
+                train.instances.set(row, Some(own(label)));
+                revoted.push(id);
+            }
+            let mut appended = [Appended::default(), Appended::default()];
+            for &row in added {
+                let set = active.rows(role);
+                let (id, key) = (set.id(row), set.shared_key(row));
+                let vector = pinned.vector(space, id)?;
+                let vector = vector.ok_or_else(|| {
+                    Error::new(ErrorKind::NotFound, format!("'{key}' has no descriptor of the new model"))
+                })?;
+                let instance = if role == Role::Train { set.instances[row] } else { None };
+                if let Some(own) = instance {
+                    batch.put_posting(space, vote_k, Role::Train, id, &key, own)?;
+                }
+                let appended = &mut appended[role as usize];
+                appended.rows.push(NewRow { id, key, instance, floor: f32::NEG_INFINITY });
+                appended.vectors.extend(vector);
+            }
+            let [added_train, added_index] = appended;
+            let moves = Moves {
+                removed_train: &removed_train,
+                relabelled: &revoted,
+                added_train: added_train.into_set(&mut train),
+                added_index: added_index.into_set(&mut index),
+                removed_index: &removed_index,
+            };
+            let start =
+                Start { pinned: &pinned, options: &state.options, train: &state.train, proposer: proposer.as_deref() };
+            follow(batch, &start, &train, &mut index, &moves).map(|_changed| ())
+        })?;
+        core.publish(Published {
+            sequence: active.sequence,
+            index,
+            train,
+            labels: active.labels.clone(),
+            pinned: core.catalog.pin(),
+            options: state.options.clone(),
+            problems: Arc::default(),
+            revotes: Default::default(),
+        });
+        Ok(())
+    }
+
+    /// Makes the last rows into segments and looks at everything that was derived.
+    ///
+    /// # Errors
+    /// `Corrupt`: what is wrong; the active space is untouched.
+    pub(crate) fn verify(&self) -> Result<()> {
+        self.core.flush()?;
+        while self.core.merge_one()? {}
+        let problems = self.core.check_derived()?;
+        match problems.first() {
+            None => Ok(()),
+            Some(first) => Err(Error::corrupt(format!("the new epoch does not agree with itself: {first}"))
+                .help("the database is as it was; try again, and check the disk's health")),
+        }
+    }
+
+    /// The commit that makes this space the active one. Nothing of `active` is written or waits meanwhile, and this space has
+    /// caught up with it. Returns the running database of this space.
+    pub(crate) fn flip(self, active: &Core) -> Result<Core> {
+        let core = self.core;
+        let sequence = active.accepted() + 1;
+        let last = active.catalog.space();
+        let pinned = active.catalog.pin();
+        let gone: Vec<_> = pinned.segments()?.iter().map(|entry| entry.id).collect();
+        let next_image = active.writing.lock().writer.next_image();
+        {
+            let mut writing = core.writing.lock();
+            writing.writer.set_next_image(next_image);
+            writing.writer.commit(|batch| {
+                batch.set_active(core.catalog.space(), core.catalog.options())?;
+                batch.set_sequence(sequence)?;
+                forget_derived(batch, &pinned, last)?;
+                batch.set_deriving(None)
+            })?;
+            let now = core.current();
+            core.publish(Published {
+                sequence,
+                index: now.index.clone(),
+                train: now.train.clone(),
+                labels: active.current().labels.clone(),
+                pinned: core.catalog.pin(),
+                options: now.options.clone(),
+                problems: Arc::default(),
+                revotes: Default::default(),
+            });
+            core.set_accepted(sequence);
+            writing.writer.learn_labels(&core.current());
+        }
+        // Readers keep their maps. What a crash leaves here is removed at the next opening.
+        for id in gone {
+            remove(&file_of(&segment_folder(&core.folder), id), "space")?;
+        }
+        Ok(core)
+    }
+}

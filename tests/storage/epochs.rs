@@ -1,0 +1,158 @@
+//! Two models whose descriptors are each other's mirror image, so that what a database holds under either follows from the stream:
+//! the test that watches and the process that is killed agree without a word.
+
+use std::cell::{Cell, RefCell};
+
+use cairn::{Database, EpochProgress, ModelInfo, Operation, Options, Put, Reembed, Wanted};
+
+use crate::stream::{DIMENSION, Model, Stream, apply, unit};
+
+/// The image whose label says how many transactions are stored.
+const COUNTER: &str = "~count";
+
+/// One of the two models.
+pub fn model(mirrored: bool) -> ModelInfo {
+    let name = if mirrored { "mirrored" } else { "plain" };
+    ModelInfo { name: name.to_owned(), fingerprint: name.repeat(4), settings: String::new() }
+}
+
+/// What a database of the first model is created with.
+pub fn options() -> Options {
+    Options::for_model(model(false), DIMENSION)
+}
+
+/// Whether the second model is in force.
+pub fn is_mirrored(database: &Database) -> bool {
+    database.options().model.is_some_and(|found| found.name == model(true).name)
+}
+
+/// The other model's descriptor, exactly: it only changes places and signs.
+pub fn mirror(vector: &[f32]) -> Vec<f32> {
+    vector.iter().rev().map(|value| -value).collect()
+}
+
+/// What is stored under a model.
+pub fn under(stored: &Model, mirrored: bool) -> Model {
+    let view = |vector: &Vec<f32>| if mirrored { mirror(vector) } else { vector.clone() };
+    stored.iter().map(|(key, (label, vector))| (key.clone(), (label.clone(), view(vector)))).collect()
+}
+
+fn under_operation(operation: Operation, mirrored: bool) -> Operation {
+    match operation {
+        Operation::Put(put) if mirrored => Operation::Put(Put { vector: mirror(&put.vector), ..put }),
+        other => other,
+    }
+}
+
+/// The stream, each transaction with a counter, carried out under whichever model is in force.
+pub struct Turns<'d> {
+    database: &'d Database,
+    stream: Stream,
+    counted: Model,
+}
+
+/// How many transactions of a stream a database holds.
+///
+/// # Panics
+/// When it cannot be read.
+pub fn counted(database: &Database) -> u64 {
+    let record = database.drain().unwrap().record(COUNTER).unwrap();
+    record.and_then(|record| record.label?.parse().ok()).unwrap_or(0)
+}
+
+/// The model of a database after so many transactions, as the first model's descriptors.
+pub fn model_after(seed: u64, count: u64) -> Model {
+    let mut stream = Stream::new(seed);
+    stream.run_to(count);
+    let mut model = stream.model;
+    if count > 0 {
+        apply(&mut model, &[counter(count)]);
+    }
+    model
+}
+
+fn counter(number: u64) -> Operation {
+    let mut vector = vec![0.0; DIMENSION];
+    vector[0] = 1.0;
+    crate::put(COUNTER, Some(&number.to_string()), &unit(&vector))
+}
+
+impl<'d> Turns<'d> {
+    /// Goes on where the database is.
+    pub fn new(database: &'d Database, seed: u64) -> Self {
+        let mut stream = Stream::new(seed);
+        let count = counted(database);
+        stream.run_to(count);
+        Self { database, stream, counted: model_after(seed, count) }
+    }
+
+    /// Number of the next transaction.
+    pub fn next(&self) -> u64 {
+        self.stream.next
+    }
+
+    /// What is stored now, as the first model's descriptors.
+    pub fn stored(&self) -> &Model {
+        &self.counted
+    }
+
+    /// Writes one transaction and returns its number.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn write(&mut self) -> u64 {
+        let number = self.stream.next;
+        let mut operations = self.stream.transaction();
+        operations.push(counter(number));
+        apply(&mut self.counted, &operations);
+        let mirrored = is_mirrored(self.database);
+        let operations = operations.into_iter().map(|operation| under_operation(operation, mirrored)).collect();
+        self.database.write(operations).unwrap();
+        self.stream.advance();
+        number
+    }
+
+    /// Goes to the other model; while its descriptors are made, transactions are written.
+    ///
+    /// # Errors
+    /// What the change of models gives.
+    pub fn change(&mut self, written: &mut dyn FnMut(u64)) -> cairn::Result<u32> {
+        self.change_while(written, &mut |_| true)
+    }
+
+    /// [`Turns::change`] that can be stopped.
+    ///
+    /// # Errors
+    /// What the change of models gives.
+    pub fn change_while(
+        &mut self,
+        written: &mut dyn FnMut(u64),
+        goes_on: &mut dyn FnMut(EpochProgress) -> bool,
+    ) -> cairn::Result<u32> {
+        let database = self.database;
+        let to = model(!is_mirrored(database));
+        // Once everything is looked at, only the change goes on: the last images are embedded while writers are kept waiting.
+        let quiet = Cell::new(false);
+        let busy = Busy { turns: RefCell::new((self, written)), quiet: &quiet };
+        database.change_model(Some(to), DIMENSION, &busy, &mut |at| {
+            quiet.set(quiet.get() || at == EpochProgress::Verifying);
+            goes_on(at)
+        })
+    }
+}
+
+/// Mirrors descriptors, and writes meanwhile.
+struct Busy<'b, 'd> {
+    turns: RefCell<(&'b mut Turns<'d>, &'b mut dyn FnMut(u64))>,
+    quiet: &'b Cell<bool>,
+}
+
+impl Reembed for Busy<'_, '_> {
+    fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<Vec<f32>>> {
+        if !self.quiet.get() {
+            let (turns, written) = &mut *self.turns.borrow_mut();
+            written(turns.write());
+        }
+        Ok(images.iter().map(|image| mirror(&image.vector)).collect())
+    }
+}

@@ -1,0 +1,171 @@
+//! Changing the model: an epoch is built beside the one in force while writes go on, and then one key flips. Readers see one model or
+//! the other, never both; a kill leaves the one or the other; what was embedded is not embedded again.
+//!
+//! It catches: an image that was put again while its old photo was being embedded, a label that changed meanwhile, a deleted image
+//! that comes back, an image that lost its descriptor by changing its role, segments of the epoch before that stay behind, a state
+//! that was half derived and is taken for whole.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use cairn::{Database, EpochProgress, ErrorKind, Operation, Query, Reembed, SearchRequest, Wanted};
+use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
+use cairndb_storage_tests::{
+    DIMENSION, Guarded, Random, digest, images, load, many, no_leftovers, put, said, sound, status, wait_until,
+};
+
+/// Counts what it is asked for.
+#[derive(Default)]
+struct Mirror(std::cell::Cell<usize>);
+
+impl Reembed for Mirror {
+    fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<Vec<f32>>> {
+        self.0.set(self.0.get() + images.len());
+        Ok(images.iter().map(|image| mirror(&image.vector)).collect())
+    }
+}
+
+fn on(_: EpochProgress) -> bool {
+    true
+}
+
+#[test]
+fn a_new_epoch_is_what_its_images_alone_would_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let mut turns = Turns::new(&database, 5);
+    for round in 0..6 {
+        for _ in 0..40 {
+            turns.write();
+        }
+        if round % 2 == 1 {
+            database.compact().unwrap();
+        }
+        turns.change(&mut |_| {}).unwrap();
+        let story = format!("round {round}");
+        sound(&database, &under(turns.stored(), is_mirrored(&database)), &story);
+        no_leftovers(&database, &story);
+        assert_eq!(is_mirrored(&database), round % 2 == 0, "{story}");
+    }
+    let before = digest(&database.snapshot());
+    drop(database);
+    let database = Database::open(&folder.path().join("db")).unwrap();
+    assert_eq!(digest(&database.snapshot()), before);
+    // The same images put into a fresh database of the model give the same digest.
+    let fresh = Database::create(&folder.path().join("fresh"), options()).unwrap();
+    let stored = under(&model_after(5, counted(&database)), is_mirrored(&database));
+    fresh.write(stored.iter().map(|(key, (label, vector))| put(key, label.as_deref(), vector)).collect()).unwrap();
+    assert_eq!(digest(&fresh.drain().unwrap()), before);
+}
+
+#[test]
+fn what_was_embedded_is_not_embedded_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    database.write(images("i", 1200, DIMENSION, 9, 5, 3)).unwrap();
+    let mut left = 2;
+    let stopped = database.change_model(Some(model(true)), DIMENSION, &Mirror::default(), &mut |_| {
+        left -= 1;
+        left > 0
+    });
+    assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert!(!is_mirrored(&database));
+    // A new role keeps the descriptor, a new photo does not, and a new label has nothing to do with it.
+    database.write(vec![Operation::Unlabel { key: "i000000".into() }]).unwrap();
+    database.write(vec![Operation::Label { key: "i000005".into(), label: "label 3".into() }]).unwrap();
+    database.write(vec![put("i000001", None, &[1.0; DIMENSION])]).unwrap();
+    let rest = Mirror::default();
+    assert_eq!(database.change_model(Some(model(true)), DIMENSION, &rest, &mut on).unwrap(), 1);
+    assert_eq!(rest.0.get(), 1200 - 512 + 1);
+    assert!(database.check(true).unwrap().problems.is_empty());
+    let error = database.change_model(Some(model(true)), DIMENSION, &rest, &mut on).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+
+    // Back: nothing is embedded but what came since.
+    database.write(vec![put("new", None, &[0.5; DIMENSION])]).unwrap();
+    let back = Mirror::default();
+    assert_eq!(database.change_model(Some(model(false)), DIMENSION, &back, &mut on).unwrap(), 0);
+    assert_eq!(back.0.get(), 1);
+    let models = database.models().unwrap();
+    assert_eq!(models.iter().map(|model| (model.number, model.in_force)).collect::<Vec<_>>(), [(0, true), (1, false)]);
+    assert_eq!(database.drop_model(0).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(database.drop_model(7).unwrap_err().kind(), ErrorKind::NotFound);
+    database.drop_model(1).unwrap();
+    assert_eq!(database.models().unwrap().len(), 1);
+    assert!(database.check(true).unwrap().problems.is_empty());
+}
+
+#[test]
+fn a_snapshot_keeps_the_model_that_it_was_taken_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    database.write(images("i", 3000, DIMENSION, 9, 5, 3)).unwrap();
+    database.compact().unwrap();
+    let request = SearchRequest { depth: 50, limit: 50, ..Default::default() };
+    let query = Query { vector: database.snapshot().vector("i000001").unwrap().unwrap(), without: None };
+    let before = database.snapshot();
+    let answer =
+        |snapshot: &cairn::Snapshot| snapshot.search(&request, std::slice::from_ref(&query)).unwrap().remove(0);
+    let told = answer(&before);
+    database.change_model(Some(model(true)), DIMENSION, &Mirror::default(), &mut on).unwrap();
+    assert_eq!(answer(&before).rows, told.rows);
+    assert_ne!(answer(&database.snapshot()).rows, told.rows);
+    assert_eq!(database.snapshot().sequence(), before.sequence() + 1);
+    assert_eq!(status(&database, "health"), "ok");
+}
+
+#[test]
+fn a_model_may_have_another_dimension() {
+    struct Half;
+    impl Reembed for Half {
+        fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<Vec<f32>>> {
+            Ok(images.iter().map(|image| image.vector[..DIMENSION / 2].to_vec()).collect())
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = Database::create(&path, options()).unwrap();
+    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    let wrong = database.change_model(Some(model(true)), DIMENSION / 2, &Mirror::default(), &mut on).unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::Mismatch);
+    database.change_model(Some(model(true)), DIMENSION / 2, &Half, &mut on).unwrap();
+    for _ in 0..2 {
+        assert_eq!(database.options().dimension, DIMENSION / 2);
+        assert!(database.check(true).unwrap().problems.is_empty());
+        let error = database.write(vec![put("x", None, &[1.0; DIMENSION])]).unwrap_err();
+        assert!(error.to_string().contains("4"), "{error}");
+    }
+    drop(database);
+    let database = Database::open(&path).unwrap();
+    assert_eq!(database.options().dimension, DIMENSION / 2);
+    assert!(database.check(true).unwrap().problems.is_empty());
+}
+
+#[test]
+fn a_kill_leaves_one_model_or_the_other() {
+    const SEED: u64 = 21;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, words) = (folder.path().join("db"), folder.path().join("words"));
+    drop(Database::create(&path, options()).unwrap());
+    let mut random = Random::new(SEED);
+    let (mut flips, kills) = (0, many(25, 500));
+    for kill in 0..kills {
+        let story = format!("kill {kill}");
+        let out = std::fs::File::create(&words).unwrap();
+        let mut child = Guarded(load().arg("epochs").arg(&path).arg(SEED.to_string()).stdout(out).spawn().unwrap());
+        wait_until("the opening", || std::fs::read_to_string(&words).unwrap().starts_with("open\n"));
+        std::thread::sleep(Duration::from_millis(random.below(300) as u64));
+        assert!(child.0.try_wait().unwrap().is_none(), "{story}: the load ended by itself");
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
+        let said = said(&words, 0);
+        flips += said.lines.iter().filter(|line| *line == "flipped").count();
+        let database = Database::open(&path).unwrap_or_else(|error| panic!("{story}: {error}"));
+        let count = counted(&database);
+        assert!(count >= said.acknowledged, "{story}: {} was acknowledged, {count} is stored", said.acknowledged);
+        sound(&database, &under(&model_after(SEED, count), is_mirrored(&database)), &story);
+        no_leftovers(&database, &story);
+    }
+    println!("{kills} kills, {flips} flips");
+    assert!(flips > 0, "no model was ever changed");
+}
