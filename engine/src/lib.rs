@@ -42,7 +42,7 @@ pub use answer::{
     Voter,
 };
 pub use answers::rerank::spatial;
-pub use answers::{eval, rerank};
+pub use answers::{clean, eval, rerank};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 pub use door::{Argument, Arguments, Copied, Database};
