@@ -41,7 +41,8 @@ pub use answer::{
     Answer, Answers, Asked, CheckReport, Outcome, Query, Rerank, Row, SearchRequest, SegmentInfo, Stage, Status, Vote,
     Voter,
 };
-pub use answers::{eval, rerank};
+pub use answers::rerank::spatial;
+pub use answers::{clean, eval, rerank};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 pub use door::{Argument, Arguments, Copied, Database, EpochProgress, ModelEntry};

@@ -2,6 +2,7 @@
 
 mod insert_step;
 mod sort_step;
+pub mod spatial;
 
 pub use insert_step::{gate, insert_step};
 pub use sort_step::sort_step;
