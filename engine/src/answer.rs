@@ -2,7 +2,6 @@
 
 use cairndb_query::{Condition, Scope, SearchPlan};
 
-use crate::operation::Receipt;
 use crate::ports::Photo;
 
 /// A search through the library.
@@ -146,36 +145,6 @@ pub struct Answers {
 pub struct Status {
     /// Name and value, in the order to be shown.
     pub lines: Vec<(String, String)>,
-}
-
-/// What a statement gave.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// SEARCH.
-    Answers(Box<Answers>),
-    /// PREDICT: the vote and its voters, best first; no vote without train images.
-    Prediction {
-        /// Shown to people.
-        name: String,
-        /// The vote.
-        vote: Option<Vote>,
-        /// The k nearest train images.
-        voters: Vec<Voter>,
-    },
-    /// PUT, DELETE, LABEL, UNLABEL.
-    Written(Receipt),
-    /// SHOW STATUS.
-    Status(Status),
-    /// SHOW LABELS: label and number of train images, by label.
-    Labels(Vec<(String, usize)>),
-    /// SHOW SEGMENTS.
-    Segments(Vec<SegmentInfo>),
-    /// CHECK: what was found wrong; nothing, on a sound database.
-    Checked(CheckReport),
-    /// FLUSH, COMPACT, BACKUP: what was done.
-    Done(String),
-    /// EXPLAIN: the plan as text; with ANALYZE the measured lines too.
-    Explained(String),
 }
 
 /// A segment, for people.

@@ -38,14 +38,16 @@ mod answers;
 mod door;
 
 pub use answer::{
-    Answer, Answers, Asked, CheckReport, Outcome, Query, Rerank, Row, SearchRequest, SegmentInfo, Stage, Status, Vote,
-    Voter,
+    Answer, Answers, Asked, CheckReport, Query, Rerank, Row, SearchRequest, SegmentInfo, Stage, Status, Vote, Voter,
 };
 pub use answers::rerank::spatial;
 pub use answers::{clean, eval, rerank};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
-pub use door::{Argument, Arguments, Copied, Database, EpochProgress, ModelEntry};
+pub use door::{
+    Argument, Arguments, Cleaning, CleaningEntry, Copied, Database, EpochProgress, Judged, Judgement, Maintain,
+    ModelEntry, Outcome, Ports, Table, Watch, Witness,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};
 pub use operation::{Operation, Put, Receipt, Record, Role};
@@ -54,6 +56,7 @@ pub use options::{
     MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, Options,
 };
 pub use ports::{
-    Embed, Embedded, NamedQuery, Photo, Ports, Propose, ReadQueries, Reembed, VectorChunk, VectorChunks, Wanted,
+    Embed, Embedded, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Propose, ReadQueries, Reembed, VectorChunk,
+    VectorChunks, Wanted,
 };
 pub use vote::{Ballot, soft_vote};

@@ -36,6 +36,31 @@ pub trait Embed: Send + Sync {
     fn embed(&self, photo: &Photo) -> Result<Embedded>;
 }
 
+/// Local features of one photo: what geometric verification compares.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LocalFeatureSet {
+    /// (x, y) of every feature in pixels of a frame that the extractor documents, best feature first.
+    pub locations: Vec<[f32; 2]>,
+    /// Row-major descriptors in the order of `locations`: `dimension` f32 each, of unit length.
+    pub descriptors: Vec<f32>,
+    /// Length of a descriptor; told even when there is no feature.
+    pub dimension: usize,
+    /// How sure the extractor is of every feature, in the order of `locations`: finite, above 0, never rising.
+    pub scores: Vec<f32>,
+}
+
+/// Finds local features of photos. One call takes one photo; callers use many threads.
+pub trait LocalFeatures: Send + Sync {
+    /// Whatever decides the features: network, weights, sizes. Features of different fingerprints are never compared.
+    fn fingerprint(&self) -> String;
+
+    /// The local features of one photo. A photo without any texture has none, which is no error.
+    ///
+    /// # Errors
+    /// A message for people when the photo cannot be read or decoded, or the network fails.
+    fn extract(&self, photo: &Photo) -> Result<LocalFeatureSet>;
+}
+
 /// One query of a file of queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedQuery {
@@ -146,13 +171,4 @@ pub trait Propose: Send + Sync {
         queries: &[f32],
         count: usize,
     ) -> Result<Vec<Option<Vec<u32>>>>;
-}
-
-/// What a program hands to the engine beside a statement.
-#[derive(Clone, Default)]
-pub struct Ports {
-    /// Embeds photos; `None`: statements that name photos are refused.
-    pub embed: Option<std::sync::Arc<dyn Embed>>,
-    /// Reads files of queries; `None`: QUERIES is refused.
-    pub queries: Option<std::sync::Arc<dyn ReadQueries>>,
 }

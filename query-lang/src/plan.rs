@@ -180,6 +180,29 @@ pub struct CleanPlan {
     pub into: Option<String>,
 }
 
+impl Default for CleanPlan {
+    /// The paper's rule with its numbers (SPEC sections 4 and 9); what is found loses its label.
+    fn default() -> Self {
+        Self {
+            nn: DEFAULT_NN,
+            neighbours: DEFAULT_NEIGHBOURS,
+            inliers: DEFAULT_INLIERS,
+            freq: DEFAULT_FREQ,
+            rule: CleanRule::Paper,
+            action: Action::Unlabel,
+            dry_run: false,
+            into: None,
+        }
+    }
+}
+
+impl CleanPlan {
+    /// What SHOW SUSPECTS runs: the most suspect images, and nothing is changed.
+    pub fn suspects(limit: usize) -> Self {
+        Self { rule: CleanRule::Suspects(Cut::Top(limit)), dry_run: true, ..Self::default() }
+    }
+}
+
 /// Which train images a cleaning finds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum CleanRule {

@@ -93,6 +93,7 @@ impl<'c> Batch<'c> {
     pub(crate) fn delete_image(&mut self, id: ImageId, key: Option<&str>) -> Result<()> {
         self.delete(Family::Records, &codec::image_key(id))?;
         self.delete(Family::Blobs, &codec::image_key(id))?;
+        self.delete(Family::Features, &codec::image_key(id))?;
         for space in self.catalog.other_spaces() {
             self.delete_vector(space, id)?;
         }

@@ -105,6 +105,38 @@ pub(crate) struct SegmentMessage {
     pub(crate) bytes: u64,
 }
 
+/// Value of `jobs` for a cleaning.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct CleaningMessage {
+    #[prost(uint64, tag = "1")]
+    pub(crate) number: u64,
+    /// Sequence number of the write.
+    #[prost(uint64, tag = "2")]
+    pub(crate) sequence: u64,
+    /// In words: rule and parameters.
+    #[prost(string, tag = "3")]
+    pub(crate) what: String,
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) changes: Vec<ChangeMessage>,
+    /// The images go on voting with the label that they have.
+    #[prost(bool, tag = "5")]
+    pub(crate) keep_voters: bool,
+    #[prost(bool, tag = "6")]
+    pub(crate) undone: bool,
+}
+
+/// What a cleaning did to an image.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ChangeMessage {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    #[prost(string, tag = "2")]
+    pub(crate) label: String,
+    /// Absent: the image lost its label.
+    #[prost(string, optional, tag = "3")]
+    pub(crate) becomes: Option<String>,
+}
+
 /// Value of `meta` / `options`.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct OptionsMessage {

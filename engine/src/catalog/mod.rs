@@ -2,6 +2,7 @@
 
 mod batch;
 pub(crate) mod codec;
+mod jobs;
 mod manifest;
 mod messages;
 mod oplog;
@@ -18,7 +19,7 @@ use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, 
 
 pub(crate) use batch::Batch;
 pub(crate) use manifest::SegmentEntry;
-pub(crate) use messages::RecordMessage;
+pub(crate) use messages::{ChangeMessage, CleaningMessage, RecordMessage};
 use messages::{OptionsMessage, decode};
 pub(crate) use oplog::Waiting;
 pub(crate) use pin::Pinned;
@@ -58,10 +59,14 @@ pub(crate) enum Family {
     Manifest,
     /// Sequence -> operations that were acknowledged and wait to be carried out.
     Oplog,
+    /// Image id -> its local features.
+    Features,
+    /// Long work: what is kept of it over a crash, and the log of cleanings.
+    Jobs,
 }
 
 impl Family {
-    const ALL: [Family; 12] = [
+    const ALL: [Family; 14] = [
         Family::Meta,
         Family::Records,
         Family::Keys,
@@ -74,6 +79,8 @@ impl Family {
         Family::ByInstance,
         Family::Manifest,
         Family::Oplog,
+        Family::Features,
+        Family::Jobs,
     ];
 
     fn name(self) -> &'static str {
@@ -90,6 +97,8 @@ impl Family {
             Family::ByInstance => "by_instance",
             Family::Manifest => "manifest",
             Family::Oplog => "oplog",
+            Family::Features => "features",
+            Family::Jobs => "jobs",
         }
     }
 
@@ -98,7 +107,7 @@ impl Family {
         let mut table = BlockBasedOptions::default();
         table.set_bloom_filter(10.0, false);
         // Unit vectors and JPEGs do not compress; large blocks suit values of kilobytes.
-        if matches!(self, Family::Embeddings | Family::Blobs) {
+        if matches!(self, Family::Embeddings | Family::Blobs | Family::Features) {
             options.set_compression_type(DBCompressionType::None);
             table.set_block_size(64 << 10);
         } else {

@@ -2,15 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use cairndb_query::{Access, Bound, Facts, Freshness, Names, Plan, Role, Scope, SearchPlan, Source, bind, parse, plan};
+use cairndb_query::{
+    Access, Bound, CleanPlan, Facts, Freshness, Names, Plan, Role, Scope, SearchPlan, Source, bind, parse, plan,
+};
 
 use super::database::Database;
-use crate::answer::{Answers, Asked, Outcome, Query, Rerank, SearchRequest, Stage};
+use super::outcome::Outcome;
+use super::ports::Ports;
+use crate::answer::{Answers, Asked, Query, Rerank, SearchRequest, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::Snapshot;
 use crate::operation::{Operation, Put};
 use crate::options::GRAPH_FROM_ROWS;
-use crate::ports::{Embedded, Photo, Ports};
+use crate::ports::{Embedded, Photo};
 
 /// A value an application binds to `$1` or to a name; it is never spliced into query text.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,9 +129,12 @@ impl Database {
                 }
                 Ok(Outcome::Explained(text))
             }
-            Plan::Train(_) => Err(by_program("TRAIN")),
-            Plan::Clean(_) => Err(by_program("CLEAN")),
-            Plan::Suspects { .. } => Err(by_program("SHOW SUSPECTS")),
+            Plan::Train(plan) => {
+                let trained = ports.maintainer("TRAIN")?.train(self, &plan, ports.watch.as_deref())?;
+                Ok(Outcome::Status(trained))
+            }
+            Plan::Clean(plan) => self.run_cleaning(&plan, ports),
+            Plan::Suspects { limit } => self.run_cleaning(&CleanPlan::suspects(limit), ports),
             Plan::Direct(bound) => self.run_direct(bound, arguments, ports),
         }
     }
@@ -186,12 +193,29 @@ impl Database {
                 };
                 Operation::Put(Put { key, label, vector: resolved.asked.query.vector, source, content, photo })
             }
-            Bound::ShowCleans => return Err(by_program("SHOW CLEANS")),
-            Bound::ShowModels => return Err(by_program("SHOW MODELS")),
-            Bound::UndoClean => return Err(by_program("UNDO CLEAN")),
-            Bound::Reembed { .. } => return Err(by_program("REEMBED")),
-            Bound::UseModel { .. } => return Err(by_program("USE MODEL")),
-            Bound::DropModel { .. } => return Err(by_program("DROP MODEL")),
+            Bound::ShowCleans => return Ok(Outcome::Table(self.table_of_cleanings()?)),
+            Bound::ShowModels => return Ok(Outcome::Table(self.table_of_models()?)),
+            Bound::UndoClean => {
+                let (undone, receipt) = self.undo_cleaning()?;
+                let changed = receipt.images_changed;
+                return Ok(Outcome::Done(format!(
+                    "cleaning {} is undone: {changed} images have their labels back",
+                    undone.number
+                )));
+            }
+            Bound::Reembed { model } => {
+                let maintainer = ports.maintainer("REEMBED")?;
+                return Ok(Outcome::Status(maintainer.reembed(self, model.as_deref(), ports.watch.as_deref())?));
+            }
+            Bound::UseModel { number } => {
+                let maintainer = ports.maintainer("USE MODEL")?;
+                return Ok(Outcome::Status(maintainer.use_model(self, number, ports.watch.as_deref())?));
+            }
+            Bound::DropModel { number } => {
+                let known = u32::try_from(number);
+                self.drop_model(known.map_err(|_| Error::not_found(format!("there is no model {number}")))?)?;
+                return Ok(Outcome::Done(format!("model {number} and its descriptors are gone")));
+            }
             Bound::Search(_)
             | Bound::Predict { .. }
             | Bound::Train(_)
@@ -203,12 +227,6 @@ impl Database {
         };
         Ok(Outcome::Written(self.write(vec![operation])?))
     }
-}
-
-/// A statement that needs photos and models, which a database alone does not have.
-fn by_program(statement: &str) -> Error {
-    Error::invalid(format!("{statement} is carried out by the program"))
-        .help("EXPLAIN in front of it shows its plan here too")
 }
 
 impl SearchRequest {

@@ -1,12 +1,20 @@
 //! The door: what an application calls.
 
+mod cleaning;
+mod comparing;
 mod database;
 mod epochs;
 mod execute;
+mod maintaining;
 mod operations;
+mod outcome;
+mod ports;
 mod staleness;
 
+pub use cleaning::{Cleaning, CleaningEntry, Judged, Judgement, Witness};
 pub use database::Database;
 pub use epochs::{EpochProgress, ModelEntry};
 pub use execute::{Argument, Arguments};
 pub use operations::Copied;
+pub use outcome::{Outcome, Table};
+pub use ports::{Maintain, Ports, Watch};

@@ -16,7 +16,7 @@ use super::waiting::{Deferral, Queue, is_far_reaching};
 use super::worker::Signal;
 use super::write::Writer;
 use super::{acknowledged, columns, space};
-use crate::catalog::{Catalog, Waiting};
+use crate::catalog::{Batch, Catalog, CleaningMessage, Waiting};
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Receipt, Role};
 use crate::ports::Propose;
@@ -184,8 +184,32 @@ impl Core {
         self.drain_to(&mut writing, u64::MAX)?;
         let state = self.current();
         let sequence = state.sequence + 1;
-        let carried = self.carry_out(&mut writing, &state, operations, sequence, &[])?;
-        self.accepted.store(sequence, Ordering::Release);
+        self.carry_out_now(&mut writing, &state, operations, sequence, None)
+    }
+
+    /// Carries out a transaction together with what is noted of it. It never waits; what waits before it is carried out first.
+    pub(crate) fn write_noted(
+        &self,
+        operations: Vec<Operation>,
+        note: impl FnOnce(u64) -> CleaningMessage,
+    ) -> Result<Receipt> {
+        let mut writing = self.writing.lock();
+        self.drain_to(&mut writing, u64::MAX)?;
+        let state = self.current();
+        let sequence = state.sequence + 1;
+        self.carry_out_now(&mut writing, &state, operations, sequence, Some(&note(sequence)))
+    }
+
+    fn carry_out_now(
+        &self,
+        writing: &mut Writing,
+        state: &Published,
+        operations: Vec<Operation>,
+        sequence: u64,
+        note: Option<&CleaningMessage>,
+    ) -> Result<Receipt> {
+        let carried = self.carry_out(writing, state, operations, sequence, &[], note)?;
+        self.set_accepted(sequence);
         Ok(Receipt {
             sequence,
             images_changed: carried.images_changed,
@@ -201,9 +225,11 @@ impl Core {
         operations: Vec<Operation>,
         sequence: u64,
         drained: &[u64],
+        note: Option<&CleaningMessage>,
     ) -> Result<super::write::Carried> {
         let proposer = self.proposer();
-        let (published, carried) = writing.writer.write(state, operations, proposer.as_deref(), sequence, drained)?;
+        let (published, carried) =
+            writing.writer.write(state, operations, proposer.as_deref(), sequence, drained, note)?;
         self.publish(published);
         Ok(carried)
     }
@@ -228,10 +254,19 @@ impl Core {
             }
             let (operations, numbers) = writing.queue.next();
             let reached = numbers.last().copied().unwrap_or(state.sequence);
-            self.carry_out(writing, &state, operations, reached, &numbers)?;
+            self.carry_out(writing, &state, operations, reached, &numbers, None)?;
             writing.queue.done(numbers.len());
             *self.waiting.lock() = writing.queue.len();
         }
+    }
+
+    /// Commits what is kept beside the rows; readers see it at once.
+    pub(crate) fn keep(&self, fill: impl FnOnce(&mut Batch<'_>) -> Result<()>) -> Result<()> {
+        self.refuse_when_read_only()?;
+        let mut writing = self.writing.lock();
+        writing.writer.commit(fill)?;
+        self.repin(&mut writing);
+        Ok(())
     }
 
     /// Waits until readers see number `sequence`, by carrying out what waits before it.

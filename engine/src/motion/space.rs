@@ -184,7 +184,7 @@ impl Core {
     }
 
     /// Shows readers what was committed beside the rows.
-    fn repin(&self, _writing: &mut super::core::Writing) {
+    pub(super) fn repin(&self, _writing: &mut super::core::Writing) {
         let now = self.current();
         self.publish(Published {
             sequence: now.sequence,

@@ -8,7 +8,7 @@ use super::labels::LabelNumbers;
 use super::resolve::{After, Before, Change, resolve};
 use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
-use crate::catalog::{Batch, Catalog, RecordMessage};
+use crate::catalog::{Batch, Catalog, CleaningMessage, RecordMessage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::{Operation, Role};
@@ -116,7 +116,8 @@ impl Writer {
     }
 
     /// Carries out operations on `state` and returns the state after them, whose sequence number is `sequence`; the waiting
-    /// transactions numbered `drained` are taken off the log by the same batch. Nothing changed when it fails.
+    /// transactions numbered `drained` are taken off the log by the same batch, and a `note` goes with it. Nothing
+    /// changed when it fails.
     pub(super) fn write(
         &mut self,
         state: &Published,
@@ -124,6 +125,7 @@ impl Writer {
         proposer: Option<&dyn Propose>,
         sequence: u64,
         drained: &[u64],
+        note: Option<&CleaningMessage>,
     ) -> Result<(Published, Carried)> {
         self.refuse_when_poisoned()?;
         let changes = resolve(state, operations)?;
@@ -143,6 +145,10 @@ impl Writer {
         // Until the outcome is known: a panic of foreign code below must not leave label numbers that were never stored.
         self.poisoned = Some(CUT_SHORT.to_owned());
         let filled = next.fill(state, changes, numbers, proposer, sequence, drained);
+        let filled = filled.and_then(|carried| {
+            note.map_or(Ok(()), |note| next.batch.put_cleaning(note))?;
+            Ok(carried)
+        });
         let carried = match filled {
             Ok(carried) => carried,
             Err(error) => {

@@ -1,0 +1,396 @@
+//! CLEAN: which train images do not belong to their label, by the paper's rule or by what their neighbours say; what is done about
+//! them is one transaction that can be undone (SPEC section 4; paper section 3.1).
+
+use std::collections::HashMap;
+
+use super::comparing::Comparer;
+use super::database::Database;
+use super::ports::Watch;
+use crate::answer::{Query, SearchRequest};
+use crate::answers::clean::{Neighbour, Pair, Rule, Verdict, Weighing, clean, suspects};
+use crate::catalog::{ChangeMessage, CleaningMessage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::motion::Snapshot;
+use crate::operation::{Operation, Receipt, Role};
+use crate::options::GRAPH_FROM_ROWS;
+use crate::ports::LocalFeatures;
+use cairndb_query::{Action, CleanPlan, CleanRule, Cut, Scope};
+
+/// Train images whose neighbours are searched at a time.
+const SEARCHED_ROWS: usize = 1024;
+
+/// What a cleaning says of a train image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// External key.
+    pub key: String,
+    /// The label that it has.
+    pub label: String,
+    /// What was found.
+    pub judgement: Judgement,
+    /// Neighbours of its own label that it was compared with.
+    pub compared: usize,
+    /// Those of them with enough inliers.
+    pub verified: usize,
+    /// The image that decided most: the pair with most inliers, or the strongest neighbour of the other label.
+    pub witness: Option<Witness>,
+}
+
+/// What was found of a train image.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Judgement {
+    /// It belongs to its label.
+    Kept,
+    /// It does not, in words.
+    Dropped(String),
+    /// Its neighbours say that it belongs to another one.
+    Suspect {
+        /// The label that it should have.
+        proposed: String,
+        /// From 0 to 1.
+        evidence: f64,
+    },
+}
+
+/// The image that a judgement rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Witness {
+    /// External key.
+    pub key: String,
+    /// Its label.
+    pub label: String,
+    /// Cosine of the two descriptors.
+    pub similarity: f32,
+    /// Inliers, where local features were compared.
+    pub inliers: Option<u32>,
+    /// Matched places in pixels of the extractor's frames, the judged image's first. Only where a report was asked for.
+    pub lines: Vec<[[f32; 2]; 2]>,
+}
+
+/// The outcome of CLEAN.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cleaning {
+    /// Its number in the log; `None`: nothing was changed.
+    pub number: Option<u64>,
+    /// Rule and parameters, for people.
+    pub what: String,
+    /// By the paper's rule every train image, by key; otherwise the suspects, best evidence first.
+    pub judged: Vec<Judged>,
+    /// Images that were changed, or would be without DRY RUN.
+    pub found: usize,
+    /// The transaction.
+    pub receipt: Option<Receipt>,
+}
+
+/// A cleaning in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CleaningEntry {
+    /// Its number.
+    pub number: u64,
+    /// Sequence number of its transaction.
+    pub sequence: u64,
+    /// Rule and parameters, for people.
+    pub what: String,
+    /// Images that it found.
+    pub found: usize,
+    /// They go on voting.
+    pub keep_voters: bool,
+    /// It was undone.
+    pub undone: bool,
+}
+
+/// The train set as a cleaning sees it.
+struct Train {
+    snapshot: Snapshot,
+    keys: Vec<String>,
+    labels: Vec<String>,
+    /// Nearest other train images, best first.
+    near: Vec<Vec<(usize, f32)>>,
+}
+
+impl Database {
+    /// Looks for train images that do not belong to their label and, unless it is a dry run, does what `plan` says in one
+    /// transaction with an entry in the log. `features` are needed for the paper's rule; the ranking of suspects takes them from
+    /// earlier cleanings where they are there. Features and inlier counts are kept, so a cleaning that was cut short goes on.
+    ///
+    /// Complexity: a search for each train image; by the paper's rule `neighbours` comparisons of local features for each, about 10
+    /// ms of one core.
+    ///
+    /// # Errors
+    /// `Invalid`: there is nothing to clean; `Cancelled`; what `features` gives. Nothing was changed then.
+    pub fn clean(
+        &self,
+        plan: &CleanPlan,
+        features: Option<&dyn LocalFeatures>,
+        watch: Option<&dyn Watch>,
+    ) -> Result<Cleaning> {
+        let train = self.train_set(plan, watch)?;
+        let what = words(plan);
+        let (judged, found): (Vec<Judged>, Vec<usize>) = match plan.rule {
+            CleanRule::Paper => self.by_the_paper(&train, plan, features, watch)?,
+            CleanRule::Suspects(cut) => by_neighbours(&train, plan, cut)?,
+        };
+        let mut cleaning = Cleaning { number: None, what, found: found.len(), judged, receipt: None };
+        if plan.dry_run || found.is_empty() {
+            return Ok(cleaning);
+        }
+        let becomes = |judged: &Judged| match (&judged.judgement, plan.action) {
+            (Judgement::Suspect { proposed, .. }, Action::Relabel) => Some(proposed.clone()),
+            _ => None,
+        };
+        let changes: Vec<ChangeMessage> = found
+            .iter()
+            .map(|&at| &cleaning.judged[at])
+            .map(|judged| ChangeMessage {
+                key: judged.key.clone(),
+                label: judged.label.clone(),
+                becomes: becomes(judged),
+            })
+            .collect();
+        let keep_voters = plan.action == Action::KeepVoters;
+        let operations = if keep_voters { Vec::new() } else { changes.iter().map(operation).collect() };
+        let _no_flip = self.shared.gate.read();
+        let core = self.shared.core();
+        let number = core.snapshot().state.pinned.cleanings()?.last().map_or(1, |last| last.number + 1);
+        let what = cleaning.what.clone();
+        let note = |sequence| CleaningMessage { number, sequence, what, changes, keep_voters, undone: false };
+        cleaning.receipt = Some(core.write_noted(operations, note)?);
+        cleaning.number = Some(number);
+        Ok(cleaning)
+    }
+
+    /// Undoes the last cleaning that was not undone: the images that are as it left them get their labels back. Returns the entry
+    /// and the transaction.
+    ///
+    /// # Errors
+    /// `NotFound`: there is none.
+    pub fn undo_cleaning(&self) -> Result<(CleaningEntry, Receipt)> {
+        let _no_flip = self.shared.gate.read();
+        let core = self.shared.core();
+        let snapshot = core.reach(core.accepted())?;
+        let last = snapshot.state.pinned.cleanings()?.into_iter().rfind(|cleaning| !cleaning.undone);
+        let last =
+            last.ok_or_else(|| Error::not_found("there is no cleaning to undo").help("SHOW CLEANS lists them"))?;
+        let mut operations = Vec::new();
+        for change in last.changes.iter().filter(|_| !last.keep_voters) {
+            let record = snapshot.record(&change.key)?;
+            if record.is_some_and(|record| record.label == change.becomes) {
+                operations.push(Operation::Label { key: change.key.clone(), label: change.label.clone() });
+            }
+        }
+        let undone = CleaningMessage { undone: true, ..last };
+        let receipt = core.write_noted(operations, |_| undone.clone())?;
+        Ok((entry(undone), receipt))
+    }
+
+    /// The cleanings, oldest first.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn cleanings(&self) -> Result<Vec<CleaningEntry>> {
+        Ok(self.snapshot().state.pinned.cleanings()?.into_iter().map(entry).collect())
+    }
+
+    /// Keys of the train images that a cleaning marked and left voting, and that still have the label they had then: training passes
+    /// them over.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn marked_by_cleanings(&self) -> Result<Vec<String>> {
+        let snapshot = self.snapshot();
+        let mut marked = Vec::new();
+        for cleaning in
+            snapshot.state.pinned.cleanings()?.into_iter().filter(|entry| entry.keep_voters && !entry.undone)
+        {
+            for change in cleaning.changes {
+                if snapshot.record(&change.key)?.is_some_and(|record| record.label.as_ref() == Some(&change.label)) {
+                    marked.push(change.key);
+                }
+            }
+        }
+        marked.sort_unstable();
+        marked.dedup();
+        Ok(marked)
+    }
+
+    fn train_set(&self, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Result<Train> {
+        let snapshot = self.drain()?;
+        let keys = snapshot.keys(Some(Role::Train))?;
+        if keys.len() < 2 {
+            return Err(Error::invalid(format!("there are {} labelled images: nothing can be compared", keys.len()))
+                .help("give labels with LABEL, or ingest photos with a list of labels"));
+        }
+        let mut labels = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let label = snapshot.record(key)?.and_then(|record| record.label);
+            labels.push(label.ok_or_else(|| Error::corrupt(format!("train image '{key}' has no label")))?);
+        }
+        let place: HashMap<&str, usize> = keys.iter().enumerate().map(|(at, key)| (key.as_str(), at)).collect();
+        let wanted = match plan.rule {
+            CleanRule::Paper => plan.nn,
+            CleanRule::Suspects(_) => Weighing::default().k,
+        };
+        let ef = (keys.len() >= GRAPH_FROM_ROWS).then_some(2 * wanted);
+        let request =
+            SearchRequest { scope: Scope::Train, depth: wanted, limit: wanted, ef, rerank: None, filter: Vec::new() };
+        let mut near = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(SEARCHED_ROWS) {
+            let mut queries = Vec::with_capacity(keys.len());
+            for key in keys {
+                let vector = snapshot.vector(key)?;
+                let vector = vector.ok_or_else(|| Error::corrupt(format!("'{key}' has no descriptor")))?;
+                queries.push(Query { vector, without: Some(key.clone()) });
+            }
+            for answer in snapshot.search(&request, &queries)? {
+                let rows = answer.rows.iter();
+                near.push(rows.filter_map(|row| Some((*place.get(row.id.as_str())?, row.similarity))).collect());
+            }
+            went_on(watch, "neighbours", near.len(), labels.len())?;
+        }
+        Ok(Train { snapshot, keys, labels, near })
+    }
+
+    fn by_the_paper(
+        &self,
+        train: &Train,
+        plan: &CleanPlan,
+        features: Option<&dyn LocalFeatures>,
+        watch: Option<&dyn Watch>,
+    ) -> Result<(Vec<Judged>, Vec<usize>)> {
+        let features = features.ok_or_else(|| {
+            Error::invalid("the paper's rule compares local features, and nothing here finds them")
+                .help("use a program that does, or: CLEAN RULE suspects")
+        })?;
+        // The image itself is the first of its neighbours (SPEC section 4).
+        let others = plan.neighbours.saturating_sub(1);
+        let same = |at: usize| {
+            let near = train.near[at].iter().filter(move |&&(other, _)| train.labels[other] == train.labels[at]);
+            near.take(others).map(|&(other, _)| other).collect::<Vec<_>>()
+        };
+        let candidates: Vec<Vec<usize>> = (0..train.keys.len()).map(same).collect();
+        let comparer = Comparer::new(self, &train.snapshot, &train.keys, features)?;
+        let inliers = comparer.compare(&candidates, watch)?;
+        let pairs = candidates.iter().enumerate().zip(&inliers).flat_map(|((image, others), counts)| {
+            others.iter().zip(counts).map(move |(&other, &inliers)| Pair { image, other, inliers })
+        });
+        let pairs: Vec<Pair> = pairs.collect();
+        let rule = Rule { min_inliers: u32::try_from(plan.inliers).unwrap_or(u32::MAX), freq: plan.freq };
+        let labels: Vec<&str> = train.labels.iter().map(String::as_str).collect();
+        let verdicts = clean(&labels, &pairs, &rule)?;
+        let mut judged = Vec::with_capacity(verdicts.len());
+        for (at, verdict) in verdicts.iter().enumerate() {
+            let best = candidates[at]
+                .iter()
+                .zip(&inliers[at])
+                .max_by_key(|&(&other, &count)| (count, std::cmp::Reverse(other)));
+            let mut witness = best.map(|(&other, &count)| Witness { inliers: Some(count), ..train.witness(at, other) });
+            if let (true, Some(witness), Some((&other, _))) = (plan.into.is_some(), &mut witness, best) {
+                witness.lines = comparer.lines(at, other)?;
+            }
+            let judgement = match verdict {
+                Verdict::Kept { .. } => Judgement::Kept,
+                other => Judgement::Dropped(other.to_string()),
+            };
+            judged.push(Judged {
+                key: train.keys[at].clone(),
+                label: train.labels[at].clone(),
+                judgement,
+                compared: candidates[at].len(),
+                verified: inliers[at].iter().filter(|&&count| count >= rule.min_inliers).count(),
+                witness,
+            });
+        }
+        let found = (0..judged.len()).filter(|&at| judged[at].judgement != Judgement::Kept).collect();
+        Ok((judged, found))
+    }
+}
+
+impl Train {
+    fn witness(&self, of: usize, other: usize) -> Witness {
+        let similarity = self.near[of].iter().find(|near| near.0 == other).map_or(f32::NAN, |near| near.1);
+        Witness {
+            key: self.keys[other].clone(),
+            label: self.labels[other].clone(),
+            similarity,
+            inliers: None,
+            lines: Vec::new(),
+        }
+    }
+}
+
+fn by_neighbours(train: &Train, plan: &CleanPlan, cut: Cut) -> Result<(Vec<Judged>, Vec<usize>)> {
+    let weighing = Weighing { min_inliers: u32::try_from(plan.inliers).unwrap_or(u32::MAX), ..Weighing::default() };
+    let labels: Vec<&str> = train.labels.iter().map(String::as_str).collect();
+    if labels.iter().all(|label| *label == labels[0]) {
+        return Err(Error::invalid(format!(
+            "every labelled image has the label '{}': none can belong to another",
+            labels[0]
+        ))
+        .help("suspects are found among two labels or more"));
+    }
+    let neighbour = |&(image, similarity): &(usize, f32)| Neighbour { image, similarity, inliers: None };
+    let near: Vec<Vec<Neighbour>> = train.near.iter().map(|near| near.iter().map(neighbour).collect()).collect();
+    let ranked = suspects(&labels, &near, &weighing)?;
+    let found = match cut {
+        Cut::Top(most) => ranked.len().min(most),
+        Cut::Evidence(least) => ranked.iter().take_while(|suspect| suspect.evidence >= least).count(),
+    };
+    let judge = |suspect: &crate::answers::clean::Suspect<&str>| Judged {
+        key: train.keys[suspect.image].clone(),
+        label: suspect.label.to_owned(),
+        judgement: Judgement::Suspect { proposed: suspect.proposed.to_owned(), evidence: suspect.evidence },
+        compared: suspect.given.images.len() + suspect.other.images.len(),
+        verified: suspect.given.verified + suspect.other.verified,
+        witness: suspect.other.images.first().map(|&other| train.witness(suspect.image, other)),
+    };
+    Ok((ranked.iter().take(found).map(judge).collect(), (0..found).collect()))
+}
+
+fn operation(change: &ChangeMessage) -> Operation {
+    let key = change.key.clone();
+    match &change.becomes {
+        Some(label) => Operation::Label { key, label: label.clone() },
+        None => Operation::Unlabel { key },
+    }
+}
+
+/// Rule and parameters as they are typed.
+fn words(plan: &CleanPlan) -> String {
+    let CleanPlan { nn, neighbours, inliers, freq, .. } = plan;
+    let rule = match plan.rule {
+        CleanRule::Paper => format!("RULE paper nn={nn} neighbours={neighbours} inliers={inliers} freq={freq}"),
+        CleanRule::Suspects(Cut::Top(top)) => format!("RULE suspects top={top}"),
+        CleanRule::Suspects(Cut::Evidence(least)) => format!("RULE suspects evidence={least}"),
+    };
+    let action = match plan.action {
+        Action::Unlabel => "",
+        Action::Relabel => " RELABEL",
+        Action::KeepVoters => " KEEP VOTERS",
+    };
+    rule + action
+}
+
+fn entry(message: CleaningMessage) -> CleaningEntry {
+    CleaningEntry {
+        number: message.number,
+        sequence: message.sequence,
+        what: message.what,
+        found: message.changes.len(),
+        keep_voters: message.keep_voters,
+        undone: message.undone,
+    }
+}
+
+/// Tells whoever watches.
+///
+/// # Errors
+/// `Cancelled`: it was stopped.
+pub(super) fn went_on(watch: Option<&dyn Watch>, what: &str, done: usize, all: usize) -> Result<()> {
+    match watch {
+        Some(watch) if !watch.went_on(what, done, all) => {
+            Err(Error::new(ErrorKind::Cancelled, "stopped")
+                .help("what was done is kept; the same command goes on with it"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,159 @@
+//! Comparing stored photos by their local features, with everything kept that took time.
+
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use super::cleaning::went_on;
+use super::database::Database;
+use super::ports::Watch;
+use crate::answers::rerank::spatial::{Features, Matching, Ransac, Verify, verify};
+use crate::error::{Error, Result};
+use crate::id::ImageId;
+use crate::motion::Snapshot;
+use crate::ports::{LocalFeatures, Photo};
+
+/// Photos whose features are found, or images whose pairs are compared, before what came out is stored.
+const STORED_AT_A_TIME: usize = 64;
+
+/// Compares images of one snapshot, which are told by their places in a list.
+pub(super) struct Comparer<'a> {
+    database: &'a Database,
+    snapshot: &'a Snapshot,
+    keys: &'a [String],
+    ids: Vec<ImageId>,
+    features: &'a dyn LocalFeatures,
+    how: Verify,
+}
+
+impl<'a> Comparer<'a> {
+    /// A comparer of these images. What another extractor left is thrown away.
+    pub(super) fn new(
+        database: &'a Database,
+        snapshot: &'a Snapshot,
+        keys: &'a [String],
+        features: &'a dyn LocalFeatures,
+    ) -> Result<Self> {
+        let mut ids = Vec::with_capacity(keys.len());
+        for key in keys {
+            let found = snapshot.state.pinned.image(key)?;
+            ids.push(found.ok_or_else(|| Error::corrupt(format!("'{key}' has no record")))?);
+        }
+        let how = Verify { matching: Matching::xfeat(), ransac: Ransac::default() };
+        let fingerprint = format!("{} {how:?}", features.fingerprint());
+        let core = database.shared.core();
+        if core.snapshot().state.pinned.extractor()?.as_ref() != Some(&fingerprint) {
+            core.keep(|batch| batch.set_extractor(&fingerprint))?;
+        }
+        Ok(Self { database, snapshot, keys, ids, features, how })
+    }
+
+    /// Inliers of each image with each of its candidates, in their order.
+    pub(super) fn compare(&self, candidates: &[Vec<usize>], watch: Option<&dyn Watch>) -> Result<Vec<Vec<u32>>> {
+        let core = self.database.shared.core();
+        let mut needed = vec![false; self.keys.len()];
+        for (at, others) in candidates.iter().enumerate().filter(|(_, others)| !others.is_empty()) {
+            needed[at] = true;
+            others.iter().for_each(|&other| needed[other] = true);
+        }
+        let pinned = core.snapshot();
+        let mut missing = Vec::new();
+        for at in (0..self.keys.len()).filter(|&at| needed[at]) {
+            if pinned.state.pinned.features(self.ids[at])?.is_none() {
+                missing.push(at);
+            }
+        }
+        let (all, mut done) = (missing.len(), 0);
+        for images in missing.chunks(STORED_AT_A_TIME) {
+            let found: Vec<Vec<u8>> =
+                images.par_iter().map(|&at| Ok(self.extract(at)?.encode())).collect::<Result<_>>()?;
+            core.keep(|batch| {
+                images.iter().zip(&found).try_for_each(|(&at, bytes)| batch.put_features(self.ids[at], bytes))
+            })?;
+            done += images.len();
+            went_on(watch, "local features", done, all)?;
+        }
+        let mut inliers = Vec::with_capacity(candidates.len());
+        for (chunk, images) in candidates.chunks(STORED_AT_A_TIME).enumerate() {
+            let first = chunk * STORED_AT_A_TIME;
+            let state = core.snapshot();
+            let counted: Vec<Vec<(u32, bool)>> = images
+                .par_iter()
+                .enumerate()
+                .map(|(within, others)| {
+                    let at = first + within;
+                    let mut own = None;
+                    others
+                        .iter()
+                        .map(|&other| {
+                            if let Some(known) = state.state.pinned.inliers(self.ids[at], self.ids[other])? {
+                                return Ok((known, false));
+                            }
+                            if own.is_none() {
+                                own = Some(self.stored(&state, at)?);
+                            }
+                            let Some(own) = &own else { return Ok((0, true)) };
+                            let verified = verify(own, &self.stored(&state, other)?, &self.how)?;
+                            Ok((verified.inliers.len() as u32, true))
+                        })
+                        .collect::<Result<_>>()
+                })
+                .collect::<Result<_>>()?;
+            if counted.iter().flatten().any(|count| count.1) {
+                core.keep(|batch| {
+                    for (within, counts) in counted.iter().enumerate() {
+                        for (&other, &(count, is_new)) in images[within].iter().zip(counts) {
+                            if is_new {
+                                batch.put_inliers(self.ids[first + within], self.ids[other], count)?;
+                            }
+                        }
+                    }
+                    Ok(())
+                })?;
+            }
+            inliers.extend(counted.into_iter().map(|counts| counts.into_iter().map(|count| count.0).collect()));
+            went_on(watch, "pairs of images compared", inliers.len(), candidates.len())?;
+        }
+        Ok(inliers)
+    }
+
+    /// The matched places of a pair.
+    pub(super) fn lines(&self, at: usize, other: usize) -> Result<Vec<[[f32; 2]; 2]>> {
+        let state = self.database.snapshot();
+        let (first, second) = (self.stored(&state, at)?, self.stored(&state, other)?);
+        let verified = verify(&first, &second, &self.how)?;
+        let place = |features: &Features, at: u32| features.locations()[at as usize];
+        Ok(verified.inliers.iter().map(|pair| [place(&first, pair.first), place(&second, pair.second)]).collect())
+    }
+
+    fn stored(&self, state: &Snapshot, at: usize) -> Result<Features> {
+        match state.state.pinned.features(self.ids[at])? {
+            Some(bytes) => Features::decode(&bytes),
+            None => self.extract(at),
+        }
+    }
+
+    fn extract(&self, at: usize) -> Result<Features> {
+        let key = &self.keys[at];
+        let record = self.snapshot.record(key)?;
+        let kept = self.snapshot.state.pinned.photo(self.ids[at])?;
+        // The file as it came shows more than what is kept of it.
+        let file = record.and_then(|record| record.source).map(PathBuf::from).filter(|path| path.is_file());
+        let photo = match (file, kept) {
+            (Some(path), _) => Photo::File(path),
+            (None, Some(bytes)) => Photo::Bytes(bytes),
+            (None, None) => {
+                return Err(Error::not_found(format!("the photo of '{key}' is not there any more"))
+                    .help("put it back, or create databases with --keep original, which keep the photos themselves"));
+            }
+        };
+        let found = self.features.extract(&photo).map_err(|error| {
+            let named = Error::new(error.kind(), format!("'{key}': {}", error.message()));
+            match error.next_step() {
+                Some(help) => named.help(help),
+                None => named,
+            }
+        })?;
+        Features::new(found.dimension, found.locations, &found.descriptors)
+    }
+}

@@ -1,0 +1,48 @@
+//! What a statement returns, as plain data.
+
+use super::cleaning::Cleaning;
+use crate::answer::{Answers, CheckReport, SegmentInfo, Status, Vote, Voter};
+use crate::operation::Receipt;
+
+/// What a statement gave.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// SEARCH.
+    Answers(Box<Answers>),
+    /// PREDICT: the vote and its voters, best first; no vote without train images.
+    Prediction {
+        /// Shown to people.
+        name: String,
+        /// The vote.
+        vote: Option<Vote>,
+        /// The k nearest train images.
+        voters: Vec<Voter>,
+    },
+    /// PUT, DELETE, LABEL, UNLABEL.
+    Written(Receipt),
+    /// SHOW STATUS.
+    Status(Status),
+    /// SHOW LABELS: label and number of train images, by label.
+    Labels(Vec<(String, usize)>),
+    /// SHOW SEGMENTS.
+    Segments(Vec<SegmentInfo>),
+    /// CHECK: what was found wrong; nothing, on a sound database.
+    Checked(CheckReport),
+    /// CLEAN, SHOW SUSPECTS.
+    Cleaned(Box<Cleaning>),
+    /// SHOW MODELS, SHOW CLEANS.
+    Table(Table),
+    /// FLUSH, COMPACT, BACKUP: what was done.
+    Done(String),
+    /// EXPLAIN: the plan as text; with ANALYZE the measured lines too.
+    Explained(String),
+}
+
+/// Lines of cells, for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// As many cells each as there are columns.
+    pub rows: Vec<Vec<String>>,
+}

@@ -1,0 +1,51 @@
+//! What a program hands to the database beside a statement.
+
+use std::sync::Arc;
+
+use super::database::Database;
+use crate::answer::Status;
+use crate::error::Result;
+use crate::ports::{Embed, LocalFeatures, ReadQueries};
+use cairndb_query::TrainPlan;
+
+/// What a program hands to the database beside a statement. What is `None` is not to be had: statements that need it say so.
+#[derive(Clone, Default)]
+pub struct Ports {
+    /// Embeds photos.
+    pub embed: Option<Arc<dyn Embed>>,
+    /// Reads files of queries.
+    pub queries: Option<Arc<dyn ReadQueries>>,
+    /// Finds local features, for CLEAN.
+    pub features: Option<Arc<dyn LocalFeatures>>,
+    /// Trains models and embeds again, for TRAIN, REEMBED and USE MODEL.
+    pub maintain: Option<Arc<dyn Maintain>>,
+    /// Is told how long work goes on.
+    pub watch: Option<Arc<dyn Watch>>,
+}
+
+/// Watches long work.
+pub trait Watch: Send + Sync {
+    /// `done` of about `all` steps of `what` are done; `false`: stop, what is done is kept.
+    fn went_on(&self, what: &str, done: usize, all: usize) -> bool;
+}
+
+/// Trains models on a database and puts them in force; what it returns is for people.
+pub trait Maintain: Send + Sync {
+    /// TRAIN.
+    ///
+    /// # Errors
+    /// A message for people; the model in force stays.
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Status>;
+
+    /// REEMBED, with the model of a file of weights or the one in force.
+    ///
+    /// # Errors
+    /// A message for people; the model in force stays.
+    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Status>;
+
+    /// USE MODEL.
+    ///
+    /// # Errors
+    /// A message for people; the model in force stays.
+    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Status>;
+}

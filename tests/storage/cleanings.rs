@@ -1,0 +1,220 @@
+//! CLEAN: what it finds, that it is one transaction which can be undone, and that what took time is kept over a kill.
+//!
+//! The photos are made up: an image's bytes name its scene, its features are the scene's seen through an affine map, so pairs of one
+//! scene verify and others do not.
+//!
+//! It catches: a cleaning that is half applied, an undo that overwrites what people changed since, features of another extractor that
+//! are compared with these, counted pairs that are counted again, a dry run that writes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cairn::language::{Action, CleanPlan, CleanRule, Cut};
+use cairn::{
+    Database, ErrorKind, Judgement, LocalFeatureSet, LocalFeatures, Operation, Options, Outcome, Photo, Ports, Put,
+    Watch,
+};
+use cairndb_storage_tests::Random;
+
+const DIMENSION: usize = 16;
+const FEATURES: usize = 60;
+
+/// Features of made-up photos; counts how many it was asked for.
+#[derive(Default)]
+struct Scenes {
+    asked: AtomicUsize,
+    version: u64,
+}
+
+impl LocalFeatures for Scenes {
+    fn fingerprint(&self) -> String {
+        format!("scenes {}", self.version)
+    }
+
+    fn extract(&self, photo: &Photo) -> cairn::Result<LocalFeatureSet> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let Photo::Bytes(bytes) = photo else { panic!("made-up photos are bytes") };
+        let (scene, view) = (u64::from(bytes[0]), u64::from(bytes[1]));
+        let (mut of_scene, mut of_view) = (Random::new(1000 + scene), Random::new(5000 + view));
+        let (turn, shift) = (0.2 * of_view.signed(), 30.0 * of_view.signed());
+        let mut set = LocalFeatureSet { dimension: DIMENSION, ..Default::default() };
+        for n in 0..FEATURES {
+            let (x, y) = (150.0 + 140.0 * of_scene.signed(), 150.0 + 140.0 * of_scene.signed());
+            set.locations.push([x * turn.cos() - y * turn.sin() + shift, x * turn.sin() + y * turn.cos()]);
+            let vector: Vec<f32> = (0..DIMENSION).map(|_| of_scene.signed()).collect();
+            let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+            set.descriptors.extend(vector.iter().map(|x| x / length));
+            set.scores.push(1.0 / (n + 1) as f32);
+        }
+        Ok(set)
+    }
+}
+
+/// Four scenes of eight views; two images of scene 0 carry scene 1's label, and label "lonely" has one image.
+fn database(folder: &std::path::Path) -> Database {
+    let database = Database::create(folder, Options::for_vectors(8)).unwrap();
+    let mut operations = Vec::new();
+    let mut random = Random::new(3);
+    for scene in 0..4u8 {
+        for view in 0..8u8 {
+            let wrong = scene == 0 && view >= 6;
+            let mut vector: Vec<f32> = (0..8).map(|_| 0.1 * random.signed()).collect();
+            vector[usize::from(scene)] += 1.0;
+            operations.push(Operation::Put(Put {
+                key: format!("s{scene}v{view}"),
+                label: Some(format!("scene {}", if wrong { 1 } else { scene })),
+                vector,
+                source: None,
+                content: None,
+                photo: Some(vec![scene, view]),
+            }));
+        }
+    }
+    operations.push(Operation::Put(Put {
+        key: "alone".into(),
+        label: Some("lonely".into()),
+        vector: vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0],
+        source: None,
+        content: None,
+        photo: Some(vec![99, 0]),
+    }));
+    database.write(operations).unwrap();
+    database
+}
+
+fn dropped(cleaning: &cairn::Cleaning) -> Vec<&str> {
+    let is_dropped = |judged: &&cairn::Judged| matches!(judged.judgement, Judgement::Dropped(_));
+    cleaning.judged.iter().filter(is_dropped).map(|judged| judged.key.as_str()).collect()
+}
+
+fn label(database: &Database, key: &str) -> Option<String> {
+    database.drain().unwrap().record(key).unwrap().unwrap().label
+}
+
+#[test]
+fn the_papers_rule_drops_what_does_not_verify_and_can_be_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let scenes = Scenes::default();
+    let dry = CleanPlan { dry_run: true, into: Some("report.html".into()), ..CleanPlan::default() };
+    let before = database.snapshot().sequence();
+    let found = database.clean(&dry, Some(&scenes), None).unwrap();
+    assert_eq!(dropped(&found), ["alone", "s0v6", "s0v7"]);
+    assert_eq!((found.number, found.receipt, found.found), (None, None, 3));
+    assert_eq!(database.snapshot().sequence(), before);
+    let kept = found.judged.iter().find(|judged| judged.key == "s2v3").unwrap();
+    assert_eq!((kept.compared, kept.verified), (7, 7));
+    let witness = kept.witness.as_ref().unwrap();
+    assert!(witness.inliers.unwrap() >= 31 && witness.lines.len() == witness.inliers.unwrap() as usize);
+
+    // Nothing is found or counted twice.
+    let asked = scenes.asked.load(Ordering::Relaxed);
+    let plan = CleanPlan::default();
+    let cleaning = database.clean(&plan, Some(&scenes), None).unwrap();
+    assert_eq!(scenes.asked.load(Ordering::Relaxed), asked);
+    assert_eq!(cleaning.receipt.unwrap().images_changed, 3);
+    assert_eq!(label(&database, "s0v6"), None);
+    assert!(database.check(true).unwrap().problems.is_empty());
+
+    // What people did since is theirs.
+    database.write(vec![Operation::Label { key: "s0v6".into(), label: "scene 0".into() }]).unwrap();
+    let (undone, receipt) = database.undo_cleaning().unwrap();
+    assert_eq!((undone.number, undone.undone, receipt.images_changed), (1, true, 2));
+    assert_eq!(label(&database, "s0v6").as_deref(), Some("scene 0"));
+    assert_eq!(label(&database, "s0v7").as_deref(), Some("scene 1"));
+    assert_eq!(database.undo_cleaning().unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(database.check(true).unwrap().problems.is_empty());
+    // Another extractor's features are not compared with these.
+    let other = Scenes { version: 1, ..Scenes::default() };
+    database.clean(&dry, Some(&other), None).unwrap();
+    assert!(other.asked.load(Ordering::Relaxed) >= 32);
+}
+
+#[test]
+fn suspects_get_the_label_that_their_neighbours_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = database(&path);
+    // Nothing speaks for the only image of a label.
+    database.write(vec![Operation::Delete { key: "alone".into() }]).unwrap();
+    let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(2)), action: Action::Relabel, ..CleanPlan::default() };
+    let cleaning = database.clean(&plan, None, None).unwrap();
+    let mut keys: Vec<&str> = cleaning.judged.iter().map(|judged| judged.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["s0v6", "s0v7"]);
+    drop(database);
+    let database = Database::open(&path).unwrap();
+    assert_eq!(label(&database, "s0v6").as_deref(), Some("scene 0"));
+    assert_eq!(database.cleanings().unwrap()[0].what, "RULE suspects top=2 RELABEL");
+    let outcomes =
+        database.query("UNDO CLEAN; SHOW CLEANS; SHOW SUSPECTS LIMIT 1", &Default::default(), &Ports::default());
+    let outcomes = outcomes.unwrap();
+    let Outcome::Table(table) = &outcomes[1] else { panic!("{outcomes:?}") };
+    assert_eq!(table.rows[0][4], "undone");
+    let Outcome::Cleaned(shown) = &outcomes[2] else { panic!("{outcomes:?}") };
+    assert_eq!((shown.judged.len(), shown.number), (1, None));
+    assert_eq!(label(&database, "s0v6").as_deref(), Some("scene 1"));
+}
+
+#[test]
+fn marked_images_stay_voters_until_their_label_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let plan = CleanPlan { action: Action::KeepVoters, ..CleanPlan::default() };
+    database.clean(&plan, Some(&Scenes::default()), None).unwrap();
+    assert_eq!(database.marked_by_cleanings().unwrap(), ["alone", "s0v6", "s0v7"]);
+    assert_eq!(label(&database, "s0v6").as_deref(), Some("scene 1"));
+    database.write(vec![Operation::Label { key: "s0v6".into(), label: "scene 0".into() }]).unwrap();
+    assert_eq!(database.marked_by_cleanings().unwrap(), ["alone", "s0v7"]);
+    database.undo_cleaning().unwrap();
+    assert!(database.marked_by_cleanings().unwrap().is_empty());
+}
+
+/// Stops after so many steps.
+struct Stop(AtomicUsize);
+
+impl Watch for Stop {
+    fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
+        self.0.fetch_sub(1, Ordering::Relaxed) > 1
+    }
+}
+
+#[test]
+fn a_cleaning_that_was_stopped_goes_on_and_finds_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let undisturbed = database(&folder.path().join("a")).clean(&CleanPlan::default(), Some(&Scenes::default()), None);
+    let undisturbed = undisturbed.unwrap();
+    let path = folder.path().join("b");
+    drop(database(&path));
+    for steps in 1..=2 {
+        let database = Database::open(&path).unwrap();
+        let stop = Stop(AtomicUsize::new(steps));
+        let stopped = database.clean(&CleanPlan::default(), Some(&Scenes::default()), Some(&stop));
+        assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(database.cleanings().unwrap().is_empty());
+    }
+    let database = Database::open(&path).unwrap();
+    let scenes = Scenes::default();
+    let found = database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap();
+    assert_eq!((&found.judged, found.found), (&undisturbed.judged, undisturbed.found));
+    assert_eq!(scenes.asked.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn what_cannot_be_cleaned_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = Database::create(&folder.path().join("empty"), Options::for_vectors(8)).unwrap();
+    let error = empty.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
+    assert!(error.to_string().contains("0 labelled images"), "{error}");
+    let one = Database::create(&folder.path().join("one"), Options::for_vectors(8)).unwrap();
+    one.write(cairndb_storage_tests::images("i", 20, 8, 1, 1, 3)).unwrap();
+    let error = one.query("SHOW SUSPECTS", &Default::default(), &Ports::default()).unwrap_err();
+    assert!(error.to_string().contains("label 0"), "{error}");
+    let error = one.query("CLEAN", &Default::default(), &Ports::default()).unwrap_err();
+    assert!(error.to_string().contains("local features"), "{error}");
+    let error = one.query("TRAIN", &Default::default(), &Ports::default()).unwrap_err();
+    assert!(error.to_string().contains("model"), "{error}");
+    // The photos of these images were never kept.
+    let error = one.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
+    assert!(error.to_string().contains("is not there any more"), "{error}");
+}
