@@ -6,6 +6,8 @@
 //! network).
 
 mod adapter;
+mod aspect;
+mod augment;
 mod batches;
 mod checkpoint;
 mod file;
@@ -22,6 +24,8 @@ mod sgd;
 mod validate;
 
 pub use adapter::Adapter;
+pub use aspect::{LAST_EPOCH_SIZES, TRAINING_SIZES};
+pub use augment::Augmentation;
 pub use batches::Sampling;
 pub use head_only::{Run, Trained, train_head};
 pub use init::Init;
