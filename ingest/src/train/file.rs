@@ -28,8 +28,11 @@ pub(crate) fn serialise(tensors: &[Named], about: HashMap<String, String>) -> Re
     safetensors::serialize(views, Some(about)).map_err(failed)
 }
 
-/// Shape and numbers of an f32 tensor; `None` where there is none of that name, a text where it is of another kind.
-pub(crate) fn numbers(file: &SafeTensors, name: &str) -> Result<Option<(Vec<usize>, Vec<f32>)>, String> {
+/// Shape and numbers of a tensor.
+pub(crate) type Shaped = (Vec<usize>, Vec<f32>);
+
+/// Those of an f32 tensor; `None` where there is none of that name, a text where it is of another kind.
+pub(crate) fn numbers(file: &SafeTensors, name: &str) -> Result<Option<Shaped>, String> {
     let Ok(view) = file.tensor(name) else { return Ok(None) };
     if view.dtype() != Dtype::F32 {
         return Err(format!("tensor '{name}' holds {:?}, expected F32", view.dtype()));

@@ -50,10 +50,11 @@ fn train(samples: &Samples, options: &HeadOptions, run: &Run) -> Result<Trained>
 }
 
 /// What must not differ between two runs: the adapter's bits, and of every step all but its speed.
-fn bits(trained: &Trained) -> (Vec<u32>, Vec<(u64, u32, u32, u64)>) {
+fn bits(trained: &Trained) -> Vec<u64> {
     let Adapter { weight, bias, .. } = &trained.adapter;
-    let log = trained.log.iter().map(|s| (s.epoch, s.loss.to_bits(), s.accuracy.to_bits(), s.rate.to_bits()));
-    (weight.iter().chain(bias).map(|x| x.to_bits()).collect(), log.collect())
+    let single = |x: f32| u64::from(x.to_bits());
+    let log = trained.log.iter().flat_map(|s| [s.epoch, single(s.loss), single(s.accuracy), s.rate.to_bits()]);
+    weight.iter().chain(bias).map(|&x| single(x)).chain(log).collect()
 }
 
 #[test]
@@ -228,7 +229,7 @@ fn the_options_reach_the_training() {
         &|o| o.loss = LossOptions { margin: 0.2, ..o.loss },
         &|o| o.loss = LossOptions { smoothing: 0.1, ..o.loss },
         &|o| o.init = Init::Pca,
-        &|o| o.centres = false,
+        &|o| o.centres = true,
         &|o| o.frozen_epochs = 0,
         &|o| o.sampling = Sampling::Grouped { images: 4 },
         &|o| o.momentum = 0.5,
@@ -246,4 +247,70 @@ fn the_options_reach_the_training() {
     let single = Samples { labels: (0..120).map(|i| if i == 0 { 999 } else { i % 3 }).collect(), ..samples };
     assert!(train(&single, &base, &Run::quiet()).unwrap_err().to_string().contains("only one image"));
     train(&single, &HeadOptions { singles: Singles::Keep, ..base }, &Run::quiet()).unwrap();
+}
+
+/// Rows and labels of a list of the shared landmarks, as the reference embeds them; label numbers are places in `names`.
+fn landmarks(list: &str, names: &mut Vec<String>) -> Option<(Vec<Vec<f32>>, Vec<u32>)> {
+    use crate::testing::{shared, shared_npy};
+    let rows = shared_npy(&format!("golden/lite0/landmarks_{list}_f16.npy"))?;
+    let ids = std::fs::read_to_string(shared(&format!("golden/lite0/landmarks_{list}_ids.txt"))?).unwrap();
+    // The labels as given for train, some of them wrong; the true ones for the others.
+    let (file, column) = if list == "train" { ("train", 2) } else { ("truth", 1) };
+    let mut table = csv::Reader::from_path(shared(&format!("photos/landmarks/{file}.csv"))?).unwrap();
+    let label: std::collections::HashMap<String, String> =
+        table.records().map(|row| row.unwrap()).map(|row| (row[0].to_owned(), row[column].to_owned())).collect();
+    let mut number = |name: &String| {
+        names.iter().position(|of| of == name).unwrap_or_else(|| {
+            names.push(name.clone());
+            names.len() - 1
+        }) as u32
+    };
+    let labels: Vec<u32> = ids.lines().map(|id| number(&label[id])).collect();
+    let row = |at: usize| super::super::samples::unit(&Vec::<f32>::try_from(rows.get(at as i64)).unwrap()).unwrap();
+    Some(((0..labels.len()).map(row).collect(), labels))
+}
+
+#[test]
+#[ignore = "measures; a minute"]
+fn landmarks_with_every_loss_and_start() {
+    let mut names = Vec::new();
+    let Some((train_rows, labels)) = landmarks("train", &mut names) else { return };
+    let ((index, index_labels), (query, query_labels)) =
+        (landmarks("index", &mut names).unwrap(), landmarks("query", &mut names).unwrap());
+    let samples = Samples {
+        dimension: train_rows[0].len(),
+        vectors: train_rows.concat(),
+        image: (0..labels.len() as u32).collect(),
+        labels,
+    };
+    println!("as it is: {:.4}", retrieval(&index, &index_labels, &query, &query_labels).map);
+    let measure = |what: &str, options: HeadOptions| {
+        let options = HeadOptions { validation: 0.0, singles: Singles::Keep, ..options };
+        let trained = train(&samples, &options, &Run::quiet()).unwrap();
+        let speed = trained.log.iter().map(|s| f64::from(s.images_per_second)).sum::<f64>() / trained.log.len() as f64;
+        let map = |concatenation: f32| {
+            let adapter = Adapter { concatenation, ..trained.adapter.clone() };
+            let adapt = |rows: &[Vec<f32>]| rows.iter().map(|row| adapter.apply(row).unwrap()).collect::<Vec<_>>();
+            retrieval(&adapt(&index), &index_labels, &adapt(&query), &query_labels).map
+        };
+        let last = trained.log.last().unwrap();
+        println!(
+            "{what}: {:.4}, with the descriptor as it was {:.4}; loss {:.3}, accuracy {:.2}, {speed:.0} images/s",
+            map(0.0),
+            map(1.0),
+            last.loss,
+            last.accuracy
+        );
+    };
+    for loss in Loss::ALL {
+        measure(loss.word(), HeadOptions::new(loss));
+    }
+    let base = HeadOptions::new(Loss::ArcFace);
+    let still = HeadOptions { rate: 0.0, last_rate: 0.0, epochs: 1, ..base.clone() };
+    for init in [Init::Pca, Init::Whitened { shrinkage: 0.5 }, Init::Whitened { shrinkage: 0.9 }] {
+        for dimension in [128, 512] {
+            measure(&format!("{init:?} {dimension}, no step"), HeadOptions { init, dimension, ..still.clone() });
+            measure(&format!("{init:?} {dimension}"), HeadOptions { init, dimension, centres: true, ..base.clone() });
+        }
+    }
 }

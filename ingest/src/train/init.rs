@@ -11,9 +11,10 @@ use crate::device::torch_error;
 const PURPOSE: u64 = 0x1417;
 
 /// The head before the first step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Init {
-    /// Weights drawn from Xavier's normal distribution, bias 0, as released.
+    /// Weights drawn from Xavier's normal distribution, bias 0, as released (the default).
+    #[default]
     Xavier,
     /// The descriptor as it is; the dimension must be that of the samples.
     Identity,
@@ -26,13 +27,6 @@ pub enum Init {
         /// Share of the round scatter.
         shrinkage: f64,
     },
-}
-
-impl Default for Init {
-    /// [`Init::Whitened`] with a shrinkage of 0.5.
-    fn default() -> Self {
-        Init::Whitened { shrinkage: 0.5 }
-    }
 }
 
 impl Init {

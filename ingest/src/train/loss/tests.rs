@@ -29,17 +29,21 @@ impl Golden {
         rest.split([',', '}', '\n']).next().unwrap().trim().parse().unwrap()
     }
 
-    /// Largest differences of logits and cross-entropy.
+    /// Logits and cross-entropy to 1e-5, computed in f64 and, relative to the scale, in f32.
     fn check(&self, objective: &Objective, logits: &str, cross_entropy: Option<&str>) {
-        let golden = shared_npy(&format!("golden/model/{logits}.npy")).unwrap();
-        let ours = objective.logits(&self.x, &self.targets).unwrap().unwrap();
-        // Logits reach 30, so 1e-5 is judged relative to the scale.
-        let difference = largest_difference(&ours, &golden) / objective.scale.max(1.0);
-        println!("{logits}: {difference:e}");
-        assert!(difference < 1e-5);
-        if let Some(name) = cross_entropy {
-            let value = objective.value(&self.x, &self.targets).unwrap().double_value(&[]);
-            assert!((value / self.number(name) - 1.0).abs() < 1e-5, "{value} is not {}", self.number(name));
+        let golden = shared_npy(&format!("golden/model/{logits}.npy")).unwrap().to_kind(Kind::Double);
+        for (kind, most) in [(Kind::Double, 1e-5), (Kind::Float, 1e-5 * objective.scale)] {
+            let weights = objective.weights.iter().map(|weight| weight.to_kind(kind)).collect();
+            let objective = Objective { weights, ..*objective };
+            let x = self.x.to_kind(kind);
+            let ours = objective.logits(&x, &self.targets).unwrap().unwrap().to_kind(Kind::Double);
+            let difference = largest_difference(&ours, &golden);
+            println!("{logits} in {kind:?}: {difference:e}");
+            assert!(difference < most);
+            if let Some(name) = cross_entropy {
+                let value = objective.value(&x, &self.targets).unwrap().double_value(&[]);
+                assert!((value - self.number(name)).abs() < most, "{value} is not {}", self.number(name));
+            }
         }
     }
 }
@@ -47,14 +51,15 @@ impl Golden {
 #[test]
 fn arcface_cosface_and_adacos_equal_the_golden_logits() {
     let Some(golden) = Golden::load() else { return };
-    let objective = |options| Objective::new(options, golden.weight.copy()).unwrap();
+    let weight = golden.weight.to_kind(Kind::Double);
+    let objective = |options| Objective::new(options, weight.copy()).unwrap();
     let arcface = LossOptions::new(Loss::ArcFace);
     golden.check(&objective(arcface), "arcface_logits_s30_m0.3", Some("arcface_ce"));
     golden.check(&objective(LossOptions { smoothing: 0.1, ..arcface }), "arcface_logits_s30_m0.3_ls0.1", None);
     golden.check(&objective(LossOptions::new(Loss::CosFace)), "cosface_logits_s30_m0.3", Some("cosface_ce"));
     let mut adacos = objective(LossOptions { theta0: 1.25, ..LossOptions::new(Loss::AdaCos) });
     assert!((adacos.scale - golden.number("adacos_s_init")).abs() < 1e-5);
-    adacos.adapt(&golden.x, &golden.targets).unwrap();
+    adacos.adapt(&golden.x.to_kind(Kind::Double), &golden.targets).unwrap();
     assert!((adacos.scale - golden.number("adacos_s_after")).abs() < 1e-5, "{}", adacos.scale);
     golden.check(&adacos, "adacos_logits_m0.3_theta1.25", Some("adacos_ce"));
 }
