@@ -13,6 +13,7 @@ mod propose;
 pub mod source;
 #[cfg(test)]
 mod testing;
+pub mod train;
 
 pub use device::{Device, Hardware, TORCH_LIB_VARIABLE};
 pub use embedder::{PhotoEmbedder, QueryReader};

@@ -18,6 +18,7 @@ use cairn::{Error, ErrorKind, ModelInfo, Result};
 use tch::{Kind, Tensor};
 
 pub use gem::{GEM_EPSILON, GEM_P};
+pub(crate) use weights::read_weights_file;
 pub use weights::{MAX_WEIGHTS_BYTES, MAX_WEIGHTS_HEADER};
 
 use crate::device::{Hardware, one_thread, torch_error};

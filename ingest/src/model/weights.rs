@@ -30,25 +30,7 @@ pub(crate) struct Weights {
 impl Weights {
     /// Reads and checks the file. With `pin`, its BLAKE3 must be that one.
     pub(crate) fn read(path: &Path, pin: Option<blake3::Hash>) -> Result<Self> {
-        let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let about = file.metadata().map_err(|e| Error::io(path, e))?;
-        if !about.is_file() {
-            return Err(refuse(path, "is not a file"));
-        }
-        let length = about.len();
-        if length > MAX_WEIGHTS_BYTES {
-            return Err(refuse(path, &format!("has {length} bytes; at most {MAX_WEIGHTS_BYTES} are read")));
-        }
-        // The header length is looked at before anything is allocated for it.
-        let mut start = [0; 8];
-        file.read_exact(&mut start).map_err(|_| refuse(path, "is shorter than a safetensors header"))?;
-        let header = u64::from_le_bytes(start);
-        if header > MAX_WEIGHTS_HEADER || header > length - 8 {
-            return Err(refuse(path, &format!("announces a header of {header} bytes in a file of {length}")));
-        }
-        let mut bytes = start.to_vec();
-        file.take(MAX_WEIGHTS_BYTES - 8).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
-        Self::from_bytes(path, bytes, pin)
+        Self::from_bytes(path, read_weights_file(path)?, pin)
     }
 
     fn from_bytes(path: &Path, bytes: Vec<u8>, pin: Option<blake3::Hash>) -> Result<Self> {
@@ -117,6 +99,29 @@ impl Weights {
         }
         Ok(tensor)
     }
+}
+
+/// The bytes of a safetensors file, whose size and announced header are judged first. The tensors are the caller's to check.
+pub(crate) fn read_weights_file(path: &Path) -> Result<Vec<u8>> {
+    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let about = file.metadata().map_err(|e| Error::io(path, e))?;
+    if !about.is_file() {
+        return Err(refuse(path, "is not a file"));
+    }
+    let length = about.len();
+    if length > MAX_WEIGHTS_BYTES {
+        return Err(refuse(path, &format!("has {length} bytes; at most {MAX_WEIGHTS_BYTES} are read")));
+    }
+    // The header length is looked at before anything is allocated for it.
+    let mut start = [0; 8];
+    file.read_exact(&mut start).map_err(|_| refuse(path, "is shorter than a safetensors header"))?;
+    let header = u64::from_le_bytes(start);
+    if header > MAX_WEIGHTS_HEADER || header > length - 8 {
+        return Err(refuse(path, &format!("announces a header of {header} bytes in a file of {length}")));
+    }
+    let mut bytes = start.to_vec();
+    file.take(MAX_WEIGHTS_BYTES - 8).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
+    Ok(bytes)
 }
 
 fn refuse(path: &Path, what: &str) -> Error {

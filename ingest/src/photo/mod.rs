@@ -5,7 +5,7 @@ mod resize;
 mod thumb;
 
 pub use decode::{DecodeLimits, decode, read_file};
-pub use resize::{SizeRule, resize};
+pub use resize::{SizeRule, aspect_group, resize};
 pub use thumb::{THUMB_LONGEST_SIDE, thumbnail};
 
 /// An upright RGB picture, 8 bits a channel, rows from the top, no padding.

@@ -38,12 +38,15 @@ impl SizeRule {
                 };
                 (side(width), side(height))
             }
-            SizeRule::AspectGroups => {
-                let ratio = f64::from(height) / f64::from(width.max(1));
-                ASPECT_SIZES[ASPECT_CUTS.iter().filter(|&&cut| ratio >= cut).count()]
-            }
+            SizeRule::AspectGroups => ASPECT_SIZES[usize::from(aspect_group(width, height))],
         }
     }
+}
+
+/// The aspect group of a photo, 0 (widest) to 4 (tallest).
+pub fn aspect_group(width: u32, height: u32) -> u8 {
+    let ratio = f64::from(height) / f64::from(width.max(1));
+    ASPECT_CUTS.iter().map(|&cut| u8::from(ratio >= cut)).sum()
 }
 
 /// The picture at exactly that size; a picture that has it is copied as it is.

@@ -1,0 +1,179 @@
+//! Which images meet in which mini-batch: a function of the seed and the epoch alone.
+
+use std::collections::BTreeMap;
+
+use super::random::Mix;
+
+/// Tells this file's draws from others of the same seed.
+const PURPOSE: u64 = 0xba7c;
+
+/// How an epoch goes through the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sampling {
+    /// Every image once, in random order (the default of the classifying losses).
+    #[default]
+    Shuffled,
+    /// Every class as often as any other, for long tails: as many draws as there are images; the images of a class take turns.
+    ClassBalanced,
+    /// `images` of a class at a time side by side, for the losses that compare rows (triplet, AP: 4 by default). Every image
+    /// once; a class whose count leaves one over shows another of its images with it.
+    Grouped {
+        /// Images of a class that stand together, at least 2.
+        images: usize,
+    },
+}
+
+/// The images to draw from.
+pub(crate) struct Pool<'a> {
+    /// Class of each image.
+    pub(crate) classes: &'a [u32],
+    /// Group of each image (its aspect ratio): a batch holds one group. `None`: all are of one.
+    pub(crate) groups: Option<&'a [u8]>,
+    /// Images of a batch; fewer where no group has as many.
+    pub(crate) batch: usize,
+    pub(crate) sampling: Sampling,
+    pub(crate) seed: u64,
+}
+
+impl Pool<'_> {
+    /// Images in a batch: `batch`, or the size of the largest group where that is less.
+    pub(crate) fn size(&self) -> usize {
+        let largest = match self.groups {
+            None => self.classes.len(),
+            Some(groups) => (0..=u8::MAX).map(|of| groups.iter().filter(|&&g| g == of).count()).max().unwrap_or(0),
+        };
+        self.batch.min(largest).max(1)
+    }
+
+    /// The batches of an epoch, in order. Incomplete ones are dropped, as released.
+    pub(crate) fn epoch(&self, epoch: u64) -> Vec<Vec<u32>> {
+        let mut mix = Mix::new(&[self.seed, PURPOSE, epoch]);
+        let order = match self.sampling {
+            Sampling::Shuffled => {
+                let mut all: Vec<u32> = (0..self.classes.len() as u32).collect();
+                mix.shuffle(&mut all);
+                all
+            }
+            Sampling::ClassBalanced => self.balanced(&mut mix),
+            Sampling::Grouped { images } => self.grouped(images.max(2), &mut mix),
+        };
+        let Some(groups) = self.groups else { return self.full(order.iter().copied()) };
+        let of = |group: u8| order.iter().copied().filter(move |&image| groups.get(image as usize) == Some(&group));
+        let mut batches: Vec<Vec<u32>> = (0..=u8::MAX).flat_map(|group| self.full(of(group))).collect();
+        mix.shuffle(&mut batches);
+        batches
+    }
+
+    fn full(&self, order: impl Iterator<Item = u32>) -> Vec<Vec<u32>> {
+        let order: Vec<u32> = order.collect();
+        order.chunks_exact(self.size()).map(<[u32]>::to_vec).collect()
+    }
+
+    /// The images of each class, each class in a random order.
+    fn by_class(&self, mix: &mut Mix) -> Vec<Vec<u32>> {
+        let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        (0..).zip(self.classes).for_each(|(image, &class)| classes.entry(class).or_default().push(image));
+        let mut classes: Vec<Vec<u32>> = classes.into_values().collect();
+        classes.iter_mut().for_each(|images| mix.shuffle(images));
+        classes
+    }
+
+    fn balanced(&self, mix: &mut Mix) -> Vec<u32> {
+        let mut classes = self.by_class(mix);
+        let mut order = Vec::with_capacity(self.classes.len());
+        let mut round = 0;
+        while order.len() < self.classes.len() {
+            mix.shuffle(&mut classes);
+            order.extend(classes.iter().map(|images| images[round % images.len()]));
+            round += 1;
+        }
+        order.truncate(self.classes.len());
+        order
+    }
+
+    fn grouped(&self, size: usize, mix: &mut Mix) -> Vec<u32> {
+        let mut parts: Vec<Vec<u32>> = Vec::new();
+        for images in self.by_class(mix) {
+            for part in images.chunks(size) {
+                let mut part = part.to_vec();
+                if let ([_], [first, _, ..]) = (part.as_slice(), images.as_slice()) {
+                    part.push(*first);
+                }
+                parts.push(part);
+            }
+        }
+        mix.shuffle(&mut parts);
+        parts.concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Class 0 has 40 images, class 1 has 9, class 2 has 2.
+    fn classes() -> Vec<u32> {
+        [vec![0; 40], vec![1; 9], vec![2; 2]].concat()
+    }
+
+    fn pool(classes: &[u32], sampling: Sampling) -> Pool<'_> {
+        Pool { classes, groups: None, batch: 8, sampling, seed: 1 }
+    }
+
+    #[test]
+    fn an_epoch_shows_every_image_at_most_once_in_an_order_of_its_own() {
+        let classes = classes();
+        let pool = pool(&classes, Sampling::Shuffled);
+        let batches = pool.epoch(0);
+        assert_eq!(batches.len(), 6); // 51 / 8, the rest dropped
+        let mut seen = batches.concat();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 48);
+        assert_eq!(pool.epoch(0), batches);
+        assert_ne!(pool.epoch(1), batches);
+        assert_ne!(Pool { seed: 2, ..pool }.epoch(0), batches);
+    }
+
+    #[test]
+    fn balanced_classes_are_drawn_equally_often() {
+        let classes = classes();
+        let order = pool(&classes, Sampling::ClassBalanced).epoch(3).concat();
+        let count = |class: u32| order.iter().filter(|&&image| classes[image as usize] == class).count();
+        assert!((0..3).all(|class| count(class).abs_diff(16) <= 1), "{:?}", [count(0), count(1), count(2)]);
+    }
+
+    #[test]
+    fn grouped_images_have_company_of_their_class() {
+        let classes = classes();
+        let order = pool(&classes, Sampling::Grouped { images: 4 }).epoch(0).concat();
+        let mut runs: Vec<usize> = Vec::new();
+        for (at, &image) in order.iter().enumerate() {
+            let class = classes[image as usize];
+            match at.checked_sub(1).map(|before| classes[order[before] as usize] == class) {
+                Some(true) => *runs.last_mut().unwrap_or(&mut 0) += 1,
+                _ => runs.push(1),
+            }
+        }
+        // Only the cut at the end of the last batch can leave an image alone.
+        assert!(runs[..runs.len() - 1].iter().all(|&run| run >= 2), "{runs:?}");
+    }
+
+    #[test]
+    fn a_batch_holds_one_aspect_group() {
+        let classes = classes();
+        let groups: Vec<u8> = (0..51).map(|image| u8::from(image % 3 == 0)).collect();
+        let pool = Pool { groups: Some(&groups), ..pool(&classes, Sampling::Shuffled) };
+        let batches = pool.epoch(0);
+        assert_eq!(batches.len(), 2 + 4); // 17 and 34 images
+        let group = |image: &u32| groups[*image as usize];
+        assert!(batches.iter().all(|batch| batch.iter().all(|image| group(image) == group(&batch[0]))));
+    }
+
+    #[test]
+    fn few_images_make_one_batch() {
+        let batches = pool(&[0, 0, 1], Sampling::Shuffled).epoch(0);
+        assert_eq!((batches.len(), batches[0].len()), (1, 3));
+        assert!(pool(&[], Sampling::Shuffled).epoch(0).is_empty());
+    }
+}

@@ -1,0 +1,110 @@
+//! Files of tensors: written whole under another name, synced, renamed; read under limits.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cairn::{Error, Result};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+pub(crate) use crate::model::read_weights_file as read_file;
+
+/// Name, shape, numbers.
+pub(crate) type Named = (String, Vec<usize>, Vec<f32>);
+
+/// A safetensors file of f32 tensors.
+pub(crate) fn serialise(tensors: &[Named], about: HashMap<String, String>) -> Result<Vec<u8>> {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+    let failed = |error: safetensors::SafeTensorError| Error::invalid(format!("tensors cannot be saved: {error}"));
+    let views: Vec<(&str, TensorView)> = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, shape, _), bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
+    safetensors::serialize(views, Some(about)).map_err(failed)
+}
+
+/// Shape and numbers of a tensor.
+pub(crate) type Shaped = (Vec<usize>, Vec<f32>);
+
+/// Those of an f32 tensor; `None` where there is none of that name, a text where it is of another kind.
+pub(crate) fn numbers(file: &SafeTensors, name: &str) -> Result<Option<Shaped>, String> {
+    let Ok(view) = file.tensor(name) else { return Ok(None) };
+    if view.dtype() != Dtype::F32 {
+        return Err(format!("tensor '{name}' holds {:?}, expected F32", view.dtype()));
+    }
+    let number = |bytes: &[u8]| bytes.try_into().map(f32::from_le_bytes).unwrap_or(f32::NAN);
+    Ok(Some((view.shape().to_vec(), view.data().chunks_exact(4).map(number).collect())))
+}
+
+/// Writes `path` as a whole: whoever opens it afterwards, also after a power loss, sees all of it or what was there before.
+///
+/// # Errors
+/// `Io`; then what was there before stays, and the half-written file is removed.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = beside(path);
+    let written = write_beside(&beside, path, bytes);
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _gone_or_left_for_the_next_writer = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+/// The name under which a file is written before it gets its own.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    path.with_file_name(name)
+}
+
+fn write_beside(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
+    let io = |error: std::io::Error| {
+        let help =
+            "free some space or choose another place; what was saved before is whole, and a training goes on from it";
+        Error::io(path, error).help(help)
+    };
+    let mut file = File::create(beside).map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    file.sync_all().map_err(io)?;
+    std::fs::rename(beside, path).map_err(io)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_told_and_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        write_whole(&path, b"first").unwrap();
+        // The name that is written first leads to the device that is always full.
+        std::os::unix::fs::symlink("/dev/full", beside(&path)).unwrap();
+        let refusal = write_whole(&path, &[7; 100_000]).unwrap_err().to_string();
+        assert!(refusal.contains("No space left") && refusal.contains("free some space"), "{refusal}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        write_whole(&path, b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+    }
+
+    #[test]
+    fn tensors_survive_their_file() {
+        let tensors = [("b".to_owned(), vec![2, 1], vec![1.5, -0.0]), ("a".to_owned(), vec![0], vec![])];
+        let bytes = serialise(&tensors, HashMap::new()).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let (shape, values) = numbers(&file, "b").unwrap().unwrap();
+        assert_eq!(shape, [2, 1]);
+        assert!(values.iter().map(|x| x.to_bits()).eq([1.5f32, -0.0].map(f32::to_bits)));
+        assert_eq!(numbers(&file, "c"), Ok(None));
+    }
+}

@@ -1,0 +1,37 @@
+//! Training a descriptor: losses, the head, and what a training is made of.
+//!
+//! [`train_head`] trains the head on cached descriptors, with the trunk as it is; the result is an [`Adapter`], one affine map.
+//! A training is a function of its options, its samples and a seed: batches, noise and first weights are drawn from (seed, epoch,
+//! step), so that one that was cut short goes on from its checkpoint to the same bits (on the CPU, which uses one thread for the
+//! network).
+
+mod adapter;
+mod aspect;
+mod augment;
+mod batches;
+mod checkpoint;
+mod file;
+mod head;
+mod head_only;
+mod init;
+mod loss;
+mod options;
+mod random;
+mod record;
+mod samples;
+mod schedule;
+mod sgd;
+mod validate;
+
+pub use adapter::Adapter;
+pub use aspect::{LAST_EPOCH_SIZES, TRAINING_SIZES};
+pub use augment::Augmentation;
+pub use batches::Sampling;
+pub use head_only::{Run, Trained, train_head};
+pub use init::Init;
+pub use loss::{Loss, LossOptions};
+pub use options::HeadOptions;
+pub use record::{Control, LOG_HEADER, Step};
+pub use samples::{Samples, Singles};
+pub use schedule::cosine_rate;
+pub use validate::Validation;

@@ -1,0 +1,92 @@
+//! How good descriptors are: images held out ask, the images that were learnt from answer.
+
+use std::collections::HashMap;
+
+use cairn::Result;
+use cairn::eval::{Metrics, Truth, evaluate};
+use rayon::prelude::*;
+
+use super::Adapter;
+use super::samples::Prepared;
+
+/// Length of a list: mAP@100.
+const DEPTH: usize = 100;
+/// Most queries; of more held-out images, that many evenly spread ones ask.
+const MOST_QUERIES: usize = 1000;
+
+/// Metrics of the same queries with the descriptors as they were and with the adapted ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Validation {
+    /// With the descriptors as they were.
+    pub before: Metrics,
+    /// With the adapted ones.
+    pub after: Metrics,
+}
+
+/// mAP@100 and its companions before and after: each held-out image is a query against all images that were learnt from, those
+/// of its given label are relevant. `None` where nothing was held out. O(queries x images x dimension).
+pub(crate) fn validate(prepared: &Prepared, adapter: &Adapter) -> Result<Option<Validation>> {
+    if prepared.held_out.is_empty() {
+        return Ok(None);
+    }
+    let every = prepared.held_out.len().div_ceil(MOST_QUERIES);
+    let queries: Vec<u32> = prepared.held_out.iter().copied().step_by(every).collect();
+    let plain = |images: &[u32]| -> Vec<Vec<f32>> { images.par_iter().map(|&image| prepared.plain(image)).collect() };
+    let adapt = |rows: &[Vec<f32>]| rows.par_iter().map(|row| adapter.apply(row)).collect::<Result<Vec<_>>>();
+    let label = |images: &[u32]| images.iter().map(|&image| prepared.label(image)).collect::<Vec<u32>>();
+    let (labels, query_labels) = (label(&prepared.train), label(&queries));
+    let (rows, query_rows) = (plain(&prepared.train), plain(&queries));
+    let before = retrieval(&rows, &labels, &query_rows, &query_labels);
+    let after = retrieval(&adapt(&rows)?, &labels, &adapt(&query_rows)?, &query_labels);
+    Ok(Some(Validation { before, after }))
+}
+
+/// Metrics at 100 of unit rows: an answer is relevant to a query of its label. Equal similarities are ordered by row.
+pub(crate) fn retrieval(rows: &[Vec<f32>], labels: &[u32], queries: &[Vec<f32>], query_labels: &[u32]) -> Metrics {
+    let names: Vec<String> = (0..rows.len()).map(|row| row.to_string()).collect();
+    let name = |row: usize| names[row].clone();
+    let ranked = |query: &Vec<f32>| -> Vec<String> {
+        let mut scores: Vec<(f32, usize)> = rows.iter().zip(0..).map(|(row, at)| (dot(query, row), at)).collect();
+        let best_first = |a: &(f32, usize), b: &(f32, usize)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        if scores.len() > DEPTH {
+            scores.select_nth_unstable_by(DEPTH, best_first);
+            scores.truncate(DEPTH);
+        }
+        scores.sort_unstable_by(best_first);
+        scores.into_iter().map(|(_, row)| name(row)).collect()
+    };
+    let lists: Vec<Vec<String>> = queries.par_iter().map(ranked).collect();
+    let truth: Vec<Truth> = (0..queries.len())
+        .map(|query| {
+            let same = labels.iter().enumerate().filter(|(_, label)| **label == query_labels[query]);
+            Truth { query: query.to_string(), relevant: same.map(|(row, _)| name(row)).collect() }
+        })
+        .collect();
+    let lists: HashMap<String, Vec<String>> =
+        lists.into_iter().zip(0..).map(|(list, at): (_, usize)| (at.to_string(), list)).collect();
+    evaluate(&truth, &lists, DEPTH)
+}
+
+/// Summed in eight parts whose order is fixed.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut parts = [0f32; 8];
+    for (a, b) in a.chunks(8).zip(b.chunks(8)) {
+        for (part, (a, b)) in parts.iter_mut().zip(a.iter().zip(b)) {
+            *part += a * b;
+        }
+    }
+    parts.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retrieval_by_hand() {
+        let rows = [vec![1.0, 0.0], vec![0.8, 0.6], vec![0.0, 1.0]];
+        let metrics = retrieval(&rows, &[1, 2, 1], &[vec![1.0, 0.0]], &[1]);
+        // Hits at ranks 1 and 3.
+        assert_eq!((metrics.queries, metrics.map), (1, (1.0 + 2.0 / 3.0) / 2.0));
+    }
+}
