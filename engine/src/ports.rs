@@ -92,6 +92,8 @@ pub struct Wanted {
     pub photo: Option<Vec<u8>>,
     /// Its descriptor of the model in force, of unit length.
     pub vector: Vec<f32>,
+    /// Its descriptors of other models, by their numbers, where it has them.
+    pub others: Vec<(u32, Vec<f32>)>,
 }
 
 /// Gives stored images descriptors of another model: from their photos, or from the descriptors they have.

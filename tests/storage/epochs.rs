@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use cairn::{Database, EpochProgress, ModelInfo, Operation, Options, Put, Reembed, Wanted};
+use cairn::{Database, EpochProgress, ModelInfo, Operation, Options, Put, Reembed, Target, Wanted};
 
 use crate::stream::{DIMENSION, Model, Stream, apply, unit};
 
@@ -134,7 +134,7 @@ impl<'d> Turns<'d> {
         // Once everything is looked at, only the change goes on: the last images are embedded while writers are kept waiting.
         let quiet = Cell::new(false);
         let busy = Busy { turns: RefCell::new((self, written)), quiet: &quiet };
-        database.change_model(Some(to), DIMENSION, &busy, &mut |at| {
+        database.change_model(Target::new(to, DIMENSION), &busy, &mut |at| {
             quiet.set(quiet.get() || at == EpochProgress::Verifying);
             goes_on(at)
         })

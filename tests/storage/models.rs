@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use cairn::{Database, EpochProgress, ErrorKind, Operation, Query, Reembed, SearchRequest, Wanted};
+use cairn::{Database, EpochProgress, ErrorKind, Operation, Query, Reembed, SearchRequest, Target, Wanted};
 use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
 use cairndb_storage_tests::{
     DIMENSION, Guarded, Random, digest, images, load, many, no_leftovers, put, said, sound, status, wait_until,
@@ -64,7 +64,7 @@ fn what_was_embedded_is_not_embedded_again() {
     let database = Database::create(&folder.path().join("db"), options()).unwrap();
     database.write(images("i", 1200, DIMENSION, 9, 5, 3)).unwrap();
     let mut left = 2;
-    let stopped = database.change_model(Some(model(true)), DIMENSION, &Mirror::default(), &mut |_| {
+    let stopped = database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut |_| {
         left -= 1;
         left > 0
     });
@@ -75,16 +75,16 @@ fn what_was_embedded_is_not_embedded_again() {
     database.write(vec![Operation::Label { key: "i000005".into(), label: "label 3".into() }]).unwrap();
     database.write(vec![put("i000001", None, &[1.0; DIMENSION])]).unwrap();
     let rest = Mirror::default();
-    assert_eq!(database.change_model(Some(model(true)), DIMENSION, &rest, &mut on).unwrap(), 1);
+    assert_eq!(database.change_model(Target::new(model(true), DIMENSION), &rest, &mut on).unwrap(), 1);
     assert_eq!(rest.0.get(), 1200 - 512 + 1);
     assert!(database.check(true).unwrap().problems.is_empty());
-    let error = database.change_model(Some(model(true)), DIMENSION, &rest, &mut on).unwrap_err();
+    let error = database.change_model(Target::new(model(true), DIMENSION), &rest, &mut on).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
 
     // Back: nothing is embedded but what came since.
     database.write(vec![put("new", None, &[0.5; DIMENSION])]).unwrap();
     let back = Mirror::default();
-    assert_eq!(database.change_model(Some(model(false)), DIMENSION, &back, &mut on).unwrap(), 0);
+    assert_eq!(database.change_model(Target::new(model(false), DIMENSION), &back, &mut on).unwrap(), 0);
     assert_eq!(back.0.get(), 1);
     let models = database.models().unwrap();
     assert_eq!(models.iter().map(|model| (model.number, model.in_force)).collect::<Vec<_>>(), [(0, true), (1, false)]);
@@ -107,7 +107,7 @@ fn a_snapshot_keeps_the_model_that_it_was_taken_of() {
     let answer =
         |snapshot: &cairn::Snapshot| snapshot.search(&request, std::slice::from_ref(&query)).unwrap().remove(0);
     let told = answer(&before);
-    database.change_model(Some(model(true)), DIMENSION, &Mirror::default(), &mut on).unwrap();
+    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut on).unwrap();
     assert_eq!(answer(&before).rows, told.rows);
     assert_ne!(answer(&database.snapshot()).rows, told.rows);
     assert_eq!(database.snapshot().sequence(), before.sequence() + 1);
@@ -126,9 +126,10 @@ fn a_model_may_have_another_dimension() {
     let path = folder.path().join("db");
     let database = Database::create(&path, options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
-    let wrong = database.change_model(Some(model(true)), DIMENSION / 2, &Mirror::default(), &mut on).unwrap_err();
+    let wrong =
+        database.change_model(Target::new(model(true), DIMENSION / 2), &Mirror::default(), &mut on).unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::Mismatch);
-    database.change_model(Some(model(true)), DIMENSION / 2, &Half, &mut on).unwrap();
+    database.change_model(Target::new(model(true), DIMENSION / 2), &Half, &mut on).unwrap();
     for _ in 0..2 {
         assert_eq!(database.options().dimension, DIMENSION / 2);
         assert!(database.check(true).unwrap().problems.is_empty());

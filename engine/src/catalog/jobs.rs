@@ -14,6 +14,9 @@ const INLIERS: &[u8] = b"inliers/";
 /// Key prefix in `jobs`: number -> cleaning.
 const CLEANINGS: &[u8] = b"cleaning/";
 
+/// Key prefix in `jobs`: name -> bytes that a model needs.
+const FILES: &[u8] = b"file/";
+
 fn pair_key(first: ImageId, second: ImageId) -> Vec<u8> {
     [INLIERS, &codec::image_key(first), &codec::image_key(second)].concat()
 }
@@ -41,6 +44,11 @@ impl Batch<'_> {
         self.put(Family::Jobs, EXTRACTOR, fingerprint.as_bytes())
     }
 
+    /// Keeps bytes under a name.
+    pub(crate) fn put_file(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.put(Family::Jobs, &[FILES, name.as_bytes()].concat(), bytes)
+    }
+
     /// Notes a cleaning.
     pub(crate) fn put_cleaning(&mut self, cleaning: &CleaningMessage) -> Result<()> {
         self.put(Family::Jobs, &cleaning_key(cleaning.number), &cleaning.encode_to_vec())
@@ -62,6 +70,11 @@ impl Pinned {
     /// Which extractor made the features.
     pub(crate) fn extractor(&self) -> Result<Option<String>> {
         Ok(self.get(Family::Jobs, EXTRACTOR)?.map(|name| String::from_utf8_lossy(&name).into_owned()))
+    }
+
+    /// The bytes kept under a name.
+    pub(crate) fn file(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.get(Family::Jobs, &[FILES, name.as_bytes()].concat())
     }
 
     /// Every cleaning, oldest first.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::database::Database;
-use crate::catalog::Space;
+use crate::catalog::{Pinned, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ImageId;
 use crate::motion::Core;
@@ -28,6 +28,24 @@ pub struct ModelEntry {
     pub dimension: usize,
     /// Whether searches use it.
     pub in_force: bool,
+}
+
+/// The model that is wanted in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The model; `None`: the caller brings vectors.
+    pub model: Option<ModelInfo>,
+    /// Length of its descriptors.
+    pub dimension: usize,
+    /// Also when it is in force already: every image gets its descriptor again. Default no.
+    pub again: bool,
+}
+
+impl Target {
+    /// That model, unless it is in force.
+    pub fn new(model: ModelInfo, dimension: usize) -> Self {
+        Self { model: Some(model), dimension, again: false }
+    }
 }
 
 /// How far a new epoch has come.
@@ -71,11 +89,11 @@ impl Database {
     /// itself. The model in force stays then.
     pub fn change_model(
         &self,
-        model: Option<ModelInfo>,
-        dimension: usize,
+        to: Target,
         reembed: &dyn Reembed,
         progress: &mut dyn FnMut(EpochProgress) -> bool,
     ) -> Result<u32> {
+        let Target { model, dimension, again } = to;
         Options { dimension, ..self.options() }.check()?;
         let mut told = |at: EpochProgress| {
             if progress(at) {
@@ -89,7 +107,7 @@ impl Database {
             Error::new(ErrorKind::Locked, "another model is being put in force").help("wait for it, or stop it")
         })?;
         let core = self.shared.core();
-        let space = core.space_for(model, dimension)?;
+        let space = core.space_for(model, dimension, again)?;
         embed(&core, &space, reembed, &mut told)?;
         let building = core.build(&space)?;
         for _ in 0..CATCH_UP_ROUNDS {
@@ -125,6 +143,40 @@ impl Database {
         }
     }
 
+    /// The descriptors of stored images by a model of the database, in the order of `keys`; `None` for an image that has none of it.
+    ///
+    /// # Errors
+    /// `NotFound` for a model or a key that is not there.
+    pub fn descriptors(&self, number: u32, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
+        let core = self.shared.core();
+        let space = core.spaces()?.into_iter().find(|space| space.id.0 == number);
+        let space = space.ok_or_else(|| Error::not_found(format!("there is no model {number}")))?;
+        let snapshot = core.snapshot();
+        let pinned = &snapshot.state.pinned;
+        let one = |key: &String| {
+            let id = pinned.image(key)?.ok_or_else(|| Error::not_found(format!("there is no image '{key}'")))?;
+            core.descriptor(pinned, &space, id)
+        };
+        keys.iter().map(one).collect()
+    }
+
+    /// Keeps bytes under a name, with the rows and in every backup: what a model needs beside its descriptors.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn put_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let _no_flip = self.shared.gate.read();
+        self.shared.core().keep(|batch| batch.put_file(name, bytes))
+    }
+
+    /// The bytes kept under a name.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.snapshot().state.pinned.file(name)
+    }
+
     /// Forgets a model that is not in force, and its descriptors.
     ///
     /// # Errors
@@ -136,6 +188,17 @@ impl Database {
         })?;
         self.shared.core().drop_space(number)
     }
+}
+
+/// The descriptors that an image has of models neither in force nor wanted.
+fn others_of(core: &Core, pinned: &Pinned, wanted: &Space, id: ImageId) -> Result<Vec<(u32, Vec<f32>)>> {
+    let mut others = Vec::new();
+    for space in core.spaces()?.iter().filter(|space| space.id != wanted.id && space.id != pinned.space()) {
+        if let Some(vector) = core.descriptor(pinned, space, id)? {
+            others.push((space.id.0, vector));
+        }
+    }
+    Ok(others)
 }
 
 /// Gives every image that has none a descriptor in the space.
@@ -157,7 +220,8 @@ fn embed(
             // An image that is gone again needs nothing.
             let Some(vector) = pinned.vector(pinned.space(), image.id)? else { continue };
             let (key, source) = (image.record.key, image.record.source);
-            wanted.push(Wanted { key, source, photo: pinned.photo(image.id)?, vector });
+            let others = others_of(core, pinned, space, image.id)?;
+            wanted.push(Wanted { key, source, photo: pinned.photo(image.id)?, vector, others });
             ids.push(image.id);
         }
         if wanted.is_empty() {

@@ -13,7 +13,7 @@ mod staleness;
 
 pub use cleaning::{Cleaning, CleaningEntry, Judged, Judgement, Witness};
 pub use database::Database;
-pub use epochs::{EpochProgress, ModelEntry};
+pub use epochs::{EpochProgress, ModelEntry, Target};
 pub use execute::{Argument, Arguments};
 pub use operations::Copied;
 pub use outcome::{Outcome, Table};

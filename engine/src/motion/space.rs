@@ -12,7 +12,7 @@ use super::policy::FLUSH_ROWS;
 use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
 use super::write::{Appended, own};
-use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, Space};
+use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, Space, codec};
 use crate::disk::{remove, segment_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -51,11 +51,12 @@ pub(crate) struct Bare {
 
 /// The active space's part.
 impl Core {
-    /// The space of that model: a new one, or the one whose descriptors are there already.
+    /// The space of that model: a new one, or the one whose descriptors are there already. `again`: also beside the active one of the
+    /// same model.
     ///
     /// # Errors
     /// `AlreadyExists`: it is the active one.
-    pub(crate) fn space_for(&self, model: Option<ModelInfo>, dimension: usize) -> Result<Space> {
+    pub(crate) fn space_for(&self, model: Option<ModelInfo>, dimension: usize, again: bool) -> Result<Space> {
         self.refuse_when_read_only()?;
         let mut writing = self.writing.lock();
         let spaces = self.current().pinned.spaces()?;
@@ -63,11 +64,12 @@ impl Core {
             let fingerprint = |model: &Option<ModelInfo>| model.as_ref().map(|model| model.fingerprint.clone());
             space.dimension == dimension && fingerprint(&space.model) == fingerprint(&model)
         };
-        if let Some(space) = spaces.iter().find(same) {
-            if space.id == self.catalog.space() {
-                return Err(Error::new(ErrorKind::AlreadyExists, "that model is in force already")
-                    .help("SHOW MODELS lists the models of the database"));
-            }
+        let is_active = |space: &&Space| space.id == self.catalog.space();
+        if spaces.iter().filter(is_active).any(|space| same(&space)) && !again {
+            return Err(Error::new(ErrorKind::AlreadyExists, "that model is in force already")
+                .help("SHOW MODELS lists the models of the database"));
+        }
+        if let Some(space) = spaces.iter().rev().find(|space| same(space) && !is_active(space)) {
             return Ok(space.clone());
         }
         let last = spaces.iter().map(|space| space.id.0).max().unwrap_or(0);
@@ -82,6 +84,14 @@ impl Core {
         })?;
         self.repin(&mut writing);
         Ok(space)
+    }
+
+    /// A descriptor of any space.
+    pub(crate) fn descriptor(&self, pinned: &Pinned, space: &Space, id: ImageId) -> Result<Option<Vec<f32>>> {
+        let Some(bytes) = pinned.vector_bytes(space.id, id)? else { return Ok(None) };
+        let mut vector = Vec::with_capacity(space.dimension);
+        codec::vector_into(&bytes, space.dimension, &mut vector)?;
+        Ok(Some(vector))
     }
 
     /// The spaces, in the order of their numbers.
