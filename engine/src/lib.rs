@@ -52,5 +52,8 @@ pub use options::{
     DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION, MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES,
     MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, Options,
 };
-pub use ports::{Embed, Embedded, NamedQuery, Photo, Ports, Propose, ReadQueries, VectorChunk, VectorChunks};
+pub use ports::{
+    Embed, Embedded, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Ports, Propose, ReadQueries, VectorChunk,
+    VectorChunks,
+};
 pub use vote::{Ballot, soft_vote};

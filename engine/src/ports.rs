@@ -1,4 +1,4 @@
-//! What the engine asks of the outside: embedding photos, reading files of queries, proposing neighbours on a device.
+//! What the engine asks of the outside: embedding photos, finding their local features, reading files of queries, proposing neighbours on a device.
 //!
 //! The engine never links torch and never decodes a pixel; the ingest crate implements these traits and the program hands them in.
 
@@ -34,6 +34,28 @@ pub trait Embed: Send + Sync {
     /// # Errors
     /// A message for people when the photo cannot be read, decoded or embedded.
     fn embed(&self, photo: &Photo) -> Result<Embedded>;
+}
+
+/// Local features of one photo: what geometric verification compares.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LocalFeatureSet {
+    /// (x, y) of every feature in pixels of a frame that the extractor documents, best feature first.
+    pub locations: Vec<[f32; 2]>,
+    /// Row-major descriptors in the order of `locations`: `dimension` f32 each, of unit length.
+    pub descriptors: Vec<f32>,
+    /// Length of a descriptor; told even when there is no feature.
+    pub dimension: usize,
+    /// How sure the extractor is of every feature, in the order of `locations`: finite, above 0, never rising.
+    pub scores: Vec<f32>,
+}
+
+/// Finds local features of photos. One call takes one photo; callers use many threads.
+pub trait LocalFeatures: Send + Sync {
+    /// The local features of one photo. A photo without any texture has none, which is no error.
+    ///
+    /// # Errors
+    /// A message for people when the photo cannot be read or decoded, or the network fails.
+    fn extract(&self, photo: &Photo) -> Result<LocalFeatureSet>;
 }
 
 /// One query of a file of queries.
