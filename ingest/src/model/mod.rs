@@ -5,10 +5,10 @@
 
 mod extract;
 mod gem;
-mod layers;
+pub(crate) mod layers;
 mod lite0;
 mod resnet;
-mod weights;
+pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -128,6 +128,8 @@ impl ModelSpec {
 pub struct Model {
     info: ModelInfo,
     dimension: usize,
+    /// Of the trunk's feature map.
+    channels: usize,
     architecture: Architecture,
     has_head: bool,
     hardware: Hardware,
@@ -143,7 +145,7 @@ impl Model {
     pub fn load(spec: &ModelSpec, hardware: &Hardware) -> Result<Self> {
         let (path, pin) = match (&spec.weights, spec.architecture) {
             (Some(path), _) => (path.clone(), None),
-            (None, Architecture::Lite0) => (find_default_weights()?, Some(pinned(DEFAULT_WEIGHTS_BLAKE3)?)),
+            (None, Architecture::Lite0) => (find_weights(DEFAULT_WEIGHTS_FILE)?, Some(pinned(DEFAULT_WEIGHTS_BLAKE3)?)),
             (None, other) => {
                 return Err(Error::invalid(format!("{} has no default weights", other.word()))
                     .help("name a safetensors file in torchvision's layout with --weights"));
@@ -161,7 +163,7 @@ impl Model {
         let path = match (weights, &settings.path) {
             (Some(path), _) => path.to_owned(),
             (None, Some(path)) => path.clone(),
-            (None, None) => find_default_weights()?,
+            (None, None) => find_weights(DEFAULT_WEIGHTS_FILE)?,
         };
         let spec = ModelSpec { architecture: settings.architecture, weights: settings.path, scales: settings.scales };
         let model = Self::load_from(&spec, &path, Some(settings.digest), hardware)?;
@@ -221,8 +223,8 @@ impl Model {
             })
         };
         let network = Mutex::new(place().map_err(torch_error)?);
-        let dimension = usize::try_from(dimension).unwrap_or(0);
-        Ok(Self { info, dimension, architecture, has_head, hardware: hardware.clone(), network })
+        let [dimension, channels] = [dimension, channels].map(|count| usize::try_from(count).unwrap_or(0));
+        Ok(Self { info, dimension, channels, architecture, has_head, hardware: hardware.clone(), network })
     }
 
     /// Name, fingerprint and settings, for [`cairn::Options::for_model`].
@@ -287,6 +289,43 @@ impl Model {
         Ok(vectors)
     }
 
+    /// Channels of the trunk's feature map.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Of the trunk's feature map: pixels of the input from one cell to the next, and the pixel, along each axis, that the
+    /// receptive field of the first cell is centred on.
+    pub(crate) fn cell_geometry(&self) -> (usize, usize) {
+        let stride = extract::STRIDE as usize;
+        match self.architecture {
+            // Each of the five strided layers pads one pixel more after than before, which moves the centre by one of its pixels.
+            Architecture::Lite0 => (stride, stride - 1),
+            _ => (stride, 0),
+        }
+    }
+
+    /// The trunk's feature map of a picture whose sides are multiples of the stride: row-major (rows, columns, channels).
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(crate) fn feature_map(&self, picture: &Pixels) -> Result<Vec<f32>> {
+        one_thread();
+        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
+        let shape = [1, i64::from(picture.height()), i64::from(picture.width()), 3];
+        Tensor::f_from_data_size(picture.rgb(), &shape, Kind::Uint8)
+            .and_then(|rgb| rgb.f_to_device(self.hardware.torch()))
+            .and_then(|rgb| network.map(&rgb))
+            .and_then(|map| map.f_permute([0, 2, 3, 1])?.f_to_kind(Kind::Float)?.f_to_device(tch::Device::Cpu))
+            .and_then(|map| {
+                let mut numbers = vec![0f32; map.numel()];
+                let count = numbers.len();
+                map.f_contiguous()?.f_copy_data(&mut numbers, count)?;
+                Ok(numbers)
+            })
+            .map_err(torch_error)
+    }
+
     /// One forward of photos of one size, padded with black ones to `batch`.
     fn forward(&self, network: &Network, photos: &[&Pixels], batch: usize) -> Result<Vec<Vec<f32>>> {
         let Some(first) = photos.first() else { return Ok(Vec::new()) };
@@ -307,23 +346,22 @@ fn nothing() -> Error {
     Error::new(ErrorKind::Io, "the network gave no descriptor")
 }
 
-fn pinned(hex: &str) -> Result<blake3::Hash> {
+pub(crate) fn pinned(hex: &str) -> Result<blake3::Hash> {
     blake3::Hash::from_hex(hex).map_err(|e| Error::invalid(format!("'{hex}' is no BLAKE3 digest")).because(e))
 }
 
-/// The default weights: in the folder named by `CAIRN_WEIGHTS`, in the build's workspace, or next to the program.
-fn find_default_weights() -> Result<PathBuf> {
+/// Weights of the set-up: in the folder named by `CAIRN_WEIGHTS`, in the build's workspace, or next to the program.
+pub(crate) fn find_weights(file: &str) -> Result<PathBuf> {
     let folders = [
         std::env::var_os(WEIGHTS_VARIABLE).map(PathBuf::from),
         Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.deps/weights")),
         std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned)),
     ];
-    let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(DEFAULT_WEIGHTS_FILE)).collect();
+    let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(file)).collect();
     places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
         let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        Error::not_found(format!("the default weights are not there; looked for {}", looked.join(", "))).help(format!(
-            "run the set-up of the README, or set {WEIGHTS_VARIABLE} to the folder that has {DEFAULT_WEIGHTS_FILE}"
-        ))
+        Error::not_found(format!("the weights {file} are not there; looked for {}", looked.join(", ")))
+            .help(format!("run the set-up of the README, or set {WEIGHTS_VARIABLE} to the folder that has {file}"))
     })
 }
 
