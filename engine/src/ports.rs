@@ -1,4 +1,4 @@
-//! What the engine asks of the outside: embedding photos, reading files of queries, proposing neighbours on a device.
+//! What the engine asks of the outside: embedding photos, finding their local features, reading files of queries, proposing neighbours on a device.
 //!
 //! The engine never links torch and never decodes a pixel; the ingest crate implements these traits and the program hands them in.
 
@@ -53,6 +53,9 @@ pub struct LocalFeatureSet {
 pub trait LocalFeatures: Send + Sync {
     /// Whatever decides the features: network, weights, sizes. Features of different fingerprints are never compared.
     fn fingerprint(&self) -> String;
+
+    /// Descriptors of one place are at most this far apart (L2 of unit vectors), and each other's nearest.
+    fn max_distance(&self) -> f32;
 
     /// The local features of one photo. A photo without any texture has none, which is no error.
     ///

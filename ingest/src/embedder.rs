@@ -7,7 +7,7 @@ use cairn::{Embed, Embedded, Error, Keep, NamedQuery, Photo, ReadQueries, Result
 use rayon::prelude::*;
 
 use crate::model::Model;
-use crate::photo::{DecodeLimits, Pixels, decode, read_file, resize, thumbnail};
+use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, resize, thumbnail};
 use crate::source::{VectorFile, read_list, row_fault};
 
 /// Most bytes that a file of query vectors may take in memory: 1 GiB.
@@ -62,23 +62,10 @@ impl PhotoEmbedder {
         Ok(Prepared { pixels, kept })
     }
 
-    fn bytes_of(&self, photo: &Photo) -> Result<Vec<u8>> {
-        match photo {
-            Photo::File(path) => read_file(path, &self.limits),
-            Photo::Bytes(bytes) if bytes.len() as u64 > self.limits.file_bytes => {
-                Err(Error::invalid(format!("{} bytes are more than a photo may have", bytes.len())))
-            }
-            Photo::Bytes(bytes) => Ok(bytes.clone()),
-        }
-    }
-
     fn prepared(&self, photo: &Photo) -> Result<([u8; 32], Prepared)> {
-        let bytes = self.bytes_of(photo)?;
+        let bytes = read_photo(photo, &self.limits)?;
         let content = *blake3::hash(&bytes).as_bytes();
-        let prepared = self.prepare(bytes).map_err(|error| match photo {
-            Photo::File(path) => Error::new(error.kind(), format!("{}: {}", path.display(), error.message())),
-            Photo::Bytes(_) => error,
-        })?;
+        let prepared = self.prepare(bytes).map_err(|error| about_photo(photo, error))?;
         Ok((content, prepared))
     }
 

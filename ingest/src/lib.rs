@@ -1,11 +1,13 @@
 //! Photos and vector files into descriptors: everything between a folder of pictures and the engine.
 //!
 //! The only crate that knows torch. It lists what to ingest ([`source`]), decodes photos under limits ([`photo`]), embeds them
-//! ([`model`], on a [`Device`]), and hands rows to the engine in transactions ([`ingest`]); it never opens RocksDB. For the
-//! engine's ports it offers [`PhotoEmbedder`], [`QueryReader`] and [`TorchProposer`].
+//! ([`model`], on a [`Device`]), and hands rows to the engine in transactions ([`ingest`]); it never opens RocksDB. [`local`] finds
+//! the features that geometric verification compares. For the engine's ports it offers [`PhotoEmbedder`], [`QueryReader`],
+//! [`TorchProposer`] and [`local::XFeatExtractor`].
 
 mod device;
 mod embedder;
+pub mod local;
 pub mod model;
 pub mod photo;
 mod pipeline;

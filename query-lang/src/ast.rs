@@ -295,8 +295,10 @@ pub struct Train {
 /// What a training makes small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Loss {
-    /// Additive angular margin (the default).
+    /// No loss at all: regularised discriminants in closed form, beside the descriptor as it was (the default).
     #[default]
+    Discriminant,
+    /// Additive angular margin.
     ArcFace,
     /// Additive cosine margin.
     CosFace,

@@ -165,14 +165,17 @@ fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
         Flip::Always => "to the new model, even if it is worse on the images held out (FORCE)",
         Flip::Never => "never: the present model stays (DRY RUN)",
     };
-    vec![
-        ("begin", format!("with {begin}")),
-        ("hold out", held_out),
-        ("draw", drawn.to_owned()),
-        ("loss", format!("{loss}, on descriptors of {dimension} dimensions (dim={dimension})")),
-        ("run", format!("epochs={epochs} batch={batch} rate={} seed={seed}", number(train.rate))),
-        ("flip", flip.to_owned()),
-    ]
+    let mut stages = vec![("begin", format!("with {begin}")), ("hold out", held_out)];
+    if train.loss.has_steps() {
+        stages.push(("draw", drawn.to_owned()));
+        stages.push(("loss", format!("{loss}, on descriptors of {dimension} dimensions (dim={dimension})")));
+        stages.push(("run", format!("epochs={epochs} batch={batch} rate={} seed={seed}", number(train.rate))));
+    } else {
+        stages.push(("solve", format!("discriminants of the labels, in closed form (loss={loss} seed={seed})")));
+        stages.push(("shorten", format!("to {dimension} dimensions (dim={dimension})")));
+    }
+    stages.push(("flip", flip.to_owned()));
+    stages
 }
 
 fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {

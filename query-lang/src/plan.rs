@@ -3,8 +3,8 @@
 use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Loss, Mode, Rule, Scope};
 use crate::bind::{Bound, BoundClean, BoundSearch, BoundTrain, Source};
 use crate::limits::{
-    DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_DIMENSION, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS,
-    DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_VALIDATION,
+    DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_NEIGHBOURS,
+    DEFAULT_NN, DEFAULT_RATE, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_VALIDATION,
 };
 
 /// What the planner needs to know about the database.
@@ -288,7 +288,7 @@ fn plan_train(train: BoundTrain) -> TrainPlan {
     let loss = train.loss.unwrap_or_default();
     TrainPlan {
         loss,
-        dimension: train.dimension.unwrap_or(DEFAULT_DIMENSION),
+        dimension: train.dimension.unwrap_or(loss.default_dimension()),
         epochs: train.epochs.unwrap_or(DEFAULT_EPOCHS),
         batch: train.batch.unwrap_or(DEFAULT_BATCH),
         rate: train.rate.unwrap_or(DEFAULT_RATE),

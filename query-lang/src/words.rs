@@ -309,12 +309,20 @@ impl Role {
 
 impl Loss {
     /// Every loss.
-    pub const ALL: [Self; 6] =
-        [Self::ArcFace, Self::CosFace, Self::AdaCos, Self::Softmax, Self::Triplet, Self::AveragePrecision];
+    pub const ALL: [Self; 7] = [
+        Self::Discriminant,
+        Self::ArcFace,
+        Self::CosFace,
+        Self::AdaCos,
+        Self::Softmax,
+        Self::Triplet,
+        Self::AveragePrecision,
+    ];
 
     /// Its name after `loss=`.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Discriminant => "lda",
             Self::ArcFace => "arcface",
             Self::CosFace => "cosface",
             Self::AdaCos => "adacos",

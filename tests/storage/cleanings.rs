@@ -31,6 +31,10 @@ impl LocalFeatures for Scenes {
         format!("scenes {}", self.version)
     }
 
+    fn max_distance(&self) -> f32 {
+        0.6
+    }
+
     fn extract(&self, photo: &Photo) -> cairn::Result<LocalFeatureSet> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let Photo::Bytes(bytes) = photo else { panic!("made-up photos are bytes") };

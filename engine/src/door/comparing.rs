@@ -39,7 +39,8 @@ impl<'a> Comparer<'a> {
             let found = snapshot.state.pinned.image(key)?;
             ids.push(found.ok_or_else(|| Error::corrupt(format!("'{key}' has no record")))?);
         }
-        let how = Verify { matching: Matching::xfeat(), ransac: Ransac::default() };
+        let matching = Matching { max_distance: features.max_distance(), mutual: true };
+        let how = Verify { matching, ransac: Ransac::default() };
         let fingerprint = format!("{} {how:?}", features.fingerprint());
         let core = database.shared.core();
         if core.snapshot().state.pinned.extractor()?.as_ref() != Some(&fingerprint) {

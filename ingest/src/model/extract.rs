@@ -67,11 +67,19 @@ impl Network {
 
     /// RGB bytes (n, h, w, 3) on the device -> raw descriptors (n, dimension), the mean over the scales.
     pub(crate) fn raw(&self, rgb: &Tensor) -> Result<Tensor, TchError> {
-        tch::no_grad(|| {
-            // The permutation leaves the channels innermost in memory, which is what convolutions like.
-            let x = rgb.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
-            self.raw_of_input(&x.f_sub(&self.mean)?.f_div(&self.deviation)?)
-        })
+        tch::no_grad(|| self.raw_of_input(&self.input(rgb)?))
+    }
+
+    /// RGB bytes (n, h, w, 3) on the device -> the trunk's feature map (n, c, h / 32, w / 32), at that size alone.
+    pub(crate) fn map(&self, rgb: &Tensor) -> Result<Tensor, TchError> {
+        tch::no_grad(|| self.trunk.forward(&self.input(rgb)?.f_to_kind(self.kind)?))
+    }
+
+    /// RGB bytes (n, h, w, 3) -> normalised input (n, 3, h, w).
+    fn input(&self, rgb: &Tensor) -> Result<Tensor, TchError> {
+        // The permutation leaves the channels innermost in memory, which is what convolutions like.
+        let x = rgb.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
+        x.f_sub(&self.mean)?.f_div(&self.deviation)
     }
 
     /// Normalised input (n, 3, h, w), f32 -> raw descriptors.

@@ -1,4 +1,4 @@
-//! The layers the networks are made of: a convolution with its batch normalisation folded in.
+//! The layers the networks are made of: a convolution with its batch normalisation, if it has one, folded in.
 
 use cairn::Result;
 use tch::{Device, Kind, Tensor};
@@ -23,14 +23,23 @@ pub(crate) enum Activation {
     Relu6,
 }
 
+/// What a convolution is folded with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Norm<'a> {
+    /// Batch normalisation of that name; `.weight`, `.bias`, `.running_mean`, `.running_var` are added.
+    Batch { name: &'a str, epsilon: f64 },
+    /// Batch normalisation without gain and shift: `.running_mean` and `.running_var` only.
+    Plain { name: &'a str, epsilon: f64 },
+    /// None; the convolution has a `.bias` of its own.
+    Bias,
+}
+
 /// The names and numbers of one convolution.
 pub(crate) struct ConvShape<'a> {
     /// Name of the convolution; `.weight` is added.
     pub(crate) conv: &'a str,
-    /// Name of its batch normalisation; `.weight`, `.bias`, `.running_mean`, `.running_var` are added.
-    pub(crate) norm: &'a str,
-    /// Epsilon of the batch normalisation.
-    pub(crate) epsilon: f64,
+    /// What follows it before the activation.
+    pub(crate) norm: Norm<'a>,
     pub(crate) input: i64,
     pub(crate) output: i64,
     pub(crate) kernel: i64,
@@ -58,21 +67,39 @@ impl Conv {
         let ConvShape { input, output, kernel, .. } = *shape;
         let groups = if shape.depthwise { input } else { 1 };
         let weight = weights.tensor(&format!("{}.weight", shape.conv), &[output, input / groups, kernel, kernel])?;
-        let of_norm = |part: &str| weights.tensor(&format!("{}.{part}", shape.norm), &[output]);
-        let (gamma, beta) = (of_norm("weight")?, of_norm("bias")?);
-        let (mean, variance) = (of_norm("running_mean")?, of_norm("running_var")?);
+        let of_norm = |name: &str, part: &str| weights.tensor(&format!("{name}.{part}"), &[output]);
+        let (name, epsilon) = match shape.norm {
+            Norm::Batch { name, epsilon } | Norm::Plain { name, epsilon } => (name, epsilon),
+            Norm::Bias => {
+                let bias = of_norm(shape.conv, "bias")?;
+                let weight = channels_last(&weight).map_err(torch_error)?;
+                return Ok(Self::new(weight, bias, shape, groups));
+            }
+        };
+        let learned = match shape.norm {
+            Norm::Batch { .. } => Some((of_norm(name, "weight")?, of_norm(name, "bias")?)),
+            _ => None,
+        };
+        let (mean, variance) = (of_norm(name, "running_mean")?, of_norm(name, "running_var")?);
         let fold = || -> Result<(Tensor, Tensor), tch::TchError> {
             let double = |t: &Tensor| t.f_to_kind(Kind::Double);
             // A negative variance can only come from a damaged file; the floor keeps its square root a number.
-            let deviation = double(&variance)?.f_clamp_min(0.0)?.f_add_scalar(shape.epsilon)?.f_sqrt()?;
-            let factor = double(&gamma)?.f_div(&deviation)?;
-            let bias = double(&beta)?.f_sub(&double(&mean)?.f_mul(&factor)?)?.f_to_kind(Kind::Float)?;
+            let deviation = double(&variance)?.f_clamp_min(0.0)?.f_add_scalar(epsilon)?.f_sqrt()?;
+            let (factor, shift) = match &learned {
+                Some((gamma, beta)) => (double(gamma)?.f_div(&deviation)?, double(beta)?),
+                None => (deviation.f_reciprocal()?, deviation.f_zeros_like()?),
+            };
+            let bias = shift.f_sub(&double(&mean)?.f_mul(&factor)?)?.f_to_kind(Kind::Float)?;
             let weight = double(&weight)?.f_mul(&factor.f_view([-1, 1, 1, 1])?)?.f_to_kind(Kind::Float)?;
             Ok((channels_last(&weight)?, bias))
         };
         let (weight, bias) = fold().map_err(torch_error)?;
-        let (stride, padding, activation) = (shape.stride, shape.padding, shape.activation);
-        Ok(Self { weight, bias, kernel, stride, groups, padding, activation })
+        Ok(Self::new(weight, bias, shape, groups))
+    }
+
+    fn new(weight: Tensor, bias: Tensor, shape: &ConvShape, groups: i64) -> Self {
+        let ConvShape { kernel, stride, padding, activation, .. } = *shape;
+        Self { weight, bias, kernel, stride, groups, padding, activation }
     }
 
     /// The same layer on a device, in a kind.

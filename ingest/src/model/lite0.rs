@@ -6,7 +6,7 @@
 use cairn::Result;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::layers::{Activation, Conv, ConvShape, Padding};
+use super::layers::{Activation, Conv, ConvShape, Norm, Padding};
 use super::weights::Weights;
 
 /// Channels of the feature map.
@@ -42,10 +42,10 @@ pub(crate) struct Lite0 {
 impl Lite0 {
     pub(crate) fn load(weights: &Weights) -> Result<Self> {
         let conv = |conv: &str, norm: &str, input, output, kernel, stride, depthwise, activation| {
-            let (epsilon, padding) = (EPSILON, Padding::Same);
+            let (norm, padding) = (Norm::Batch { name: norm, epsilon: EPSILON }, Padding::Same);
             Conv::load(
                 weights,
-                &ConvShape { conv, norm, epsilon, input, output, kernel, stride, depthwise, padding, activation },
+                &ConvShape { conv, norm, input, output, kernel, stride, depthwise, padding, activation },
             )
         };
         let stem = conv("_conv_stem", "_bn0", 3, STEM, 3, 2, false, Activation::Relu6)?;

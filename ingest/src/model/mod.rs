@@ -5,14 +5,14 @@
 
 mod extract;
 mod gem;
-mod layers;
+pub(crate) mod layers;
 mod lite0;
 mod resnet;
-mod weights;
+pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn::{Error, ErrorKind, ModelInfo, Result};
 use tch::{Kind, Tensor};
@@ -23,6 +23,7 @@ pub use weights::{MAX_WEIGHTS_BYTES, MAX_WEIGHTS_HEADER};
 
 use crate::device::{Hardware, one_thread, torch_error};
 use crate::photo::{Pixels, SizeRule};
+use crate::train::Adapter;
 #[cfg(test)]
 pub(crate) use extract::scaled_side;
 use extract::{Network, Trunk, unit_rows};
@@ -129,9 +130,12 @@ impl ModelSpec {
 pub struct Model {
     info: ModelInfo,
     dimension: usize,
+    /// Of the trunk's feature map.
+    channels: usize,
     architecture: Architecture,
     has_head: bool,
     hardware: Hardware,
+    adapter: Option<Arc<Adapter>>,
     /// Tensors may move between threads but not be shared by reference: each call takes handles of its own.
     network: Mutex<Network>,
 }
@@ -144,7 +148,7 @@ impl Model {
     pub fn load(spec: &ModelSpec, hardware: &Hardware) -> Result<Self> {
         let (path, pin) = match (&spec.weights, spec.architecture) {
             (Some(path), _) => (path.clone(), None),
-            (None, Architecture::Lite0) => (find_default_weights()?, Some(pinned(DEFAULT_WEIGHTS_BLAKE3)?)),
+            (None, Architecture::Lite0) => (find_weights(DEFAULT_WEIGHTS_FILE)?, Some(pinned(DEFAULT_WEIGHTS_BLAKE3)?)),
             (None, other) => {
                 return Err(Error::invalid(format!("{} has no default weights", other.word()))
                     .help("name a safetensors file in torchvision's layout with --weights"));
@@ -153,19 +157,32 @@ impl Model {
         Self::load_from(spec, &path, pin, hardware)
     }
 
-    /// Loads the model that a database was created with. `weights` replaces the remembered path, never the remembered digest.
+    /// Loads a model of a database. `weights` replaces the remembered path, never the remembered digest; `files` gives what the
+    /// database keeps under a name.
     ///
     /// # Errors
-    /// When the weights are not found any more, or are not the same ones.
-    pub fn reload(info: &ModelInfo, weights: Option<&Path>, hardware: &Hardware) -> Result<Self> {
+    /// When the weights are not found any more, or are not the same ones; `Corrupt` when the database lost the adapter.
+    pub fn reload(
+        info: &ModelInfo,
+        files: &dyn Fn(&str) -> Result<Option<Vec<u8>>>,
+        weights: Option<&Path>,
+        hardware: &Hardware,
+    ) -> Result<Self> {
         let settings = Settings::parse(&info.settings)?;
         let path = match (weights, &settings.path) {
             (Some(path), _) => path.to_owned(),
             (None, Some(path)) => path.clone(),
-            (None, None) => find_default_weights()?,
+            (None, None) => find_weights(DEFAULT_WEIGHTS_FILE)?,
         };
         let spec = ModelSpec { architecture: settings.architecture, weights: settings.path, scales: settings.scales };
-        let model = Self::load_from(&spec, &path, Some(settings.digest), hardware)?;
+        let mut model = Self::load_from(&spec, &path, Some(settings.digest), hardware)?;
+        if let Some(digest) = settings.adapter {
+            let bytes =
+                files(&adapter_file(digest))?.filter(|bytes| blake3::hash(bytes) == digest).ok_or_else(|| {
+                    Error::corrupt("the database has lost what its model was trained to").help("go back: USE MODEL 0")
+                })?;
+            model = model.adapted(Adapter::decode(&bytes)?)?;
+        }
         if model.info.fingerprint == info.fingerprint {
             Ok(model)
         } else {
@@ -196,12 +213,9 @@ impl Model {
             digest: weights.digest(),
             scales: spec.scales.clone(),
             path: spec.weights.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            adapter: None,
         };
-        let info = ModelInfo {
-            name: architecture.word().to_owned(),
-            fingerprint: settings.fingerprint(),
-            settings: settings.to_string(),
-        };
+        let info = settings.info();
 
         let device = hardware.torch();
         let kind = if hardware.is_cuda() { Kind::BFloat16 } else { Kind::Float };
@@ -222,8 +236,28 @@ impl Model {
             })
         };
         let network = Mutex::new(place().map_err(torch_error)?);
-        let dimension = usize::try_from(dimension).unwrap_or(0);
-        Ok(Self { info, dimension, architecture, has_head, hardware: hardware.clone(), network })
+        let [dimension, channels] = [dimension, channels].map(|count| usize::try_from(count).unwrap_or(0));
+        Ok(Self { info, dimension, channels, architecture, has_head, hardware: hardware.clone(), network })
+    }
+
+    /// The same network with an adapter behind it.
+    ///
+    /// # Errors
+    /// `Mismatch`: the adapter takes descriptors of another length.
+    pub fn adapted(self, adapter: Adapter) -> Result<Self> {
+        if adapter.input != self.dimension {
+            let message =
+                format!("the adapter takes {} numbers, {} gives {}", adapter.input, self.info.name, self.dimension);
+            return Err(Error::new(ErrorKind::Mismatch, message).help("use the model that it was trained on"));
+        }
+        let mut settings = Settings::parse(&self.info.settings)?;
+        settings.adapter = Some(blake3::hash(&adapter.encode()?));
+        Ok(Self { info: settings.info(), dimension: adapter.dimension(), adapter: Some(Arc::new(adapter)), ..self })
+    }
+
+    /// The adapter behind the network, if there is one.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_deref()
     }
 
     /// Name, fingerprint and settings, for [`cairn::Options::for_model`].
@@ -249,6 +283,7 @@ impl Model {
     /// One line for people: architecture, dimension, what makes the descriptor, device.
     pub fn describe(&self) -> String {
         let last = if self.has_head { "GeM, FC and batch normalisation" } else { "GeM (the weights bring no head)" };
+        let last = if self.adapter.is_some() { format!("{last}, then what was trained") } else { last.to_owned() };
         format!("{}, {} dimensions by {last}, on {}", self.info.name, self.dimension, self.hardware.describe())
     }
 
@@ -288,6 +323,43 @@ impl Model {
         Ok(vectors)
     }
 
+    /// Channels of the trunk's feature map.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Of the trunk's feature map: pixels of the input from one cell to the next, and the pixel, along each axis, that the
+    /// receptive field of the first cell is centred on.
+    pub(crate) fn cell_geometry(&self) -> (usize, usize) {
+        let stride = extract::STRIDE as usize;
+        match self.architecture {
+            // Each of the five strided layers pads one pixel more after than before, which moves the centre by one of its pixels.
+            Architecture::Lite0 => (stride, stride - 1),
+            _ => (stride, 0),
+        }
+    }
+
+    /// The trunk's feature map of a picture whose sides are multiples of the stride: row-major (rows, columns, channels).
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(crate) fn feature_map(&self, picture: &Pixels) -> Result<Vec<f32>> {
+        one_thread();
+        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
+        let shape = [1, i64::from(picture.height()), i64::from(picture.width()), 3];
+        Tensor::f_from_data_size(picture.rgb(), &shape, Kind::Uint8)
+            .and_then(|rgb| rgb.f_to_device(self.hardware.torch()))
+            .and_then(|rgb| network.map(&rgb))
+            .and_then(|map| map.f_permute([0, 2, 3, 1])?.f_to_kind(Kind::Float)?.f_to_device(tch::Device::Cpu))
+            .and_then(|map| {
+                let mut numbers = vec![0f32; map.numel()];
+                let count = numbers.len();
+                map.f_contiguous()?.f_copy_data(&mut numbers, count)?;
+                Ok(numbers)
+            })
+            .map_err(torch_error)
+    }
+
     /// One forward of photos of one size, padded with black ones to `batch`.
     fn forward(&self, network: &Network, photos: &[&Pixels], batch: usize) -> Result<Vec<Vec<f32>>> {
         let Some(first) = photos.first() else { return Ok(Vec::new()) };
@@ -300,31 +372,47 @@ impl Model {
             .and_then(|rgb| network.raw(&rgb))
             .and_then(|raw| raw.f_narrow(0, 0, photos.len() as i64))
             .map_err(torch_error)?;
-        unit_rows(&raw)
+        let vectors = unit_rows(&raw)?;
+        match &self.adapter {
+            Some(adapter) => vectors.iter().map(|vector| adapter.apply(vector)).collect(),
+            None => Ok(vectors),
+        }
     }
+}
+
+/// The model without what was trained behind its network.
+///
+/// # Errors
+/// `Mismatch` when the settings cannot be read.
+pub fn base_of(info: &ModelInfo) -> Result<ModelInfo> {
+    Ok(Settings { adapter: None, ..Settings::parse(&info.settings)? }.info())
+}
+
+/// The name under which a database keeps an adapter.
+pub fn adapter_file(digest: blake3::Hash) -> String {
+    format!("adapter {digest}")
 }
 
 fn nothing() -> Error {
     Error::new(ErrorKind::Io, "the network gave no descriptor")
 }
 
-fn pinned(hex: &str) -> Result<blake3::Hash> {
+pub(crate) fn pinned(hex: &str) -> Result<blake3::Hash> {
     blake3::Hash::from_hex(hex).map_err(|e| Error::invalid(format!("'{hex}' is no BLAKE3 digest")).because(e))
 }
 
-/// The default weights: in the folder named by `CAIRN_WEIGHTS`, in the build's workspace, or next to the program.
-fn find_default_weights() -> Result<PathBuf> {
+/// Weights of the set-up: in the folder named by `CAIRN_WEIGHTS`, in the build's workspace, or next to the program.
+pub(crate) fn find_weights(file: &str) -> Result<PathBuf> {
     let folders = [
         std::env::var_os(WEIGHTS_VARIABLE).map(PathBuf::from),
         Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.deps/weights")),
         std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned)),
     ];
-    let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(DEFAULT_WEIGHTS_FILE)).collect();
+    let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(file)).collect();
     places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
         let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        Error::not_found(format!("the default weights are not there; looked for {}", looked.join(", "))).help(format!(
-            "run the set-up of the README, or set {WEIGHTS_VARIABLE} to the folder that has {DEFAULT_WEIGHTS_FILE}"
-        ))
+        Error::not_found(format!("the weights {file} are not there; looked for {}", looked.join(", ")))
+            .help(format!("run the set-up of the README, or set {WEIGHTS_VARIABLE} to the folder that has {file}"))
     })
 }
 
@@ -336,6 +424,8 @@ struct Settings {
     scales: Vec<f64>,
     /// `None`: the default weights, looked for again.
     path: Option<PathBuf>,
+    /// Digest of the adapter that was trained on it, which the database keeps.
+    adapter: Option<blake3::Hash>,
 }
 
 impl Settings {
@@ -353,7 +443,17 @@ impl Settings {
             self.architecture.size_rule(),
             self.scales_text(),
         );
-        blake3::hash(text.as_bytes()).to_hex().to_string()
+        let adapted = self.adapter.map(|adapter| format!("adapter {adapter}\n")).unwrap_or_default();
+        blake3::hash((text + &adapted).as_bytes()).to_hex().to_string()
+    }
+
+    fn name(&self) -> String {
+        let adapted = if self.adapter.is_some() { "+trained" } else { "" };
+        format!("{}{adapted}", self.architecture.word())
+    }
+
+    fn info(&self) -> ModelInfo {
+        ModelInfo { name: self.name(), fingerprint: self.fingerprint(), settings: self.to_string() }
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -371,6 +471,7 @@ impl Settings {
             digest: pinned(needed("weights")?)?,
             scales: scales.map_err(|_| broken("'scales' are no numbers"))?,
             path: value("path").map(PathBuf::from),
+            adapter: value("adapter").map(pinned).transpose()?,
         })
     }
 }
@@ -378,8 +479,11 @@ impl Settings {
 impl std::fmt::Display for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "model = {}\nweights = {}\nscales = {}", self.architecture.word(), self.digest, self.scales_text())?;
-        match &self.path {
-            Some(path) => write!(f, "\npath = {}", path.display()),
+        if let Some(path) = &self.path {
+            write!(f, "\npath = {}", path.display())?;
+        }
+        match &self.adapter {
+            Some(adapter) => write!(f, "\nadapter = {adapter}"),
             None => Ok(()),
         }
     }

@@ -6,7 +6,7 @@
 use cairn::Result;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::layers::{Activation, Conv, ConvShape, Padding};
+use super::layers::{Activation, Conv, ConvShape, Norm, Padding};
 use super::weights::Weights;
 
 const EPSILON: f64 = 1e-5;
@@ -55,10 +55,10 @@ pub(crate) struct Resnet {
 impl Resnet {
     pub(crate) fn load(weights: &Weights, depth: Depth) -> Result<Self> {
         let conv = |conv: &str, norm: &str, input, output, kernel, stride, activation| {
-            let (epsilon, padding, depthwise) = (EPSILON, Padding::Half, false);
+            let (norm, padding, depthwise) = (Norm::Batch { name: norm, epsilon: EPSILON }, Padding::Half, false);
             Conv::load(
                 weights,
-                &ConvShape { conv, norm, epsilon, input, output, kernel, stride, depthwise, padding, activation },
+                &ConvShape { conv, norm, input, output, kernel, stride, depthwise, padding, activation },
             )
         };
         let stem = conv("conv1", "bn1", 3, STEM, 7, 2, Activation::Relu)?;

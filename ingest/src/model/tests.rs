@@ -132,7 +132,7 @@ fn settings_survive_their_text() {
 fn a_resnet_needs_weights_and_its_layout_is_checked() {
     let spec = ModelSpec::new(Architecture::Resnet50);
     assert!(Model::load(&spec, &Hardware::cpu()).err().unwrap().to_string().contains("--weights"));
-    let weights = find_default_weights().unwrap();
+    let weights = find_weights(DEFAULT_WEIGHTS_FILE).unwrap();
     let spec = ModelSpec { weights: Some(weights), ..spec };
     assert!(Model::load(&spec, &Hardware::cpu()).err().unwrap().to_string().contains("no tensor 'conv1.weight'"));
 }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use cairn::{Error, Result};
+use cairn::{Error, Photo, Result};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
@@ -61,6 +61,25 @@ pub fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
     file.take(limits.file_bytes).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
     Ok(bytes)
+}
+
+/// The bytes of a photo, wherever they are, if they are no more than the limit.
+pub(crate) fn read_photo(photo: &Photo, limits: &DecodeLimits) -> Result<Vec<u8>> {
+    match photo {
+        Photo::File(path) => read_file(path, limits),
+        Photo::Bytes(bytes) if bytes.len() as u64 > limits.file_bytes => {
+            Err(Error::invalid(format!("{} bytes are more than a photo may have", bytes.len())))
+        }
+        Photo::Bytes(bytes) => Ok(bytes.clone()),
+    }
+}
+
+/// The error with the name of the photo's file before it, where it is a file.
+pub(crate) fn about_photo(photo: &Photo, error: Error) -> Error {
+    match photo {
+        Photo::File(path) => Error::new(error.kind(), format!("{}: {}", path.display(), error.message())),
+        Photo::Bytes(_) => error,
+    }
 }
 
 /// Decodes an image file: upright (all eight EXIF orientations), RGB, 8 bits.
