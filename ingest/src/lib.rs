@@ -8,6 +8,7 @@
 mod device;
 mod embedder;
 pub mod local;
+mod maintain;
 pub mod model;
 pub mod photo;
 mod pipeline;
@@ -19,6 +20,7 @@ pub mod train;
 
 pub use device::{Device, Hardware, TORCH_LIB_VARIABLE};
 pub use embedder::{PhotoEmbedder, QueryReader};
+pub use maintain::TorchMaintainer;
 pub use pipeline::{
     IngestOptions, PHOTOS_PER_TRANSACTION, Progress, Report, VECTORS_PER_TRANSACTION, ingest, ingest_vectors,
 };

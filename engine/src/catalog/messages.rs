@@ -192,6 +192,11 @@ pub(crate) const FORMAT: u32 = 3;
 pub(crate) const OLDEST_FORMAT: u32 = 1;
 
 impl OptionsMessage {
+    /// The format that they were stored with.
+    pub(crate) fn format(&self) -> u32 {
+        self.format
+    }
+
     /// What is stored of the options.
     pub(crate) fn of(options: &Options) -> Self {
         Self {

@@ -20,7 +20,7 @@ use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, 
 pub(crate) use batch::Batch;
 pub(crate) use manifest::SegmentEntry;
 pub(crate) use messages::{ChangeMessage, CleaningMessage, RecordMessage};
-use messages::{OptionsMessage, decode};
+use messages::{FORMAT, OptionsMessage, decode};
 pub(crate) use oplog::Waiting;
 pub(crate) use pin::Pinned;
 pub(crate) use read::StoredList;
@@ -174,13 +174,12 @@ impl Catalog {
             ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
             _ => error,
         })?;
-        let Identity { options, database, space } = Self::identity(&db, folder)?;
-        let is_current = database.is_some();
+        let Identity { options, database, space, is_current } = Self::identity(&db, folder)?;
         let store = Arc::new(Store::new(db, Some(lock)));
         let catalog = Self { store, space, options, database: database.unwrap_or_else(fresh_name) };
         catalog.read_spaces()?;
         if !is_current {
-            // Format 1 had neither segments nor a name; everything else is as it was.
+            // Format 1 had neither segments nor a name, format 2 one model and no cleanings; everything else is as it was.
             let mut batch = Batch::new(&catalog);
             batch.put_identity()?;
             batch.commit()?;
@@ -210,7 +209,7 @@ impl Catalog {
             let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
             match DB::open_cf_descriptors_read_only(&Self::db_options(), folder, families, false) {
                 Ok(db) if moving_files(folder)? == before => {
-                    let Identity { options, database, space } = Self::identity(&db, folder)?;
+                    let Identity { options, database, space, .. } = Self::identity(&db, folder)?;
                     let database = database.ok_or_else(older_format)?;
                     let store = Arc::new(Store::new(db, None));
                     return Self { store, space, options, database }.unless_half_repaired();
@@ -232,7 +231,9 @@ impl Catalog {
         let meta =
             db.cf_handle(Family::Meta.name()).ok_or_else(|| Error::corrupt("the catalog has no family 'meta'"))?;
         let stored = db.get_cf(meta, OPTIONS)?.ok_or_else(|| unfinished(folder))?;
-        let options = decode::<OptionsMessage>(&stored, "the options")?.options()?;
+        let message: OptionsMessage = decode(&stored, "the options")?;
+        let is_current = message.format() == FORMAT;
+        let options = message.options()?;
         let database = match db.get_cf(meta, DATABASE)? {
             Some(name) => {
                 Some(name.try_into().map_err(|_| Error::corrupt("the database's own name is not 16 bytes long"))?)
@@ -243,7 +244,7 @@ impl Catalog {
             Some(number) => spaces::space_of(&number)?,
             None => SpaceId::FIRST,
         };
-        Ok(Identity { options, database, space })
+        Ok(Identity { options, database, space, is_current })
     }
 
     fn db_options() -> rocksdb::Options {
@@ -336,6 +337,8 @@ struct Identity {
     /// `None`: format 1.
     database: Option<[u8; 16]>,
     space: SpaceId,
+    /// It has the format that this build writes.
+    is_current: bool,
 }
 
 /// The logs and lists of a RocksDB folder, by name and, for lists, by length: what changes when data moves between them.

@@ -250,9 +250,17 @@ impl Model {
                 format!("the adapter takes {} numbers, {} gives {}", adapter.input, self.info.name, self.dimension);
             return Err(Error::new(ErrorKind::Mismatch, message).help("use the model that it was trained on"));
         }
-        let mut settings = Settings::parse(&self.info.settings)?;
-        settings.adapter = Some(blake3::hash(&adapter.encode()?));
-        Ok(Self { info: settings.info(), dimension: adapter.dimension(), adapter: Some(Arc::new(adapter)), ..self })
+        let info = self.info_with(&adapter)?;
+        Ok(Self { info, dimension: adapter.dimension(), adapter: Some(Arc::new(adapter)), ..self })
+    }
+
+    /// What this network with an adapter behind it is called.
+    ///
+    /// # Errors
+    /// `Invalid` for an adapter whose numbers do not fit together.
+    pub fn info_with(&self, adapter: &Adapter) -> Result<ModelInfo> {
+        let digest = blake3::hash(&adapter.encode()?);
+        Ok(Settings { adapter: Some(digest), ..Settings::parse(&self.info.settings)? }.info())
     }
 
     /// The adapter behind the network, if there is one.

@@ -1,0 +1,123 @@
+//! TRAIN, REEMBED and USE MODEL: the engine's port for them.
+//!
+//! A training works on the descriptors of the network as it was published (the *base*), which a database keeps beside those in
+//! force; what it learns is an adapter behind the network. So a trained model needs no photo to embed what is there already.
+
+mod base;
+mod report;
+mod trained;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn::language::TrainPlan;
+use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Result, Status, Target, Watch};
+
+use crate::device::Hardware;
+use crate::model::{Architecture, Model, ModelSpec, base_of};
+use base::{Again, Base};
+
+/// Trains and embeds with torch.
+pub struct TorchMaintainer {
+    hardware: Hardware,
+    weights: Option<PathBuf>,
+}
+
+impl TorchMaintainer {
+    /// On a device; `weights` replaces the remembered path of the network's weights, never their digest.
+    pub fn new(hardware: Hardware, weights: Option<PathBuf>) -> Self {
+        Self { hardware, weights }
+    }
+
+    fn load(&self, database: &Database, info: &ModelInfo) -> Result<Arc<Model>> {
+        let files = |name: &str| database.file(name);
+        Ok(Arc::new(Model::reload(info, &files, self.weights.as_deref(), &self.hardware)?))
+    }
+
+    /// The network behind a model of the database, without what was trained.
+    fn base(&self, database: &Database, info: &ModelInfo) -> Result<Base> {
+        let info = base_of(info)?;
+        Base::new(database, self.load(database, &info)?)
+    }
+}
+
+/// The model in force.
+fn in_force(database: &Database) -> Result<ModelInfo> {
+    database.options().model.ok_or_else(|| {
+        Error::invalid("this database brings its own vectors and has no model")
+            .help("create one with a model: cairn create DB --model lite0-gem")
+    })
+}
+
+impl Maintain for TorchMaintainer {
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Status> {
+        let info = in_force(database)?;
+        let base = match &plan.model {
+            Some(weights) => Base::new(database, self.from_file(&info, weights)?)?,
+            None => self.base(database, &info)?,
+        };
+        trained::train(database, &base, &self.hardware, plan, watch)
+    }
+
+    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Status> {
+        let info = in_force(database)?;
+        let model = match weights {
+            Some(weights) => self.from_file(&info, weights)?,
+            None => self.load(database, &info)?,
+        };
+        let target = Target { again: true, ..Target::new(model.info().clone(), model.dimension()) };
+        // Every descriptor is made from its photo: the stored ones may be what is wrong.
+        let again = Again::from_photos(model);
+        put_in_force(database, target, &again, watch)
+    }
+
+    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Status> {
+        let entry = database.models()?.into_iter().find(|entry| u64::from(entry.number) == number);
+        let entry = entry.ok_or_else(|| {
+            Error::not_found(format!("there is no model {number}")).help("SHOW MODELS lists the models of the database")
+        })?;
+        let info = entry.model.ok_or_else(|| Error::invalid(format!("model {number} brings its own vectors")))?;
+        let base = self.base(database, &info)?;
+        let adapter = self.load(database, &info)?.adapter().cloned();
+        let again = Again::new(base, adapter);
+        put_in_force(database, Target::new(info, entry.dimension), &again, watch)
+    }
+}
+
+impl TorchMaintainer {
+    /// The architecture in force with the weights of a file.
+    fn from_file(&self, info: &ModelInfo, weights: &str) -> Result<Arc<Model>> {
+        let now = base_of(info)?;
+        let architecture: Architecture = now.name.parse()?;
+        let spec = ModelSpec { weights: Some(Path::new(weights).to_owned()), ..ModelSpec::new(architecture) };
+        Ok(Arc::new(Model::load(&spec, &self.hardware)?))
+    }
+}
+
+/// Builds the epoch of a model and flips to it.
+fn put_in_force(
+    database: &Database,
+    target: Target,
+    again: &Again,
+    watch: Option<&dyn Watch>,
+) -> Result<Status> {
+    let (name, dimension) = (target.model.as_ref().map(|model| model.name.clone()), target.dimension);
+    let number = database.change_model(target, again, &mut |at| {
+        let (what, done, all) = match at {
+            EpochProgress::Embedding(done, all) => ("descriptors", done, all),
+            EpochProgress::Voting(done, all) => ("predictions", done, all),
+            EpochProgress::Verifying => ("verification", 0, 1),
+        };
+        watch.is_none_or(|watch| watch.went_on(what, done, all))
+    })?;
+    let lines = [
+        ("model in force", number.to_string()),
+        ("name", name.unwrap_or_default()),
+        ("dimension", dimension.to_string()),
+        ("descriptors made from photos", again.photos_read().to_string()),
+    ];
+    Ok(Status { lines: lines.map(|(name, value)| (name.to_owned(), value)).into() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! What people see of a training: how it was judged, and its loss as a picture.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use cairn::{Error, Result};
+
+use crate::train::{Step, TwoWays, Validation};
+
+/// How a training was judged.
+pub(super) struct Judged {
+    pub(super) is_better: bool,
+    lines: Vec<(&'static str, String)>,
+}
+
+impl Judged {
+    /// Images held out, and whole labels held out.
+    pub(super) fn of_two_ways(validation: &TwoWays) -> Self {
+        let line = |name, before: &crate::train::Score, after: &crate::train::Score| {
+            let text = format!(
+                "kNN {:.4} -> {:.4}, sort + insert {:.4} -> {:.4}",
+                before.knn, after.knn, before.reranked, after.reranked
+            );
+            (name, text)
+        };
+        Self {
+            is_better: validation.is_better(),
+            lines: vec![
+                line("mAP@100, images held out", &validation.images.before, &validation.images.after),
+                line("mAP@100, labels held out too", &validation.labels.before, &validation.labels.after),
+            ],
+        }
+    }
+
+    /// Images held out.
+    pub(super) fn of_images(validation: &Validation) -> Self {
+        let (before, after) = (validation.before.map, validation.after.map);
+        Self {
+            is_better: after > before,
+            lines: vec![("mAP@100, images held out", format!("{before:.4} -> {after:.4}"))],
+        }
+    }
+
+    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+        self.lines.clone()
+    }
+}
+
+/// A page with the loss and the accuracy of every step.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn loss_plot(path: &Path, name: &str, log: &[Step]) -> Result<()> {
+    /// Size of a plot in pixels.
+    const WIDTH: f32 = 900.0;
+    const HEIGHT: f32 = 280.0;
+    let line = |value: &dyn Fn(&Step) -> f32| {
+        let most = log.iter().map(value).fold(f32::MIN_POSITIVE, f32::max);
+        let mut points = String::new();
+        for (at, step) in log.iter().enumerate() {
+            let x = WIDTH * at as f32 / log.len().max(2) as f32;
+            // Writing to a string cannot fail.
+            let _infallible = write!(points, "{x:.1},{:.1} ", HEIGHT - HEIGHT * value(step) / most);
+        }
+        (points, most)
+    };
+    let mut page = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Training with {name}</title>\
+         <style>body{{font:16px system-ui;margin:2em;max-width:60em}}svg{{background:#f6f6f4}}\
+         polyline{{fill:none;stroke:#2a6f97;stroke-width:1.5}}</style></head><body><h1>Training with {name}</h1>"
+    );
+    let plots: [(&str, &dyn Fn(&Step) -> f32); 3] = [
+        ("loss", &|step| step.loss),
+        ("accuracy of the mini-batch", &|step| step.accuracy),
+        ("learning rate", &|step| step.rate as f32),
+    ];
+    for (title, value) in plots {
+        let (points, most) = line(value);
+        page.push_str(&format!(
+            "<h2>{title}, 0 to {most:.4}, {} steps</h2><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
+             height=\"{HEIGHT}\" role=\"img\" aria-label=\"{title}\"><polyline points=\"{points}\"/></svg>",
+            log.len()
+        ));
+    }
+    page.push_str("</body></html>\n");
+    std::fs::write(path, page).map_err(|error| Error::io(path, error))
+}

@@ -1,0 +1,201 @@
+//! TRAIN: from the labelled images of a database to an adapter, judged on images held out, and in force if it is better.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+
+use cairn::language::{Flip, Loss as Word, TrainPlan};
+use cairn::{Database, Error, ErrorKind, Result, Role, Status, Target, Watch};
+
+use super::base::{Again, Base};
+use super::put_in_force;
+use super::report::{Judged, loss_plot};
+use crate::device::Hardware;
+use crate::model::adapter_file;
+use crate::train::{
+    Adapter, Control, DiscriminantOptions, HeadOptions, Loss, Run, Samples, Sampling, Singles, Step, train_discriminant,
+    train_head,
+};
+
+/// Index images that a training looks at, evenly spaced in the order of keys; they have no labels to learn from.
+const INDEX_IMAGES: usize = 20_000;
+/// Steps between two checkpoints.
+const CHECKPOINT_STEPS: u64 = 200;
+/// Weight of the descriptor as it was beside a head's: the deck's ensemble.
+const CONCATENATION: f32 = 0.5;
+/// Folder of a training's files, inside the database's.
+const FOLDER: &str = "training";
+
+/// What a training gave.
+struct Learnt {
+    adapter: Adapter,
+    judged: Option<Judged>,
+    lines: Vec<(&'static str, String)>,
+}
+
+pub(super) fn train(
+    database: &Database,
+    base: &Base,
+    hardware: &Hardware,
+    plan: &TrainPlan,
+    watch: Option<&dyn Watch>,
+) -> Result<Status> {
+    let snapshot = database.drain()?;
+    let marked: HashSet<String> = database.marked_by_cleanings()?.into_iter().collect();
+    let mut keys = snapshot.keys(Some(Role::Train))?;
+    keys.retain(|key| !marked.contains(key));
+    if keys.is_empty() {
+        return Err(Error::invalid("no labelled images: there is nothing to learn from")
+            .help("give labels with LABEL, or ingest photos with a list of labels: cairn ingest DB --train train.csv"));
+    }
+    let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
+    let mut labels = Vec::with_capacity(keys.len());
+    for key in &keys {
+        let label = snapshot.record(key)?.and_then(|record| record.label);
+        let label = label.ok_or_else(|| Error::corrupt(format!("train image '{key}' has no label")))?;
+        let next = numbers.len() as u32;
+        labels.push(*numbers.entry(label).or_insert(next));
+    }
+    let vectors = base.descriptors(database, &snapshot, &keys, watch)?;
+    let dimension = base.model.dimension();
+    let samples = Samples { dimension, vectors, image: (0..keys.len() as u32).collect(), labels };
+    let learnt = match plan.loss {
+        Word::Discriminant => {
+            let index = snapshot.keys(Some(Role::Index))?;
+            let every = index.len().div_ceil(INDEX_IMAGES).max(1);
+            let index: Vec<String> = index.into_iter().step_by(every).collect();
+            solve(&samples, &base.stored(database, &index)?, plan, watch)?
+        }
+        _ => descend(database, &samples, hardware, plan, watch)?,
+    };
+    let mut lines = vec![
+        ("loss", plan.loss.name().to_owned()),
+        ("train images", keys.len().to_string()),
+        ("labels", numbers.len().to_string()),
+        ("left out by cleanings", marked.len().to_string()),
+    ];
+    lines.extend(learnt.lines);
+    if let Some(judged) = &learnt.judged {
+        lines.extend(judged.lines());
+    }
+    let is_worse = learnt.judged.as_ref().is_some_and(|judged| !judged.is_better);
+    let status = |lines: Vec<(&'static str, String)>| Status {
+        lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    };
+    match plan.flip {
+        Flip::Never => lines.push(("outcome", "a dry run: the model in force stays".to_owned())),
+        Flip::UnlessWorse if is_worse => lines.push((
+            "outcome",
+            "the model in force stays: the new one is not better on the images held out (FORCE puts it in force)"
+                .to_owned(),
+        )),
+        Flip::UnlessWorse | Flip::Always => {
+            let bytes = learnt.adapter.encode()?;
+            database.put_file(&adapter_file(blake3::hash(&bytes)), &bytes)?;
+            let info = base.model.info_with(&learnt.adapter)?;
+            let target = Target::new(info, learnt.adapter.dimension());
+            let again = Again::new(Base::new(database, base.model.clone())?, Some(learnt.adapter));
+            let done = put_in_force(database, target, &again, watch);
+            let done = match done {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    lines.push(("outcome", "the same model came out that is in force already".to_owned()));
+                    return Ok(status(lines));
+                }
+                done => done?,
+            };
+            let mut status = status(lines);
+            status.lines.extend(done.lines);
+            return Ok(status);
+        }
+    }
+    Ok(status(lines))
+}
+
+/// The closed form.
+fn solve(samples: &Samples, index: &[f32], plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Learnt> {
+    let options = DiscriminantOptions {
+        compress: Some(plan.dimension),
+        seed: plan.seed,
+        validation: plan.validation,
+        ..DiscriminantOptions::default()
+    };
+    let progress = |what: &str, done: usize, all: usize| match watch {
+        Some(watch) if !watch.went_on(what, done, all) => Control::Stop,
+        _ => Control::Continue,
+    };
+    let trained = train_discriminant(samples, index, &options, &progress)?;
+    Ok(Learnt {
+        judged: trained.validation.as_ref().map(Judged::of_two_ways),
+        lines: vec![
+            ("left out as mislabelled", trained.left_out.len().to_string()),
+            ("index images added", trained.added.to_string()),
+        ],
+        adapter: trained.adapter,
+    })
+}
+
+/// Step by step.
+fn descend(
+    database: &Database,
+    samples: &Samples,
+    hardware: &Hardware,
+    plan: &TrainPlan,
+    watch: Option<&dyn Watch>,
+) -> Result<Learnt> {
+    let folder = database.folder().join(FOLDER);
+    std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+    let (checkpoint, log) = (folder.join("checkpoint"), folder.join("log.csv"));
+    let options = head_options(plan)?;
+    let progress = |step: &Step| {
+        let what = format!("steps, loss {:.3}, {:.0} images/s", step.loss, step.images_per_second);
+        match watch {
+            Some(watch) if !watch.went_on(&what, step.step as usize, step.steps as usize) => Control::Stop,
+            _ => Control::Continue,
+        }
+    };
+    let run = Run { checkpoint: Some(&checkpoint), every: CHECKPOINT_STEPS, log: Some(&log), progress: &progress };
+    let trained = train_head(samples, &options, hardware, &run)?;
+    let plot = folder.join("loss.html");
+    loss_plot(&plot, plan.loss.name(), &trained.log)?;
+    // The training is over; another one must not go on from it.
+    remove(&checkpoint)?;
+    let last = trained.log.last();
+    Ok(Learnt {
+        judged: trained.validation.as_ref().map(Judged::of_images),
+        lines: vec![
+            ("steps", trained.log.len().to_string()),
+            ("last loss", last.map_or_else(String::new, |step| format!("{:.4}", step.loss))),
+            ("log", log.display().to_string()),
+            ("plot", plot.display().to_string()),
+        ],
+        adapter: trained.adapter,
+    })
+}
+
+fn remove(path: &PathBuf) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn head_options(plan: &TrainPlan) -> Result<HeadOptions> {
+    let mut options = HeadOptions::new(plan.loss.name().parse::<Loss>()?);
+    options.dimension = plan.dimension;
+    options.concatenation = CONCATENATION;
+    options.epochs = plan.epochs as u64;
+    options.batch = plan.batch;
+    options.rate = plan.rate;
+    options.seed = plan.seed;
+    options.validation = plan.validation;
+    options.singles = Singles::LeaveOut;
+    if let Some(margin) = plan.margin {
+        options.loss.margin = margin;
+    }
+    if let Some(scale) = plan.scale {
+        options.loss.scale = scale;
+    }
+    if plan.balance {
+        options.sampling = Sampling::ClassBalanced;
+    }
+    Ok(options)
+}
