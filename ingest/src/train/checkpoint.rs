@@ -6,11 +6,10 @@ use std::path::Path;
 use cairn::{Error, ErrorKind, Result};
 use safetensors::SafeTensors;
 
-use super::file::{Named, numbers, read_file, serialise, write_whole};
+use super::file::{CHECKSUM, Named, checksum, numbers, read_file, serialise, write_whole};
 
 /// What the metadata of a checkpoint says under `cairn`.
 const FORMAT: &str = "training 1";
-const CHECKSUM: &str = "blake3";
 
 /// A training's state.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,27 +133,6 @@ impl State {
     }
 }
 
-/// BLAKE3 of the texts and the tensors, both in the order of their names.
-fn checksum(about: &BTreeMap<String, String>, tensors: &[Named]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut part = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    };
-    for (name, text) in about {
-        part(name.as_bytes());
-        part(text.as_bytes());
-    }
-    let mut tensors: Vec<&Named> = tensors.iter().collect();
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    for (name, shape, values) in tensors {
-        part(name.as_bytes());
-        part(&shape.iter().flat_map(|&side| (side as u64).to_le_bytes()).collect::<Vec<u8>>());
-        part(&values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
-    }
-    hasher.finalize().to_hex().to_string()
-}
-
 fn corrupt(path: &Path, what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("{}: the checkpoint is damaged: {what}", path.display()))
         .help("remove it to begin the training anew")
@@ -211,9 +189,7 @@ mod tests {
             std::fs::write(&path, &sound[..at]).unwrap();
             assert!(State::load(&path, &state().identity).is_err(), "cut at {at}");
         }
-        let adapter =
-            super::super::Adapter { input: 1, output: 1, weight: vec![1.0], bias: vec![0.0], concatenation: 0.0 };
-        adapter.save(&path).unwrap();
+        super::super::Adapter::plain(1).save(&path).unwrap();
         assert!(State::load(&path, &state().identity).unwrap_err().to_string().contains("no checkpoint"));
     }
 }

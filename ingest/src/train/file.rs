@@ -1,6 +1,6 @@
 //! Files of tensors: written whole under another name, synced, renamed; read under limits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 pub(crate) use crate::model::read_weights_file as read_file;
+
+/// Where the metadata of a file holds its checksum.
+pub(crate) const CHECKSUM: &str = "blake3";
 
 /// Name, shape, numbers.
 pub(crate) type Named = (String, Vec<usize>, Vec<f32>);
@@ -39,6 +42,27 @@ pub(crate) fn numbers(file: &SafeTensors, name: &str) -> Result<Option<Shaped>, 
     }
     let number = |bytes: &[u8]| bytes.try_into().map(f32::from_le_bytes).unwrap_or(f32::NAN);
     Ok(Some((view.shape().to_vec(), view.data().chunks_exact(4).map(number).collect())))
+}
+
+/// BLAKE3 of the texts and the tensors, both in the order of their names.
+pub(crate) fn checksum(about: &BTreeMap<String, String>, tensors: &[Named]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    for (name, text) in about {
+        part(name.as_bytes());
+        part(text.as_bytes());
+    }
+    let mut tensors: Vec<&Named> = tensors.iter().collect();
+    tensors.sort_by(|a, b| a.0.cmp(&b.0));
+    for (name, shape, values) in tensors {
+        part(name.as_bytes());
+        part(&shape.iter().flat_map(|&side| (side as u64).to_le_bytes()).collect::<Vec<u8>>());
+        part(&values.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 /// Writes `path` as a whole: whoever opens it afterwards, also after a power loss, sees all of it or what was there before.

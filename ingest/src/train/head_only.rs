@@ -6,7 +6,7 @@ use std::time::Instant;
 use cairn::{Error, ErrorKind, Result};
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, Affine};
 use super::batches::Pool;
 use super::checkpoint::{Identity, State};
 use super::head::{Norm, TrainHead};
@@ -293,8 +293,8 @@ impl<'a> Training<'a> {
 
     fn adapter(&self, input: usize) -> Result<Adapter, TchError> {
         let (weight, bias) = self.head.fold()?;
-        let HeadOptions { dimension, concatenation, .. } = *self.options;
-        Ok(Adapter { input, output: dimension, weight: values(&weight)?, bias: values(&bias)?, concatenation })
+        let map = Affine { matrix: values(&weight)?, bias: values(&bias)? };
+        Ok(Adapter::affine(input, map, self.options.concatenation))
     }
 
     fn state(&self, identity: &Identity) -> Result<State> {

@@ -51,10 +51,10 @@ fn train(samples: &Samples, options: &HeadOptions, run: &Run) -> Result<Trained>
 
 /// What must not differ between two runs: the adapter's bits, and of every step all but its speed.
 fn bits(trained: &Trained) -> Vec<u64> {
-    let Adapter { weight, bias, .. } = &trained.adapter;
+    let maps = trained.adapter.blocks.iter().filter_map(|block| block.map.as_ref());
     let single = |x: f32| u64::from(x.to_bits());
     let log = trained.log.iter().flat_map(|s| [s.epoch, single(s.loss), single(s.accuracy), s.rate.to_bits()]);
-    weight.iter().chain(bias).map(|&x| single(x)).chain(log).collect()
+    maps.flat_map(|map| [&map.matrix, &map.bias]).flatten().map(|&x| single(x)).chain(log).collect()
 }
 
 #[test]
@@ -289,7 +289,8 @@ fn landmarks_with_every_loss_and_start() {
         let trained = train(&samples, &options, &Run::quiet()).unwrap();
         let speed = trained.log.iter().map(|s| f64::from(s.images_per_second)).sum::<f64>() / trained.log.len() as f64;
         let map = |concatenation: f32| {
-            let adapter = Adapter { concatenation, ..trained.adapter.clone() };
+            let map = trained.adapter.blocks[0].map.clone().unwrap();
+            let adapter = Adapter::affine(trained.adapter.input, map, concatenation);
             let adapt = |rows: &[Vec<f32>]| rows.iter().map(|row| adapter.apply(row).unwrap()).collect::<Vec<_>>();
             retrieval(&adapt(&index), &index_labels, &adapt(&query), &query_labels).map
         };

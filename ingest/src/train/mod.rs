@@ -1,11 +1,12 @@
 //! Training a descriptor: losses, the head, and what a training is made of.
 //!
-//! [`train_head`] trains the head on cached descriptors, with the trunk as it is; the result is an [`Adapter`], one affine map.
+//! [`train_head`] trains the head on cached descriptors, with the trunk as it is; the result is an [`Adapter`].
 //! A training is a function of its options, its samples and a seed: batches, noise and first weights are drawn from (seed, epoch,
 //! step), so that one that was cut short goes on from its checkpoint to the same bits (on the CPU, which uses one thread for the
 //! network).
 
 mod adapter;
+mod adapter_file;
 mod aspect;
 mod augment;
 mod batches;
@@ -23,7 +24,7 @@ mod schedule;
 mod sgd;
 mod validate;
 
-pub use adapter::Adapter;
+pub use adapter::{Adapter, Affine, Block, MAX_BLOCKS, Projection};
 pub use aspect::{LAST_EPOCH_SIZES, TRAINING_SIZES};
 pub use augment::Augmentation;
 pub use batches::Sampling;
