@@ -7,6 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::Format;
 
+mod maintain;
+
+pub(crate) use maintain::{CleanOptions, Maintain, Shown, TrainOptions, Upkeep};
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -58,6 +62,8 @@ pub(crate) enum Command {
     Restore(Restore),
     /// Make a damaged database usable again, from whatever images can still be read
     Repair(Repair),
+    /// Clean the labels, train models on them, embed the photos again
+    Maintain(Box<Maintain>),
     /// Make or take photos, build a database of them, measure it and write a report
     Demo(Demo),
     /// Check and time a device: descriptors against the CPU's, votes against exact ones, photos a second
@@ -416,6 +422,12 @@ mod tests {
             "cairn backup --verify FOLDER",
             "cairn restore FOLDER DB",
             "cairn repair DB",
+            "cairn maintain clean DB --nn 500 --inliers 40 --freq 2 --keep-voters --dry-run --into r.html",
+            "cairn maintain clean DB --rule suspects --evidence 0.9 --relabel --format csv",
+            "cairn maintain undo-clean DB",
+            "cairn maintain train DB --loss ap --epochs 3 --balance --from w.safetensors --force --device cpu",
+            "cairn maintain reembed DB --from w.safetensors",
+            "cairn maintain run DB --loss softmax --rule paper --seed 7",
             "cairn demo --photos DIR --seed 7",
         ] {
             assert!(parse(line).is_ok(), "{line}");
@@ -437,6 +449,13 @@ mod tests {
             "cairn backup DB",
             "cairn backup DB FOLDER --verify FOLDER",
             "cairn restore FOLDER",
+            "cairn maintain",
+            "cairn maintain clean DB --top 5",
+            "cairn maintain clean DB --rule suspects --relabel --keep-voters",
+            "cairn maintain clean DB --rule suspects --top 5 --evidence 0.5",
+            "cairn maintain train DB --loss hinge",
+            "cairn maintain train DB --force --dry-run",
+            "cairn maintain run DB --dry-run",
         ] {
             let error = parse(line).err().map(|error| error.exit_code());
             assert_eq!(error, Some(2), "{line}");

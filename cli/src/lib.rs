@@ -16,6 +16,7 @@ mod report;
 mod session;
 mod solution;
 mod terminal;
+mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;

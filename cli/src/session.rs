@@ -2,17 +2,20 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use cairn::language::parse;
-use cairn::{Answers, Arguments, CheckReport, Database, Outcome, Ports};
+use cairn::language::{Statement, parse};
+use cairn::{Answers, Arguments, CheckReport, Cleaning, Database, Outcome, Ports, Watch};
 
 use crate::args::{ModelArgs, Opened};
 use crate::comparison::{self, Comparison, print_metrics};
 use crate::failure::{Exit, Failure, Result};
-use crate::output::{Format, print_outcome};
+use crate::interrupt;
+use crate::output::{Format, print_cleaning, print_outcome};
 use crate::report;
 use crate::solution::Solution;
 use crate::terminal::note;
+use crate::watch::Attention;
 
 mod model;
 
@@ -23,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) database: Database,
     pub(crate) ports: Ports,
     pub(crate) format: Format,
+    /// The one of the ports.
+    watch: Arc<Attention>,
     truth: Option<Solution>,
     truth_path: Option<PathBuf>,
 }
@@ -35,8 +40,9 @@ impl Session {
     pub(crate) fn open(opened: &Opened, model: &ModelArgs, format: Format, truth: Option<&Path>) -> Result<Self> {
         let solution = truth.map(Solution::read).transpose()?;
         let database = open(opened)?;
-        let ports = model::ports(&database, model);
-        Ok(Self { database, ports, format, truth: solution, truth_path: truth.map(Path::to_owned) })
+        let watch = Arc::new(Attention::new());
+        let ports = model::ports(&database, model, Arc::clone(&watch) as Arc<dyn Watch>);
+        Ok(Self { database, ports, format, watch, truth: solution, truth_path: truth.map(Path::to_owned) })
     }
 
     /// The known answers, if there are any.
@@ -49,7 +55,11 @@ impl Session {
     /// # Errors
     /// When the text has a mistake anywhere (then nothing runs), or the first failure of a statement.
     pub(crate) fn run(&self, text: &str, out: &mut dyn Write) -> Result<()> {
-        let execute = |statement: String| Ok(self.database.query(&statement, &Arguments::default(), &self.ports)?);
+        let execute = |statement: String| {
+            let done = self.database.query(&statement, &Arguments::default(), &self.ports);
+            self.watch.rest();
+            Ok(done?)
+        };
         self.run_by(&execute, text, out)
     }
 
@@ -63,11 +73,18 @@ impl Session {
         text: &str,
         out: &mut dyn Write,
     ) -> Result<()> {
-        for statement in statements(text)? {
-            for outcome in execute(statement)? {
+        for TextOf { text, into } in statements(text)? {
+            if let Some(path) = into {
+                // Before the work: hours of it must not end at a name that cannot be written to.
+                report::check_target(&path)?;
+            }
+            for outcome in execute(text)? {
                 self.show(&outcome, out)?;
             }
             out.flush()?;
+            if interrupt::pressed() {
+                return Err(Failure::interrupted("stopped"));
+            }
         }
         Ok(())
     }
@@ -78,9 +95,13 @@ impl Session {
     /// When the output or the report cannot be written, or when the outcome is a check that found something.
     pub(crate) fn show(&self, outcome: &Outcome, out: &mut dyn Write) -> Result<()> {
         let snapshot = self.database.snapshot();
-        let Outcome::Answers(answers) = outcome else {
-            print_outcome(out, self.format, &snapshot, outcome)?;
-            return must_be_sound(outcome);
+        let answers = match outcome {
+            Outcome::Answers(answers) => answers,
+            Outcome::Cleaned(cleaning) => return self.show_cleaning(cleaning, out),
+            outcome => {
+                print_outcome(out, self.format, &snapshot, outcome)?;
+                return must_be_sound(outcome);
+            }
         };
         match &answers.plan.into {
             Some(path) => self.write_report(Path::new(path), answers)?,
@@ -89,6 +110,17 @@ impl Session {
         if let Some(truth) = &self.truth {
             self.measure(answers, truth, out)?;
         }
+        Ok(())
+    }
+
+    /// What was done comes first: it stays done where the report cannot be written.
+    fn show_cleaning(&self, cleaning: &Cleaning, out: &mut dyn Write) -> Result<()> {
+        let into = cleaning.plan.into.as_ref().map(Path::new);
+        print_cleaning(out, self.format, cleaning, into.is_none())?;
+        let Some(path) = into else { return Ok(()) };
+        out.flush()?;
+        report::write_cleaning(path, self.facts(None), &self.database.snapshot(), cleaning)?;
+        note(&format!("report: {}", absolute(path).display()));
         Ok(())
     }
 
@@ -118,13 +150,13 @@ impl Session {
             [one] => format!("Search: {}", one.name),
             many => format!("Search: {} queries", many.len()),
         };
-        report::write(path, &title, self.facts(answers.asked.len()), &snapshot, &comparison, self.truth())?;
+        report::write(path, &title, self.facts(Some(answers.asked.len())), &snapshot, &comparison, self.truth())?;
         note(&format!("report: {}", absolute(path).display()));
         Ok(())
     }
 
     /// What a report says about the database.
-    pub(crate) fn facts(&self, queries: usize) -> Vec<(String, String)> {
+    pub(crate) fn facts(&self, queries: Option<usize>) -> Vec<(String, String)> {
         let counts = self.database.snapshot().counts();
         let options = self.database.options();
         let model = options.model.as_ref().map_or("vectors as they came", |model| model.name.as_str());
@@ -133,8 +165,8 @@ impl Session {
             ("model", format!("{model}, {} dimensions", options.dimension)),
             ("train", format!("{} images, {} labels", counts.train, counts.labels)),
             ("index", format!("{} images", counts.index)),
-            ("queries", queries.to_string()),
         ];
+        facts.extend(queries.map(|queries| ("queries", queries.to_string())));
         if let Some(path) = &self.truth_path {
             facts.push(("known answers", path.display().to_string()));
         }
@@ -178,9 +210,15 @@ pub(crate) fn must_be_sound(outcome: &Outcome) -> Result<()> {
     }))
 }
 
+/// A statement, and where it writes a report.
+struct TextOf {
+    text: String,
+    into: Option<PathBuf>,
+}
+
 /// The statements of a text, each with white space in place of what comes before it, so that a diagnostic names the line and
 /// column of the whole text. A text with a mistake is refused as a whole, by the database's own words.
-fn statements(text: &str) -> Result<Vec<String>> {
+fn statements(text: &str) -> Result<Vec<TextOf>> {
     let parsed = parse(text);
     if !parsed.diagnostics.is_empty() {
         let rendered: Vec<String> = parsed.diagnostics.iter().map(|diagnostic| diagnostic.render(text)).collect();
@@ -191,7 +229,13 @@ fn statements(text: &str) -> Result<Vec<String>> {
         .statements
         .iter()
         .map(|statement| {
-            format!("{}{}", blank(&text[..statement.span.start]), &text[statement.span.start..statement.span.end])
+            let (before, own) = (&text[..statement.span.start], &text[statement.span.start..statement.span.end]);
+            let into = match &statement.node {
+                Statement::Search(search) => search.into.as_ref(),
+                Statement::Clean(clean) => clean.into.as_ref(),
+                _ => None,
+            };
+            TextOf { text: format!("{}{own}", blank(before)), into: into.map(|path| PathBuf::from(&path.node)) }
         })
         .collect())
 }
@@ -210,9 +254,12 @@ mod tests {
         let text = "SHOW STATUS;\n  SHOW LABELS";
         let list = statements(text).unwrap();
         assert_eq!(list.len(), 2);
-        assert_eq!(list[1].find("SHOW LABELS"), text.find("SHOW LABELS"));
-        assert_eq!(list[1].lines().count(), 2);
-        assert!(statements("SHOW STATUS; SEARCH").unwrap_err().to_string().starts_with("error"));
+        assert_eq!(list[1].text.find("SHOW LABELS"), text.find("SHOW LABELS"));
+        assert_eq!(list[1].text.lines().count(), 2);
+        let into = |text| statements(text).unwrap()[0].into.clone();
+        assert_eq!(into("CLEAN DRY RUN INTO 'a.html'"), Some(PathBuf::from("a.html")));
+        assert_eq!(into("EXPLAIN CLEAN INTO 'a.html'"), None, "a plan writes no report");
+        assert!(statements("SHOW STATUS; SEARCH").err().unwrap().to_string().starts_with("error"));
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     print_metrics(&mut out, asking.format, comparison.depth, &lines)?;
     out.flush()?;
     if let Some(path) = asking.report {
-        report::write(path, asking.title, session.facts(count), &snapshot, &comparison, Some(truth))?;
+        report::write(path, asking.title, session.facts(Some(count)), &snapshot, &comparison, Some(truth))?;
     }
     Ok(())
 }

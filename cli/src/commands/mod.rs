@@ -6,6 +6,7 @@ mod demo;
 mod device;
 mod eval;
 mod ingest;
+mod maintain;
 mod predict;
 mod query;
 mod status;
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Backup(args) => care::backup(&args),
         Command::Restore(args) => care::restore(&args),
         Command::Repair(args) => care::repair(&args),
+        Command::Maintain(args) => maintain::run(&args.what),
         Command::Demo(args) => demo::run(&args),
         Command::Device(args) => device::run(&args),
     }

@@ -1,9 +1,11 @@
 //! Answers as text: one writer for every format, fed row by row.
 
 mod cell;
+mod cleaning;
 mod outcome;
 mod printer;
 
 pub(crate) use cell::{Cell, visible};
+pub(crate) use cleaning::{print_cleaning, reason, summary};
 pub(crate) use outcome::{Prediction, counted, print_outcome, print_predictions};
 pub(crate) use printer::{Format, Printer};

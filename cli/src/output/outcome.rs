@@ -2,9 +2,12 @@
 
 use std::io::Write;
 
-use cairn::{Answers, CheckReport, Column, Field, Outcome, Receipt, Role, Scope, SegmentInfo, Snapshot, Vote, Voter};
+use cairn::{
+    Answers, CheckReport, Column, Field, Outcome, Receipt, Role, Scope, SegmentInfo, Snapshot, Table, Vote, Voter,
+};
 
 use super::cell::{Cell, visible};
+use super::cleaning::print_cleaning;
 use super::printer::{Format, Printer};
 use crate::failure::Result;
 use crate::terminal::note;
@@ -53,6 +56,8 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snap
         }
         Outcome::Segments(segments) => print_segments(out, format, segments),
         Outcome::Checked(report) => print_report(out, format, report),
+        Outcome::Cleaned(cleaning) => print_cleaning(out, format, cleaning, true),
+        Outcome::Table(table) => print_table(out, format, table),
         Outcome::Done(text) if format.is_for_people() => Ok(writeln!(out, "{text}")?),
         Outcome::Done(text) => {
             let mut printer = Printer::begin(out, format, &["done"])?;
@@ -68,6 +73,15 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snap
             Ok(printer.end()?)
         }
     }
+}
+
+fn print_table(out: &mut dyn Write, format: Format, table: &Table) -> Result<()> {
+    let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
+    let mut printer = Printer::begin(out, format, &columns)?;
+    for row in &table.rows {
+        printer.row(row.iter().map(|cell| Cell::Text(cell.clone())).collect())?;
+    }
+    Ok(printer.end()?)
 }
 
 fn print_receipt(out: &mut dyn Write, format: Format, receipt: &Receipt) -> Result<()> {
@@ -285,6 +299,20 @@ mod tests {
         assert!(table(&broken).ends_with("problem: segment 3 is\\tmissing\n"));
         let csv = printed(|out| print_report(out, Format::Csv, &broken));
         assert_eq!(csv, "kind,text,count\nchecked,images,7\nproblem,segment 3 is\tmissing,\n");
+    }
+
+    #[test]
+    fn a_table_is_the_same_cells_in_every_format() {
+        let words = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let table =
+            Table { columns: words(&["model", "in_force"]), rows: vec![words(&["1", "yes"]), words(&["2", "no"])] };
+        let text = |format| printed(|out| print_table(out, format, &table));
+        assert_eq!(text(Format::Csv), "model,in_force\n1,yes\n2,no\n");
+        assert_eq!(
+            text(Format::Jsonl),
+            "{\"model\":\"1\",\"in_force\":\"yes\"}\n{\"model\":\"2\",\"in_force\":\"no\"}\n"
+        );
+        assert_eq!(text(Format::Markdown), "| model | in_force |\n| --- | --- |\n| 1 | yes |\n| 2 | no |\n\n");
     }
 
     #[test]

@@ -18,20 +18,27 @@ use clap::ValueEnum as _;
 
 /// Candidates offered at most.
 const MOST: usize = 200;
-/// Words that are no keywords: columns, fields and scopes.
-const NAMES: [&str; 12] = [
+/// Words that are no keywords: columns, fields, scopes, losses and rules.
+const NAMES: [&str; 19] = [
+    "adacos",
     "all",
+    "ap",
+    "arcface",
+    "cosface",
     "id",
     "index",
     "instance",
     "instance_score",
     "label",
+    "paper",
     "path",
     "query",
     "rank",
     "similarity",
+    "softmax",
     "split",
     "stage",
+    "triplet",
 ];
 
 /// What the line editor knows.
@@ -247,6 +254,7 @@ mod tests {
         let list = |prefix| keywords(prefix).into_iter().map(|pair| pair.replacement).collect::<Vec<_>>();
         assert_eq!(list("RER"), ["RERANK"]);
         assert_eq!(list("rer"), ["rerank"]);
+        assert!(list("ar").contains(&"arcface".to_owned()) && list("pap") == ["paper"]);
         assert!(list("sim").contains(&"similarity".to_owned()));
         assert_eq!(quoted("it's").replacement, "it''s'");
     }

@@ -41,11 +41,17 @@ SEARCH <image> [IN index|train|all] [WHERE label = 'x' AND path LIKE '%y%'] [K 1
        [RERANK [SORT] [INSERT] [k=3] [tau=0.6]] [FRESH | SINCE SEQ 5 | STALE <= 5s] [INCLUDING SELF]
        [RETURN column, ..] [INTO 'report.html'];
 PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s];    EXPLAIN [ANALYZE] <statement>;
-SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;
+SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;    SHOW MODELS;    SHOW CLEANS;    SHOW SUSPECTS [LIMIT 20];
+CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [top=20 | evidence=0.9]]
+      [RELABEL | KEEP VOTERS] [DRY RUN] [INTO 'report.html'];    UNDO CLEAN;
+TRAIN [loss=arcface] [dim=512] [epochs=5] [batch=32] [rate=0.001] [margin=0.3] [scale=30] [seed=0] [validation=0.2]
+      [BALANCE] [FROM 'model.safetensors'] [FORCE | DRY RUN];
+REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1;
 PUT ID 'key' <image> [AS train|index] [LABEL 'x'];    DELETE ID 'key';    LABEL ID 'key' AS 'x';    UNLABEL ID 'key';
 FLUSH;    COMPACT;    CHECK [DEEP];    BACKUP TO 'folder';    BACKUP VERIFY 'folder';    BACKUP RESTORE 'folder' TO 'folder';
 <image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.fvecs' (SEARCH only)
 columns   query, rank, id, similarity, instance, instance_score, stage, label, split, path
+losses    arcface, cosface, adacos, softmax, triplet, ap (average precision)
 WHERE     label, instance, split, path, id; = or LIKE (% any run, _ one character); AND between conditions";
 
 impl Shell {
@@ -117,6 +123,21 @@ mod tests {
     fn every_command_is_in_the_help() {
         for name in COMMANDS {
             assert!(HELP.contains(&format!(".{name}")), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_forms_name_every_loss_and_the_defaults_of_the_language() {
+        use cairn::language::{DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_INLIERS, DEFAULT_NN, DEFAULT_SUSPECTS, Loss};
+        assert!(Loss::ALL.iter().all(|loss| SCHEMA.contains(loss.name())));
+        for option in [
+            format!("dim={DEFAULT_DIMENSION}"),
+            format!("epochs={DEFAULT_EPOCHS}"),
+            format!("inliers={DEFAULT_INLIERS}"),
+            format!("nn={DEFAULT_NN}"),
+            format!("top={DEFAULT_SUSPECTS}"),
+        ] {
+            assert!(SCHEMA.contains(&option), "{option}");
         }
     }
 }

@@ -8,11 +8,12 @@ use std::env;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cairn::{Arguments, Outcome};
+use cairn::{Arguments, Outcome, Watch};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -21,6 +22,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::interrupt::{self, Again};
 use crate::session::Session;
 use crate::terminal::{error_text, note};
+use crate::watch::Attention;
 use complete::Words;
 use dot::After;
 
@@ -139,7 +141,10 @@ impl Shell {
 
 /// Runs a statement on a thread of its own, so that Ctrl-C need not wait for it.
 fn execute(session: &Session, statement: String) -> Result<Vec<Outcome>> {
-    let (database, ports) = (session.database.clone(), session.ports.clone());
+    // Its own, so that what was left goes on stopping while the next statement runs.
+    let watch = Arc::new(Attention::new());
+    let (database, mut ports) = (session.database.clone(), session.ports.clone());
+    ports.watch = Some(Arc::clone(&watch) as Arc<dyn Watch>);
     let (sender, receiver) = channel();
     thread::spawn(move || {
         // Nobody listens any more after Ctrl-C.
@@ -147,9 +152,13 @@ fn execute(session: &Session, statement: String) -> Result<Vec<Outcome>> {
     });
     loop {
         match receiver.recv_timeout(LOOK) {
-            Ok(outcomes) => return Ok(outcomes?),
+            Ok(outcomes) => {
+                watch.rest();
+                return Ok(outcomes?);
+            }
             Err(RecvTimeoutError::Disconnected) => return Err(Failure::new("the statement ended without an answer")),
             Err(RecvTimeoutError::Timeout) if interrupt::pressed() => {
+                watch.stop();
                 return Err(Failure::interrupted("cancelled; a write that had begun is finished in the background"));
             }
             Err(RecvTimeoutError::Timeout) => {}

@@ -33,7 +33,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// Long names cut in the middle, where the ends tell them apart.
-fn short(text: &str, most: usize) -> String {
+pub(super) fn short(text: &str, most: usize) -> String {
     let chars: Vec<char> = text.chars().collect();
     if chars.len() <= most {
         return text.to_owned();
@@ -50,8 +50,14 @@ pub(super) fn render(page: &Page) -> String {
     out
 }
 
-fn write_page(out: &mut String, page: &Page) -> std::fmt::Result {
-    let title = escape(&page.title);
+/// Everything in front of what a page is about.
+pub(super) fn begin(
+    out: &mut String,
+    title: &str,
+    facts: &[(String, String)],
+    pictures: &[String],
+) -> std::fmt::Result {
+    let title = escape(title);
     writeln!(out, "{OPENING}\n<head>\n<meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     writeln!(
@@ -59,15 +65,29 @@ fn write_page(out: &mut String, page: &Page) -> std::fmt::Result {
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
     )?;
     writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}")?;
-    for (number, picture) in page.pictures.iter().enumerate() {
+    for (number, picture) in pictures.iter().enumerate() {
         writeln!(out, ".p{number}{{background-image:url(data:image/jpeg;base64,{picture})}}")?;
     }
     writeln!(out, "</style>\n</head>\n<body>\n<main>\n<header class=\"top\"><h1>{title}</h1>")?;
     writeln!(out, "<dl class=\"facts\">")?;
-    for (name, value) in &page.facts {
+    for (name, value) in facts {
         writeln!(out, "<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value))?;
     }
-    writeln!(out, "</dl></header>")?;
+    writeln!(out, "</dl></header>")
+}
+
+/// Everything behind it.
+pub(super) fn end(out: &mut String) -> std::fmt::Result {
+    writeln!(
+        out,
+        "<footer>Made by Cairn {}. Two-stage discriminative re-ranking after Yokoo, Ozaki, Simo-Serra and Iizuka (CVPRW 2020).</footer>",
+        env!("CARGO_PKG_VERSION")
+    )?;
+    writeln!(out, "</main>\n</body>\n</html>")
+}
+
+fn write_page(out: &mut String, page: &Page) -> std::fmt::Result {
+    begin(out, &page.title, &page.facts, &page.pictures)?;
     if let Some(truth) = &page.truth {
         measured(out, page, truth)?;
     }
@@ -81,12 +101,7 @@ fn write_page(out: &mut String, page: &Page) -> std::fmt::Result {
     for block in &page.blocks {
         write_block(out, block)?;
     }
-    writeln!(
-        out,
-        "<footer>Made by Cairn {}. Two-stage discriminative re-ranking after Yokoo, Ozaki, Simo-Serra and Iizuka (CVPRW 2020).</footer>",
-        env!("CARGO_PKG_VERSION")
-    )?;
-    writeln!(out, "</main>\n</body>\n</html>")
+    end(out)
 }
 
 fn measured(out: &mut String, page: &Page, truth: &Measured) -> std::fmt::Result {

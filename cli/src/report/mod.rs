@@ -1,8 +1,11 @@
-//! A page to look at: the query in blue and, as in figure 1 of the paper, what kNN, the sort-step and sort+insert answer.
+//! Pages to look at: the query in blue and, as in figure 1 of the paper, what kNN, the sort-step and sort+insert answer; or what a
+//! cleaning found.
 //!
 //! One file with everything in it: no script, nothing fetched. [`gather`] turns answers into a [`Page`] of plain data, [`html`]
-//! turns that into text.
+//! turns that into text; [`cleaning`] and [`cleaning_html`] do so for a cleaning.
 
+mod cleaning;
+mod cleaning_html;
 mod gather;
 mod html;
 mod pictures;
@@ -10,7 +13,7 @@ mod pictures;
 use std::path::Path;
 
 use cairn::eval::Metrics;
-use cairn::{Snapshot, Stage};
+use cairn::{Cleaning, Snapshot, Stage};
 
 use crate::comparison::Comparison;
 use crate::failure::{Failure, Result};
@@ -100,7 +103,25 @@ pub(crate) fn write(
 ) -> Result<()> {
     check_target(path)?;
     let page = gather::page(title, facts, snapshot, comparison, solution)?;
-    let text = html::render(&page);
+    save(path, &html::render(&page))
+}
+
+/// Writes the page of a cleaning: what it found, each image beside the one that decided most.
+///
+/// # Errors
+/// When the database cannot be read or the file cannot be written.
+pub(crate) fn write_cleaning(
+    path: &Path,
+    facts: Vec<(String, String)>,
+    snapshot: &Snapshot,
+    cleaning: &Cleaning,
+) -> Result<()> {
+    check_target(path)?;
+    let page = cleaning::page(facts, snapshot, cleaning)?;
+    save(path, &cleaning_html::render(&page))
+}
+
+fn save(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text)
         .map_err(|error| Failure::io(path, error).help("name a file in a folder that you may write to"))
 }
@@ -112,7 +133,7 @@ const OPENING: &str = "<!DOCTYPE html>\n<html lang=\"en\" data-made-by=\"cairn\"
 ///
 /// # Errors
 /// When the name does not end in .html or .htm, or something else is there.
-fn check_target(path: &Path) -> Result<()> {
+pub(crate) fn check_target(path: &Path) -> Result<()> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     if !ending.eq_ignore_ascii_case("html") && !ending.eq_ignore_ascii_case("htm") {
         return Err(

@@ -1,9 +1,9 @@
-//! The model of a database, loaded when a statement first needs it.
+//! What statements need beside a database: its model, loaded when a statement first needs it, and whoever maintains it.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cairn::{Database, Embed, Embedded, Keep, ModelInfo, NamedQuery, Photo, Ports, ReadQueries};
+use cairn::{Database, Embed, Embedded, Keep, ModelInfo, NamedQuery, Photo, Ports, ReadQueries, Watch};
 use cairndb_ingest::model::Model;
 use cairndb_ingest::{Device, Hardware, PhotoEmbedder, QueryReader};
 
@@ -32,34 +32,43 @@ pub(crate) fn embedder(info: &ModelInfo, keep: Keep, args: &ModelArgs) -> cairn:
 }
 
 /// What statements on a database need: files of vectors always, photos where it has a model.
-pub(super) fn ports(database: &Database, args: &ModelArgs) -> Ports {
-    let options = database.options();
-    match &options.model {
-        None => Ports { embed: None, queries: Some(Arc::new(QueryReader::new(None))) },
-        Some(info) => {
-            let lazy =
-                Arc::new(Lazy { info: info.clone(), keep: options.keep, args: args.clone(), loaded: Mutex::new(None) });
-            Ports { embed: Some(Arc::clone(&lazy) as Arc<dyn Embed>), queries: Some(lazy) }
+pub(super) fn ports(database: &Database, args: &ModelArgs, watch: Arc<dyn Watch>) -> Ports {
+    let (embed, queries): (Option<Arc<dyn Embed>>, Arc<dyn ReadQueries>) = match database.options().model {
+        None => (None, Arc::new(QueryReader::new(None))),
+        Some(_) => {
+            let lazy = Arc::new(Lazy { database: database.clone(), args: args.clone(), loaded: Mutex::new(None) });
+            (Some(Arc::clone(&lazy) as Arc<dyn Embed>), lazy)
         }
+    };
+    Ports {
+        embed,
+        queries: Some(queries),
+        // THE PLACE where CLEAN gets its local features, and TRAIN, REEMBED and USE MODEL whoever carries them out.
+        features: None,
+        maintain: None,
+        watch: Some(watch),
     }
 }
 
-/// An embedder that does not exist before it is needed.
+/// An embedder that does not exist before it is needed, and another one after the database went over to another model.
 struct Lazy {
-    info: ModelInfo,
-    keep: Keep,
+    database: Database,
     args: ModelArgs,
-    loaded: Mutex<Option<Arc<PhotoEmbedder>>>,
+    loaded: Mutex<Option<(ModelInfo, Arc<PhotoEmbedder>)>>,
 }
 
 impl Lazy {
     fn get(&self) -> cairn::Result<Arc<PhotoEmbedder>> {
+        let options = self.database.options();
+        let info = options.model.ok_or_else(|| cairn::Error::invalid("the model in force embeds no photos"))?;
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(embedder) = &*loaded {
-            return Ok(Arc::clone(embedder));
+        match &*loaded {
+            Some((of, embedder)) if *of == info => return Ok(Arc::clone(embedder)),
+            _ => {}
         }
-        let embedder = embedder(&self.info, self.keep, &self.args)?;
-        Ok(Arc::clone(loaded.insert(embedder)))
+        let embedder = embedder(&info, options.keep, &self.args)?;
+        *loaded = Some((info, Arc::clone(&embedder)));
+        Ok(embedder)
     }
 }
 

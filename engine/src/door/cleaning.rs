@@ -70,6 +70,8 @@ pub struct Witness {
 /// The outcome of CLEAN.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cleaning {
+    /// What was asked for.
+    pub plan: CleanPlan,
     /// Its number in the log; `None`: nothing was changed.
     pub number: Option<u64>,
     /// Rule and parameters, for people.
@@ -130,7 +132,8 @@ impl Database {
             CleanRule::Paper => self.by_the_paper(&train, plan, features, watch)?,
             CleanRule::Suspects(cut) => by_neighbours(&train, plan, cut)?,
         };
-        let mut cleaning = Cleaning { number: None, what, found: found.len(), judged, receipt: None };
+        let mut cleaning =
+            Cleaning { plan: plan.clone(), number: None, what, found: found.len(), judged, receipt: None };
         if plan.dry_run || found.is_empty() {
             return Ok(cleaning);
         }

@@ -1,0 +1,188 @@
+//! `cairn maintain`: the words and defaults of cleaning, training and embedding again. Ranges are the query language's.
+
+use std::path::PathBuf;
+
+use cairn::language::{
+    DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_MARGIN,
+    DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_VALIDATION,
+    Loss, Rule,
+};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+
+use super::ModelArgs;
+use crate::output::Format;
+
+/// `cairn maintain`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cairn maintain clean photos.db --dry-run --into suspects.html --rule suspects --top 50
+  cairn maintain clean photos.db
+  cairn maintain undo-clean photos.db
+  cairn maintain train photos.db --loss arcface --epochs 10
+  cairn maintain run photos.db
+
+Each is a statement of the query language too: CLEAN, UNDO CLEAN, TRAIN, REEMBED. Ctrl-C stops between two pieces of work; what is
+done is kept, and the same command goes on with it. What SHOW CLEANS and SHOW MODELS list can be gone back to.")]
+pub(crate) struct Maintain {
+    /// What is done
+    #[command(subcommand)]
+    pub(crate) what: Upkeep,
+}
+
+/// What is done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Upkeep {
+    /// Find train images whose label is doubtful, and take their labels away
+    #[command(after_help = "Examples:
+  cairn maintain clean photos.db --dry-run --into report.html        look first; nothing is changed
+  cairn maintain clean photos.db --keep-voters                       marked: training passes them over, they still vote
+  cairn maintain clean photos.db --rule suspects --evidence 0.95 --relabel")]
+    Clean {
+        /// Folder of the database
+        database: PathBuf,
+        #[command(flatten)]
+        options: CleanOptions,
+        /// Report what would be done, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Give back what the last cleaning took, where nobody changed it since
+    UndoClean {
+        /// Folder of the database
+        database: PathBuf,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Train a model on the train images and go over to it, unless it is worse on the images held out
+    #[command(after_help = "Examples:
+  cairn maintain train photos.db --dry-run
+  cairn maintain train photos.db --loss cosface --epochs 10 --margin 0.35 --balance
+  cairn maintain train photos.db --from imagenet.safetensors --loss triplet --rate 0.01")]
+    Train {
+        /// Folder of the database
+        database: PathBuf,
+        #[command(flatten)]
+        options: TrainOptions,
+        /// Train and report; the present model stays
+        #[arg(long, conflicts_with = "force")]
+        dry_run: bool,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Make the descriptors of all photos again, with the present model or another one
+    Reembed {
+        /// Folder of the database
+        database: PathBuf,
+        /// Weights of another model (safetensors)
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Train, clean with the new model, train on what is left: the paper's whole preparation
+    #[command(after_help = "Examples:
+  cairn maintain run photos.db --epochs 10 --into cleaned.html
+
+The first training begins with --from, the second one with the model that is then in force. To look first, give the three commands
+one by one with --dry-run.")]
+    Run {
+        /// Folder of the database
+        database: PathBuf,
+        #[command(flatten)]
+        training: TrainOptions,
+        #[command(flatten)]
+        cleaning: CleanOptions,
+        #[command(flatten)]
+        shown: Shown,
+    },
+}
+
+/// How results are written, and where networks run.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// How results are written
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+/// The options of CLEAN.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Cleaning")]
+pub(crate) struct CleanOptions {
+    #[arg(long, value_name = "N", help = format!(
+        "Nearest train images that are looked at, of each [default: {DEFAULT_NN}]"))]
+    pub(crate) nn: Option<usize>,
+    #[arg(long, value_name = "N", help = format!(
+        "Those of them with its label that it is compared with at most, itself included [default: {DEFAULT_NEIGHBOURS}]"))]
+    pub(crate) neighbours: Option<usize>,
+    #[arg(long, value_name = "N", help = format!(
+        "Matching places from which on a pair is verified [default: {DEFAULT_INLIERS}]"))]
+    pub(crate) inliers: Option<usize>,
+    #[arg(long, value_name = "N", help = format!(
+        "Verified pairs that are enough for an image [default: {DEFAULT_FREQ}]"))]
+    pub(crate) freq: Option<usize>,
+    /// paper: images with too few verified pairs; suspects: images whose neighbours agree on another label [default: paper]
+    #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(Rule::ALL.map(Rule::name)))]
+    pub(crate) rule: Option<String>,
+    #[arg(long, value_name = "N", requires = "rule", conflicts_with = "evidence", help = format!(
+        "With --rule suspects: this many of the most suspect images [default: {DEFAULT_SUSPECTS}]"))]
+    pub(crate) top: Option<usize>,
+    /// With --rule suspects: images with at least this evidence against their label, 0 to 1
+    #[arg(long, value_name = "X", requires = "rule")]
+    pub(crate) evidence: Option<f64>,
+    /// With --rule suspects: give what is found the label that is proposed for it
+    #[arg(long, requires = "rule", conflicts_with = "keep_voters")]
+    pub(crate) relabel: bool,
+    /// Mark what is found: it keeps its label and votes, and training passes it over
+    #[arg(long)]
+    pub(crate) keep_voters: bool,
+    /// Write a page with the photos, each beside the one that decided most
+    #[arg(long, value_name = "FILE")]
+    pub(crate) into: Option<PathBuf>,
+}
+
+/// The options of TRAIN.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Training")]
+pub(crate) struct TrainOptions {
+    #[arg(long, value_name = "LOSS", value_parser = PossibleValuesParser::new(Loss::ALL.map(Loss::name)), help = format!(
+        "What is made small; ap is average precision [default: {}]", Loss::default().name()))]
+    pub(crate) loss: Option<String>,
+    #[arg(long, value_name = "N", help = format!(
+        "Dimension of the new descriptors [default: {DEFAULT_DIMENSION}]"))]
+    pub(crate) dim: Option<usize>,
+    #[arg(long, value_name = "N", help = format!(
+        "Passes over the train images [default: {DEFAULT_EPOCHS}]"))]
+    pub(crate) epochs: Option<usize>,
+    #[arg(long, value_name = "N", help = format!("Images of one step [default: {DEFAULT_BATCH}]"))]
+    pub(crate) batch: Option<usize>,
+    #[arg(long, value_name = "X", help = format!("Learning rate [default: {DEFAULT_RATE}]"))]
+    pub(crate) rate: Option<f64>,
+    #[arg(long, value_name = "X", help = format!(
+        "Margin of the loss: radians of arcface, a cosine of cosface, adacos and triplet [default: {DEFAULT_MARGIN} of arcface \
+         and cosface, {} of adacos, {} of triplet]",
+        Loss::AdaCos.default_margin().unwrap_or_default(), Loss::Triplet.default_margin().unwrap_or_default()))]
+    pub(crate) margin: Option<f64>,
+    #[arg(long, value_name = "X", help = format!(
+        "What the cosines of arcface and cosface are multiplied with [default: {DEFAULT_SCALE}]"))]
+    pub(crate) scale: Option<f64>,
+    #[arg(long, value_name = "N", help = format!("Whatever is drawn is drawn from it [default: {DEFAULT_SEED}]"))]
+    pub(crate) seed: Option<u64>,
+    #[arg(long, value_name = "X", help = format!(
+        "Share of the train images that is held out, 0 to 0.9 [default: {DEFAULT_VALIDATION}]"))]
+    pub(crate) validation: Option<f64>,
+    /// Draw labels equally often, however many images they have
+    #[arg(long)]
+    pub(crate) balance: bool,
+    /// Weights that training begins with (safetensors); without it the present model
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// Go over to the new model even if it is worse on the images held out
+    #[arg(long)]
+    pub(crate) force: bool,
+}

@@ -1,0 +1,319 @@
+//! What a cleaning found: for people what was done and the first rows, for programs every row.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use cairn::language::{Action, CleanRule};
+use cairn::{Cleaning, Judged, Judgement};
+
+use super::cell::{Cell, visible};
+use super::outcome::counted;
+use super::printer::{Format, Printer};
+use crate::failure::Result;
+
+/// Rows that people see; programs and reports get all.
+const SHOWN: usize = 50;
+
+/// Writes what a cleaning found. With `rows` off people get the words alone: a report shows them the rest.
+///
+/// # Errors
+/// When the output cannot be written.
+pub(crate) fn print_cleaning(out: &mut dyn Write, format: Format, cleaning: &Cleaning, rows: bool) -> Result<()> {
+    let mut found: Vec<&Judged> = cleaning.judged.iter().filter(|judged| judged.judgement != Judgement::Kept).collect();
+    if !format.is_for_people() {
+        return for_programs(out, format, cleaning, &found);
+    }
+    writeln!(out, "{}", visible(&cleaning.what))?;
+    for line in summary(cleaning) {
+        writeln!(out, "{line}")?;
+    }
+    if !rows || found.is_empty() {
+        return Ok(());
+    }
+    let more = found.len().saturating_sub(SHOWN);
+    found.truncate(SHOWN);
+    match cleaning.plan.rule {
+        CleanRule::Paper => print_dropped(out, format, &found)?,
+        CleanRule::Suspects(_) => print_suspects(out, format, &found)?,
+    }
+    if more > 0 {
+        writeln!(out, "and {more} more: use INTO 'report.html' or --format csv")?;
+    }
+    Ok(())
+}
+
+/// What a cleaning found and did, in lines for people.
+pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
+    let mut lines = Vec::new();
+    match cleaning.plan.rule {
+        CleanRule::Paper => {
+            let kept = cleaning.judged.len() - cleaning.found;
+            lines.push(format!("{} looked at: {kept} kept, {} dropped", images(cleaning.judged.len()), cleaning.found));
+            lines.extend(reasons(cleaning).into_iter().map(|(reason, count)| format!("  {count:>6}  {reason}")));
+        }
+        CleanRule::Suspects(_) => lines.push(format!("{} found", counted(cleaning.found, "suspect"))),
+    }
+    lines.push(done(cleaning));
+    lines
+}
+
+/// Why images were dropped, and how many for each reason; most first.
+fn reasons(cleaning: &Cleaning) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for judged in &cleaning.judged {
+        if let Judgement::Dropped(text) = &judged.judgement {
+            *counts.entry(reason(text).to_owned()).or_default() += 1;
+        }
+    }
+    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts
+}
+
+/// A reason without the word that says what came of it.
+pub(crate) fn reason(text: &str) -> &str {
+    text.strip_prefix("dropped: ").unwrap_or(text)
+}
+
+fn images(count: usize) -> String {
+    counted(count, "train image")
+}
+
+/// What was done about what was found.
+fn done(cleaning: &Cleaning) -> String {
+    let (Some(number), Some(receipt)) = (cleaning.number, &cleaning.receipt) else {
+        return "nothing was changed".to_owned();
+    };
+    let (found, one) = (images(cleaning.found), cleaning.found == 1);
+    let what = match cleaning.plan.action {
+        Action::Unlabel => format!("{found} lost {}", if one { "its label" } else { "their labels" }),
+        Action::Relabel => format!("{found} got the {} proposed", if one { "label" } else { "labels" }),
+        Action::KeepVoters => {
+            return format!(
+                "cleaning {number} (sequence {}): {found} {} marked and {} on voting; UNDO CLEAN takes it back",
+                receipt.sequence,
+                if one { "is" } else { "are" },
+                if one { "goes" } else { "go" }
+            );
+        }
+    };
+    let predictions = if receipt.deferred {
+        "predictions follow in the background".to_owned()
+    } else {
+        format!("{} changed", counted(receipt.predictions_changed, "prediction"))
+    };
+    format!("cleaning {number} (sequence {}): {what}, {predictions}; UNDO CLEAN takes it back", receipt.sequence)
+}
+
+fn print_dropped(out: &mut dyn Write, format: Format, found: &[&Judged]) -> Result<()> {
+    let columns = ["rank", "id", "label", "reason", "compared", "best_pair", "inliers"];
+    let mut printer = Printer::begin(out, format, &columns)?;
+    for (at, judged) in found.iter().enumerate() {
+        let cells = Cells::of(judged);
+        printer.row(vec![
+            Cell::Whole(at as u64 + 1),
+            Cell::Text(judged.key.clone()),
+            Cell::Text(judged.label.clone()),
+            cells.reason,
+            Cell::Whole(judged.compared as u64),
+            cells.witness,
+            cells.inliers,
+        ])?;
+    }
+    Ok(printer.end()?)
+}
+
+fn print_suspects(out: &mut dyn Write, format: Format, found: &[&Judged]) -> Result<()> {
+    let columns = ["rank", "id", "label", "proposed", "evidence", "witness", "similarity"];
+    let mut printer = Printer::begin(out, format, &columns)?;
+    for (at, judged) in found.iter().enumerate() {
+        let cells = Cells::of(judged);
+        printer.row(vec![
+            Cell::Whole(at as u64 + 1),
+            Cell::Text(judged.key.clone()),
+            Cell::Text(judged.label.clone()),
+            cells.proposed,
+            cells.evidence,
+            cells.witness,
+            cells.similarity,
+        ])?;
+    }
+    Ok(printer.end()?)
+}
+
+/// One form for both rules.
+fn for_programs(out: &mut dyn Write, format: Format, cleaning: &Cleaning, found: &[&Judged]) -> Result<()> {
+    let columns = [
+        "clean",
+        "rank",
+        "id",
+        "label",
+        "proposed",
+        "evidence",
+        "reason",
+        "compared",
+        "verified",
+        "witness",
+        "witness_label",
+        "similarity",
+        "inliers",
+    ];
+    let mut printer = Printer::begin(out, format, &columns)?;
+    for (at, judged) in found.iter().enumerate() {
+        let cells = Cells::of(judged);
+        printer.row(vec![
+            cleaning.number.map_or(Cell::Nothing, Cell::Whole),
+            Cell::Whole(at as u64 + 1),
+            Cell::Text(judged.key.clone()),
+            Cell::Text(judged.label.clone()),
+            cells.proposed,
+            cells.evidence,
+            cells.reason,
+            Cell::Whole(judged.compared as u64),
+            Cell::Whole(judged.verified as u64),
+            cells.witness,
+            cells.witness_label,
+            cells.similarity,
+            cells.inliers,
+        ])?;
+    }
+    Ok(printer.end()?)
+}
+
+/// The cells that not every row has.
+struct Cells {
+    proposed: Cell,
+    evidence: Cell,
+    reason: Cell,
+    witness: Cell,
+    witness_label: Cell,
+    similarity: Cell,
+    inliers: Cell,
+}
+
+impl Cells {
+    fn of(judged: &Judged) -> Self {
+        let (proposed, evidence, reason) = match &judged.judgement {
+            Judgement::Kept => (Cell::Nothing, Cell::Nothing, Cell::Nothing),
+            Judgement::Dropped(text) => (Cell::Nothing, Cell::Nothing, Cell::Text(reason(text).to_owned())),
+            Judgement::Suspect { proposed, evidence } => {
+                (Cell::Text(proposed.clone()), Cell::Fixed(*evidence, 4), Cell::Nothing)
+            }
+        };
+        let witness = judged.witness.as_ref();
+        Self {
+            proposed,
+            evidence,
+            reason,
+            witness: Cell::text(witness.map(|witness| &witness.key)),
+            witness_label: Cell::text(witness.map(|witness| &witness.label)),
+            similarity: witness.map_or(Cell::Nothing, |witness| Cell::Number(witness.similarity)),
+            inliers: witness
+                .and_then(|witness| witness.inliers)
+                .map_or(Cell::Nothing, |inliers| Cell::Whole(inliers.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn::language::{CleanPlan, Cut};
+    use cairn::{Receipt, Witness};
+
+    fn printed(format: Format, cleaning: &Cleaning) -> String {
+        let mut out = Vec::new();
+        print_cleaning(&mut out, format, cleaning, true).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn judged(key: &str, judgement: Judgement, inliers: Option<u32>) -> Judged {
+        let witness =
+            Witness { key: "w".to_owned(), label: "dome".to_owned(), similarity: 0.5, inliers, lines: Vec::new() };
+        Judged {
+            key: key.to_owned(),
+            label: "tower".to_owned(),
+            judgement,
+            compared: 4,
+            verified: 1,
+            witness: Some(witness),
+        }
+    }
+
+    fn suspects(number: Option<u64>) -> Cleaning {
+        let judgement = Judgement::Suspect { proposed: "dome".to_owned(), evidence: 0.94 };
+        Cleaning {
+            plan: CleanPlan {
+                rule: CleanRule::Suspects(Cut::Top(20)),
+                action: Action::Relabel,
+                ..CleanPlan::default()
+            },
+            number,
+            what: "RULE suspects top=20 RELABEL".to_owned(),
+            judged: vec![judged("a|b", judgement, None)],
+            found: 1,
+            receipt: number.map(|_| Receipt { sequence: 9, predictions_changed: 2, ..Receipt::default() }),
+        }
+    }
+
+    fn paper(dropped: usize) -> Cleaning {
+        let reason = |at| {
+            let text = if at == 0 {
+                "dropped: its label is left with 1 of 2 images needed"
+            } else {
+                "dropped: 1 verified pairs of 3 needed"
+            };
+            judged(&format!("i{at}"), Judgement::Dropped(text.to_owned()), Some(12))
+        };
+        let mut all: Vec<Judged> = (0..dropped).map(reason).collect();
+        all.push(judged("good", Judgement::Kept, Some(80)));
+        Cleaning {
+            plan: CleanPlan::default(),
+            number: Some(3),
+            what: "RULE paper nn=1000".to_owned(),
+            judged: all,
+            found: dropped,
+            receipt: Some(Receipt { sequence: 7, deferred: true, ..Receipt::default() }),
+        }
+    }
+
+    #[test]
+    fn suspects_are_a_table_with_what_was_done_above_it() {
+        assert_eq!(
+            printed(Format::Markdown, &suspects(Some(2))),
+            "RULE suspects top=20 RELABEL\n1 suspect found\ncleaning 2 (sequence 9): 1 train image got the label proposed, \
+             2 predictions changed; UNDO CLEAN takes it back\n\
+             | rank | id | label | proposed | evidence | witness | similarity |\n\
+             | --- | --- | --- | --- | --- | --- | --- |\n\
+             | 1 | a\\|b | tower | dome | 0.9400 | w | 0.5000 |\n\n"
+        );
+        assert!(printed(Format::Table, &suspects(None)).contains("nothing was changed"));
+    }
+
+    #[test]
+    fn programs_get_one_form_for_both_rules_and_every_row() {
+        let header =
+            "clean,rank,id,label,proposed,evidence,reason,compared,verified,witness,witness_label,similarity,inliers";
+        assert_eq!(
+            printed(Format::Csv, &suspects(None)),
+            format!("{header}\n,1,a|b,tower,dome,0.9400,,4,1,w,dome,0.5,\n")
+        );
+        let csv = printed(Format::Csv, &paper(SHOWN + 2));
+        assert_eq!(csv.lines().count(), SHOWN + 3, "what was kept is no row");
+        assert_eq!(csv.lines().nth(2), Some("3,2,i1,tower,,,1 verified pairs of 3 needed,4,1,w,dome,0.5,12"));
+    }
+
+    #[test]
+    fn people_get_the_reasons_counted_and_the_first_rows() {
+        let text = printed(Format::Markdown, &paper(SHOWN + 2));
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("RULE paper nn=1000"));
+        assert_eq!(lines.next(), Some("53 train images looked at: 1 kept, 52 dropped"));
+        assert_eq!(lines.next(), Some("      51  1 verified pairs of 3 needed"));
+        assert_eq!(lines.next(), Some("       1  its label is left with 1 of 2 images needed"));
+        assert!(lines.next().is_some_and(|line| line.contains("lost their labels, predictions follow")), "{text}");
+        assert!(text.ends_with("and 2 more: use INTO 'report.html' or --format csv\n"), "{text}");
+        let nothing = Cleaning { number: None, receipt: None, ..paper(0) };
+        assert!(printed(Format::Table, &nothing).ends_with("1 kept, 0 dropped\nnothing was changed\n"));
+    }
+}

@@ -1,0 +1,144 @@
+//! A cleaning into the plain data of a page: which images are shown, each beside the one that decided most.
+
+use cairn::language::CleanRule;
+use cairn::{Cleaning, Judged, Judgement, Snapshot};
+
+use super::pictures::{Framed, Pictures};
+use crate::failure::Result;
+use crate::output::{reason, summary};
+
+/// Longest side of the frame in which features are found, in pixels; smaller photos are not enlarged.
+pub(crate) const FRAME: u32 = 640;
+/// Images shown of those that were found.
+const MOST_FOUND: usize = 120;
+/// Images shown of those that were kept.
+const MOST_KEPT: usize = 12;
+/// Inlier lines drawn of a pair.
+const MOST_DRAWN: usize = 80;
+
+/// Everything on the page.
+pub(super) struct Page {
+    pub(super) title: String,
+    /// Name and value.
+    pub(super) facts: Vec<(String, String)>,
+    /// What was found and done.
+    pub(super) words: Vec<String>,
+    pub(super) sections: Vec<Section>,
+    /// JPEGs in base64, each once.
+    pub(super) pictures: Vec<String>,
+}
+
+/// Images of one kind.
+pub(super) struct Section {
+    pub(super) heading: String,
+    /// Which of them are shown, where not all are.
+    pub(super) note: Option<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// An image and what was found of it.
+pub(super) struct Finding {
+    /// Place among those of its kind, from 1.
+    pub(super) rank: usize,
+    pub(super) judged: Judged,
+    pub(super) picture: Option<Framed>,
+    pub(super) witness: Option<Framed>,
+}
+
+pub(super) fn page(facts: Vec<(String, String)>, snapshot: &Snapshot, cleaning: &Cleaning) -> Result<Page> {
+    let mut pictures = Pictures::new(snapshot);
+    let kind = |kept: bool| cleaning.judged.iter().filter(move |judged| (judged.judgement == Judgement::Kept) == kept);
+    let mut found: Vec<&Judged> = kind(false).collect();
+    let kept: Vec<&Judged> = kind(true).collect();
+    let paper = cleaning.plan.rule == CleanRule::Paper;
+    if paper {
+        // Images of one label stand together; suspects stay in the order of their evidence.
+        found.sort_by(|a, b| (&a.label, &a.key).cmp(&(&b.label, &b.key)));
+    }
+    let (all, shown) = (found.len(), found.len().min(MOST_FOUND));
+    let heading = match (paper, all) {
+        (true, 0) => "No image was dropped".to_owned(),
+        (false, 0) => "No label is doubtful".to_owned(),
+        (true, _) => format!("Dropped: {all}"),
+        (false, _) => format!("Suspects: {all}"),
+    };
+    let mut sections = vec![Section {
+        heading,
+        note: (shown < all).then(|| format!("The first {shown} of {all} are shown; --format csv lists all.")),
+        findings: findings(&found[..shown], &mut pictures)?,
+    }];
+    if !kept.is_empty() {
+        let (all, sample) = (kept.len(), sample(&kept, MOST_KEPT));
+        sections.push(Section {
+            heading: format!("Kept: {all}"),
+            note: (sample.len() < all).then(|| format!("{} of {all}, evenly taken.", sample.len())),
+            findings: findings(&sample, &mut pictures)?,
+        });
+    }
+    let mut facts = facts;
+    facts.push(("rule".to_owned(), cleaning.what.clone()));
+    Ok(Page {
+        title: if paper { "Cleaning of the train images" } else { "Doubtful labels of the train images" }.to_owned(),
+        facts,
+        words: summary(cleaning),
+        sections,
+        pictures: pictures.into_list(),
+    })
+}
+
+/// So many of a list, evenly spread over it.
+fn sample<T: Copy>(list: &[T], most: usize) -> Vec<T> {
+    let count = list.len().min(most);
+    (0..count).map(|at| list[at * list.len() / count]).collect()
+}
+
+fn findings(list: &[&Judged], pictures: &mut Pictures<'_>) -> Result<Vec<Finding>> {
+    let mut findings = Vec::with_capacity(list.len());
+    for (at, &judged) in list.iter().enumerate() {
+        let mut judged = judged.clone();
+        if let Judgement::Dropped(text) = &mut judged.judgement {
+            *text = reason(text).to_owned();
+        }
+        let mut picture = pictures.framed(&judged.key, FRAME)?;
+        let mut witness = None;
+        if let Some(of) = &mut judged.witness {
+            of.lines = sample(&of.lines, MOST_DRAWN);
+            witness = pictures.framed(&of.key, FRAME)?;
+            picture = picture.map(|framed| holding(framed, of.lines.iter().map(|line| line[0])));
+            witness = witness.map(|framed| holding(framed, of.lines.iter().map(|line| line[1])));
+        }
+        findings.push(Finding { rank: at + 1, judged, picture, witness });
+    }
+    Ok(findings)
+}
+
+/// The frame in which these places lie. Where the photo's file has gone since its features were found, what the database kept of it
+/// is smaller than what the extractor saw: the frame was a full one.
+fn holding(framed: Framed, mut places: impl Iterator<Item = [f32; 2]>) -> Framed {
+    let beyond = |[x, y]: [f32; 2]| f64::from(x) > framed.width + 1.0 || f64::from(y) > framed.height + 1.0;
+    if !places.any(beyond) {
+        return framed;
+    }
+    let scale = f64::from(FRAME) / framed.width.max(framed.height);
+    Framed { width: framed.width * scale, height: framed.height * scale, ..framed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_spread_over_the_whole_list() {
+        assert_eq!(sample(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 3), [0, 3, 6]);
+        assert_eq!(sample(&[1, 2], 3), [1, 2]);
+        assert_eq!(sample::<u8>(&[], 3), []);
+    }
+
+    #[test]
+    fn places_beyond_the_frame_tell_that_the_extractor_saw_a_larger_photo() {
+        let framed = Framed { picture: 0, width: 256.0, height: 128.0 };
+        assert_eq!(holding(framed, [[256.0, 100.0]].into_iter()), framed);
+        let wider = holding(framed, [[10.0, 10.0], [600.0, 100.0]].into_iter());
+        assert_eq!((wider.width, wider.height), (640.0, 320.0));
+    }
+}

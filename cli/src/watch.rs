@@ -1,0 +1,98 @@
+//! What the engine tells of long work: a line on a terminal, nothing elsewhere; and what it is answered once Ctrl-C was pressed.
+
+use std::io::{self, IsTerminal as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use cairn::Watch;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::interrupt::{self, Again};
+
+/// How often the line is drawn again, so that its clock goes on between two pieces of work.
+const EVERY: Duration = Duration::from_millis(250);
+const TEMPLATE: &str = "     {bar:32.cyan/dim} {pos}/{len} {msg}  {elapsed}  {eta} left";
+const COLOURLESS: &str = "     {bar:32} {pos}/{len} {msg}  {elapsed}  {eta} left";
+
+/// Watches the statements of a session, one after the other.
+pub(crate) struct Attention {
+    /// Someone looks at standard error.
+    person: bool,
+    /// The kind of work that is shown, and its line.
+    line: Mutex<Option<(String, ProgressBar)>>,
+    stopped: AtomicBool,
+}
+
+impl Attention {
+    /// Nothing is under way.
+    pub(crate) fn new() -> Self {
+        Self { person: io::stderr().is_terminal(), line: Mutex::new(None), stopped: AtomicBool::new(false) }
+    }
+
+    /// The statement that it watches stops at its next piece, and says nothing any more.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.rest();
+    }
+
+    /// The statement is over; its line goes.
+    pub(crate) fn rest(&self) {
+        if let Some((_, bar)) = self.line.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show(&self, what: &str, done: usize, all: usize) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.as_ref().is_none_or(|(shown, _)| shown != what) {
+            if let Some((_, bar)) = line.take() {
+                bar.finish_and_clear();
+            }
+            *line = Some((what.to_owned(), bar(what)));
+        }
+        if let Some((_, bar)) = &*line {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        }
+    }
+}
+
+impl Watch for Attention {
+    fn went_on(&self, what: &str, done: usize, all: usize) -> bool {
+        // Only now is there something that Ctrl-C must not cut in two. Where it cannot be heard it ends the process, as before.
+        let _ends_at_once = interrupt::listen(Again::Ends);
+        if self.stopped.load(Ordering::SeqCst) || interrupt::pressed() {
+            return false;
+        }
+        if self.person {
+            self.show(what, done, all);
+        }
+        true
+    }
+}
+
+fn bar(what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_message(what.to_owned());
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    // A template that does not parse would leave the plain bar of the library.
+    if let Ok(style) = ProgressStyle::with_template(if plain { COLOURLESS } else { TEMPLATE }) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.enable_steady_tick(EVERY);
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_that_is_stopped_is_told_so_and_the_next_one_is_not() {
+        let (first, second) = (Attention::new(), Attention::new());
+        assert!(first.went_on("photos", 1, 2));
+        first.stop();
+        assert!(!first.went_on("photos", 2, 2));
+        assert!(second.went_on("photos", 1, 2));
+    }
+}
