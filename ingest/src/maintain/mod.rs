@@ -53,7 +53,7 @@ impl Maintain for TorchMaintainer {
     fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Status> {
         let info = in_force(database)?;
         let base = match &plan.model {
-            Some(weights) => Base::new(database, self.from_file(&info, weights)?)?,
+            Some(weights) => Base::new(database, self.of_file(&info, weights)?)?,
             None => self.base(database, &info)?,
         };
         trained::train(database, &base, &self.hardware, plan, watch)
@@ -62,7 +62,7 @@ impl Maintain for TorchMaintainer {
     fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Status> {
         let info = in_force(database)?;
         let model = match weights {
-            Some(weights) => self.from_file(&info, weights)?,
+            Some(weights) => self.of_file(&info, weights)?,
             None => self.load(database, &info)?,
         };
         let target = Target { again: true, ..Target::new(model.info().clone(), model.dimension()) };
@@ -86,7 +86,7 @@ impl Maintain for TorchMaintainer {
 
 impl TorchMaintainer {
     /// The architecture in force with the weights of a file.
-    fn from_file(&self, info: &ModelInfo, weights: &str) -> Result<Arc<Model>> {
+    fn of_file(&self, info: &ModelInfo, weights: &str) -> Result<Arc<Model>> {
         let now = base_of(info)?;
         let architecture: Architecture = now.name.parse()?;
         let spec = ModelSpec { weights: Some(Path::new(weights).to_owned()), ..ModelSpec::new(architecture) };

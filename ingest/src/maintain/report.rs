@@ -46,6 +46,9 @@ impl Judged {
     }
 }
 
+/// A number of a step.
+type Value<'v> = &'v dyn Fn(&Step) -> f32;
+
 /// A page with the loss and the accuracy of every step.
 ///
 /// # Errors
@@ -54,7 +57,7 @@ pub(super) fn loss_plot(path: &Path, name: &str, log: &[Step]) -> Result<()> {
     /// Size of a plot in pixels.
     const WIDTH: f32 = 900.0;
     const HEIGHT: f32 = 280.0;
-    let line = |value: &dyn Fn(&Step) -> f32| {
+    let line = |value: Value<'_>| {
         let most = log.iter().map(value).fold(f32::MIN_POSITIVE, f32::max);
         let mut points = String::new();
         for (at, step) in log.iter().enumerate() {
@@ -69,7 +72,7 @@ pub(super) fn loss_plot(path: &Path, name: &str, log: &[Step]) -> Result<()> {
          <style>body{{font:16px system-ui;margin:2em;max-width:60em}}svg{{background:#f6f6f4}}\
          polyline{{fill:none;stroke:#2a6f97;stroke-width:1.5}}</style></head><body><h1>Training with {name}</h1>"
     );
-    let plots: [(&str, &dyn Fn(&Step) -> f32); 3] = [
+    let plots: [(&str, Value<'_>); 3] = [
         ("loss", &|step| step.loss),
         ("accuracy of the mini-batch", &|step| step.accuracy),
         ("learning rate", &|step| step.rate as f32),

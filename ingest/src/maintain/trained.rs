@@ -89,8 +89,7 @@ pub(super) fn train(
                 .to_owned(),
         )),
         Flip::UnlessWorse | Flip::Always => {
-            let bytes = learnt.adapter.encode()?;
-            database.put_file(&adapter_file(blake3::hash(&bytes)), &bytes)?;
+            database.put_file(&adapter_file(learnt.adapter.digest()?), &learnt.adapter.encode()?)?;
             let info = base.model.info_with(&learnt.adapter)?;
             let target = Target::new(info, learnt.adapter.dimension());
             let again = Again::new(Base::new(database, base.model.clone())?, Some(learnt.adapter));

@@ -237,7 +237,7 @@ impl Model {
         };
         let network = Mutex::new(place().map_err(torch_error)?);
         let [dimension, channels] = [dimension, channels].map(|count| usize::try_from(count).unwrap_or(0));
-        Ok(Self { info, dimension, channels, architecture, has_head, hardware: hardware.clone(), network })
+        Ok(Self { info, dimension, channels, architecture, has_head, hardware: hardware.clone(), adapter: None, network })
     }
 
     /// The same network with an adapter behind it.
@@ -259,8 +259,7 @@ impl Model {
     /// # Errors
     /// `Invalid` for an adapter whose numbers do not fit together.
     pub fn info_with(&self, adapter: &Adapter) -> Result<ModelInfo> {
-        let digest = blake3::hash(&adapter.encode()?);
-        Ok(Settings { adapter: Some(digest), ..Settings::parse(&self.info.settings)? }.info())
+        Ok(Settings { adapter: Some(adapter.digest()?), ..Settings::parse(&self.info.settings)? }.info())
     }
 
     /// The adapter behind the network, if there is one.

@@ -11,6 +11,8 @@ use super::file::{CHECKSUM, Named, checksum, numbers, read_file, serialise, writ
 
 /// What the metadata of an adapter's file says under `cairn`.
 const FORMAT: &str = "adapter 2";
+/// What an adapter that lies in a database is called in messages.
+const UNNAMED: &str = "the stored adapter";
 
 impl Adapter {
     /// Writes the file, whole or not at all: safetensors, f32, as docs/FORMAT.md describes it. 4 bytes a number.
@@ -18,6 +20,33 @@ impl Adapter {
     /// # Errors
     /// `Invalid` for an adapter whose numbers do not fit together, `Io` where the disk refuses.
     pub fn save(&self, path: &Path) -> Result<()> {
+        write_whole(path, &self.encoded(path)?)
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// `Invalid` for an adapter whose numbers do not fit together.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        self.encoded(Path::new(UNNAMED))
+    }
+
+    /// A digest of everything that decides an adapted descriptor: the same on every machine.
+    ///
+    /// # Errors
+    /// `Invalid` for an adapter whose numbers do not fit together.
+    pub fn digest(&self) -> Result<blake3::Hash> {
+        let (about, tensors) = self.contents(Path::new(UNNAMED))?;
+        Ok(blake3::hash(checksum(&about, &tensors).as_bytes()))
+    }
+
+    fn encoded(&self, path: &Path) -> Result<Vec<u8>> {
+        let (mut about, tensors) = self.contents(path)?;
+        about.insert(CHECKSUM.to_owned(), checksum(&about, &tensors));
+        serialise(&tensors, about.into_iter().collect())
+    }
+
+    fn contents(&self, path: &Path) -> Result<(BTreeMap<String, String>, Vec<Named>)> {
         self.check().map_err(|what| refuse(path, &what))?;
         let mut tensors: Vec<Named> = Vec::new();
         let weights: Vec<f32> = self.blocks.iter().map(|block| block.weight).collect();
@@ -31,10 +60,9 @@ impl Adapter {
         if let Some(Projection { rows, matrix }) = &self.projection {
             tensors.push(("projection".to_owned(), vec![*rows, self.concatenated()], matrix.clone()));
         }
-        let mut about =
+        let about =
             BTreeMap::from([("cairn".to_owned(), FORMAT.to_owned()), ("input".to_owned(), self.input.to_string())]);
-        about.insert(CHECKSUM.to_owned(), checksum(&about, &tensors));
-        write_whole(path, &serialise(&tensors, about.into_iter().collect())?)
+        Ok((about, tensors))
     }
 
     /// Reads the file that [`Adapter::save`] writes; no byte of it is believed.
@@ -42,12 +70,23 @@ impl Adapter {
     /// # Errors
     /// `Invalid` for a file that is damaged or no adapter, `NotFound`, `Io`.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = read_file(path)?;
+        Self::decoded(&read_file(path)?, path)
+    }
+
+    /// The adapter of [`Adapter::encode`]'s bytes; none of them is believed.
+    ///
+    /// # Errors
+    /// `Invalid` for bytes that are damaged or no adapter.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        Self::decoded(bytes, Path::new(UNNAMED))
+    }
+
+    fn decoded(bytes: &[u8], path: &Path) -> Result<Self> {
         let unsound = |error: safetensors::SafeTensorError| {
             refuse(path, &format!("it is not a sound safetensors file: {error}")).because(error)
         };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(unsound)?;
-        let file = SafeTensors::deserialize(&bytes).map_err(unsound)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(unsound)?;
+        let file = SafeTensors::deserialize(bytes).map_err(unsound)?;
         let mut about: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
         if about.get("cairn").is_none_or(|format| format != FORMAT) {
             return Err(refuse(path, &format!("its metadata do not say '{FORMAT}'")));
