@@ -160,7 +160,7 @@ fn photos(database: &Database, job: &Job<'_>, info: &ModelInfo, labels: Option<&
         (None, RoleWord::Index) => items.into_iter().map(|item| Item { label: None, ..item }).collect(),
         _ => with_role(items, role(job.role), labels)?,
     };
-    let embedder = embedder(info, database.options().keep, job.model)?;
+    let embedder = embedder(database, info, job.model)?;
     if embedder.model().hardware().is_cuda() {
         database.set_proposer(Some(Arc::new(TorchProposer::new(embedder.model().hardware())?)));
     }

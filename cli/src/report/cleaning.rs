@@ -8,7 +8,7 @@ use crate::failure::Result;
 use crate::output::{reason, summary};
 
 /// Longest side of the frame in which features are found, in pixels; smaller photos are not enlarged.
-pub(crate) const FRAME: u32 = 640;
+pub(crate) const FRAME: u32 = cairndb_ingest::local::LONGEST_SIDE;
 /// Images shown of those that were found.
 const MOST_FOUND: usize = 120;
 /// Images shown of those that were kept.

@@ -1,13 +1,19 @@
 //! What statements need beside a database: its model, loaded when a statement first needs it, and whoever maintains it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cairn::{Database, Embed, Embedded, Keep, ModelInfo, NamedQuery, Photo, Ports, ReadQueries, Watch};
-use cairndb_ingest::model::Model;
-use cairndb_ingest::{Device, Hardware, PhotoEmbedder, QueryReader};
+use cairn::language::TrainPlan;
+use cairn::{
+    Database, Embed, Embedded, ErrorKind, LoadFeatures, LocalFeatures, Maintain, ModelInfo, NamedQuery, Photo, Ports,
+    ReadQueries, Role, Status, Watch,
+};
+use cairndb_ingest::local::{TrunkExtractor, XFeatExtractor};
+use cairndb_ingest::model::{Model, base_of};
+use cairndb_ingest::{Device, Hardware, PhotoEmbedder, QueryReader, TorchMaintainer};
 
 use crate::args::{DeviceWord, ModelArgs};
+use crate::terminal::note;
 
 /// The device of that word.
 ///
@@ -26,9 +32,10 @@ pub(crate) fn hardware(word: DeviceWord) -> cairn::Result<Hardware> {
 ///
 /// # Errors
 /// When the device or the weights cannot be had.
-pub(crate) fn embedder(info: &ModelInfo, keep: Keep, args: &ModelArgs) -> cairn::Result<Arc<PhotoEmbedder>> {
-    let model = Model::reload(info, args.weights.as_deref(), &hardware(args.device)?)?;
-    Ok(Arc::new(PhotoEmbedder::new(Arc::new(model), keep)))
+pub(crate) fn embedder(database: &Database, info: &ModelInfo, args: &ModelArgs) -> cairn::Result<Arc<PhotoEmbedder>> {
+    let files = |name: &str| database.file(name);
+    let model = Model::reload(info, &files, args.weights.as_deref(), &hardware(args.device)?)?;
+    Ok(Arc::new(PhotoEmbedder::new(Arc::new(model), database.options().keep)))
 }
 
 /// What statements on a database need: files of vectors always, photos where it has a model.
@@ -43,10 +50,66 @@ pub(super) fn ports(database: &Database, args: &ModelArgs, watch: Arc<dyn Watch>
     Ports {
         embed,
         queries: Some(queries),
-        // THE PLACE where CLEAN gets its local features, and TRAIN, REEMBED and USE MODEL whoever carries them out.
-        features: None,
-        maintain: None,
+        features: Some(features(database, args)),
+        maintain: Some(Arc::new(Maintainer { args: args.clone() })),
         watch: Some(watch),
+    }
+}
+
+/// XFeat; the embedding model's own trunk where XFeat's weights are not to be had.
+fn features(database: &Database, args: &ModelArgs) -> LoadFeatures {
+    let (database, args) = (database.clone(), args.clone());
+    Arc::new(move || {
+        let hardware = hardware(args.device)?;
+        let missing = match XFeatExtractor::load(None, &hardware) {
+            Ok(extractor) => return Ok(Arc::new(extractor) as Arc<dyn LocalFeatures>),
+            Err(error) if error.kind() == ErrorKind::NotFound => error,
+            Err(error) => return Err(error),
+        };
+        let Some(info) = database.options().model else { return Err(missing) };
+        let info = base_of(&info)?;
+        note("note: XFeat's weights are not there; local features come from the embedding model, for which inliers=12 suits better");
+        let model = Model::reload(&info, &|name| database.file(name), args.weights.as_deref(), &hardware)?;
+        Ok(Arc::new(TrunkExtractor::fit(Arc::new(model), &train_photos(&database)?)?))
+    })
+}
+
+/// The photos of the train images, where they came from or as they are kept.
+fn train_photos(database: &Database) -> cairn::Result<Vec<Photo>> {
+    let snapshot = database.snapshot();
+    let mut photos = Vec::new();
+    for key in snapshot.keys(Some(Role::Train))? {
+        let source = snapshot.record(&key)?.and_then(|record| record.source).map(PathBuf::from);
+        match source.filter(|path| path.is_file()) {
+            Some(path) => photos.push(Photo::File(path)),
+            None => photos.extend(snapshot.photo(&key)?.map(Photo::Bytes)),
+        }
+    }
+    Ok(photos)
+}
+
+/// Trains and embeds again, with a device that is looked for when it is needed.
+struct Maintainer {
+    args: ModelArgs,
+}
+
+impl Maintainer {
+    fn get(&self) -> cairn::Result<TorchMaintainer> {
+        Ok(TorchMaintainer::new(hardware(self.args.device)?, self.args.weights.clone()))
+    }
+}
+
+impl Maintain for Maintainer {
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
+        self.get()?.train(database, plan, watch)
+    }
+
+    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
+        self.get()?.reembed(database, weights, watch)
+    }
+
+    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
+        self.get()?.use_model(database, number, watch)
     }
 }
 
@@ -59,14 +122,14 @@ struct Lazy {
 
 impl Lazy {
     fn get(&self) -> cairn::Result<Arc<PhotoEmbedder>> {
-        let options = self.database.options();
-        let info = options.model.ok_or_else(|| cairn::Error::invalid("the model in force embeds no photos"))?;
+        let info = self.database.options().model;
+        let info = info.ok_or_else(|| cairn::Error::invalid("the model in force embeds no photos"))?;
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         match &*loaded {
             Some((of, embedder)) if *of == info => return Ok(Arc::clone(embedder)),
             _ => {}
         }
-        let embedder = embedder(&info, options.keep, &self.args)?;
+        let embedder = embedder(&self.database, &info, &self.args)?;
         *loaded = Some((info, Arc::clone(&embedder)));
         Ok(embedder)
     }

@@ -4,7 +4,7 @@ use super::database::Database;
 use super::outcome::{Outcome, Table};
 use super::ports::{Maintain, Ports};
 use crate::error::{Error, Result};
-use cairndb_query::CleanPlan;
+use cairndb_query::{CleanPlan, CleanRule};
 
 impl Ports {
     /// Whoever trains and embeds again.
@@ -18,7 +18,11 @@ impl Ports {
 
 impl Database {
     pub(super) fn run_cleaning(&self, plan: &CleanPlan, ports: &Ports) -> Result<Outcome> {
-        Ok(Outcome::Cleaned(Box::new(self.clean(plan, ports.features.as_deref(), ports.watch.as_deref())?)))
+        let features = match (&plan.rule, &ports.features) {
+            (CleanRule::Paper, Some(load)) => Some(load()?),
+            _ => None,
+        };
+        Ok(Outcome::Cleaned(Box::new(self.clean(plan, features.as_deref(), ports.watch.as_deref())?)))
     }
 
     pub(super) fn table_of_models(&self) -> Result<Table> {

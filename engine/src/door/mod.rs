@@ -17,4 +17,4 @@ pub use epochs::{EpochProgress, ModelEntry, Target};
 pub use execute::{Argument, Arguments};
 pub use operations::Copied;
 pub use outcome::{Outcome, Table};
-pub use ports::{Maintain, Ports, Watch};
+pub use ports::{LoadFeatures, Maintain, Ports, Watch};

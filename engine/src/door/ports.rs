@@ -15,13 +15,16 @@ pub struct Ports {
     pub embed: Option<Arc<dyn Embed>>,
     /// Reads files of queries.
     pub queries: Option<Arc<dyn ReadQueries>>,
-    /// Finds local features, for CLEAN.
-    pub features: Option<Arc<dyn LocalFeatures>>,
+    /// Finds local features, for CLEAN; loaded when a statement first needs it.
+    pub features: Option<LoadFeatures>,
     /// Trains models and embeds again, for TRAIN, REEMBED and USE MODEL.
     pub maintain: Option<Arc<dyn Maintain>>,
     /// Is told how long work goes on.
     pub watch: Option<Arc<dyn Watch>>,
 }
+
+/// Loads whoever finds local features.
+pub type LoadFeatures = Arc<dyn Fn() -> Result<Arc<dyn LocalFeatures>> + Send + Sync>;
 
 /// Watches long work.
 pub trait Watch: Send + Sync {
