@@ -126,12 +126,75 @@ fn holding(framed: Framed, mut places: impl Iterator<Item = [f32; 2]>) -> Framed
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cairn::language::CleanPlan;
+    use cairn::{Database, Operation, Options, Put, Witness};
 
     #[test]
     fn a_sample_is_spread_over_the_whole_list() {
         assert_eq!(sample(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 3), [0, 3, 6]);
         assert_eq!(sample(&[1, 2], 3), [1, 2]);
-        assert_eq!(sample::<u8>(&[], 3), []);
+        assert!(sample::<u8>(&[], 3).is_empty());
+    }
+
+    /// A photo of slanted stripes, wider than the frame.
+    fn photo(red: u8) -> Vec<u8> {
+        let stripes = image::RgbImage::from_fn(800, 600, |x, y| image::Rgb([red, ((x + y) / 3 % 256) as u8, 90]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        stripes.write_to(&mut bytes, image::ImageFormat::Jpeg).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_page_shows_what_was_dropped_beside_its_best_pair_and_then_some_that_were_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+        let put = |key: &str, photo| {
+            let label = Some("tower".to_owned());
+            Operation::Put(Put {
+                key: key.to_owned(),
+                label,
+                vector: vec![1.0, 0.5],
+                source: None,
+                content: None,
+                photo,
+            })
+        };
+        database.write(vec![put("a", Some(photo(20))), put("b", Some(photo(200))), put("c", None)]).unwrap();
+        let lines = (0..200).map(|n| [[3.0 * n as f32, 2.4 * n as f32], [2.0 * n as f32, 300.0]]).collect();
+        let judged = |key: &str, judgement, other: &str, lines| Judged {
+            key: key.to_owned(),
+            label: "tower".to_owned(),
+            judgement,
+            compared: 2,
+            verified: 1,
+            witness: Some(Witness {
+                key: other.to_owned(),
+                label: "tower".to_owned(),
+                similarity: 0.8,
+                inliers: Some(200),
+                lines,
+            }),
+        };
+        let dropped = Judgement::Dropped("dropped: 1 verified pairs of 3 needed".to_owned());
+        let cleaning = Cleaning {
+            plan: CleanPlan::default(),
+            number: None,
+            what: "RULE paper".to_owned(),
+            judged: vec![judged("a", dropped, "b", lines), judged("b", Judgement::Kept, "c", Vec::new())],
+            found: 1,
+            receipt: None,
+        };
+        let page = page(Vec::new(), &database.snapshot(), &cleaning).unwrap();
+        let headings: Vec<&str> = page.sections.iter().map(|section| section.heading.as_str()).collect();
+        assert_eq!(headings, ["Dropped: 1", "Kept: 1"]);
+        assert_eq!(page.pictures.len(), 2, "each photo is there once, though b is shown twice");
+        let (first, second) = (&page.sections[0].findings[0], &page.sections[1].findings[0]);
+        assert_eq!(first.picture, Some(Framed { picture: 0, width: 640.0, height: 480.0 }));
+        assert_eq!(first.judged.witness.as_ref().map(|witness| witness.lines.len()), Some(MOST_DRAWN));
+        assert!(second.witness.is_none(), "c has no photo");
+        let text = super::super::cleaning_html::render(&page);
+        assert_eq!(text.matches("<line ").count(), MOST_DRAWN);
+        assert_eq!(text.matches("data:image/jpeg").count(), 2);
     }
 
     #[test]
