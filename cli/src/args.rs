@@ -64,10 +64,54 @@ pub(crate) enum Command {
     Repair(Repair),
     /// Clean the labels, train models on them, embed the photos again
     Maintain(Box<Maintain>),
+    /// Measure methods against each other
+    Bench(Bench),
     /// Make or take photos, build a database of them, measure it and write a report
     Demo(Demo),
     /// Check and time a device: descriptors against the CPU's, votes against exact ones, photos a second
     Device(Device),
+}
+
+/// `cairn bench`
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// What is measured
+    #[command(subcommand)]
+    pub(crate) what: BenchWhat,
+}
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchWhat {
+    /// Train with every loss, and measure each on queries with known answers (Table 5 of the paper)
+    Losses(BenchLosses),
+}
+
+/// `cairn bench losses`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  cairn bench losses photos.db --queries query.csv --truth solution.csv --seeds 3")]
+pub(crate) struct BenchLosses {
+    /// Folder of a database with a model and labelled photos; it is not changed
+    pub(crate) database: PathBuf,
+    /// List of query photos: CSV with the columns id and path
+    #[arg(long, value_name = "FILE")]
+    pub(crate) queries: PathBuf,
+    /// Known answers: CSV with the columns id, images and Usage
+    #[arg(long, value_name = "FILE")]
+    pub(crate) truth: PathBuf,
+    /// Trainings of each loss, with seeds 0, 1, ..; half of largest minus smallest is printed as +-
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) seeds: u64,
+    /// Times that the images are gone through
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<usize>,
+    /// How the table is printed
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+    /// The model
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 /// `cairn create`

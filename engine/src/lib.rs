@@ -45,8 +45,8 @@ pub use answers::{clean, eval, rerank};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 pub use door::{
-    Argument, Arguments, Cleaning, CleaningEntry, Copied, Database, EpochProgress, Judged, Judgement, LoadFeatures, Maintain,
-    ModelEntry, Outcome, Ports, Table, Target, Watch, Witness,
+    Argument, Arguments, Cleaning, CleaningEntry, Copied, Database, EpochProgress, Judged, Judgement, LoadFeatures,
+    Maintain, ModelEntry, Outcome, Ports, Table, Target, Watch, Witness,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};

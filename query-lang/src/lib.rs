@@ -36,5 +36,7 @@ pub use limits::{
     MIN_DIMENSION, MIN_INLIERS, MIN_TAU,
 };
 pub use parser::{Parsed, parse, statement_is_complete};
-pub use plan::{Access, CleanPlan, CleanRule, Facts, Plan, RerankPlan, SearchPlan, TrainPlan, VotesFrom, plan};
+pub use plan::{
+    Access, CleanPlan, CleanRule, Facts, Plan, RerankPlan, SearchPlan, TrainPlan, VotesFrom, plan, plan_train,
+};
 pub use words::KEYWORDS;

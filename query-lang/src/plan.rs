@@ -284,7 +284,8 @@ fn plan_search(search: BoundSearch, facts: &Facts) -> SearchPlan {
     }
 }
 
-fn plan_train(train: BoundTrain) -> TrainPlan {
+/// A TRAIN with every default filled in.
+pub fn plan_train(train: BoundTrain) -> TrainPlan {
     let loss = train.loss.unwrap_or_default();
     TrainPlan {
         loss,

@@ -6,6 +6,7 @@ mod demo;
 mod device;
 mod eval;
 mod ingest;
+mod losses;
 mod maintain;
 mod predict;
 mod query;
@@ -34,6 +35,9 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Restore(args) => care::restore(&args),
         Command::Repair(args) => care::repair(&args),
         Command::Maintain(args) => maintain::run(&args.what),
+        Command::Bench(args) => match &args.what {
+            crate::args::BenchWhat::Losses(args) => losses::run(args),
+        },
         Command::Demo(args) => demo::run(&args),
         Command::Device(args) => device::run(&args),
     }

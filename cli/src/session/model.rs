@@ -68,7 +68,9 @@ fn features(database: &Database, args: &ModelArgs) -> LoadFeatures {
         };
         let Some(info) = database.options().model else { return Err(missing) };
         let info = base_of(&info)?;
-        note("note: XFeat's weights are not there; local features come from the embedding model, for which inliers=12 suits better");
+        note(
+            "note: XFeat's weights are not there; local features come from the embedding model, for which inliers=12 suits better",
+        );
         let model = Model::reload(&info, &|name| database.file(name), args.weights.as_deref(), &hardware)?;
         Ok(Arc::new(TrunkExtractor::fit(Arc::new(model), &train_photos(&database)?)?))
     })

@@ -128,9 +128,7 @@ impl Again {
     fn base_of(&self, image: &Wanted) -> Option<Vec<f32>> {
         match self.stored? {
             (_, true) => Some(image.vector.clone()),
-            (Some(number), false) => {
-                image.others.iter().find(|other| other.0 == number).map(|other| other.1.clone())
-            }
+            (Some(number), false) => image.others.iter().find(|other| other.0 == number).map(|other| other.1.clone()),
             (None, false) => None,
         }
     }

@@ -15,6 +15,7 @@ use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Result, Status,
 
 use crate::device::Hardware;
 use crate::model::{Architecture, Model, ModelSpec, base_of};
+use crate::train::Adapter;
 use base::{Again, Base};
 
 /// Trains and embeds with torch.
@@ -38,6 +39,51 @@ impl TorchMaintainer {
     fn base(&self, database: &Database, info: &ModelInfo) -> Result<Base> {
         let info = base_of(info)?;
         Base::new(database, self.load(database, &info)?)
+    }
+}
+
+/// A loss that was trained on a database, and what it needs to be measured elsewhere.
+pub struct Trial<'d> {
+    maintainer: &'d TorchMaintainer,
+    database: &'d Database,
+    base: Base,
+    gathered: trained::Gathered,
+}
+
+impl Trial<'_> {
+    /// The network without anything trained behind it.
+    pub fn base(&self) -> &Arc<Model> {
+        &self.base.model
+    }
+
+    /// The base's descriptors of these images; those that are not stored are made from photos.
+    ///
+    /// # Errors
+    /// When a photo is not there any more.
+    pub fn descriptors(&self, keys: &[String]) -> Result<Vec<f32>> {
+        self.base.descriptors(self.database, &self.database.snapshot(), keys, None)
+    }
+
+    /// Trains as TRAIN would, but for the descriptor as it was, which is left out; changes nothing.
+    ///
+    /// # Errors
+    /// As TRAIN.
+    pub fn learn(&self, plan: &TrainPlan) -> Result<Adapter> {
+        let hardware = &self.maintainer.hardware;
+        let setting = trained::Setting { hardware, concatenation: 0.0, folder: None, watch: None };
+        Ok(trained::learn(self.database, &self.base, &self.gathered, plan, &setting)?.adapter)
+    }
+}
+
+impl TorchMaintainer {
+    /// To compare losses on the labelled images of a database.
+    ///
+    /// # Errors
+    /// `Invalid`: there are none, or the database has no model.
+    pub fn trial<'d>(&'d self, database: &'d Database) -> Result<Trial<'d>> {
+        let base = self.base(database, &in_force(database)?)?;
+        let gathered = trained::gather(database, &base, None)?;
+        Ok(Trial { maintainer: self, database, base, gathered })
     }
 }
 
@@ -95,12 +141,7 @@ impl TorchMaintainer {
 }
 
 /// Builds the epoch of a model and flips to it.
-fn put_in_force(
-    database: &Database,
-    target: Target,
-    again: &Again,
-    watch: Option<&dyn Watch>,
-) -> Result<Status> {
+fn put_in_force(database: &Database, target: Target, again: &Again, watch: Option<&dyn Watch>) -> Result<Status> {
     let (name, dimension) = (target.model.as_ref().map(|model| model.name.clone()), target.dimension);
     let number = database.change_model(target, again, &mut |at| {
         let (what, done, all) = match at {

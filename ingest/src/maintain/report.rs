@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cairn::{Error, Result};
 
-use crate::train::{Step, TwoWays, Validation};
+use crate::train::{Comparison, HeldOut, Step, Validation};
 
 /// How a training was judged.
 pub(super) struct Judged {
@@ -15,21 +15,10 @@ pub(super) struct Judged {
 
 impl Judged {
     /// Images held out, and whole labels held out.
-    pub(super) fn of_two_ways(validation: &TwoWays) -> Self {
-        let line = |name, before: &crate::train::Score, after: &crate::train::Score| {
-            let text = format!(
-                "kNN {:.4} -> {:.4}, sort + insert {:.4} -> {:.4}",
-                before.knn, after.knn, before.reranked, after.reranked
-            );
-            (name, text)
-        };
-        Self {
-            is_better: validation.is_better(),
-            lines: vec![
-                line("mAP@100, images held out", &validation.images.before, &validation.images.after),
-                line("mAP@100, labels held out too", &validation.labels.before, &validation.labels.after),
-            ],
-        }
+    pub(super) fn of_two_ways(validation: &HeldOut) -> Self {
+        let mut lines = vec![line("mAP@100, images held out", &validation.images)];
+        lines.extend(validation.classes.as_ref().map(|classes| line("mAP@100, labels held out too", classes)));
+        Self { is_better: validation.is_better(), lines }
     }
 
     /// Images held out.
@@ -44,6 +33,14 @@ impl Judged {
     pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
         self.lines.clone()
     }
+}
+
+fn line(name: &'static str, Comparison { before, after }: &Comparison) -> (&'static str, String) {
+    let text = format!(
+        "kNN {:.4} -> {:.4}, sort + insert {:.4} -> {:.4}",
+        before.knn, after.knn, before.reranked, after.reranked
+    );
+    (name, text)
 }
 
 /// A number of a step.

@@ -1,7 +1,7 @@
 //! TRAIN: from the labelled images of a database to an adapter, judged on images held out, and in force if it is better.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 
 use cairn::language::{Flip, Loss as Word, TrainPlan};
 use cairn::{Database, Error, ErrorKind, Result, Role, Status, Target, Watch};
@@ -12,40 +12,45 @@ use super::report::{Judged, loss_plot};
 use crate::device::Hardware;
 use crate::model::adapter_file;
 use crate::train::{
-    Adapter, Control, DiscriminantOptions, HeadOptions, Loss, Run, Samples, Sampling, Singles, Step, train_discriminant,
-    train_head,
+    Adapter, Control, DiscriminantOptions, HeadOptions, Loss, Run, Samples, Sampling, Singles, Step,
+    train_discriminant, train_head,
 };
 
 /// Index images that a training looks at, evenly spaced in the order of keys; they have no labels to learn from.
 const INDEX_IMAGES: usize = 20_000;
 /// Steps between two checkpoints.
-const CHECKPOINT_STEPS: u64 = 200;
+const CHECKPOINT_STEPS: u64 = 50;
 /// Weight of the descriptor as it was beside a head's: the deck's ensemble.
 const CONCATENATION: f32 = 0.5;
 /// Folder of a training's files, inside the database's.
 const FOLDER: &str = "training";
 
 /// What a training gave.
-struct Learnt {
-    adapter: Adapter,
+pub(super) struct Learnt {
+    pub(super) adapter: Adapter,
     judged: Option<Judged>,
     lines: Vec<(&'static str, String)>,
 }
 
-pub(super) fn train(
-    database: &Database,
-    base: &Base,
-    hardware: &Hardware,
-    plan: &TrainPlan,
-    watch: Option<&dyn Watch>,
-) -> Result<Status> {
+/// What is learnt from.
+pub(super) struct Gathered {
+    samples: Samples,
+    /// Different labels.
+    labels: usize,
+    /// Images passed over because a cleaning marked them.
+    marked: usize,
+}
+
+/// The labelled images with the base's descriptors.
+pub(super) fn gather(database: &Database, base: &Base, watch: Option<&dyn Watch>) -> Result<Gathered> {
     let snapshot = database.drain()?;
     let marked: HashSet<String> = database.marked_by_cleanings()?.into_iter().collect();
     let mut keys = snapshot.keys(Some(Role::Train))?;
     keys.retain(|key| !marked.contains(key));
     if keys.is_empty() {
-        return Err(Error::invalid("no labelled images: there is nothing to learn from")
-            .help("give labels with LABEL, or ingest photos with a list of labels: cairn ingest DB --train train.csv"));
+        return Err(Error::invalid("no labelled images: there is nothing to learn from").help(
+            "give labels with LABEL, or ingest photos with a list of labels: cairn ingest DB --train train.csv",
+        ));
     }
     let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
     let mut labels = Vec::with_capacity(keys.len());
@@ -58,20 +63,54 @@ pub(super) fn train(
     let vectors = base.descriptors(database, &snapshot, &keys, watch)?;
     let dimension = base.model.dimension();
     let samples = Samples { dimension, vectors, image: (0..keys.len() as u32).collect(), labels };
-    let learnt = match plan.loss {
+    Ok(Gathered { samples, labels: numbers.len(), marked: marked.len() })
+}
+
+/// What a training is told beside its plan.
+pub(super) struct Setting<'a> {
+    pub(super) hardware: &'a Hardware,
+    /// Weight of the descriptor as it was, beside a trained head's.
+    pub(super) concatenation: f32,
+    /// Where a training in steps keeps its state, log and plot; `None`: nowhere.
+    pub(super) folder: Option<&'a Path>,
+    pub(super) watch: Option<&'a dyn Watch>,
+}
+
+pub(super) fn learn(
+    database: &Database,
+    base: &Base,
+    gathered: &Gathered,
+    plan: &TrainPlan,
+    setting: &Setting<'_>,
+) -> Result<Learnt> {
+    match plan.loss {
         Word::Discriminant => {
-            let index = snapshot.keys(Some(Role::Index))?;
+            let index = database.snapshot().keys(Some(Role::Index))?;
             let every = index.len().div_ceil(INDEX_IMAGES).max(1);
             let index: Vec<String> = index.into_iter().step_by(every).collect();
-            solve(&samples, &base.stored(database, &index)?, plan, watch)?
+            solve(&gathered.samples, &base.stored(database, &index)?, plan, setting.watch)
         }
-        _ => descend(database, &samples, hardware, plan, watch)?,
-    };
+        _ => descend(&gathered.samples, plan, setting),
+    }
+}
+
+pub(super) fn train(
+    database: &Database,
+    base: &Base,
+    hardware: &Hardware,
+    plan: &TrainPlan,
+    watch: Option<&dyn Watch>,
+) -> Result<Status> {
+    let gathered = gather(database, base, watch)?;
+    let folder = database.folder().join(FOLDER);
+    std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+    let setting = Setting { hardware, concatenation: CONCATENATION, folder: Some(&folder), watch };
+    let learnt = learn(database, base, &gathered, plan, &setting)?;
     let mut lines = vec![
         ("loss", plan.loss.name().to_owned()),
-        ("train images", keys.len().to_string()),
-        ("labels", numbers.len().to_string()),
-        ("left out by cleanings", marked.len().to_string()),
+        ("train images", gathered.samples.labels.len().to_string()),
+        ("labels", gathered.labels.to_string()),
+        ("left out by cleanings", gathered.marked.to_string()),
     ];
     lines.extend(learnt.lines);
     if let Some(judged) = &learnt.judged {
@@ -133,17 +172,11 @@ fn solve(samples: &Samples, index: &[f32], plan: &TrainPlan, watch: Option<&dyn 
 }
 
 /// Step by step.
-fn descend(
-    database: &Database,
-    samples: &Samples,
-    hardware: &Hardware,
-    plan: &TrainPlan,
-    watch: Option<&dyn Watch>,
-) -> Result<Learnt> {
-    let folder = database.folder().join(FOLDER);
-    std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
-    let (checkpoint, log) = (folder.join("checkpoint"), folder.join("log.csv"));
-    let options = head_options(plan)?;
+fn descend(samples: &Samples, plan: &TrainPlan, setting: &Setting<'_>) -> Result<Learnt> {
+    let Setting { hardware, concatenation, folder, watch } = *setting;
+    let file = |name: &str| folder.map(|folder| folder.join(name));
+    let (checkpoint, log) = (file("checkpoint"), file("log.csv"));
+    let options = head_options(plan, concatenation)?;
     let progress = |step: &Step| {
         let what = format!("steps, loss {:.3}, {:.0} images/s", step.loss, step.images_per_second);
         match watch {
@@ -151,36 +184,35 @@ fn descend(
             _ => Control::Continue,
         }
     };
-    let run = Run { checkpoint: Some(&checkpoint), every: CHECKPOINT_STEPS, log: Some(&log), progress: &progress };
+    let run =
+        Run { checkpoint: checkpoint.as_deref(), every: CHECKPOINT_STEPS, log: log.as_deref(), progress: &progress };
     let trained = train_head(samples, &options, hardware, &run)?;
-    let plot = folder.join("loss.html");
-    loss_plot(&plot, plan.loss.name(), &trained.log)?;
-    // The training is over; another one must not go on from it.
-    remove(&checkpoint)?;
     let last = trained.log.last();
-    Ok(Learnt {
-        judged: trained.validation.as_ref().map(Judged::of_images),
-        lines: vec![
-            ("steps", trained.log.len().to_string()),
-            ("last loss", last.map_or_else(String::new, |step| format!("{:.4}", step.loss))),
-            ("log", log.display().to_string()),
-            ("plot", plot.display().to_string()),
-        ],
-        adapter: trained.adapter,
-    })
+    let mut lines = vec![
+        ("steps", trained.log.len().to_string()),
+        ("last loss", last.map_or_else(String::new, |step| format!("{:.4}", step.loss))),
+    ];
+    if let (Some(checkpoint), Some(log), Some(plot)) = (checkpoint, log, file("loss.html")) {
+        loss_plot(&plot, plan.loss.name(), &trained.log)?;
+        // The training is over; another one must not go on from it.
+        remove(&checkpoint)?;
+        lines.push(("log", log.display().to_string()));
+        lines.push(("plot", plot.display().to_string()));
+    }
+    Ok(Learnt { judged: trained.validation.as_ref().map(Judged::of_images), lines, adapter: trained.adapter })
 }
 
-fn remove(path: &PathBuf) -> Result<()> {
+fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
         _ => Ok(()),
     }
 }
 
-fn head_options(plan: &TrainPlan) -> Result<HeadOptions> {
+fn head_options(plan: &TrainPlan, concatenation: f32) -> Result<HeadOptions> {
     let mut options = HeadOptions::new(plan.loss.name().parse::<Loss>()?);
     options.dimension = plan.dimension;
-    options.concatenation = CONCATENATION;
+    options.concatenation = concatenation;
     options.epochs = plan.epochs as u64;
     options.batch = plan.batch;
     options.rate = plan.rate;

@@ -237,7 +237,16 @@ impl Model {
         };
         let network = Mutex::new(place().map_err(torch_error)?);
         let [dimension, channels] = [dimension, channels].map(|count| usize::try_from(count).unwrap_or(0));
-        Ok(Self { info, dimension, channels, architecture, has_head, hardware: hardware.clone(), adapter: None, network })
+        Ok(Self {
+            info,
+            dimension,
+            channels,
+            architecture,
+            has_head,
+            hardware: hardware.clone(),
+            adapter: None,
+            network,
+        })
     }
 
     /// The same network with an adapter behind it.

@@ -113,7 +113,9 @@ fn a_database_loads_its_model_again_and_no_other() {
     assert!(Model::reload(&other, &|_| Ok(None), None, &Hardware::cpu()).is_err());
     let digest = blake3::hash(b"others").to_hex();
     let settings = format!("model = lite0-gem\nweights = {digest}\nscales = 1");
-    let error = Model::reload(&ModelInfo { settings, ..model.info().clone() }, &|_| Ok(None), None, &Hardware::cpu()).err().unwrap();
+    let error = Model::reload(&ModelInfo { settings, ..model.info().clone() }, &|_| Ok(None), None, &Hardware::cpu())
+        .err()
+        .unwrap();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
 }
 
