@@ -74,6 +74,9 @@ impl Session {
         out: &mut dyn Write,
     ) -> Result<()> {
         for TextOf { text, into } in statements(text)? {
+            if interrupt::pressed() {
+                return Err(Failure::interrupted("stopped before the next statement"));
+            }
             if let Some(path) = into {
                 // Before the work: hours of it must not end at a name that cannot be written to.
                 report::check_target(&path)?;
@@ -82,9 +85,6 @@ impl Session {
                 self.show(&outcome, out)?;
             }
             out.flush()?;
-            if interrupt::pressed() {
-                return Err(Failure::interrupted("stopped"));
-            }
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::output::Format;
 /// `cairn maintain`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cairn maintain clean photos.db --dry-run --into suspects.html --rule suspects --top 50
+  cairn maintain clean photos.db --rule suspects --top 50 --dry-run --into suspects.html
   cairn maintain clean photos.db
   cairn maintain undo-clean photos.db
   cairn maintain train photos.db --loss arcface --epochs 10
@@ -44,7 +44,7 @@ pub(crate) enum Upkeep {
         #[command(flatten)]
         options: CleanOptions,
         /// Report what would be done, and change nothing
-        #[arg(long)]
+        #[arg(long, help_heading = "Options")]
         dry_run: bool,
         #[command(flatten)]
         shown: Shown,
@@ -67,7 +67,7 @@ pub(crate) enum Upkeep {
         #[command(flatten)]
         options: TrainOptions,
         /// Train and report; the present model stays
-        #[arg(long, conflicts_with = "force")]
+        #[arg(long, conflicts_with = "force", help_heading = "Options")]
         dry_run: bool,
         #[command(flatten)]
         shown: Shown,
@@ -102,6 +102,7 @@ one by one with --dry-run.")]
 
 /// How results are written, and where networks run.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options")]
 pub(crate) struct Shown {
     /// How results are written
     #[arg(long, value_name = "FORMAT", default_value = "table")]

@@ -49,7 +49,9 @@ pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
         CleanRule::Paper => {
             let kept = cleaning.judged.len() - cleaning.found;
             lines.push(format!("{} looked at: {kept} kept, {} dropped", images(cleaning.judged.len()), cleaning.found));
-            lines.extend(reasons(cleaning).into_iter().map(|(reason, count)| format!("  {count:>6}  {reason}")));
+            lines.extend(
+                reasons(cleaning).into_iter().map(|(reason, count)| format!("  {}: {reason}", counted(count, "image"))),
+            );
         }
         CleanRule::Suspects(_) => lines.push(format!("{} found", counted(cleaning.found, "suspect"))),
     }
@@ -309,8 +311,8 @@ mod tests {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("RULE paper nn=1000"));
         assert_eq!(lines.next(), Some("53 train images looked at: 1 kept, 52 dropped"));
-        assert_eq!(lines.next(), Some("      51  1 verified pairs of 3 needed"));
-        assert_eq!(lines.next(), Some("       1  its label is left with 1 of 2 images needed"));
+        assert_eq!(lines.next(), Some("  51 images: 1 verified pairs of 3 needed"));
+        assert_eq!(lines.next(), Some("  1 image: its label is left with 1 of 2 images needed"));
         assert!(lines.next().is_some_and(|line| line.contains("lost their labels, predictions follow")), "{text}");
         assert!(text.ends_with("and 2 more: use INTO 'report.html' or --format csv\n"), "{text}");
         let nothing = Cleaning { number: None, receipt: None, ..paper(0) };
