@@ -1,9 +1,9 @@
 //! Training in closed form: a discriminant analysis of cached descriptors that leaves wrong labels out and learns from images without
-//! labels, too. Seconds where [`super::train_head`] takes minutes, and better on small collections.
+//! labels, too. A few hundred images take seconds.
 //!
 //! A descriptor x becomes [x; L2(W(x - m) V); L2(W(x - m))] and then its 256 principal numbers. W whitens what differs inside the
-//! labels, with a ridge (Friedman's regularised discriminant analysis, 1989); V are Fisher's discriminants (Rao 1948) in the whitened space. An
-//! image stays out of the fit when its neighbours, in descriptors that were made without it, do not know its label (Wilson's
+//! labels, with a ridge (Friedman's regularised discriminant analysis, 1989); V are Fisher's discriminants (Rao
+//! 1948) in the whitened space. An image stays out of the fit when its neighbours, in descriptors that were made without it, do not know its label (Wilson's
 //! editing, 1972, across folds); an index image is taken in when its neighbours agree on a label (self-training).
 
 mod evidence;
