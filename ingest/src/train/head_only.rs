@@ -12,6 +12,7 @@ use super::checkpoint::{Identity, State};
 use super::head::{Norm, TrainHead};
 use super::init::initial_head;
 use super::loss::Objective;
+use super::nearest::numbers;
 use super::options::HeadOptions;
 use super::random::{Mix, xavier_uniform};
 use super::record::{Control, LogFile, Step};
@@ -293,7 +294,7 @@ impl<'a> Training<'a> {
 
     fn adapter(&self, input: usize) -> Result<Adapter, TchError> {
         let (weight, bias) = self.head.fold()?;
-        let map = Affine { matrix: values(&weight)?, bias: values(&bias)? };
+        let map = Affine { matrix: numbers(&weight)?, bias: numbers(&bias)? };
         Ok(Adapter::affine(input, map, self.options.concatenation))
     }
 
@@ -301,7 +302,7 @@ impl<'a> Training<'a> {
         let mut tensors = Vec::new();
         for (name, tensor) in self.places() {
             let shape = tensor.size().into_iter().map(|side| usize::try_from(side).unwrap_or(0)).collect();
-            tensors.push((name, shape, values(&tensor).map_err(torch_error)?));
+            tensors.push((name, shape, numbers(&tensor).map_err(torch_error)?));
         }
         let log = self.log.iter().flat_map(|step| [step.loss, step.accuracy, step.images_per_second]).collect();
         tensors.push(("log".to_owned(), vec![self.log.len(), LOGGED], log));
@@ -338,15 +339,6 @@ impl<'a> Training<'a> {
         self.log = (0..).zip(log.chunks_exact(LOGGED)).map(step).collect();
         Ok(())
     }
-}
-
-/// The numbers of a tensor, row after row.
-fn values(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
-    let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-    let mut values = vec![0f32; flat.numel()];
-    let count = values.len();
-    flat.f_copy_data(&mut values, count)?;
-    Ok(values)
 }
 
 #[cfg(test)]

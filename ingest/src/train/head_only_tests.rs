@@ -249,30 +249,10 @@ fn the_options_reach_the_training() {
     train(&single, &HeadOptions { singles: Singles::Keep, ..base }, &Run::quiet()).unwrap();
 }
 
-/// Rows and labels of a list of the shared landmarks, as the reference embeds them; label numbers are places in `names`.
-fn landmarks(list: &str, names: &mut Vec<String>) -> Option<(Vec<Vec<f32>>, Vec<u32>)> {
-    use crate::testing::{shared, shared_npy};
-    let rows = shared_npy(&format!("golden/lite0/landmarks_{list}_f16.npy"))?;
-    let ids = std::fs::read_to_string(shared(&format!("golden/lite0/landmarks_{list}_ids.txt"))?).unwrap();
-    // The labels as given for train, some of them wrong; the true ones for the others.
-    let (file, column) = if list == "train" { ("train", 2) } else { ("truth", 1) };
-    let mut table = csv::Reader::from_path(shared(&format!("photos/landmarks/{file}.csv"))?).unwrap();
-    let label: std::collections::HashMap<String, String> =
-        table.records().map(|row| row.unwrap()).map(|row| (row[0].to_owned(), row[column].to_owned())).collect();
-    let mut number = |name: &String| {
-        names.iter().position(|of| of == name).unwrap_or_else(|| {
-            names.push(name.clone());
-            names.len() - 1
-        }) as u32
-    };
-    let labels: Vec<u32> = ids.lines().map(|id| number(&label[id])).collect();
-    let row = |at: usize| super::super::samples::unit(&Vec::<f32>::try_from(rows.get(at as i64)).unwrap()).unwrap();
-    Some(((0..labels.len()).map(row).collect(), labels))
-}
-
 #[test]
 #[ignore = "measures; a minute"]
 fn landmarks_with_every_loss_and_start() {
+    use crate::testing::landmarks;
     let mut names = Vec::new();
     let Some((train_rows, labels)) = landmarks("train", &mut names) else { return };
     let ((index, index_labels), (query, query_labels)) =

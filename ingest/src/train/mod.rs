@@ -1,6 +1,6 @@
 //! Training a descriptor: losses, the head, and what a training is made of.
 //!
-//! [`train_head`] trains the head on cached descriptors, with the trunk as it is; the result is an [`Adapter`].
+//! [`train_discriminant`] computes a better descriptor in closed form; [`train_head`] trains the head on cached descriptors, with the trunk as it is; both give an [`Adapter`].
 //! A training is a function of its options, its samples and a seed: batches, noise and first weights are drawn from (seed, epoch,
 //! step), so that one that was cut short goes on from its checkpoint to the same bits (on the CPU, which uses one thread for the
 //! network).
@@ -11,11 +11,14 @@ mod aspect;
 mod augment;
 mod batches;
 mod checkpoint;
+mod discriminant;
 mod file;
 mod head;
 mod head_only;
 mod init;
+mod judge;
 mod loss;
+mod nearest;
 mod options;
 mod random;
 mod record;
@@ -28,8 +31,12 @@ pub use adapter::{Adapter, Affine, Block, MAX_BLOCKS, Projection};
 pub use aspect::{LAST_EPOCH_SIZES, TRAINING_SIZES};
 pub use augment::Augmentation;
 pub use batches::Sampling;
+pub use discriminant::{
+    DiscriminantOptions, HeldOut, MOST_INDEX_IMAGES, MOST_TRAIN_IMAGES, TrainedDiscriminant, train_discriminant,
+};
 pub use head_only::{Run, Trained, train_head};
 pub use init::Init;
+pub use judge::{Comparison, Quality};
 pub use loss::{Loss, LossOptions};
 pub use options::HeadOptions;
 pub use record::{Control, LOG_HEADER, Step};

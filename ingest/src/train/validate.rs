@@ -7,7 +7,10 @@ use cairn::eval::{Metrics, Truth, evaluate};
 use rayon::prelude::*;
 
 use super::Adapter;
+use super::judge::{Comparison, Labelled, Quality, judge_among};
+use super::nearest::tensor;
 use super::samples::Prepared;
+use crate::device::torch_error;
 
 /// Length of a list: mAP@100.
 const DEPTH: usize = 100;
@@ -21,6 +24,9 @@ pub struct Validation {
     pub before: Metrics,
     /// With the adapted ones.
     pub after: Metrics,
+    /// The images that were held out, each asking for the others of its label among them, while the images that were learnt
+    /// from predict; as [`super::HeldOut`] judges.
+    pub among: Comparison,
 }
 
 /// mAP@100 and its companions before and after: each held-out image is a query against all images that were learnt from, those
@@ -37,8 +43,16 @@ pub(crate) fn validate(prepared: &Prepared, adapter: &Adapter) -> Result<Option<
     let (labels, query_labels) = (label(&prepared.train), label(&queries));
     let (rows, query_rows) = (plain(&prepared.train), plain(&queries));
     let before = retrieval(&rows, &labels, &query_rows, &query_labels);
-    let after = retrieval(&adapt(&rows)?, &labels, &adapt(&query_rows)?, &query_labels);
-    Ok(Some(Validation { before, after }))
+    let (items, item_labels) = (plain(&prepared.held_out), label(&prepared.held_out));
+    let among = |voters: &[Vec<f32>], items: &[Vec<f32>]| -> Result<Quality> {
+        let rows = |rows: &[Vec<f32>]| tensor(&rows.concat(), rows.first().map_or(1, Vec::len)).map_err(torch_error);
+        let voters = Labelled { rows: &rows(voters)?, labels: &labels };
+        judge_among(voters, Labelled { rows: &rows(items)?, labels: &item_labels }).map_err(torch_error)
+    };
+    let (adapted, adapted_items) = (adapt(&rows)?, adapt(&items)?);
+    let after = retrieval(&adapted, &labels, &adapt(&query_rows)?, &query_labels);
+    let among = Comparison { before: among(&rows, &items)?, after: among(&adapted, &adapted_items)? };
+    Ok(Some(Validation { before, after, among }))
 }
 
 /// Metrics at 100 of unit rows: an answer is relevant to a query of its label. Equal similarities are ordered by row.
