@@ -63,8 +63,8 @@ pub const DEFAULT_MARGIN: f64 = 0.3;
 pub const DEFAULT_SCALE: f64 = 30.0;
 /// Default of `seed`: any number would do, and the same one gives the same model again.
 pub const DEFAULT_SEED: u64 = 0;
-/// Default of `validation`: a fifth of the train images judges the new model.
-pub const DEFAULT_VALIDATION: f64 = 0.2;
+/// Default of `validation`: a third of the train images judges the new model; with a fifth of a few hundred, chance judged.
+pub const DEFAULT_VALIDATION: f64 = 0.34;
 /// Default of `nn`: nearest train images that are looked at (specification section 4).
 pub const DEFAULT_NN: usize = 1000;
 /// Default of `neighbours`: those of them that are compared, the image itself among them (specification section 4).

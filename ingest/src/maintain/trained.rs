@@ -18,6 +18,10 @@ use crate::train::{
 
 /// Index images that a training looks at, evenly spaced in the order of keys; they have no labels to learn from.
 const INDEX_IMAGES: usize = 20_000;
+/// Below this many train images a few hold-outs judge by chance, and more of them are cheap.
+const FEW_IMAGES: usize = 2_000;
+/// Hold-outs then.
+const REPEATS_OF_FEW: usize = 8;
 /// Steps between two checkpoints.
 const CHECKPOINT_STEPS: u64 = 50;
 /// Weight of the descriptor as it was beside a head's: the deck's ensemble.
@@ -154,6 +158,11 @@ fn solve(samples: &Samples, index: &[f32], plan: &TrainPlan, watch: Option<&dyn 
         compress: Some(plan.dimension),
         seed: plan.seed,
         validation: plan.validation,
+        repeats: if samples.labels.len() < FEW_IMAGES {
+            REPEATS_OF_FEW
+        } else {
+            DiscriminantOptions::default().repeats
+        },
         ..DiscriminantOptions::default()
     };
     let progress = |what: &str, done: usize, all: usize| match watch {

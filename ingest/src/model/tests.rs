@@ -126,6 +126,7 @@ fn settings_survive_their_text() {
         digest: blake3::hash(b"w"),
         scales: vec![0.75, 1.0, 1.25],
         path: Some(PathBuf::from("/models/a = b.safetensors")),
+        adapter: None,
     };
     assert_eq!(Settings::parse(&settings.to_string()).unwrap(), settings);
 }
