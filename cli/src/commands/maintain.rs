@@ -10,6 +10,10 @@ use super::standard_output;
 use crate::args::{CleanOptions, Opened, Shown, TrainOptions, Upkeep};
 use crate::failure::{Failure, Result};
 use crate::session::Session;
+use crate::terminal::note;
+
+/// Under this name a database keeps how far `maintain run` has come.
+const JOB: &str = "maintain run";
 
 /// Runs the command.
 ///
@@ -21,7 +25,9 @@ pub(super) fn run(what: &Upkeep) -> Result<()> {
         Upkeep::UndoClean { database, shown } => (database, shown, "UNDO CLEAN".to_owned()),
         Upkeep::Train { database, options, dry_run, shown } => (database, shown, train(options, *dry_run)?),
         Upkeep::Reembed { database, from, shown } => (database, shown, reembed(from.as_deref())?),
-        Upkeep::Run { database, training, cleaning, shown } => (database, shown, prepare(training, cleaning)?),
+        Upkeep::Run { database, training, cleaning, shown } => {
+            return run_job(database, shown, &job(training, cleaning)?);
+        }
     };
     check(&text)?;
     run_statements(database, shown, &text)
@@ -35,6 +41,31 @@ fn run_statements(database: &Path, shown: &Shown, text: &str) -> Result<()> {
     // What ran before a failure has its results on the output.
     out.flush()?;
     ran
+}
+
+/// Runs statements one after the other and notes in the database which are done: after a kill or a failure the same command goes on
+/// with the one that was cut short, which itself goes on where it was.
+fn run_job(database: &Path, shown: &Shown, statements: &[String; 3]) -> Result<()> {
+    let text = statements.join(";\n");
+    check(&text)?;
+    let opened = Opened { database: database.to_owned(), read_only: false };
+    let session = Session::open(&opened, &shown.model, shown.format, None)?;
+    let noted = session.database.file(JOB)?.and_then(|bytes| String::from_utf8(bytes).ok());
+    let done = noted.as_deref().and_then(|noted| noted.split_once('\n')).filter(|(_, of)| *of == text);
+    let done: usize = done.and_then(|(done, _)| done.parse().ok()).unwrap_or(0);
+    if done > 0 {
+        note(&format!("going on with step {} of {}", done + 1, statements.len()));
+    }
+    let mut out = standard_output();
+    for (at, statement) in statements.iter().enumerate().skip(done) {
+        let ran = session.run(statement, &mut out);
+        // What ran before a failure has its results on the output.
+        out.flush()?;
+        ran?;
+        let now = if at + 1 < statements.len() { format!("{}\n{text}", at + 1) } else { String::new() };
+        session.database.put_file(JOB, now.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Refuses a number out of its range before the database is opened.
@@ -88,9 +119,9 @@ fn reembed(from: Option<&Path>) -> Result<String> {
 }
 
 /// The second training goes on with what the first one made: it has no FROM.
-fn prepare(training: &TrainOptions, cleaning: &CleanOptions) -> Result<String> {
+fn job(training: &TrainOptions, cleaning: &CleanOptions) -> Result<[String; 3]> {
     let again = TrainOptions { from: None, loss: training.loss.clone(), ..*training };
-    Ok(format!("{};\n{};\n{}", train(training, false)?, clean(cleaning, false)?, train(&again, false)?))
+    Ok([train(training, false)?, clean(cleaning, false)?, train(&again, false)?])
 }
 
 fn option(text: &mut String, name: &str, value: Option<impl Display>) {
@@ -131,7 +162,7 @@ mod tests {
             Upkeep::UndoClean { .. } => "UNDO CLEAN".to_owned(),
             Upkeep::Train { options, dry_run, .. } => train(options, *dry_run)?,
             Upkeep::Reembed { from, .. } => reembed(from.as_deref())?,
-            Upkeep::Run { training, cleaning, .. } => prepare(training, cleaning)?,
+            Upkeep::Run { training, cleaning, .. } => job(training, cleaning)?.join(";\n"),
         };
         check(&text).map(|()| text)
     }
