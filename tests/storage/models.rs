@@ -96,6 +96,34 @@ fn what_was_embedded_is_not_embedded_again() {
 }
 
 #[test]
+fn every_image_can_be_embedded_again_and_each_epoch_be_gone_back_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
+    for number in 1..=2 {
+        let asked = Mirror::default();
+        assert_eq!(database.change_model(again(), &asked, &mut on).unwrap(), number);
+        assert_eq!(asked.0.get(), 600, "epoch {number}");
+    }
+    // What was begun and stopped goes on.
+    let mut left = 2;
+    let stopped = database.change_model(again(), &Mirror::default(), &mut |_| {
+        left -= 1;
+        left > 0
+    });
+    assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
+    let rest = Mirror::default();
+    assert_eq!(database.change_model(again(), &rest, &mut on).unwrap(), 3);
+    assert_eq!(rest.0.get(), 600 - 512);
+    let first = || Target { number: Some(0), ..Target::new(model(false), DIMENSION) };
+    assert_eq!(database.change_model(first(), &rest, &mut on).unwrap(), 0);
+    assert_eq!(rest.0.get(), 600 - 512, "nothing was embedded to go back");
+    assert_eq!(database.change_model(first(), &rest, &mut on).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert!(database.check(true).unwrap().problems.is_empty());
+}
+
+#[test]
 fn a_snapshot_keeps_the_model_that_it_was_taken_of() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(&folder.path().join("db"), options()).unwrap();

@@ -112,8 +112,8 @@ struct Train {
 
 impl Database {
     /// Looks for train images that do not belong to their label and, unless it is a dry run, does what `plan` says in one
-    /// transaction with an entry in the log. `features` are needed for the paper's rule; the ranking of suspects takes them from
-    /// earlier cleanings where they are there. Features and inlier counts are kept, so a cleaning that was cut short goes on.
+    /// transaction with an entry in the log. `features` are needed for the paper's rule; the ranking of suspects goes by
+    /// descriptors alone. Features and inlier counts are kept, so a cleaning that was cut short goes on.
     ///
     /// Complexity: a search for each train image; by the paper's rule `neighbours` comparisons of local features for each, about 10
     /// ms of one core.

@@ -39,12 +39,14 @@ pub struct Target {
     pub dimension: usize,
     /// Also when it is in force already: every image gets its descriptor again. Default no.
     pub again: bool,
+    /// The epoch of that number, of several of one model; default none: the latest.
+    pub number: Option<u32>,
 }
 
 impl Target {
     /// That model, unless it is in force.
     pub fn new(model: ModelInfo, dimension: usize) -> Self {
-        Self { model: Some(model), dimension, again: false }
+        Self { model: Some(model), dimension, again: false, number: None }
     }
 }
 
@@ -93,7 +95,7 @@ impl Database {
         reembed: &dyn Reembed,
         progress: &mut dyn FnMut(EpochProgress) -> bool,
     ) -> Result<u32> {
-        let Target { model, dimension, again } = to;
+        let Target { model, dimension, again, number } = to;
         Options { dimension, ..self.options() }.check()?;
         let mut told = |at: EpochProgress| {
             if progress(at) {
@@ -107,7 +109,7 @@ impl Database {
             Error::new(ErrorKind::Locked, "another model is being put in force").help("wait for it, or stop it")
         })?;
         let core = self.shared.core();
-        let space = core.space_for(model, dimension, again)?;
+        let space = core.space_for(number, model, dimension, again)?;
         embed(&core, &space, reembed, &mut told)?;
         let building = core.build(&space)?;
         for _ in 0..CATCH_UP_ROUNDS {

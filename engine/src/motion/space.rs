@@ -51,12 +51,18 @@ pub(crate) struct Bare {
 
 /// The active space's part.
 impl Core {
-    /// The space of that model: a new one, or the one whose descriptors are there already. `again`: also beside the active one of the
-    /// same model.
+    /// The space that is wanted: the one of that number; or a new one, or the one of that model whose descriptors are there already.
+    /// `again`: beside the active one of the same model, and not an earlier epoch of it.
     ///
     /// # Errors
-    /// `AlreadyExists`: it is the active one.
-    pub(crate) fn space_for(&self, model: Option<ModelInfo>, dimension: usize, again: bool) -> Result<Space> {
+    /// `AlreadyExists`: it is the active one; `NotFound`: there is none of that number.
+    pub(crate) fn space_for(
+        &self,
+        number: Option<u32>,
+        model: Option<ModelInfo>,
+        dimension: usize,
+        again: bool,
+    ) -> Result<Space> {
         self.refuse_when_read_only()?;
         let mut writing = self.writing.lock();
         let spaces = self.current().pinned.spaces()?;
@@ -64,18 +70,28 @@ impl Core {
             let fingerprint = |model: &Option<ModelInfo>| model.as_ref().map(|model| model.fingerprint.clone());
             space.dimension == dimension && fingerprint(&space.model) == fingerprint(&model)
         };
-        let is_active = |space: &&Space| space.id == self.catalog.space();
-        if spaces.iter().filter(is_active).any(|space| same(&space)) && !again {
-            return Err(Error::new(ErrorKind::AlreadyExists, "that model is in force already")
-                .help("SHOW MODELS lists the models of the database"));
+        let active = self.catalog.space();
+        let in_force = || {
+            Error::new(ErrorKind::AlreadyExists, "that model is in force already")
+                .help("SHOW MODELS lists the models of the database")
+        };
+        if let Some(number) = number {
+            let wanted = spaces.iter().find(|space| space.id.0 == number);
+            let wanted = wanted.ok_or_else(|| Error::not_found(format!("there is no model {number}")))?;
+            return if wanted.id == active { Err(in_force()) } else { Ok(wanted.clone()) };
         }
-        if let Some(space) = spaces.iter().rev().find(|space| same(space) && !is_active(space)) {
+        if !again && spaces.iter().any(|space| space.id == active && same(&space)) {
+            return Err(in_force());
+        }
+        // A later one than the active one was begun and never in force: it goes on. An earlier one is whole, and of its time.
+        let fits = |space: &&Space| same(space) && space.id != active && (!again || space.id > active);
+        if let Some(space) = spaces.iter().rev().find(fits) {
             return Ok(space.clone());
         }
         let last = spaces.iter().map(|space| space.id.0).max().unwrap_or(0);
         let space = Space { id: SpaceId(last + 1), model, dimension };
         self.catalog.care_for(space.id);
-        let active = spaces.iter().find(|space| space.id == self.catalog.space());
+        let active = spaces.iter().find(|space| space.id == active);
         writing.writer.commit(|batch| {
             // The layout's number too: from now on, older builds would read the database wrongly.
             batch.put_identity()?;

@@ -14,7 +14,7 @@ use cairn::language::TrainPlan;
 use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Result, Status, Target, Watch};
 
 use crate::device::Hardware;
-use crate::model::{Architecture, Model, ModelSpec, base_of};
+use crate::model::{Model, ModelSpec, base_of, spec_of};
 use crate::train::Adapter;
 use base::{Again, Base};
 
@@ -126,16 +126,15 @@ impl Maintain for TorchMaintainer {
         let base = self.base(database, &info)?;
         let adapter = self.load(database, &info)?.adapter().cloned();
         let again = Again::new(base, adapter);
-        put_in_force(database, Target::new(info, entry.dimension), &again, watch)
+        let target = Target { number: Some(entry.number), ..Target::new(info, entry.dimension) };
+        put_in_force(database, target, &again, watch)
     }
 }
 
 impl TorchMaintainer {
-    /// The architecture in force with the weights of a file.
+    /// The architecture and the scales in force with the weights of a file.
     fn of_file(&self, info: &ModelInfo, weights: &str) -> Result<Arc<Model>> {
-        let now = base_of(info)?;
-        let architecture: Architecture = now.name.parse()?;
-        let spec = ModelSpec { weights: Some(Path::new(weights).to_owned()), ..ModelSpec::new(architecture) };
+        let spec = ModelSpec { weights: Some(Path::new(weights).to_owned()), ..spec_of(info)? };
         Ok(Arc::new(Model::load(&spec, &self.hardware)?))
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn gather(database: &Database, base: &Base, watch: Option<&dyn Watch>
     keys.retain(|key| !marked.contains(key));
     if keys.is_empty() {
         return Err(Error::invalid("no labelled images: there is nothing to learn from").help(
-            "give labels with LABEL, or ingest photos with a list of labels: cairn ingest DB --train train.csv",
+            "give labels with LABEL, or ingest photos with a list of labels: cairn ingest DB train.csv --as train",
         ));
     }
     let mut numbers: BTreeMap<String, u32> = BTreeMap::new();

@@ -404,6 +404,15 @@ pub fn base_of(info: &ModelInfo) -> Result<ModelInfo> {
     Ok(Settings { adapter: None, ..Settings::parse(&info.settings)? }.info())
 }
 
+/// How the network of a model of a database is loaded, without what was trained behind it.
+///
+/// # Errors
+/// `Mismatch` when the settings cannot be read.
+pub fn spec_of(info: &ModelInfo) -> Result<ModelSpec> {
+    let Settings { architecture, scales, path, .. } = Settings::parse(&info.settings)?;
+    Ok(ModelSpec { architecture, weights: path, scales })
+}
+
 /// The name under which a database keeps an adapter.
 pub fn adapter_file(digest: blake3::Hash) -> String {
     format!("adapter {digest}")
