@@ -446,11 +446,12 @@ pub(crate) fn unknown_loss(span: Span, word: &str) -> Diagnostic {
     Diagnostic::new("unknown-loss", span, format!("there is no loss called {}", shown(word)), help)
 }
 
-/// `option` is `margin` or `scale`; `chosen` is the place of the loss, unless it is the default.
+/// `option` is `margin`, `scale`, or one of what is learnt step by step; `chosen` is the place of the loss, unless it is the default.
 pub(crate) fn not_of_loss(span: Span, option: &str, loss: Loss, chosen: Option<Span>) -> Diagnostic {
     let has = |loss: &Loss| match option {
         "margin" => loss.default_margin().is_some(),
-        _ => loss.default_scale().is_some(),
+        "scale" => loss.default_scale().is_some(),
+        _ => loss.has_steps(),
     };
     let others = list(Loss::ALL.into_iter().filter(has).map(Loss::name));
     let message = format!("the loss {} takes no {option}", loss.name());

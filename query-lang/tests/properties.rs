@@ -249,16 +249,16 @@ fn train() -> impl Strategy<Value = Statement> {
         |(loss, numbers, parts, balance, model, flip)| {
             let (dimension, epochs, batch, seed) = numbers;
             let (rate, margin, scale, validation) = parts;
-            // A margin and a scale are refused where the loss takes none.
+            // A margin, a scale and the options of steps are refused where the loss takes none.
             let chosen = loss.as_ref().map_or_else(Loss::default, |loss| loss.node);
             Statement::Train(Box::new(Train {
                 margin: margin.filter(|_| chosen.default_margin().is_some()),
                 scale: scale.filter(|_| chosen.default_scale().is_some()),
                 loss,
                 dimension,
-                epochs,
-                batch,
-                rate,
+                epochs: epochs.filter(|_| chosen.has_steps()),
+                batch: batch.filter(|_| chosen.has_steps()),
+                rate: rate.filter(|_| chosen.has_steps()),
                 seed,
                 validation,
                 balance,

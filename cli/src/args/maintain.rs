@@ -155,7 +155,8 @@ pub(crate) struct TrainOptions {
         "What is made small; ap is average precision [default: {}]", Loss::default().name()))]
     pub(crate) loss: Option<String>,
     #[arg(long, value_name = "N", help = format!(
-        "Dimension of the new descriptors [default: {DEFAULT_DIMENSION}]"))]
+        "Dimension of the new descriptors [default: {} for lda, {DEFAULT_DIMENSION}, or {} for triplet and ap]",
+        Loss::Discriminant.default_dimension(), Loss::Triplet.default_dimension()))]
     pub(crate) dim: Option<usize>,
     #[arg(long, value_name = "N", help = format!(
         "Passes over the train images [default: {DEFAULT_EPOCHS}]"))]

@@ -96,10 +96,20 @@ impl Parser<'_> {
     }
 }
 
-/// A margin and a scale are given to losses that take one.
+/// A margin and a scale are given to losses that take one, the options of steps to losses that are learnt in steps.
 pub(crate) fn check_train(train: &Train) -> Result<(), Diagnostic> {
     let loss = train.loss.as_ref().map_or_else(Loss::default, |loss| loss.node);
     let other = train.loss.as_ref().map(|loss| loss.span);
+    let steps = [
+        ("epochs", train.epochs.as_ref().map(|epochs| epochs.span)),
+        ("batch", train.batch.as_ref().map(|batch| batch.span)),
+        ("rate", train.rate.as_ref().map(|rate| rate.span)),
+    ];
+    if let Some((name, span)) = steps.into_iter().find_map(|(name, span)| Some((name, span?)))
+        && !loss.has_steps()
+    {
+        return Err(complaints::not_of_loss(span, name, loss, other));
+    }
     match (&train.margin, &train.scale) {
         (Some(margin), _) if loss.default_margin().is_none() => {
             Err(complaints::not_of_loss(margin.span, "margin", loss, other))
