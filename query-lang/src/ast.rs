@@ -339,7 +339,7 @@ pub struct Clean {
     pub rule: Option<Spanned<Rule>>,
     /// `top=20` or `evidence=0.9`; only of `RULE suspects`.
     pub cut: Option<Spanned<Cut>>,
-    /// RELABEL (only of `RULE suspects`) or KEEP VOTERS.
+    /// KEEP VOTERS, UNLABEL, or RELABEL (only of `RULE suspects`).
     pub action: Option<Spanned<Action>>,
     /// DRY RUN: report only.
     pub dry_run: bool,
@@ -369,13 +369,14 @@ pub enum Cut {
 /// What a cleaning does with the images that its rule finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Action {
-    /// Their label is taken away. What a CLEAN without one of the clauses means; no words are typed for it.
+    /// `KEEP VOTERS`: they are marked, so that training passes them over, and vote as before (the default: votes are the whole, noisy
+    /// train set's, specification section 9).
     #[default]
+    KeepVoters,
+    /// `UNLABEL`: their label is taken away, so they become index images.
     Unlabel,
     /// `RELABEL`: they get the label that is proposed for them.
     Relabel,
-    /// `KEEP VOTERS`: they are marked, and vote as before.
-    KeepVoters,
 }
 
 /// A column of an answer.

@@ -230,7 +230,7 @@ pub struct BoundClean {
     pub rule: Rule,
     /// top or evidence; only of [`Rule::Suspects`].
     pub cut: Option<Cut>,
-    /// RELABEL (only of [`Rule::Suspects`]) or KEEP VOTERS.
+    /// KEEP VOTERS, UNLABEL, or RELABEL (only of [`Rule::Suspects`]).
     pub action: Action,
     /// DRY RUN.
     pub dry_run: bool,

@@ -481,8 +481,13 @@ pub(crate) fn cut_twice(span: Span, name: &str, given: &Spanned<Cut>) -> Diagnos
 }
 
 pub(crate) fn action_twice(action: &Spanned<Action>, given: &Spanned<Action>) -> Diagnostic {
-    let name = |action: Action| if action == Action::Relabel { "RELABEL" } else { "KEEP VOTERS" };
-    let help = "keep one: RELABEL gives images another label, KEEP VOTERS only marks them";
+    let name = |action: Action| match action {
+        Action::KeepVoters => "KEEP VOTERS",
+        Action::Unlabel => "UNLABEL",
+        Action::Relabel => "RELABEL",
+    };
+    let help =
+        "keep one: KEEP VOTERS only marks images, UNLABEL takes their label away, RELABEL gives them another label";
     one_of_two(action.span, name(action.node), name(given.node), given.span, help)
 }
 

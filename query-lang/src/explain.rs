@@ -193,7 +193,7 @@ fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {
         }
     };
     let action = match clean.action {
-        Action::Unlabel => ("unlabel", "what was found"),
+        Action::Unlabel => ("unlabel", "what was found (UNLABEL)"),
         Action::Relabel => ("relabel", "what was found, as is proposed (RELABEL)"),
         Action::KeepVoters => ("mark", "what was found; it votes as before (KEEP VOTERS)"),
     };

@@ -181,7 +181,7 @@ pub struct CleanPlan {
 }
 
 impl Default for CleanPlan {
-    /// The paper's rule with its numbers (SPEC sections 4 and 9); what is found loses its label.
+    /// The paper's rule with its numbers (SPEC sections 4 and 9); what is found is marked.
     fn default() -> Self {
         Self {
             nn: DEFAULT_NN,
@@ -189,7 +189,7 @@ impl Default for CleanPlan {
             inliers: DEFAULT_INLIERS,
             freq: DEFAULT_FREQ,
             rule: CleanRule::Paper,
-            action: Action::Unlabel,
+            action: Action::KeepVoters,
             dry_run: false,
             into: None,
         }

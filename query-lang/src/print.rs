@@ -178,7 +178,8 @@ impl Display for Clean {
             write!(out, " {}", cut.node)?;
         }
         out.write_str(match self.action.as_ref().map(|action| action.node) {
-            None | Some(Action::Unlabel) => "",
+            None => "",
+            Some(Action::Unlabel) => " UNLABEL",
             Some(Action::Relabel) => " RELABEL",
             Some(Action::KeepVoters) => " KEEP VOTERS",
         })?;

@@ -116,8 +116,20 @@ pub(crate) const TRAININGS: &[&str] = &[
 ];
 
 /// Options and clauses of CLEAN.
-pub(crate) const CLEANINGS: &[&str] =
-    &["nn", "neighbours", "inliers", "freq", "RULE", "top", "evidence", "RELABEL", "KEEP VOTERS", "DRY RUN", "INTO"];
+pub(crate) const CLEANINGS: &[&str] = &[
+    "nn",
+    "neighbours",
+    "inliers",
+    "freq",
+    "RULE",
+    "top",
+    "evidence",
+    "RELABEL",
+    "UNLABEL",
+    "KEEP VOTERS",
+    "DRY RUN",
+    "INTO",
+];
 
 /// Words after SHOW.
 pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS", "SEGMENTS", "STALE", "CLEANS", "SUSPECTS", "MODELS"];

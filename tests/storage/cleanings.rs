@@ -113,7 +113,7 @@ fn the_papers_rule_drops_what_does_not_verify_and_can_be_undone() {
 
     // Nothing is found or counted twice.
     let asked = scenes.asked.load(Ordering::Relaxed);
-    let plan = CleanPlan::default();
+    let plan = CleanPlan { action: Action::Unlabel, ..CleanPlan::default() };
     let cleaning = database.clean(&plan, Some(&scenes), None).unwrap();
     assert_eq!(scenes.asked.load(Ordering::Relaxed), asked);
     assert_eq!(cleaning.receipt.unwrap().images_changed, 3);
@@ -164,8 +164,8 @@ fn suspects_get_the_label_that_their_neighbours_have() {
 fn marked_images_stay_voters_until_their_label_changes() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder.path().join("db"));
-    let plan = CleanPlan { action: Action::KeepVoters, ..CleanPlan::default() };
-    database.clean(&plan, Some(&Scenes::default()), None).unwrap();
+    // It is what a cleaning does unless told otherwise.
+    database.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap();
     assert_eq!(database.marked_by_cleanings().unwrap(), ["alone", "s0v6", "s0v7"]);
     assert_eq!(label(&database, "s0v6").as_deref(), Some("scene 1"));
     database.write(vec![Operation::Label { key: "s0v6".into(), label: "scene 0".into() }]).unwrap();

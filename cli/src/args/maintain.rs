@@ -137,9 +137,12 @@ pub(crate) struct CleanOptions {
     #[arg(long, value_name = "X", requires = "rule")]
     pub(crate) evidence: Option<f64>,
     /// With --rule suspects: give what is found the label that is proposed for it
-    #[arg(long, requires = "rule", conflicts_with = "keep_voters")]
+    #[arg(long, requires = "rule", conflicts_with_all = ["keep_voters", "unlabel"])]
     pub(crate) relabel: bool,
-    /// Mark what is found: it keeps its label and votes, and training passes it over
+    /// Take the label of what is found away: it becomes an index image
+    #[arg(long, conflicts_with = "keep_voters")]
+    pub(crate) unlabel: bool,
+    /// Mark what is found: it keeps its label and votes, and training passes it over (the default)
     #[arg(long)]
     pub(crate) keep_voters: bool,
     /// Write a page with the photos, each beside the one that decided most

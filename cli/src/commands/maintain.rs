@@ -88,6 +88,7 @@ fn clean(options: &CleanOptions, dry_run: bool) -> Result<String> {
     option(&mut text, "top", options.top);
     option(&mut text, "evidence", options.evidence);
     word(&mut text, options.relabel, "RELABEL");
+    word(&mut text, options.unlabel, "UNLABEL");
     word(&mut text, options.keep_voters, "KEEP VOTERS");
     word(&mut text, dry_run, "DRY RUN");
     file(&mut text, "INTO", options.into.as_deref())?;

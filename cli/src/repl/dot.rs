@@ -43,7 +43,7 @@ SEARCH <image> [IN index|train|all] [WHERE label = 'x' AND path LIKE '%y%'] [K 1
 PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s];    EXPLAIN [ANALYZE] <statement>;
 SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;    SHOW MODELS;    SHOW CLEANS;    SHOW SUSPECTS [LIMIT 20];
 CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [top=20 | evidence=0.9]]
-      [RELABEL | KEEP VOTERS] [DRY RUN] [INTO 'report.html'];    UNDO CLEAN;
+      [KEEP VOTERS | UNLABEL | RELABEL] [DRY RUN] [INTO 'report.html'];    UNDO CLEAN;
 TRAIN [loss=arcface] [dim=512] [epochs=5] [batch=32] [rate=0.001] [margin=0.3] [scale=30] [seed=0] [validation=0.2]
       [BALANCE] [FROM 'model.safetensors'] [FORCE | DRY RUN];
 REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1;

@@ -366,9 +366,9 @@ fn words(plan: &CleanPlan) -> String {
         CleanRule::Suspects(Cut::Evidence(least)) => format!("RULE suspects evidence={least}"),
     };
     let action = match plan.action {
-        Action::Unlabel => "",
-        Action::Relabel => " RELABEL",
         Action::KeepVoters => " KEEP VOTERS",
+        Action::Unlabel => " UNLABEL",
+        Action::Relabel => " RELABEL",
     };
     rule + action
 }

@@ -47,6 +47,10 @@ impl Parser<'_> {
                 let span = self.bump();
                 self.action(clean, Spanned { node: Action::Relabel, span })
             }
+            Some("UNLABEL") => {
+                let span = self.bump();
+                self.action(clean, Spanned { node: Action::Unlabel, span })
+            }
             Some("KEEP") => {
                 let span = self.two_words("KEEP", "VOTERS", "what the rule finds is marked and votes as before")?;
                 self.action(clean, Spanned { node: Action::KeepVoters, span })
