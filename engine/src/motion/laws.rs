@@ -24,9 +24,10 @@ const DIMENSION: usize = 3;
 const VOTE_K: usize = 2;
 const KEEP: usize = 4;
 
-/// Histories that are tried: `CAIRN_CASES` of them, or few enough for every change.
+/// Histories that are tried: `CAIRN_CASES` of them; 2,000 under CI=true, otherwise few enough for every change.
 fn cases() -> u32 {
-    std::env::var("CAIRN_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(128)
+    let asked = std::env::var("CAIRN_CASES").ok().and_then(|cases| cases.parse().ok());
+    asked.unwrap_or(if std::env::var("CI").is_ok_and(|value| value == "true") { 2_000 } else { 128 })
 }
 
 /// Key -> label and vector: everything a database is.
