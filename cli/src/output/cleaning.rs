@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(lines.next(), Some("53 train images looked at: 1 kept, 52 dropped"));
         assert_eq!(lines.next(), Some("  51 images: 1 verified pairs of 3 needed"));
         assert_eq!(lines.next(), Some("  1 image: its label is left with 1 of 2 images needed"));
-        assert!(lines.next().is_some_and(|line| line.contains("lost their labels, predictions follow")), "{text}");
+        assert!(lines.next().is_some_and(|line| line.contains("are marked and go on voting")), "{text}");
         assert!(text.ends_with("and 2 more: use INTO 'report.html' or --format csv\n"), "{text}");
         let nothing = Cleaning { number: None, receipt: None, ..paper(0) };
         assert!(printed(Format::Table, &nothing).ends_with("1 kept, 0 dropped\nnothing was changed\n"));
