@@ -62,7 +62,7 @@ impl Loss {
         if self.classifies() { 512 } else { 2048 }
     }
 
-    /// The margin of the paper or, for triplet, of [38]: 0.3, 0.1, and 0 where there is none.
+    /// The margin of the paper or, for triplet, of Radenović et al. (TPAMI 2019): 0.3, 0.1, and 0 where there is none.
     pub fn margin(self) -> f64 {
         match self {
             Loss::ArcFace | Loss::CosFace | Loss::AdaCos => 0.3,
