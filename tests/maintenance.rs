@@ -85,5 +85,5 @@ fn what_cannot_be_done_is_said_with_the_exit_code_of_its_kind() {
     }
     assert_eq!(csv(path, "SHOW CLEANS").len(), 1, "a report that is refused is refused before the work");
     let help = run_ok(path, &["maintain", "train", "--help"]);
-    assert!(help.contains("[default: 512]") && help.contains("arcface"), "{help}");
+    assert!(help.contains("256 for lda") && help.contains("arcface"), "{help}");
 }
