@@ -33,7 +33,7 @@ pub(crate) struct Maintain {
 /// What is done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Upkeep {
-    /// Find train images whose label is doubtful, and take their labels away
+    /// Find train images whose label is doubtful, and mark them (or take their labels away, or correct them)
     #[command(after_help = "Examples:
   cairn maintain clean photos.db --dry-run --into report.html        look first; nothing is changed
   cairn maintain clean photos.db --keep-voters                       marked: training passes them over, they still vote
