@@ -192,10 +192,10 @@ impl Database {
     }
 }
 
-/// The descriptors that an image has of models neither in force nor wanted.
-fn others_of(core: &Core, pinned: &Pinned, wanted: &Space, id: ImageId) -> Result<Vec<(u32, Vec<f32>)>> {
+/// The descriptors that an image has in these spaces.
+fn others_of(core: &Core, pinned: &Pinned, spaces: &[Space], id: ImageId) -> Result<Vec<(u32, Vec<f32>)>> {
     let mut others = Vec::new();
-    for space in core.spaces()?.iter().filter(|space| space.id != wanted.id && space.id != pinned.space()) {
+    for space in spaces {
         if let Some(vector) = core.descriptor(pinned, space, id)? {
             others.push((space.id.0, vector));
         }
@@ -211,6 +211,8 @@ fn embed(
     told: &mut dyn FnMut(EpochProgress) -> Result<()>,
 ) -> Result<()> {
     let (mut from, mut done) = (Some(ImageId(0)), 0);
+    let neither = |other: &Space| other.id != space.id && other.id != core.catalog().space();
+    let others: Vec<Space> = core.spaces()?.into_iter().filter(neither).collect();
     while let Some(first) = from {
         let (bare, next) = core.bare(space.id, first, EMBED_ROWS)?;
         from = next;
@@ -222,7 +224,7 @@ fn embed(
             // An image that is gone again needs nothing.
             let Some(vector) = pinned.vector(pinned.space(), image.id)? else { continue };
             let (key, source) = (image.record.key, image.record.source);
-            let others = others_of(core, pinned, space, image.id)?;
+            let others = others_of(core, pinned, &others, image.id)?;
             wanted.push(Wanted { key, source, photo: pinned.photo(image.id)?, vector, others });
             ids.push(image.id);
         }
@@ -234,8 +236,8 @@ fn embed(
             return Err(Error::invalid(format!("{} images got {} descriptors", ids.len(), vectors.len())));
         }
         done += core.put_descriptors(space, ids.into_iter().zip(vectors).collect())?;
-        let counts = snapshot.counts();
-        told(EpochProgress::Embedding(done, counts.train + counts.index))?;
+        let images = snapshot.state.train.live_rows() + snapshot.state.index.live_rows();
+        told(EpochProgress::Embedding(done, images))?;
     }
     Ok(())
 }

@@ -118,14 +118,12 @@ impl Core {
     /// Some images from `from` on that have no descriptor in a space, and where to go on; `None`: there are no more.
     pub(crate) fn bare(&self, space: SpaceId, from: ImageId, most: usize) -> Result<(Vec<Bare>, Option<ImageId>)> {
         let pinned = self.catalog.pin();
-        let (mut bare, mut seen) = (Vec::new(), None);
-        let mut more = None;
+        let (mut bare, mut more) = (Vec::new(), None);
         pinned.records_while(from, |id, record| {
             if bare.len() == most {
                 more = Some(id);
                 return Ok(false);
             }
-            seen = Some(id);
             if !pinned.has_vector(space, id)? {
                 bare.push(Bare { id, record });
             }
