@@ -206,16 +206,7 @@ impl Core {
     ) -> Result<()> {
         let mut writing = self.writing.lock();
         let now = self.current();
-        let mut next = Published {
-            sequence: now.sequence,
-            index: now.index.clone(),
-            train: now.train.clone(),
-            labels: now.labels.clone(),
-            pinned: self.catalog.pin(),
-            options: now.options.clone(),
-            problems: now.problems_without(gone),
-            revotes: Default::default(),
-        };
+        let mut next = Published { problems: now.problems_without(gone), ..now.repinned(self.catalog.pin()) };
         for (role, made) in made {
             let set = placed(&now, *role, made.clone())?;
             match role {

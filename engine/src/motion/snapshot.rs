@@ -187,6 +187,20 @@ impl Snapshot {
 }
 
 impl Published {
+    /// The same rows with what the catalog holds beside them now.
+    pub(super) fn repinned(&self, pinned: Pinned) -> Self {
+        Self {
+            sequence: self.sequence,
+            index: self.index.clone(),
+            train: self.train.clone(),
+            labels: self.labels.clone(),
+            pinned,
+            options: self.options.clone(),
+            problems: Arc::clone(&self.problems),
+            revotes: Mutex::default(),
+        }
+    }
+
     /// The problems that remain when these segments are replaced.
     pub(super) fn problems_without(&self, gone: &[SegmentId]) -> Arc<[Problem]> {
         self.problems.iter().filter(|problem| !gone.contains(&problem.segment)).cloned().collect()

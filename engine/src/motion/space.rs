@@ -209,17 +209,7 @@ impl Core {
 
     /// Shows readers what was committed beside the rows.
     pub(super) fn repin(&self, _writing: &mut super::core::Writing) {
-        let now = self.current();
-        self.publish(Published {
-            sequence: now.sequence,
-            index: now.index.clone(),
-            train: now.train.clone(),
-            labels: now.labels.clone(),
-            pinned: self.catalog.pin(),
-            options: now.options.clone(),
-            problems: Arc::clone(&now.problems),
-            revotes: Default::default(),
-        });
+        self.publish(self.current().repinned(self.catalog.pin()));
     }
 }
 
@@ -443,17 +433,8 @@ impl Building {
                 forget_derived(batch, &pinned, last)?;
                 batch.set_deriving(None)
             })?;
-            let now = core.current();
-            core.publish(Published {
-                sequence,
-                index: now.index.clone(),
-                train: now.train.clone(),
-                labels: active.current().labels.clone(),
-                pinned: core.catalog.pin(),
-                options: now.options.clone(),
-                problems: Arc::default(),
-                revotes: Default::default(),
-            });
+            let labels = active.current().labels.clone();
+            core.publish(Published { sequence, labels, ..core.current().repinned(core.catalog.pin()) });
             core.set_accepted(sequence);
             writing.writer.learn_labels(&core.current());
         }

@@ -41,6 +41,13 @@ pub(crate) fn row_sum(row: &[u8]) -> i32 {
     i32::from_le_bytes(head_word(row, 2))
 }
 
+/// What [`SHIFT`] adds to a dot product with codes whose sum is `row_sum`. A segment that a mad writer sealed can hold any sum: it gives
+/// a wrong score, never an overflow.
+#[inline]
+pub(crate) fn shift_share(row_sum: i32) -> i32 {
+    i32::from(SHIFT).wrapping_mul(row_sum)
+}
+
 /// Word `at` of the head, as it is stored.
 #[inline]
 fn head_word(row: &[u8], at: usize) -> [u8; 4] {

@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::code_x86::{has_vnni, prefetch};
-use crate::vector::code::{ALIGNMENT, CodedQuery, SHIFT, row_scale, stride};
+use crate::vector::code::{ALIGNMENT, CodedQuery, SHIFT, row_scale, shift_share, stride};
 
 /// Lanes of a register of 32-bit sums: rows of a group.
 const GROUP: usize = 16;
@@ -153,7 +153,7 @@ unsafe fn tile<const Q: usize>(queries: &[CodedQuery], block: &Block, out: &mut 
         }
     }
     for (q, sums) in sums.into_iter().enumerate() {
-        let correction = _mm512_set1_epi32(i32::from(SHIFT) * queries[q].sum());
+        let correction = _mm512_set1_epi32(shift_share(queries[q].sum()));
         let scale = _mm512_set1_ps(queries[q].scale());
         for (group, sum) in sums.into_iter().enumerate() {
             let rows = block.rows.saturating_sub(group * GROUP).min(GROUP);

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::vector::code::{ALIGNMENT, CodedQuery, SHIFT, row_sum, stride};
+use crate::vector::code::{ALIGNMENT, CodedQuery, SHIFT, row_sum, shift_share, stride};
 
 /// Rows that are scored together, so that a block of the query is loaded once for all of them.
 const TOGETHER: usize = 4;
@@ -41,7 +41,7 @@ pub(super) fn sum(a: &[u8], b: &[u8], dimension: usize) -> Option<i32> {
     assert!(a.len() >= dimension && b.len() >= dimension, "rows must hold their codes");
     // SAFETY: the features were detected, and both rows hold `dimension` codes.
     let sum = unsafe { sum_vnni(a, b, dimension) };
-    Some(sum - i32::from(SHIFT) * row_sum(b))
+    Some(sum.wrapping_sub(shift_share(row_sum(b))))
 }
 
 /// Sum of the products of `a`'s codes, shifted, with `b`'s.
@@ -124,7 +124,7 @@ unsafe fn scores_vnni(query: &CodedQuery, rows: &[u8], number: &impl Fn(usize) -
         }
         let sums = sums_of_4(sums);
         for (j, row) in four.into_iter().enumerate() {
-            out[at + j] = query.score_of_sum(sums[j] - i32::from(SHIFT) * row_sum(row), row);
+            out[at + j] = query.score_of_sum(sums[j].wrapping_sub(shift_share(row_sum(row))), row);
         }
         at += TOGETHER;
     }
@@ -143,7 +143,7 @@ unsafe fn scores_vnni(query: &CodedQuery, rows: &[u8], number: &impl Fn(usize) -
             *half = _mm512_dpbusd_epi32(*half, q, x);
         }
         let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]));
-        *out = query.score_of_sum(sum - i32::from(SHIFT) * row_sum(row), row);
+        *out = query.score_of_sum(sum.wrapping_sub(shift_share(row_sum(row))), row);
     }
 }
 
