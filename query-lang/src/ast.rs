@@ -286,10 +286,49 @@ pub struct Train {
     pub validation: Option<Spanned<f64>>,
     /// The word BALANCE was typed.
     pub balance: bool,
-    /// FROM: a file with the model that training begins with; `None`: the present model.
-    pub model: Option<Spanned<String>>,
+    /// The word TRUNK was typed: the whole network is trained, from photos.
+    pub trunk: bool,
+    /// `augment=soft`; only with TRUNK.
+    pub augment: Option<Spanned<Augment>>,
+    /// `scaleup=1`: epochs at the end with larger photos; only with TRUNK.
+    pub scaleup: Option<Spanned<usize>>,
+    /// `gem=fixed`; only with TRUNK.
+    pub gem: Option<Spanned<Gem>>,
+    /// FROM: what training begins with; `None`: the present model.
+    pub from: Option<Spanned<Origin>>,
     /// FORCE or DRY RUN.
     pub flip: Option<Spanned<Flip>>,
+}
+
+/// What a training begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// FROM 'network.safetensors': the network of a file.
+    File(String),
+    /// FROM MODEL 2: the network of a model of the database.
+    Model(u64),
+}
+
+/// How a view differs from its photo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Augment {
+    /// Not at all.
+    None,
+    /// By its scale and its brightness, as in the paper (the default).
+    #[default]
+    Soft,
+    /// By the scale of each side, shear, brightness and contrast.
+    Hard,
+}
+
+/// What becomes of the exponent of the generalised mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Gem {
+    /// It stays as it is: the paper's 3 (the default).
+    #[default]
+    Fixed,
+    /// It is trained with the network.
+    Learnt,
 }
 
 /// What a training makes small.

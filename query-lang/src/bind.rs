@@ -1,8 +1,8 @@
 //! Names resolved: what each image, key and parameter of a statement stands for.
 
 use crate::ast::{
-    Action, Clean, Column, Condition, Cut, Flip, Freshness, Image, Loss, Mode, Rerank, Role, Rule, Scope, Search,
-    Spanned, Statement, Train,
+    Action, Augment, Clean, Column, Condition, Cut, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank, Role,
+    Rule, Scope, Search, Spanned, Statement, Train,
 };
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
@@ -209,8 +209,16 @@ pub struct BoundTrain {
     pub validation: Option<f64>,
     /// BALANCE.
     pub balance: bool,
+    /// TRUNK.
+    pub trunk: bool,
+    /// augment; only with TRUNK.
+    pub augment: Option<Augment>,
+    /// scaleup; only with TRUNK.
+    pub scaleup: Option<usize>,
+    /// gem; only with TRUNK.
+    pub gem: Option<Gem>,
     /// FROM; `None`: the present model.
-    pub model: Option<String>,
+    pub from: Option<Origin>,
     /// FORCE or DRY RUN.
     pub flip: Flip,
 }
@@ -334,7 +342,11 @@ fn bind_train(train: &Train) -> BoundTrain {
         seed: node(&train.seed),
         validation: node(&train.validation),
         balance: train.balance,
-        model: node(&train.model),
+        trunk: train.trunk,
+        augment: node(&train.augment),
+        scaleup: node(&train.scaleup),
+        gem: node(&train.gem),
+        from: node(&train.from),
         flip: node(&train.flip).unwrap_or_default(),
     }
 }

@@ -459,6 +459,23 @@ pub(crate) fn not_of_loss(span: Span, option: &str, loss: Loss, chosen: Option<S
         .with_other(chosen)
 }
 
+/// `all` are the words that `option` takes.
+pub(crate) fn unknown_choice(span: Span, word: &str, option: &str, all: &[&'static str]) -> Diagnostic {
+    let help = did_you_mean(word, all, || format!("{option} is one of {}", list(all.iter().copied())));
+    Diagnostic::new("unknown-choice", span, format!("{option} cannot be {}", shown(word)), help)
+}
+
+pub(crate) fn only_with_trunk(span: Span, option: &str) -> Diagnostic {
+    let message = format!("{option} means something only where the whole network is trained");
+    Diagnostic::new("only-with-trunk", span, message, format!("write TRAIN TRUNK, or leave {option} out"))
+}
+
+pub(crate) fn no_loss_of_a_trunk(span: Span, loss: Loss) -> Diagnostic {
+    let losses = list(Loss::ALL.into_iter().filter(|loss| loss.has_steps()).map(Loss::name));
+    let message = format!("the loss {} is solved in closed form and cannot train a whole network", loss.name());
+    Diagnostic::new("not-of-loss", span, message, format!("leave TRUNK out, or take one of {losses}"))
+}
+
 /// Two clauses of which a statement takes one: the same twice, or one that excludes the other. Both places are shown.
 fn one_of_two(span: Span, clause: &str, before: &str, given: Span, help: &str) -> Diagnostic {
     let message = if clause == before {

@@ -2,9 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Role, Scope};
+use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Origin, Role, Scope};
 use crate::bind::{Bound, Source};
-use crate::plan::{Access, CleanPlan, CleanRule, Plan, RerankPlan, SearchPlan, TrainPlan, VotesFrom};
+use crate::plan::{Access, CleanPlan, CleanRule, Plan, RerankPlan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 use crate::print::{lag, number, quoted};
 
 /// A literal descriptor is shown up to here.
@@ -145,7 +145,11 @@ fn rerank_stages(rerank: &RerankPlan) -> Vec<(&'static str, String)> {
 }
 
 fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
-    let begin = train.model.as_ref().map_or_else(|| "the present model".to_owned(), |path| quoted(path));
+    let begin = match &train.from {
+        None => "the present model".to_owned(),
+        Some(Origin::File(path)) => quoted(path),
+        Some(Origin::Model(number)) => format!("the network of model {number}"),
+    };
     let held_out = if train.validation > 0.0 {
         format!("a share of {0} of the train images (validation={0})", number(train.validation))
     } else {
@@ -168,6 +172,14 @@ fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
     let mut stages = vec![("begin", format!("with {begin}")), ("hold out", held_out)];
     if train.loss.has_steps() {
         stages.push(("draw", drawn.to_owned()));
+        if let Some(TrunkPlan { augment, scaleup, gem }) = &train.trunk {
+            stages.push(("see", format!("photos of one shape at a time, views of each (augment={augment})")));
+            stages.push(("train", format!("the whole network (TRUNK), exponent of the mean {gem} (gem={gem})")));
+            stages.push((
+                "finish",
+                format!("last epochs with larger photos and frozen normalisations: {scaleup} (scaleup={scaleup})"),
+            ));
+        }
         stages.push(("loss", format!("{loss}, on descriptors of {dimension} dimensions (dim={dimension})")));
         stages.push(("run", format!("epochs={epochs} batch={batch} rate={} seed={seed}", number(train.rate))));
     } else {

@@ -23,20 +23,21 @@ mod print;
 mod words;
 
 pub use ast::{
-    Action, Clean, Column, Condition, Cut, Field, Flip, Freshness, Image, Loss, Mode, Rerank, Role, Rule, Scope,
-    Search, Span, Spanned, Statement, Train,
+    Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank,
+    Role, Rule, Scope, Search, Span, Spanned, Statement, Train,
 };
 pub use bind::{Bound, BoundClean, BoundSearch, BoundTrain, Names, Source, bind};
 pub use diagnostic::Diagnostic;
 pub use limits::{
     DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_DIMENSION, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS,
-    DEFAULT_MARGIN, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SEED, DEFAULT_SUSPECTS,
-    DEFAULT_TAU, DEFAULT_VALIDATION, MAX_BATCH, MAX_COUNT, MAX_DIMENSION, MAX_EPOCHS, MAX_FREQ, MAX_INLIERS, MAX_LAG,
-    MAX_MARGIN, MAX_NEIGHBOURS, MAX_NN, MAX_RATE, MAX_SCALE, MAX_TAU, MAX_TEXT_BYTES, MAX_VALIDATION, MIN_BATCH,
-    MIN_DIMENSION, MIN_INLIERS, MIN_TAU,
+    DEFAULT_MARGIN, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SCALEUP, DEFAULT_SEED,
+    DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION, MAX_BATCH, MAX_COUNT,
+    MAX_DIMENSION, MAX_EPOCHS, MAX_FREQ, MAX_INLIERS, MAX_LAG, MAX_MARGIN, MAX_NEIGHBOURS, MAX_NN, MAX_RATE, MAX_SCALE,
+    MAX_TAU, MAX_TEXT_BYTES, MAX_VALIDATION, MIN_BATCH, MIN_DIMENSION, MIN_INLIERS, MIN_TAU,
 };
 pub use parser::{Parsed, parse, statement_is_complete};
 pub use plan::{
-    Access, CleanPlan, CleanRule, Facts, Plan, RerankPlan, SearchPlan, TrainPlan, VotesFrom, plan, plan_train,
+    Access, CleanPlan, CleanRule, Facts, Plan, RerankPlan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom, plan,
+    plan_train,
 };
 pub use words::KEYWORDS;

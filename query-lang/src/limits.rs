@@ -57,6 +57,12 @@ pub const DEFAULT_EPOCHS: usize = 30;
 pub const DEFAULT_BATCH: usize = 32;
 /// Default of `rate`: it moves a new head; the paper's 0.001 moves a trunk that has learnt before.
 pub const DEFAULT_RATE: f64 = 0.02;
+/// Default of `epochs` of a whole network (specification section 5).
+pub const DEFAULT_TRUNK_EPOCHS: usize = 5;
+/// Default of `rate` of a whole network that has learnt before (specification section 5).
+pub const DEFAULT_TRUNK_RATE: f64 = 0.001;
+/// Default of `scaleup`: the last epoch sees larger photos (paper section 5.1; specification section 5).
+pub const DEFAULT_SCALEUP: usize = 1;
 /// Default of `margin` where the loss is ArcFace or CosFace (specification section 5); [`Loss::default_margin`] has the others.
 pub const DEFAULT_MARGIN: f64 = 0.3;
 /// Default of `scale` where the loss is ArcFace or CosFace (specification section 5).
@@ -80,6 +86,11 @@ pub const DEFAULT_SUSPECTS: usize = 20;
 pub const DEFAULT_EF_PER_K: usize = 2;
 
 impl Loss {
+    /// The loss where TRAIN names none: the discriminants, and the paper's for a whole network, which no closed form trains.
+    pub const fn of_training(trunk: bool) -> Self {
+        if trunk { Self::ArcFace } else { Self::Discriminant }
+    }
+
     /// Length of the trained descriptor where TRAIN does not say: that of the paper's Table 5; 256 for the discriminants, which lose
     /// nothing by it.
     pub const fn default_dimension(self) -> usize {

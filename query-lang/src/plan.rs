@@ -1,10 +1,11 @@
 //! What will run: a bound statement with every default filled in and the access path chosen from facts about the database.
 
-use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Loss, Mode, Rule, Scope};
+use crate::ast::{Action, Augment, Column, Condition, Cut, Flip, Freshness, Gem, Loss, Mode, Origin, Rule, Scope};
 use crate::bind::{Bound, BoundClean, BoundSearch, BoundTrain, Source};
 use crate::limits::{
     DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_NEIGHBOURS,
-    DEFAULT_NN, DEFAULT_RATE, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_VALIDATION,
+    DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_TRUNK_EPOCHS,
+    DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION,
 };
 
 /// What the planner needs to know about the database.
@@ -153,10 +154,23 @@ pub struct TrainPlan {
     pub validation: f64,
     /// Labels are drawn equally often, however many images they have.
     pub balance: bool,
-    /// A file with the model that training begins with; `None`: the present model.
-    pub model: Option<String>,
+    /// What the training of the whole network is told; `None`: the network stays, and what is learnt stands behind it.
+    pub trunk: Option<TrunkPlan>,
+    /// What training begins with; `None`: the present model.
+    pub from: Option<Origin>,
     /// Whether the new model is put to use.
     pub flip: Flip,
+}
+
+/// What the training of a whole network is told beside the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrunkPlan {
+    /// How a view differs from its photo.
+    pub augment: Augment,
+    /// Epochs at the end with larger photos and batch normalisations that stay as they are.
+    pub scaleup: usize,
+    /// What becomes of the exponent of the generalised mean.
+    pub gem: Gem,
 }
 
 /// A cleaning with everything decided.
@@ -286,19 +300,27 @@ fn plan_search(search: BoundSearch, facts: &Facts) -> SearchPlan {
 
 /// A TRAIN with every default filled in.
 pub fn plan_train(train: BoundTrain) -> TrainPlan {
-    let loss = train.loss.unwrap_or_default();
+    let loss = train.loss.unwrap_or(Loss::of_training(train.trunk));
+    let (epochs, rate) =
+        if train.trunk { (DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE) } else { (DEFAULT_EPOCHS, DEFAULT_RATE) };
+    let epochs = train.epochs.unwrap_or(epochs);
     TrainPlan {
         loss,
         dimension: train.dimension.unwrap_or(loss.default_dimension()),
-        epochs: train.epochs.unwrap_or(DEFAULT_EPOCHS),
+        epochs,
         batch: train.batch.unwrap_or(DEFAULT_BATCH),
-        rate: train.rate.unwrap_or(DEFAULT_RATE),
+        rate: train.rate.unwrap_or(rate),
         margin: loss.default_margin().map(|usual| train.margin.unwrap_or(usual)),
         scale: loss.default_scale().map(|usual| train.scale.unwrap_or(usual)),
         seed: train.seed.unwrap_or(DEFAULT_SEED),
         validation: train.validation.unwrap_or(DEFAULT_VALIDATION),
         balance: train.balance,
-        model: train.model,
+        trunk: train.trunk.then(|| TrunkPlan {
+            augment: train.augment.unwrap_or_default(),
+            scaleup: train.scaleup.unwrap_or(DEFAULT_SCALEUP.min(epochs)),
+            gem: train.gem.unwrap_or_default(),
+        }),
+        from: train.from,
         flip: train.flip,
     }
 }

@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use crate::ast::{
-    Action, Clean, Column, Condition, Cut, Field, Flip, Freshness, Image, Loss, Mode, Rerank, Role, Rule, Scope,
-    Search, Spanned, Statement, Train,
+    Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank,
+    Role, Rule, Scope, Search, Spanned, Statement, Train,
 };
 
 /// Text in single quotes, as the language reads it.
@@ -156,7 +156,17 @@ impl Display for Train {
         if self.balance {
             out.write_str(" BALANCE")?;
         }
-        file(out, "FROM", &self.model)?;
+        if self.trunk {
+            out.write_str(" TRUNK")?;
+        }
+        option(out, "augment", &self.augment)?;
+        option(out, "scaleup", &self.scaleup)?;
+        option(out, "gem", &self.gem)?;
+        match self.from.as_ref().map(|from| &from.node) {
+            None => {}
+            Some(Origin::File(path)) => write!(out, " FROM {}", quoted(path))?,
+            Some(Origin::Model(number)) => write!(out, " FROM MODEL {number}")?,
+        }
         out.write_str(match self.flip.as_ref().map(|flip| flip.node) {
             None | Some(Flip::UnlessWorse) => "",
             Some(Flip::Always) => " FORCE",
@@ -286,6 +296,20 @@ impl Display for Role {
 
 /// Its name.
 impl Display for Loss {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// Its name.
+impl Display for Augment {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+/// Its name.
+impl Display for Gem {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str(self.name())
     }

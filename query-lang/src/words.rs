@@ -1,6 +1,6 @@
 //! The words of the language: which there are, which are planned, and which one a typing mistake meant.
 
-use crate::ast::{Column, Cut, Field, Loss, Role, Rule, Scope};
+use crate::ast::{Augment, Column, Cut, Field, Gem, Loss, Role, Rule, Scope};
 
 /// Every word of the language, in capitals: what a shell completes. Columns, fields, scopes, losses and rules have lists of
 /// their own ([`Column::ALL`], [`Field::ALL`], [`Scope::ALL`], [`Loss::ALL`], [`Rule::ALL`]).
@@ -8,6 +8,7 @@ pub const KEYWORDS: &[&str] = &[
     "ANALYZE",
     "AND",
     "AS",
+    "AUGMENT",
     "BACKUP",
     "BALANCE",
     "BATCH",
@@ -30,6 +31,7 @@ pub const KEYWORDS: &[&str] = &[
     "FREQ",
     "FRESH",
     "FROM",
+    "GEM",
     "ID",
     "IN",
     "INCLUDING",
@@ -60,6 +62,7 @@ pub const KEYWORDS: &[&str] = &[
     "RULE",
     "RUN",
     "SCALE",
+    "SCALEUP",
     "SEARCH",
     "SEED",
     "SEGMENTS",
@@ -75,6 +78,7 @@ pub const KEYWORDS: &[&str] = &[
     "TO",
     "TOP",
     "TRAIN",
+    "TRUNK",
     "UNDO",
     "UNLABEL",
     "USE",
@@ -110,6 +114,10 @@ pub(crate) const TRAININGS: &[&str] = &[
     "seed",
     "validation",
     "BALANCE",
+    "TRUNK",
+    "augment",
+    "scaleup",
+    "gem",
     "FROM",
     "FORCE",
     "DRY RUN",
@@ -341,6 +349,33 @@ impl Loss {
             Self::Softmax => "softmax",
             Self::Triplet => "triplet",
             Self::AveragePrecision => "ap",
+        }
+    }
+}
+
+impl Augment {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::None, Self::Soft, Self::Hard];
+
+    /// Its name after `augment=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+        }
+    }
+}
+
+impl Gem {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Fixed, Self::Learnt];
+
+    /// Its name after `gem=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Learnt => "learnt",
         }
     }
 }

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use cairndb_query::{
-    Action, Clean, Column, Condition, Cut, Facts, Field, Flip, Freshness, Image, KEYWORDS, Loss, Mode, Names, Rerank,
-    Role, Rule, Scope, Search, Span, Spanned, Statement, Train, bind, parse, plan, statement_is_complete,
+    Action, Augment, Clean, Column, Condition, Cut, Facts, Field, Flip, Freshness, Gem, Image, KEYWORDS, Loss, Mode,
+    Names, Origin, Rerank, Role, Rule, Scope, Search, Span, Spanned, Statement, Train, bind, parse, plan,
+    statement_is_complete,
 };
 use proptest::prelude::*;
 
@@ -73,7 +74,11 @@ fn without_spans(statement: Statement) -> Statement {
             seed: bare(train.seed),
             validation: bare(train.validation),
             balance: train.balance,
-            model: bare(train.model),
+            trunk: train.trunk,
+            augment: bare(train.augment),
+            scaleup: bare(train.scaleup),
+            gem: bare(train.gem),
+            from: bare(train.from),
             flip: bare(train.flip),
         })),
         Statement::Clean(clean) => Statement::Clean(Box::new(Clean {
@@ -245,12 +250,21 @@ fn train() -> impl Strategy<Value = Statement> {
         optional(prop_oneof![0.0..=0.9_f64, Just(0.0), Just(0.9)]),
     );
     let loss = optional(prop::sample::select(Loss::ALL.to_vec()));
-    (loss, numbers, parts, any::<bool>(), optional(text()), optional(flip)).prop_map(
-        |(loss, numbers, parts, balance, model, flip)| {
+    let trunk = (
+        any::<bool>(),
+        optional(prop::sample::select(Augment::ALL.to_vec())),
+        optional(0..=10_000_usize),
+        optional(prop::sample::select(Gem::ALL.to_vec())),
+    );
+    let from = prop_oneof![text().prop_map(Origin::File), any::<u64>().prop_map(Origin::Model)];
+    (loss, numbers, parts, any::<bool>(), trunk, optional(from), optional(flip)).prop_map(
+        |(loss, numbers, parts, balance, (trunk, augment, scaleup, gem), from, flip)| {
+            // No closed form trains a whole network.
+            let loss = loss.filter(|loss| !trunk || loss.node.has_steps());
             let (dimension, epochs, batch, seed) = numbers;
             let (rate, margin, scale, validation) = parts;
             // A margin, a scale and the options of steps are refused where the loss takes none.
-            let chosen = loss.as_ref().map_or_else(Loss::default, |loss| loss.node);
+            let chosen = loss.as_ref().map_or(Loss::of_training(trunk), |loss| loss.node);
             Statement::Train(Box::new(Train {
                 margin: margin.filter(|_| chosen.default_margin().is_some()),
                 scale: scale.filter(|_| chosen.default_scale().is_some()),
@@ -262,7 +276,11 @@ fn train() -> impl Strategy<Value = Statement> {
                 seed,
                 validation,
                 balance,
-                model,
+                trunk,
+                augment: augment.filter(|_| trunk),
+                scaleup: scaleup.filter(|_| trunk),
+                gem: gem.filter(|_| trunk),
+                from,
                 flip,
             }))
         },
@@ -413,7 +431,10 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
             let numbers = [&train.rate, &train.margin, &train.scale, &train.validation];
             spans.extend(numbers.into_iter().flatten().map(|part| part.span));
             spans.extend(train.seed.iter().map(|part| part.span));
-            spans.extend(train.model.iter().map(|part| part.span));
+            spans.extend(train.augment.iter().map(|part| part.span));
+            spans.extend(train.scaleup.iter().map(|part| part.span));
+            spans.extend(train.gem.iter().map(|part| part.span));
+            spans.extend(train.from.iter().map(|part| part.span));
             spans.extend(train.flip.iter().map(|part| part.span));
         }
         Statement::Clean(clean) => {
@@ -540,7 +561,7 @@ proptest! {
 
     /// Case means nothing in words of the language, and clauses stand in any order.
     #[test]
-    fn clauses_stand_in_any_order(order in Just((0..11).collect::<Vec<usize>>()).prop_shuffle(), capitals in any::<bool>()) {
+    fn clauses_stand_in_any_order(order in Just((0..12).collect::<Vec<usize>>()).prop_shuffle(), capitals in any::<bool>()) {
         let statements: [(&str, &[&str]); 3] = [
             ("SEARCH img", &[
                 "in all", "where label = 'X' and split = train", "K 50", "LIMIT 9", "Ef 70", "rerank Sort k=3 tau=0.5",
@@ -548,7 +569,7 @@ proptest! {
             ]),
             ("TRAIN", &[
                 "loss=cosface", "dim=64", "Epochs=2", "batch=8", "rate=0.1", "margin=0.2", "scale=9", "seed=5",
-                "validation=0.1", "from 'R.html' balance", "dry run",
+                "validation=0.1", "from 'R.html' balance", "trunk augment=hard", "scaleup=1 gem=learnt dry run",
             ]),
             ("CLEAN", &[
                 "nn=50", "neighbours=9", "Inliers=40", "freq=2", "rule Suspects", "top=7", "relabel", "dry run", "into 'R.html'",

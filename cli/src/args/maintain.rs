@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use cairn::language::{
-    DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_MARGIN,
-    DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_VALIDATION,
-    Loss, Rule,
+    Augment, DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_MARGIN,
+    DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS,
+    DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION, Gem, Loss, Rule,
 };
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
@@ -60,7 +60,8 @@ pub(crate) enum Upkeep {
     #[command(after_help = "Examples:
   cairn maintain train photos.db --dry-run
   cairn maintain train photos.db --loss cosface --epochs 10 --margin 0.35 --balance
-  cairn maintain train photos.db --from imagenet.safetensors --loss triplet --rate 0.01")]
+  cairn maintain train photos.db --from imagenet.safetensors --loss triplet --rate 0.01
+  cairn maintain train photos.db --trunk --epochs 5 --augment hard")]
     Train {
         /// Folder of the database
         database: PathBuf,
@@ -151,22 +152,23 @@ pub(crate) struct CleanOptions {
 }
 
 /// The options of TRAIN.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Training")]
 pub(crate) struct TrainOptions {
     #[arg(long, value_name = "LOSS", value_parser = PossibleValuesParser::new(Loss::ALL.map(Loss::name)), help = format!(
-        "What is made small; ap is average precision [default: {}]", Loss::default().name()))]
+        "What is made small; ap is average precision [default: {}, with --trunk {}]",
+        Loss::of_training(false).name(), Loss::of_training(true).name()))]
     pub(crate) loss: Option<String>,
     #[arg(long, value_name = "N", help = format!(
         "Dimension of the new descriptors [default: {} for lda, {DEFAULT_DIMENSION}, or {} for triplet and ap]",
         Loss::Discriminant.default_dimension(), Loss::Triplet.default_dimension()))]
     pub(crate) dim: Option<usize>,
     #[arg(long, value_name = "N", help = format!(
-        "Passes over the train images [default: {DEFAULT_EPOCHS}]"))]
+        "Passes over the train images [default: {DEFAULT_EPOCHS}, with --trunk {DEFAULT_TRUNK_EPOCHS}]"))]
     pub(crate) epochs: Option<usize>,
     #[arg(long, value_name = "N", help = format!("Images of one step [default: {DEFAULT_BATCH}]"))]
     pub(crate) batch: Option<usize>,
-    #[arg(long, value_name = "X", help = format!("Learning rate [default: {DEFAULT_RATE}]"))]
+    #[arg(long, value_name = "X", help = format!("Learning rate [default: {DEFAULT_RATE}, with --trunk {DEFAULT_TRUNK_RATE}]"))]
     pub(crate) rate: Option<f64>,
     #[arg(long, value_name = "X", help = format!(
         "Margin of the loss: radians of arcface, a cosine of cosface, adacos and triplet [default: {DEFAULT_MARGIN} of arcface \
@@ -184,9 +186,24 @@ pub(crate) struct TrainOptions {
     /// Draw labels equally often, however many images they have
     #[arg(long)]
     pub(crate) balance: bool,
+    /// Train the whole network from the photos, not a map behind it
+    #[arg(long)]
+    pub(crate) trunk: bool,
+    #[arg(long, value_name = "HOW", requires = "trunk", value_parser = PossibleValuesParser::new(Augment::ALL.map(Augment::name)),
+        help = format!("With --trunk: how views differ from their photos [default: {}]", Augment::default().name()))]
+    pub(crate) augment: Option<String>,
+    #[arg(long, value_name = "N", requires = "trunk", help = format!(
+        "With --trunk: epochs at the end with larger photos and frozen batch normalisations [default: {DEFAULT_SCALEUP}]"))]
+    pub(crate) scaleup: Option<usize>,
+    #[arg(long, value_name = "HOW", requires = "trunk", value_parser = PossibleValuesParser::new(Gem::ALL.map(Gem::name)),
+        help = format!("With --trunk: what becomes of the mean's exponent [default: {}]", Gem::default().name()))]
+    pub(crate) gem: Option<String>,
     /// Weights that training begins with (safetensors); without it the present model
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
+    /// Number of the model whose network training begins with, as SHOW MODELS lists it
+    #[arg(long, value_name = "N", conflicts_with = "from")]
+    pub(crate) from_model: Option<u64>,
     /// Go over to the new model even if it is worse on the images held out
     #[arg(long)]
     pub(crate) force: bool,

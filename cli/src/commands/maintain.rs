@@ -107,6 +107,14 @@ fn train(options: &TrainOptions, dry_run: bool) -> Result<String> {
     option(&mut text, "seed", options.seed);
     option(&mut text, "validation", options.validation);
     word(&mut text, options.balance, "BALANCE");
+    word(&mut text, options.trunk, "TRUNK");
+    option(&mut text, "augment", options.augment.as_ref());
+    option(&mut text, "scaleup", options.scaleup);
+    option(&mut text, "gem", options.gem.as_ref());
+    if let Some(number) = options.from_model {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " FROM MODEL {number}");
+    }
     file(&mut text, "FROM", options.from.as_deref())?;
     word(&mut text, options.force, "FORCE");
     word(&mut text, dry_run, "DRY RUN");
@@ -121,7 +129,7 @@ fn reembed(from: Option<&Path>) -> Result<String> {
 
 /// The second training goes on with what the first one made: it has no FROM.
 fn job(training: &TrainOptions, cleaning: &CleanOptions) -> Result<[String; 3]> {
-    let again = TrainOptions { from: None, loss: training.loss.clone(), ..*training };
+    let again = TrainOptions { from: None, from_model: None, ..training.clone() };
     Ok([train(training, false)?, clean(cleaning, false)?, train(&again, false)?])
 }
 

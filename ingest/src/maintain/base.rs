@@ -1,12 +1,12 @@
 //! Descriptors of the base network: those that are stored, and those that must be made from photos.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Embed, Error, Keep, Photo, Reembed, Result, Snapshot, Wanted, Watch};
+use cairn::{Database, Error, Keep, Reembed, Result, Snapshot, Wanted, Watch};
 use rayon::prelude::*;
 
+use super::photos::{embed, of_image, original};
 use crate::embedder::PhotoEmbedder;
 use crate::model::Model;
 use crate::train::Adapter;
@@ -52,10 +52,7 @@ impl Base {
                 .zip(keys)
                 .map(|(stored, key)| match stored {
                     Some(vector) => Ok(vector),
-                    None => {
-                        let source = snapshot.record(key)?.and_then(|record| record.source);
-                        from_photo(&embedder, key, source.as_deref(), snapshot.photo(key)?)
-                    }
+                    None => embed(&embedder, key, &of_image(database, snapshot, key)?),
                 })
                 .collect::<Result<_>>()?;
             rows.iter().for_each(|row| vectors.extend(row));
@@ -78,46 +75,28 @@ impl Base {
     }
 }
 
-fn from_photo(embedder: &PhotoEmbedder, key: &str, source: Option<&str>, kept: Option<Vec<u8>>) -> Result<Vec<f32>> {
-    let file = source.map(PathBuf::from).filter(|path| path.is_file());
-    let photo = match (file, kept) {
-        (Some(path), _) => Photo::File(path),
-        (None, Some(bytes)) => Photo::Bytes(bytes),
-        (None, None) => {
-            let message = format!("the photo of '{key}' is not there any more, and nothing is kept of it");
-            return Err(Error::not_found(message)
-                .help("put it back where it was, or delete the image; what was embedded so far is kept"));
-        }
-    };
-    let embedded = embedder.embed(&photo).map_err(|error| {
-        let named = Error::new(error.kind(), format!("'{key}': {}", error.message()));
-        match error.next_step() {
-            Some(help) => named.help(help),
-            None => named,
-        }
-    })?;
-    Ok(embedded.vector)
-}
-
 /// Gives images the descriptors of another model: through the base's stored ones where it can, from photos where it must.
 pub(super) struct Again {
     model: Arc<Model>,
     /// Where the base's descriptors are, and whether it is in force; `None`: they are not to be used.
     stored: Option<(Option<u32>, bool)>,
     adapter: Option<Adapter>,
+    /// What the database keeps of its photos.
+    keep: Keep,
     photos: AtomicUsize,
 }
 
 impl Again {
     /// The base with an adapter behind it, or alone.
-    pub(super) fn new(base: Base, adapter: Option<Adapter>) -> Self {
+    pub(super) fn new(database: &Database, base: Base, adapter: Option<Adapter>) -> Self {
         let stored = Some((base.number, base.in_force));
-        Self { model: base.model, stored, adapter, photos: AtomicUsize::new(0) }
+        Self { stored, adapter, ..Self::from_photos(database, base.model) }
     }
 
     /// From the photos only.
-    pub(super) fn from_photos(model: Arc<Model>) -> Self {
-        Self { model, stored: None, adapter: None, photos: AtomicUsize::new(0) }
+    pub(super) fn from_photos(database: &Database, model: Arc<Model>) -> Self {
+        let keep = database.options().keep;
+        Self { model, stored: None, adapter: None, keep, photos: AtomicUsize::new(0) }
     }
 
     /// Photos that were read so far.
@@ -144,7 +123,8 @@ impl Reembed for Again {
                     Some(vector) => vector,
                     None => {
                         self.photos.fetch_add(1, Ordering::Relaxed);
-                        from_photo(&embedder, &image.key, image.source.as_deref(), image.photo.clone())?
+                        let photo = original(&image.key, image.source.as_deref(), image.photo.clone(), self.keep)?;
+                        embed(&embedder, &image.key, &photo)?
                     }
                 };
                 match &self.adapter {

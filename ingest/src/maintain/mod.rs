@@ -4,19 +4,23 @@
 //! force; what it learns is an adapter behind the network. So a trained model needs no photo to embed what is there already.
 
 mod base;
+mod checkpoints;
+mod photos;
 mod report;
 mod trained;
+mod tuned;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn::language::TrainPlan;
+use cairn::language::{Origin, TrainPlan};
 use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Result, Status, Target, Watch};
 
 use crate::device::Hardware;
-use crate::model::{Model, ModelSpec, base_of, spec_of};
+use crate::model::{Model, base_of, spec_of};
 use crate::train::Adapter;
 use base::{Again, Base};
+use tuned::Workshop;
 
 /// Trains and embeds with torch.
 pub struct TorchMaintainer {
@@ -70,7 +74,7 @@ impl Trial<'_> {
     /// As TRAIN.
     pub fn learn(&self, plan: &TrainPlan) -> Result<Adapter> {
         let hardware = &self.maintainer.hardware;
-        let setting = trained::Setting { hardware, concatenation: 0.0, folder: None, watch: None };
+        let setting = trained::Setting { hardware, concatenation: 0.0, files: None, watch: None };
         Ok(trained::learn(self.database, &self.base, &self.gathered, plan, &setting)?.adapter)
     }
 }
@@ -98,11 +102,13 @@ fn in_force(database: &Database) -> Result<ModelInfo> {
 impl Maintain for TorchMaintainer {
     fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Status> {
         let info = in_force(database)?;
-        let base = match &plan.model {
-            Some(weights) => Base::new(database, self.of_file(&info, weights)?)?,
+        let base = match &plan.from {
+            Some(Origin::File(weights)) => Base::new(database, self.of_file(&info, weights)?)?,
+            Some(Origin::Model(number)) => self.base(database, &entry(database, *number)?.0)?,
             None => self.base(database, &info)?,
         };
-        trained::train(database, &base, &self.hardware, plan, watch)
+        let (hardware, weights) = (&self.hardware, self.weights.as_deref());
+        trained::train(&Workshop { database, hardware, weights, watch }, &base, plan)
     }
 
     fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Status> {
@@ -113,20 +119,16 @@ impl Maintain for TorchMaintainer {
         };
         let target = Target { again: true, ..Target::new(model.info().clone(), model.dimension()) };
         // Every descriptor is made from its photo: the stored ones may be what is wrong.
-        let again = Again::from_photos(model);
+        let again = Again::from_photos(database, model);
         put_in_force(database, target, &again, watch)
     }
 
     fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Status> {
-        let entry = database.models()?.into_iter().find(|entry| u64::from(entry.number) == number);
-        let entry = entry.ok_or_else(|| {
-            Error::not_found(format!("there is no model {number}")).help("SHOW MODELS lists the models of the database")
-        })?;
-        let info = entry.model.ok_or_else(|| Error::invalid(format!("model {number} brings its own vectors")))?;
+        let (info, number, dimension) = entry(database, number)?;
         let base = self.base(database, &info)?;
         let adapter = self.load(database, &info)?.adapter().cloned();
-        let again = Again::new(base, adapter);
-        let target = Target { number: Some(entry.number), ..Target::new(info, entry.dimension) };
+        let again = Again::new(database, base, adapter);
+        let target = Target { number: Some(number), ..Target::new(info, dimension) };
         put_in_force(database, target, &again, watch)
     }
 }
@@ -134,9 +136,18 @@ impl Maintain for TorchMaintainer {
 impl TorchMaintainer {
     /// The architecture and the scales in force with the weights of a file.
     fn of_file(&self, info: &ModelInfo, weights: &str) -> Result<Arc<Model>> {
-        let spec = ModelSpec { weights: Some(Path::new(weights).to_owned()), ..spec_of(info)? };
-        Ok(Arc::new(Model::load(&spec, &self.hardware)?))
+        Ok(Arc::new(Model::load(&spec_of(info, Path::new(weights))?, &self.hardware)?))
     }
+}
+
+/// A model of the database: what it is, its number, and its dimension.
+fn entry(database: &Database, number: u64) -> Result<(ModelInfo, u32, usize)> {
+    let entry = database.models()?.into_iter().find(|entry| u64::from(entry.number) == number);
+    let entry = entry.ok_or_else(|| {
+        Error::not_found(format!("there is no model {number}")).help("SHOW MODELS lists the models of the database")
+    })?;
+    let info = entry.model.ok_or_else(|| Error::invalid(format!("model {number} brings its own vectors")))?;
+    Ok((info, entry.number, entry.dimension))
 }
 
 /// Builds the epoch of a model and flips to it.

@@ -9,7 +9,8 @@ use crate::train::{Comparison, HeldOut, Step, Validation};
 
 /// How a training was judged.
 pub(super) struct Judged {
-    pub(super) is_better: bool,
+    /// Why the new model is not better: the figure that decided. `None`: it is.
+    worse: Option<String>,
     lines: Vec<(&'static str, String)>,
 }
 
@@ -18,21 +19,40 @@ impl Judged {
     pub(super) fn of_two_ways(validation: &HeldOut) -> Self {
         let mut lines = vec![line("mAP@100, images held out", &validation.images)];
         lines.extend(validation.classes.as_ref().map(|classes| line("mAP@100, labels held out too", classes)));
-        Self { is_better: validation.is_better(), lines }
+        let HeldOut { images, classes, .. } = validation;
+        let worse = fell(
+            "kNN mAP@100 of labels held out too",
+            classes.map(|labels| (labels.before.knn, labels.after.knn)),
+            false,
+        );
+        let known = Some((images.before.reranked, images.after.reranked));
+        Self { worse: fell("sort + insert mAP@100 of images held out", known, true).or(worse), lines }
     }
 
     /// Images held out.
     pub(super) fn of_images(validation: &Validation) -> Self {
         let (before, after) = (validation.before.map, validation.after.map);
         Self {
-            is_better: after > before,
+            worse: fell("mAP@100 of images held out", Some((before, after)), true),
             lines: vec![("mAP@100, images held out", format!("{before:.4} -> {after:.4}"))],
         }
+    }
+
+    /// Why the new model is not better; `None`: it is.
+    pub(super) fn why_worse(&self) -> Option<String> {
+        self.worse.clone()
     }
 
     pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
         self.lines.clone()
     }
+}
+
+/// What to say where a figure, before and after, did not rise as it `must`, or fell.
+fn fell(name: &str, figures: Option<(f64, f64)>, must_rise: bool) -> Option<String> {
+    let (before, after) = figures?;
+    let is_worse = if must_rise { after <= before } else { after < before };
+    is_worse.then(|| format!("{name} went from {before:.4} to {after:.4}"))
 }
 
 fn line(name: &'static str, Comparison { before, after }: &Comparison) -> (&'static str, String) {

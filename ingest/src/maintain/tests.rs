@@ -89,7 +89,8 @@ fn plan(loss: Loss) -> TrainPlan {
         seed: 1,
         validation: 0.34,
         balance: false,
-        model: None,
+        trunk: None,
+        from: None,
         flip: Flip::UnlessWorse,
     }
 }

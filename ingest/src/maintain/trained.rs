@@ -1,18 +1,20 @@
 //! TRAIN: from the labelled images of a database to an adapter, judged on images held out, and in force if it is better.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+use std::sync::Arc;
 
 use cairn::language::{Flip, Loss as Word, TrainPlan};
 use cairn::{Database, Error, ErrorKind, Result, Role, Status, Target, Watch};
 
 use super::base::{Again, Base};
+use super::checkpoints::Files;
 use super::put_in_force;
 use super::report::{Judged, loss_plot};
+use super::tuned::{Workshop, tune};
 use crate::device::Hardware;
-use crate::model::adapter_file;
+use crate::model::{Model, adapter_file, kept};
 use crate::train::{
-    Adapter, Control, DiscriminantOptions, HeadOptions, Loss, Run, Samples, Sampling, Singles, Step,
+    Adapter, Control, DiscriminantOptions, HeadOptions, Loss, LossOptions, Run, Samples, Sampling, Singles, Step,
     train_discriminant, train_head,
 };
 
@@ -22,12 +24,10 @@ const INDEX_IMAGES: usize = 20_000;
 const FEW_IMAGES: usize = 2_000;
 /// Hold-outs then.
 const REPEATS_OF_FEW: usize = 8;
-/// Steps between two checkpoints.
+/// Steps between two checkpoints of a head.
 const CHECKPOINT_STEPS: u64 = 50;
 /// Weight of the descriptor as it was beside a head's: the deck's ensemble.
 const CONCATENATION: f32 = 0.5;
-/// Folder of a training's files, inside the database's.
-const FOLDER: &str = "training";
 
 /// What a training gave.
 pub(super) struct Learnt {
@@ -38,11 +38,27 @@ pub(super) struct Learnt {
 
 /// What is learnt from.
 pub(super) struct Gathered {
-    samples: Samples,
+    /// The images, in the order of `samples`.
+    pub(super) keys: Vec<String>,
+    pub(super) samples: Samples,
     /// Different labels.
     labels: usize,
     /// Images passed over because a cleaning marked them.
     marked: usize,
+}
+
+impl Gathered {
+    /// Which images and which labels, as text.
+    pub(super) fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (key, label) in self.keys.iter().zip(&self.samples.labels) {
+            hasher.update(&(key.len() as u64).to_le_bytes());
+            hasher.update(key.as_bytes());
+            hasher.update(&label.to_le_bytes());
+        }
+        hasher.update(&self.samples.digest());
+        hasher.finalize().to_hex().to_string()
+    }
 }
 
 /// The labelled images with the base's descriptors.
@@ -67,7 +83,7 @@ pub(super) fn gather(database: &Database, base: &Base, watch: Option<&dyn Watch>
     let vectors = base.descriptors(database, &snapshot, &keys, watch)?;
     let dimension = base.model.dimension();
     let samples = Samples { dimension, vectors, image: (0..keys.len() as u32).collect(), labels };
-    Ok(Gathered { samples, labels: numbers.len(), marked: marked.len() })
+    Ok(Gathered { keys, samples, labels: numbers.len(), marked: marked.len() })
 }
 
 /// What a training is told beside its plan.
@@ -76,7 +92,7 @@ pub(super) struct Setting<'a> {
     /// Weight of the descriptor as it was, beside a trained head's.
     pub(super) concatenation: f32,
     /// Where a training in steps keeps its state, log and plot; `None`: nowhere.
-    pub(super) folder: Option<&'a Path>,
+    pub(super) files: Option<&'a Files>,
     pub(super) watch: Option<&'a dyn Watch>,
 }
 
@@ -98,58 +114,86 @@ pub(super) fn learn(
     }
 }
 
-pub(super) fn train(
-    database: &Database,
-    base: &Base,
-    hardware: &Hardware,
-    plan: &TrainPlan,
-    watch: Option<&dyn Watch>,
-) -> Result<Status> {
+/// What came of a training, before it is in force.
+enum Outcome {
+    /// A map behind the network.
+    Adapter(Adapter),
+    /// Another network: its file of weights, and the model.
+    Network(Vec<u8>, Arc<Model>),
+}
+
+pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Status> {
+    let Workshop { database, hardware, watch, .. } = *workshop;
     let gathered = gather(database, base, watch)?;
-    let folder = database.folder().join(FOLDER);
-    std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
-    let setting = Setting { hardware, concatenation: CONCATENATION, folder: Some(&folder), watch };
-    let learnt = learn(database, base, &gathered, plan, &setting)?;
     let mut lines = vec![
         ("loss", plan.loss.name().to_owned()),
         ("train images", gathered.samples.labels.len().to_string()),
         ("labels", gathered.labels.to_string()),
         ("left out by cleanings", gathered.marked.to_string()),
     ];
-    lines.extend(learnt.lines);
-    if let Some(judged) = &learnt.judged {
+    let (outcome, judged) = match plan.trunk {
+        Some(trunk) => {
+            let tuned = tune(workshop, base, &gathered, plan, trunk)?;
+            lines.extend(tuned.lines);
+            (Outcome::Network(tuned.weights, tuned.model), tuned.judged)
+        }
+        None => {
+            let identity = [&format!("{plan:?}"), &base.model.info().fingerprint, &gathered.digest()];
+            let files = Files::new(database.folder(), &identity.map(String::as_str))?;
+            let setting = Setting { hardware, concatenation: CONCATENATION, files: Some(&files), watch };
+            let learnt = learn(database, base, &gathered, plan, &setting)?;
+            lines.extend(learnt.lines);
+            (Outcome::Adapter(learnt.adapter), learnt.judged)
+        }
+    };
+    if let Some(judged) = &judged {
         lines.extend(judged.lines());
     }
-    let is_worse = learnt.judged.as_ref().is_some_and(|judged| !judged.is_better);
-    let status = |lines: Vec<(&'static str, String)>| Status {
-        lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    let stays = match plan.flip {
+        Flip::Never => Some("a dry run: the model in force stays".to_owned()),
+        Flip::UnlessWorse => {
+            let why = judged.as_ref().and_then(Judged::why_worse);
+            why.map(|why| format!("the model in force stays: {why} (FORCE puts the new one in force)"))
+        }
+        Flip::Always => None,
     };
-    match plan.flip {
-        Flip::Never => lines.push(("outcome", "a dry run: the model in force stays".to_owned())),
-        Flip::UnlessWorse if is_worse => lines.push((
-            "outcome",
-            "the model in force stays: the new one is not better on the images held out (FORCE puts it in force)"
-                .to_owned(),
-        )),
-        Flip::UnlessWorse | Flip::Always => {
-            database.put_file(&adapter_file(learnt.adapter.digest()?), &learnt.adapter.encode()?)?;
-            let info = base.model.info_with(&learnt.adapter)?;
-            let target = Target::new(info, learnt.adapter.dimension());
-            let again = Again::new(Base::new(database, base.model.clone())?, Some(learnt.adapter));
-            let done = put_in_force(database, target, &again, watch);
-            let done = match done {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    lines.push(("outcome", "the same model came out that is in force already".to_owned()));
-                    return Ok(status(lines));
-                }
-                done => done?,
-            };
+    if let Some(stays) = stays {
+        lines.push(("outcome", stays));
+        return Ok(status(lines));
+    }
+    match put(workshop, base, outcome) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            lines.push(("outcome", "the same model came out that is in force already".to_owned()));
+            Ok(status(lines))
+        }
+        done => {
             let mut status = status(lines);
-            status.lines.extend(done.lines);
-            return Ok(status);
+            status.lines.extend(done?.lines);
+            Ok(status)
         }
     }
-    Ok(status(lines))
+}
+
+fn status(lines: Vec<(&'static str, String)>) -> Status {
+    Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+}
+
+/// Keeps what was trained, and builds and flips its epoch.
+fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<Status> {
+    let database = workshop.database;
+    let (target, again) = match outcome {
+        Outcome::Adapter(adapter) => {
+            database.put_file(&adapter_file(adapter.digest()?), &adapter.encode()?)?;
+            let target = Target::new(base.model.info_with(&adapter)?, adapter.dimension());
+            let base = Base::new(database, Arc::clone(&base.model))?;
+            (target, Again::new(database, base, Some(adapter)))
+        }
+        Outcome::Network(weights, model) => {
+            kept::keep(database, &weights)?;
+            (Target::new(model.info().clone(), model.dimension()), Again::from_photos(database, model))
+        }
+    };
+    put_in_force(database, target, &again, workshop.watch)
 }
 
 /// The closed form.
@@ -180,46 +224,55 @@ fn solve(samples: &Samples, index: &[f32], plan: &TrainPlan, watch: Option<&dyn 
     })
 }
 
-/// Step by step.
-fn descend(samples: &Samples, plan: &TrainPlan, setting: &Setting<'_>) -> Result<Learnt> {
-    let Setting { hardware, concatenation, folder, watch } = *setting;
-    let file = |name: &str| folder.map(|folder| folder.join(name));
-    let (checkpoint, log) = (file("checkpoint"), file("log.csv"));
-    let options = head_options(plan, concatenation)?;
-    let progress = |step: &Step| {
+/// Tells of a training's steps.
+pub(super) fn progress<'w>(watch: Option<&'w dyn Watch>) -> impl Fn(&Step) -> Control + 'w {
+    move |step| {
         let what = format!("steps, loss {:.3}, {:.0} images/s", step.loss, step.images_per_second);
         match watch {
             Some(watch) if !watch.went_on(&what, step.step as usize, step.steps as usize) => Control::Stop,
             _ => Control::Continue,
         }
+    }
+}
+
+/// Step by step.
+fn descend(samples: &Samples, plan: &TrainPlan, setting: &Setting<'_>) -> Result<Learnt> {
+    let Setting { hardware, concatenation, files, watch } = *setting;
+    let options = head_options(plan, concatenation)?;
+    let run = Run {
+        checkpoint: files.map(|files| files.checkpoint.as_path()),
+        every: CHECKPOINT_STEPS,
+        log: files.map(|files| files.log.as_path()),
+        progress: &progress(watch),
     };
-    let run =
-        Run { checkpoint: checkpoint.as_deref(), every: CHECKPOINT_STEPS, log: log.as_deref(), progress: &progress };
     let trained = train_head(samples, &options, hardware, &run)?;
     let last = trained.log.last();
     let mut lines = vec![
         ("steps", trained.log.len().to_string()),
         ("last loss", last.map_or_else(String::new, |step| format!("{:.4}", step.loss))),
     ];
-    if let (Some(checkpoint), Some(log), Some(plot)) = (checkpoint, log, file("loss.html")) {
-        loss_plot(&plot, plan.loss.name(), &trained.log)?;
-        // The training is over; another one must not go on from it.
-        remove(&checkpoint)?;
-        lines.push(("log", log.display().to_string()));
-        lines.push(("plot", plot.display().to_string()));
+    if let Some(files) = files {
+        loss_plot(&files.plot, plan.loss.name(), &trained.log)?;
+        files.done()?;
+        lines.push(("log", files.log.display().to_string()));
+        lines.push(("plot", files.plot.display().to_string()));
     }
     Ok(Learnt { judged: trained.validation.as_ref().map(Judged::of_images), lines, adapter: trained.adapter })
 }
 
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
-        _ => Ok(()),
-    }
+/// The loss with the margin and the scale of a plan.
+pub(super) fn loss_options(plan: &TrainPlan) -> Result<LossOptions> {
+    let defaults = LossOptions::new(plan.loss.name().parse::<Loss>()?);
+    Ok(LossOptions {
+        margin: plan.margin.unwrap_or(defaults.margin),
+        scale: plan.scale.unwrap_or(defaults.scale),
+        ..defaults
+    })
 }
 
 fn head_options(plan: &TrainPlan, concatenation: f32) -> Result<HeadOptions> {
-    let mut options = HeadOptions::new(plan.loss.name().parse::<Loss>()?);
+    let loss = loss_options(plan)?;
+    let mut options = HeadOptions { loss, ..HeadOptions::new(loss.loss) };
     options.dimension = plan.dimension;
     options.concatenation = concatenation;
     options.epochs = plan.epochs as u64;
@@ -228,12 +281,6 @@ fn head_options(plan: &TrainPlan, concatenation: f32) -> Result<HeadOptions> {
     options.seed = plan.seed;
     options.validation = plan.validation;
     options.singles = Singles::LeaveOut;
-    if let Some(margin) = plan.margin {
-        options.loss.margin = margin;
-    }
-    if let Some(scale) = plan.scale {
-        options.loss.scale = scale;
-    }
     if plan.balance {
         options.sampling = Sampling::ClassBalanced;
     }

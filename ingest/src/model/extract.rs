@@ -14,25 +14,38 @@ pub(crate) const STRIDE: u32 = 32;
 /// Smallest side at a scale other than the only one.
 const SMALLEST_SCALED_SIDE: i64 = 128;
 
-/// A trunk with its output channels inside.
-pub(crate) enum Trunk {
-    Lite0(Lite0),
-    Resnet(Resnet),
+/// A trunk, of layers to embed with or to train.
+pub(crate) enum Trunk<L = Conv> {
+    Lite0(Lite0<L>),
+    Resnet(Resnet<L>),
 }
 
-impl Trunk {
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+impl<L> Trunk<L> {
+    /// (n, 3, h, w) -> the feature map (n, c, h / 32, w / 32), with `apply` for each layer.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        apply: &dyn Fn(&L, &Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Tensor, TchError> {
         match self {
-            Trunk::Lite0(net) => net.forward(x),
-            Trunk::Resnet(net) => net.forward(x),
+            Trunk::Lite0(net) => net.forward(x, apply),
+            Trunk::Resnet(net) => net.forward(x, apply),
         }
     }
 
-    fn share(&self) -> Result<Self, TchError> {
-        let share = |conv: &Conv| Ok(conv.share());
+    /// All layers, from the input on.
+    pub(crate) fn layers(&self) -> Vec<&L> {
+        match self {
+            Trunk::Lite0(net) => net.layers(),
+            Trunk::Resnet(net) => net.layers(),
+        }
+    }
+
+    /// The trunk of other layers.
+    pub(crate) fn map<M>(&self, each: &dyn Fn(&L) -> Result<M, TchError>) -> Result<Trunk<M>, TchError> {
         Ok(match self {
-            Trunk::Lite0(net) => Trunk::Lite0(net.map(&share)?),
-            Trunk::Resnet(net) => Trunk::Resnet(net.map(&share)?),
+            Trunk::Lite0(net) => Trunk::Lite0(net.map(each)?),
+            Trunk::Resnet(net) => Trunk::Resnet(net.map(each)?),
         })
     }
 }
@@ -56,7 +69,7 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn share(&self) -> Result<Self> {
         Ok(Self {
-            trunk: self.trunk.share().map_err(torch_error)?,
+            trunk: self.trunk.map(&|conv: &Conv| Ok(conv.share())).map_err(torch_error)?,
             head: self.head.as_ref().map(Head::share),
             scales: self.scales.clone(),
             mean: self.mean.shallow_clone(),
@@ -72,14 +85,11 @@ impl Network {
 
     /// RGB bytes (n, h, w, 3) on the device -> the trunk's feature map (n, c, h / 32, w / 32), at that size alone.
     pub(crate) fn map(&self, rgb: &Tensor) -> Result<Tensor, TchError> {
-        tch::no_grad(|| self.trunk.forward(&self.input(rgb)?.f_to_kind(self.kind)?))
+        tch::no_grad(|| self.trunk.forward(&self.input(rgb)?.f_to_kind(self.kind)?, &Conv::forward))
     }
 
-    /// RGB bytes (n, h, w, 3) -> normalised input (n, 3, h, w).
     fn input(&self, rgb: &Tensor) -> Result<Tensor, TchError> {
-        // The permutation leaves the channels innermost in memory, which is what convolutions like.
-        let x = rgb.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
-        x.f_sub(&self.mean)?.f_div(&self.deviation)
+        input(rgb, &self.mean, &self.deviation)
     }
 
     /// Normalised input (n, 3, h, w), f32 -> raw descriptors.
@@ -96,7 +106,7 @@ impl Network {
             } else {
                 channels_last(&x.f_upsample_bilinear2d([h, w], true, None, None)?)?
             };
-            let pooled = gem(&self.trunk.forward(&x.f_to_kind(self.kind)?)?, self.p)?;
+            let pooled = gem(&self.trunk.forward(&x.f_to_kind(self.kind)?, &Conv::forward)?, self.p)?;
             outputs.push(match &self.head {
                 Some(head) => head.forward(&pooled)?,
                 None => pooled,
@@ -104,6 +114,18 @@ impl Network {
         }
         mean_of_scales(&outputs)
     }
+}
+
+/// RGB bytes (n, h, w, 3) -> normalised input (n, 3, h, w); mean and deviation (1, 3, 1, 1).
+pub(crate) fn input(rgb: &Tensor, mean: &Tensor, deviation: &Tensor) -> Result<Tensor, TchError> {
+    // The permutation leaves the channels innermost in memory, which is what convolutions like.
+    let x = rgb.f_permute([0, 3, 1, 2])?.f_to_kind(Kind::Float)?;
+    x.f_sub(mean)?.f_div(deviation)
+}
+
+/// A number a channel of R, G and B, as (1, 3, 1, 1) on a device.
+pub(crate) fn channel(values: [f32; 3], device: tch::Device) -> Result<Tensor, TchError> {
+    Tensor::f_from_slice(&values)?.f_view([1, 3, 1, 1])?.f_to_device(device)
 }
 
 /// A side at a scale: floor(side * scale / 32) * 32, at least 128.

@@ -1,6 +1,6 @@
 //! From a feature map to a descriptor: generalised-mean pooling, and the head of SPEC section 5 where the weights have one.
 
-use cairn::{Error, Result};
+use cairn::{Error, MAX_DIMENSION, Result};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::weights::Weights;
@@ -10,8 +10,7 @@ use crate::device::torch_error;
 pub const GEM_P: f64 = 3.0;
 /// Floor of an activation before it is raised to p.
 pub const GEM_EPSILON: f64 = 1e-6;
-/// Dimension of the head's output.
-pub(crate) const HEAD_DIMENSION: i64 = 512;
+/// Added to a variance of the head's normalisation.
 const NORM_EPSILON: f64 = 1e-5;
 
 /// (n, c, h, w) -> (n, c): (mean over space of max(x, 1e-6)^p)^(1/p), in f32 whatever the kind of the map.
@@ -37,6 +36,23 @@ pub(crate) fn exponent(weights: &Weights) -> Result<f64> {
     }
 }
 
+/// Numbers of the output of the head that a file has, by the length of its bias.
+///
+/// # Errors
+/// When it is none that a descriptor can have.
+pub(crate) fn head_dimension(weights: &Weights) -> Result<i64> {
+    let length = weights.shape("head.fc.bias").and_then(|shape| match shape {
+        &[length] if (1..=MAX_DIMENSION).contains(&length) => i64::try_from(length).ok(),
+        _ => None,
+    });
+    length.ok_or_else(|| {
+        Error::invalid(
+            "the weights have a head (head.fc.weight) whose bias (head.fc.bias) does not say how long a descriptor is",
+        )
+        .help(format!("a head's bias has 1 to {MAX_DIMENSION} numbers"))
+    })
+}
+
 /// Fully connected layer and batch normalisation, as one matrix and a bias, in f32: (n, c) -> (n, output).
 pub(crate) struct Head {
     weight: Tensor,
@@ -49,7 +65,7 @@ impl Head {
         if !weights.has("head.fc.weight") {
             return Ok(None);
         }
-        let out = HEAD_DIMENSION;
+        let out = head_dimension(weights)?;
         let norm = |part: &str| weights.tensor(&format!("head.bn.{part}"), &[out]);
         let fc = (weights.tensor("head.fc.weight", &[out, channels])?, weights.tensor("head.fc.bias", &[out])?);
         let norm = [norm("weight")?, norm("bias")?, norm("running_mean")?, norm("running_var")?];
@@ -65,6 +81,11 @@ impl Head {
         let bias = double(bias)?.f_sub(&double(mean)?)?.f_mul(&factor)?.f_add(&double(beta)?)?;
         let weight = double(weight)?.f_mul(&factor.f_view([-1, 1])?)?;
         Ok(Self { weight: weight.f_to_kind(Kind::Float)?, bias: bias.f_to_kind(Kind::Float)? })
+    }
+
+    /// Numbers of its output.
+    pub(crate) fn dimension(&self) -> i64 {
+        self.bias.numel() as i64
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {

@@ -54,18 +54,27 @@ pub(crate) struct ConvShape<'a> {
 pub(crate) struct Conv {
     weight: Tensor,
     bias: Tensor,
-    kernel: i64,
-    stride: i64,
-    groups: i64,
-    padding: Padding,
+    geometry: Geometry,
     activation: Activation,
+}
+
+impl ConvShape<'_> {
+    pub(crate) fn geometry(&self) -> Geometry {
+        let Self { kernel, stride, padding, .. } = *self;
+        Geometry { kernel, stride, padding, groups: self.groups() }
+    }
+
+    /// Groups of channels that do not see each other.
+    pub(crate) fn groups(&self) -> i64 {
+        if self.depthwise { self.input } else { 1 }
+    }
 }
 
 impl Conv {
     /// Loads and folds: w' = w gamma / sqrt(var + eps), b' = beta - mean gamma / sqrt(var + eps), computed in f64.
     pub(crate) fn load(weights: &Weights, shape: &ConvShape) -> Result<Self> {
         let ConvShape { input, output, kernel, .. } = *shape;
-        let groups = if shape.depthwise { input } else { 1 };
+        let groups = shape.groups();
         let weight = weights.tensor(&format!("{}.weight", shape.conv), &[output, input / groups, kernel, kernel])?;
         let of_norm = |name: &str, part: &str| weights.tensor(&format!("{name}.{part}"), &[output]);
         let (name, epsilon) = match shape.norm {
@@ -73,7 +82,7 @@ impl Conv {
             Norm::Bias => {
                 let bias = of_norm(shape.conv, "bias")?;
                 let weight = channels_last(&weight).map_err(torch_error)?;
-                return Ok(Self::new(weight, bias, shape, groups));
+                return Ok(Self::new(weight, bias, shape));
             }
         };
         let learned = match shape.norm {
@@ -94,12 +103,11 @@ impl Conv {
             Ok((channels_last(&weight)?, bias))
         };
         let (weight, bias) = fold().map_err(torch_error)?;
-        Ok(Self::new(weight, bias, shape, groups))
+        Ok(Self::new(weight, bias, shape))
     }
 
-    fn new(weight: Tensor, bias: Tensor, shape: &ConvShape, groups: i64) -> Self {
-        let ConvShape { kernel, stride, padding, activation, .. } = *shape;
-        Self { weight, bias, kernel, stride, groups, padding, activation }
+    fn new(weight: Tensor, bias: Tensor, shape: &ConvShape) -> Self {
+        Self { weight, bias, geometry: shape.geometry(), activation: shape.activation }
     }
 
     /// The same layer on a device, in a kind.
@@ -115,26 +123,41 @@ impl Conv {
 
     /// (n, input, h, w) -> (n, output, ceil(h / stride), ceil(w / stride)).
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, tch::TchError> {
-        let half = (self.kernel - 1) / 2;
-        let convolve = |x: &Tensor, padding: [i64; 2]| {
-            x.f_conv2d(&self.weight, Some(&self.bias), [self.stride; 2], padding, [1, 1], self.groups)
-        };
-        let mut y = match self.padding {
-            Padding::Half => convolve(x, [half, half])?,
-            Padding::Same => {
-                let (_, _, height, width) = x.size4()?;
-                let [(top, bottom), (left, right)] = [height, width].map(|side| same(side, self.kernel, self.stride));
-                if top == bottom && left == right {
-                    convolve(x, [top, left])?
-                } else {
-                    convolve(&x.f_constant_pad_nd([left, right, top, bottom])?, [0, 0])?
-                }
-            }
-        };
+        let mut y = self.geometry.convolve(x, &self.weight, Some(&self.bias))?;
         match self.activation {
             Activation::None => Ok(y),
             Activation::Relu => y.f_relu_(),
             Activation::Relu6 => y.f_clamp_(0.0, 6.0),
+        }
+    }
+}
+
+/// How a filter moves over a map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    pub(crate) kernel: i64,
+    pub(crate) stride: i64,
+    pub(crate) groups: i64,
+    pub(crate) padding: Padding,
+}
+
+impl Geometry {
+    /// (n, input, h, w) -> (n, output, ceil(h / stride), ceil(w / stride)).
+    pub(crate) fn convolve(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, tch::TchError> {
+        let half = (self.kernel - 1) / 2;
+        let convolve =
+            |x: &Tensor, padding: [i64; 2]| x.f_conv2d(weight, bias, [self.stride; 2], padding, [1, 1], self.groups);
+        match self.padding {
+            Padding::Half => convolve(x, [half, half]),
+            Padding::Same => {
+                let (_, _, height, width) = x.size4()?;
+                let [(top, bottom), (left, right)] = [height, width].map(|side| same(side, self.kernel, self.stride));
+                if top == bottom && left == right {
+                    convolve(x, [top, left])
+                } else {
+                    convolve(&x.f_constant_pad_nd([left, right, top, bottom])?, [0, 0])
+                }
+            }
         }
     }
 }

@@ -4,10 +4,9 @@
 //! normalisation with epsilon 1e-3. Input: RGB, (x - 127) / 128.
 
 use cairn::Result;
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::layers::{Activation, Conv, ConvShape, Norm, Padding};
-use super::weights::Weights;
 
 /// Channels of the feature map.
 pub(crate) const CHANNELS: i64 = 1280;
@@ -27,29 +26,27 @@ const STAGES: [(usize, i64, i64, i64, i64); 7] = [
 ];
 
 /// An inverted bottleneck: expand 1x1, depthwise, project 1x1, plus its input where shapes allow.
-struct Block {
-    layers: Vec<Conv>,
+struct Block<L> {
+    layers: Vec<L>,
     skip: bool,
 }
 
-/// The trunk.
-pub(crate) struct Lite0 {
-    stem: Conv,
-    blocks: Vec<Block>,
-    head: Conv,
+/// The trunk, of layers to embed with ([`Conv`]) or to train.
+pub(crate) struct Lite0<L = Conv> {
+    stem: L,
+    blocks: Vec<Block<L>>,
+    head: L,
 }
 
-impl Lite0 {
-    pub(crate) fn load(weights: &Weights) -> Result<Self> {
-        let conv = |conv: &str, norm: &str, input, output, kernel, stride, depthwise, activation| {
+impl<L> Lite0<L> {
+    /// The trunk of the layers that `make` makes, from the input on.
+    pub(crate) fn build(make: &mut dyn FnMut(&ConvShape) -> Result<L>) -> Result<Self> {
+        let mut conv = |conv: &str, norm: &str, input, output, kernel, stride, depthwise, activation| {
             let (norm, padding) = (Norm::Batch { name: norm, epsilon: EPSILON }, Padding::Same);
-            Conv::load(
-                weights,
-                &ConvShape { conv, norm, input, output, kernel, stride, depthwise, padding, activation },
-            )
+            make(&ConvShape { conv, norm, input, output, kernel, stride, depthwise, padding, activation })
         };
         let stem = conv("_conv_stem", "_bn0", 3, STEM, 3, 2, false, Activation::Relu6)?;
-        let mut blocks: Vec<Block> = Vec::new();
+        let mut blocks: Vec<Block<L>> = Vec::new();
         let mut input = STEM;
         for (count, kernel, first_stride, expansion, output) in STAGES {
             for within in 0..count {
@@ -80,31 +77,37 @@ impl Lite0 {
         Ok(Self { stem, blocks, head })
     }
 
-    pub(crate) fn map(&self, each: &dyn Fn(&Conv) -> Result<Conv, TchError>) -> Result<Self, TchError> {
-        let block = |block: &Block| -> Result<Block, TchError> {
+    pub(crate) fn map<M>(&self, each: &dyn Fn(&L) -> Result<M, TchError>) -> Result<Lite0<M>, TchError> {
+        let block = |block: &Block<L>| -> Result<Block<M>, TchError> {
             Ok(Block { layers: block.layers.iter().map(each).collect::<Result<_, _>>()?, skip: block.skip })
         };
-        Ok(Self {
+        Ok(Lite0 {
             stem: each(&self.stem)?,
             blocks: self.blocks.iter().map(block).collect::<Result<_, _>>()?,
             head: each(&self.head)?,
         })
     }
 
-    /// The same trunk on a device, in a kind.
-    pub(crate) fn to(&self, device: Device, kind: Kind) -> Result<Self, TchError> {
-        self.map(&|conv| conv.to(device, kind))
+    /// All layers, from the input on.
+    pub(crate) fn layers(&self) -> Vec<&L> {
+        let inner = self.blocks.iter().flat_map(|block| &block.layers);
+        [&self.stem].into_iter().chain(inner).chain([&self.head]).collect()
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = self.stem.forward(x)?;
+    /// The feature map, with `apply` for each layer.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        apply: &dyn Fn(&L, &Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Tensor, TchError> {
+        let mut x = apply(&self.stem, x)?;
         for block in &self.blocks {
             let mut y = x.shallow_clone();
             for layer in &block.layers {
-                y = layer.forward(&y)?;
+                y = apply(layer, &y)?;
             }
             x = if block.skip { y.f_add_(&x)? } else { y };
         }
-        self.head.forward(&x)
+        apply(&self.head, &x)
     }
 }

@@ -3,11 +3,13 @@
 //! A [`Model`] is an architecture, its weights, an input rule and scales; together they make its fingerprint, and vectors of
 //! different fingerprints never meet in one database.
 
-mod extract;
-mod gem;
+pub(crate) mod extract;
+pub(crate) mod gem;
+pub(crate) mod kept;
 pub(crate) mod layers;
-mod lite0;
-mod resnet;
+pub(crate) mod lite0;
+pub(crate) mod resnet;
+mod settings;
 pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +28,10 @@ use crate::photo::{Pixels, SizeRule};
 use crate::train::Adapter;
 #[cfg(test)]
 pub(crate) use extract::scaled_side;
-use extract::{Network, Trunk, unit_rows};
+use extract::{Network, Trunk, channel, unit_rows};
+use layers::Conv;
+pub use settings::{Files, adapter_file, base_of, spec_of};
+pub(crate) use settings::{Place, Settings, pinned};
 use weights::Weights;
 
 /// File name of the default weights of `lite0-gem`.
@@ -79,21 +84,34 @@ impl Architecture {
     }
 
     /// Mean and deviation of R, G and B on 0 to 255.
-    fn normalisation(self) -> ([f32; 3], [f32; 3]) {
+    pub(crate) fn normalisation(self) -> ([f32; 3], [f32; 3]) {
         match self {
             Architecture::Lite0 => ([127.0; 3], [128.0; 3]),
             _ => ([0.485, 0.456, 0.406].map(|x: f32| x * 255.0), [0.229, 0.224, 0.225].map(|x: f32| x * 255.0)),
         }
     }
 
-    fn trunk(self, weights: &Weights) -> Result<(Trunk, i64)> {
-        let depth = match self {
-            Architecture::Lite0 => return Ok((Trunk::Lite0(lite0::Lite0::load(weights)?), lite0::CHANNELS)),
-            Architecture::Resnet18 => resnet::Depth::R18,
-            Architecture::Resnet50 => resnet::Depth::R50,
-            Architecture::Resnet101 => resnet::Depth::R101,
-        };
-        Ok((Trunk::Resnet(resnet::Resnet::load(weights, depth)?), depth.channels()))
+    /// Channels of the trunk's feature map.
+    pub(crate) fn channels(self) -> i64 {
+        self.depth().map_or(lite0::CHANNELS, resnet::Depth::channels)
+    }
+
+    /// `None`: it is no ResNet.
+    fn depth(self) -> Option<resnet::Depth> {
+        match self {
+            Architecture::Lite0 => None,
+            Architecture::Resnet18 => Some(resnet::Depth::R18),
+            Architecture::Resnet50 => Some(resnet::Depth::R50),
+            Architecture::Resnet101 => Some(resnet::Depth::R101),
+        }
+    }
+
+    /// The trunk of the layers that `make` makes.
+    pub(crate) fn trunk<L>(self, make: &mut dyn FnMut(&layers::ConvShape) -> Result<L>) -> Result<Trunk<L>> {
+        Ok(match self.depth() {
+            None => Trunk::Lite0(lite0::Lite0::build(make)?),
+            Some(depth) => Trunk::Resnet(resnet::Resnet::build(depth, make)?),
+        })
     }
 }
 
@@ -146,15 +164,22 @@ impl Model {
     /// # Errors
     /// When the weights are missing, damaged, of another model, or not the pinned ones.
     pub fn load(spec: &ModelSpec, hardware: &Hardware) -> Result<Self> {
-        let (path, pin) = match (&spec.weights, spec.architecture) {
-            (Some(path), _) => (path.clone(), None),
-            (None, Architecture::Lite0) => (find_weights(DEFAULT_WEIGHTS_FILE)?, Some(pinned(DEFAULT_WEIGHTS_BLAKE3)?)),
+        let (place, weights) = match (&spec.weights, spec.architecture) {
+            (Some(path), _) => {
+                let place = Place::File(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+                (place, Weights::read(path, None)?)
+            }
+            (None, Architecture::Lite0) => {
+                let path = find_weights(DEFAULT_WEIGHTS_FILE)?;
+                (Place::Default, Weights::read(&path, Some(pinned(DEFAULT_WEIGHTS_BLAKE3)?))?)
+            }
             (None, other) => {
                 return Err(Error::invalid(format!("{} has no default weights", other.word()))
                     .help("name a safetensors file in torchvision's layout with --weights"));
             }
         };
-        Self::load_from(spec, &path, pin, hardware)
+        let (architecture, scales, digest) = (spec.architecture, spec.scales.clone(), weights.digest());
+        Self::of_weights(Settings { architecture, scales, digest, place, adapter: None }, &weights, hardware)
     }
 
     /// Loads a model of a database. `weights` replaces the remembered path, never the remembered digest; `files` gives what the
@@ -162,24 +187,13 @@ impl Model {
     ///
     /// # Errors
     /// When the weights are not found any more, or are not the same ones; `Corrupt` when the database lost the adapter.
-    pub fn reload(
-        info: &ModelInfo,
-        files: &dyn Fn(&str) -> Result<Option<Vec<u8>>>,
-        weights: Option<&Path>,
-        hardware: &Hardware,
-    ) -> Result<Self> {
-        let settings = Settings::parse(&info.settings)?;
-        let path = match (weights, &settings.path) {
-            (Some(path), _) => path.to_owned(),
-            (None, Some(path)) => path.clone(),
-            (None, None) => find_weights(DEFAULT_WEIGHTS_FILE)?,
-        };
-        let spec = ModelSpec { architecture: settings.architecture, weights: settings.path, scales: settings.scales };
-        let mut model = Self::load_from(&spec, &path, Some(settings.digest), hardware)?;
-        if let Some(digest) = settings.adapter {
-            let bytes = files(&adapter_file(digest))?.ok_or_else(|| {
-                Error::corrupt("the database has lost what its model was trained to").help("go back: USE MODEL 0")
-            })?;
+    pub fn reload(info: &ModelInfo, files: Files<'_>, weights: Option<&Path>, hardware: &Hardware) -> Result<Self> {
+        let mut settings = Settings::parse(&info.settings)?;
+        let loaded = settings.weights(files, weights)?;
+        let adapter = settings.adapter.take();
+        let mut model = Self::of_weights(settings, &loaded, hardware)?;
+        if let Some(digest) = adapter {
+            let bytes = files(&adapter_file(digest))?.ok_or_else(|| settings::lost("what its model was trained to"))?;
             // Another adapter gives another fingerprint, which is compared below.
             model = model.adapted(Adapter::decode(&bytes)?)?;
         }
@@ -194,44 +208,35 @@ impl Model {
         }
     }
 
-    fn load_from(spec: &ModelSpec, path: &Path, pin: Option<blake3::Hash>, hardware: &Hardware) -> Result<Self> {
+    /// The network of these weights, without an adapter.
+    pub(crate) fn of_weights(settings: Settings, weights: &Weights, hardware: &Hardware) -> Result<Self> {
         let sound = |s: &f64| (0.1..=4.0).contains(s);
-        if spec.scales.is_empty() || spec.scales.len() > MAX_SCALES || !spec.scales.iter().all(sound) {
-            return Err(Error::invalid(format!("scales {:?} cannot be used", spec.scales))
+        let scales = &settings.scales;
+        if scales.is_empty() || scales.len() > MAX_SCALES || !scales.iter().all(sound) {
+            return Err(Error::invalid(format!("scales {scales:?} cannot be used"))
                 .help(format!("give 1 to {MAX_SCALES} numbers between 0.1 and 4, for example 0.75,1,1.25")));
         }
         one_thread();
-        let weights = Weights::read(path, pin)?;
-        let architecture = spec.architecture;
-        let (trunk, channels) = architecture.trunk(&weights)?;
-        let head = gem::Head::load(&weights, channels)?;
-        let p = gem::exponent(&weights)?;
+        let architecture = settings.architecture;
+        let trunk = architecture.trunk(&mut |shape| Conv::load(weights, shape))?;
+        let channels = architecture.channels();
+        let head = gem::Head::load(weights, channels)?;
+        let p = gem::exponent(weights)?;
         let has_head = head.is_some();
-        let dimension = if has_head { gem::HEAD_DIMENSION } else { channels };
-        let settings = Settings {
-            architecture,
-            digest: weights.digest(),
-            scales: spec.scales.clone(),
-            path: spec.weights.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-            adapter: None,
-        };
+        let dimension = head.as_ref().map_or(channels, gem::Head::dimension);
         let info = settings.info();
 
         let device = hardware.torch();
         let kind = if hardware.is_cuda() { Kind::BFloat16 } else { Kind::Float };
         let place = || -> Result<Network, tch::TchError> {
             let (mean, deviation) = architecture.normalisation();
-            let channel = |v: [f32; 3]| Tensor::f_from_slice(&v)?.f_view([1, 3, 1, 1])?.f_to_device(device);
             Ok(Network {
-                trunk: match &trunk {
-                    Trunk::Lite0(net) => Trunk::Lite0(net.to(device, kind)?),
-                    Trunk::Resnet(net) => Trunk::Resnet(net.to(device, kind)?),
-                },
+                trunk: trunk.map(&|conv: &Conv| conv.to(device, kind))?,
                 p,
                 head: head.as_ref().map(|head| head.to(device)).transpose()?,
-                scales: spec.scales.clone(),
-                mean: channel(mean)?,
-                deviation: channel(deviation)?,
+                scales: settings.scales.clone(),
+                mean: channel(mean, device)?,
+                deviation: channel(deviation, device)?,
                 kind,
             })
         };
@@ -396,34 +401,8 @@ impl Model {
     }
 }
 
-/// The model without what was trained behind its network.
-///
-/// # Errors
-/// `Mismatch` when the settings cannot be read.
-pub fn base_of(info: &ModelInfo) -> Result<ModelInfo> {
-    Ok(Settings { adapter: None, ..Settings::parse(&info.settings)? }.info())
-}
-
-/// How the network of a model of a database is loaded, without what was trained behind it.
-///
-/// # Errors
-/// `Mismatch` when the settings cannot be read.
-pub fn spec_of(info: &ModelInfo) -> Result<ModelSpec> {
-    let Settings { architecture, scales, path, .. } = Settings::parse(&info.settings)?;
-    Ok(ModelSpec { architecture, weights: path, scales })
-}
-
-/// The name under which a database keeps an adapter.
-pub fn adapter_file(digest: blake3::Hash) -> String {
-    format!("adapter {digest}")
-}
-
 fn nothing() -> Error {
     Error::new(ErrorKind::Io, "the network gave no descriptor")
-}
-
-pub(crate) fn pinned(hex: &str) -> Result<blake3::Hash> {
-    blake3::Hash::from_hex(hex).map_err(|e| Error::invalid(format!("'{hex}' is no BLAKE3 digest")).because(e))
 }
 
 /// Weights of the set-up: in the folder named by `CAIRN_WEIGHTS`, in the build's workspace, or next to the program.
@@ -439,79 +418,6 @@ pub(crate) fn find_weights(file: &str) -> Result<PathBuf> {
         Error::not_found(format!("the weights {file} are not there; looked for {}", looked.join(", ")))
             .help(format!("run the set-up of the README, or set {WEIGHTS_VARIABLE} to the folder that has {file}"))
     })
-}
-
-/// What a database remembers of its model, as lines `name = value`.
-#[derive(Debug, Clone, PartialEq)]
-struct Settings {
-    architecture: Architecture,
-    digest: blake3::Hash,
-    scales: Vec<f64>,
-    /// `None`: the default weights, looked for again.
-    path: Option<PathBuf>,
-    /// Digest of the adapter that was trained on it, which the database keeps.
-    adapter: Option<blake3::Hash>,
-}
-
-impl Settings {
-    fn scales_text(&self) -> String {
-        self.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
-    }
-
-    /// A digest of everything that decides a descriptor; where the weights lie does not.
-    fn fingerprint(&self) -> String {
-        let (mean, deviation) = self.architecture.normalisation();
-        let text = format!(
-            "cairn model 1\n{}\nweights {}\ninput {:?}, antialiased bilinear, mean {mean:?}, deviation {deviation:?}\nscales {}\n",
-            self.architecture.word(),
-            self.digest,
-            self.architecture.size_rule(),
-            self.scales_text(),
-        );
-        let adapted = self.adapter.map(|adapter| format!("adapter {adapter}\n")).unwrap_or_default();
-        blake3::hash((text + &adapted).as_bytes()).to_hex().to_string()
-    }
-
-    fn name(&self) -> String {
-        let adapted = if self.adapter.is_some() { "+trained" } else { "" };
-        format!("{}{adapted}", self.architecture.word())
-    }
-
-    fn info(&self) -> ModelInfo {
-        ModelInfo { name: self.name(), fingerprint: self.fingerprint(), settings: self.to_string() }
-    }
-
-    fn parse(text: &str) -> Result<Self> {
-        let broken = |what: &str| {
-            Error::new(ErrorKind::Mismatch, format!("the database's model settings cannot be read: {what}"))
-                .help("use the version of cairn that created the database")
-        };
-        let value = |name: &str| {
-            text.lines().find_map(|line| line.split_once(" = ").filter(|(n, _)| *n == name).map(|(_, value)| value))
-        };
-        let needed = |name: &str| value(name).ok_or_else(|| broken(&format!("'{name}' is missing")));
-        let scales: Result<Vec<f64>, _> = needed("scales")?.split(',').map(str::parse).collect();
-        Ok(Self {
-            architecture: needed("model")?.parse()?,
-            digest: pinned(needed("weights")?)?,
-            scales: scales.map_err(|_| broken("'scales' are no numbers"))?,
-            path: value("path").map(PathBuf::from),
-            adapter: value("adapter").map(pinned).transpose()?,
-        })
-    }
-}
-
-impl std::fmt::Display for Settings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "model = {}\nweights = {}\nscales = {}", self.architecture.word(), self.digest, self.scales_text())?;
-        if let Some(path) = &self.path {
-            write!(f, "\npath = {}", path.display())?;
-        }
-        match &self.adapter {
-            Some(adapter) => write!(f, "\nadapter = {adapter}"),
-            None => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

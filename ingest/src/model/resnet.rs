@@ -4,10 +4,9 @@
 //! ImageNet's mean, divided by its standard deviation.
 
 use cairn::Result;
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::layers::{Activation, Conv, ConvShape, Norm, Padding};
-use super::weights::Weights;
 
 const EPSILON: f64 = 1e-5;
 const STEM: i64 = 64;
@@ -41,25 +40,23 @@ impl Depth {
 }
 
 /// A residual block: its convolutions, and the projection of its input where shapes differ.
-struct Block {
-    layers: Vec<Conv>,
-    shortcut: Option<Conv>,
+struct Block<L> {
+    layers: Vec<L>,
+    shortcut: Option<L>,
 }
 
-/// The trunk.
-pub(crate) struct Resnet {
-    stem: Conv,
-    blocks: Vec<Block>,
+/// The trunk, of layers to embed with ([`Conv`]) or to train.
+pub(crate) struct Resnet<L = Conv> {
+    stem: L,
+    blocks: Vec<Block<L>>,
 }
 
-impl Resnet {
-    pub(crate) fn load(weights: &Weights, depth: Depth) -> Result<Self> {
-        let conv = |conv: &str, norm: &str, input, output, kernel, stride, activation| {
+impl<L> Resnet<L> {
+    /// The trunk of the layers that `make` makes, from the input on.
+    pub(crate) fn build(depth: Depth, make: &mut dyn FnMut(&ConvShape) -> Result<L>) -> Result<Self> {
+        let mut conv = |conv: &str, norm: &str, input, output, kernel, stride, activation| {
             let (norm, padding, depthwise) = (Norm::Batch { name: norm, epsilon: EPSILON }, Padding::Half, false);
-            Conv::load(
-                weights,
-                &ConvShape { conv, norm, input, output, kernel, stride, depthwise, padding, activation },
-            )
+            make(&ConvShape { conv, norm, input, output, kernel, stride, depthwise, padding, activation })
         };
         let stem = conv("conv1", "bn1", 3, STEM, 7, 2, Activation::Relu)?;
         let mut blocks = Vec::new();
@@ -95,29 +92,35 @@ impl Resnet {
         Ok(Self { stem, blocks })
     }
 
-    pub(crate) fn map(&self, each: &dyn Fn(&Conv) -> Result<Conv, TchError>) -> Result<Self, TchError> {
-        let block = |block: &Block| -> Result<Block, TchError> {
+    pub(crate) fn map<M>(&self, each: &dyn Fn(&L) -> Result<M, TchError>) -> Result<Resnet<M>, TchError> {
+        let block = |block: &Block<L>| -> Result<Block<M>, TchError> {
             Ok(Block {
                 layers: block.layers.iter().map(each).collect::<Result<_, _>>()?,
                 shortcut: block.shortcut.as_ref().map(each).transpose()?,
             })
         };
-        Ok(Self { stem: each(&self.stem)?, blocks: self.blocks.iter().map(block).collect::<Result<_, _>>()? })
+        Ok(Resnet { stem: each(&self.stem)?, blocks: self.blocks.iter().map(block).collect::<Result<_, _>>()? })
     }
 
-    /// The same trunk on a device, in a kind.
-    pub(crate) fn to(&self, device: Device, kind: Kind) -> Result<Self, TchError> {
-        self.map(&|conv| conv.to(device, kind))
+    /// All layers, from the input on.
+    pub(crate) fn layers(&self) -> Vec<&L> {
+        let inner = self.blocks.iter().flat_map(|block| block.layers.iter().chain(&block.shortcut));
+        [&self.stem].into_iter().chain(inner).collect()
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let mut x = self.stem.forward(x)?.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
+    /// The feature map, with `apply` for each layer.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        apply: &dyn Fn(&L, &Tensor) -> Result<Tensor, TchError>,
+    ) -> Result<Tensor, TchError> {
+        let mut x = apply(&self.stem, x)?.f_max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false)?;
         for block in &self.blocks {
             let mut y = x.shallow_clone();
             for layer in &block.layers {
-                y = layer.forward(&y)?;
+                y = apply(layer, &y)?;
             }
-            let shortcut = block.shortcut.as_ref().map_or_else(|| Ok(x.shallow_clone()), |conv| conv.forward(&x))?;
+            let shortcut = block.shortcut.as_ref().map_or_else(|| Ok(x.shallow_clone()), |conv| apply(conv, &x))?;
             x = y.f_add_(&shortcut)?.f_relu_()?;
         }
         Ok(x)

@@ -20,7 +20,7 @@ fn the_trunk_equals_the_reference_on_its_tensor() {
     let Some(input) = shared_npy("golden/lite0/tensor_in.npy") else { return };
     let model = lite0();
     let network = model.network.lock().unwrap();
-    let map = tch::no_grad(|| network.trunk.forward(&input)).unwrap();
+    let map = tch::no_grad(|| network.trunk.forward(&input, &Conv::forward)).unwrap();
     let mean = map.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
     let map_difference = largest_difference(&mean, &shared_npy("golden/lite0/tensor_map_mean.npy").unwrap());
     let unit = unit_rows(&network.raw_of_input(&input).unwrap()).unwrap().concat();
@@ -121,14 +121,16 @@ fn a_database_loads_its_model_again_and_no_other() {
 
 #[test]
 fn settings_survive_their_text() {
-    let settings = Settings {
-        architecture: Architecture::Resnet101,
-        digest: blake3::hash(b"w"),
-        scales: vec![0.75, 1.0, 1.25],
-        path: Some(PathBuf::from("/models/a = b.safetensors")),
-        adapter: None,
-    };
-    assert_eq!(Settings::parse(&settings.to_string()).unwrap(), settings);
+    for place in [Place::Default, Place::File(PathBuf::from("/models/a = b.safetensors")), Place::Kept] {
+        let settings = Settings {
+            architecture: Architecture::Resnet101,
+            digest: blake3::hash(b"w"),
+            scales: vec![0.75, 1.0, 1.25],
+            place,
+            adapter: Some(blake3::hash(b"a")),
+        };
+        assert_eq!(Settings::parse(&settings.to_string()).unwrap(), settings);
+    }
 }
 
 #[test]

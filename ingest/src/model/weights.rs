@@ -33,7 +33,8 @@ impl Weights {
         Self::from_bytes(path, read_weights_file(path)?, pin)
     }
 
-    fn from_bytes(path: &Path, bytes: Vec<u8>, pin: Option<blake3::Hash>) -> Result<Self> {
+    /// The tensors of a file's bytes; `path` is what it is called in messages.
+    pub(crate) fn from_bytes(path: &Path, bytes: Vec<u8>, pin: Option<blake3::Hash>) -> Result<Self> {
         let digest = blake3::hash(&bytes);
         if let Some(pin) = pin.filter(|pin| *pin != digest) {
             return Err(Error::new(
@@ -55,6 +56,11 @@ impl Weights {
     /// BLAKE3 of the whole file.
     pub(crate) fn digest(&self) -> blake3::Hash {
         self.digest
+    }
+
+    /// The sides of the tensor of that name.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|(_, shape, _)| shape.as_slice())
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

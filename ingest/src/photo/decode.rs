@@ -92,11 +92,26 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels> {
         .unwrap_or_else(|_| Err(refuse("the decoder failed on it; the file is damaged")))
 }
 
+/// (width, height) of an image file as it is seen upright; no pixel is decoded.
+///
+/// # Errors
+/// When it is no image or its header is damaged. Never panics.
+pub(crate) fn upright_size(bytes: &[u8], limits: &DecodeLimits) -> Result<(u32, u32)> {
+    let size = || {
+        let (_, mut decoder, _) = opened(bytes, limits)?;
+        let (width, height) = decoder.dimensions();
+        let turned = swaps_sides(decoder.orientation().unwrap_or(Orientation::NoTransforms));
+        Ok(if turned { (height, width) } else { (width, height) })
+    };
+    catch_unwind(AssertUnwindSafe(size)).unwrap_or_else(|_| Err(refuse("its header is damaged")))
+}
+
 fn refuse(what: &str) -> Error {
     Error::invalid(what.to_owned())
 }
 
-fn decode_unguarded(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels> {
+/// The decoder of a file, which allocates no more than the limits allow.
+fn opened<'b>(bytes: &'b [u8], limits: &DecodeLimits) -> Result<(ImageFormat, impl ImageDecoder + 'b, Limits)> {
     if bytes.is_empty() {
         return Err(refuse("the file is empty"));
     }
@@ -109,7 +124,11 @@ fn decode_unguarded(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels> {
     let mut decoder_limits = Limits::no_limits();
     decoder_limits.max_alloc = Some(limits.decoded_bytes);
     reader.limits(decoder_limits.clone());
-    let mut decoder = reader.into_decoder().map_err(explain)?;
+    Ok((format, reader.into_decoder().map_err(explain)?, decoder_limits))
+}
+
+fn decode_unguarded(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels> {
+    let (format, mut decoder, mut decoder_limits) = opened(bytes, limits)?;
 
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width).saturating_mul(u64::from(height));

@@ -1,9 +1,26 @@
 //! The sizes at which a network learns: one of five by aspect ratio, so that a mini-batch holds photos of one shape (SPEC section 5).
 
+use crate::model::Architecture;
+
+/// (width, height) of the five groups, widest first.
+pub(crate) type Sizes = [(u32, u32); 5];
+
 /// (width, height) of the groups of [`crate::photo::aspect_group`], widest first: the paper's section 4.1, "S2" of the released code.
 pub const TRAINING_SIZES: [(u32, u32); 5] = [(512, 352), (512, 384), (448, 448), (384, 512), (352, 512)];
 /// The larger sizes of a last epoch with frozen batch normalisation: "M2" of the released code.
 pub const LAST_EPOCH_SIZES: [(u32, u32); 5] = [(800, 544), (800, 608), (704, 704), (608, 800), (544, 800)];
+/// The sizes for `lite0-gem`, which embeds at a longest side of 320: 0.7 of those at which it embeds, in multiples of 32.
+const LITE0_TRAINING_SIZES: Sizes = [(224, 160), (224, 160), (224, 224), (160, 224), (160, 224)];
+/// Those at which it embeds photos in the middle of a group.
+const LITE0_LAST_EPOCH_SIZES: Sizes = [(320, 224), (320, 256), (320, 320), (256, 320), (224, 320)];
+
+/// The sizes of an architecture: those of the training, and the larger ones of its last epochs.
+pub(crate) fn sizes(architecture: Architecture) -> [Sizes; 2] {
+    match architecture {
+        Architecture::Lite0 => [LITE0_TRAINING_SIZES, LITE0_LAST_EPOCH_SIZES],
+        _ => [TRAINING_SIZES, LAST_EPOCH_SIZES],
+    }
+}
 
 #[cfg(test)]
 mod tests {

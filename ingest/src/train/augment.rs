@@ -31,6 +31,27 @@ pub enum Augmentation {
 }
 
 impl Augmentation {
+    /// All of them.
+    pub const ALL: [Augmentation; 3] = [Augmentation::None, Augmentation::Soft, Augmentation::Hard];
+
+    /// The name people type.
+    pub fn word(self) -> &'static str {
+        match self {
+            Augmentation::None => "none",
+            Augmentation::Soft => "soft",
+            Augmentation::Hard => "hard",
+        }
+    }
+
+    /// How much larger than a view its photo must be, so that the smallest part that is ever taken still has as many pixels.
+    pub(crate) fn headroom(self) -> f64 {
+        match self {
+            Augmentation::None => 1.0,
+            Augmentation::Soft => 1.0 + SOFT_SCALE,
+            Augmentation::Hard => 1.0 / (1.0 - HARD_SCALE),
+        }
+    }
+
     /// A view of the photo, of its size: a function of the photo and of these numbers.
     ///
     /// # Errors

@@ -7,6 +7,9 @@ use super::random::Mix;
 /// Tells this file's draws from others of the same seed.
 const PURPOSE: u64 = 0xba7c;
 
+/// Fewest images that a group's own small batch has: of fewer, a batch's statistics say nothing.
+const SMALLEST_BATCH: usize = 4;
+
 /// How an epoch goes through the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sampling {
@@ -40,12 +43,20 @@ impl Pool<'_> {
     pub(crate) fn size(&self) -> usize {
         let largest = match self.groups {
             None => self.classes.len(),
-            Some(groups) => (0..=u8::MAX).map(|of| groups.iter().filter(|&&g| g == of).count()).max().unwrap_or(0),
+            Some(groups) => Self::group_sizes(groups).into_iter().max().unwrap_or(0),
         };
         self.batch.min(largest).max(1)
     }
 
-    /// The batches of an epoch, in order. Incomplete ones are dropped, as released.
+    /// Images of each group, by its number.
+    fn group_sizes(groups: &[u8]) -> Vec<usize> {
+        let mut sizes = vec![0; usize::from(u8::MAX) + 1];
+        groups.iter().for_each(|&group| sizes[usize::from(group)] += 1);
+        sizes
+    }
+
+    /// The batches of an epoch, in order, as many in every epoch. Incomplete ones are dropped, as released; but of a group that
+    /// does not fill one, [`SMALLEST_BATCH`] images or more make one, or they would never be seen.
     pub(crate) fn epoch(&self, epoch: u64) -> Vec<Vec<u32>> {
         let mut mix = Mix::new(&[self.seed, PURPOSE, epoch]);
         let order = match self.sampling {
@@ -57,29 +68,42 @@ impl Pool<'_> {
             Sampling::ClassBalanced => self.balanced(&mut mix),
             Sampling::Grouped { images } => self.grouped(images.max(2), &mut mix),
         };
-        let Some(groups) = self.groups else { return self.full(order.iter().copied()) };
-        let of = |group: u8| order.iter().copied().filter(move |&image| groups.get(image as usize) == Some(&group));
-        let mut batches: Vec<Vec<u32>> = (0..=u8::MAX).flat_map(|group| self.full(of(group))).collect();
+        let Some(groups) = self.groups else {
+            return order.chunks_exact(self.size()).map(<[u32]>::to_vec).collect();
+        };
+        let size = self.size();
+        let least = SMALLEST_BATCH.min(size);
+        let (mut batches, mut count) = (Vec::new(), 0);
+        for (group, images) in (0..=u8::MAX).zip(Self::group_sizes(groups)) {
+            let wanted = if images < size { usize::from(images >= least) } else { images / size };
+            count += wanted;
+            let of = order.iter().copied().filter(|&image| groups.get(image as usize) == Some(&group));
+            let of: Vec<u32> = of.collect();
+            let full = of.chunks_exact(of.len().clamp(1, size)).filter(|batch| batch.len() >= least);
+            batches.extend(full.take(wanted).map(<[u32]>::to_vec));
+        }
+        // Balanced classes draw a group less often than it has images, or never; the count of steps stays.
+        let missing = count.saturating_sub(batches.len());
+        let again: Vec<Vec<u32>> = batches.iter().cycle().take(missing).cloned().collect();
+        batches.extend(again);
         mix.shuffle(&mut batches);
         batches
     }
 
-    fn full(&self, order: impl Iterator<Item = u32>) -> Vec<Vec<u32>> {
-        let order: Vec<u32> = order.collect();
-        order.chunks_exact(self.size()).map(<[u32]>::to_vec).collect()
-    }
-
-    /// The images of each class, each class in a random order.
-    fn by_class(&self, mix: &mut Mix) -> Vec<Vec<u32>> {
-        let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        (0..).zip(self.classes).for_each(|(image, &class)| classes.entry(class).or_default().push(image));
+    /// The images of each class, and, where they must stand together in a batch, of each group in it; each in a random order.
+    fn by_class(&self, together: bool, mix: &mut Mix) -> Vec<Vec<u32>> {
+        let mut classes: BTreeMap<(u32, u8), Vec<u32>> = BTreeMap::new();
+        for (image, &class) in (0..).zip(self.classes) {
+            let group = self.groups.filter(|_| together).and_then(|groups| groups.get(image as usize));
+            classes.entry((class, group.copied().unwrap_or(0))).or_default().push(image);
+        }
         let mut classes: Vec<Vec<u32>> = classes.into_values().collect();
         classes.iter_mut().for_each(|images| mix.shuffle(images));
         classes
     }
 
     fn balanced(&self, mix: &mut Mix) -> Vec<u32> {
-        let mut classes = self.by_class(mix);
+        let mut classes = self.by_class(false, mix);
         let mut order = Vec::with_capacity(self.classes.len());
         let mut round = 0;
         while order.len() < self.classes.len() {
@@ -93,7 +117,7 @@ impl Pool<'_> {
 
     fn grouped(&self, size: usize, mix: &mut Mix) -> Vec<u32> {
         let mut parts: Vec<Vec<u32>> = Vec::new();
-        for images in self.by_class(mix) {
+        for images in self.by_class(true, mix) {
             for part in images.chunks(size) {
                 let mut part = part.to_vec();
                 if let ([_], [first, _, ..]) = (part.as_slice(), images.as_slice()) {
@@ -168,6 +192,21 @@ mod tests {
         assert_eq!(batches.len(), 2 + 4); // 17 and 34 images
         let group = |image: &u32| groups[*image as usize];
         assert!(batches.iter().all(|batch| batch.iter().all(|image| group(image) == group(&batch[0]))));
+    }
+
+    #[test]
+    fn a_small_group_is_seen_and_every_epoch_has_as_many_steps() {
+        let classes = classes();
+        let groups: Vec<u8> = (0..51).map(|image| if image < 5 { 3 } else { u8::from(image < 8) }).collect();
+        for sampling in [Sampling::Shuffled, Sampling::ClassBalanced, Sampling::Grouped { images: 4 }] {
+            let pool = Pool { groups: Some(&groups), ..pool(&classes, sampling) };
+            for epoch in 0..50 {
+                let batches = pool.epoch(epoch);
+                // 5 images of group 3 make a batch, the 3 of group 1 none, the 43 others five.
+                assert_eq!(batches.len(), 6, "{sampling:?}");
+                assert!(batches.iter().all(|batch| batch.len() >= 4 && groups[batch[0] as usize] != 1));
+            }
+        }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::course::{Parameter, Place};
+
 /// Added to a variance before its square root.
 pub(crate) const NORM_EPSILON: f64 = 1e-5;
 /// How much of a batch's statistics goes into the running ones.
-const NORM_MOMENTUM: f64 = 0.1;
+pub(crate) const NORM_MOMENTUM: f64 = 0.1;
 
 /// x (n, input) -> BatchNorm1d(x W^T + b) (n, output), without activation.
 pub(crate) struct TrainHead {
@@ -21,6 +23,11 @@ pub(crate) struct TrainHead {
     pub(crate) mean: Tensor,
     /// Running variance, unbiased, (output).
     pub(crate) variance: Tensor,
+}
+
+/// A copy on a device that learns.
+pub(crate) fn learning(t: &Tensor, device: Device) -> Result<Tensor, TchError> {
+    t.f_detach()?.f_to_device(device)?.f_contiguous()?.f_set_requires_grad(true)
 }
 
 /// Which statistics normalise.
@@ -47,6 +54,18 @@ impl TrainHead {
         })
     }
 
+    /// The same head on a device, ready to learn.
+    pub(crate) fn learning(&self, device: Device) -> Result<Self, TchError> {
+        Ok(Self {
+            weight: learning(&self.weight, device)?,
+            bias: learning(&self.bias, device)?,
+            gamma: learning(&self.gamma, device)?,
+            beta: learning(&self.beta, device)?,
+            mean: self.mean.f_to_device(device)?,
+            variance: self.variance.f_to_device(device)?,
+        })
+    }
+
     /// (n, input) -> (n, output). With [`Norm::Batch`], n must be at least 2.
     pub(crate) fn forward(&self, x: &Tensor, norm: Norm) -> Result<Tensor, TchError> {
         x.f_linear(&self.weight, Some(&self.bias))?.f_batch_norm(
@@ -62,18 +81,19 @@ impl TrainHead {
     }
 
     /// The parameters by their names in weights files; the running statistics are not among them.
-    pub(crate) fn parameters(&self) -> [(&'static str, &Tensor); 4] {
+    pub(crate) fn parameters(&self) -> [Parameter; 4] {
         [
-            ("head.fc.weight", &self.weight),
-            ("head.fc.bias", &self.bias),
-            ("head.bn.weight", &self.gamma),
-            ("head.bn.bias", &self.beta),
+            Parameter::new("head.fc.weight", &self.weight, false),
+            Parameter::new("head.fc.bias", &self.bias, false),
+            Parameter::new("head.bn.weight", &self.gamma, true),
+            Parameter::new("head.bn.bias", &self.beta, true),
         ]
     }
 
     /// The running statistics by their names in weights files.
-    pub(crate) fn buffers(&self) -> [(&'static str, &Tensor); 2] {
-        [("head.bn.running_mean", &self.mean), ("head.bn.running_var", &self.variance)]
+    pub(crate) fn buffers(&self) -> [Place; 2] {
+        let place = |name: &str, tensor: &Tensor| (name.to_owned(), tensor.shallow_clone());
+        [place("head.bn.running_mean", &self.mean), place("head.bn.running_var", &self.variance)]
     }
 
     /// The head as one affine map in f32 on the CPU, computed in f64: weight (output, input) and bias (output).
@@ -144,7 +164,7 @@ mod tests {
             head.beta = double(&draw(3), &[3]);
             let pattern = Tensor::from_slice(&draw(15)).view([5, 3]);
             let value = |head: &TrainHead| (head.forward(&x, norm).unwrap() * &pattern).square().sum(Kind::Double);
-            let parameters = head.parameters().map(|(_, tensor)| tensor.shallow_clone());
+            let parameters = head.parameters().map(|parameter| parameter.tensor);
             let gradients = Tensor::run_backward(&[value(&head)], &parameters, false, false);
             for (parameter, gradient) in parameters.iter().zip(&gradients) {
                 let flat = parameter.detach().view(-1);

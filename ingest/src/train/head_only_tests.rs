@@ -6,6 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::validate::retrieval;
 use super::super::{Init, Loss, LossOptions, Sampling, Singles};
+use std::path::Path;
+
+use cairn::ErrorKind;
+
+use super::super::record::Control;
 use super::*;
 
 const DIMENSION: usize = 24;

@@ -1,14 +1,15 @@
 //! What a head starts from: chance, or a linear map in closed form that already makes a good descriptor.
 
 use cairn::Result;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::head::{NORM_EPSILON, TrainHead};
-use super::random::{Mix, xavier_normal};
+use super::random::{Mix, xavier_normal, xavier_uniform};
 use crate::device::torch_error;
 
 /// Tells this file's draws from others of the same seed.
 const PURPOSE: u64 = 0x1417;
+const CLASSES: u64 = 0xc1a5;
 
 /// The head before the first step.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -47,6 +48,19 @@ pub(crate) fn initial_head(init: Init, x: &Tensor, classes: &Tensor, output: usi
     build(init, x, classes, output, seed).map_err(torch_error)
 }
 
+/// A head of `output` numbers from `input` ones, drawn from Xavier's normal distribution; bias 0.
+pub(crate) fn chance_head(input: usize, output: usize, seed: u64) -> Result<TrainHead, TchError> {
+    let weight = xavier_normal(&mut Mix::new(&[seed, PURPOSE]), output, input);
+    let weight = Tensor::f_from_slice(&weight)?.f_view([output as i64, input as i64])?;
+    TrainHead::new(weight, Tensor::f_zeros([output as i64], (Kind::Float, Device::Cpu))?)
+}
+
+/// The weights of the classes, (classes, dimension), drawn from Xavier's uniform distribution.
+pub(crate) fn class_weights(classes: usize, dimension: usize, seed: u64) -> Result<Tensor, TchError> {
+    let drawn = xavier_uniform(&mut Mix::new(&[seed, CLASSES]), classes, dimension);
+    Tensor::f_from_slice(&drawn)?.f_view([classes as i64, dimension as i64])
+}
+
 fn build(init: Init, x: &Tensor, classes: &Tensor, output: usize, seed: u64) -> Result<TrainHead, TchError> {
     let (_, input) = x.size2()?;
     let rows = output as i64;
@@ -54,11 +68,7 @@ fn build(init: Init, x: &Tensor, classes: &Tensor, output: usize, seed: u64) -> 
     let x = x.f_to_kind(Kind::Double)?;
     let mean = x.f_mean_dim([0i64].as_slice(), true, Kind::Double)?;
     let weight = match init {
-        Init::Xavier => {
-            let weight = xavier_normal(&mut Mix::new(&[seed, PURPOSE]), output, usize::try_from(input).unwrap_or(0));
-            let weight = Tensor::f_from_slice(&weight)?.f_view([rows, input])?.f_to_device(x.device())?;
-            return TrainHead::new(weight, Tensor::f_zeros([rows], (Kind::Float, x.device()))?);
-        }
+        Init::Xavier => return chance_head(usize::try_from(input).unwrap_or(0), output, seed),
         Init::Identity => Tensor::f_eye(input, options)?,
         Init::Pca => axes(&covariance(&x.f_sub(&mean)?)?, rows)?,
         Init::Whitened { shrinkage } => whitened(&x, &mean, classes, shrinkage, rows)?,

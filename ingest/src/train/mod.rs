@@ -11,6 +11,7 @@ mod aspect;
 mod augment;
 mod batches;
 mod checkpoint;
+mod course;
 mod discriminant;
 mod file;
 mod head;
@@ -25,16 +26,18 @@ mod record;
 mod samples;
 mod schedule;
 mod sgd;
+mod trunk;
 mod validate;
 
 pub use adapter::{Adapter, Affine, Block, MAX_BLOCKS, Projection};
 pub use aspect::{LAST_EPOCH_SIZES, TRAINING_SIZES};
 pub use augment::Augmentation;
 pub use batches::Sampling;
+pub use course::Run;
 pub use discriminant::{
     DiscriminantOptions, HeldOut, MOST_INDEX_IMAGES, MOST_TRAIN_IMAGES, TrainedDiscriminant, train_discriminant,
 };
-pub use head_only::{Run, Trained, train_head};
+pub use head_only::{Trained, train_head};
 pub use init::Init;
 pub use judge::{Comparison, Quality};
 pub use loss::{Loss, LossOptions};
@@ -42,4 +45,6 @@ pub use options::HeadOptions;
 pub use record::{Control, LOG_HEADER, Step};
 pub use samples::{Samples, Singles};
 pub use schedule::cosine_rate;
+pub use trunk::{PhotoSet, TrainedTrunk, TrunkOptions};
+pub(crate) use trunk::{judge_trunk, train_trunk};
 pub use validate::Validation;

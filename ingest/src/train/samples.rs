@@ -25,6 +25,24 @@ pub struct Samples {
     pub labels: Vec<u32>,
 }
 
+impl Samples {
+    /// BLAKE3 of everything in it.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let Self { dimension, vectors, image, labels } = self;
+        let mut hasher = blake3::Hasher::new();
+        for length in [*dimension, vectors.len(), image.len(), labels.len()] {
+            hasher.update(&(length as u64).to_le_bytes());
+        }
+        for row in vectors.chunks((*dimension).max(1)) {
+            hasher.update(&row.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+        }
+        for number in image.iter().chain(labels) {
+            hasher.update(&number.to_le_bytes());
+        }
+        hasher.finalize().into()
+    }
+}
+
 /// What happens to a label that has only one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Singles {

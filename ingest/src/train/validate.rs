@@ -6,7 +6,6 @@ use cairn::Result;
 use cairn::eval::{Metrics, Truth, evaluate};
 use rayon::prelude::*;
 
-use super::Adapter;
 use super::judge::{Comparison, Labelled, Quality, judge_among};
 use super::nearest::tensor;
 use super::samples::Prepared;
@@ -17,28 +16,30 @@ const DEPTH: usize = 100;
 /// Most queries; of more held-out images, that many evenly spread ones ask.
 const MOST_QUERIES: usize = 1000;
 
-/// Metrics of the same queries with the descriptors as they were and with the adapted ones.
+/// Metrics of the same queries with the descriptors as they were and with the new ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Validation {
     /// With the descriptors as they were.
     pub before: Metrics,
-    /// With the adapted ones.
+    /// With the new ones.
     pub after: Metrics,
     /// The images that were held out, each asking for the others of its label among them, while the images that were learnt
     /// from predict; as [`super::HeldOut`] judges.
     pub among: Comparison,
 }
 
+/// The new descriptors of some images, by number.
+pub(crate) type Descriptors<'a> = &'a dyn Fn(&[u32]) -> Result<Vec<Vec<f32>>>;
+
 /// mAP@100 and its companions before and after: each held-out image is a query against all images that were learnt from, those
 /// of its given label are relevant. `None` where nothing was held out. O(queries x images x dimension).
-pub(crate) fn validate(prepared: &Prepared, adapter: &Adapter) -> Result<Option<Validation>> {
+pub(crate) fn validate(prepared: &Prepared, adapt: Descriptors<'_>) -> Result<Option<Validation>> {
     if prepared.held_out.is_empty() {
         return Ok(None);
     }
     let every = prepared.held_out.len().div_ceil(MOST_QUERIES);
     let queries: Vec<u32> = prepared.held_out.iter().copied().step_by(every).collect();
     let plain = |images: &[u32]| -> Vec<Vec<f32>> { images.par_iter().map(|&image| prepared.plain(image)).collect() };
-    let adapt = |rows: &[Vec<f32>]| rows.par_iter().map(|row| adapter.apply(row)).collect::<Result<Vec<_>>>();
     let label = |images: &[u32]| images.iter().map(|&image| prepared.label(image)).collect::<Vec<u32>>();
     let (labels, query_labels) = (label(&prepared.train), label(&queries));
     let (rows, query_rows) = (plain(&prepared.train), plain(&queries));
@@ -49,8 +50,8 @@ pub(crate) fn validate(prepared: &Prepared, adapter: &Adapter) -> Result<Option<
         let voters = Labelled { rows: &rows(voters)?, labels: &labels };
         judge_among(voters, Labelled { rows: &rows(items)?, labels: &item_labels }).map_err(torch_error)
     };
-    let (adapted, adapted_items) = (adapt(&rows)?, adapt(&items)?);
-    let after = retrieval(&adapted, &labels, &adapt(&query_rows)?, &query_labels);
+    let (adapted, adapted_items) = (adapt(&prepared.train)?, adapt(&prepared.held_out)?);
+    let after = retrieval(&adapted, &labels, &adapt(&queries)?, &query_labels);
     let among = Comparison { before: among(&rows, &items)?, after: among(&adapted, &adapted_items)? };
     Ok(Some(Validation { before, after, among }))
 }

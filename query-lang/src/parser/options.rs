@@ -48,6 +48,25 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// `augment=soft`, one of some words; the option's name comes next.
+    pub(super) fn choice_option<T, const N: usize>(
+        &mut self,
+        given: &mut Option<Spanned<T>>,
+        name: &str,
+        all: [(&'static str, T); N],
+    ) -> Parse<()> {
+        let words: Vec<&'static str> = all.iter().map(|(word, _)| *word).collect();
+        self.assignment(given.is_some(), name, &format!("{name}={}", words.first().copied().unwrap_or_default()))?;
+        let Some(word) = self.word() else {
+            return Err(self.expected(&format!("what {name} is"), format!("it is one of {}", words.join(", "))));
+        };
+        let Some((_, node)) = all.into_iter().find(|(of, _)| of.eq_ignore_ascii_case(word)) else {
+            return Err(complaints::unknown_choice(self.here(), word, name, &words));
+        };
+        *given = Some(Spanned { node, span: self.bump() });
+        Ok(())
+    }
+
     /// Two words such as DRY RUN, of which the first one comes next; `why` is what they do, for the help.
     pub(super) fn two_words(&mut self, first: &str, second: &str, why: &str) -> Parse<Span> {
         let start = self.bump();

@@ -3,13 +3,13 @@
 use std::ops::Bound::{Excluded, Included};
 
 use super::{Parse, Parser};
-use crate::ast::{Flip, Loss, Spanned, Train};
+use crate::ast::{Augment, Flip, Gem, Loss, Origin, Spanned, Train};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::limits::{
-    DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_MARGIN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SEED,
-    DEFAULT_VALIDATION, MAX_BATCH, MAX_DIMENSION, MAX_EPOCHS, MAX_MARGIN, MAX_RATE, MAX_SCALE, MAX_VALIDATION,
-    MIN_BATCH, MIN_DIMENSION,
+    DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_MARGIN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SCALEUP,
+    DEFAULT_SEED, DEFAULT_VALIDATION, MAX_BATCH, MAX_DIMENSION, MAX_EPOCHS, MAX_MARGIN, MAX_RATE, MAX_SCALE,
+    MAX_VALIDATION, MIN_BATCH, MIN_DIMENSION,
 };
 use crate::words;
 
@@ -56,7 +56,17 @@ impl Parser<'_> {
                 train.balance = true;
                 Ok(())
             }
-            Some("FROM") => self.model_file(&mut train.model),
+            Some("TRUNK") => {
+                self.once(train.trunk, "TRUNK")?;
+                train.trunk = true;
+                Ok(())
+            }
+            Some("AUGMENT") => {
+                self.choice_option(&mut train.augment, "augment", Augment::ALL.map(|it| (it.name(), it)))
+            }
+            Some("SCALEUP") => self.whole_option(&mut train.scaleup, "scaleup", DEFAULT_SCALEUP, 0..=MAX_EPOCHS),
+            Some("GEM") => self.choice_option(&mut train.gem, "gem", Gem::ALL.map(|it| (it.name(), it))),
+            Some("FROM") => self.origin(&mut train.from),
             Some("FORCE") => {
                 let span = self.bump();
                 self.flip(train, Spanned { node: Flip::Always, span })
@@ -74,6 +84,20 @@ impl Parser<'_> {
         self.once(given.is_some(), "FROM")?;
         self.without_equals("FROM", "'model.safetensors'")?;
         *given = Some(self.text("the file of a model", |typed| format!("write FROM {typed}"))?);
+        Ok(())
+    }
+
+    /// `FROM 'model.safetensors'` or `FROM MODEL 2`; the word comes next.
+    fn origin(&mut self, given: &mut Option<Spanned<Origin>>) -> Parse<()> {
+        self.once(given.is_some(), "FROM")?;
+        self.without_equals("FROM", "'model.safetensors'")?;
+        *given = Some(if self.is("MODEL") {
+            let Spanned { node, span } = self.model_number("FROM", "2")?;
+            Spanned { node: Origin::Model(node), span }
+        } else {
+            let Spanned { node, span } = self.text("the file of a model", |typed| format!("write FROM {typed}"))?;
+            Spanned { node: Origin::File(node), span }
+        });
         Ok(())
     }
 
@@ -98,7 +122,20 @@ impl Parser<'_> {
 
 /// A margin and a scale are given to losses that take one, the options of steps to losses that are learnt in steps.
 pub(crate) fn check_train(train: &Train) -> Result<(), Diagnostic> {
-    let loss = train.loss.as_ref().map_or_else(Loss::default, |loss| loss.node);
+    let of_trunk = [
+        ("augment", train.augment.as_ref().map(|part| part.span)),
+        ("scaleup", train.scaleup.as_ref().map(|part| part.span)),
+        ("gem", train.gem.as_ref().map(|part| part.span)),
+    ];
+    if let Some((name, span)) = of_trunk.into_iter().find_map(|(name, span)| Some((name, span?)))
+        && !train.trunk
+    {
+        return Err(complaints::only_with_trunk(span, name));
+    }
+    if let Some(loss) = train.loss.as_ref().filter(|loss| train.trunk && !loss.node.has_steps()) {
+        return Err(complaints::no_loss_of_a_trunk(loss.span, loss.node));
+    }
+    let loss = train.loss.as_ref().map_or(Loss::of_training(train.trunk), |loss| loss.node);
     let other = train.loss.as_ref().map(|loss| loss.span);
     let steps = [
         ("epochs", train.epochs.as_ref().map(|epochs| epochs.span)),

@@ -13,7 +13,10 @@ mod triplet;
 use std::str::FromStr;
 
 use cairn::{Error, Result};
-use tch::{Kind, Reduction, TchError, Tensor};
+use tch::{Device, Kind, Reduction, TchError, Tensor};
+
+use super::course::Parameter;
+use super::head::learning;
 
 /// Shortest length by which a row is divided.
 const SHORTEST: f64 = 1e-12;
@@ -156,8 +159,20 @@ impl Objective {
         Ok(Self { options, weights, scale })
     }
 
+    /// The same loss on a device, ready to learn.
+    pub(crate) fn learning(mut self, device: Device) -> Result<Self, TchError> {
+        self.weights = self.weights.iter().map(|weight| learning(weight, device)).collect::<Result<_, _>>()?;
+        Ok(self)
+    }
+
+    /// What it learns, by name.
+    pub(crate) fn parameters(&self) -> Vec<Parameter> {
+        let named = self.names().iter().zip(&self.weights);
+        named.map(|(name, tensor)| Parameter::new(name, tensor, false)).collect()
+    }
+
     /// What an optimiser needs to know of a tensor's role, in the order of `weights`.
-    pub(crate) fn names(&self) -> &'static [&'static str] {
+    fn names(&self) -> &'static [&'static str] {
         &["loss.weight", "loss.bias"][..self.weights.len()]
     }
 

@@ -1,0 +1,105 @@
+//! Where trainings that were cut short keep their state: a file for each, named by what is trained, so that another training neither
+//! goes on from it nor stumbles over it.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use cairn::{Error, Result};
+
+/// Folder of a training's files, inside the database's.
+const FOLDER: &str = "training";
+/// What the name of a checkpoint begins with.
+const PREFIX: &str = "checkpoint-";
+/// States of other trainings that are kept; the oldest of more are removed.
+const KEPT: usize = 2;
+/// Characters of a digest in a name.
+const DIGITS: usize = 16;
+
+/// The files of one training.
+pub(super) struct Files {
+    folder: PathBuf,
+    /// State of the training while it runs, and after it was cut short.
+    pub(super) checkpoint: PathBuf,
+    /// A line a step (CSV).
+    pub(super) log: PathBuf,
+    /// Page with the loss.
+    pub(super) plot: PathBuf,
+}
+
+impl Files {
+    /// Those of the training of that identity (options and what is learnt from), in the database's folder.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn new(database: &Path, identity: &[&str]) -> Result<Self> {
+        let folder = database.join(FOLDER);
+        std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+        let mut hasher = blake3::Hasher::new();
+        for part in identity {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let digest = hasher.finalize().to_hex();
+        let digest: String = digest.chars().take(DIGITS).collect();
+        let files = Self {
+            checkpoint: folder.join(format!("{PREFIX}{digest}")),
+            log: folder.join("log.csv"),
+            plot: folder.join("loss.html"),
+            folder,
+        };
+        files.prune()?;
+        Ok(files)
+    }
+
+    /// The training is over: another one of the same identity must not go on from it.
+    pub(super) fn done(&self) -> Result<()> {
+        remove(&self.checkpoint)
+    }
+
+    /// Removes the states of trainings that nobody came back to.
+    fn prune(&self) -> Result<()> {
+        let io = |error| Error::io(&self.folder, error);
+        let mut others: Vec<(SystemTime, PathBuf)> = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            let is_checkpoint = entry.file_name().to_string_lossy().starts_with(PREFIX);
+            if is_checkpoint && entry.path() != self.checkpoint {
+                let written = entry.metadata().and_then(|about| about.modified()).map_err(io)?;
+                others.push((written, entry.path()));
+            }
+        }
+        others.sort();
+        let surplus = others.len().saturating_sub(KEPT);
+        others.iter().take(surplus).try_for_each(|(_, path)| remove(path))
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn each_training_has_a_state_of_its_own_and_old_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = |name: &str| Files::new(folder.path(), &["options", name]).unwrap();
+        assert_eq!(files("a").checkpoint, files("a").checkpoint);
+        assert_ne!(files("a").checkpoint, Files::new(folder.path(), &["option", "sa"]).unwrap().checkpoint);
+        for name in ["a", "b", "c"] {
+            std::fs::write(files(name).checkpoint, name).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        std::fs::write(&files("d").log, "a log is no state").unwrap();
+        assert!(!files("a").checkpoint.exists() && files("b").checkpoint.exists() && files("c").checkpoint.exists());
+        files("c").done().unwrap();
+        files("c").done().unwrap();
+        assert!(!files("c").checkpoint.exists() && files("d").log.exists());
+    }
+}

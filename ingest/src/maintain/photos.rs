@@ -1,0 +1,66 @@
+//! The photo of an image as it was ingested: nothing that a thumbnail could stand for.
+
+use std::path::PathBuf;
+
+use cairn::{Database, Embed, Error, Keep, Photo, Result, Snapshot};
+
+use crate::embedder::PhotoEmbedder;
+
+/// The photo behind an image: its file, or the bytes that the database keeps where it keeps originals.
+///
+/// # Errors
+/// `NotFound`: the file is gone, and a thumbnail or nothing is kept of it.
+pub(super) fn original(key: &str, source: Option<&str>, kept: Option<Vec<u8>>, keep: Keep) -> Result<Photo> {
+    let file = source.map(PathBuf::from);
+    match (file.filter(|path| path.is_file()), kept) {
+        (Some(path), _) => Ok(Photo::File(path)),
+        (None, Some(bytes)) if keep == Keep::Original => Ok(Photo::Bytes(bytes)),
+        (None, kept) => {
+            let place = source.map_or_else(String::new, |path| format!(" ({path})"));
+            let rest = match kept {
+                Some(_) => "only a thumbnail is kept, and its descriptor would not be the photo's",
+                None => "nothing is kept of it",
+            };
+            Err(Error::not_found(format!("the photo of '{key}'{place} is not there any more, and {rest}"))
+                .help("put it back where it was, or delete the image; what was embedded so far is kept"))
+        }
+    }
+}
+
+/// The same for an image of a snapshot.
+pub(super) fn of_image(database: &Database, snapshot: &Snapshot, key: &str) -> Result<Photo> {
+    let source = snapshot.record(key)?.and_then(|record| record.source);
+    original(key, source.as_deref(), snapshot.photo(key)?, database.options().keep)
+}
+
+/// The descriptor of a photo, or an error that names the image.
+pub(super) fn embed(embedder: &PhotoEmbedder, key: &str, photo: &Photo) -> Result<Vec<f32>> {
+    let named = |error: Error| {
+        let named = Error::new(error.kind(), format!("'{key}': {}", error.message()));
+        match error.next_step() {
+            Some(help) => named.help(help),
+            None => named,
+        }
+    };
+    Ok(embedder.embed(photo).map_err(named)?.vector)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_thumbnail_is_no_photo() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jpg");
+        std::fs::write(&path, b"bytes").unwrap();
+        let (there, gone) = (path.to_str().unwrap(), "/nowhere/a.jpg");
+        assert_eq!(original("a", Some(there), None, Keep::Thumb).unwrap(), Photo::File(path.clone()));
+        let kept = || Some(b"kept".to_vec());
+        assert_eq!(original("a", Some(gone), kept(), Keep::Original).unwrap(), Photo::Bytes(b"kept".to_vec()));
+        let refused = original("a", Some(gone), kept(), Keep::Thumb).unwrap_err();
+        assert!(refused.to_string().contains("only a thumbnail") && refused.to_string().contains(gone), "{refused}");
+        assert!(original("a", None, None, Keep::None).unwrap_err().to_string().contains("nothing is kept"));
+    }
+}

@@ -1,0 +1,118 @@
+//! TRAIN TRUNK: a network from photos, kept by the database, judged on images held out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn::language::{Augment, Gem, TrainPlan, TrunkPlan};
+use cairn::{Database, Keep, Result, Snapshot, Watch};
+use rayon::prelude::*;
+
+use super::base::Base;
+use super::checkpoints::Files;
+use super::photos::{embed, of_image};
+use super::report::{Judged, loss_plot};
+use super::trained::{Gathered, loss_options, progress};
+use crate::device::Hardware;
+use crate::embedder::PhotoEmbedder;
+use crate::model::weights::Weights;
+use crate::model::{Model, Place as Where, Settings};
+use crate::train::{Augmentation, PhotoSet, Run, Sampling, Singles, TrunkOptions, judge_trunk, train_trunk};
+
+/// Steps between two checkpoints; one is made every minute beside them.
+const CHECKPOINT_STEPS: u64 = 100;
+
+/// A network that was trained.
+pub(super) struct Tuned {
+    /// Its file of weights.
+    pub(super) weights: Vec<u8>,
+    pub(super) model: Arc<Model>,
+    pub(super) judged: Option<Judged>,
+    pub(super) lines: Vec<(&'static str, String)>,
+}
+
+/// What surrounds a training.
+pub(super) struct Workshop<'a> {
+    pub(super) database: &'a Database,
+    pub(super) hardware: &'a Hardware,
+    /// Where the file of weights is now, if it was moved.
+    pub(super) weights: Option<&'a Path>,
+    pub(super) watch: Option<&'a dyn Watch>,
+}
+
+/// Trains the network of `base` on.
+pub(super) fn tune(
+    workshop: &Workshop<'_>,
+    base: &Base,
+    gathered: &Gathered,
+    plan: &TrainPlan,
+    trunk: TrunkPlan,
+) -> Result<Tuned> {
+    let Workshop { database, hardware, weights, watch } = *workshop;
+    let settings = Settings::parse(&base.model.info().settings)?;
+    let begin = settings.weights(&|name| database.file(name), weights)?;
+    let options = options(plan, trunk)?;
+    let files = Files::new(database.folder(), &[&format!("{plan:?}"), &begin.digest().to_hex(), &gathered.digest()])?;
+    let snapshot = database.snapshot();
+    let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize]);
+    let set = PhotoSet { samples: &gathered.samples, photo: &photo };
+    let told = progress(watch);
+    let run =
+        Run { checkpoint: Some(&files.checkpoint), every: CHECKPOINT_STEPS, log: Some(&files.log), progress: &told };
+    let trained = train_trunk(&set, settings.architecture, &begin, &options, hardware, &run)?;
+    loss_plot(&files.plot, plan.loss.name(), &trained.log)?;
+    let network = Weights::from_bytes(Path::new("the trained network"), trained.weights.clone(), None)?;
+    let settings = Settings { digest: network.digest(), place: Where::Kept, adapter: None, ..settings };
+    let model = Arc::new(Model::of_weights(settings, &network, hardware)?);
+    let judged = judge_trunk(&gathered.samples, &options, &|images| {
+        described(&model, database, &snapshot, images.iter().map(|&image| gathered.keys[image as usize].as_str()))
+    })?;
+    // Not before: a training whose judging was cut short goes on with the judging.
+    files.done()?;
+    let seen: f64 = trained.log.iter().map(|step| f64::from(step.images_per_second)).sum();
+    let last = trained.log.last();
+    let lines = vec![
+        ("steps", trained.log.len().to_string()),
+        ("last loss", last.map_or_else(String::new, |step| format!("{:.4}", step.loss))),
+        ("images a second", format!("{:.1}", seen / trained.log.len().max(1) as f64)),
+        ("waited for photos", format!("{:.1} % of the time", 100.0 * trained.waited)),
+        ("log", files.log.display().to_string()),
+        ("plot", files.plot.display().to_string()),
+    ];
+    Ok(Tuned { weights: trained.weights, model, judged: judged.as_ref().map(Judged::of_images), lines })
+}
+
+/// Descriptors of images, from their photos.
+fn described<'k>(
+    model: &Arc<Model>,
+    database: &Database,
+    snapshot: &Snapshot,
+    keys: impl Iterator<Item = &'k str>,
+) -> Result<Vec<Vec<f32>>> {
+    let embedder = PhotoEmbedder::new(Arc::clone(model), Keep::None);
+    let keys: Vec<&str> = keys.collect();
+    keys.par_iter().map(|key| embed(&embedder, key, &of_image(database, snapshot, key)?)).collect()
+}
+
+fn options(plan: &TrainPlan, trunk: TrunkPlan) -> Result<TrunkOptions> {
+    let loss = loss_options(plan)?;
+    let defaults = TrunkOptions::new(loss.loss);
+    Ok(TrunkOptions {
+        loss,
+        dimension: plan.dimension,
+        epochs: plan.epochs as u64,
+        scaleup_epochs: trunk.scaleup as u64,
+        batch: plan.batch,
+        sampling: if plan.balance { Sampling::ClassBalanced } else { defaults.sampling },
+        augmentation: match trunk.augment {
+            Augment::None => Augmentation::None,
+            Augment::Soft => Augmentation::Soft,
+            Augment::Hard => Augmentation::Hard,
+        },
+        learns_p: trunk.gem == Gem::Learnt,
+        rate: plan.rate,
+        seed: plan.seed,
+        validation: plan.validation,
+        singles: Singles::LeaveOut,
+        ..defaults
+    })
+}

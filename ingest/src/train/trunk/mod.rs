@@ -1,0 +1,270 @@
+//! Training the whole network from photos: trunk, GeM and head (paper section 3.1 and 4.1; SPEC section 5).
+
+mod layer;
+mod loader;
+mod network;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use cairn::{Error, Photo, Result};
+use rayon::prelude::*;
+use tch::{Kind, TchError, Tensor};
+
+use super::Augmentation;
+use super::aspect::sizes;
+use super::batches::{Pool, Sampling};
+use super::checkpoint::Identity;
+use super::course::{Course, Learner, Lesson, Parameter, Place, Run, Schedule};
+use super::head::Norm;
+use super::init::class_weights;
+use super::loss::{Loss, LossOptions, Objective};
+use super::options::HeadOptions;
+use super::record::Step;
+use super::samples::{Prepared, Samples, Singles};
+use super::validate::{Descriptors, Validation, validate};
+use crate::device::{Hardware, one_thread, torch_error};
+use crate::model::Architecture;
+use crate::model::weights::Weights;
+use crate::photo::{DecodeLimits, about_photo, aspect_group, read_photo, upright_size};
+use loader::{Loader, Recipe};
+use network::Network;
+
+/// How a network is trained from photos. The defaults are the paper's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrunkOptions {
+    /// The loss with its margin and scale; ArcFace, m = 0.3, s = 30.
+    pub loss: LossOptions,
+    /// Numbers of a descriptor; 512, and 2,048 for triplet and AP.
+    pub dimension: usize,
+    /// Times that the images are gone through; 5.
+    pub epochs: u64,
+    /// How many of them, at the end, see larger photos and leave the batch normalisations as they are; 1.
+    pub scaleup_epochs: u64,
+    /// Images of a mini-batch, all of one aspect group; 32.
+    pub batch: usize,
+    /// How an epoch goes through the images.
+    pub sampling: Sampling,
+    /// How a view differs from its photo; soft.
+    pub augmentation: Augmentation,
+    /// Whether GeM's exponent learns, as released; false: it stays as it is (the paper's 3).
+    pub learns_p: bool,
+    /// Learning rate of the first step; 1e-3.
+    pub rate: f64,
+    /// Learning rate at the end of the cosine; 3e-6, as released.
+    pub last_rate: f64,
+    /// Momentum; 0.9.
+    pub momentum: f64,
+    /// Weight decay on every parameter; 1e-5.
+    pub weight_decay: f64,
+    /// Decides everything that is drawn.
+    pub seed: u64,
+    /// Share of the images held out to judge by; 0.1.
+    pub validation: f64,
+    /// What happens to labels with one image.
+    pub singles: Singles,
+}
+
+impl TrunkOptions {
+    /// The defaults for a loss.
+    pub fn new(loss: Loss) -> Self {
+        let HeadOptions { loss, dimension, batch, sampling, last_rate, momentum, weight_decay, seed, .. } =
+            HeadOptions::new(loss);
+        Self {
+            loss,
+            dimension,
+            epochs: 5,
+            scaleup_epochs: 1,
+            batch,
+            sampling,
+            augmentation: Augmentation::default(),
+            learns_p: false,
+            rate: 1e-3,
+            last_rate,
+            momentum,
+            weight_decay,
+            seed,
+            validation: 0.1,
+            singles: Singles::default(),
+        }
+    }
+
+    /// What a head has in common with it; the rest are a head's defaults.
+    fn as_head(&self) -> HeadOptions {
+        HeadOptions {
+            loss: self.loss,
+            dimension: self.dimension,
+            epochs: self.epochs,
+            frozen_epochs: self.scaleup_epochs,
+            batch: self.batch,
+            sampling: self.sampling,
+            rate: self.rate,
+            last_rate: self.last_rate,
+            momentum: self.momentum,
+            weight_decay: self.weight_decay,
+            seed: self.seed,
+            validation: self.validation,
+            singles: self.singles,
+            ..HeadOptions::new(self.loss.loss)
+        }
+    }
+
+    /// Everything that decides the result, as lines `name = value`.
+    fn text(&self) -> String {
+        let Self { augmentation, learns_p, .. } = self;
+        format!("network = 1\n{}augmentation = {}\nlearns p = {learns_p}\n", self.as_head().text(), augmentation.word())
+    }
+}
+
+/// What is learnt from.
+pub struct PhotoSet<'a> {
+    /// Labels, and the descriptors before the training, which only the validation reads: one row an image.
+    pub samples: &'a Samples,
+    /// The photo of an image, by its number in `samples`.
+    pub photo: &'a (dyn Fn(u32) -> Result<Photo> + Sync),
+}
+
+/// What a training gives.
+pub struct TrainedTrunk {
+    /// A file of weights (safetensors) of the same architecture, with a head.
+    pub weights: Vec<u8>,
+    /// All steps, also those that were made before it was cut short.
+    pub log: Vec<Step>,
+    /// Share of the time in which the network waited for photos, 0 to 1; of this run alone.
+    pub waited: f64,
+}
+
+/// Trains a network of `architecture`, from `weights` on. On the CPU the result is a function of photos, weights and options, to the
+/// bit, however often it was cut short. Memory: the network four times (numbers, momentum, gradient, checkpoint), the activations of
+/// a mini-batch, and two mini-batches of pixels a reading thread.
+///
+/// # Errors
+/// As [`super::train_head`]; and when a photo cannot be read (the message names it, and the training goes on from its checkpoint).
+pub(crate) fn train_trunk(
+    set: &PhotoSet,
+    architecture: Architecture,
+    weights: &Weights,
+    options: &TrunkOptions,
+    hardware: &Hardware,
+    run: &Run,
+) -> Result<TrainedTrunk> {
+    one_thread();
+    options.as_head().check(usize::MAX)?;
+    let prepared = Prepared::new(set.samples, options.singles, options.validation, options.seed)?;
+    let photo = |place: u32| (set.photo)(prepared.train[place as usize]);
+    let groups = groups(prepared.train.len(), &photo)?;
+    let pool = Pool {
+        classes: &prepared.classes,
+        groups: Some(&groups),
+        batch: options.batch,
+        sampling: options.sampling,
+        seed: options.seed,
+    };
+    let per_epoch = pool.epoch(0).len() as u64;
+    let recipe = Recipe { pool, open: &photo, options, sizes: sizes(architecture), per_epoch };
+    let identity = Identity { options: options.text(), data: digest(&prepared, set, weights) };
+    let head = (options.dimension, options.learns_p, options.seed);
+    let network = Network::load(architecture, weights, head.0, head.1, head.2, hardware)?;
+    let objective = class_weights(prepared.class_count, options.dimension, options.seed)
+        .and_then(|drawn| Objective::new(options.loss, drawn)?.learning(hardware.torch()))
+        .map_err(torch_error)?;
+    let HeadOptions { epochs, frozen_epochs, rate, last_rate, momentum, weight_decay, .. } = options.as_head();
+    let schedule = Schedule { epochs, frozen_epochs, rate, last_rate, momentum, weight_decay };
+    // On the CPU the network computes on one thread, so that one other is free.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if hardware.is_cuda() { cores } else { 1 };
+    let start = Instant::now();
+    let (network, log, waited) = std::thread::scope(|scope| -> Result<_> {
+        let loader = Loader::new(scope, &recipe, threads);
+        let learning = Learning { network, objective, recipe: &recipe, loader };
+        let mut course = Course::begin(learning, schedule)?;
+        course.go(&identity, run)?;
+        let Learning { network, loader, .. } = course.learner;
+        Ok((network, course.log, loader.waited.as_secs_f64()))
+    })?;
+    let waited = waited / start.elapsed().as_secs_f64().max(1e-9);
+    Ok(TrainedTrunk { weights: network.encode()?, log, waited })
+}
+
+/// How good new descriptors are on the images that a training with these options held out. `None` where it held out none.
+///
+/// # Errors
+/// As `descriptors`, which gives those of images by number.
+pub(crate) fn judge_trunk(
+    samples: &Samples,
+    options: &TrunkOptions,
+    descriptors: Descriptors<'_>,
+) -> Result<Option<Validation>> {
+    validate(&Prepared::new(samples, options.singles, options.validation, options.seed)?, descriptors)
+}
+
+/// The aspect group of each photo, by its header.
+fn groups(count: usize, photo: &(dyn Fn(u32) -> Result<Photo> + Sync)) -> Result<Vec<u8>> {
+    let limits = DecodeLimits::default();
+    let group = |place: u32| {
+        let photo = photo(place)?;
+        let size = read_photo(&photo, &limits).and_then(|bytes| upright_size(&bytes, &limits));
+        let (width, height) =
+            size.map_err(|error| about_photo(&photo, error).help("mend the file or DELETE the image"))?;
+        Ok(aspect_group(width, height))
+    };
+    let count = u32::try_from(count).map_err(|_| Error::invalid("more than 2^32 images cannot be learnt from"))?;
+    (0..count).into_par_iter().map(group).collect()
+}
+
+/// A digest of what is learnt from: which images, their classes, and where the network begins. Photos are known by their paths.
+fn digest(prepared: &Prepared, set: &PhotoSet, weights: &Weights) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(weights.digest().as_bytes());
+    for (image, class) in prepared.train.iter().zip(&prepared.classes) {
+        hasher.update(&image.to_le_bytes());
+        hasher.update(&class.to_le_bytes());
+        match (set.photo)(*image) {
+            Ok(Photo::File(path)) => hasher.update(path.as_os_str().as_encoded_bytes()),
+            Ok(Photo::Bytes(bytes)) => hasher.update(blake3::hash(&bytes).as_bytes()),
+            // The training will say so where it reads it.
+            Err(_) => hasher.update(b"missing"),
+        };
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// A network that is learning.
+struct Learning<'scope, 'env> {
+    network: Network,
+    objective: Objective,
+    recipe: &'env Recipe<'env>,
+    loader: Loader<'scope, 'env>,
+}
+
+impl Learner for Learning<'_, '_> {
+    fn batches(&self, epoch: u64) -> Vec<Vec<u32>> {
+        self.recipe.pool.epoch(epoch)
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        self.network.parameters().into_iter().chain(self.objective.parameters()).collect()
+    }
+
+    fn buffers(&self) -> Vec<Place> {
+        self.network.buffers()
+    }
+
+    fn scale(&mut self) -> &mut f64 {
+        &mut self.objective.scale
+    }
+
+    fn lesson(&mut self, at: u64, batch: &[u32], norm: Norm) -> Result<Lesson> {
+        let photos = self.loader.take(at)?;
+        let mut lesson = || -> Result<Lesson, TchError> {
+            let shape = [batch.len() as i64, i64::from(photos.height), i64::from(photos.width), 3];
+            let rgb = Tensor::f_from_data_size(&photos.rgb, &shape, Kind::Uint8)?;
+            let y = self.network.forward(&rgb, norm)?;
+            let classes: Vec<i64> = batch.iter().map(|&of| i64::from(self.recipe.pool.classes[of as usize])).collect();
+            let targets = Tensor::f_from_slice(&classes)?.f_to_device(y.device())?;
+            Lesson::of(&mut self.objective, &y, &targets)
+        };
+        lesson().map_err(torch_error)
+    }
+}
