@@ -44,6 +44,7 @@ pub const KEYWORDS: &[&str] = &[
     "LIMIT",
     "LOSS",
     "MARGIN",
+    "MARKED",
     "MODEL",
     "MODELS",
     "NEIGHBOURS",
@@ -132,7 +133,7 @@ pub(crate) const CLEANINGS: &[&str] = &[
 ];
 
 /// Words after SHOW.
-pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS", "SEGMENTS", "STALE", "CLEANS", "SUSPECTS", "MODELS"];
+pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS", "SEGMENTS", "STALE", "CLEANS", "MARKED", "SUSPECTS", "MODELS"];
 
 /// Words after BACKUP that one may take for statements.
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
@@ -159,6 +160,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("SEGMENTS", "SHOW SEGMENTS"),
     ("STALE", "SHOW STALE"),
     ("CLEANS", "SHOW CLEANS"),
+    ("MARKED", "SHOW MARKED"),
     ("SUSPECTS", "SHOW SUSPECTS"),
     ("MODELS", "SHOW MODELS"),
     ("FIT", "TRAIN"),
