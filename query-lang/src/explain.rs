@@ -148,7 +148,8 @@ fn rerank_stages(rerank: &RerankPlan) -> Vec<(&'static str, String)> {
 }
 
 fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
-    let begin = train.model.as_ref().map_or_else(|| "the present model".to_owned(), |path| quoted(path));
+    let begin =
+        train.model.as_ref().map_or_else(|| "the network of the model in force".to_owned(), |path| quoted(path));
     let held_out = if train.validation > 0.0 {
         format!("a share of {0} of the train images (validation={0})", number(train.validation))
     } else {

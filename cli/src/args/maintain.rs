@@ -85,8 +85,8 @@ pub(crate) enum Upkeep {
     #[command(after_help = "Examples:
   cairn maintain run photos.db --epochs 10 --into cleaned.html
 
-The first training begins with --from, the second one with the model that is then in force. To look first, give the three commands
-one by one with --dry-run.")]
+--from is the network of the first training; the second one goes by the network of the model that is then in force. To look first,
+give the three commands one by one with --dry-run.")]
     Run {
         /// Folder of the database
         database: PathBuf,
@@ -183,7 +183,7 @@ pub(crate) struct TrainOptions {
     /// Draw labels equally often, however many images they have
     #[arg(long)]
     pub(crate) balance: bool,
-    /// Weights that training begins with (safetensors); without it the present model
+    /// Weights of the network that training begins with (safetensors); without it the network of the model in force
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
     /// Go over to the new model even if it is not better on the images held out

@@ -150,3 +150,42 @@ fn start_of(fingerprint: &str, digits: usize) -> String {
 fn named<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::ModelInfo;
+
+    #[test]
+    fn models_of_one_name_are_told_apart() {
+        let entry = |number: u32, name: &str, fingerprint: &str| ModelEntry {
+            number,
+            model: Some(ModelInfo {
+                name: name.to_owned(),
+                fingerprint: fingerprint.to_owned(),
+                settings: String::new(),
+            }),
+            dimension: 8,
+            in_force: number == 0,
+            unfinished: None,
+        };
+        let models = [
+            entry(0, "net", "0123456789"),
+            entry(1, "net+trained", "abcdefghij"),
+            entry(2, "net+trained", "bcdefghijk"),
+            entry(4, "net", "0123456789"),
+            entry(5, "net+trained", "abcdefghij"),
+        ];
+        let names: Vec<String> = (0..models.len()).map(|at| name_among(&models, at)).collect();
+        assert_eq!(
+            names,
+            [
+                "net",
+                "net+trained abcdef",
+                "net+trained bcdefg",
+                "net, embedded again",
+                "net+trained abcdef, embedded again"
+            ]
+        );
+    }
+}
