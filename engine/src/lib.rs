@@ -46,7 +46,7 @@ pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 pub use door::{
     Argument, Arguments, Cleaning, CleaningEntry, Copied, Database, EpochProgress, Judged, Judgement, LoadFeatures,
-    Maintain, ModelEntry, Outcome, Ports, Table, Target, Watch, Witness,
+    Maintain, Marked, ModelEntry, Outcome, Ports, Table, Target, Undone, Watch, Witness,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};

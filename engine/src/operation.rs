@@ -52,6 +52,8 @@ pub struct Record {
     pub role: Role,
     /// Label of a train image.
     pub label: Option<String>,
+    /// Number of the cleaning that marked it as doubtful: it votes, and training passes it over.
+    pub marked: Option<u64>,
     /// Where the image came from.
     pub source: Option<String>,
     /// BLAKE3 of the content.

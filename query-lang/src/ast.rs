@@ -72,6 +72,8 @@ pub enum Statement {
     ShowStale,
     /// `SHOW CLEANS`
     ShowCleans,
+    /// `SHOW MARKED`
+    ShowMarked,
     /// `SHOW SUSPECTS [LIMIT 20]`
     ShowSuspects {
         /// LIMIT: the images shown.
@@ -95,10 +97,12 @@ pub enum Statement {
         /// The number of the model, as SHOW MODELS gives it.
         number: Spanned<u64>,
     },
-    /// `DROP MODEL 1`
+    /// `DROP MODEL 1 [FORCE]`
     DropModel {
         /// The number of the model, as SHOW MODELS gives it.
         number: Spanned<u64>,
+        /// FORCE: even where other models were trained on its descriptors.
+        force: bool,
     },
     /// `FLUSH`
     Flush,
@@ -128,7 +132,7 @@ pub enum Statement {
     },
     /// `EXPLAIN [ANALYZE] <statement>`
     Explain {
-        /// Run it too, and report rows and times.
+        /// Run it too, also where it writes, and report counts.
         analyze: bool,
         /// What is explained.
         statement: Box<Spanned<Statement>>,
@@ -354,10 +358,10 @@ pub enum Loss {
 /// Whether a trained model is put to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flip {
-    /// Unless it is worse on the held-out images. What a TRAIN without one of the clauses means; no words are typed for it.
+    /// If it is better on the held-out images, or nothing was held out. What a TRAIN without one of the clauses means; no words are typed for it.
     #[default]
     UnlessWorse,
-    /// `FORCE`: even where it is worse.
+    /// `FORCE`: even where it is not better.
     Always,
     /// `DRY RUN`: never; it is trained and measured only.
     Never,
@@ -376,7 +380,7 @@ pub struct Clean {
     pub freq: Option<Spanned<usize>>,
     /// RULE.
     pub rule: Option<Spanned<Rule>>,
-    /// `top=20` or `evidence=0.9`; only of `RULE suspects`.
+    /// `top=20` or `evidence=0.8`; only of `RULE suspects`.
     pub cut: Option<Spanned<Cut>>,
     /// KEEP VOTERS, UNLABEL, or RELABEL (only of `RULE suspects`).
     pub action: Option<Spanned<Action>>,
@@ -399,9 +403,9 @@ pub enum Rule {
 /// How many images are suspect enough.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cut {
-    /// `top=20`: this many of the most suspect ones.
+    /// `top=20`: this many of the most suspect ones, however weak the evidence.
     Top(usize),
-    /// `evidence=0.9`: those with at least this much evidence against their label, in [0, 1].
+    /// `evidence=0.8`: those with at least this much evidence against their label, in [0, 1] (the default).
     Evidence(f64),
 }
 

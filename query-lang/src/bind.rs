@@ -110,6 +110,8 @@ pub enum Bound {
     },
     /// Cleanings, and what each of them changed.
     ShowCleans,
+    /// Train images that a cleaning marked.
+    ShowMarked,
     /// The most suspect train images; nothing is changed.
     ShowSuspects {
         /// The images shown, if named.
@@ -137,6 +139,8 @@ pub enum Bound {
     DropModel {
         /// Its number.
         number: u64,
+        /// Even where other models were trained on its descriptors.
+        force: bool,
     },
     /// Explain a statement.
     Explain {
@@ -289,6 +293,7 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
         Statement::BackupVerify { folder } => Bound::BackupVerify { folder: folder.node.clone() },
         Statement::BackupRestore { from, to } => Bound::BackupRestore { from: from.node.clone(), to: to.node.clone() },
         Statement::ShowCleans => Bound::ShowCleans,
+        Statement::ShowMarked => Bound::ShowMarked,
         Statement::ShowSuspects { limit } => Bound::ShowSuspects { limit: node(limit) },
         Statement::ShowModels => Bound::ShowModels,
         Statement::Train(train) => {
@@ -302,7 +307,7 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
         Statement::UndoClean => Bound::UndoClean,
         Statement::Reembed { model } => Bound::Reembed { model: node(model) },
         Statement::UseModel { number } => Bound::UseModel { number: number.node },
-        Statement::DropModel { number } => Bound::DropModel { number: number.node },
+        Statement::DropModel { number, force } => Bound::DropModel { number: number.node, force: *force },
         Statement::Explain { analyze, statement } => {
             Bound::Explain { analyze: *analyze, statement: Box::new(bind(statement, names)?) }
         }

@@ -61,8 +61,11 @@ fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
         }
         Plan::Direct(bound) => direct(bound, depth),
         Plan::Explain { analyze, plan } => {
-            let what =
-                if *analyze { "the plan, then run it and report rows and times" } else { "the plan; nothing runs" };
+            let what = if *analyze {
+                "the plan, then run it, also where it writes, and report counts"
+            } else {
+                "the plan; nothing runs"
+            };
             let mut inner = vec![(depth, "explain", what.to_owned())];
             inner.extend(lines(plan, depth + 1));
             inner
@@ -146,7 +149,7 @@ fn rerank_stages(rerank: &RerankPlan) -> Vec<(&'static str, String)> {
 
 fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
     let begin = match &train.from {
-        None => "the present model".to_owned(),
+        None => "the network of the model in force".to_owned(),
         Some(Origin::File(path)) => quoted(path),
         Some(Origin::Model(number)) => format!("the network of model {number}"),
     };
@@ -165,8 +168,8 @@ fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
     let TrainPlan { dimension, epochs, batch, seed, .. } = train;
     let flip = match train.flip {
         Flip::UnlessWorse if train.validation == 0.0 => "to the new model: no images are held out to judge it by",
-        Flip::UnlessWorse => "to the new model, unless it is worse on the images held out",
-        Flip::Always => "to the new model, even if it is worse on the images held out (FORCE)",
+        Flip::UnlessWorse => "to the new model if it is better on the images held out",
+        Flip::Always => "to the new model, even if it is not better on the images held out (FORCE)",
         Flip::Never => "never: the present model stays (DRY RUN)",
     };
     let mut stages = vec![("begin", format!("with {begin}")), ("hold out", held_out)];
@@ -207,16 +210,23 @@ fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {
     let action = match clean.action {
         Action::Unlabel => ("unlabel", "what was found (UNLABEL)"),
         Action::Relabel => ("relabel", "what was found, as is proposed (RELABEL)"),
-        Action::KeepVoters => ("mark", "what was found; it votes as before (KEEP VOTERS)"),
+        Action::KeepVoters => {
+            ("mark", "what was found and has no mark; it votes as before, and training passes it over (KEEP VOTERS)")
+        }
     };
     let same = format!("same label among the {nn} nearest, at most {neighbours} (nn={nn} neighbours={neighbours})");
-    let mut stages = vec![
-        ("pair", format!("each train image with those of the {same}")),
-        ("verify", format!("pairs with at least {inliers} inliers (inliers={inliers})")),
-        ("count", format!("the verified pairs of an image: {freq} are enough (freq={freq})")),
-        ("find", found),
-        (action.0, action.1.to_owned()),
-    ];
+    let mut stages = match clean.rule {
+        CleanRule::Paper => vec![
+            ("pair", format!("each train image with those of the {same}")),
+            ("verify", format!("pairs with at least {inliers} inliers (inliers={inliers})")),
+            ("count", format!("the verified pairs of an image: {freq} are enough (freq={freq})")),
+        ],
+        CleanRule::Suspects(_) => {
+            vec![("weigh", "the labels of each train image's nearest ones; no local features are compared".to_owned())]
+        }
+    };
+    stages.push(("find", found));
+    stages.push((action.0, action.1.to_owned()));
     if clean.dry_run {
         stages.push(("dry run", "all of this is reported and nothing changed (DRY RUN)".to_owned()));
     }
@@ -266,6 +276,7 @@ fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
         Bound::BackupRestore { from, to } => {
             vec![(depth, "restore", format!("the backup in {} to {}", quoted(from), quoted(to)))]
         }
+        Bound::ShowMarked => vec![(depth, "show", "the train images that a cleaning marked".to_owned())],
         Bound::ShowCleans => vec![(depth, "show", "the cleanings, and what each of them changed".to_owned())],
         Bound::ShowModels => vec![(depth, "show", "the models, and which of them is in use".to_owned())],
         Bound::UndoClean => vec![(depth, "undo", "the last cleaning".to_owned())],
@@ -274,7 +285,14 @@ fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
             vec![(depth, "reembed", format!("all photos with {model}; the descriptors get a number of their own"))]
         }
         Bound::UseModel { number } => vec![(depth, "use", format!("model {number}"))],
-        Bound::DropModel { number } => vec![(depth, "drop", format!("model {number} and its descriptors"))],
+        Bound::DropModel { number, force: false } => vec![(
+            depth,
+            "drop",
+            format!("model {number} and its descriptors, unless another model was trained on them"),
+        )],
+        Bound::DropModel { number, force: true } => {
+            vec![(depth, "drop", format!("model {number} and its descriptors (FORCE)"))]
+        }
         // `plan` never leaves these bound; said plainly rather than hidden, should a caller build such a plan.
         Bound::Search(search) => vec![(depth, "search", format!("{}, not planned", search.source))],
         Bound::Predict { source, .. } => vec![(depth, "predict", format!("{source}, not planned"))],

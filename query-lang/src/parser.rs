@@ -222,7 +222,10 @@ impl<'a> Parser<'a> {
                 Statement::Reembed { model }
             }
             "USE" => Statement::UseModel { number: self.model_number("USE MODEL", "2")? },
-            "DROP" => Statement::DropModel { number: self.model_number("DROP MODEL", "1")? },
+            "DROP" => {
+                let number = self.model_number("DROP MODEL", "1")?;
+                Statement::DropModel { number, force: self.take("FORCE").is_some() }
+            }
             _ if words::is_planned(word) && !words::contains(words::BACKUPS, word) => {
                 let help = format!("statements are {}", words::STATEMENTS.join(", "));
                 return Err(complaints::not_in_this_version(span, word, help));
@@ -313,6 +316,9 @@ impl<'a> Parser<'a> {
         }
         if self.take("CLEANS").is_some() {
             return Ok(Statement::ShowCleans);
+        }
+        if self.take("MARKED").is_some() {
+            return Ok(Statement::ShowMarked);
         }
         if self.take("SUSPECTS").is_some() {
             return self.suspects();

@@ -3,9 +3,9 @@
 use crate::ast::{Action, Augment, Column, Condition, Cut, Flip, Freshness, Gem, Loss, Mode, Origin, Rule, Scope};
 use crate::bind::{Bound, BoundClean, BoundSearch, BoundTrain, Source};
 use crate::limits::{
-    DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_NEIGHBOURS,
-    DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_TRUNK_EPOCHS,
-    DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION,
+    DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_FREQ, DEFAULT_INLIERS,
+    DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU,
+    DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION,
 };
 
 /// What the planner needs to know about the database.
@@ -54,7 +54,7 @@ pub enum Plan {
     Direct(Bound),
     /// Print the plan; with `analyze` run it first.
     Explain {
-        /// Run it and report rows and times.
+        /// Run it and report counts.
         analyze: bool,
         /// What is explained.
         plan: Box<Plan>,
@@ -333,7 +333,7 @@ fn plan_clean(clean: BoundClean) -> CleanPlan {
         freq: clean.freq.unwrap_or(DEFAULT_FREQ),
         rule: match clean.rule {
             Rule::Paper => CleanRule::Paper,
-            Rule::Suspects => CleanRule::Suspects(clean.cut.unwrap_or(Cut::Top(DEFAULT_SUSPECTS))),
+            Rule::Suspects => CleanRule::Suspects(clean.cut.unwrap_or(Cut::Evidence(DEFAULT_EVIDENCE))),
         },
         action: clean.action,
         dry_run: clean.dry_run,

@@ -62,6 +62,7 @@ impl Display for Statement {
                 write!(out, "BACKUP RESTORE {} TO {}", quoted(&from.node), quoted(&to.node))
             }
             Self::ShowCleans => out.write_str("SHOW CLEANS"),
+            Self::ShowMarked => out.write_str("SHOW MARKED"),
             Self::ShowSuspects { limit } => {
                 out.write_str("SHOW SUSPECTS")?;
                 clause(out, "LIMIT", limit)
@@ -75,7 +76,9 @@ impl Display for Statement {
                 file(out, "FROM", model)
             }
             Self::UseModel { number } => write!(out, "USE MODEL {}", number.node),
-            Self::DropModel { number } => write!(out, "DROP MODEL {}", number.node),
+            Self::DropModel { number, force } => {
+                write!(out, "DROP MODEL {}{}", number.node, if *force { " FORCE" } else { "" })
+            }
             Self::Explain { analyze, statement } => {
                 write!(out, "EXPLAIN {}{}", if *analyze { "ANALYZE " } else { "" }, statement.node)
             }

@@ -46,6 +46,7 @@ pub const KEYWORDS: &[&str] = &[
     "LIMIT",
     "LOSS",
     "MARGIN",
+    "MARKED",
     "MODEL",
     "MODELS",
     "NEIGHBOURS",
@@ -140,7 +141,7 @@ pub(crate) const CLEANINGS: &[&str] = &[
 ];
 
 /// Words after SHOW.
-pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS", "SEGMENTS", "STALE", "CLEANS", "SUSPECTS", "MODELS"];
+pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS", "SEGMENTS", "STALE", "CLEANS", "MARKED", "SUSPECTS", "MODELS"];
 
 /// Words after BACKUP that one may take for statements.
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
@@ -167,6 +168,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("SEGMENTS", "SHOW SEGMENTS"),
     ("STALE", "SHOW STALE"),
     ("CLEANS", "SHOW CLEANS"),
+    ("MARKED", "SHOW MARKED"),
     ("SUSPECTS", "SHOW SUSPECTS"),
     ("MODELS", "SHOW MODELS"),
     ("FIT", "TRAIN"),

@@ -94,12 +94,13 @@ fn without_spans(statement: Statement) -> Statement {
         })),
         Statement::Reembed { model } => Statement::Reembed { model: bare(model) },
         Statement::UseModel { number } => Statement::UseModel { number: spanned(number.node) },
-        Statement::DropModel { number } => Statement::DropModel { number: spanned(number.node) },
+        Statement::DropModel { number, force } => Statement::DropModel { number: spanned(number.node), force },
         Statement::ShowStatus
         | Statement::ShowLabels
         | Statement::ShowSegments
         | Statement::ShowStale
         | Statement::ShowCleans
+        | Statement::ShowMarked
         | Statement::ShowModels
         | Statement::UndoClean
         | Statement::Flush
@@ -329,13 +330,14 @@ fn plain_statement() -> impl Strategy<Value = Statement> {
         1 => optional(count()).prop_map(|limit| Statement::ShowSuspects { limit }),
         1 => optional(text()).prop_map(|model| Statement::Reembed { model }),
         1 => model_number().prop_map(|number| Statement::UseModel { number }),
-        1 => model_number().prop_map(|number| Statement::DropModel { number }),
+        1 => (model_number(), any::<bool>()).prop_map(|(number, force)| Statement::DropModel { number, force }),
         2 => prop::sample::select(vec![
             Statement::ShowStatus,
             Statement::ShowLabels,
             Statement::ShowSegments,
             Statement::ShowStale,
             Statement::ShowCleans,
+            Statement::ShowMarked,
             Statement::ShowModels,
             Statement::UndoClean,
             Statement::Flush,
@@ -446,12 +448,13 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
             spans.extend(clean.into.iter().map(|part| part.span));
         }
         Statement::Reembed { model } => spans.extend(model.iter().map(|part| part.span)),
-        Statement::UseModel { number } | Statement::DropModel { number } => spans.push(number.span),
+        Statement::UseModel { number } | Statement::DropModel { number, .. } => spans.push(number.span),
         Statement::ShowStatus
         | Statement::ShowLabels
         | Statement::ShowSegments
         | Statement::ShowStale
         | Statement::ShowCleans
+        | Statement::ShowMarked
         | Statement::ShowModels
         | Statement::UndoClean
         | Statement::Flush

@@ -4,7 +4,8 @@
 //! scene verify and others do not.
 //!
 //! It catches: a cleaning that is half applied, an undo that overwrites what people changed since, features of another extractor that
-//! are compared with these, counted pairs that are counted again, a dry run that writes.
+//! are compared with these, counted pairs that are counted again, a dry run that writes, a mark that is put twice or outlives what it
+//! was put for, features of a thumbnail that stay when the photo is back, weak evidence that is acted on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +38,10 @@ impl LocalFeatures for Scenes {
 
     fn extract(&self, photo: &Photo) -> cairn::Result<LocalFeatureSet> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let Photo::Bytes(bytes) = photo else { panic!("made-up photos are bytes") };
+        let bytes = match photo {
+            Photo::Bytes(bytes) => bytes.clone(),
+            Photo::File(path) => std::fs::read(path).unwrap(),
+        };
         let (scene, view) = (u64::from(bytes[0]), u64::from(bytes[1]));
         let (mut of_scene, mut of_view) = (Random::new(1000 + scene), Random::new(5000 + view));
         let (turn, shift) = (0.2 * of_view.signed(), 30.0 * of_view.signed());
@@ -86,9 +90,9 @@ fn database(folder: &std::path::Path) -> Database {
     database
 }
 
-fn dropped(cleaning: &cairn::Cleaning) -> Vec<&str> {
-    let is_dropped = |judged: &&cairn::Judged| matches!(judged.judgement, Judgement::Dropped(_));
-    cleaning.judged.iter().filter(is_dropped).map(|judged| judged.key.as_str()).collect()
+fn doubtful(cleaning: &cairn::Cleaning) -> Vec<&str> {
+    let is_doubtful = |judged: &&cairn::Judged| matches!(judged.judgement, Judgement::Doubtful(_));
+    cleaning.judged.iter().filter(is_doubtful).map(|judged| judged.key.as_str()).collect()
 }
 
 fn label(database: &Database, key: &str) -> Option<String> {
@@ -96,14 +100,14 @@ fn label(database: &Database, key: &str) -> Option<String> {
 }
 
 #[test]
-fn the_papers_rule_drops_what_does_not_verify_and_can_be_undone() {
+fn the_papers_rule_finds_what_does_not_verify_and_can_be_undone() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder.path().join("db"));
     let scenes = Scenes::default();
     let dry = CleanPlan { dry_run: true, into: Some("report.html".into()), ..CleanPlan::default() };
     let before = database.snapshot().sequence();
     let found = database.clean(&dry, Some(&scenes), None).unwrap();
-    assert_eq!(dropped(&found), ["alone", "s0v6", "s0v7"]);
+    assert_eq!(doubtful(&found), ["alone", "s0v6", "s0v7"]);
     assert_eq!((found.number, found.receipt, found.found), (None, None, 3));
     assert_eq!(database.snapshot().sequence(), before);
     let kept = found.judged.iter().find(|judged| judged.key == "s2v3").unwrap();
@@ -122,8 +126,9 @@ fn the_papers_rule_drops_what_does_not_verify_and_can_be_undone() {
 
     // What people did since is theirs.
     database.write(vec![Operation::Label { key: "s0v6".into(), label: "scene 0".into() }]).unwrap();
-    let (undone, receipt) = database.undo_cleaning().unwrap();
-    assert_eq!((undone.number, undone.undone, receipt.images_changed), (1, true, 2));
+    let undone = database.undo_cleaning().unwrap();
+    let (cleaning, receipt) = (&undone.cleaning, undone.receipt);
+    assert_eq!((cleaning.number, cleaning.undone, receipt.images_changed, undone.marks_removed), (1, true, 2, 0));
     assert_eq!(label(&database, "s0v6").as_deref(), Some("scene 0"));
     assert_eq!(label(&database, "s0v7").as_deref(), Some("scene 1"));
     assert_eq!(database.undo_cleaning().unwrap_err().kind(), ErrorKind::NotFound);
@@ -170,8 +175,155 @@ fn marked_images_stay_voters_until_their_label_changes() {
     assert_eq!(label(&database, "s0v6").as_deref(), Some("scene 1"));
     database.write(vec![Operation::Label { key: "s0v6".into(), label: "scene 0".into() }]).unwrap();
     assert_eq!(database.marked_by_cleanings().unwrap(), ["alone", "s0v7"]);
-    database.undo_cleaning().unwrap();
+    assert_eq!(
+        said(&database, "UNDO CLEAN"),
+        "cleaning 1 is undone: 2 marks are removed; 1 image was changed since and stays as it is"
+    );
     assert!(database.marked_by_cleanings().unwrap().is_empty());
+}
+
+/// What a statement says that is done.
+fn said(database: &Database, statement: &str) -> String {
+    match database.query(statement, &Default::default(), &Ports::default()).unwrap().remove(0) {
+        Outcome::Done(text) | Outcome::Explained(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn table(database: &Database, statement: &str) -> Vec<Vec<String>> {
+    match database.query(statement, &Default::default(), &Ports::default()).unwrap().remove(0) {
+        Outcome::Table(table) => table.rows,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_marked_is_not_marked_again_and_one_undo_takes_all_marks_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let scenes = Scenes::default();
+    let clean = || database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap();
+    assert_eq!((clean().found, clean().number), (3, None));
+    let again = clean();
+    assert_eq!((again.found, again.marked_already, again.receipt), (0, 3, None));
+    assert_eq!(doubtful(&again).len(), 3);
+    assert_eq!(database.cleanings().unwrap().len(), 1, "nothing new is no cleaning");
+    // Another rule marks what is new to it alone.
+    database.write(vec![Operation::Label { key: "s1v0".into(), label: "scene 2".into() }]).unwrap();
+    let other = CleanPlan { rule: CleanRule::Suspects(Cut::Top(3)), ..CleanPlan::default() };
+    let other = database.clean(&other, None, None).unwrap();
+    assert_eq!((other.judged.len(), other.number), (3, Some(2)), "{other:?}");
+    assert_eq!(other.found + other.marked_already, 3);
+    assert_eq!(other.found, database.cleanings().unwrap()[1].found);
+    let marks = database.marked().unwrap();
+    assert_eq!(marks.len(), 3 + other.found);
+    database.undo_cleaning().unwrap();
+    assert_eq!(database.marked().unwrap().len(), 3, "the first cleaning's marks stay");
+    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 is undone: 3 marks are removed");
+    assert!(database.marked().unwrap().is_empty());
+    assert_eq!(clean().number, Some(3));
+}
+
+#[test]
+fn a_mark_is_shown_and_goes_with_what_people_say_of_the_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = database(&path);
+    database.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap();
+    assert_eq!(table(&database, "SHOW MARKED")[1], ["s0v6", "scene 1", "1"]);
+    assert_eq!(database.snapshot().record("s0v6").unwrap().unwrap().marked, Some(1));
+    // The same photo put again says nothing of its label; the label given again does.
+    let photo = |bytes: [u8; 2]| {
+        let vector = database.snapshot().vector("s0v6").unwrap().unwrap();
+        let (key, label) = ("s0v6".to_owned(), Some("scene 1".to_owned()));
+        Operation::Put(Put { key, label, vector, source: None, content: None, photo: Some(bytes.into()) })
+    };
+    database.write(vec![photo([0, 6])]).unwrap();
+    assert_eq!(database.marked().unwrap().len(), 3);
+    let affirm = || Operation::Label { key: "s0v6".into(), label: "scene 1".into() };
+    assert_eq!(database.write(vec![affirm()]).unwrap().images_changed, 1);
+    assert_eq!(database.write(vec![affirm()]).unwrap().images_changed, 0, "there is no mark any more");
+    assert_eq!(database.snapshot().record("s0v6").unwrap().unwrap().marked, None);
+    // Away and back in one transaction or in two.
+    let back = |key: &str, label: &str| Operation::Label { key: key.into(), label: label.into() };
+    database.write(vec![Operation::Unlabel { key: "s0v7".into() }, back("s0v7", "scene 1")]).unwrap();
+    database.write(vec![Operation::Unlabel { key: "alone".into() }]).unwrap();
+    database.write(vec![back("alone", "lonely")]).unwrap();
+    assert!(database.marked().unwrap().is_empty());
+    assert!(database.check(true).unwrap().problems.is_empty());
+    drop(database);
+    let database = Database::open(&path).unwrap();
+    assert!(database.marked().unwrap().is_empty());
+}
+
+#[test]
+fn suspects_are_acted_on_from_the_measured_evidence_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let shown = database.query("SHOW SUSPECTS", &Default::default(), &Ports::default()).unwrap().remove(0);
+    let Outcome::Cleaned(shown) = shown else { panic!("{shown:?}") };
+    assert!(shown.judged.len() > 3, "weak evidence is shown");
+    let analysed = said(&database, "EXPLAIN ANALYZE CLEAN RULE suspects");
+    assert!(
+        analysed.contains("\nsuspects 3, of them marked already 0\ncleaning 1: changed or marked 3\nsequence "),
+        "{analysed}"
+    );
+    let marked = database.marked_by_cleanings().unwrap();
+    assert_eq!(marked, ["alone", "s0v6", "s0v7"], "{shown:?}");
+    for judged in &shown.judged {
+        let Judgement::Suspect { evidence, .. } = judged.judgement else { panic!("{judged:?}") };
+        assert_eq!(evidence >= cairn::language::DEFAULT_EVIDENCE, marked.contains(&judged.key), "{judged:?}");
+    }
+}
+
+#[test]
+fn what_is_found_in_a_thumbnail_is_found_again_when_the_photo_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, photos) = (folder.path().join("db"), folder.path().join("photos"));
+    let database = Database::create(&path, Options::for_vectors(8)).unwrap();
+    let put = |view: u8| {
+        let (key, source) = (format!("v{view}"), photos.join(view.to_string()).display().to_string());
+        let vector = vec![1.0, 0.01 * f32::from(view), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        // Every thumbnail shows something else.
+        let photo = Some(vec![100 + view, view]);
+        Operation::Put(Put { key, label: Some("scene".into()), vector, source: Some(source), content: None, photo })
+    };
+    database.write((0..6).map(put).collect()).unwrap();
+    let scenes = Scenes::default();
+    let dry = CleanPlan { dry_run: true, ..CleanPlan::default() };
+    let clean = || {
+        let before = scenes.asked.load(Ordering::Relaxed);
+        let found = database.clean(&dry, Some(&scenes), None).unwrap().found;
+        (found, scenes.asked.load(Ordering::Relaxed) - before)
+    };
+    assert_eq!(clean(), (6, 6), "no thumbnail shows what another one does");
+    assert_eq!(clean(), (6, 0), "what the thumbnails gave is kept while the photos are away");
+    std::fs::create_dir_all(&photos).unwrap();
+    (0..6u8).for_each(|view| std::fs::write(photos.join(view.to_string()), [0, view]).unwrap());
+    assert_eq!(clean(), (0, 6), "the photos show one scene");
+    std::fs::remove_dir_all(&photos).unwrap();
+    assert_eq!(clean(), (0, 0), "what the photos gave stays when they are gone again");
+}
+
+#[test]
+fn what_could_not_be_written_is_refused_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    drop(database(&path));
+    let reader = Database::open_read_only(&path).unwrap();
+    let scenes = Scenes::default();
+    for dry_run in [false, true] {
+        let error = reader.clean(&CleanPlan { dry_run, ..CleanPlan::default() }, Some(&scenes), None).unwrap_err();
+        assert!(error.to_string().contains("reading only"), "{error}");
+    }
+    assert_eq!(scenes.asked.load(Ordering::Relaxed), 0);
+    for statement in ["TRAIN", "TRAIN DRY RUN", "REEMBED", "USE MODEL 0", "CLEAN RULE suspects", "UNDO CLEAN"] {
+        let error = reader.query(statement, &Default::default(), &Ports::default()).unwrap_err();
+        assert!(error.to_string().contains("reading only") || statement == "UNDO CLEAN", "{statement}: {error}");
+    }
+    reader
+        .query("SHOW SUSPECTS; CLEAN RULE suspects DRY RUN; SHOW MARKED", &Default::default(), &Ports::default())
+        .unwrap();
 }
 
 /// Stops after so many steps.
@@ -215,10 +367,17 @@ fn what_cannot_be_cleaned_is_told() {
     let error = one.query("SHOW SUSPECTS", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("label 0"), "{error}");
     let error = one.query("CLEAN", &Default::default(), &Ports::default()).unwrap_err();
-    assert!(error.to_string().contains("local features"), "{error}");
+    assert!(error.to_string().contains("bare vectors and has no photos"), "{error}");
     let error = one.query("TRAIN", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("model"), "{error}");
-    // The photos of these images were never kept.
     let error = one.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
-    assert!(error.to_string().contains("is not there any more"), "{error}");
+    assert!(error.to_string().contains("bare vectors and has no photos"), "{error}");
+    let some = database(&folder.path().join("some"));
+    let error = some.query("CLEAN", &Default::default(), &Ports::default()).unwrap_err();
+    assert!(error.to_string().contains("local features"), "{error}");
+    // One photo of many is gone.
+    let vector = some.snapshot().vector("s1v1").unwrap().unwrap();
+    some.write(vec![cairndb_storage_tests::put("s1v1", Some("scene 1"), &vector)]).unwrap();
+    let error = some.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
+    assert!(error.to_string().contains("the photo of 's1v1' is not there"), "{error}");
 }

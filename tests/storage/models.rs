@@ -3,12 +3,18 @@
 //!
 //! It catches: an image that was put again while its old photo was being embedded, a label that changed meanwhile, a deleted image
 //! that comes back, an image that lost its descriptor by changing its role, segments of the epoch before that stay behind, a state
-//! that was half derived and is taken for whole.
+//! that was half derived and is taken for whole, an unfinished epoch that is put in force or taken for a finished one, descriptors that
+//! trainings need and that are dropped without a word.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cairn::{Database, EpochProgress, ErrorKind, Operation, Query, Reembed, SearchRequest, Target, Wanted};
+use cairn::language::TrainPlan;
+use cairn::{
+    Database, EpochProgress, ErrorKind, Maintain, ModelInfo, Operation, Outcome, Ports, Query, Reembed, SearchRequest,
+    Status, Target, Wanted, Watch,
+};
 use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
 use cairndb_storage_tests::{
     DIMENSION, Guarded, Random, digest, images, load, many, no_leftovers, put, said, sound, status, wait_until,
@@ -120,7 +126,93 @@ fn every_image_can_be_embedded_again_and_each_epoch_be_gone_back_to() {
     assert_eq!(database.change_model(first(), &rest, &mut on).unwrap(), 0);
     assert_eq!(rest.0.get(), 600 - 512, "nothing was embedded to go back");
     assert_eq!(database.change_model(first(), &rest, &mut on).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    // Later epochs of the model are there and whole: again is again.
+    let asked = Mirror::default();
+    assert_eq!(database.change_model(again(), &asked, &mut on).unwrap(), 4);
+    assert_eq!(asked.0.get(), 600);
     assert!(database.check(true).unwrap().problems.is_empty());
+}
+
+fn models(database: &Database) -> Vec<Vec<String>> {
+    match database.query("SHOW MODELS", &Default::default(), &Ports::default()).unwrap().remove(0) {
+        Outcome::Table(table) => table.rows,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = Database::create(&path, options()).unwrap();
+    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
+    let mut left = 1;
+    let mut stop = |_: EpochProgress| {
+        left -= 1;
+        left > 0
+    };
+    database.change_model(again(), &Mirror::default(), &mut stop).unwrap_err();
+    drop(database);
+    let database = Database::open(&path).unwrap();
+    assert_eq!(database.models().unwrap().iter().map(|entry| entry.unfinished).collect::<Vec<_>>(), [None, Some(256)]);
+    let shown = models(&database);
+    assert_eq!(shown[0][4], "in force");
+    assert_eq!(
+        (shown[1][1].as_str(), shown[1][4].as_str()),
+        ("plain, embedded again", "unfinished: 256 of 600 descriptors")
+    );
+    let by_number = || Target { number: Some(1), ..Target::new(model(false), DIMENSION) };
+    let error = database.change_model(by_number(), &Mirror::default(), &mut on).unwrap_err();
+    assert!(error.to_string().contains("unfinished") && error.next_step().unwrap().contains("DROP MODEL 1"), "{error}");
+    assert_eq!(database.change_model(again(), &Mirror::default(), &mut on).unwrap(), 1);
+    let states: Vec<String> = models(&database).into_iter().map(|row| row[4].clone()).collect();
+    assert_eq!(states, ["kept", "in force"]);
+}
+
+/// A maintainer whose mirrored model was trained on the plain one.
+struct Trained;
+
+impl Maintain for Trained {
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+        panic!("nothing is trained here")
+    }
+
+    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+        panic!("nothing is embedded here")
+    }
+
+    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+        panic!("nothing is used here")
+    }
+
+    fn base(&self, _: &ModelInfo) -> cairn::Result<ModelInfo> {
+        Ok(model(false))
+    }
+}
+
+#[test]
+fn descriptors_that_a_model_was_trained_on_are_dropped_only_by_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    database.write(images("i", 300, DIMENSION, 9, 5, 3)).unwrap();
+    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut on).unwrap();
+    let ports = Ports { maintain: Some(Arc::new(Trained)), ..Ports::default() };
+    let run = |statement: &str| database.query(statement, &Default::default(), &ports);
+    let error = run("DROP MODEL 0").unwrap_err();
+    assert!(error.to_string().contains("model 1 was trained"), "{error}");
+    assert!(error.next_step().unwrap().contains("DROP MODEL 0 FORCE"), "{error}");
+    assert_eq!(database.models().unwrap().len(), 2);
+    // What nothing builds on goes without a word, and so does one of two epochs of the network.
+    let again = Target { again: true, ..Target::new(model(false), DIMENSION) };
+    database.change_model(again, &Mirror::default(), &mut on).unwrap();
+    run("DROP MODEL 0").unwrap();
+    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut on).unwrap();
+    assert!(run("DROP MODEL 2").is_err());
+    run("DROP MODEL 2 FORCE").unwrap();
+    assert_eq!(database.models().unwrap().len(), 1);
+    assert_eq!(run("DROP MODEL 7").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(run("DROP MODEL 1").unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use cairn::language::{
-    Augment, DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_MARGIN,
-    DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS,
+    Augment, DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_FREQ, DEFAULT_INLIERS,
+    DEFAULT_MARGIN, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SCALEUP, DEFAULT_SEED,
     DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION, Gem, Loss, Rule,
 };
 use clap::builder::PossibleValuesParser;
@@ -49,14 +49,14 @@ pub(crate) enum Upkeep {
         #[command(flatten)]
         shown: Shown,
     },
-    /// Give back what the last cleaning took, where nobody changed it since
+    /// Take back what the last cleaning did, its marks or its labels, where nobody changed it since
     UndoClean {
         /// Folder of the database
         database: PathBuf,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Train a model on the train images and go over to it, unless it is worse on the images held out
+    /// Train a model on the train images, and go over to it if it is better on the images held out
     #[command(after_help = "Examples:
   cairn maintain train photos.db --dry-run
   cairn maintain train photos.db --loss cosface --epochs 10 --margin 0.35 --balance
@@ -73,7 +73,7 @@ pub(crate) enum Upkeep {
         #[command(flatten)]
         shown: Shown,
     },
-    /// Make the descriptors of all photos again, with the present model or another one
+    /// Make the descriptors of all photos again as an epoch of their own, with the present model or another one
     Reembed {
         /// Folder of the database
         database: PathBuf,
@@ -83,12 +83,12 @@ pub(crate) enum Upkeep {
         #[command(flatten)]
         shown: Shown,
     },
-    /// Train, clean with the new model, train on what is left: the paper's whole preparation
+    /// Train, clean with the new model, train on what has no mark: the paper's whole preparation
     #[command(after_help = "Examples:
   cairn maintain run photos.db --epochs 10 --into cleaned.html
 
-The first training begins with --from, the second one with the model that is then in force. To look first, give the three commands
-one by one with --dry-run.")]
+--from is the network of the first training; the second one goes by the network of the model that is then in force. To look first,
+give the three commands one by one with --dry-run.")]
     Run {
         /// Folder of the database
         database: PathBuf,
@@ -131,11 +131,11 @@ pub(crate) struct CleanOptions {
     /// paper: images with too few verified pairs; suspects: images whose neighbours agree on another label [default: paper]
     #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(Rule::ALL.map(Rule::name)))]
     pub(crate) rule: Option<String>,
-    #[arg(long, value_name = "N", requires = "rule", conflicts_with = "evidence", help = format!(
-        "With --rule suspects: this many of the most suspect images [default: {DEFAULT_SUSPECTS}]"))]
+    /// With --rule suspects: this many of the most suspect images, however weak the evidence
+    #[arg(long, value_name = "N", requires = "rule", conflicts_with = "evidence")]
     pub(crate) top: Option<usize>,
-    /// With --rule suspects: images with at least this evidence against their label, 0 to 1
-    #[arg(long, value_name = "X", requires = "rule")]
+    #[arg(long, value_name = "X", requires = "rule", help = format!(
+        "With --rule suspects: images with at least this evidence against their label, 0 to 1 [default: {DEFAULT_EVIDENCE}]"))]
     pub(crate) evidence: Option<f64>,
     /// With --rule suspects: give what is found the label that is proposed for it
     #[arg(long, requires = "rule", conflicts_with_all = ["keep_voters", "unlabel"])]
@@ -143,7 +143,7 @@ pub(crate) struct CleanOptions {
     /// Take the label of what is found away: it becomes an index image
     #[arg(long, conflicts_with = "keep_voters")]
     pub(crate) unlabel: bool,
-    /// Mark what is found: it keeps its label and votes, and training passes it over (the default)
+    /// Mark what is found and has no mark: it keeps its label and votes, and training passes it over (the default)
     #[arg(long)]
     pub(crate) keep_voters: bool,
     /// Write a page with the photos, each beside the one that decided most
@@ -198,13 +198,13 @@ pub(crate) struct TrainOptions {
     #[arg(long, value_name = "HOW", requires = "trunk", value_parser = PossibleValuesParser::new(Gem::ALL.map(Gem::name)),
         help = format!("With --trunk: what becomes of the mean's exponent [default: {}]", Gem::default().name()))]
     pub(crate) gem: Option<String>,
-    /// Weights that training begins with (safetensors); without it the present model
+    /// Weights of the network that training begins with (safetensors); without it the network of the model in force
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
     /// Number of the model whose network training begins with, as SHOW MODELS lists it
     #[arg(long, value_name = "N", conflicts_with = "from")]
     pub(crate) from_model: Option<u64>,
-    /// Go over to the new model even if it is worse on the images held out
+    /// Go over to the new model even if it is not better on the images held out
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -32,10 +32,7 @@ pub(crate) fn print_cleaning(out: &mut dyn Write, format: Format, cleaning: &Cle
     }
     let more = found.len().saturating_sub(SHOWN);
     found.truncate(SHOWN);
-    match cleaning.plan.rule {
-        CleanRule::Paper => print_dropped(out, format, &found)?,
-        CleanRule::Suspects(_) => print_suspects(out, format, &found)?,
-    }
+    for_people(out, format, cleaning.plan.rule, &found)?;
     if more > 0 {
         writeln!(out, "and {more} more: use INTO 'report.html' or --format csv")?;
     }
@@ -47,34 +44,35 @@ pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
     let mut lines = Vec::new();
     match cleaning.plan.rule {
         CleanRule::Paper => {
-            let kept = cleaning.judged.len() - cleaning.found;
-            lines.push(format!("{} looked at: {kept} kept, {} dropped", images(cleaning.judged.len()), cleaning.found));
+            let (all, doubtful) = (cleaning.judged.len(), cleaning.found + cleaning.marked_already);
+            lines.push(format!("{} looked at: {} pass, {doubtful} doubtful", images(all), all - doubtful));
             lines.extend(
                 reasons(cleaning).into_iter().map(|(reason, count)| format!("  {}: {reason}", counted(count, "image"))),
             );
         }
-        CleanRule::Suspects(_) => lines.push(format!("{} found", counted(cleaning.found, "suspect"))),
+        CleanRule::Suspects(_) => lines.push(format!("{} found", counted(cleaning.judged.len(), "suspect"))),
+    }
+    match cleaning.marked_already {
+        0 => {}
+        1 => lines.push("1 of them is marked already".to_owned()),
+        marked => lines.push(format!("{marked} of them are marked already")),
     }
     lines.push(done(cleaning));
     lines
 }
 
-/// Why images were dropped, and how many for each reason; most first.
+/// Why images are doubtful, and how many for each reason; most first.
 fn reasons(cleaning: &Cleaning) -> Vec<(String, usize)> {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for judged in &cleaning.judged {
-        if let Judgement::Dropped(text) = &judged.judgement {
-            *counts.entry(reason(text).to_owned()).or_default() += 1;
+        if let Judgement::Doubtful(reason) = &judged.judgement {
+            *counts.entry(reason).or_default() += 1;
         }
     }
-    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+    let mut counts: Vec<(String, usize)> =
+        counts.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     counts
-}
-
-/// A reason without the word that says what came of it.
-pub(crate) fn reason(text: &str) -> &str {
-    text.strip_prefix("dropped: ").unwrap_or(text)
 }
 
 fn images(count: usize) -> String {
@@ -84,7 +82,9 @@ fn images(count: usize) -> String {
 /// What was done about what was found.
 fn done(cleaning: &Cleaning) -> String {
     let (Some(number), Some(receipt)) = (cleaning.number, &cleaning.receipt) else {
-        return "nothing was changed".to_owned();
+        let nothing_new = cleaning.found == 0 && cleaning.marked_already > 0;
+        let why = if nothing_new { ": nothing new was found; SHOW MARKED shows the marks" } else { "" };
+        return format!("nothing was changed{why}");
     };
     let (found, one) = (images(cleaning.found), cleaning.found == 1);
     let what = match cleaning.plan.action {
@@ -107,40 +107,32 @@ fn done(cleaning: &Cleaning) -> String {
     format!("cleaning {number} (sequence {}): {what}, {predictions}; UNDO CLEAN takes it back", receipt.sequence)
 }
 
-fn print_dropped(out: &mut dyn Write, format: Format, found: &[&Judged]) -> Result<()> {
-    let columns = ["rank", "id", "label", "reason", "compared", "best_pair", "inliers"];
-    let mut printer = Printer::begin(out, format, &columns)?;
+/// What decides by the rule, in few columns.
+fn for_people(out: &mut dyn Write, format: Format, rule: CleanRule, found: &[&Judged]) -> Result<()> {
+    let columns = match rule {
+        CleanRule::Paper => ["reason", "compared", "best_pair", "inliers"],
+        CleanRule::Suspects(_) => ["proposed", "evidence", "witness", "similarity"],
+    };
+    // Most of the time nothing is marked: a column for it comes only where something is.
+    let shows_marks = found.iter().any(|judged| judged.marked.is_some());
+    let mut names = [&["rank", "id", "label"][..], &columns].concat();
+    names.extend(shows_marks.then_some("marked"));
+    let mut printer = Printer::begin(out, format, &names)?;
     for (at, judged) in found.iter().enumerate() {
         let cells = Cells::of(judged);
-        printer.row(vec![
-            Cell::Whole(at as u64 + 1),
-            Cell::Text(judged.key.clone()),
-            Cell::Text(judged.label.clone()),
-            cells.reason,
-            Cell::Whole(judged.compared as u64),
-            cells.witness,
-            cells.inliers,
-        ])?;
+        let mut row = vec![rank(at), Cell::Text(judged.key.clone()), Cell::Text(judged.label.clone())];
+        row.extend(match rule {
+            CleanRule::Paper => [cells.reason, Cell::Whole(judged.compared as u64), cells.witness, cells.inliers],
+            CleanRule::Suspects(_) => [cells.proposed, cells.evidence, cells.witness, cells.similarity],
+        });
+        row.extend(shows_marks.then_some(cells.marked));
+        printer.row(row)?;
     }
     Ok(printer.end()?)
 }
 
-fn print_suspects(out: &mut dyn Write, format: Format, found: &[&Judged]) -> Result<()> {
-    let columns = ["rank", "id", "label", "proposed", "evidence", "witness", "similarity"];
-    let mut printer = Printer::begin(out, format, &columns)?;
-    for (at, judged) in found.iter().enumerate() {
-        let cells = Cells::of(judged);
-        printer.row(vec![
-            Cell::Whole(at as u64 + 1),
-            Cell::Text(judged.key.clone()),
-            Cell::Text(judged.label.clone()),
-            cells.proposed,
-            cells.evidence,
-            cells.witness,
-            cells.similarity,
-        ])?;
-    }
-    Ok(printer.end()?)
+fn rank(at: usize) -> Cell {
+    Cell::Whole(at as u64 + 1)
 }
 
 /// One form for both rules.
@@ -159,13 +151,14 @@ fn for_programs(out: &mut dyn Write, format: Format, cleaning: &Cleaning, found:
         "witness_label",
         "similarity",
         "inliers",
+        "marked",
     ];
     let mut printer = Printer::begin(out, format, &columns)?;
     for (at, judged) in found.iter().enumerate() {
         let cells = Cells::of(judged);
         printer.row(vec![
             cleaning.number.map_or(Cell::Nothing, Cell::Whole),
-            Cell::Whole(at as u64 + 1),
+            rank(at),
             Cell::Text(judged.key.clone()),
             Cell::Text(judged.label.clone()),
             cells.proposed,
@@ -177,6 +170,7 @@ fn for_programs(out: &mut dyn Write, format: Format, cleaning: &Cleaning, found:
             cells.witness_label,
             cells.similarity,
             cells.inliers,
+            cells.marked,
         ])?;
     }
     Ok(printer.end()?)
@@ -191,13 +185,15 @@ struct Cells {
     witness_label: Cell,
     similarity: Cell,
     inliers: Cell,
+    /// The earlier cleaning whose mark it has.
+    marked: Cell,
 }
 
 impl Cells {
     fn of(judged: &Judged) -> Self {
         let (proposed, evidence, reason) = match &judged.judgement {
             Judgement::Kept => (Cell::Nothing, Cell::Nothing, Cell::Nothing),
-            Judgement::Dropped(text) => (Cell::Nothing, Cell::Nothing, Cell::Text(reason(text).to_owned())),
+            Judgement::Doubtful(reason) => (Cell::Nothing, Cell::Nothing, Cell::Text(reason.clone())),
             Judgement::Suspect { proposed, evidence } => {
                 (Cell::Text(proposed.clone()), Cell::Fixed(*evidence, 4), Cell::Nothing)
             }
@@ -213,6 +209,7 @@ impl Cells {
             inliers: witness
                 .and_then(|witness| witness.inliers)
                 .map_or(Cell::Nothing, |inliers| Cell::Whole(inliers.into())),
+            marked: judged.marked.map_or(Cell::Nothing, Cell::Whole),
         }
     }
 }
@@ -239,6 +236,7 @@ mod tests {
             compared: 4,
             verified: 1,
             witness: Some(witness),
+            marked: None,
         }
     }
 
@@ -254,27 +252,25 @@ mod tests {
             what: "RULE suspects top=20 RELABEL".to_owned(),
             judged: vec![judged("a|b", judgement, None)],
             found: 1,
+            marked_already: 0,
             receipt: number.map(|_| Receipt { sequence: 9, predictions_changed: 2, ..Receipt::default() }),
         }
     }
 
-    fn paper(dropped: usize) -> Cleaning {
+    fn paper(doubtful: usize) -> Cleaning {
         let reason = |at| {
-            let text = if at == 0 {
-                "dropped: its label is left with 1 of 2 images needed"
-            } else {
-                "dropped: 1 verified pairs of 3 needed"
-            };
-            judged(&format!("i{at}"), Judgement::Dropped(text.to_owned()), Some(12))
+            let text = if at == 0 { "its label is left with 1 of 2 images needed" } else { "1 of 3 verified pairs" };
+            judged(&format!("i{at}"), Judgement::Doubtful(text.to_owned()), Some(12))
         };
-        let mut all: Vec<Judged> = (0..dropped).map(reason).collect();
+        let mut all: Vec<Judged> = (0..doubtful).map(reason).collect();
         all.push(judged("good", Judgement::Kept, Some(80)));
         Cleaning {
             plan: CleanPlan::default(),
             number: Some(3),
             what: "RULE paper nn=1000".to_owned(),
             judged: all,
-            found: dropped,
+            found: doubtful,
+            marked_already: 0,
             receipt: Some(Receipt { sequence: 7, deferred: true, ..Receipt::default() }),
         }
     }
@@ -294,15 +290,14 @@ mod tests {
 
     #[test]
     fn programs_get_one_form_for_both_rules_and_every_row() {
-        let header =
-            "clean,rank,id,label,proposed,evidence,reason,compared,verified,witness,witness_label,similarity,inliers";
+        let header = "clean,rank,id,label,proposed,evidence,reason,compared,verified,witness,witness_label,similarity,inliers,marked";
         assert_eq!(
             printed(Format::Csv, &suspects(None)),
-            format!("{header}\n,1,a|b,tower,dome,0.9400,,4,1,w,dome,0.5,\n")
+            format!("{header}\n,1,a|b,tower,dome,0.9400,,4,1,w,dome,0.5,,\n")
         );
         let csv = printed(Format::Csv, &paper(SHOWN + 2));
         assert_eq!(csv.lines().count(), SHOWN + 3, "what was kept is no row");
-        assert_eq!(csv.lines().nth(2), Some("3,2,i1,tower,,,1 verified pairs of 3 needed,4,1,w,dome,0.5,12"));
+        assert_eq!(csv.lines().nth(2), Some("3,2,i1,tower,,,1 of 3 verified pairs,4,1,w,dome,0.5,12,"));
     }
 
     #[test]
@@ -310,12 +305,22 @@ mod tests {
         let text = printed(Format::Markdown, &paper(SHOWN + 2));
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("RULE paper nn=1000"));
-        assert_eq!(lines.next(), Some("53 train images looked at: 1 kept, 52 dropped"));
-        assert_eq!(lines.next(), Some("  51 images: 1 verified pairs of 3 needed"));
+        assert_eq!(lines.next(), Some("53 train images looked at: 1 pass, 52 doubtful"));
+        assert_eq!(lines.next(), Some("  51 images: 1 of 3 verified pairs"));
         assert_eq!(lines.next(), Some("  1 image: its label is left with 1 of 2 images needed"));
         assert!(lines.next().is_some_and(|line| line.contains("are marked and go on voting")), "{text}");
         assert!(text.ends_with("and 2 more: use INTO 'report.html' or --format csv\n"), "{text}");
         let nothing = Cleaning { number: None, receipt: None, ..paper(0) };
-        assert!(printed(Format::Table, &nothing).ends_with("1 kept, 0 dropped\nnothing was changed\n"));
+        assert!(printed(Format::Table, &nothing).ends_with("1 pass, 0 doubtful\nnothing was changed\n"));
+    }
+
+    #[test]
+    fn what_is_marked_already_is_said_and_not_taken_for_new() {
+        let mut again = Cleaning { number: None, receipt: None, found: 0, marked_already: 2, ..paper(2) };
+        again.judged.iter_mut().take(2).for_each(|judged| judged.marked = Some(1));
+        let text = printed(Format::Table, &again);
+        assert!(text.contains("1 pass, 2 doubtful") && text.contains("2 of them are marked already"), "{text}");
+        assert!(text.contains("nothing was changed: nothing new was found") && text.contains("marked"), "{text}");
+        assert!(printed(Format::Csv, &again).lines().nth(1).is_some_and(|line| line.ends_with(",1")));
     }
 }

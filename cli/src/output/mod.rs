@@ -6,6 +6,6 @@ mod outcome;
 mod printer;
 
 pub(crate) use cell::{Cell, visible};
-pub(crate) use cleaning::{print_cleaning, reason, summary};
+pub(crate) use cleaning::{print_cleaning, summary};
 pub(crate) use outcome::{Prediction, counted, print_outcome, print_predictions};
 pub(crate) use printer::{Format, Printer};

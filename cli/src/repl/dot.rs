@@ -41,12 +41,13 @@ SEARCH <image> [IN index|train|all] [WHERE label = 'x' AND path LIKE '%y%'] [K 1
        [RERANK [SORT] [INSERT] [k=3] [tau=0.6]] [FRESH | SINCE SEQ 5 | STALE <= 5s] [INCLUDING SELF]
        [RETURN column, ..] [INTO 'report.html'];
 PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s];    EXPLAIN [ANALYZE] <statement>;
-SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;    SHOW MODELS;    SHOW CLEANS;    SHOW SUSPECTS [LIMIT 20];
-CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [top=20 | evidence=0.9]]
+SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;    SHOW MODELS;
+SHOW SUSPECTS [LIMIT 20];    SHOW CLEANS;    SHOW MARKED;
+CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [evidence=0.8 | top=20]]
       [KEEP VOTERS | UNLABEL | RELABEL] [DRY RUN] [INTO 'report.html'];    UNDO CLEAN;
 TRAIN [loss=lda] [dim=512] [epochs=30] [batch=32] [rate=0.02] [margin=0.3] [scale=30] [seed=0] [validation=0.34]
       [BALANCE] [FROM 'model.safetensors'] [FORCE | DRY RUN];
-REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1;
+REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1 [FORCE];
 PUT ID 'key' <image> [AS train|index] [LABEL 'x'];    DELETE ID 'key';    LABEL ID 'key' AS 'x';    UNLABEL ID 'key';
 FLUSH;    COMPACT;    CHECK [DEEP];    BACKUP TO 'folder';    BACKUP VERIFY 'folder';    BACKUP RESTORE 'folder' TO 'folder';
 <image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.fvecs' (SEARCH only)
@@ -128,14 +129,17 @@ mod tests {
 
     #[test]
     fn the_forms_name_every_loss_and_the_defaults_of_the_language() {
-        use cairn::language::{DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_INLIERS, DEFAULT_NN, DEFAULT_SUSPECTS, Loss};
+        use cairn::language::{
+            DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_INLIERS, DEFAULT_NN, DEFAULT_SUSPECTS, Loss,
+        };
         assert!(Loss::ALL.iter().all(|loss| SCHEMA.contains(loss.name())));
         for option in [
             format!("dim={DEFAULT_DIMENSION}"),
             format!("epochs={DEFAULT_EPOCHS}"),
             format!("inliers={DEFAULT_INLIERS}"),
             format!("nn={DEFAULT_NN}"),
-            format!("top={DEFAULT_SUSPECTS}"),
+            format!("evidence={DEFAULT_EVIDENCE}"),
+            format!("LIMIT {DEFAULT_SUSPECTS}"),
         ] {
             assert!(SCHEMA.contains(&option), "{option}");
         }

@@ -5,14 +5,14 @@ use cairn::{Cleaning, Judged, Judgement, Snapshot};
 
 use super::pictures::{Framed, Pictures};
 use crate::failure::Result;
-use crate::output::{reason, summary};
+use crate::output::summary;
 
 /// Longest side of the frame in which features are found, in pixels; smaller photos are not enlarged.
 pub(crate) const FRAME: u32 = cairndb_ingest::local::LONGEST_SIDE;
 /// Images shown of those that were found.
 const MOST_FOUND: usize = 120;
-/// Images shown of those that were kept.
-const MOST_KEPT: usize = 12;
+/// Images shown of those that passed.
+const MOST_PASSED: usize = 12;
 /// Inlier lines drawn of a pair.
 const MOST_DRAWN: usize = 80;
 
@@ -57,9 +57,9 @@ pub(super) fn page(facts: Vec<(String, String)>, snapshot: &Snapshot, cleaning: 
     }
     let (all, shown) = (found.len(), found.len().min(MOST_FOUND));
     let heading = match (paper, all) {
-        (true, 0) => "No image was dropped".to_owned(),
+        (true, 0) => "Every image passes".to_owned(),
         (false, 0) => "No label is doubtful".to_owned(),
-        (true, _) => format!("Dropped: {all}"),
+        (true, _) => format!("Doubtful: {all}"),
         (false, _) => format!("Suspects: {all}"),
     };
     let mut sections = vec![Section {
@@ -68,9 +68,9 @@ pub(super) fn page(facts: Vec<(String, String)>, snapshot: &Snapshot, cleaning: 
         findings: findings(&found[..shown], &mut pictures)?,
     }];
     if !kept.is_empty() {
-        let (all, sample) = (kept.len(), sample(&kept, MOST_KEPT));
+        let (all, sample) = (kept.len(), sample(&kept, MOST_PASSED));
         sections.push(Section {
-            heading: format!("Kept: {all}"),
+            heading: format!("Passed: {all}"),
             note: (sample.len() < all).then(|| format!("{} of {all}, evenly taken.", sample.len())),
             findings: findings(&sample, &mut pictures)?,
         });
@@ -96,9 +96,6 @@ fn findings(list: &[&Judged], pictures: &mut Pictures<'_>) -> Result<Vec<Finding
     let mut findings = Vec::with_capacity(list.len());
     for (at, &judged) in list.iter().enumerate() {
         let mut judged = judged.clone();
-        if let Judgement::Dropped(text) = &mut judged.judgement {
-            *text = reason(text).to_owned();
-        }
         let mut picture = pictures.framed(&judged.key, FRAME)?;
         let mut witness = None;
         if let Some(of) = &mut judged.witness {
@@ -145,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_shows_what_was_dropped_beside_its_best_pair_and_then_some_that_were_kept() {
+    fn a_page_shows_what_is_doubtful_beside_its_best_pair_and_then_some_that_passed() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = |key: &str, photo| {
@@ -174,19 +171,21 @@ mod tests {
                 inliers: Some(200),
                 lines,
             }),
+            marked: None,
         };
-        let dropped = Judgement::Dropped("dropped: 1 verified pairs of 3 needed".to_owned());
+        let doubtful = Judgement::Doubtful("1 of 3 verified pairs".to_owned());
         let cleaning = Cleaning {
             plan: CleanPlan::default(),
             number: None,
             what: "RULE paper".to_owned(),
-            judged: vec![judged("a", dropped, "b", lines), judged("b", Judgement::Kept, "c", Vec::new())],
+            judged: vec![judged("a", doubtful, "b", lines), judged("b", Judgement::Kept, "c", Vec::new())],
             found: 1,
+            marked_already: 0,
             receipt: None,
         };
         let page = page(Vec::new(), &database.snapshot(), &cleaning).unwrap();
         let headings: Vec<&str> = page.sections.iter().map(|section| section.heading.as_str()).collect();
-        assert_eq!(headings, ["Dropped: 1", "Kept: 1"]);
+        assert_eq!(headings, ["Doubtful: 1", "Passed: 1"]);
         assert_eq!(page.pictures.len(), 2, "each photo is there once, though b is shown twice");
         let (first, second) = (&page.sections[0].findings[0], &page.sections[1].findings[0]);
         assert_eq!(first.picture, Some(Framed { picture: 0, width: 640.0, height: 480.0 }));

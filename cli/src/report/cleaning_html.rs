@@ -48,13 +48,13 @@ fn write_finding(out: &mut String, finding: &Finding) -> Result {
     let judged = &finding.judged;
     let class = match judged.judgement {
         Judgement::Kept => "kept",
-        Judgement::Dropped(_) => "dropped",
+        Judgement::Doubtful(_) => "doubtful",
         Judgement::Suspect { .. } => "suspect",
     };
     writeln!(out, "<article class=\"card finding {class}\"><header><b>{}</b>", finding.rank)?;
     match &judged.judgement {
         Judgement::Kept => write!(out, "<span>{} verified of {} compared</span>", judged.verified, judged.compared)?,
-        Judgement::Dropped(reason) => {
+        Judgement::Doubtful(reason) => {
             write!(out, "<span>{}</span><small>{} compared</small>", escape(reason), judged.compared)?;
         }
         Judgement::Suspect { proposed, evidence } => {
@@ -66,6 +66,9 @@ fn write_finding(out: &mut String, finding: &Finding) -> Result {
                 escape(&short(proposed, 40))
             )?;
         }
+    }
+    if let Some(cleaning) = judged.marked {
+        write!(out, "<small>marked by cleaning {cleaning}</small>")?;
     }
     writeln!(out, "</header>")?;
     write_pair(out, finding)?;
@@ -161,6 +164,7 @@ mod tests {
                 compared: 3,
                 verified: 1,
                 witness: Some(witness),
+                marked: Some(7),
             },
             picture: framed(0),
             witness: framed(1).map(|framed| Framed { height: 960.0, ..framed }),
@@ -179,12 +183,13 @@ mod tests {
 
     #[test]
     fn nothing_from_data_reaches_the_page_unescaped() {
-        let mut lonely = finding(Judgement::Dropped("<script>".to_owned()), Vec::new());
+        let mut lonely = finding(Judgement::Doubtful("<script>".to_owned()), Vec::new());
         (lonely.judged.witness, lonely.witness, lonely.picture) = (None, None, None);
         let suspect = Judgement::Suspect { proposed: "<script>".to_owned(), evidence: 0.9 };
         let text = rendered(vec![finding(suspect, Vec::new()), finding(Judgement::Kept, Vec::new()), lonely]);
         assert!(!text.contains("<script"));
         assert!(text.contains("width:90.0%") && text.contains("nothing to compare with"));
+        assert_eq!(text.matches("marked by cleaning 7").count(), 3);
         for tag in ["div", "article", "section", "footer", "span"] {
             let (open, close) = (text.matches(&format!("<{tag}")).count(), text.matches(&format!("</{tag}>")).count());
             assert_eq!(open, close, "{tag}");

@@ -129,16 +129,26 @@ fn save(path: &Path, text: &str) -> Result<()> {
 /// What every page begins with, by which an earlier report is known.
 const OPENING: &str = "<!DOCTYPE html>\n<html lang=\"en\" data-made-by=\"cairn\">";
 
-/// Refuses to write over anything but an earlier page: a slip of the pen must not cost a photo.
+/// Refuses a name that no page can be written to, and to write over anything but an earlier page: a slip of the pen must not cost a
+/// photo.
 ///
 /// # Errors
-/// When the name does not end in .html or .htm, or something else is there.
+/// When the name does not end in .html or .htm, its folder is not there, or something else is there.
 pub(crate) fn check_target(path: &Path) -> Result<()> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     if !ending.eq_ignore_ascii_case("html") && !ending.eq_ignore_ascii_case("htm") {
         return Err(
             Failure::new(format!("{}: a report is a page", path.display())).help("name it like INTO 'report.html'")
         );
+    }
+    // `r.html` lies in the present folder, whose name is empty here.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(Failure::new(format!("{}: there is no folder {}", path.display(), folder.display()))
+            .help("make the folder first, or name a file in one that is there"));
+    }
+    if path.is_dir() {
+        return Err(Failure::new(format!("{} is a folder", path.display())).help("choose another name"));
     }
     match std::fs::read(path) {
         Ok(there) if !there.is_empty() && !there.starts_with(OPENING.as_bytes()) => {

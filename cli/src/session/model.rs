@@ -113,6 +113,10 @@ impl Maintain for Maintainer {
     fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
         self.get()?.use_model(database, number, watch)
     }
+
+    fn base(&self, model: &ModelInfo) -> cairn::Result<ModelInfo> {
+        base_of(model)
+    }
 }
 
 /// An embedder that does not exist before it is needed, and another one after the database went over to another model.

@@ -184,6 +184,9 @@ pub(crate) struct SpaceMessage {
     pub(crate) dimension: u32,
     #[prost(message, optional, tag = "2")]
     pub(crate) model: Option<ModelMessage>,
+    /// It was begun and never was in force: some images may have no descriptor in it.
+    #[prost(bool, tag = "3")]
+    pub(crate) unfinished: bool,
 }
 
 /// The layout of the catalog that this build writes.

@@ -18,6 +18,7 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode};
 
 pub(crate) use batch::Batch;
+pub(crate) use jobs::Seen;
 pub(crate) use manifest::SegmentEntry;
 pub(crate) use messages::{ChangeMessage, CleaningMessage, RecordMessage};
 use messages::{FORMAT, OptionsMessage, decode};

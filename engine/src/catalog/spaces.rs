@@ -25,6 +25,8 @@ pub(crate) struct Space {
     /// `None`: the caller brings vectors.
     pub(crate) model: Option<ModelInfo>,
     pub(crate) dimension: usize,
+    /// It was begun and never was in force.
+    pub(crate) unfinished: bool,
 }
 
 fn key_of(space: SpaceId) -> Vec<u8> {
@@ -39,6 +41,12 @@ pub(super) fn space_of(value: &[u8]) -> Result<SpaceId> {
 }
 
 impl Catalog {
+    /// The space that it sees, which is or comes in force.
+    pub(crate) fn own_space(&self) -> Space {
+        let Options { dimension, model, .. } = self.options.clone();
+        Space { id: self.space, model, dimension, unfinished: false }
+    }
+
     /// The same store as another space sees it.
     pub(crate) fn of_space(&self, space: &Space) -> Self {
         let options = Options { dimension: space.dimension, model: space.model.clone(), ..self.options.clone() };
@@ -79,8 +87,11 @@ impl Catalog {
 impl Batch<'_> {
     /// Notes what a space is.
     pub(crate) fn put_space(&mut self, space: &Space) -> Result<()> {
-        let message =
-            SpaceMessage { dimension: space.dimension as u32, model: space.model.as_ref().map(ModelMessage::of) };
+        let message = SpaceMessage {
+            dimension: space.dimension as u32,
+            model: space.model.as_ref().map(ModelMessage::of),
+            unfinished: space.unfinished,
+        };
         self.put(Family::Meta, &key_of(space.id), &message.encode_to_vec())
     }
 
@@ -123,13 +134,13 @@ impl Pinned {
         self.scan(Family::Meta, SPACE, |key, value| {
             let message: SpaceMessage = decode(value, "a space")?;
             let id = codec::space_of_key(key.strip_prefix(SPACE).unwrap_or_default())?;
-            let model = message.model.map(ModelMessage::info);
-            spaces.push(Space { id, model, dimension: message.dimension as usize });
+            let SpaceMessage { dimension, model, unfinished } = message;
+            let model = model.map(ModelMessage::info);
+            spaces.push(Space { id, model, dimension: dimension as usize, unfinished });
             Ok(true)
         })?;
         if !spaces.iter().any(|space| space.id == self.space()) {
-            let options = &self.catalog().options;
-            spaces.push(Space { id: self.space(), model: options.model.clone(), dimension: options.dimension });
+            spaces.push(self.catalog().own_space());
             spaces.sort_by_key(|space| space.id);
         }
         Ok(spaces)
@@ -138,6 +149,16 @@ impl Pinned {
     /// The space that was being derived when this was pinned.
     pub(crate) fn deriving(&self) -> Result<Option<SpaceId>> {
         self.get(Family::Meta, DERIVING)?.map(|value| space_of(&value)).transpose()
+    }
+
+    /// How many images have a descriptor in that space. Complexity: reads them all.
+    pub(crate) fn count_vectors(&self, space: SpaceId) -> Result<usize> {
+        let mut count = 0;
+        self.scan(Family::Embeddings, &codec::space_key(space), |_, _| {
+            count += 1;
+            Ok(true)
+        })?;
+        Ok(count)
     }
 
     /// Whether an image has a descriptor in that space.

@@ -34,6 +34,8 @@ pub struct Judged {
     pub verified: usize,
     /// The image that decided most: the pair with most inliers, or the strongest neighbour of the other label.
     pub witness: Option<Witness>,
+    /// Number of an earlier cleaning whose mark it has.
+    pub marked: Option<u64>,
 }
 
 /// What was found of a train image.
@@ -41,8 +43,8 @@ pub struct Judged {
 pub enum Judgement {
     /// It belongs to its label.
     Kept,
-    /// It does not, in words.
-    Dropped(String),
+    /// Nothing shows that it does: why, in words.
+    Doubtful(String),
     /// Its neighbours say that it belongs to another one.
     Suspect {
         /// The label that it should have.
@@ -78,27 +80,12 @@ pub struct Cleaning {
     pub what: String,
     /// By the paper's rule every train image, by key; otherwise the suspects, best evidence first.
     pub judged: Vec<Judged>,
-    /// Images that were changed, or would be without DRY RUN.
+    /// Images that were changed or marked, or would be without DRY RUN.
     pub found: usize,
+    /// Images that the rule finds too and that stay as they are: an earlier cleaning marked them, and this one would do no more.
+    pub marked_already: usize,
     /// The transaction.
     pub receipt: Option<Receipt>,
-}
-
-/// A cleaning in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CleaningEntry {
-    /// Its number.
-    pub number: u64,
-    /// Sequence number of its transaction.
-    pub sequence: u64,
-    /// Rule and parameters, for people.
-    pub what: String,
-    /// Images that it found.
-    pub found: usize,
-    /// They go on voting.
-    pub keep_voters: bool,
-    /// It was undone.
-    pub undone: bool,
 }
 
 /// The train set as a cleaning sees it.
@@ -106,34 +93,46 @@ struct Train {
     snapshot: Snapshot,
     keys: Vec<String>,
     labels: Vec<String>,
+    /// The cleaning that marked it.
+    marked: Vec<Option<u64>>,
     /// Nearest other train images, best first.
     near: Vec<Vec<(usize, f32)>>,
 }
 
 impl Database {
     /// Looks for train images that do not belong to their label and, unless it is a dry run, does what `plan` says in one
-    /// transaction with an entry in the log. `features` are needed for the paper's rule; the ranking of suspects goes by
-    /// descriptors alone. Features and inlier counts are kept, so a cleaning that was cut short goes on.
+    /// transaction with an entry in the log. What has a mark is not marked again; where nothing new is found, nothing is written.
+    ///
+    /// `features` are needed for the paper's rule; the ranking of suspects goes by descriptors alone. Features and inlier counts are
+    /// kept, so a cleaning that was cut short goes on.
     ///
     /// Complexity: a search for each train image; by the paper's rule `neighbours` comparisons of local features for each, about 10
     /// ms of one core.
     ///
     /// # Errors
-    /// `Invalid`: there is nothing to clean; `Cancelled`; what `features` gives. Nothing was changed then.
+    /// `Invalid`: there is nothing to clean, or the database was opened for reading only (a dry run of the ranking of suspects is all
+    /// that it takes then); `NotFound`: a photo is not there; `Cancelled`; what `features` gives. Nothing was changed then.
     pub fn clean(
         &self,
         plan: &CleanPlan,
         features: Option<&dyn LocalFeatures>,
         watch: Option<&dyn Watch>,
     ) -> Result<Cleaning> {
+        self.check_cleaning(plan)?;
         let train = self.train_set(plan, watch)?;
         let what = words(plan);
-        let (judged, found): (Vec<Judged>, Vec<usize>) = match plan.rule {
+        let (judged, mut found): (Vec<Judged>, Vec<usize>) = match plan.rule {
             CleanRule::Paper => self.by_the_paper(&train, plan, features, watch)?,
             CleanRule::Suspects(cut) => by_neighbours(&train, plan, cut)?,
         };
+        let by_the_rule = found.len();
+        let keep_voters = plan.action == Action::KeepVoters;
+        found.retain(|&at| !keep_voters || judged[at].marked.is_none());
+        let (marked_already, found_now) = (by_the_rule - found.len(), found.len());
+        let plan = plan.clone();
         let mut cleaning =
-            Cleaning { plan: plan.clone(), number: None, what, found: found.len(), judged, receipt: None };
+            Cleaning { plan, number: None, what, judged, found: found_now, marked_already, receipt: None };
+        let plan = &cleaning.plan;
         if plan.dry_run || found.is_empty() {
             return Ok(cleaning);
         }
@@ -150,7 +149,6 @@ impl Database {
                 becomes: becomes(judged),
             })
             .collect();
-        let keep_voters = plan.action == Action::KeepVoters;
         let operations = if keep_voters { Vec::new() } else { changes.iter().map(operation).collect() };
         let _no_flip = self.shared.gate.read();
         let core = self.shared.core();
@@ -162,58 +160,31 @@ impl Database {
         Ok(cleaning)
     }
 
-    /// Undoes the last cleaning that was not undone: the images that are as it left them get their labels back. Returns the entry
-    /// and the transaction.
+    /// Refuses what could only fail after the work.
     ///
     /// # Errors
-    /// `NotFound`: there is none.
-    pub fn undo_cleaning(&self) -> Result<(CleaningEntry, Receipt)> {
-        let _no_flip = self.shared.gate.read();
-        let core = self.shared.core();
-        let snapshot = core.reach(core.accepted())?;
-        let last = snapshot.state.pinned.cleanings()?.into_iter().rfind(|cleaning| !cleaning.undone);
-        let last =
-            last.ok_or_else(|| Error::not_found("there is no cleaning to undo").help("SHOW CLEANS lists them"))?;
-        let mut operations = Vec::new();
-        for change in last.changes.iter().filter(|_| !last.keep_voters) {
-            let record = snapshot.record(&change.key)?;
-            if record.is_some_and(|record| record.label == change.becomes) {
-                operations.push(Operation::Label { key: change.key.clone(), label: change.label.clone() });
-            }
+    /// `Invalid`: the database was opened for reading only, or it has no photos to compare.
+    pub(super) fn check_cleaning(&self, plan: &CleanPlan) -> Result<()> {
+        let compares = plan.rule == CleanRule::Paper;
+        // What was found and counted is kept, by a dry run too.
+        if compares || !plan.dry_run {
+            self.shared.core().refuse_when_read_only()?;
         }
-        let undone = CleaningMessage { undone: true, ..last };
-        let receipt = core.write_noted(operations, |_| undone.clone())?;
-        Ok((entry(undone), receipt))
-    }
-
-    /// The cleanings, oldest first.
-    ///
-    /// # Errors
-    /// A damaged catalog.
-    pub fn cleanings(&self) -> Result<Vec<CleaningEntry>> {
-        Ok(self.snapshot().state.pinned.cleanings()?.into_iter().map(entry).collect())
-    }
-
-    /// Keys of the train images that a cleaning marked and left voting, and that still have the label they had then: training passes
-    /// them over.
-    ///
-    /// # Errors
-    /// A damaged catalog.
-    pub fn marked_by_cleanings(&self) -> Result<Vec<String>> {
+        if !compares || self.options().model.is_some() {
+            return Ok(());
+        }
         let snapshot = self.snapshot();
-        let mut marked = Vec::new();
-        for cleaning in
-            snapshot.state.pinned.cleanings()?.into_iter().filter(|entry| entry.keep_voters && !entry.undone)
-        {
-            for change in cleaning.changes {
-                if snapshot.record(&change.key)?.is_some_and(|record| record.label.as_ref() == Some(&change.label)) {
-                    marked.push(change.key);
-                }
+        let keys = snapshot.keys(Some(Role::Train))?;
+        for key in &keys {
+            if snapshot.record(key)?.is_some_and(|record| record.source.is_some()) || snapshot.photo(key)?.is_some() {
+                return Ok(());
             }
         }
-        marked.sort_unstable();
-        marked.dedup();
-        Ok(marked)
+        if keys.is_empty() {
+            return Ok(());
+        }
+        Err(Error::invalid("this database holds bare vectors and has no photos, and the paper's rule compares photos")
+            .help("go by the neighbours instead: CLEAN RULE suspects; SHOW SUSPECTS looks first"))
     }
 
     fn train_set(&self, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Result<Train> {
@@ -223,10 +194,11 @@ impl Database {
             return Err(Error::invalid(format!("there are {} labelled images: nothing can be compared", keys.len()))
                 .help("give labels with LABEL, or ingest photos with a list of labels"));
         }
-        let mut labels = Vec::with_capacity(keys.len());
+        let (mut labels, mut marked) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         for key in &keys {
-            let label = snapshot.record(key)?.and_then(|record| record.label);
+            let (label, mark) = snapshot.record(key)?.map_or((None, None), |record| (record.label, record.marked));
             labels.push(label.ok_or_else(|| Error::corrupt(format!("train image '{key}' has no label")))?);
+            marked.push(mark);
         }
         let place: HashMap<&str, usize> = keys.iter().enumerate().map(|(at, key)| (key.as_str(), at)).collect();
         let wanted = match plan.rule {
@@ -250,7 +222,7 @@ impl Database {
             }
             went_on(watch, "neighbours", near.len(), labels.len())?;
         }
-        Ok(Train { snapshot, keys, labels, near })
+        Ok(Train { snapshot, keys, labels, marked, near })
     }
 
     fn by_the_paper(
@@ -292,7 +264,7 @@ impl Database {
             }
             let judgement = match verdict {
                 Verdict::Kept { .. } => Judgement::Kept,
-                other => Judgement::Dropped(other.to_string()),
+                other => Judgement::Doubtful(other.to_string()),
             };
             judged.push(Judged {
                 key: train.keys[at].clone(),
@@ -301,6 +273,7 @@ impl Database {
                 compared: candidates[at].len(),
                 verified: inliers[at].iter().filter(|&&count| count >= rule.min_inliers).count(),
                 witness,
+                marked: train.marked[at],
             });
         }
         let found = (0..judged.len()).filter(|&at| judged[at].judgement != Judgement::Kept).collect();
@@ -345,6 +318,7 @@ fn by_neighbours(train: &Train, plan: &CleanPlan, cut: Cut) -> Result<(Vec<Judge
         compared: suspect.given.images.len() + suspect.other.images.len(),
         verified: suspect.given.verified + suspect.other.verified,
         witness: suspect.other.images.first().map(|&other| train.witness(suspect.image, other)),
+        marked: train.marked[suspect.image],
     };
     Ok((ranked.iter().take(found).map(judge).collect(), (0..found).collect()))
 }
@@ -371,17 +345,6 @@ fn words(plan: &CleanPlan) -> String {
         Action::Relabel => " RELABEL",
     };
     rule + action
-}
-
-fn entry(message: CleaningMessage) -> CleaningEntry {
-    CleaningEntry {
-        number: message.number,
-        sequence: message.sequence,
-        what: message.what,
-        found: message.changes.len(),
-        keep_voters: message.keep_voters,
-        undone: message.undone,
-    }
 }
 
 /// Tells whoever watches.

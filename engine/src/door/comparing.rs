@@ -1,5 +1,6 @@
 //! Comparing stored photos by their local features, with everything kept that took time.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
@@ -8,13 +9,17 @@ use super::cleaning::went_on;
 use super::database::Database;
 use super::ports::Watch;
 use crate::answers::rerank::spatial::{Features, Matching, Ransac, Verify, verify};
+use crate::catalog::Seen;
 use crate::error::{Error, Result};
 use crate::id::ImageId;
 use crate::motion::Snapshot;
+use crate::options::Keep;
 use crate::ports::{LocalFeatures, Photo};
 
 /// Photos whose features are found, or images whose pairs are compared, before what came out is stored.
 const STORED_AT_A_TIME: usize = 64;
+/// How features are stored, as part of the extractor's name: those stored otherwise are found again.
+const STORED_AS: &str = "2";
 
 /// Compares images of one snapshot, which are told by their places in a list.
 pub(super) struct Comparer<'a> {
@@ -41,7 +46,7 @@ impl<'a> Comparer<'a> {
         }
         let matching = Matching { max_distance: features.max_distance(), mutual: true };
         let how = Verify { matching, ransac: Ransac::default() };
-        let fingerprint = format!("{} {how:?}", features.fingerprint());
+        let fingerprint = format!("{STORED_AS} {} {how:?}", features.fingerprint());
         let core = database.shared.core();
         if core.snapshot().state.pinned.extractor()?.as_ref() != Some(&fingerprint) {
             core.keep(|batch| batch.set_extractor(&fingerprint))?;
@@ -58,18 +63,28 @@ impl<'a> Comparer<'a> {
             others.iter().for_each(|&other| needed[other] = true);
         }
         let pinned = core.snapshot();
-        let mut missing = Vec::new();
+        let (mut missing, mut outdated) = (Vec::new(), HashSet::new());
         for at in (0..self.keys.len()).filter(|&at| needed[at]) {
-            if pinned.state.pinned.features(self.ids[at])?.is_none() {
-                missing.push(at);
+            match pinned.state.pinned.features(self.ids[at])? {
+                None => missing.push(at),
+                // The photo is back: it shows more than the thumbnail did.
+                Some((Seen::Thumbnail, _)) if self.file(at)?.is_some() => {
+                    missing.push(at);
+                    outdated.insert(self.ids[at]);
+                }
+                Some(_) => {}
             }
+        }
+        if !outdated.is_empty() {
+            let pairs = pinned.state.pinned.pairs_of(&outdated)?;
+            core.keep(|batch| batch.forget_features(&outdated, &pairs))?;
         }
         let (all, mut done) = (missing.len(), 0);
         for images in missing.chunks(STORED_AT_A_TIME) {
-            let found: Vec<Vec<u8>> =
-                images.par_iter().map(|&at| Ok(self.extract(at)?.encode())).collect::<Result<_>>()?;
+            let found: Vec<(Seen, Features)> = images.par_iter().map(|&at| self.extract(at)).collect::<Result<_>>()?;
             core.keep(|batch| {
-                images.iter().zip(&found).try_for_each(|(&at, bytes)| batch.put_features(self.ids[at], bytes))
+                let mut found = images.iter().zip(&found);
+                found.try_for_each(|(&at, (seen, found))| batch.put_features(self.ids[at], *seen, &found.encode()))
             })?;
             done += images.len();
             went_on(watch, "local features", done, all)?;
@@ -129,32 +144,44 @@ impl<'a> Comparer<'a> {
 
     fn stored(&self, state: &Snapshot, at: usize) -> Result<Features> {
         match state.state.pinned.features(self.ids[at])? {
-            Some(bytes) => Features::decode(&bytes),
-            None => self.extract(at),
+            Some((_, bytes)) => Features::decode(&bytes),
+            None => Ok(self.extract(at)?.1),
         }
     }
 
-    fn extract(&self, at: usize) -> Result<Features> {
-        let key = &self.keys[at];
-        let record = self.snapshot.record(key)?;
-        let kept = self.snapshot.state.pinned.photo(self.ids[at])?;
+    /// Where the photo is, if it is there.
+    fn file(&self, at: usize) -> Result<Option<PathBuf>> {
+        let record = self.snapshot.record(&self.keys[at])?;
+        Ok(record.and_then(|record| record.source).map(PathBuf::from).filter(|path| path.is_file()))
+    }
+
+    /// The photo, or what is kept of it.
+    fn photo(&self, at: usize) -> Result<(Seen, Photo)> {
         // The file as it came shows more than what is kept of it.
-        let file = record.and_then(|record| record.source).map(PathBuf::from).filter(|path| path.is_file());
-        let photo = match (file, kept) {
-            (Some(path), _) => Photo::File(path),
-            (None, Some(bytes)) => Photo::Bytes(bytes),
-            (None, None) => {
-                return Err(Error::not_found(format!("the photo of '{key}' is not there any more"))
-                    .help("put it back, or create databases with --keep original, which keep the photos themselves"));
+        if let Some(path) = self.file(at)? {
+            return Ok((Seen::Whole, Photo::File(path)));
+        }
+        let seen = if self.database.options().keep == Keep::Original { Seen::Whole } else { Seen::Thumbnail };
+        match self.snapshot.state.pinned.photo(self.ids[at])? {
+            Some(bytes) => Ok((seen, Photo::Bytes(bytes))),
+            None => {
+                let message = format!("the photo of '{}' is not there", self.keys[at]);
+                Err(Error::not_found(message).help(
+                    "put it back where it was, or delete the image; databases created with --keep original keep the photos themselves",
+                ))
             }
-        };
+        }
+    }
+
+    fn extract(&self, at: usize) -> Result<(Seen, Features)> {
+        let (seen, photo) = self.photo(at)?;
         let found = self.features.extract(&photo).map_err(|error| {
-            let named = Error::new(error.kind(), format!("'{key}': {}", error.message()));
+            let named = Error::new(error.kind(), format!("'{}': {}", self.keys[at], error.message()));
             match error.next_step() {
                 Some(help) => named.help(help),
                 None => named,
             }
         })?;
-        Features::new(found.dimension, found.locations, &found.descriptors)
+        Ok((seen, Features::new(found.dimension, found.locations, &found.descriptors)?))
     }
 }

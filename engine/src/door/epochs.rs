@@ -28,6 +28,9 @@ pub struct ModelEntry {
     pub dimension: usize,
     /// Whether searches use it.
     pub in_force: bool,
+    /// Descriptors made so far of a model that was begun and never was in force; `None`: it is whole, and lacks at most images that
+    /// came since it was in force.
+    pub unfinished: Option<usize>,
 }
 
 /// The model that is wanted in force.
@@ -37,7 +40,8 @@ pub struct Target {
     pub model: Option<ModelInfo>,
     /// Length of its descriptors.
     pub dimension: usize,
-    /// Also when it is in force already: every image gets its descriptor again. Default no.
+    /// Also when it is there already: every image gets its descriptor again, in an epoch of its own. What was begun so and stopped
+    /// goes on. Default no.
     pub again: bool,
     /// The epoch of that number, of several of one model; default none: the latest.
     pub number: Option<u32>,
@@ -64,18 +68,24 @@ pub enum EpochProgress {
 impl Database {
     /// The models whose descriptors the database has, in the order in which they came.
     ///
+    /// Complexity: reads the descriptors of unfinished ones, to count them.
+    ///
     /// # Errors
     /// A damaged catalog.
     pub fn models(&self) -> Result<Vec<ModelEntry>> {
         let core = self.shared.core();
         let in_force = core.catalog().space();
-        let entry = |space: Space| ModelEntry {
-            number: space.id.0,
-            model: space.model,
-            dimension: space.dimension,
-            in_force: space.id == in_force,
+        let pinned = core.catalog().pin();
+        let entry = |space: Space| {
+            Ok(ModelEntry {
+                number: space.id.0,
+                model: space.model,
+                dimension: space.dimension,
+                in_force: space.id == in_force,
+                unfinished: space.unfinished.then(|| pinned.count_vectors(space.id)).transpose()?,
+            })
         };
-        Ok(core.spaces()?.into_iter().map(entry).collect())
+        pinned.spaces()?.into_iter().map(entry).collect()
     }
 
     /// Goes over to another model: descriptors of all images are made by `reembed`, predictions and segments are made from them, all
@@ -87,8 +97,8 @@ impl Database {
     /// Complexity: one descriptor for each image that has none of that model, then as putting every image anew.
     ///
     /// # Errors
-    /// `AlreadyExists`: it is in force already; `Cancelled`; what `reembed` gives; `Corrupt` when the new epoch does not agree with
-    /// itself. The model in force stays then.
+    /// `AlreadyExists`: it is in force already; `Invalid`: the number is that of an unfinished one; `Cancelled`; what `reembed` gives;
+    /// `Corrupt` when the new epoch does not agree with itself. The model in force stays then.
     pub fn change_model(
         &self,
         to: Target,
@@ -179,7 +189,8 @@ impl Database {
         self.snapshot().state.pinned.file(name)
     }
 
-    /// Forgets a model that is not in force, and its descriptors.
+    /// Forgets a model that is not in force, and its descriptors; whether other models were trained on them is asked by the statement
+    /// DROP MODEL and not here.
     ///
     /// # Errors
     /// `NotFound`; `Invalid` for the one in force.

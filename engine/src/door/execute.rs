@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    Access, Bound, CleanPlan, Facts, Freshness, Names, Plan, Role, Scope, SearchPlan, Source, bind, parse, plan,
+    Access, Bound, CleanPlan, CleanRule, Facts, Freshness, Names, Plan, Role, Scope, SearchPlan, Source, bind, parse,
+    plan,
 };
 
+use super::cleaning::Cleaning;
 use super::database::Database;
 use super::outcome::Outcome;
 use super::ports::Ports;
 use crate::answer::{Answers, Asked, Query, Rerank, SearchRequest, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::Snapshot;
-use crate::operation::{Operation, Put};
+use crate::operation::{Operation, Put, Receipt};
 use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::{Embedded, Photo};
 
@@ -129,10 +131,7 @@ impl Database {
                 }
                 Ok(Outcome::Explained(text))
             }
-            Plan::Train(plan) => {
-                let trained = ports.maintainer("TRAIN")?.train(self, &plan, ports.watch.as_deref())?;
-                Ok(Outcome::Status(trained))
-            }
+            Plan::Train(plan) => Ok(Outcome::Status(self.run_training(&plan, ports)?)),
             Plan::Clean(plan) => self.run_cleaning(&plan, ports),
             Plan::Suspects { limit } => self.run_cleaning(&CleanPlan::suspects(limit), ports),
             Plan::Direct(bound) => self.run_direct(bound, arguments, ports),
@@ -194,28 +193,12 @@ impl Database {
                 Operation::Put(Put { key, label, vector: resolved.asked.query.vector, source, content, photo })
             }
             Bound::ShowCleans => return Ok(Outcome::Table(self.table_of_cleanings()?)),
+            Bound::ShowMarked => return Ok(Outcome::Table(self.table_of_marks()?)),
             Bound::ShowModels => return Ok(Outcome::Table(self.table_of_models()?)),
-            Bound::UndoClean => {
-                let (undone, receipt) = self.undo_cleaning()?;
-                let changed = receipt.images_changed;
-                return Ok(Outcome::Done(format!(
-                    "cleaning {} is undone: {changed} images have their labels back",
-                    undone.number
-                )));
-            }
-            Bound::Reembed { model } => {
-                let maintainer = ports.maintainer("REEMBED")?;
-                return Ok(Outcome::Status(maintainer.reembed(self, model.as_deref(), ports.watch.as_deref())?));
-            }
-            Bound::UseModel { number } => {
-                let maintainer = ports.maintainer("USE MODEL")?;
-                return Ok(Outcome::Status(maintainer.use_model(self, number, ports.watch.as_deref())?));
-            }
-            Bound::DropModel { number } => {
-                let known = u32::try_from(number);
-                self.drop_model(known.map_err(|_| Error::not_found(format!("there is no model {number}")))?)?;
-                return Ok(Outcome::Done(format!("model {number} and its descriptors are gone")));
-            }
+            Bound::UndoClean => return Ok(Outcome::Done(self.undo_cleaning()?.words())),
+            Bound::Reembed { model } => return Ok(Outcome::Status(self.run_reembedding(model.as_deref(), ports)?)),
+            Bound::UseModel { number } => return Ok(Outcome::Status(self.run_use(number, ports)?)),
+            Bound::DropModel { number, force } => return self.run_drop(number, force, ports),
             Bound::Search(_)
             | Bound::Predict { .. }
             | Bound::Train(_)
@@ -315,29 +298,69 @@ fn read_queries(path: &str, ports: &Ports) -> Result<Vec<Asked>> {
 
 /// What EXPLAIN ANALYZE adds to the plan: counts, no times (the engine has no clock; programs time it from outside).
 fn analysis(outcome: &Outcome) -> String {
-    let mut lines = vec![String::new()];
-    if let Outcome::Answers(answers) = outcome
-        && let Some(answer) = answers.answers.first()
-    {
+    let lines = match outcome {
+        Outcome::Answers(answers) => counts_of(answers),
+        Outcome::Written(receipt) => vec![written(receipt)],
+        Outcome::Cleaned(cleaning) => found_by(cleaning),
+        Outcome::Prediction { vote, voters, .. } => {
+            vec![format!("voters {}, with a prediction {}", voters.len(), usize::from(vote.is_some()))]
+        }
+        Outcome::Status(status) => status.lines.iter().map(|(name, value)| format!("{name}: {value}")).collect(),
+        Outcome::Labels(labels) => vec![rows(labels.len())],
+        Outcome::Segments(segments) => vec![rows(segments.len())],
+        Outcome::Table(table) => vec![rows(table.rows.len())],
+        Outcome::Checked(report) => vec![format!("problems {}", report.problems.len())],
+        Outcome::Done(text) => vec![text.clone()],
+        Outcome::Explained(_) => Vec::new(),
+    };
+    lines.into_iter().map(|line| format!("\n{line}")).collect()
+}
+
+fn found_by(cleaning: &Cleaning) -> Vec<String> {
+    let Cleaning { judged, found, marked_already, .. } = cleaning;
+    let looked_at = match cleaning.plan.rule {
+        CleanRule::Paper => format!("train images {}, doubtful {}", judged.len(), found + marked_already),
+        CleanRule::Suspects(_) => format!("suspects {}", judged.len()),
+    };
+    let mut lines = vec![format!("{looked_at}, of them marked already {marked_already}")];
+    match (&cleaning.receipt, cleaning.number) {
+        (Some(receipt), Some(number)) => {
+            lines.extend([format!("cleaning {number}: changed or marked {found}"), written(receipt)]);
+        }
+        _ => lines.push("nothing was changed".to_owned()),
+    }
+    lines
+}
+
+fn rows(count: usize) -> String {
+    format!("rows {count}")
+}
+
+fn written(receipt: &Receipt) -> String {
+    let Receipt { sequence, images_changed, predictions_changed, deferred } = receipt;
+    match deferred {
+        true => format!("sequence {sequence}: deferred"),
+        false => {
+            format!("sequence {sequence}: images changed {images_changed}, predictions changed {predictions_changed}")
+        }
+    }
+}
+
+fn counts_of(answers: &Answers) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(answer) = answers.answers.first() {
         lines.push(format!("as of sequence {}, lag {}", answer.as_of_sequence, answer.lag));
     }
-    if let Outcome::Written(receipt) = outcome {
-        let (images, predictions) = (receipt.images_changed, receipt.predictions_changed);
-        lines
-            .push(format!("sequence {}: images changed {images}, predictions changed {predictions}", receipt.sequence));
-    }
-    if let Outcome::Answers(answers) = outcome {
-        let rows = answers.answers.iter().flat_map(|answer| &answer.rows);
-        let count = |stage: Stage| rows.clone().filter(|row| row.stage == Some(stage)).count();
-        let voted = answers.answers.iter().filter(|answer| answer.prediction.is_some()).count();
-        lines.push(format!("queries {}, with a prediction {voted}", answers.answers.len()));
-        lines.push(format!(
-            "rows {}: positive {}, inserted {}, negative {}",
-            rows.clone().count(),
-            count(Stage::Positive),
-            count(Stage::Inserted),
-            count(Stage::Negative)
-        ));
-    }
-    lines.join("\n")
+    let rows = answers.answers.iter().flat_map(|answer| &answer.rows);
+    let count = |stage: Stage| rows.clone().filter(|row| row.stage == Some(stage)).count();
+    let voted = answers.answers.iter().filter(|answer| answer.prediction.is_some()).count();
+    lines.push(format!("queries {}, with a prediction {voted}", answers.answers.len()));
+    lines.push(format!(
+        "rows {}: positive {}, inserted {}, negative {}",
+        rows.clone().count(),
+        count(Stage::Positive),
+        count(Stage::Inserted),
+        count(Stage::Negative)
+    ));
+    lines
 }

@@ -1,23 +1,43 @@
-//! The maintenance statements: what they need of the program, and what they show.
+//! The maintenance statements: what they need of the program and of the database before they begin, and what they show.
 
 use super::database::Database;
+use super::epochs::ModelEntry;
 use super::outcome::{Outcome, Table};
 use super::ports::{Maintain, Ports};
+use crate::answer::Status;
 use crate::error::{Error, Result};
-use cairndb_query::{CleanPlan, CleanRule};
+use cairndb_query::{CleanPlan, CleanRule, TrainPlan};
 
-impl Ports {
-    /// Whoever trains and embeds again.
-    pub(super) fn maintainer(&self, statement: &str) -> Result<&dyn Maintain> {
-        self.maintain.as_deref().ok_or_else(|| {
+/// Digits of a fingerprint that are shown.
+const FINGERPRINT_SHOWN: usize = 12;
+/// Digits of it that tell models of one name apart.
+const FINGERPRINT_IN_NAME: usize = 6;
+
+impl Database {
+    /// Whoever trains and embeds again; refused before the work where nothing could be written after it.
+    fn maintainer<'p>(&self, ports: &'p Ports, statement: &str) -> Result<&'p dyn Maintain> {
+        self.shared.core().refuse_when_read_only()?;
+        ports.maintain.as_deref().ok_or_else(|| {
             Error::invalid(format!("{statement} needs a model, and this database brings its own vectors"))
                 .help("create a database with a model: cairn create DB --model lite0-gem")
         })
     }
-}
 
-impl Database {
+    pub(super) fn run_training(&self, plan: &TrainPlan, ports: &Ports) -> Result<Status> {
+        self.maintainer(ports, "TRAIN")?.train(self, plan, ports.watch.as_deref())
+    }
+
+    pub(super) fn run_reembedding(&self, weights: Option<&str>, ports: &Ports) -> Result<Status> {
+        self.maintainer(ports, "REEMBED")?.reembed(self, weights, ports.watch.as_deref())
+    }
+
+    pub(super) fn run_use(&self, number: u64, ports: &Ports) -> Result<Status> {
+        self.maintainer(ports, "USE MODEL")?.use_model(self, number, ports.watch.as_deref())
+    }
+
     pub(super) fn run_cleaning(&self, plan: &CleanPlan, ports: &Ports) -> Result<Outcome> {
+        // Before networks are loaded.
+        self.check_cleaning(plan)?;
         let features = match (&plan.rule, &ports.features) {
             (CleanRule::Paper, Some(load)) => Some(load()?),
             _ => None,
@@ -25,16 +45,65 @@ impl Database {
         Ok(Outcome::Cleaned(Box::new(self.clean(plan, features.as_deref(), ports.watch.as_deref())?)))
     }
 
+    /// Drops a model; without `force` not the descriptors that other models were trained on.
+    pub(super) fn run_drop(&self, number: u64, force: bool, ports: &Ports) -> Result<Outcome> {
+        let known = u32::try_from(number);
+        let known = known.map_err(|_| Error::not_found(format!("there is no model {number}")))?;
+        if let (false, Some(maintain)) = (force, ports.maintain.as_deref())
+            && let Some(built) = self.built_on(known, maintain)?
+        {
+            let message = format!(
+                "model {number} is the network's own descriptors, on which model {} was trained: without them every training reads \
+                 all photos again",
+                built.number
+            );
+            return Err(Error::invalid(message).help(format!(
+                "keep it; or, if nothing is to be trained or the photos are there: DROP MODEL {number} FORCE"
+            )));
+        }
+        self.drop_model(known)?;
+        Ok(Outcome::Done(format!("model {number} and its descriptors are gone")))
+    }
+
+    /// A model that was trained on the descriptors of this one, where no other epoch has them too.
+    fn built_on(&self, number: u32, maintain: &dyn Maintain) -> Result<Option<ModelEntry>> {
+        let mut models = self.models()?;
+        let Some(at) = models.iter().position(|entry| entry.number == number) else { return Ok(None) };
+        let dropped = models.remove(at);
+        let Some(network) = dropped.model.filter(|_| !dropped.in_force) else { return Ok(None) };
+        let is_it = |entry: &ModelEntry| entry.model.as_ref().is_some_and(|it| it.fingerprint == network.fingerprint);
+        if models.iter().any(|entry| is_it(entry) && entry.unfinished.is_none()) {
+            return Ok(None);
+        }
+        for entry in models {
+            if let Some(model) = entry.model.as_ref().filter(|_| !is_it(&entry))
+                && maintain.base(model)?.fingerprint == network.fingerprint
+            {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn table_of_models(&self) -> Result<Table> {
-        let rows = self.models()?.into_iter().map(|entry| {
-            let (name, fingerprint) = match entry.model {
-                Some(model) => (model.name, model.fingerprint.chars().take(12).collect()),
-                None => ("none: vectors are brought".to_owned(), String::new()),
-            };
-            let in_force = if entry.in_force { "yes" } else { "no" }.to_owned();
-            vec![entry.number.to_string(), name, fingerprint, entry.dimension.to_string(), in_force]
+        let models = self.models()?;
+        let counts = self.snapshot().counts();
+        let images = counts.train + counts.index;
+        let rows = models.iter().enumerate().map(|(at, entry)| {
+            let fingerprint = entry.model.as_ref().map_or("", |model| model.fingerprint.as_str());
+            vec![
+                entry.number.to_string(),
+                name_among(&models, at),
+                start_of(fingerprint, FINGERPRINT_SHOWN),
+                entry.dimension.to_string(),
+                match (entry.in_force, entry.unfinished) {
+                    (true, _) => "in force".to_owned(),
+                    (false, None) => "kept".to_owned(),
+                    (false, Some(done)) => format!("unfinished: {done} of {images} descriptors"),
+                },
+            ]
         });
-        Ok(Table { columns: named(["model", "name", "fingerprint", "dimension", "in_force"]), rows: rows.collect() })
+        Ok(Table { columns: named(["model", "name", "fingerprint", "dimension", "state"]), rows: rows.collect() })
     }
 
     pub(super) fn table_of_cleanings(&self) -> Result<Table> {
@@ -50,8 +119,73 @@ impl Database {
         });
         Ok(Table { columns: named(["clean", "sequence", "what", "images", "state"]), rows: rows.collect() })
     }
+
+    pub(super) fn table_of_marks(&self) -> Result<Table> {
+        let rows = self.marked()?.into_iter().map(|mark| vec![mark.key, mark.label, mark.cleaning.to_string()]);
+        Ok(Table { columns: named(["id", "label", "clean"]), rows: rows.collect() })
+    }
+}
+
+/// The name of a model; where others bear it too, with what tells it from them.
+fn name_among(models: &[ModelEntry], at: usize) -> String {
+    let Some(model) = &models[at].model else { return "none: vectors are brought".to_owned() };
+    let named_so = || {
+        let others = models.iter().enumerate().filter(|&(other, _)| other != at);
+        others.filter_map(|(other, entry)| Some((other, entry.model.as_ref()?))).filter(|(_, it)| it.name == model.name)
+    };
+    let mut name = model.name.clone();
+    if named_so().any(|(_, other)| other.fingerprint != model.fingerprint) {
+        name.push_str(&format!(" {}", start_of(&model.fingerprint, FINGERPRINT_IN_NAME)));
+    }
+    if named_so().any(|(other, it)| other < at && it.fingerprint == model.fingerprint) {
+        name.push_str(", embedded again");
+    }
+    name
+}
+
+fn start_of(fingerprint: &str, digits: usize) -> String {
+    fingerprint.chars().take(digits).collect()
 }
 
 fn named<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::ModelInfo;
+
+    #[test]
+    fn models_of_one_name_are_told_apart() {
+        let entry = |number: u32, name: &str, fingerprint: &str| ModelEntry {
+            number,
+            model: Some(ModelInfo {
+                name: name.to_owned(),
+                fingerprint: fingerprint.to_owned(),
+                settings: String::new(),
+            }),
+            dimension: 8,
+            in_force: number == 0,
+            unfinished: None,
+        };
+        let models = [
+            entry(0, "net", "0123456789"),
+            entry(1, "net+trained", "abcdefghij"),
+            entry(2, "net+trained", "bcdefghijk"),
+            entry(4, "net", "0123456789"),
+            entry(5, "net+trained", "abcdefghij"),
+        ];
+        let names: Vec<String> = (0..models.len()).map(|at| name_among(&models, at)).collect();
+        assert_eq!(
+            names,
+            [
+                "net",
+                "net+trained abcdef",
+                "net+trained bcdefg",
+                "net, embedded again",
+                "net+trained abcdef, embedded again"
+            ]
+        );
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::database::Database;
 use crate::answer::Status;
 use crate::error::Result;
+use crate::options::ModelInfo;
 use crate::ports::{Embed, LocalFeatures, ReadQueries};
 use cairndb_query::TrainPlan;
 
@@ -51,4 +52,13 @@ pub trait Maintain: Send + Sync {
     /// # Errors
     /// A message for people; the model in force stays.
     fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Status>;
+
+    /// The model whose descriptors this one was trained on, for DROP MODEL: the network without what was trained behind it. Default:
+    /// itself, as of a model that nobody trained.
+    ///
+    /// # Errors
+    /// A message for people: what is stored of the model cannot be read.
+    fn base(&self, model: &ModelInfo) -> Result<ModelInfo> {
+        Ok(model.clone())
+    }
 }

@@ -59,7 +59,7 @@ fn recall_at_10(graph: Graph, codes: Codes) -> f64 {
 fn assert_sound(graph: &OwnedGraph, rows: usize) {
     assert_eq!(graph.view().check(), Ok(()));
     assert_eq!(graph.rows, rows);
-    assert_eq!(unreachable(graph.view()), []);
+    assert_eq!(unreachable(graph.view()), [0u32; 0]);
 }
 
 fn merge(bytes: &[u8], base: Option<(Graph, &[u32])>, threads: usize) -> OwnedGraph {

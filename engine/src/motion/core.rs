@@ -127,7 +127,7 @@ impl Core {
     ///
     /// # Errors
     /// `Invalid`, when it was opened for reading only.
-    pub(super) fn refuse_when_read_only(&self) -> Result<()> {
+    pub(crate) fn refuse_when_read_only(&self) -> Result<()> {
         if self.catalog.is_read_only() {
             return Err(Error::invalid("the database was opened for reading only")
                 .help("ask the program that holds it for writing, or open it for writing when that program is done"));

@@ -39,6 +39,8 @@ pub(super) struct Change {
     pub(super) key: String,
     pub(super) before: Option<Before>,
     pub(super) after: Option<After>,
+    /// Somebody labelled or deleted it on the way, be it to the same end: what a cleaning marked has been looked at.
+    pub(super) settles_mark: bool,
 }
 
 /// The net changes in the order in which the images were first named.
@@ -57,7 +59,7 @@ pub(super) fn resolve(state: &Published, operations: Vec<Operation>) -> Result<V
             Some(before) => Some(After::unchanged(before, state)?),
             None => None,
         };
-        changes.push(Change { key: key.to_owned(), before, after });
+        changes.push(Change { key: key.to_owned(), before, after, settles_mark: false });
         places.insert(key.to_owned(), changes.len() - 1);
         Ok(changes.len() - 1)
     };
@@ -72,15 +74,18 @@ pub(super) fn resolve(state: &Published, operations: Vec<Operation>) -> Result<V
                 let at = place(&key, &mut changes)?;
                 changes[at].existing()?;
                 changes[at].after = None;
+                changes[at].settles_mark = true;
             }
             Operation::Label { key, label } => {
                 check_text("a label", &label)?;
                 let at = place(&key, &mut changes)?;
                 changes[at].existing()?.label = Some(label);
+                changes[at].settles_mark = true;
             }
             Operation::Unlabel { key } => {
                 let at = place(&key, &mut changes)?;
                 changes[at].existing()?.label = None;
+                changes[at].settles_mark = true;
             }
         }
     }

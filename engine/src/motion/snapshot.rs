@@ -136,7 +136,7 @@ impl Snapshot {
     /// # Errors
     /// A damaged catalog.
     pub fn record(&self, key: &str) -> Result<Option<Record>> {
-        let Some((_, record)) = self.state.stored(key)? else { return Ok(None) };
+        let Some((id, record)) = self.state.stored(key)? else { return Ok(None) };
         let label = record.label.map(|label| self.state.label(LabelId(label)).map(str::to_owned)).transpose()?;
         let content = match record.content {
             Some(content) => Some(
@@ -147,7 +147,9 @@ impl Snapshot {
             None => None,
         };
         let role = if label.is_some() { Role::Train } else { Role::Index };
-        Ok(Some(Record { key: record.key, role, label, source: record.source, content, version: record.version }))
+        let marked = if role == Role::Train { self.state.pinned.mark(id)? } else { None };
+        let RecordMessage { key, source, version, .. } = record;
+        Ok(Some(Record { key, role, label, marked, source, content, version }))
     }
 
     /// The stored descriptor of an image: unit length, bit for bit what votes and similarities are computed from.

@@ -51,11 +51,12 @@ pub(crate) struct Bare {
 
 /// The active space's part.
 impl Core {
-    /// The space that is wanted: the one of that number; or a new one, or the one of that model whose descriptors are there already.
-    /// `again`: beside the active one of the same model, and not an earlier epoch of it.
+    /// The space that is wanted: the one of that number; or that model's, which may be there already: one that was in force before
+    /// one that was only begun; or else a new one. `again`: a new one of that model beside those that are whole, or the one that was
+    /// begun so.
     ///
     /// # Errors
-    /// `AlreadyExists`: it is the active one; `NotFound`: there is none of that number.
+    /// `AlreadyExists`: it is the active one; `NotFound`: there is none of that number; `Invalid`: that one is unfinished.
     pub(crate) fn space_for(
         &self,
         number: Option<u32>,
@@ -78,18 +79,28 @@ impl Core {
         if let Some(number) = number {
             let wanted = spaces.iter().find(|space| space.id.0 == number);
             let wanted = wanted.ok_or_else(|| Error::not_found(format!("there is no model {number}")))?;
-            return if wanted.id == active { Err(in_force()) } else { Ok(wanted.clone()) };
+            return match wanted {
+                wanted if wanted.id == active => Err(in_force()),
+                // Only the statement that began it knows how its descriptors are made.
+                wanted if wanted.unfinished => Err(Error::invalid(format!("model {number} is unfinished")).help(format!(
+                    "give the TRAIN or REEMBED that began it once more, which goes on with it; or take it out: DROP MODEL {number}"
+                ))),
+                wanted => Ok(wanted.clone()),
+            };
         }
         if !again && spaces.iter().any(|space| space.id == active && same(&space)) {
             return Err(in_force());
         }
-        // A later one than the active one was begun and never in force: it goes on. An earlier one is whole, and of its time.
-        let fits = |space: &&Space| same(space) && space.id != active && (!again || space.id > active);
-        if let Some(space) = spaces.iter().rev().find(fits) {
+        let known = |unfinished: bool| {
+            let fits = |space: &&Space| same(space) && space.id != active && space.unfinished == unfinished;
+            spaces.iter().rev().find(fits)
+        };
+        let whole = if again { None } else { known(false) };
+        if let Some(space) = whole.or_else(|| known(true)) {
             return Ok(space.clone());
         }
         let last = spaces.iter().map(|space| space.id.0).max().unwrap_or(0);
-        let space = Space { id: SpaceId(last + 1), model, dimension };
+        let space = Space { id: SpaceId(last + 1), model, dimension, unfinished: true };
         self.catalog.care_for(space.id);
         let active = spaces.iter().find(|space| space.id == active);
         writing.writer.commit(|batch| {
@@ -429,6 +440,7 @@ impl Building {
             writing.writer.set_next_image(next_image);
             writing.writer.commit(|batch| {
                 batch.set_active(core.catalog.space(), core.catalog.options())?;
+                batch.put_space(&core.catalog.own_space())?;
                 batch.set_sequence(sequence)?;
                 forget_derived(batch, &pinned, last)?;
                 batch.set_deriving(None)

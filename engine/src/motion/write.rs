@@ -146,7 +146,7 @@ impl Writer {
         self.poisoned = Some(CUT_SHORT.to_owned());
         let filled = next.fill(state, changes, numbers, proposer, sequence, drained);
         let filled = filled.and_then(|carried| {
-            note.map_or(Ok(()), |note| next.batch.put_cleaning(note))?;
+            note.map_or(Ok(()), |note| next.note(state, note))?;
             Ok(carried)
         });
         let carried = match filled {
@@ -211,20 +211,38 @@ impl Draft<'_> {
         Ok(Carried { images_changed, predictions_changed })
     }
 
+    /// Notes a cleaning, and puts its marks or takes them away. A cleaning that marks changes no image by the same transaction, and
+    /// what was changed since it looked is not marked.
+    fn note(&mut self, state: &Published, cleaning: &CleaningMessage) -> Result<()> {
+        self.batch.put_cleaning(cleaning)?;
+        if cleaning.undone {
+            let marks = state.pinned.marks()?.into_iter().filter(|&(_, by)| by == cleaning.number);
+            return marks.map(|(id, _)| id).try_for_each(|id| self.batch.delete_mark(id));
+        }
+        for change in cleaning.changes.iter().filter(|_| cleaning.keep_voters) {
+            let Some((id, record)) = state.stored(&change.key)? else { continue };
+            let label = record.label.map(|label| state.label(LabelId(label))).transpose()?;
+            if label == Some(change.label.as_str()) {
+                self.batch.put_mark(id, cleaning.number)?;
+            }
+        }
+        Ok(())
+    }
+
     /// One image's change; `false`: it was none.
     fn apply(&mut self, state: &Published, change: Change, numbers: &mut LabelNumbers) -> Result<bool> {
-        let Change { key, before, after } = change;
+        let Change { key, before, after, settles_mark } = change;
         match (before, after) {
             (None, None) => Ok(false),
             (Some(before), None) => {
-                self.remove(&before, &key, true)?;
+                self.remove(state, &before, &key, true)?;
                 Ok(true)
             }
             (None, Some(after)) => {
                 self.insert(state, None, &key, after, numbers)?;
                 Ok(true)
             }
-            (Some(before), Some(after)) => self.replace(state, before, &key, after, numbers),
+            (Some(before), Some(after)) => self.replace(state, before, &key, after, settles_mark, numbers),
         }
     }
 
@@ -242,6 +260,7 @@ impl Draft<'_> {
         before: Before,
         key: &str,
         after: After,
+        settles_mark: bool,
         numbers: &mut LabelNumbers,
     ) -> Result<bool> {
         let same_role = before.record.label.is_some() == after.label.is_some();
@@ -252,7 +271,7 @@ impl Draft<'_> {
             None => true,
         };
         if !(same_role && same_vector && same_content) {
-            self.remove(&before, key, false)?;
+            self.remove(state, &before, key, false)?;
             self.insert(state, Some(&before), key, after, numbers)?;
             return Ok(true);
         }
@@ -269,8 +288,9 @@ impl Draft<'_> {
             None => true,
         };
         let same_record = RecordMessage { version: before.record.version, ..record.clone() } == before.record;
+        let loses_mark = (settles_mark || record.label != before.record.label) && self.unmark(state, before.id)?;
         if same_record && same_photo {
-            return Ok(false);
+            return Ok(loses_mark);
         }
         self.batch.put_record(before.id, &record)?;
         if let (false, Some(photo)) = (same_photo, after.photo) {
@@ -293,7 +313,19 @@ impl Draft<'_> {
         Ok(true)
     }
 
-    fn remove(&mut self, before: &Before, key: &str, forget_key: bool) -> Result<()> {
+    /// Takes a cleaning's mark away; `false`: there was none.
+    fn unmark(&mut self, state: &Published, id: ImageId) -> Result<bool> {
+        let is_marked = state.pinned.mark(id)?.is_some();
+        if is_marked {
+            self.batch.delete_mark(id)?;
+        }
+        Ok(is_marked)
+    }
+
+    fn remove(&mut self, state: &Published, before: &Before, key: &str, forget_key: bool) -> Result<()> {
+        if before.record.label.is_some() {
+            self.unmark(state, before.id)?;
+        }
         self.batch.delete_image(before.id, forget_key.then_some(key))?;
         if let Some(row) = self.train.row_of(before.id) {
             if let Some(ballot) = self.train.instances[row] {

@@ -111,6 +111,10 @@ impl Maintain for TorchMaintainer {
         trained::train(&Workshop { database, hardware, weights, watch }, &base, plan)
     }
 
+    fn base(&self, model: &ModelInfo) -> Result<ModelInfo> {
+        base_of(model)
+    }
+
     fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Status> {
         let info = in_force(database)?;
         let model = match weights {

@@ -7,13 +7,10 @@ use crate::ast::{Action, Clean, Cut, Rule, Spanned};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::limits::{
-    DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_SUSPECTS, MAX_COUNT, MAX_FREQ, MAX_INLIERS,
-    MAX_NEIGHBOURS, MAX_NN, MIN_INLIERS,
+    DEFAULT_EVIDENCE, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_SUSPECTS, MAX_COUNT,
+    MAX_FREQ, MAX_INLIERS, MAX_NEIGHBOURS, MAX_NN, MIN_INLIERS,
 };
 use crate::words;
-
-/// What the help of `evidence` shows.
-const USUAL_EVIDENCE: f64 = 0.9;
 
 impl Parser<'_> {
     /// Behind the word CLEAN, up to the end of the statement.
@@ -83,7 +80,7 @@ impl Parser<'_> {
         Ok(Spanned { node, span: self.bump() })
     }
 
-    /// `top=20` or `evidence=0.9`, one of which comes next; its place is the whole of it.
+    /// `top=20` or `evidence=0.8`, one of which comes next; its place is the whole of it.
     fn cut(&mut self, clean: &mut Clean) -> Parse<()> {
         let start = self.here();
         let (top, (mut count, mut evidence)) = (self.is("TOP"), (None, None));
@@ -93,7 +90,7 @@ impl Parser<'_> {
         if top {
             self.whole_option(&mut count, "top", DEFAULT_SUSPECTS, 1..=MAX_COUNT)?;
         } else {
-            self.number_option(&mut evidence, "evidence", USUAL_EVIDENCE, (Included(0.0), Included(1.0)))?;
+            self.number_option(&mut evidence, "evidence", DEFAULT_EVIDENCE, (Included(0.0), Included(1.0)))?;
         }
         let node = count.map(|count| Cut::Top(count.node)).or(evidence.map(|evidence| Cut::Evidence(evidence.node)));
         clean.cut = node.map(|node| Spanned { node, span: self.since(start) });

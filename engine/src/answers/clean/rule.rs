@@ -36,15 +36,15 @@ impl Default for Rule {
     }
 }
 
-/// What becomes of one train image, and why. Its text is the reason in words.
+/// Whether one train image passes. Its text is the reason in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It stays.
+    /// It passes.
     Kept {
         /// Its verified pairs, `freq` or more.
         verified: usize,
     },
-    /// It goes: too few images of its label look like it.
+    /// It does not: too few images of its label look like it.
     TooFewPairs {
         /// Its verified pairs.
         verified: usize,
@@ -59,7 +59,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether the image stays.
+    /// Whether the image passes.
     pub fn is_kept(&self) -> bool {
         matches!(self, Self::Kept { .. })
     }
@@ -68,12 +68,10 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Kept { verified } => write!(f, "kept: {verified} verified pairs"),
-            Self::TooFewPairs { verified, needed } => {
-                write!(f, "dropped: {verified} verified pairs of {needed} needed")
-            }
+            Self::Kept { verified } => write!(f, "{verified} verified pairs"),
+            Self::TooFewPairs { verified, needed } => write!(f, "{verified} of {needed} verified pairs"),
             Self::LabelTooSmall { left } => {
-                write!(f, "dropped: its label is left with {left} of {LEAST_IMAGES} images needed")
+                write!(f, "its label is left with {left} of {LEAST_IMAGES} images needed")
             }
         }
     }
@@ -140,11 +138,11 @@ mod tests {
         let list = [(0, 1, 31), (0, 2, 40), (1, 0, 31), (1, 2, 99), (2, 0, 31), (2, 1, 30), (3, 4, 50), (3, 5, 50)];
         let verdicts = clean(&labels, &pairs(&list), &rule).unwrap();
         let words: Vec<String> = verdicts.iter().map(Verdict::to_string).collect();
-        assert_eq!(words[0], "kept: 2 verified pairs");
-        assert_eq!(words[1], "kept: 2 verified pairs");
-        assert_eq!(words[2], "dropped: 1 verified pairs of 2 needed");
-        assert_eq!(words[3], "dropped: its label is left with 1 of 2 images needed");
-        assert_eq!(words[4], "dropped: 0 verified pairs of 2 needed");
+        assert_eq!(words[0], "2 verified pairs");
+        assert_eq!(words[1], "2 verified pairs");
+        assert_eq!(words[2], "1 of 2 verified pairs");
+        assert_eq!(words[3], "its label is left with 1 of 2 images needed");
+        assert_eq!(words[4], "0 of 2 verified pairs");
         assert_eq!(verdicts.iter().filter(|verdict| verdict.is_kept()).count(), 2);
     }
 
