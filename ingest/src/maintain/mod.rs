@@ -5,6 +5,7 @@
 
 mod base;
 mod checkpoints;
+mod judgement;
 mod photos;
 mod report;
 mod trained;

@@ -11,6 +11,8 @@ use crate::train::{Comparison, HeldOut, Step, Validation};
 pub(super) struct Judged {
     /// Why the new model is not better: the figure that decided. `None`: it is.
     worse: Option<String>,
+    /// mAP@100 of sort + insert with the new descriptors: images held out ask for each other.
+    pub(super) reranked: f64,
     lines: Vec<(&'static str, String)>,
 }
 
@@ -26,13 +28,18 @@ impl Judged {
             false,
         );
         let known = Some((images.before.reranked, images.after.reranked));
-        Self { worse: fell("sort + insert mAP@100 of images held out", known, true).or(worse), lines }
+        Self {
+            reranked: images.after.reranked,
+            worse: fell("sort + insert mAP@100 of images held out", known, true).or(worse),
+            lines,
+        }
     }
 
     /// Images held out.
     pub(super) fn of_images(validation: &Validation) -> Self {
         let (before, after) = (validation.before.map, validation.after.map);
         Self {
+            reranked: validation.among.after.reranked,
             worse: fell("mAP@100 of images held out", Some((before, after)), true),
             lines: vec![("mAP@100, images held out", format!("{before:.4} -> {after:.4}"))],
         }

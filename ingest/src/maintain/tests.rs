@@ -119,6 +119,9 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     // The same training on the same images gives the same model.
     let again = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert!(line(&again, "outcome").unwrap().contains("the same model"), "{again:?}");
+    // A recipe that does worse does not displace it unasked.
+    let head = maintainer().train(&database, &TrainPlan { epochs: 2, ..plan(Loss::Softmax) }, None).unwrap();
+    assert!(line(&head, "outcome").unwrap().contains("when it was trained"), "{head:?}");
     maintainer().use_model(&database, 0, None).unwrap();
     assert_eq!(measured(&database).unwrap(), before);
     maintainer().use_model(&database, 1, None).unwrap();

@@ -8,6 +8,7 @@ use cairn::{Database, Error, ErrorKind, Result, Role, Status, Target, Watch};
 
 use super::base::{Again, Base};
 use super::checkpoints::Files;
+use super::judgement::Judgement;
 use super::put_in_force;
 use super::report::{Judged, loss_plot};
 use super::tuned::{Workshop, tune};
@@ -152,7 +153,10 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     let stays = match plan.flip {
         Flip::Never => Some("a dry run: the model in force stays".to_owned()),
         Flip::UnlessWorse => {
-            let why = judged.as_ref().and_then(Judged::why_worse);
+            let why = match &judged {
+                Some(judged) => judged.why_worse().or(beside_the_one_in_force(database, base, plan, judged)?),
+                None => None,
+            };
             why.map(|why| format!("the model in force stays: {why} (FORCE puts the new one in force)"))
         }
         Flip::Always => None,
@@ -161,7 +165,8 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         lines.push(("outcome", stays));
         return Ok(status(lines));
     }
-    match put(workshop, base, outcome) {
+    let judgement = judged.map(|judged| Judgement::new(plan, judged.reranked));
+    match put(workshop, base, outcome, judgement.as_ref()) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             lines.push(("outcome", "the same model came out that is in force already".to_owned()));
             Ok(status(lines))
@@ -174,12 +179,26 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     }
 }
 
+/// Why a trained model that is in force should stay, by what it was worth when it was trained.
+fn beside_the_one_in_force(
+    database: &Database,
+    base: &Base,
+    plan: &TrainPlan,
+    judged: &Judged,
+) -> Result<Option<String>> {
+    let Some(info) = database.options().model.filter(|info| info.fingerprint != base.model.info().fingerprint) else {
+        return Ok(None);
+    };
+    let other = Judgement::of(database, &info.fingerprint)?;
+    Ok(other.and_then(|other| Judgement::new(plan, judged.reranked).why_worse_than(&other)))
+}
+
 fn status(lines: Vec<(&'static str, String)>) -> Status {
     Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
 }
 
 /// Keeps what was trained, and builds and flips its epoch.
-fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<Status> {
+fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome, judgement: Option<&Judgement>) -> Result<Status> {
     let database = workshop.database;
     let (target, again) = match outcome {
         Outcome::Adapter(adapter) => {
@@ -193,6 +212,9 @@ fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<Status>
             (Target::new(model.info().clone(), model.dimension()), Again::from_photos(database, model))
         }
     };
+    if let (Some(judgement), Some(model)) = (judgement, &target.model) {
+        judgement.keep(database, &model.fingerprint)?;
+    }
     put_in_force(database, target, &again, workshop.watch)
 }
 
@@ -260,6 +282,15 @@ fn descend(samples: &Samples, plan: &TrainPlan, setting: &Setting<'_>) -> Result
     Ok(Learnt { judged: trained.validation.as_ref().map(Judged::of_images), lines, adapter: trained.adapter })
 }
 
+/// How an epoch goes through the images: as the loss needs it, in a mini-batch of the plan's size.
+pub(super) fn sampling(plan: &TrainPlan, of_loss: Sampling) -> Sampling {
+    match of_loss {
+        _ if plan.balance => Sampling::ClassBalanced,
+        Sampling::Grouped { images } => Sampling::Grouped { images: images.min(plan.batch) },
+        other => other,
+    }
+}
+
 /// The loss with the margin and the scale of a plan.
 pub(super) fn loss_options(plan: &TrainPlan) -> Result<LossOptions> {
     let defaults = LossOptions::new(plan.loss.name().parse::<Loss>()?);
@@ -281,8 +312,6 @@ fn head_options(plan: &TrainPlan, concatenation: f32) -> Result<HeadOptions> {
     options.seed = plan.seed;
     options.validation = plan.validation;
     options.singles = Singles::LeaveOut;
-    if plan.balance {
-        options.sampling = Sampling::ClassBalanced;
-    }
+    options.sampling = sampling(plan, options.sampling);
     Ok(options)
 }

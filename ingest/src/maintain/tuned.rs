@@ -11,12 +11,12 @@ use super::base::Base;
 use super::checkpoints::Files;
 use super::photos::{embed, of_image};
 use super::report::{Judged, loss_plot};
-use super::trained::{Gathered, loss_options, progress};
+use super::trained::{Gathered, loss_options, progress, sampling};
 use crate::device::Hardware;
 use crate::embedder::PhotoEmbedder;
 use crate::model::weights::Weights;
 use crate::model::{Model, Place as Where, Settings};
-use crate::train::{Augmentation, PhotoSet, Run, Sampling, Singles, TrunkOptions, judge_trunk, train_trunk};
+use crate::train::{Augmentation, PhotoSet, Run, Singles, TrunkOptions, judge_trunk, train_trunk};
 
 /// Steps between two checkpoints; one is made every minute beside them.
 const CHECKPOINT_STEPS: u64 = 100;
@@ -102,7 +102,7 @@ fn options(plan: &TrainPlan, trunk: TrunkPlan) -> Result<TrunkOptions> {
         epochs: plan.epochs as u64,
         scaleup_epochs: trunk.scaleup as u64,
         batch: plan.batch,
-        sampling: if plan.balance { Sampling::ClassBalanced } else { defaults.sampling },
+        sampling: sampling(plan, defaults.sampling),
         augmentation: match trunk.augment {
             Augment::None => Augmentation::None,
             Augment::Soft => Augmentation::Soft,
