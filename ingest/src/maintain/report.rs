@@ -38,10 +38,17 @@ impl Judged {
     /// Images held out.
     pub(super) fn of_images(validation: &Validation) -> Self {
         let (before, after) = (validation.before.map, validation.after.map);
+        let unknown = validation.unknown.map(|unknown| (unknown.before.knn, unknown.after.knn));
+        let mut lines = vec![("mAP@100, images held out", format!("{before:.4} -> {after:.4}"))];
+        lines.extend(validation.unknown.as_ref().map(|unknown| line("mAP@100, labels held out too", unknown)));
         Self {
             reranked: validation.among.after.reranked,
-            worse: fell("mAP@100 of images held out", Some((before, after)), true),
-            lines: vec![("mAP@100, images held out", format!("{before:.4} -> {after:.4}"))],
+            worse: fell("mAP@100 of images held out", Some((before, after)), true).or(fell(
+                "kNN mAP@100 of labels held out too",
+                unknown,
+                false,
+            )),
+            lines,
         }
     }
 

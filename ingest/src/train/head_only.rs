@@ -15,7 +15,7 @@ use super::nearest::numbers;
 use super::options::HeadOptions;
 use super::random::Mix;
 use super::record::Step;
-use super::samples::{Prepared, Samples};
+use super::samples::{HoldOut, Prepared, Samples};
 use super::validate::{Validation, validate};
 use crate::device::{Hardware, one_thread, torch_error};
 
@@ -45,7 +45,7 @@ pub struct Trained {
 pub fn train_head(samples: &Samples, options: &HeadOptions, hardware: &Hardware, run: &Run) -> Result<Trained> {
     one_thread();
     options.check(samples.dimension)?;
-    let prepared = Prepared::new(samples, options.singles, options.validation, options.seed)?;
+    let prepared = Prepared::new(samples, options.singles, HoldOut::images(options.validation), options.seed)?;
     let identity =
         Identity { options: options.text(), data: blake3::Hash::from(samples.digest()).to_hex().to_string() };
     let learning = Learning::begin(&prepared, options, hardware.torch()).map_err(torch_error)??;

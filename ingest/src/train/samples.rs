@@ -9,8 +9,14 @@ use super::random::Mix;
 
 /// Tells this file's draws from others of the same seed.
 const PURPOSE: u64 = 0x5a3b;
+const LABELS: u64 = 0x1abe;
 /// An image is held out only of a label that has this many or more, so that two are left to learn from.
 const HOLD_OUT_FROM: usize = 3;
+
+/// Fewest labels that are held out, if any: of one, chance would judge.
+const FEWEST_LABELS_OUT: usize = 2;
+/// Labels are held out where there are so many, so that more are learnt than are not.
+const HOLD_LABELS_FROM: usize = 5;
 
 /// Descriptors of labelled images. A row is one view of an image; an image may have several.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -65,17 +71,36 @@ pub(crate) struct Prepared<'a> {
     /// Class of each of them, 0 to `class_count` - 1 in the order of the labels' numbers.
     pub(crate) classes: Vec<u32>,
     pub(crate) class_count: usize,
-    /// Images held out.
+    /// Images held out, of labels that are learnt.
     pub(crate) held_out: Vec<u32>,
+    /// All images of the labels that are held out.
+    pub(crate) unknown: Vec<u32>,
+}
+
+/// What is held out to judge by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct HoldOut {
+    /// Share of the images of labels that are learnt.
+    pub(crate) images: f64,
+    /// Share of the labels, with all their images: what a training does to photos of what it does not know. At least
+    /// [`FEWEST_LABELS_OUT`] of them, where [`HOLD_LABELS_FROM`] are there.
+    pub(crate) labels: f64,
+}
+
+impl HoldOut {
+    /// A share of the images, and no label.
+    pub(crate) fn images(images: f64) -> Self {
+        Self { images, labels: 0.0 }
+    }
 }
 
 impl<'a> Prepared<'a> {
-    /// Checks the samples and holds out `share` of the images, drawn by `seed` from labels with three or more.
+    /// Checks the samples and holds out images, drawn by `seed` from labels with three or more, and labels.
     ///
     /// # Errors
     /// When there is nothing to learn from: no labelled image, one label only, a label with one image (as `singles` says), or
     /// rows that do not fit or are not finite.
-    pub(crate) fn new(samples: &'a Samples, singles: Singles, share: f64, seed: u64) -> Result<Self> {
+    pub(crate) fn new(samples: &'a Samples, singles: Singles, share: HoldOut, seed: u64) -> Result<Self> {
         let views = check(samples)?;
         let mut by_label: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         (0..).zip(&samples.labels).for_each(|(image, &label)| by_label.entry(label).or_default().push(image));
@@ -96,7 +121,8 @@ impl<'a> Prepared<'a> {
             return Err(Error::invalid(format!("there are images of {count} label(s) to learn from"))
                 .help("a training needs two or more labels, with two or more images each"));
         }
-        let held_out = hold_out(&by_label, share, seed);
+        let unknown = hold_labels(&mut by_label, share.labels, seed);
+        let held_out = hold_out(&by_label, share.images, seed);
         let kept_back: std::collections::HashSet<u32> = held_out.iter().copied().collect();
         let class_of: HashMap<u32, u32> = by_label.keys().copied().zip(0..).collect();
         let mut train: Vec<u32> =
@@ -104,7 +130,7 @@ impl<'a> Prepared<'a> {
         train.sort_unstable();
         let label = |&image: &u32| class_of.get(&samples.labels[image as usize]).copied().unwrap_or(0);
         let classes = train.iter().map(label).collect();
-        Ok(Self { samples, views, train, classes, class_count: class_of.len(), held_out })
+        Ok(Self { samples, views, train, classes, class_count: class_of.len(), held_out, unknown })
     }
 
     /// The rows of an image.
@@ -167,6 +193,19 @@ fn check(samples: &Samples) -> Result<Vec<Vec<u32>>> {
     }
 }
 
+/// Takes about `share` of the labels away; their images.
+fn hold_labels(by_label: &mut BTreeMap<u32, Vec<u32>>, share: f64, seed: u64) -> Vec<u32> {
+    if share <= 0.0 || by_label.len() < HOLD_LABELS_FROM {
+        return Vec::new();
+    }
+    let mut labels: Vec<u32> = by_label.keys().copied().collect();
+    Mix::new(&[seed, LABELS]).shuffle(&mut labels);
+    labels.truncate(((labels.len() as f64 * share).round() as usize).max(FEWEST_LABELS_OUT));
+    let mut images: Vec<u32> = labels.iter().filter_map(|label| by_label.remove(label)).flatten().collect();
+    images.sort_unstable();
+    images
+}
+
 /// About `share` of the images, of labels with three or more only; every such label keeps two or more.
 fn hold_out(by_label: &BTreeMap<u32, Vec<u32>>, share: f64, seed: u64) -> Vec<u32> {
     let mut mix = Mix::new(&[seed, PURPOSE]);
@@ -196,7 +235,7 @@ mod tests {
     }
 
     fn refusal(samples: &Samples, singles: Singles) -> String {
-        Prepared::new(samples, singles, 0.0, 1).err().unwrap().to_string()
+        Prepared::new(samples, singles, HoldOut::images(0.0), 1).err().unwrap().to_string()
     }
 
     #[test]
@@ -217,23 +256,41 @@ mod tests {
     #[test]
     fn classes_are_dense_and_singles_stay_or_go() {
         let samples = samples(&[900, 5, 900, 5, 70]);
-        let kept = Prepared::new(&samples, Singles::Keep, 0.0, 1).unwrap();
+        let kept = Prepared::new(&samples, Singles::Keep, HoldOut::images(0.0), 1).unwrap();
         assert_eq!((kept.class_count, kept.classes.as_slice()), (3, &[2, 0, 2, 0, 1][..]));
-        let left = Prepared::new(&samples, Singles::LeaveOut, 0.0, 1).unwrap();
+        let left = Prepared::new(&samples, Singles::LeaveOut, HoldOut::images(0.0), 1).unwrap();
         assert_eq!((left.class_count, left.train.as_slice()), (2, &[0, 1, 2, 3][..]));
+    }
+
+    #[test]
+    fn labels_that_are_held_out_are_not_learnt() {
+        let labels: Vec<u32> = (0..60).map(|i| i % 10).collect();
+        let samples = samples(&labels);
+        let both = HoldOut { images: 0.34, labels: 0.2 };
+        let prepared = Prepared::new(&samples, Singles::Refuse, both, 1).unwrap();
+        let of = |images: &[u32]| {
+            images.iter().map(|&image| prepared.label(image)).collect::<std::collections::BTreeSet<_>>()
+        };
+        let unknown = of(&prepared.unknown);
+        assert_eq!((unknown.len(), prepared.unknown.len(), prepared.class_count), (2, 12, 8));
+        assert!(unknown.is_disjoint(&of(&prepared.train)) && unknown.is_disjoint(&of(&prepared.held_out)));
+        assert_eq!(prepared.train.len() + prepared.held_out.len() + prepared.unknown.len(), 60);
+        let few = self::samples(&[1, 1, 1, 2, 2, 2, 3, 3, 3]);
+        assert!(Prepared::new(&few, Singles::Refuse, both, 1).unwrap().unknown.is_empty());
+        assert!(Prepared::new(&samples, Singles::Refuse, HoldOut::images(0.34), 1).unwrap().unknown.is_empty());
     }
 
     #[test]
     fn held_out_images_leave_two_of_their_label() {
         let labels: Vec<u32> = (0..60).map(|i| if i < 2 { 1 } else { 2 + i % 4 }).collect();
         let samples = samples(&labels);
-        let prepared = Prepared::new(&samples, Singles::Refuse, 0.2, 1).unwrap();
+        let prepared = Prepared::new(&samples, Singles::Refuse, HoldOut::images(0.2), 1).unwrap();
         assert_eq!(prepared.held_out.len(), 12);
         assert_eq!(prepared.held_out.len() + prepared.train.len(), 60);
         assert!(prepared.held_out.iter().all(|image| prepared.label(*image) != 1 && !prepared.train.contains(image)));
-        let other = Prepared::new(&samples, Singles::Refuse, 0.2, 2).unwrap();
+        let other = Prepared::new(&samples, Singles::Refuse, HoldOut::images(0.2), 2).unwrap();
         assert_ne!(other.held_out, prepared.held_out);
-        let all = Prepared::new(&samples, Singles::Refuse, 1.0, 1).unwrap();
+        let all = Prepared::new(&samples, Singles::Refuse, HoldOut::images(1.0), 1).unwrap();
         for label in 1..6 {
             assert!(all.train.iter().filter(|&&image| all.label(image) == label).count() >= 2);
         }

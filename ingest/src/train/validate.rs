@@ -26,6 +26,8 @@ pub struct Validation {
     /// The images that were held out, each asking for the others of its label among them, while the images that were learnt
     /// from predict; as [`super::HeldOut`] judges.
     pub among: Comparison,
+    /// The same with all images of the labels that were held out among them; `None` where none were.
+    pub unknown: Option<Comparison>,
 }
 
 /// The new descriptors of some images, by number.
@@ -44,16 +46,27 @@ pub(crate) fn validate(prepared: &Prepared, adapt: Descriptors<'_>) -> Result<Op
     let (labels, query_labels) = (label(&prepared.train), label(&queries));
     let (rows, query_rows) = (plain(&prepared.train), plain(&queries));
     let before = retrieval(&rows, &labels, &query_rows, &query_labels);
-    let (items, item_labels) = (plain(&prepared.held_out), label(&prepared.held_out));
-    let among = |voters: &[Vec<f32>], items: &[Vec<f32>]| -> Result<Quality> {
+    let items = plain(&prepared.held_out);
+    let among = |voters: &[Vec<f32>], items: &[Vec<f32>], item_labels: &[u32]| -> Result<Quality> {
         let rows = |rows: &[Vec<f32>]| tensor(&rows.concat(), rows.first().map_or(1, Vec::len)).map_err(torch_error);
         let voters = Labelled { rows: &rows(voters)?, labels: &labels };
-        judge_among(voters, Labelled { rows: &rows(items)?, labels: &item_labels }).map_err(torch_error)
+        judge_among(voters, Labelled { rows: &rows(items)?, labels: item_labels }).map_err(torch_error)
     };
     let (adapted, adapted_items) = (adapt(&prepared.train)?, adapt(&prepared.held_out)?);
     let after = retrieval(&adapted, &labels, &adapt(&queries)?, &query_labels);
-    let among = Comparison { before: among(&rows, &items)?, after: among(&adapted, &adapted_items)? };
-    Ok(Some(Validation { before, after, among }))
+    let compare = |images: &[u32], items: &[Vec<f32>], adapted_items: &[Vec<f32>]| -> Result<Comparison> {
+        let labels = label(images);
+        Ok(Comparison { before: among(&rows, items, &labels)?, after: among(&adapted, adapted_items, &labels)? })
+    };
+    let known = compare(&prepared.held_out, &items, &adapted_items)?;
+    let unknown = if prepared.unknown.is_empty() {
+        None
+    } else {
+        let all = [prepared.held_out.as_slice(), &prepared.unknown].concat();
+        let items = [items, plain(&prepared.unknown)].concat();
+        Some(compare(&all, &items, &[adapted_items, adapt(&prepared.unknown)?].concat())?)
+    };
+    Ok(Some(Validation { before, after, among: known, unknown }))
 }
 
 /// Metrics at 100 of unit rows: an answer is relevant to a query of its label. Equal similarities are ordered by row.

@@ -25,7 +25,7 @@ use super::adapter::Adapter;
 use super::nearest::{select, tensor};
 use super::random::Mix;
 use super::record::Control;
-use super::samples::{Prepared, Samples, Singles, unit};
+use super::samples::{HoldOut, Prepared, Samples, Singles, unit};
 use crate::device::{one_thread, torch_error};
 
 /// Tells this file's draws from others of the same seed.
@@ -72,7 +72,7 @@ pub fn train_discriminant(
     progress: &dyn Fn(&str, usize, usize) -> Control,
 ) -> Result<TrainedDiscriminant> {
     one_thread();
-    let prepared = Prepared::new(samples, Singles::Keep, 0.0, options.seed)?;
+    let prepared = Prepared::new(samples, Singles::Keep, HoldOut::images(0.0), options.seed)?;
     let side = samples.dimension;
     options.check(side)?;
     let index = tensor(&index_rows(index, side)?, side).map_err(torch_error)?;

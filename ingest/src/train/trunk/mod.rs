@@ -22,7 +22,7 @@ use super::init::class_weights;
 use super::loss::{Loss, LossOptions, Objective};
 use super::options::HeadOptions;
 use super::record::Step;
-use super::samples::{Prepared, Samples, Singles};
+use super::samples::{HoldOut, Prepared, Samples, Singles};
 use super::validate::{Descriptors, Validation, validate};
 use crate::device::{Hardware, one_thread, torch_error};
 use crate::model::Architecture;
@@ -30,6 +30,9 @@ use crate::model::weights::Weights;
 use crate::photo::{DecodeLimits, about_photo, aspect_group, read_photo, upright_size};
 use loader::{Loader, Recipe};
 use network::Network;
+
+/// Share of the labels that are held out where images are.
+const LABELS_HELD_OUT: f64 = 0.2;
 
 /// How a network is trained from photos. The defaults are the paper's.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +63,8 @@ pub struct TrunkOptions {
     pub weight_decay: f64,
     /// Decides everything that is drawn.
     pub seed: u64,
-    /// Share of the images held out to judge by; 0.1.
+    /// Share of the images held out to judge by; 0.1. Unless it is 0, a fifth of the labels is held out too where there are five or
+    /// more.
     pub validation: f64,
     /// What happens to labels with one image.
     pub singles: Singles,
@@ -110,10 +114,21 @@ impl TrunkOptions {
         }
     }
 
+    /// What is not learnt. A network that learns photos by heart ranks what it never saw among what it knows, so labels are held out
+    /// beside images.
+    fn hold_out(&self) -> HoldOut {
+        HoldOut { images: self.validation, labels: if self.validation > 0.0 { LABELS_HELD_OUT } else { 0.0 } }
+    }
+
     /// Everything that decides the result, as lines `name = value`.
     fn text(&self) -> String {
         let Self { augmentation, learns_p, .. } = self;
-        format!("network = 1\n{}augmentation = {}\nlearns p = {learns_p}\n", self.as_head().text(), augmentation.word())
+        format!(
+            "network = 1\nlabels held out = {}\n{}augmentation = {}\nlearns p = {learns_p}\n",
+            self.hold_out().labels,
+            self.as_head().text(),
+            augmentation.word()
+        )
     }
 }
 
@@ -151,7 +166,7 @@ pub(crate) fn train_trunk(
 ) -> Result<TrainedTrunk> {
     one_thread();
     options.as_head().check(usize::MAX)?;
-    let prepared = Prepared::new(set.samples, options.singles, options.validation, options.seed)?;
+    let prepared = Prepared::new(set.samples, options.singles, options.hold_out(), options.seed)?;
     let photo = |place: u32| (set.photo)(prepared.train[place as usize]);
     let groups = groups(prepared.train.len(), &photo)?;
     let pool = Pool {
@@ -196,7 +211,7 @@ pub(crate) fn judge_trunk(
     options: &TrunkOptions,
     descriptors: Descriptors<'_>,
 ) -> Result<Option<Validation>> {
-    validate(&Prepared::new(samples, options.singles, options.validation, options.seed)?, descriptors)
+    validate(&Prepared::new(samples, options.singles, options.hold_out(), options.seed)?, descriptors)
 }
 
 /// The aspect group of each photo, by its header.
