@@ -11,4 +11,6 @@ lib="${CAIRN_TORCH_LIB:-$(python3 -c 'import os, torch; print(os.path.join(os.pa
 export CAIRN_TORCH_LIB="$lib"
 # One libtorch in the process: the PyTorch installation's own, instead of the CPU one that the program was linked with.
 export LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-exec "$program" device --device cuda "$@"
+"$program" device --device cuda --training resnet101-gem "$@"
+# The same step in plain PyTorch, in the same run: the two figures make a ratio.
+exec python3 "$(dirname "$0")/train_step.py" --device cuda

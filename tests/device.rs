@@ -6,7 +6,10 @@ use cairndb_tests::{cairn, run_ok};
 #[test]
 fn a_device_changes_speed_and_no_prediction() {
     let folder = tempfile::tempdir().unwrap();
-    let said = run_ok(folder.path(), &["device", "--device", "cpu", "--photos", "8", "--rows", "1200"]);
+    let few = ["device", "--device", "cpu", "--photos", "8", "--rows", "1200"];
+    let training = ["--training", "resnet18-gem", "--batch", "2", "--steps", "1"];
+    let said = run_ok(folder.path(), &[few.as_slice(), &training].concat());
+    assert!(said.contains("training steps of resnet18-gem at 512x384, 2 photos each"), "{said}");
     assert!(said.contains("predictions that differ: 0"), "{said}");
     assert!(said.contains("least cosine to the cpu 1.00000"), "{said}");
     assert!(said.ends_with("all checks passed\n"), "{said}");

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use cairndb_ingest::model::Architecture;
+use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -431,6 +433,15 @@ pub(crate) struct Device {
     /// Train vectors to vote over; a quarter as many index images are predicted
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub(crate) rows: usize,
+    /// Also time training steps of this network, with weights drawn by chance
+    #[arg(long, value_name = "MODEL", value_parser = PossibleValuesParser::new(Architecture::ALL.map(Architecture::word)))]
+    pub(crate) training: Option<String>,
+    /// Photos of a training step
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "training")]
+    pub(crate) batch: usize,
+    /// Training steps that are timed
+    #[arg(long, value_name = "N", default_value_t = 30, requires = "training")]
+    pub(crate) steps: u64,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use cairn::{Database, Keep, Operation, Options, Put};
 use cairndb_ingest::model::{Architecture, Model, ModelSpec};
 use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, read_file, resize};
 use cairndb_ingest::source::list_photos;
+use cairndb_ingest::train::{StepSize, TRAINING_SIZES, step_speed};
 use cairndb_ingest::{Hardware, IngestOptions, PhotoEmbedder, TorchProposer, ingest};
 
 use super::standard_output;
@@ -25,6 +26,8 @@ use crate::session::hardware;
 const LEAST_COSINE: f32 = 0.99;
 /// Dimension of the vectors that are voted on.
 const VOTE_DIMENSION: usize = 512;
+/// The aspect group whose size is timed: 512x384, as most photos are.
+const TRAINING_GROUP: usize = 1;
 /// Rows of one transaction of the vote check.
 const VOTE_BATCH: usize = 1_000;
 
@@ -51,7 +54,24 @@ fn check(args: &Device, device: &Hardware, folder: &Path, out: &mut impl std::io
     demo::generate(&photos, places, 7, &|| ())?;
     embedding(args, device, &photos, out)?;
     whole_path(device, &photos, &folder.join("photos.db"), out)?;
-    votes(args.rows, device, folder, out)
+    votes(args.rows, device, folder, out)?;
+    match &args.training {
+        Some(model) => training(model.parse()?, args, device, out),
+        None => Ok(()),
+    }
+}
+
+/// Images a second of whole training steps, without photos to wait for.
+fn training(architecture: Architecture, args: &Device, device: &Hardware, out: &mut impl std::io::Write) -> Result<()> {
+    let (width, height) = TRAINING_SIZES[TRAINING_GROUP];
+    let speed = step_speed(architecture, StepSize { width, height, batch: args.batch, steps: args.steps }, device)?;
+    writeln!(
+        out,
+        "training steps of {} at {width}x{height}, {} photos each, on the device: {speed:.1} images/s",
+        architecture.word(),
+        args.batch
+    )?;
+    Ok(())
 }
 
 /// Descriptors against the CPU's, and photos a second of the network alone.

@@ -45,6 +45,6 @@ pub use options::HeadOptions;
 pub use record::{Control, LOG_HEADER, Step};
 pub use samples::{Samples, Singles};
 pub use schedule::cosine_rate;
-pub use trunk::{PhotoSet, TrainedTrunk, TrunkOptions};
+pub use trunk::{PhotoSet, StepSize, TrainedTrunk, TrunkOptions, step_speed};
 pub(crate) use trunk::{judge_trunk, train_trunk};
 pub use validate::Validation;

@@ -3,6 +3,7 @@
 mod layer;
 mod loader;
 mod network;
+mod speed;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use crate::model::weights::Weights;
 use crate::photo::{DecodeLimits, about_photo, aspect_group, read_photo, upright_size};
 use loader::{Loader, Recipe};
 use network::Network;
+pub use speed::{StepSize, step_speed};
 
 /// Share of the labels that are held out where images are.
 const LABELS_HELD_OUT: f64 = 0.2;
