@@ -20,7 +20,7 @@ pub mod train;
 
 pub use device::{Device, Hardware, TORCH_LIB_VARIABLE};
 pub use embedder::{PhotoEmbedder, QueryReader};
-pub use maintain::{TorchMaintainer, Trial};
+pub use maintain::{TorchMaintainer, Trial, release};
 pub use pipeline::{
     IngestOptions, PHOTOS_PER_TRANSACTION, Progress, Report, VECTORS_PER_TRANSACTION, ingest, ingest_vectors,
 };

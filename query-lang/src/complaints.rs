@@ -470,6 +470,12 @@ pub(crate) fn only_with_trunk(span: Span, option: &str) -> Diagnostic {
     Diagnostic::new("only-with-trunk", span, message, format!("write TRAIN TRUNK, or leave {option} out"))
 }
 
+pub(crate) fn scaleup_above_epochs(span: Span, scaleup: usize, epochs: usize, given: Option<Span>) -> Diagnostic {
+    let message = format!("scaleup={scaleup} epochs are more than the training has, which is {epochs}");
+    Diagnostic::new("scaleup-above-epochs", span, message, format!("write scaleup={epochs} or less, or more epochs"))
+        .with_other(given)
+}
+
 pub(crate) fn no_loss_of_a_trunk(span: Span, loss: Loss) -> Diagnostic {
     let losses = list(Loss::ALL.into_iter().filter(|loss| loss.has_steps()).map(Loss::name));
     let message = format!("the loss {} is solved in closed form and cannot train a whole network", loss.name());

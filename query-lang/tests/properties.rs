@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use cairndb_query::{
-    Action, Augment, Clean, Column, Condition, Cut, Facts, Field, Flip, Freshness, Gem, Image, KEYWORDS, Loss, Mode,
-    Names, Origin, Rerank, Role, Rule, Scope, Search, Span, Spanned, Statement, Train, bind, parse, plan,
-    statement_is_complete,
+    Action, Augment, Clean, Column, Condition, Cut, DEFAULT_TRUNK_EPOCHS, Facts, Field, Flip, Freshness, Gem, Image,
+    KEYWORDS, Loss, Mode, Names, Origin, Rerank, Role, Rule, Scope, Search, Span, Spanned, Statement, Train, bind,
+    parse, plan, statement_is_complete,
 };
 use proptest::prelude::*;
 
@@ -266,6 +266,7 @@ fn train() -> impl Strategy<Value = Statement> {
             let (rate, margin, scale, validation) = parts;
             // A margin, a scale and the options of steps are refused where the loss takes none.
             let chosen = loss.as_ref().map_or(Loss::of_training(trunk), |loss| loss.node);
+            let most = epochs.as_ref().map_or(DEFAULT_TRUNK_EPOCHS, |epochs| epochs.node);
             Statement::Train(Box::new(Train {
                 margin: margin.filter(|_| chosen.default_margin().is_some()),
                 scale: scale.filter(|_| chosen.default_scale().is_some()),
@@ -279,7 +280,7 @@ fn train() -> impl Strategy<Value = Statement> {
                 balance,
                 trunk,
                 augment: augment.filter(|_| trunk),
-                scaleup: scaleup.filter(|_| trunk),
+                scaleup: scaleup.filter(|scaleup| trunk && scaleup.node <= most),
                 gem: gem.filter(|_| trunk),
                 from,
                 flip,

@@ -75,7 +75,7 @@ fn points(seed: u64) -> BTreeMap<String, u64> {
 }
 
 /// The points that the code names; those of `write_whole` and `remove` carry the name of what is written.
-const NAMED: [&str; 39] = [
+const NAMED: [&str; 46] = [
     "acknowledged.create",
     "acknowledged.rename",
     "acknowledged.renamed",
@@ -107,6 +107,13 @@ const NAMED: [&str; 39] = [
     "orphan.remove",
     "repair.remove",
     "restore.copy",
+    "restore.create",
+    "restore.rename",
+    "restore.renamed",
+    "restore.sync",
+    "restore.sync_folder",
+    "restore.write",
+    "restore.written",
     "segment.create",
     "segment.open",
     "segment.rename",

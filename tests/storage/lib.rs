@@ -18,6 +18,11 @@ pub fn many(few: usize, long: usize) -> usize {
     if std::env::var("CAIRN_LONG").is_ok_and(|value| value == "1") { long } else { few }
 }
 
+/// The same with a number of its own for CI (`CI=true`), which takes more time than a person waits.
+pub fn many_in_ci(few: usize, ci: usize, long: usize) -> usize {
+    many(if std::env::var("CI").is_ok_and(|value| value == "true") { ci } else { few }, long)
+}
+
 /// The operation that stores an image.
 pub fn put(key: impl Into<String>, label: Option<&str>, vector: &[f32]) -> Operation {
     let label = label.map(str::to_owned);

@@ -170,6 +170,34 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
     assert_eq!(states, ["kept", "in force"]);
 }
 
+#[test]
+fn a_dropped_epoch_is_forgotten_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
+    let begun = || {
+        let mut left = 1;
+        let mut stop = |_: EpochProgress| {
+            left -= 1;
+            left > 0
+        };
+        database.change_model(again(), &Mirror::default(), &mut stop).unwrap_err();
+    };
+    begun();
+    database.drop_model(1).unwrap();
+    assert_eq!(models(&database).len(), 1);
+    // It is registered anew, and holds nothing of the one before it.
+    begun();
+    let shown = models(&database);
+    assert_eq!((shown.len(), shown[1][4].as_str()), (2, "unfinished: 256 of 600 descriptors"));
+    database.drop_model(1).unwrap();
+    let all = Mirror::default();
+    assert_eq!(database.change_model(again(), &all, &mut on).unwrap(), 1);
+    assert_eq!(all.0.get(), 600);
+    assert!(database.check(true).unwrap().problems.is_empty());
+}
+
 /// A maintainer whose mirrored model was trained on the plain one.
 struct Trained;
 

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use cairn::{Database, Query, SearchRequest};
-use cairndb_storage_tests::{Random, create, files, images, many, status, wait_until};
+use cairndb_storage_tests::{Random, create, files, images, many_in_ci, status, wait_until};
 
 const DIMENSION: usize = 32;
 const DEPTH: usize = 100;
@@ -43,7 +43,7 @@ fn bytes_in(folder: &Path) -> u64 {
 #[test]
 fn ten_turnovers_leave_a_database_like_new() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = many(6_000, 100_000);
+    let rows = many_in_ci(6_000, 20_000, 100_000);
     let database = create(&folder.path().join("db"), DIMENSION);
     database.write(images("train", 200, DIMENSION, 40, 1, 1)).unwrap();
     let mut random = Random::new(6);

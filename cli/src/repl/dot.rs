@@ -46,13 +46,13 @@ SHOW SUSPECTS [LIMIT 20];    SHOW CLEANS;    SHOW MARKED;
 CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [evidence=0.8 | top=20]]
       [KEEP VOTERS | UNLABEL | RELABEL] [DRY RUN] [INTO 'report.html'];    UNDO CLEAN;
 TRAIN [loss=lda] [dim=512] [epochs=30] [batch=32] [rate=0.02] [margin=0.3] [scale=30] [seed=0] [validation=0.34]
-      [BALANCE] [FROM 'model.safetensors'] [FORCE | DRY RUN];
+      [BALANCE] [TRUNK [augment=soft] [scaleup=1] [gem=fixed]] [FROM 'model.safetensors' | FROM MODEL 2] [FORCE | DRY RUN];
 REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1 [FORCE];
 PUT ID 'key' <image> [AS train|index] [LABEL 'x'];    DELETE ID 'key';    LABEL ID 'key' AS 'x';    UNLABEL ID 'key';
 FLUSH;    COMPACT;    CHECK [DEEP];    BACKUP TO 'folder';    BACKUP VERIFY 'folder';    BACKUP RESTORE 'folder' TO 'folder';
 <image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.fvecs' (SEARCH only)
 columns   query, rank, id, similarity, instance, instance_score, stage, label, split, path
-losses    lda (in closed form: no epochs, batch, rate; dim=256), arcface, cosface, adacos, softmax, triplet, ap (average precision)
+losses    lda (in closed form: no epochs, batch, rate; dim=256), arcface (with TRUNK; epochs=5 rate=0.001), cosface, adacos, softmax, triplet, ap (average precision)
 WHERE     label, instance, split, path, id; = or LIKE (% any run, _ one character); AND between conditions";
 
 impl Shell {

@@ -10,7 +10,7 @@ use cairn::{
 };
 use cairndb_ingest::local::{TrunkExtractor, XFeatExtractor};
 use cairndb_ingest::model::{Model, base_of};
-use cairndb_ingest::{Device, Hardware, PhotoEmbedder, QueryReader, TorchMaintainer};
+use cairndb_ingest::{Device, Hardware, PhotoEmbedder, QueryReader, TorchMaintainer, release};
 
 use crate::args::{DeviceWord, ModelArgs};
 use crate::terminal::note;
@@ -116,6 +116,10 @@ impl Maintain for Maintainer {
 
     fn base(&self, model: &ModelInfo) -> cairn::Result<ModelInfo> {
         base_of(model)
+    }
+
+    fn dropped(&self, database: &Database, model: &ModelInfo) -> cairn::Result<()> {
+        release(database, model)
     }
 }
 

@@ -71,6 +71,11 @@ impl Batch<'_> {
         self.put(Family::Jobs, &[FILES, name.as_bytes()].concat(), bytes)
     }
 
+    /// Forgets the bytes under every name that begins so.
+    pub(crate) fn delete_files(&mut self, prefix: &str) -> Result<()> {
+        self.delete_prefix(Family::Jobs, &[FILES, prefix.as_bytes()].concat())
+    }
+
     /// Notes a cleaning.
     pub(crate) fn put_cleaning(&mut self, cleaning: &CleaningMessage) -> Result<()> {
         self.put(Family::Jobs, &cleaning_key(cleaning.number), &cleaning.encode_to_vec())

@@ -366,7 +366,7 @@ fn older_format() -> Error {
 
 fn unfinished(folder: &Path) -> Error {
     Error::corrupt(format!("{} holds no finished database", folder.display()))
-        .help("its creation was cut short, or files of it are missing: restore a copy, or delete the folder and create it again")
+        .help("its creation or its restoring was cut short, or files of it are missing: delete the folder, and create or restore it again")
 }
 
 /// A name that no other database has.

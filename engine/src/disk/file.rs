@@ -58,7 +58,7 @@ fn write_beside(
 }
 
 /// Makes the names in a folder durable.
-fn sync_folder(folder: &Path, name: &str) -> Result<()> {
+pub(crate) fn sync_folder(folder: &Path, name: &str) -> Result<()> {
     point(&format!("{name}.sync_folder"))?;
     let io = |error| Error::io(folder, error);
     if syncs() { File::open(folder).map_err(io)?.sync_all().map_err(io) } else { Ok(()) }

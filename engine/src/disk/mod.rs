@@ -5,7 +5,7 @@ mod file;
 mod lock;
 
 pub(crate) use fault::{point, syncs};
-pub(crate) use file::{remove, write_whole};
+pub(crate) use file::{remove, sync_folder, write_whole};
 pub(crate) use lock::{LOCK_FILE, Lock};
 
 use std::path::{Path, PathBuf};

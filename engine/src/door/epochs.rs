@@ -181,6 +181,15 @@ impl Database {
         self.shared.core().keep(|batch| batch.put_file(name, bytes))
     }
 
+    /// Forgets, in one transaction, the bytes kept under every name that begins with `prefix`.
+    ///
+    /// # Errors
+    /// `Invalid` for a database that was opened to read only; `Io`.
+    pub fn remove_files(&self, prefix: &str) -> Result<()> {
+        let _no_flip = self.shared.gate.read();
+        self.shared.core().keep(|batch| batch.delete_files(prefix))
+    }
+
     /// The bytes kept under a name.
     ///
     /// # Errors

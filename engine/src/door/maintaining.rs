@@ -61,7 +61,11 @@ impl Database {
                 "keep it; or, if nothing is to be trained or the photos are there: DROP MODEL {number} FORCE"
             )));
         }
+        let dropped = self.models()?.into_iter().find(|entry| entry.number == known).and_then(|entry| entry.model);
         self.drop_model(known)?;
+        if let (Some(model), Some(maintain)) = (dropped, ports.maintain.as_deref()) {
+            maintain.dropped(self, &model)?;
+        }
         Ok(Outcome::Done(format!("model {number} and its descriptors are gone")))
     }
 

@@ -61,4 +61,12 @@ pub trait Maintain: Send + Sync {
     fn base(&self, model: &ModelInfo) -> Result<ModelInfo> {
         Ok(model.clone())
     }
+
+    /// DROP MODEL is done: what the database keeps for this model alone may go. Default: nothing.
+    ///
+    /// # Errors
+    /// A message for people; the model is gone all the same.
+    fn dropped(&self, _database: &Database, _model: &ModelInfo) -> Result<()> {
+        Ok(())
+    }
 }

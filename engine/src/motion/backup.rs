@@ -8,13 +8,16 @@ use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::core::Core;
-use crate::disk::{catalog_folder, point, segment_folder, write_whole};
+use crate::disk::{catalog_folder, point, segment_folder, sync_folder, write_whole};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The list of a backup's files.
 const LIST: &str = "BACKUP";
 /// Its first line.
 const TITLE: &str = "CAIRN BACKUP 1";
+/// The file without which a folder is no database: it is restored when all others are there, so that a restoring that was cut short
+/// leaves nothing that opens.
+const LAST: &str = "catalog/CURRENT";
 /// Bytes read at a time.
 const READ_BYTES: usize = 1 << 20;
 
@@ -85,7 +88,8 @@ pub(crate) fn verify(folder: &Path) -> Result<(usize, u64)> {
 pub(crate) fn restore(from: &Path, to: &Path) -> Result<(usize, u64)> {
     let verified = verify(from)?;
     must_be_free(to)?;
-    for file in list_of(from)? {
+    let (last, files): (Vec<Listed>, Vec<Listed>) = list_of(from)?.into_iter().partition(|file| file.name == LAST);
+    for file in files {
         let target = to.join(&file.name);
         if let Some(parent) = target.parent() {
             std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
@@ -97,6 +101,14 @@ pub(crate) fn restore(from: &Path, to: &Path) -> Result<(usize, u64)> {
         if summed(&target)? != (file.length, file.sum) {
             return Err(damaged(&format!("{} changed while it was copied", file.name)));
         }
+    }
+    for folder in [segment_folder(to), to.to_owned()].iter().filter(|folder| folder.is_dir()) {
+        sync_folder(folder, "restore")?;
+    }
+    for file in last {
+        let bytes = std::fs::read(from.join(&file.name)).map_err(|error| Error::io(from, error))?;
+        let target = to.join(&file.name);
+        write_whole(&target, "restore", |out| out.write_all(&bytes).map_err(|error| Error::io(&target, error)))?;
     }
     Ok(verified)
 }

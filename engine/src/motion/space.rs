@@ -66,7 +66,8 @@ impl Core {
     ) -> Result<Space> {
         self.refuse_when_read_only()?;
         let mut writing = self.writing.lock();
-        let spaces = self.current().pinned.spaces()?;
+        // Not the published view: a space may have gone since.
+        let spaces = self.spaces()?;
         let same = |space: &&Space| {
             let fingerprint = |model: &Option<ModelInfo>| model.as_ref().map(|model| model.fingerprint.clone());
             space.dimension == dimension && fingerprint(&space.model) == fingerprint(&model)
@@ -215,7 +216,9 @@ impl Core {
         if !self.spaces()?.iter().any(|known| known.id == space) {
             return Err(Error::not_found(format!("there is no model {number}")).help("SHOW MODELS lists them"));
         }
-        writing.writer.commit(|batch| batch.delete_space(space))
+        writing.writer.commit(|batch| batch.delete_space(space))?;
+        self.repin(&mut writing);
+        Ok(())
     }
 
     /// Shows readers what was committed beside the rows.

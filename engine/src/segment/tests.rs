@@ -1,6 +1,7 @@
 //! A segment file against damage: every byte, every length, every swap.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -96,6 +97,27 @@ fn every_flipped_byte_is_noticed() {
         std::fs::write(&path, &damaged).unwrap();
         assert!(noticed(&path, check, &vectors), "byte {at} of {} flipped and not noticed", whole.len());
     }
+}
+
+/// R5 on the size of a real segment, in place.
+#[test]
+#[ignore = "every byte of more than 256 KiB; a minute"]
+fn every_flipped_byte_of_a_large_file_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, check) = written(folder.path(), 900, 1);
+    let (vectors, whole) = (vectors(900), std::fs::read(&path).unwrap());
+    assert!(whole.len() >= 256 << 10 && !noticed(&path, check, &vectors), "{} bytes", whole.len());
+    let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let mut put = |at: usize, byte: u8| {
+        file.seek(SeekFrom::Start(at as u64)).unwrap();
+        file.write_all(&[byte]).unwrap();
+    };
+    for (at, &byte) in whole.iter().enumerate() {
+        put(at, byte ^ 1 << (at % 8));
+        assert!(noticed(&path, check, &vectors), "byte {at} of {} flipped and not noticed", whole.len());
+        put(at, byte);
+    }
+    println!("{} bytes, all noticed", whole.len());
 }
 
 /// R6: other lengths, zeroed pages, swapped pages, a file of another database.

@@ -39,6 +39,11 @@ impl Judgement {
         Ok(Some(Self { recipe: recipe.to_owned(), reranked }))
     }
 
+    /// Forgets that of a model.
+    pub(super) fn forget(database: &Database, fingerprint: &str) -> Result<()> {
+        database.remove_files(&name(fingerprint))
+    }
+
     /// Why a model of this judgement should not displace one of `other`'s; `None`: nothing speaks against it. The same recipe on
     /// other images may come out a little lower and still be better for them, so it is not compared.
     pub(super) fn why_worse_than(&self, other: &Judgement) -> Option<String> {

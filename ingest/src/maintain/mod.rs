@@ -7,6 +7,7 @@ mod base;
 mod checkpoints;
 mod judgement;
 mod photos;
+mod release;
 mod report;
 mod trained;
 mod tuned;
@@ -21,6 +22,7 @@ use crate::device::Hardware;
 use crate::model::{Model, base_of, spec_of};
 use crate::train::Adapter;
 use base::{Again, Base};
+pub use release::release;
 use tuned::Workshop;
 
 /// Trains and embeds with torch.
@@ -108,12 +110,17 @@ impl Maintain for TorchMaintainer {
             Some(Origin::Model(number)) => self.base(database, &entry(database, *number)?.0)?,
             None => self.base(database, &info)?,
         };
-        let (hardware, weights) = (&self.hardware, self.weights.as_deref());
+        let is_of_file = matches!(plan.from, Some(Origin::File(_)));
+        let (hardware, weights) = (&self.hardware, self.weights.as_deref().filter(|_| !is_of_file));
         trained::train(&Workshop { database, hardware, weights, watch }, &base, plan)
     }
 
     fn base(&self, model: &ModelInfo) -> Result<ModelInfo> {
         base_of(model)
+    }
+
+    fn dropped(&self, database: &Database, model: &ModelInfo) -> Result<()> {
+        release(database, model)
     }
 
     fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Status> {

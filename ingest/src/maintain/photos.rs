@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use cairn::{Database, Embed, Error, Keep, Photo, Result, Snapshot};
+use rayon::prelude::*;
 
 use crate::embedder::PhotoEmbedder;
+use crate::photo::{Pixels, about_photo, read_photo};
 
 /// The photo behind an image: its file, or the bytes that the database keeps where it keeps originals.
 ///
@@ -33,16 +35,33 @@ pub(super) fn of_image(database: &Database, snapshot: &Snapshot, key: &str) -> R
     original(key, source.as_deref(), snapshot.photo(key)?, database.options().keep)
 }
 
-/// The descriptor of a photo, or an error that names the image.
-pub(super) fn embed(embedder: &PhotoEmbedder, key: &str, photo: &Photo) -> Result<Vec<f32>> {
-    let named = |error: Error| {
-        let named = Error::new(error.kind(), format!("'{key}': {}", error.message()));
-        match error.next_step() {
-            Some(help) => named.help(help),
-            None => named,
-        }
+/// The descriptors of photos, in order, with the keys of their images; an error names the image. On the CPU each on a thread, on CUDA
+/// together.
+pub(super) fn embed_all(embedder: &PhotoEmbedder, photos: &[(String, Photo)]) -> Result<Vec<Vec<f32>>> {
+    if embedder.model().preferred_batch() == 1 {
+        let one = |(key, photo): &(String, Photo)| match embedder.embed(photo) {
+            Ok(embedded) => Ok(embedded.vector),
+            Err(error) => Err(named(key, &error)),
+        };
+        return photos.par_iter().map(one).collect();
+    }
+    let ready = |(key, photo): &(String, Photo)| {
+        let pixels = || {
+            let bytes = read_photo(photo, embedder.limits())?;
+            Ok(embedder.prepare(bytes).map_err(|error| about_photo(photo, error))?.pixels)
+        };
+        pixels().map_err(|error: Error| named(key, &error))
     };
-    Ok(embedder.embed(photo).map_err(named)?.vector)
+    let ready: Vec<Pixels> = photos.par_iter().map(ready).collect::<Result<_>>()?;
+    embedder.model().embed(&ready.iter().collect::<Vec<_>>())
+}
+
+fn named(key: &str, error: &Error) -> Error {
+    let named = Error::new(error.kind(), format!("'{key}': {}", error.message()));
+    match error.next_step() {
+        Some(help) => named.help(help),
+        None => named,
+    }
 }
 
 #[cfg(test)]

@@ -132,15 +132,15 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         ("labels", gathered.labels.to_string()),
         ("left out by cleanings", gathered.marked.to_string()),
     ];
+    let identity = [&format!("{plan:?}"), &base.model.info().fingerprint, &gathered.digest()];
+    let files = Files::new(database.folder(), &identity.map(String::as_str))?;
     let (outcome, judged) = match plan.trunk {
         Some(trunk) => {
-            let tuned = tune(workshop, base, &gathered, plan, trunk)?;
+            let tuned = tune(workshop, base, &gathered, plan, trunk, &files)?;
             lines.extend(tuned.lines);
             (Outcome::Network(tuned.weights, tuned.model), tuned.judged)
         }
         None => {
-            let identity = [&format!("{plan:?}"), &base.model.info().fingerprint, &gathered.digest()];
-            let files = Files::new(database.folder(), &identity.map(String::as_str))?;
             let setting = Setting { hardware, concatenation: CONCATENATION, files: Some(&files), watch };
             let learnt = learn(database, base, &gathered, plan, &setting)?;
             lines.extend(learnt.lines);
@@ -155,6 +155,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         Flip::UnlessWorse => {
             let why = match &judged {
                 Some(judged) => judged.why_worse().or(beside_the_one_in_force(database, base, plan, judged)?),
+                None if plan.validation > 0.0 => Some("there are too few images of a label to hold any out".to_owned()),
                 None => None,
             };
             why.map(|why| format!("the model in force stays: {why} (FORCE puts the new one in force)"))
@@ -162,11 +163,17 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         Flip::Always => None,
     };
     if let Some(stays) = stays {
+        files.done()?;
         lines.push(("outcome", stays));
         return Ok(status(lines));
     }
     let judgement = judged.map(|judged| Judgement::new(plan, judged.reranked));
-    match put(workshop, base, outcome, judgement.as_ref()) {
+    let put = put(workshop, base, outcome, judgement.as_ref());
+    if put.as_ref().map_or_else(|error| error.kind() == ErrorKind::AlreadyExists, |_| true) {
+        // Not before: what was learnt is kept from now on.
+        files.done()?;
+    }
+    match put {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             lines.push(("outcome", "the same model came out that is in force already".to_owned()));
             Ok(status(lines))
@@ -202,6 +209,10 @@ fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome, judgement: Option
     let database = workshop.database;
     let (target, again) = match outcome {
         Outcome::Adapter(adapter) => {
+            if kept::is_lost(database, base.model.info())? {
+                return Err(Error::not_found("the network that this was trained on was dropped meanwhile")
+                    .help("train on the network of the model in force: TRAIN without FROM"));
+            }
             database.put_file(&adapter_file(adapter.digest()?), &adapter.encode()?)?;
             let target = Target::new(base.model.info_with(&adapter)?, adapter.dimension());
             let base = Base::new(database, Arc::clone(&base.model))?;
@@ -275,7 +286,6 @@ fn descend(samples: &Samples, plan: &TrainPlan, setting: &Setting<'_>) -> Result
     ];
     if let Some(files) = files {
         loss_plot(&files.plot, plan.loss.name(), &trained.log)?;
-        files.done()?;
         lines.push(("log", files.log.display().to_string()));
         lines.push(("plot", files.plot.display().to_string()));
     }

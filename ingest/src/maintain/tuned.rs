@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn::language::{Augment, Gem, TrainPlan, TrunkPlan};
-use cairn::{Database, Keep, Result, Snapshot, Watch};
-use rayon::prelude::*;
+use cairn::{Database, Error, ErrorKind, Keep, Photo, Result, Snapshot, Watch};
 
 use super::base::Base;
 use super::checkpoints::Files;
-use super::photos::{embed, of_image};
+use super::photos::{embed_all, of_image};
 use super::report::{Judged, loss_plot};
 use super::trained::{Gathered, loss_options, progress, sampling};
 use crate::device::Hardware;
@@ -20,6 +19,8 @@ use crate::train::{Augmentation, PhotoSet, Run, Singles, TrunkOptions, judge_tru
 
 /// Steps between two checkpoints; one is made every minute beside them.
 const CHECKPOINT_STEPS: u64 = 100;
+/// Photos between two words of the judging.
+const JUDGED_AT_ONCE: usize = 256;
 
 /// A network that was trained.
 pub(super) struct Tuned {
@@ -46,12 +47,12 @@ pub(super) fn tune(
     gathered: &Gathered,
     plan: &TrainPlan,
     trunk: TrunkPlan,
+    files: &Files,
 ) -> Result<Tuned> {
     let Workshop { database, hardware, weights, watch } = *workshop;
     let settings = Settings::parse(&base.model.info().settings)?;
     let begin = settings.weights(&|name| database.file(name), weights)?;
     let options = options(plan, trunk)?;
-    let files = Files::new(database.folder(), &[&format!("{plan:?}"), &begin.digest().to_hex(), &gathered.digest()])?;
     let snapshot = database.snapshot();
     let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize]);
     let set = PhotoSet { samples: &gathered.samples, photo: &photo };
@@ -64,16 +65,13 @@ pub(super) fn tune(
     let settings = Settings { digest: network.digest(), place: Where::Kept, adapter: None, ..settings };
     let model = Arc::new(Model::of_weights(settings, &network, hardware)?);
     let judged = judge_trunk(&gathered.samples, &options, &|images| {
-        described(&model, database, &snapshot, images.iter().map(|&image| gathered.keys[image as usize].as_str()))
+        described(workshop, &model, &snapshot, images.iter().map(|&image| gathered.keys[image as usize].as_str()))
     })?;
-    // Not before: a training whose judging was cut short goes on with the judging.
-    files.done()?;
-    let seen: f64 = trained.log.iter().map(|step| f64::from(step.images_per_second)).sum();
     let last = trained.log.last();
     let lines = vec![
         ("steps", trained.log.len().to_string()),
         ("last loss", last.map_or_else(String::new, |step| format!("{:.4}", step.loss))),
-        ("images a second", format!("{:.1}", seen / trained.log.len().max(1) as f64)),
+        ("images a second", format!("{:.1}", trained.images_per_second)),
         ("waited for photos", format!("{:.1} % of the time", 100.0 * trained.waited)),
         ("log", files.log.display().to_string()),
         ("plot", files.plot.display().to_string()),
@@ -83,14 +81,24 @@ pub(super) fn tune(
 
 /// Descriptors of images, from their photos.
 fn described<'k>(
+    workshop: &Workshop<'_>,
     model: &Arc<Model>,
-    database: &Database,
     snapshot: &Snapshot,
     keys: impl Iterator<Item = &'k str>,
 ) -> Result<Vec<Vec<f32>>> {
     let embedder = PhotoEmbedder::new(Arc::clone(model), Keep::None);
     let keys: Vec<&str> = keys.collect();
-    keys.par_iter().map(|key| embed(&embedder, key, &of_image(database, snapshot, key)?)).collect()
+    let mut vectors = Vec::with_capacity(keys.len());
+    for chunk in keys.chunks(JUDGED_AT_ONCE) {
+        let photo = |key: &&str| Ok(((*key).to_owned(), of_image(workshop.database, snapshot, key)?));
+        let photos: Vec<(String, Photo)> = chunk.iter().map(photo).collect::<Result<_>>()?;
+        vectors.extend(embed_all(&embedder, &photos)?);
+        if workshop.watch.is_some_and(|watch| !watch.went_on("photos judged by", vectors.len(), keys.len())) {
+            return Err(Error::new(ErrorKind::Cancelled, "stopped while the network was judged")
+                .help("the same command goes on with the judging"));
+        }
+    }
+    Ok(vectors)
 }
 
 fn options(plan: &TrainPlan, trunk: TrunkPlan) -> Result<TrunkOptions> {

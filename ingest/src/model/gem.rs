@@ -10,8 +10,8 @@ use crate::device::torch_error;
 pub const GEM_P: f64 = 3.0;
 /// Floor of an activation before it is raised to p.
 pub const GEM_EPSILON: f64 = 1e-6;
-/// Added to a variance of the head's normalisation.
-const NORM_EPSILON: f64 = 1e-5;
+/// Added to a variance of the head's normalisation before its square root.
+pub(crate) const NORM_EPSILON: f64 = 1e-5;
 
 /// (n, c, h, w) -> (n, c): (mean over space of max(x, 1e-6)^p)^(1/p), in f32 whatever the kind of the map.
 pub(crate) fn gem(map: &Tensor, p: f64) -> Result<Tensor, TchError> {
@@ -55,8 +55,10 @@ pub(crate) fn head_dimension(weights: &Weights) -> Result<i64> {
 
 /// Fully connected layer and batch normalisation, as one matrix and a bias, in f32: (n, c) -> (n, output).
 pub(crate) struct Head {
-    weight: Tensor,
-    bias: Tensor,
+    /// (output, c)
+    pub(crate) weight: Tensor,
+    /// (output)
+    pub(crate) bias: Tensor,
 }
 
 impl Head {
@@ -73,7 +75,7 @@ impl Head {
     }
 
     /// `norm` holds weight, bias, running mean and running variance.
-    fn fold(weight: &Tensor, bias: &Tensor, norm: &[Tensor; 4]) -> Result<Self, TchError> {
+    pub(crate) fn fold(weight: &Tensor, bias: &Tensor, norm: &[Tensor; 4]) -> Result<Self, TchError> {
         let double = |t: &Tensor| t.f_to_kind(Kind::Double);
         let [gamma, beta, mean, variance] = norm;
         let factor =

@@ -1,9 +1,9 @@
-//! A trained network inside a database: its file of weights in parts, so that no value is large, the first part last, so that a
-//! network that is there is whole.
+//! A trained network inside a database: its file of weights in parts, so that no value is large, and their count last, so
+//! that a network that is there is whole.
 
-use cairn::{Database, Error, Result};
+use cairn::{Database, Error, ModelInfo, Result};
 
-use super::settings::Files;
+use super::settings::{Files, Place, Settings};
 
 /// Bytes of a part.
 const PART_BYTES: usize = 4 << 20;
@@ -32,6 +32,23 @@ pub(crate) fn keep(database: &Database, bytes: &[u8]) -> Result<blake3::Hash> {
     }
     database.put_file(&head(digest), parts.to_string().as_bytes())?;
     Ok(digest)
+}
+
+/// Forgets a kept file and its parts.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn forget(database: &Database, digest: blake3::Hash) -> Result<()> {
+    database.remove_files(&head(digest))
+}
+
+/// Whether a model is of a network that the database should keep and does not.
+///
+/// # Errors
+/// `Mismatch` when the settings of the model cannot be read; a damaged catalog.
+pub(crate) fn is_lost(database: &Database, info: &ModelInfo) -> Result<bool> {
+    let settings = Settings::parse(&info.settings)?;
+    Ok(settings.place == Place::Kept && database.file(&head(settings.digest))?.is_none())
 }
 
 /// The bytes of a kept file; `None`: there is none of that digest. The caller compares the digest.

@@ -63,17 +63,17 @@ pub(crate) enum Place {
 const KEPT: &str = "kept by the database";
 
 impl Settings {
-    /// The weights themselves, with the remembered digest. `moved`: where the file is now.
+    /// The weights themselves, with the remembered digest. `moved`: where the file is now, if they are in one.
     pub(crate) fn weights(&self, files: Files<'_>, moved: Option<&Path>) -> Result<Weights> {
         let path = match (&self.place, moved) {
-            (_, Some(path)) => path.to_owned(),
-            (Place::File(path), None) => path.clone(),
-            (Place::Default, None) => find_weights(DEFAULT_WEIGHTS_FILE)?,
-            (Place::Kept, None) => {
+            (Place::Kept, _) => {
                 let bytes =
                     kept::read(files, self.digest)?.ok_or_else(|| lost("the network that was trained in it"))?;
                 return Weights::from_bytes(Path::new(KEPT), bytes, Some(self.digest));
             }
+            (_, Some(path)) => path.to_owned(),
+            (Place::File(path), None) => path.clone(),
+            (Place::Default, None) => find_weights(DEFAULT_WEIGHTS_FILE)?,
         };
         Weights::read(&path, Some(self.digest))
     }

@@ -56,8 +56,8 @@ impl Augmentation {
     ///
     /// # Errors
     /// `Invalid` for a photo whose sides do not allow it (longer than 2^31 pixels).
-    pub fn view(self, photo: &Pixels, seed: u64, epoch: u64, image: u64) -> Result<Pixels> {
-        let mut mix = Mix::new(&[seed, PURPOSE, epoch, image]);
+    pub fn view(self, photo: &Pixels, seed: u64, step: u64, slot: u64) -> Result<Pixels> {
+        let mut mix = Mix::new(&[seed, PURPOSE, step, slot]);
         let (width, height) = (f64::from(photo.width()), f64::from(photo.height()));
         let part = match self {
             Augmentation::None => return Ok(photo.clone()),

@@ -80,13 +80,19 @@ impl Pool<'_> {
             let of = order.iter().copied().filter(|&image| groups.get(image as usize) == Some(&group));
             let of: Vec<u32> = of.collect();
             let full = of.chunks_exact(of.len().clamp(1, size)).filter(|batch| batch.len() >= least);
-            batches.extend(full.take(wanted).map(<[u32]>::to_vec));
+            // Balanced classes draw a group more often or less often than it has images, as they stand in it.
+            let most = if self.sampling == Sampling::ClassBalanced { usize::MAX } else { wanted };
+            batches.extend(full.take(most).map(<[u32]>::to_vec));
         }
-        // Balanced classes draw a group less often than it has images, or never; the count of steps stays.
+        if batches.is_empty() && self.sampling != Sampling::Shuffled {
+            return Pool { sampling: Sampling::Shuffled, ..*self }.epoch(epoch);
+        }
+        mix.shuffle(&mut batches);
+        batches.truncate(count);
+        // The count of steps stays.
         let missing = count.saturating_sub(batches.len());
         let again: Vec<Vec<u32>> = batches.iter().cycle().take(missing).cloned().collect();
         batches.extend(again);
-        mix.shuffle(&mut batches);
         batches
     }
 
@@ -207,6 +213,17 @@ mod tests {
                 assert!(batches.iter().all(|batch| batch.len() >= 4 && groups[batch[0] as usize] != 1));
             }
         }
+    }
+
+    #[test]
+    fn balanced_classes_of_groups_are_drawn_equally_often() {
+        // Class 0 has 320 images of group 0; 8 classes have 4 of group 1 each.
+        let classes: Vec<u32> = (0..352).map(|image| if image < 320 { 0 } else { 1 + (image - 320) / 4 }).collect();
+        let groups: Vec<u8> = (0..352).map(|image| u8::from(image >= 320)).collect();
+        let pool = Pool { groups: Some(&groups), ..pool(&classes, Sampling::ClassBalanced) };
+        let drawn: Vec<u32> = (0..20).flat_map(|epoch| pool.epoch(epoch).concat()).collect();
+        let share = drawn.iter().filter(|&&image| image < 320).count() as f64 / drawn.len() as f64;
+        assert!((share - 1.0 / 9.0).abs() < 0.03, "{share}");
     }
 
     #[test]

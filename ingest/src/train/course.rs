@@ -165,7 +165,7 @@ impl<L: Learner> Course<L> {
                 batches = (epoch, self.learner.batches(epoch));
             }
             let batch: &[u32] = usize::try_from(within).ok().and_then(|i| batches.1.get(i)).map_or(&[], Vec::as_slice);
-            let step = self.step(at, epoch, batch)?;
+            let step = self.step(at, epoch, batch, identity, run)?;
             if let Some(log) = &mut log {
                 log.step(&step)?;
             }
@@ -187,11 +187,20 @@ impl<L: Learner> Course<L> {
         Ok(())
     }
 
-    fn step(&mut self, at: u64, epoch: u64, batch: &[u32]) -> Result<Step> {
+    fn step(&mut self, at: u64, epoch: u64, batch: &[u32], identity: &Identity, run: &Run) -> Result<Step> {
         let start = Instant::now();
         let Schedule { epochs, rate: first, last_rate, .. } = self.schedule;
         let rate = cosine_rate(at, self.steps(), first, last_rate);
-        let (loss, accuracy) = self.learn(at, batch, rate, self.schedule.norm(epoch))?;
+        let (loss, accuracy) = match self.learn(at, batch, rate, self.schedule.norm(epoch)) {
+            Ok(learnt) => learnt,
+            Err(error) => {
+                // A photo that cannot be read, say: what was learnt before it is not lost.
+                if let Some(path) = run.checkpoint.filter(|_| at > 0) {
+                    self.state(identity)?.save(path)?;
+                }
+                return Err(error);
+            }
+        };
         let step = Step {
             step: at + 1,
             steps: self.steps(),

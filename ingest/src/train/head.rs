@@ -1,11 +1,11 @@
 //! The head while it is trained: fully connected layer and batch normalisation (SPEC section 5), kept apart.
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use super::course::{Parameter, Place};
+use crate::model::gem::Head;
+pub(crate) use crate::model::gem::NORM_EPSILON;
 
-/// Added to a variance before its square root.
-pub(crate) const NORM_EPSILON: f64 = 1e-5;
 /// How much of a batch's statistics goes into the running ones.
 pub(crate) const NORM_MOMENTUM: f64 = 0.1;
 
@@ -99,12 +99,10 @@ impl TrainHead {
     /// The head as one affine map in f32 on the CPU, computed in f64: weight (output, input) and bias (output).
     pub(crate) fn fold(&self) -> Result<(Tensor, Tensor), TchError> {
         tch::no_grad(|| {
-            let double = |t: &Tensor| t.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double);
-            let deviation = double(&self.variance)?.f_clamp_min(0.0)?.f_add_scalar(NORM_EPSILON)?.f_sqrt()?;
-            let factor = double(&self.gamma)?.f_div(&deviation)?;
-            let bias = double(&self.bias)?.f_sub(&double(&self.mean)?)?.f_mul(&factor)?.f_add(&double(&self.beta)?)?;
-            let weight = double(&self.weight)?.f_mul(&factor.f_unsqueeze(1)?)?;
-            Ok((weight.f_to_kind(Kind::Float)?, bias.f_to_kind(Kind::Float)?))
+            let here = |t: &Tensor| t.f_detach()?.f_to_device(Device::Cpu);
+            let norm = [here(&self.gamma)?, here(&self.beta)?, here(&self.mean)?, here(&self.variance)?];
+            let Head { weight, bias } = Head::fold(&here(&self.weight)?, &here(&self.bias)?, &norm)?;
+            Ok((weight, bias))
         })
     }
 }
@@ -112,6 +110,8 @@ impl TrainHead {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use tch::Kind;
+
     use super::*;
     use crate::testing::{largest_difference, shared_npy};
 

@@ -13,6 +13,8 @@ const LABELS: u64 = 0x1abe;
 /// An image is held out only of a label that has this many or more, so that two are left to learn from.
 const HOLD_OUT_FROM: usize = 3;
 
+/// Share of the labels that are held out with all their images, where labels are.
+pub(crate) const LABEL_SHARE: f64 = 0.2;
 /// Fewest labels that are held out, if any: of one, chance would judge.
 const FEWEST_LABELS_OUT: usize = 2;
 /// Labels are held out where there are so many, so that more are learnt than are not.

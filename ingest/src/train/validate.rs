@@ -53,7 +53,8 @@ pub(crate) fn validate(prepared: &Prepared, adapt: Descriptors<'_>) -> Result<Op
         judge_among(voters, Labelled { rows: &rows(items)?, labels: item_labels }).map_err(torch_error)
     };
     let (adapted, adapted_items) = (adapt(&prepared.train)?, adapt(&prepared.held_out)?);
-    let after = retrieval(&adapted, &labels, &adapt(&queries)?, &query_labels);
+    let adapted_queries: Vec<Vec<f32>> = adapted_items.iter().step_by(every).cloned().collect();
+    let after = retrieval(&adapted, &labels, &adapted_queries, &query_labels);
     let compare = |images: &[u32], items: &[Vec<f32>], adapted_items: &[Vec<f32>]| -> Result<Comparison> {
         let labels = label(images);
         Ok(Comparison { before: among(&rows, items, &labels)?, after: among(&adapted, adapted_items, &labels)? })

@@ -8,8 +8,8 @@ use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::limits::{
     DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_MARGIN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SCALEUP,
-    DEFAULT_SEED, DEFAULT_VALIDATION, MAX_BATCH, MAX_DIMENSION, MAX_EPOCHS, MAX_MARGIN, MAX_RATE, MAX_SCALE,
-    MAX_VALIDATION, MIN_BATCH, MIN_DIMENSION,
+    DEFAULT_SEED, DEFAULT_TRUNK_EPOCHS, DEFAULT_VALIDATION, MAX_BATCH, MAX_DIMENSION, MAX_EPOCHS, MAX_MARGIN, MAX_RATE,
+    MAX_SCALE, MAX_VALIDATION, MIN_BATCH, MIN_DIMENSION,
 };
 use crate::words;
 
@@ -134,6 +134,11 @@ pub(crate) fn check_train(train: &Train) -> Result<(), Diagnostic> {
     }
     if let Some(loss) = train.loss.as_ref().filter(|loss| train.trunk && !loss.node.has_steps()) {
         return Err(complaints::no_loss_of_a_trunk(loss.span, loss.node));
+    }
+    let epochs = train.epochs.as_ref().map_or(DEFAULT_TRUNK_EPOCHS, |epochs| epochs.node);
+    if let Some(scaleup) = train.scaleup.as_ref().filter(|scaleup| scaleup.node > epochs) {
+        let given = train.epochs.as_ref().map(|epochs| epochs.span);
+        return Err(complaints::scaleup_above_epochs(scaleup.span, scaleup.node, epochs, given));
     }
     let loss = train.loss.as_ref().map_or(Loss::of_training(train.trunk), |loss| loss.node);
     let other = train.loss.as_ref().map(|loss| loss.span);

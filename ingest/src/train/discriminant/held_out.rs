@@ -9,11 +9,10 @@ use crate::device::torch_error;
 use crate::train::judge::{Comparison, Labelled, judge_among};
 use crate::train::nearest::{numbers, select, tensor};
 use crate::train::random::Mix;
+use crate::train::samples::LABEL_SHARE;
 
 /// Tells this file's draws from others of the same seed.
 const PURPOSE: u64 = 0x4e1d;
-/// Share of the labels that are held out with all their images.
-const CLASS_SHARE: f64 = 0.2;
 /// Most images that are judged with; of more, as many of each label as that allows.
 const MOST_IMAGES: usize = 10_000;
 
@@ -50,7 +49,7 @@ pub(super) fn validate(given: Given, options: &DiscriminantOptions, ticker: &mut
     let given = Given { x: &x, classes: &classes, ..given };
     let mut tables = [Vec::new(), Vec::new()];
     for repeat in 0..options.repeats {
-        for (table, share) in tables.iter_mut().zip([0.0, CLASS_SHARE]) {
+        for (table, share) in tables.iter_mut().zip([0.0, LABEL_SHARE]) {
             match split(&given, options, share, repeat) {
                 Some((train, held_out)) => table.push(compare(given, &train, &held_out, options, ticker)?),
                 // The caller's count goes on.

@@ -37,32 +37,36 @@ pub(super) struct Recipe<'a> {
 
 impl Recipe<'_> {
     /// One view of each image of the batch.
-    fn batch(&self, epoch: u64, images: &[u32]) -> Result<Batch> {
+    fn batch(&self, at: u64, images: &[u32]) -> Result<Batch> {
+        let epoch = at / self.per_epoch;
         let is_last = epoch + self.options.scaleup_epochs >= self.options.epochs;
         let group = images.first().and_then(|&image| self.pool.groups?.get(image as usize)).copied().unwrap_or(2);
         let (width, height) = self.sizes[usize::from(is_last)][usize::from(group) % 5];
         let mut rgb = Vec::with_capacity(images.len() * width as usize * height as usize * 3);
-        for &image in images {
-            rgb.extend_from_slice(&self.view(epoch, image, width, height)?);
+        for (slot, &image) in (0..).zip(images) {
+            rgb.extend_from_slice(&self.view((at, slot), image, width, height)?);
         }
         Ok(Batch { width, height, rgb })
     }
 
-    fn view(&self, epoch: u64, image: u32, width: u32, height: u32) -> Result<Vec<u8>> {
+    /// An image that stands in an epoch more than once is seen in other views.
+    fn view(&self, (at, slot): (u64, u64), image: u32, width: u32, height: u32) -> Result<Vec<u8>> {
         let (photo, limits) = ((self.open)(image)?, DecodeLimits::default());
         let view = || {
             let pixels = decode(&read_photo(&photo, &limits)?, &limits)?;
             // Views are cut from a photo that is no larger than they need.
             let room = self.options.augmentation.headroom();
-            let factor = room * f64::from(width.max(height)) / f64::from(pixels.width().max(pixels.height()));
+            let ratio = |side: u32, of: u32| f64::from(side) / f64::from(of.max(1));
+            let factor = room * ratio(width, pixels.width()).max(ratio(height, pixels.height()));
             let side = |side: u32| (f64::from(side) * factor).round().max(1.0) as u32;
             let pixels =
                 if factor < 1.0 { resize(&pixels, side(pixels.width()), side(pixels.height()))? } else { pixels };
-            let view = self.options.augmentation.view(&pixels, self.options.seed, epoch, u64::from(image))?;
+            let view = self.options.augmentation.view(&pixels, self.options.seed, at, slot)?;
             Ok(resize(&view, width, height)?.rgb().to_vec())
         };
         view().map_err(|error| {
-            about_photo(&photo, error).help("mend the file or DELETE the image, then give the same command: it goes on")
+            about_photo(&photo, error)
+                .help("mend the file, and the same command goes on; or DELETE the image, and it begins anew")
         })
     }
 
@@ -76,7 +80,7 @@ impl Recipe<'_> {
                 epoch = (at / self.per_epoch, self.pool.epoch(at / self.per_epoch));
             }
             let images = usize::try_from(at % self.per_epoch).ok().and_then(|place| epoch.1.get(place));
-            if !send(self.batch(epoch.0, images.map_or(&[], Vec::as_slice))) {
+            if !send(self.batch(at, images.map_or(&[], Vec::as_slice))) {
                 return;
             }
             at += stride;
@@ -96,13 +100,15 @@ pub(super) struct Loader<'scope, 'env> {
     first: u64,
     /// Time that was spent waiting for a batch.
     pub(super) waited: Duration,
+    /// Images taken.
+    pub(super) seen: usize,
 }
 
 impl<'scope, 'env> Loader<'scope, 'env> {
     /// Threads begin with the first step that is asked for.
     pub(super) fn new(scope: &'scope Scope<'scope, 'env>, recipe: &'env Recipe<'env>, threads: usize) -> Self {
         let waited = Duration::ZERO;
-        Self { scope, recipe, threads: threads.max(1), made: Vec::new(), next: 0, first: 0, waited }
+        Self { scope, recipe, threads: threads.max(1), made: Vec::new(), next: 0, first: 0, waited, seen: 0 }
     }
 
     /// The batch of step `at`. Steps are taken in order.
@@ -125,6 +131,9 @@ impl<'scope, 'env> Loader<'scope, 'env> {
         let batch = self.made[from].recv();
         self.waited += start.elapsed();
         self.next += 1;
-        batch.unwrap_or_else(|_| Err(Error::invalid("the thread that reads photos ended before the training did")))
+        let batch = batch
+            .unwrap_or_else(|_| Err(Error::invalid("the thread that reads photos ended before the training did")))?;
+        self.seen += batch.rgb.len() / (batch.width as usize * batch.height as usize * 3).max(1);
+        Ok(batch)
     }
 }

@@ -9,6 +9,7 @@ mod tests;
 
 use std::time::Instant;
 
+use cairn::language::{DEFAULT_SCALEUP, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE};
 use cairn::{Error, Photo, Result};
 use rayon::prelude::*;
 use tch::{Kind, TchError, Tensor};
@@ -23,7 +24,7 @@ use super::init::class_weights;
 use super::loss::{Loss, LossOptions, Objective};
 use super::options::HeadOptions;
 use super::record::Step;
-use super::samples::{HoldOut, Prepared, Samples, Singles};
+use super::samples::{HoldOut, LABEL_SHARE, Prepared, Samples, Singles};
 use super::validate::{Descriptors, Validation, validate};
 use crate::device::{Hardware, one_thread, torch_error};
 use crate::model::Architecture;
@@ -32,9 +33,6 @@ use crate::photo::{DecodeLimits, about_photo, aspect_group, read_photo, upright_
 use loader::{Loader, Recipe};
 use network::Network;
 pub use speed::{StepSize, step_speed};
-
-/// Share of the labels that are held out where images are.
-const LABELS_HELD_OUT: f64 = 0.2;
 
 /// How a network is trained from photos. The defaults are the paper's.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,13 +78,13 @@ impl TrunkOptions {
         Self {
             loss,
             dimension,
-            epochs: 5,
-            scaleup_epochs: 1,
+            epochs: DEFAULT_TRUNK_EPOCHS as u64,
+            scaleup_epochs: DEFAULT_SCALEUP as u64,
             batch,
             sampling,
             augmentation: Augmentation::default(),
             learns_p: false,
-            rate: 1e-3,
+            rate: DEFAULT_TRUNK_RATE,
             last_rate,
             momentum,
             weight_decay,
@@ -119,7 +117,7 @@ impl TrunkOptions {
     /// What is not learnt. A network that learns photos by heart ranks what it never saw among what it knows, so labels are held out
     /// beside images.
     fn hold_out(&self) -> HoldOut {
-        HoldOut { images: self.validation, labels: if self.validation > 0.0 { LABELS_HELD_OUT } else { 0.0 } }
+        HoldOut { images: self.validation, labels: if self.validation > 0.0 { LABEL_SHARE } else { 0.0 } }
     }
 
     /// Everything that decides the result, as lines `name = value`.
@@ -148,13 +146,15 @@ pub struct TrainedTrunk {
     pub weights: Vec<u8>,
     /// All steps, also those that were made before it was cut short.
     pub log: Vec<Step>,
+    /// Over this run.
+    pub images_per_second: f64,
     /// Share of the time in which the network waited for photos, 0 to 1; of this run alone.
     pub waited: f64,
 }
 
 /// Trains a network of `architecture`, from `weights` on. On the CPU the result is a function of photos, weights and options, to the
 /// bit, however often it was cut short. Memory: the network four times (numbers, momentum, gradient, checkpoint), the activations of
-/// a mini-batch, and two mini-batches of pixels a reading thread.
+/// a mini-batch, and three mini-batches of pixels a reading thread.
 ///
 /// # Errors
 /// As [`super::train_head`]; and when a photo cannot be read (the message names it, and the training goes on from its checkpoint).
@@ -192,16 +192,17 @@ pub(crate) fn train_trunk(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if hardware.is_cuda() { cores } else { 1 };
     let start = Instant::now();
-    let (network, log, waited) = std::thread::scope(|scope| -> Result<_> {
+    let (network, log, waited, seen) = std::thread::scope(|scope| -> Result<_> {
         let loader = Loader::new(scope, &recipe, threads);
         let learning = Learning { network, objective, recipe: &recipe, loader };
         let mut course = Course::begin(learning, schedule)?;
         course.go(&identity, run)?;
         let Learning { network, loader, .. } = course.learner;
-        Ok((network, course.log, loader.waited.as_secs_f64()))
+        Ok((network, course.log, loader.waited.as_secs_f64(), loader.seen))
     })?;
-    let waited = waited / start.elapsed().as_secs_f64().max(1e-9);
-    Ok(TrainedTrunk { weights: network.encode()?, log, waited })
+    let seconds = start.elapsed().as_secs_f64().max(1e-9);
+    let (weights, images_per_second) = (network.encode()?, seen as f64 / seconds);
+    Ok(TrainedTrunk { weights, log, images_per_second, waited: waited / seconds })
 }
 
 /// How good new descriptors are on the images that a training with these options held out. `None` where it held out none.

@@ -132,8 +132,13 @@ fn a_photo_that_cannot_be_read_is_named_and_the_training_goes_on() {
     let paths = photos(folder.path());
     let sound = std::fs::read(&paths[5]).unwrap();
     std::fs::write(&paths[5], &sound[..sound.len() / 2]).unwrap();
-    let error = train(&paths, &options(), &Run::quiet()).err().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    let run = Run { checkpoint: Some(&checkpoint), ..Run::quiet() };
+    let error = train(&paths, &options(), &run).err().unwrap();
     assert!(error.to_string().contains("5.png") && error.next_step().is_some(), "{error}");
+    std::fs::write(&paths[5], &sound).unwrap();
+    let mended = train(&paths, &options(), &run).unwrap();
+    assert!(mended.weights == train(&paths, &options(), &Run::quiet()).unwrap().weights, "the networks differ");
     std::fs::write(&paths[5], b"no image").unwrap();
     let error = train(&paths, &options(), &Run::quiet()).err().unwrap();
     assert!(error.to_string().contains("5.png"), "{error}");
