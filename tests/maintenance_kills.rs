@@ -14,6 +14,8 @@ use cairndb_tests::{cairn, run_ok, shared};
 
 /// Kills of each job.
 const KILLS: u32 = 25;
+/// Kills of the training of a whole network, which takes longer.
+const TRUNK_KILLS: u32 = 8;
 
 /// Photos of the landmarks that the test takes: every third one.
 fn lists(folder: &Path) -> Option<()> {
@@ -63,7 +65,7 @@ fn contents(path: &Path) -> Vec<String> {
 }
 
 /// Runs a command to its end, killing it on the way; what it leaves is what an undisturbed run leaves.
-fn survives(folder: &Path, name: &str, words: &[&str]) {
+fn survives(folder: &Path, name: &str, most: u32, words: &[&str]) {
     let (whole, killed) = (format!("{name}-whole"), format!("{name}-killed"));
     for target in [&whole, &killed] {
         copy(&folder.join("start"), &folder.join(target));
@@ -74,7 +76,7 @@ fn survives(folder: &Path, name: &str, words: &[&str]) {
     run_ok(folder, &undisturbed.iter().map(String::as_str).collect::<Vec<_>>());
     let whole_run = begin.elapsed();
     let (mut kills, mut ended, mut wait) = (0, false, 0x9e37_79b9_u64);
-    while kills < KILLS && !ended {
+    while kills < most && !ended {
         let mut child = cairn()
             .current_dir(folder)
             .args(words_for(&killed))
@@ -113,6 +115,7 @@ fn killed_maintenance_goes_on_to_the_same_end() {
     survives(
         folder.path(),
         "train",
+        KILLS,
         &[
             "maintain",
             "train",
@@ -129,6 +132,13 @@ fn killed_maintenance_goes_on_to_the_same_end() {
             "3",
         ],
     );
-    survives(folder.path(), "reembed", &["maintain", "reembed", "DB"]);
-    survives(folder.path(), "clean", &["maintain", "clean", "DB", "--inliers", "20", "--freq", "1", "--unlabel"]);
+    survives(folder.path(), "reembed", KILLS, &["maintain", "reembed", "DB"]);
+    survives(
+        folder.path(),
+        "clean",
+        KILLS,
+        &["maintain", "clean", "DB", "--inliers", "20", "--freq", "1", "--unlabel"],
+    );
+    let trunk = "maintain train DB --trunk --dim 32 --epochs 2 --batch 16 --gem learnt --validation 0 --seed 3";
+    survives(folder.path(), "trunk", TRUNK_KILLS, &trunk.split(' ').collect::<Vec<_>>());
 }

@@ -8,7 +8,7 @@
 //! was put for, features of a thumbnail that stay when the photo is back, weak evidence that is acted on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
 use cairn::{
@@ -222,6 +222,32 @@ fn what_is_marked_is_not_marked_again_and_one_undo_takes_all_marks_away() {
     assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 is undone: 3 marks are removed");
     assert!(database.marked().unwrap().is_empty());
     assert_eq!(clean().number, Some(3));
+}
+
+/// Puts another photo under a key while a cleaning looks.
+struct Replaces<'d>(&'d Database, AtomicBool);
+
+impl Watch for Replaces<'_> {
+    fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
+        if !self.1.swap(true, Ordering::Relaxed) {
+            let vector = self.0.snapshot().vector("s1v0").unwrap().unwrap();
+            let (key, label, photo) = ("s0v6".to_owned(), Some("scene 1".to_owned()), Some(vec![1, 0]));
+            let put = Operation::Put(Put { key, label, vector, source: None, content: None, photo });
+            self.0.write(vec![put]).unwrap();
+        }
+        true
+    }
+}
+
+#[test]
+fn what_was_replaced_while_a_cleaning_looked_is_not_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let watch = Replaces(&database, AtomicBool::new(false));
+    let cleaned = database.clean(&CleanPlan::default(), Some(&Scenes::default()), Some(&watch)).unwrap();
+    assert!(doubtful(&cleaned).contains(&"s0v6"), "{cleaned:?}");
+    assert_eq!(database.marked().unwrap().len(), 2);
+    assert_eq!(database.snapshot().record("s0v6").unwrap().unwrap().marked, None);
 }
 
 #[test]

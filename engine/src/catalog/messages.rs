@@ -135,6 +135,9 @@ pub(crate) struct ChangeMessage {
     /// Absent: the image lost its label.
     #[prost(string, optional, tag = "3")]
     pub(crate) becomes: Option<String>,
+    /// Version of the record that was judged.
+    #[prost(uint64, tag = "4")]
+    pub(crate) version: u64,
 }
 
 /// Value of `meta` / `options`.

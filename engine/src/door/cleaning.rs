@@ -143,12 +143,16 @@ impl Database {
         let changes: Vec<ChangeMessage> = found
             .iter()
             .map(|&at| &cleaning.judged[at])
-            .map(|judged| ChangeMessage {
-                key: judged.key.clone(),
-                label: judged.label.clone(),
-                becomes: becomes(judged),
+            .map(|judged| {
+                let record = train.snapshot.record(&judged.key)?;
+                Ok(ChangeMessage {
+                    key: judged.key.clone(),
+                    label: judged.label.clone(),
+                    becomes: becomes(judged),
+                    version: record.map_or(0, |record| record.version),
+                })
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let operations = if keep_voters { Vec::new() } else { changes.iter().map(operation).collect() };
         let _no_flip = self.shared.gate.read();
         let core = self.shared.core();

@@ -222,7 +222,7 @@ impl Draft<'_> {
         for change in cleaning.changes.iter().filter(|_| cleaning.keep_voters) {
             let Some((id, record)) = state.stored(&change.key)? else { continue };
             let label = record.label.map(|label| state.label(LabelId(label))).transpose()?;
-            if label == Some(change.label.as_str()) {
+            if label == Some(change.label.as_str()) && record.version == change.version {
                 self.batch.put_mark(id, cleaning.number)?;
             }
         }

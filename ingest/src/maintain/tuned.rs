@@ -17,7 +17,7 @@ use crate::model::weights::Weights;
 use crate::model::{Model, Place as Where, Settings};
 use crate::train::{Augmentation, PhotoSet, Run, Singles, TrunkOptions, judge_trunk, train_trunk};
 
-/// Steps between two checkpoints; one is made every minute beside them.
+/// Steps between two checkpoints; by time there are more.
 const CHECKPOINT_STEPS: u64 = 100;
 /// Photos between two words of the judging.
 const JUDGED_AT_ONCE: usize = 256;

@@ -19,6 +19,10 @@ use crate::device::torch_error;
 const LOGGED: usize = 3;
 /// Longest time without a checkpoint, whatever number of steps that is.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Before that, a checkpoint is due when so many times as much time has gone by as the last one took: they cost 5 % at most.
+const CHECKPOINT_SHARE: u32 = 20;
+/// What the first one is taken to cost.
+const CHECKPOINT_COST: Duration = Duration::from_millis(100);
 
 /// What surrounds a training.
 pub struct Run<'a> {
@@ -157,7 +161,8 @@ impl<L: Learner> Course<L> {
         if steps == 0 {
             return Err(Error::invalid("the images do not fill one mini-batch").help("choose smaller mini-batches"));
         }
-        let (mut batches, mut saved) = ((u64::MAX, Vec::new()), Instant::now());
+        let mut batches = (u64::MAX, Vec::new());
+        let (mut saved, mut cost) = (Instant::now(), CHECKPOINT_COST);
         while (self.log.len() as u64) < steps {
             let at = self.log.len() as u64;
             let (epoch, within) = (at / self.per_epoch, at % self.per_epoch);
@@ -171,10 +176,12 @@ impl<L: Learner> Course<L> {
             }
             self.log.push(step);
             let control = (run.progress)(&step);
-            let due = step.step.is_multiple_of(every) || saved.elapsed() >= CHECKPOINT_EVERY;
+            let due =
+                step.step.is_multiple_of(every) || saved.elapsed() >= CHECKPOINT_EVERY.min(cost * CHECKPOINT_SHARE);
             if let Some(path) = run.checkpoint.filter(|_| due || step.step == steps || control == Control::Stop) {
+                let begin = Instant::now();
                 self.state(identity)?.save(path)?;
-                saved = Instant::now();
+                (saved, cost) = (Instant::now(), begin.elapsed());
             }
             if control == Control::Stop && step.step < steps {
                 let error = Error::new(ErrorKind::Cancelled, format!("stopped after step {} of {steps}", step.step));
