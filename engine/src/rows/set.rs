@@ -280,7 +280,13 @@ impl RowSet {
 
     /// The row of an id, dead or alive: ids rise with the row number.
     pub(crate) fn row_of(&self, id: ImageId) -> Option<usize> {
-        let part = self.parts.partition_point(|part| part.ids().first().is_some_and(|&first| first <= id.0));
+        let tail = &self.parts[self.frozen.len()..];
+        let in_tail = tail.partition_point(|part| part.ids().first().is_some_and(|&first| first <= id.0));
+        // What stands for a lost segment has no rows when none of its rows live; the manifest knows where it begins.
+        let part = match in_tail {
+            0 => self.frozen.partition_point(|entry| entry.first <= id),
+            blocks => self.frozen.len() + blocks,
+        };
         let part = part.checked_sub(1)?;
         let row = self.parts[part].row_of(id)?;
         Some(self.starts[part] + row)
@@ -302,5 +308,41 @@ impl RowSet {
     /// Live rows in order.
     pub(crate) fn live(&self) -> impl Iterator<Item = usize> + '_ {
         self.live.iter().enumerate().filter_map(|(row, &live)| live.then_some(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{SegmentId, SpaceId};
+    use crate::operation::Role;
+
+    /// Random histories found it (`proptest-regressions/motion/laws.txt`): all rows of a lost segment were dead, what stood for it was
+    /// empty, and no row behind it was found any more.
+    #[test]
+    fn rows_behind_a_lost_segment_without_live_rows_are_found() {
+        let entry = |number: u64, first: u64, last: u64| SegmentEntry {
+            id: SegmentId(number),
+            space: SpaceId::FIRST,
+            role: Role::Index,
+            rows: 2,
+            first: ImageId(first),
+            last: ImageId(last),
+            check: 0,
+            bytes: 0,
+        };
+        let part = |ids: &[u64]| {
+            let keys = ids.iter().map(|id| id.to_string().into()).collect();
+            Part::in_memory(1, ids.to_vec(), keys, vec![1.0; ids.len()])
+        };
+        let mut set = RowSet::new(1);
+        for (number, ids, (first, last)) in [(1, &[0, 3][..], (0, 3)), (2, &[], (6, 7)), (3, &[8], (8, 8))] {
+            set.push_frozen(part(ids), entry(number, first, last), |_| (None, 0.0, true));
+        }
+        set.append(vec![NewRow { id: ImageId(9), key: "9".into(), instance: None, floor: 0.0 }], vec![1.0]);
+        let found: Vec<Option<usize>> = (0..11).map(|id| set.row_of(ImageId(id))).collect();
+        let row = |id: u64| [0, 3, 8, 9].iter().position(|&of| of == id);
+        assert_eq!(found, (0..11).map(row).collect::<Vec<_>>());
+        assert!((0..4).all(|row| set.row_of(set.id(row)) == Some(row)));
     }
 }
