@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Error, Keep, Photo, Reembed, Result, Snapshot, Wanted, Watch};
+use cairn::{Database, Error, Keep, Reembed, Result, Snapshot, Wanted, Watch};
 use rayon::prelude::*;
 
-use super::photos::{embed_all, of_image, original};
+use super::photos::{completed, of_image, original};
 use crate::embedder::PhotoEmbedder;
 use crate::model::Model;
 use crate::train::Adapter;
@@ -47,13 +47,8 @@ impl Base {
                 Some(number) => database.descriptors(number, keys)?,
                 None => vec![None; keys.len()],
             };
-            let photo = |(stored, key): (&Option<Vec<f32>>, &String)| match stored {
-                Some(_) => None,
-                None => Some(of_image(database, snapshot, key).map(|photo| (key.clone(), photo))),
-            };
-            let missing: Vec<(String, Photo)> = stored.iter().zip(keys).filter_map(photo).collect::<Result<_>>()?;
-            let mut made = embed_all(&embedder, &missing)?.into_iter();
-            let rows: Vec<Vec<f32>> = stored.into_iter().filter_map(|stored| stored.or_else(|| made.next())).collect();
+            let photo = |at: usize| Ok((keys[at].clone(), of_image(database, snapshot, &keys[at])?));
+            let (rows, _) = completed(&embedder, stored, photo)?;
             rows.iter().for_each(|row| vectors.extend(row));
             let done = chunk * READ_ROWS + keys.len();
             if watch.is_some_and(|watch| !watch.went_on("descriptors read", done, keys.len().max(done))) {
@@ -116,17 +111,12 @@ impl Reembed for Again {
     fn reembed(&self, images: &[Wanted]) -> Result<Vec<Vec<f32>>> {
         let embedder = PhotoEmbedder::new(Arc::clone(&self.model), Keep::None);
         let stored: Vec<Option<Vec<f32>>> = images.iter().map(|image| self.base_of(image)).collect();
-        let photo = |(stored, image): (&Option<Vec<f32>>, &Wanted)| match stored {
-            Some(_) => None,
-            None => {
-                let photo = original(&image.key, image.source.as_deref(), image.photo.clone(), self.keep);
-                Some(photo.map(|photo| (image.key.clone(), photo)))
-            }
+        let photo = |at: usize| {
+            let Wanted { key, source, photo, .. } = &images[at];
+            Ok((key.clone(), original(key, source.as_deref(), photo.clone(), self.keep)?))
         };
-        let missing: Vec<(String, Photo)> = stored.iter().zip(images).filter_map(photo).collect::<Result<_>>()?;
-        self.photos.fetch_add(missing.len(), Ordering::Relaxed);
-        let mut made = embed_all(&embedder, &missing)?.into_iter();
-        let rows: Vec<Vec<f32>> = stored.into_iter().filter_map(|stored| stored.or_else(|| made.next())).collect();
+        let (rows, made) = completed(&embedder, stored, photo)?;
+        self.photos.fetch_add(made, Ordering::Relaxed);
         match &self.adapter {
             Some(adapter) => rows.par_iter().map(|row| adapter.apply(row)).collect(),
             None => Ok(rows),

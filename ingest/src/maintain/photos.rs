@@ -56,6 +56,20 @@ pub(super) fn embed_all(embedder: &PhotoEmbedder, photos: &[(String, Photo)]) ->
     embedder.model().embed(&ready.iter().collect::<Vec<_>>())
 }
 
+/// The descriptors that are stored, completed by those of the photos of the images that have none; how many were made. `photo` gives
+/// the key and the photo of the image at a place.
+pub(super) fn completed(
+    embedder: &PhotoEmbedder,
+    stored: Vec<Option<Vec<f32>>>,
+    photo: impl Fn(usize) -> Result<(String, Photo)>,
+) -> Result<(Vec<Vec<f32>>, usize)> {
+    let bare = stored.iter().enumerate().filter(|(_, stored)| stored.is_none());
+    let missing: Vec<(String, Photo)> = bare.map(|(at, _)| photo(at)).collect::<Result<_>>()?;
+    let mut made = embed_all(embedder, &missing)?.into_iter();
+    let rows = stored.into_iter().filter_map(|stored| stored.or_else(|| made.next())).collect();
+    Ok((rows, missing.len()))
+}
+
 fn named(key: &str, error: &Error) -> Error {
     let named = Error::new(error.kind(), format!("'{key}': {}", error.message()));
     match error.next_step() {
