@@ -17,8 +17,11 @@ use crate::rows::RowSet;
 use crate::vector::{Hit, dot, unit};
 use crate::vote::Ballot;
 
-/// From this many train images on, a search with EF votes through their graph too: scanning fewer takes no longer.
-const GRAPH_VOTE_FROM_ROWS: usize = 4_096;
+/// From this many train images on, a search with EF votes approximately too, through their sketches: an exact scan of fewer takes no
+/// longer.
+const SKETCH_VOTE_FROM_ROWS: usize = 1_024;
+/// From this many on it votes through their graph: a pass over the sketches grows with the rows.
+const GRAPH_VOTE_FROM_ROWS: usize = 100_000;
 /// Least breadth of a vote through the graph: a vote hangs on three rows, so missing one weighs more than in a list of a hundred.
 const VOTE_EF: usize = 256;
 /// Queries searched at a time: bounds the memory of their first-stage lists.
@@ -246,19 +249,21 @@ impl Context<'_> {
         }
     }
 
-    /// The vote of each query: with EF through the train graph, otherwise exact.
+    /// The vote of each query: with EF through sketches or the graph of the train images, otherwise exact.
     fn votes(&self, queries: &[Ready], k: usize) -> Result<Vec<Option<Ballot<LabelId>>>> {
         let train = &self.state.train;
         let admit = |query: usize, row: usize| Some(train.id(row)) != queries[query].without;
-        let hits = match (self.request.ef.filter(|_| train.live_rows() >= GRAPH_VOTE_FROM_ROWS), queries) {
+        let exact = |at: usize, query: &Ready| train.best(&query.vector, k, |row| admit(at, row));
+        let hits = match (self.request.ef.filter(|_| train.live_rows() >= SKETCH_VOTE_FROM_ROWS), queries) {
             (Some(ef), _) => each(queries, |(at, query): (usize, &Ready)| {
-                let hits = train.near(&query.vector, k, breadth(ef.max(VOTE_EF), k), |row| admit(at, row))?;
-                if hits.len() >= k.min(others(train, query)) {
-                    return Ok(hits);
-                }
-                train.best(&query.vector, k, |row| admit(at, row))
+                let admit = |row| admit(at, row);
+                let hits = match train.len() < GRAPH_VOTE_FROM_ROWS {
+                    true => train.near_by_sketch(&query.vector, k, admit)?,
+                    false => train.near(&query.vector, k, breadth(ef.max(VOTE_EF), k), admit)?,
+                };
+                if hits.len() >= k.min(others(train, query)) { Ok(hits) } else { exact(at, query) }
             })?,
-            (None, [query]) => vec![train.best(&query.vector, k, |row| admit(0, row))?],
+            (None, [query]) => vec![exact(0, query)?],
             (None, _) => train.best_of_many(&joined(queries), k, admit)?,
         };
         Ok(hits.iter().map(|hits| self.state.ballot_of(hits, k)).collect())

@@ -172,6 +172,10 @@ impl Core {
             Error::new(ErrorKind::Io, format!("the segment just written {}: {}", path.display(), damage.0))
                 .help("check the disk's health; nothing is lost, the rows are in the catalog")
         })?;
+        if role == Role::Train {
+            // A vote does not wait for them then.
+            opened.sketches();
+        }
         let entry = SegmentEntry {
             id: number,
             space: self.catalog.space(),

@@ -6,6 +6,7 @@ mod part;
 mod scan;
 mod set;
 mod sieve;
+mod sketched;
 
 pub(crate) use column::Column;
 pub(crate) use part::Part;

@@ -1,13 +1,13 @@
 //! A run of rows that never changes: a segment, or a block of the tail in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::id::ImageId;
 use crate::ports::VectorChunk;
 use crate::segment::{Segment, Vector};
-use crate::vector::{Aligned, encode, prefetch, stride};
+use crate::vector::{Aligned, Sketch, encode, prefetch, sketched_once, stride};
 
 /// Rows of the tail.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(crate) struct Block {
     keys: Vec<Arc<str>>,
     vectors: VectorChunk,
     codes: Aligned,
+    sketches: OnceLock<Vec<Sketch>>,
 }
 
 impl Block {
@@ -27,12 +28,17 @@ impl Block {
         for (vector, row) in vectors.chunks_exact(dimension).zip(codes.chunks_exact_mut(width)) {
             encode(vector, row);
         }
-        Self { dimension, ids, keys, vectors: vectors.into(), codes }
+        Self { dimension, ids, keys, vectors: vectors.into(), codes, sketches: OnceLock::new() }
     }
 
     /// Number of rows.
     pub(super) fn rows(&self) -> usize {
         self.ids.len()
+    }
+
+    /// The sketches of its rows.
+    fn sketches(&self) -> &[Sketch] {
+        sketched_once(&self.sketches, &self.codes, self.dimension)
     }
 
     /// Both blocks as one.
@@ -43,6 +49,8 @@ impl Block {
             keys: [&self.keys[..], &next.keys].concat(),
             vectors: [&self.vectors[..], &next.vectors[..]].concat().into(),
             codes: self.codes.followed_by(&next.codes),
+            // What one of them has is not made again.
+            sketches: self.sketches.get().map(|own| [&own[..], next.sketches()].concat().into()).unwrap_or_default(),
         }
     }
 }
@@ -126,6 +134,14 @@ impl Part {
         match self {
             Self::Segment(segment) => segment.codes(),
             Self::Block(block) => &block.codes,
+        }
+    }
+
+    /// The sketches of its rows, made from the codes when they are first asked for.
+    pub(crate) fn sketches(&self) -> &[Sketch] {
+        match self {
+            Self::Segment(segment) => segment.sketches(),
+            Self::Block(block) => block.sketches(),
         }
     }
 

@@ -110,7 +110,12 @@ impl RowSet {
     }
 
     /// The best among rows that a scan could not rule out.
-    fn decided(&self, query: &[f32], count: usize, parts: impl Iterator<Item = Interval>) -> Result<Vec<Hit>> {
+    pub(super) fn decided(
+        &self,
+        query: &[f32],
+        count: usize,
+        parts: impl Iterator<Item = Interval>,
+    ) -> Result<Vec<Hit>> {
         let mut sieve = Sieve::new(count);
         parts.for_each(|interval| sieve.push(interval));
         self.best_among(query, sieve.into_kept().iter().map(|interval| interval.row as usize), count, |_| true)

@@ -54,12 +54,18 @@ impl Sieve {
     }
 
     fn cut(&mut self) {
-        if self.count > 0 && self.kept.len() > self.count {
+        if self.count > 0 && self.kept.len() >= self.count {
             let (_, last, _) = self.kept.select_nth_unstable_by(self.count - 1, |a, b| b.lower.total_cmp(&a.lower));
             self.floor = self.floor.max(last.lower);
             let floor = self.floor;
             self.kept.retain(|interval| interval.upper >= floor);
         }
+    }
+
+    /// How many rows may be among the best now; afterwards the floor is what follows from all that was shown.
+    pub(super) fn settled(&mut self) -> usize {
+        self.cut();
+        self.kept.len()
     }
 
     /// The rows that may be among the best, in no order.

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap};
@@ -20,6 +20,7 @@ use crate::disk::point;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::id::ImageId;
+use crate::vector::{Sketch, sketched_once};
 
 /// Bytes read at a time while checking.
 const READ_BYTES: usize = 1 << 20;
@@ -69,6 +70,7 @@ pub(crate) struct Segment {
     whole: Box<[AtomicU64]>,
     damaged: AtomicBool,
     mended: Mutex<HashMap<usize, Arc<[f32]>>>,
+    sketches: OnceLock<Vec<Sketch>>,
 }
 
 impl Segment {
@@ -116,6 +118,7 @@ impl Segment {
             whole,
             damaged: AtomicBool::new(false),
             mended: Mutex::default(),
+            sketches: OnceLock::new(),
         };
         segment.check_contents()?;
         Ok(segment)
@@ -186,6 +189,11 @@ impl Segment {
     /// Coded rows.
     pub(crate) fn codes(&self) -> &[u8] {
         self.section(Section::Codes)
+    }
+
+    /// The sketches of its rows, made from the codes when they are first asked for.
+    pub(crate) fn sketches(&self) -> &[Sketch] {
+        sketched_once(&self.sketches, self.codes(), self.header.dimension)
     }
 
     /// The links, unless the segment is so small that it has none.

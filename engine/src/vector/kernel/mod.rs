@@ -21,9 +21,11 @@ mod code_neon;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
+mod bits;
 mod code;
 mod scalar;
 
+pub(crate) use bits::{WORDS as BIT_WORDS, distances as bit_distances};
 pub(crate) use code::{code_products, code_scores, code_sum, prefetch};
 
 /// Lanes of the canonical sum.

@@ -2,6 +2,7 @@
 
 use super::affine::Affine;
 use crate::error::{Error, Result};
+use crate::vector::Random;
 
 /// Matches that fix an affine map.
 const SAMPLE: usize = 3;
@@ -218,24 +219,6 @@ impl Iterator for Samples {
         c += usize::from(c >= a.min(b));
         c += usize::from(c >= a.max(b));
         Some([a, b, c])
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014): one addition and three mixings a number, from any seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `count`; the most likely is more likely than the least by `count` in 2^64.
-    fn below(&mut self, count: usize) -> usize {
-        ((u128::from(self.next()) * count as u128) >> 64) as usize
     }
 }
 
