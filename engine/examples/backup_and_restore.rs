@@ -6,9 +6,8 @@ use cairn::{Database, Operation, Options, Put};
 
 fn images(from: usize, to: usize) -> Vec<Operation> {
     let put = |number: usize| {
-        let label = number.is_multiple_of(10).then(|| format!("place {}", number % 7));
-        let vector = vec![number as f32, 100.0 - number as f32, 1.0];
-        Operation::Put(Put { key: format!("photo {number}"), label, vector, source: None, content: None, photo: None })
+        let put = Put::new(format!("photo {number}"), [number as f32, 100.0 - number as f32, 1.0]);
+        if number.is_multiple_of(10) { put.label(format!("place {}", number % 7)).into() } else { put.into() }
     };
     (from..to).map(put).collect()
 }

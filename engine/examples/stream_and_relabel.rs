@@ -4,11 +4,6 @@
 
 use cairn::{Database, Operation, Options, Put, Snapshot};
 
-fn image(key: &str, label: Option<&str>, vector: [f32; 2]) -> Operation {
-    let label = label.map(str::to_owned);
-    Operation::Put(Put { key: key.into(), label, vector: vector.into(), source: None, content: None, photo: None })
-}
-
 fn show(when: &str, snapshot: &Snapshot) -> cairn::Result<()> {
     println!("{when} (sequence {}):", snapshot.sequence());
     for key in snapshot.keys(Some(cairn::Role::Index))? {
@@ -22,14 +17,17 @@ fn show(when: &str, snapshot: &Snapshot) -> cairn::Result<()> {
 
 fn main() -> cairn::Result<()> {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { vote_k: 1, ..Options::for_vectors(2) };
+    let options = Options::for_vectors(2).vote_k(1);
     let database = Database::create(&folder.path().join("stream.db"), options)?;
     // Photos come in as a stream; labels come later, and are put right later still.
     for (number, vector) in [[1.0, 0.1], [0.9, 0.2], [0.1, 1.0]].into_iter().enumerate() {
-        database.write(vec![image(&format!("photo {number}"), None, vector)])?;
+        database.write(vec![Put::new(format!("photo {number}"), vector).into()])?;
     }
     show("before any label", &database.snapshot())?;
-    database.write(vec![image("left", Some("bridge"), [1.0, 0.0]), image("right", Some("tower"), [0.0, 1.0])])?;
+    database.write(vec![
+        Put::new("left", [1.0, 0.0]).label("bridge").into(),
+        Put::new("right", [0.0, 1.0]).label("tower").into(),
+    ])?;
     let before = database.snapshot();
     show("two train images", &before)?;
     let receipt = database.write(vec![Operation::Label { key: "left".into(), label: "aqueduct".into() }])?;

@@ -2,6 +2,7 @@
 
 use cairndb_query::{Condition, Scope, SearchPlan};
 
+use crate::options::DEFAULT_VOTE_K;
 use crate::ports::Photo;
 
 /// A search through the library.
@@ -24,11 +25,11 @@ pub struct SearchRequest {
 /// The second stage: soft vote, sort-step, insert-step (SPEC section 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rerank {
-    /// Voters; at least 1.
+    /// Voters; at least 1; default [`DEFAULT_VOTE_K`].
     pub k: usize,
-    /// Positives to the front.
+    /// Positives to the front; default true.
     pub sort: bool,
-    /// `Some(tau)`: unretrieved positives are inserted unless score(query) + score(item) < tau.
+    /// `Some(tau)`: unretrieved positives are inserted unless score(query) + score(item) < tau; default 0.6.
     pub insert: Option<f64>,
 }
 
@@ -39,6 +40,81 @@ impl Default for SearchRequest {
     }
 }
 
+impl SearchRequest {
+    /// The defaults of every field; the other methods change one each.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Searches these images.
+    #[must_use]
+    pub fn scope(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Searches so many candidates, and returns as many rows: [`limit`](Self::limit) comes after it.
+    #[must_use]
+    pub fn depth(self, depth: usize) -> Self {
+        Self { depth, limit: depth, ..self }
+    }
+
+    /// Returns so many rows.
+    #[must_use]
+    pub fn limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Searches the graph, this broad.
+    #[must_use]
+    pub fn ef(self, ef: usize) -> Self {
+        Self { ef: Some(ef), ..self }
+    }
+
+    /// Has a second stage.
+    #[must_use]
+    pub fn rerank(self, rerank: Rerank) -> Self {
+        Self { rerank: Some(rerank), ..self }
+    }
+
+    /// Rows must meet this condition too.
+    #[must_use]
+    pub fn filter(mut self, condition: Condition) -> Self {
+        self.filter.push(condition);
+        self
+    }
+}
+
+impl Default for Rerank {
+    fn default() -> Self {
+        Self { k: DEFAULT_VOTE_K, sort: true, insert: Some(cairndb_query::DEFAULT_TAU) }
+    }
+}
+
+impl Rerank {
+    /// Sort-step and insert-step with the paper's k and tau (sections 5.2 and 5.3).
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The vote of so many train images.
+    #[must_use]
+    pub fn k(self, k: usize) -> Self {
+        Self { k, ..self }
+    }
+
+    /// Inserts unretrieved positives unless score(query) + score(item) < tau.
+    #[must_use]
+    pub fn tau(self, tau: f64) -> Self {
+        Self { insert: Some(tau), ..self }
+    }
+
+    /// Without the insert-step.
+    #[must_use]
+    pub fn sort_only(self) -> Self {
+        Self { sort: true, insert: None, ..self }
+    }
+}
+
 /// One query: a descriptor, and the stored image it belongs to if it must not answer or vote for itself.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Query {
@@ -46,6 +122,19 @@ pub struct Query {
     pub vector: Vec<f32>,
     /// Key of a stored image that is left out of voters and results.
     pub without: Option<String>,
+}
+
+impl Query {
+    /// The query of a descriptor.
+    pub fn new(vector: impl Into<Vec<f32>>) -> Self {
+        Self { vector: vector.into(), without: None }
+    }
+
+    /// Leaves the stored image with this key out of voters and results.
+    #[must_use]
+    pub fn without(self, key: impl Into<String>) -> Self {
+        Self { without: Some(key.into()), ..self }
+    }
 }
 
 /// The outcome of a vote (eq. 3).

@@ -69,7 +69,7 @@ impl Error {
     /// Stored bytes that are not what was written.
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Corrupt, message)
-            .help("the database is damaged or was written by another version; restore a copy, or ingest again into a new database")
+            .help("the database is damaged or was written by another version; restore a backup, or keep what is sound of it: cairn repair DB")
     }
 
     /// A refusal of the operating system, with the path it concerns.

@@ -43,6 +43,31 @@ pub struct Put {
     pub photo: Option<Vec<u8>>,
 }
 
+impl Put {
+    /// An image to search for: a key and a descriptor, nothing else. The other methods add one thing each.
+    pub fn new(key: impl Into<String>, vector: impl Into<Vec<f32>>) -> Self {
+        Self { key: key.into(), label: None, vector: vector.into(), source: None, content: None, photo: None }
+    }
+
+    /// A train image with this label.
+    #[must_use]
+    pub fn label(self, label: impl Into<String>) -> Self {
+        Self { label: Some(label.into()), ..self }
+    }
+
+    /// Where the image came from.
+    #[must_use]
+    pub fn source(self, source: impl Into<String>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+}
+
+impl From<Put> for Operation {
+    fn from(put: Put) -> Self {
+        Self::Put(put)
+    }
+}
+
 /// A stored image, without its vector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

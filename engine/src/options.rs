@@ -90,9 +90,25 @@ impl Options {
     pub fn for_model(model: ModelInfo, dimension: usize) -> Self {
         Self { model: Some(model), ..Self::for_vectors(dimension) }
     }
-}
 
-impl Options {
+    /// Another k of the stored predictions.
+    #[must_use]
+    pub fn vote_k(self, vote_k: usize) -> Self {
+        Self { vote_k, ..self }
+    }
+
+    /// Another number of train neighbours kept of every index image.
+    #[must_use]
+    pub fn kept_neighbours(self, kept_neighbours: usize) -> Self {
+        Self { kept_neighbours, ..self }
+    }
+
+    /// Keeps this of the photos.
+    #[must_use]
+    pub fn keep(self, keep: Keep) -> Self {
+        Self { keep, ..self }
+    }
+
     /// Whether a database can be created with them.
     ///
     /// # Errors

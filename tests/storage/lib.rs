@@ -25,8 +25,11 @@ pub fn many_in_ci(few: usize, ci: usize, long: usize) -> usize {
 
 /// The operation that stores an image.
 pub fn put(key: impl Into<String>, label: Option<&str>, vector: &[f32]) -> Operation {
-    let label = label.map(str::to_owned);
-    Operation::Put(Put { key: key.into(), label, vector: vector.into(), source: None, content: None, photo: None })
+    let put = Put::new(key, vector);
+    match label {
+        Some(label) => put.label(label).into(),
+        None => put.into(),
+    }
 }
 
 /// A new database for bare vectors.

@@ -3,10 +3,12 @@
 mod fault;
 mod file;
 mod lock;
+mod reserve;
 
 pub(crate) use fault::{point, syncs};
 pub(crate) use file::{remove, sync_folder, write_whole};
 pub(crate) use lock::{LOCK_FILE, Lock};
+pub(crate) use reserve::{release, set_aside};
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +25,11 @@ pub(crate) fn segment_folder(folder: &Path) -> PathBuf {
 /// The columns saved when a database was closed.
 pub(crate) fn columns_file(folder: &Path) -> PathBuf {
     folder.join("columns")
+}
+
+/// The space set aside for a full disk.
+fn reserve_file(folder: &Path) -> PathBuf {
+    folder.join("reserve")
 }
 
 /// The side file of the last acknowledged write.

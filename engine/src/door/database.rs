@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use super::staleness::Ages;
 use crate::answer::{SegmentInfo, Status};
 use crate::catalog::Catalog;
-use crate::disk::{LOCK_FILE, Lock, catalog_folder};
+use crate::disk::{LOCK_FILE, Lock, catalog_folder, release, set_aside};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::{Core, Deferral, Snapshot, Worker};
 use crate::operation::{Operation, Receipt, Role};
@@ -20,22 +20,18 @@ use crate::ports::Propose;
 /// ```
 /// # fn main() -> cairn::Result<()> {
 /// # let folder = tempfile::tempdir().unwrap();
-/// use cairn::{Database, Operation, Options, Put, Query, Rerank, SearchRequest};
+/// use cairn::{Database, Options, Put, Query, Rerank, SearchRequest};
 ///
 /// let database = Database::create(&folder.path().join("places"), Options::for_vectors(2))?;
-/// let image = |key: &str, label: Option<&str>, vector: [f32; 2]| {
-///     let label = label.map(str::to_owned);
-///     Operation::Put(Put { key: key.into(), label, vector: vector.into(), source: None, content: None, photo: None })
-/// };
 /// // Both views of the tower are labelled; what is searched has no labels.
 /// database.write(vec![
-///     image("outside", Some("tower"), [1.0, 0.0]),
-///     image("inside", Some("tower"), [0.0, 1.0]),
-///     image("a", None, [0.9, 0.1]),
-///     image("b", None, [0.1, 0.9]),
+///     Put::new("outside", [1.0, 0.0]).label("tower").into(),
+///     Put::new("inside", [0.0, 1.0]).label("tower").into(),
+///     Put::new("a", [0.9, 0.1]).into(),
+///     Put::new("b", [0.1, 0.9]).into(),
 /// ])?;
-/// let request = SearchRequest { depth: 2, rerank: Some(Rerank { k: 1, sort: true, insert: Some(0.6) }), ..Default::default() };
-/// let answers = database.snapshot().search(&request, &[Query { vector: vec![1.0, 0.05], without: None }])?;
+/// let request = SearchRequest::new().depth(2).rerank(Rerank::new().k(1));
+/// let answers = database.snapshot().search(&request, &[Query::new([1.0, 0.05])])?;
 /// assert_eq!(answers[0].prediction.as_ref().map(|vote| vote.instance.as_str()), Some("tower"));
 /// # Ok(())
 /// # }
@@ -123,8 +119,12 @@ impl Database {
     /// `NotFound`, `Locked` with the process id of the holder, `Corrupt` (also when acknowledged writes are gone), `Io`.
     pub fn open(folder: &Path) -> Result<Self> {
         Self::must_exist(folder)?;
-        let lock = Lock::take(folder)?;
-        Self::start(folder, Catalog::open(&catalog_folder(folder), lock)?)
+        let open = || Self::start(folder, Catalog::open(&catalog_folder(folder), Lock::take(folder)?)?);
+        match open() {
+            // The disk may be full; what was set aside for that is enough for an opening.
+            Err(error) if error.kind() == ErrorKind::Io && release(folder) => open(),
+            opened => opened,
+        }
     }
 
     /// Opens a database for reading, beside a process that may be writing it. It shows what was durable at this moment; open it again
@@ -161,6 +161,7 @@ impl Database {
     fn start(folder: &Path, catalog: Catalog) -> Result<Self> {
         let core = Arc::new(Core::load(folder, catalog)?);
         let worker = Worker::start(&core).map_err(|error| Error::io(folder, error))?;
+        set_aside(folder);
         Ok(Self::sharing(folder, core, Some(worker)))
     }
 

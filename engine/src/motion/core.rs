@@ -72,7 +72,7 @@ impl Core {
 
     /// The running database of a state; nothing waits.
     pub(super) fn with(folder: &Path, catalog: Arc<Catalog>, state: Published) -> Result<Self> {
-        let writer = Writer::new(Arc::clone(&catalog), &state)?;
+        let writer = Writer::new(folder, Arc::clone(&catalog), &state)?;
         Ok(Self {
             folder: folder.to_owned(),
             catalog,

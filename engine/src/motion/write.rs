@@ -1,5 +1,6 @@
 //! The single writer: a transaction becomes one batch, is committed, and only then is seen.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -9,6 +10,7 @@ use super::resolve::{After, Before, Change, resolve};
 use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
 use crate::catalog::{Batch, Catalog, CleaningMessage, RecordMessage};
+use crate::disk::release;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::{Operation, Role};
@@ -21,6 +23,7 @@ const CUT_SHORT: &str = "it was cut short";
 
 /// What only the writer knows.
 pub(crate) struct Writer {
+    folder: PathBuf,
     catalog: Arc<Catalog>,
     next_image: u64,
     numbers: LabelNumbers,
@@ -62,9 +65,10 @@ struct Effects {
 
 impl Writer {
     /// The writer of a database whose present state is `state`.
-    pub(crate) fn new(catalog: Arc<Catalog>, state: &Published) -> Result<Self> {
+    pub(crate) fn new(folder: &Path, catalog: Arc<Catalog>, state: &Published) -> Result<Self> {
         let next_image = state.pinned.next_image()?;
-        Ok(Self { catalog, next_image, numbers: LabelNumbers::of(&state.labels), poisoned: None })
+        let (folder, numbers) = (folder.to_owned(), LabelNumbers::of(&state.labels));
+        Ok(Self { folder, catalog, next_image, numbers, poisoned: None })
     }
 
     /// The id that the next image gets.
@@ -111,7 +115,13 @@ impl Writer {
     fn commit_batch(&mut self, batch: Batch<'_>) -> Result<()> {
         self.poisoned = Some(CUT_SHORT.to_owned());
         let committed = batch.commit();
-        self.poisoned = committed.as_ref().err().map(|error| error.message().to_owned());
+        if let Err(error) = &committed {
+            self.poisoned = Some(error.message().to_owned());
+            // The disk may be full, and closing and opening again write a little.
+            release(&self.folder);
+        } else {
+            self.poisoned = None;
+        }
         committed
     }
 
