@@ -100,7 +100,7 @@ fn recall(run: &Run, snapshot: &Snapshot, queries: &[Query]) {
     line("  queries below .5 at the broadest", format!("{poor} of {}", queries.len()));
 }
 
-/// How often the vote through the graph is the exact vote.
+/// How often the vote of a search with EF is the exact vote.
 fn agreement(run: &Run, snapshot: &Snapshot, queries: &[Query]) {
     run.say("votes");
     let mut exact = Vec::new();

@@ -14,7 +14,7 @@ pub struct SearchRequest {
     pub depth: usize,
     /// Rows returned; default `depth`.
     pub limit: usize,
-    /// `None`: every row is scored; `Some(ef)`: the graph, this broad. Default exact.
+    /// `None`: every row is scored; `Some(ef)`: the graph, this broad, and the query's vote may miss a voter now and then. Default exact.
     pub ef: Option<usize>,
     /// The second stage; default none.
     pub rerank: Option<Rerank>,
@@ -52,10 +52,11 @@ impl SearchRequest {
         Self { scope, ..self }
     }
 
-    /// Searches so many candidates, and returns as many rows: [`limit`](Self::limit) comes after it.
+    /// Searches so many candidates, and returns as many rows unless a [`limit`](Self::limit) was set.
     #[must_use]
     pub fn depth(self, depth: usize) -> Self {
-        Self { depth, limit: depth, ..self }
+        let limit = if self.limit == self.depth { depth } else { self.limit };
+        Self { depth, limit, ..self }
     }
 
     /// Returns so many rows.

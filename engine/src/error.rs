@@ -68,14 +68,26 @@ impl Error {
 
     /// Stored bytes that are not what was written.
     pub fn corrupt(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Corrupt, message)
-            .help("the database is damaged or was written by another version; restore a backup, or keep what is sound of it: cairn repair DB")
+        Self::new(ErrorKind::Corrupt, message).help(
+            "it is damaged or was written by another version; restore a backup, or keep what is sound: cairn repair DB",
+        )
     }
 
     /// A refusal of the operating system, with the path it concerns.
     pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         let kind = if source.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
         Self::new(kind, format!("{}: {source}", path.display())).because(source)
+    }
+
+    /// Whether the disk, or what this user may take of it, is full.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        use std::error::Error as _;
+        let mut causes = std::iter::successors(self.source(), |&error| error.source());
+        let full = |error: &std::io::Error| {
+            matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        };
+        // RocksDB hands on the system's words only.
+        self.message.contains("No space left on device") || causes.any(|cause| cause.downcast_ref().is_some_and(full))
     }
 
     /// What went wrong, coarsely.

@@ -60,6 +60,18 @@ impl Put {
     pub fn source(self, source: impl Into<String>) -> Self {
         Self { source: Some(source.into()), ..self }
     }
+
+    /// The BLAKE3 of its content, by which a repeated ingest recognises it.
+    #[must_use]
+    pub fn content(self, content: [u8; 32]) -> Self {
+        Self { content: Some(content), ..self }
+    }
+
+    /// Keeps these bytes of the photo.
+    #[must_use]
+    pub fn photo(self, photo: impl Into<Vec<u8>>) -> Self {
+        Self { photo: Some(photo.into()), ..self }
+    }
 }
 
 impl From<Put> for Operation {

@@ -69,7 +69,7 @@ fn a_full_disk_stops_the_writer_and_loses_nothing() {
     let reserve = path.join("reserve");
     let mut random = Random::new(4);
     let mut database = create(&path, DIMENSION);
-    for (round, left) in [900 << 10, 300 << 10, 20 << 10].into_iter().enumerate() {
+    for (round, left) in [16 << 20, 900 << 10, 300 << 10, 20 << 10].into_iter().enumerate() {
         let mut acknowledged = keys(&database);
         assert!(reserve.exists(), "round {round}");
         disk.fill(&ballast, left);

@@ -13,15 +13,13 @@ use crate::id::{ImageId, LabelId};
 use crate::motion::{Published, Revote, Snapshot};
 use crate::operation::Role;
 use crate::options::{MAX_SEARCH_DEPTH, MAX_VOTERS};
-use crate::rows::RowSet;
+use crate::rows::{MOST_SKETCHED_ROWS, RowSet};
 use crate::vector::{Hit, dot, unit};
 use crate::vote::Ballot;
 
 /// From this many train images on, a search with EF votes approximately too, through their sketches: an exact scan of fewer takes no
 /// longer.
 const SKETCH_VOTE_FROM_ROWS: usize = 1_024;
-/// From this many on it votes through their graph: a pass over the sketches grows with the rows.
-const GRAPH_VOTE_FROM_ROWS: usize = 100_000;
 /// Least breadth of a vote through the graph: a vote hangs on three rows, so missing one weighs more than in a list of a hundred.
 const VOTE_EF: usize = 256;
 /// Queries searched at a time: bounds the memory of their first-stage lists.
@@ -254,12 +252,17 @@ impl Context<'_> {
         let train = &self.state.train;
         let admit = |query: usize, row: usize| Some(train.id(row)) != queries[query].without;
         let exact = |at: usize, query: &Ready| train.best(&query.vector, k, |row| admit(at, row));
+        let by_sketch = train.len() < MOST_SKETCHED_ROWS;
+        if by_sketch && self.request.ef.is_some() && queries.len() > 1 {
+            train.make_sketches();
+        }
         let hits = match (self.request.ef.filter(|_| train.live_rows() >= SKETCH_VOTE_FROM_ROWS), queries) {
             (Some(ef), _) => each(queries, |(at, query): (usize, &Ready)| {
                 let admit = |row| admit(at, row);
-                let hits = match train.len() < GRAPH_VOTE_FROM_ROWS {
-                    true => train.near_by_sketch(&query.vector, k, admit)?,
-                    false => train.near(&query.vector, k, breadth(ef.max(VOTE_EF), k), admit)?,
+                let sketched = if by_sketch { train.near_by_sketch(&query.vector, k, admit)? } else { None };
+                let hits = match sketched {
+                    Some(hits) => hits,
+                    None => train.near(&query.vector, k, breadth(ef.max(VOTE_EF), k), admit)?,
                 };
                 if hits.len() >= k.min(others(train, query)) { Ok(hits) } else { exact(at, query) }
             })?,

@@ -259,7 +259,8 @@ impl Catalog {
     }
 
     fn open_db(folder: &Path, create: bool) -> Result<DB> {
-        let mut options = Self::db_options();
+        // What the log holds is not written as tables at once: an opening needs little room then, and is faster.
+        let mut options = Self::db_options().get_options_from_string("avoid_flush_during_recovery=true")?;
         options.create_if_missing(create);
         options.set_error_if_exists(create);
         // A database of an older format gets the families that came later.

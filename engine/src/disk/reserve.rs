@@ -10,6 +10,9 @@ use super::reserve_file;
 /// Bytes set aside: what closing and opening a small tail write, with room to spare.
 const RESERVE_BYTES: usize = 4 << 20;
 
+/// An odd number whose multiples look like chance.
+const MIXER: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Sets space aside in a database's folder unless it is there. A disk without room for it is no error: the next opening tries again.
 pub(crate) fn set_aside(folder: &Path) {
     let path = reserve_file(folder);
@@ -17,8 +20,10 @@ pub(crate) fn set_aside(folder: &Path) {
     if is_there {
         return;
     }
-    // Written, not only declared long: a file with holes takes no space.
-    let written = File::create(&path).and_then(|mut file| file.write_all(&vec![0; RESERVE_BYTES]));
+    // Holes take no space, nor on some file systems what can be compressed.
+    let noise = (1..=RESERVE_BYTES as u64 / 8).map(|n| n.wrapping_mul(MIXER).rotate_left(31).wrapping_mul(MIXER));
+    let bytes: Vec<u8> = noise.flat_map(u64::to_le_bytes).collect();
+    let written = File::create(&path).and_then(|mut file| file.write_all(&bytes));
     if written.is_err() {
         release(folder);
     }

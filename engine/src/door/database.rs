@@ -121,8 +121,8 @@ impl Database {
         Self::must_exist(folder)?;
         let open = || Self::start(folder, Catalog::open(&catalog_folder(folder), Lock::take(folder)?)?);
         match open() {
-            // The disk may be full; what was set aside for that is enough for an opening.
-            Err(error) if error.kind() == ErrorKind::Io && release(folder) => open(),
+            // What was set aside for a full disk is enough for an opening.
+            Err(error) if error.is_disk_full() && release(folder) => open(),
             opened => opened,
         }
     }
@@ -160,8 +160,9 @@ impl Database {
 
     fn start(folder: &Path, catalog: Catalog) -> Result<Self> {
         let core = Arc::new(Core::load(folder, catalog)?);
-        let worker = Worker::start(&core).map_err(|error| Error::io(folder, error))?;
+        // Before anything is written: on a nearly full disk it takes all there is for a moment.
         set_aside(folder);
+        let worker = Worker::start(&core).map_err(|error| Error::io(folder, error))?;
         Ok(Self::sharing(folder, core, Some(worker)))
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::database::Database;
 use crate::answer::CheckReport;
+use crate::disk::release;
 use crate::error::Result;
 use crate::motion::{backup, repair};
 
@@ -77,6 +78,10 @@ impl Database {
     /// `Locked`; `Corrupt` when not even the options can be read; `Io`.
     pub fn repair(folder: &Path) -> Result<Vec<String>> {
         Self::must_exist(folder)?;
-        repair::repair(folder)
+        match repair::repair(folder) {
+            // What was set aside for a full disk may be enough for it.
+            Err(error) if error.is_disk_full() && release(folder) => repair::repair(folder),
+            repaired => repaired,
+        }
     }
 }

@@ -302,9 +302,14 @@ impl Core {
         acknowledged::note(&self.folder, self.catalog.database(), self.accepted())
     }
 
+    /// Whether a commit failed, so that nothing is written any more.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.writing.lock().writer.is_poisoned()
+    }
+
     /// Saves what makes the next opening fast. Call it when nothing writes any more.
     pub(crate) fn save(&self) -> Result<()> {
-        if self.catalog.is_read_only() || self.writing.lock().writer.is_poisoned() {
+        if self.catalog.is_read_only() || self.is_poisoned() {
             return Ok(());
         }
         self.note()?;

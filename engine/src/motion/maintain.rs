@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{self, Codes, Graph, OwnedGraph};
 use crate::id::{ImageId, SegmentId};
 use crate::operation::Role;
-use crate::rows::{Part, RowSet};
+use crate::rows::{MOST_SKETCHED_ROWS, Part, RowSet};
 use crate::segment::{self, Contents, Segment, file_of};
 use crate::vector::{Aligned, stride};
 
@@ -172,7 +172,7 @@ impl Core {
             Error::new(ErrorKind::Io, format!("the segment just written {}: {}", path.display(), damage.0))
                 .help("check the disk's health; nothing is lost, the rows are in the catalog")
         })?;
-        if role == Role::Train {
+        if role == Role::Train && set.len() < MOST_SKETCHED_ROWS {
             // A vote does not wait for them then.
             opened.sketches();
         }

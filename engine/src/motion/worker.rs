@@ -108,6 +108,10 @@ fn run(core: &Core) {
 
 /// One piece of work; `false`: there was none.
 fn round(core: &Core) -> Result<bool> {
+    if core.is_poisoned() {
+        // Whatever it made could not be named; the disk may be full.
+        return Ok(false);
+    }
     if core.drain_some()? {
         return Ok(true);
     }

@@ -117,8 +117,10 @@ impl Writer {
         let committed = batch.commit();
         if let Err(error) = &committed {
             self.poisoned = Some(error.message().to_owned());
-            // The disk may be full, and closing and opening again write a little.
-            release(&self.folder);
+            if error.is_disk_full() {
+                // Opening again writes a little.
+                release(&self.folder);
+            }
         } else {
             self.poisoned = None;
         }

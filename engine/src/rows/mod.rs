@@ -12,3 +12,4 @@ pub(crate) use column::Column;
 pub(crate) use part::Part;
 pub(crate) use scan::Run;
 pub(crate) use set::{NewRow, RowSet};
+pub(crate) use sketched::MOST_SKETCHED_ROWS;

@@ -5,11 +5,18 @@
 
 use std::cell::RefCell;
 
+use super::part::Part;
 use super::set::RowSet;
 use super::sieve::{Interval, Sieve};
 use crate::error::Result;
-use crate::vector::{CodedQuery, Hit, SKETCH_BITS, SketchBuilder, farthest, row_residual, sketch_distances, stride};
+use crate::vector::{
+    CodedQuery, Hit, SKETCH_BITS, Sketch, SketchBuilder, farthest, row_residual, sketch_distances, stride,
+};
 
+/// From this many rows on a pass over the sketches takes longer than a search of the graph.
+pub(crate) const MOST_SKETCHED_ROWS: usize = 50_000;
+/// One in so many rows is scored at most; when more are as near as the best, the sketches do not tell.
+const SCORED_SHARE: usize = 8;
 /// Rows that are scored first, to learn how similar the best are. More where more are asked for.
 const FIRST_ROWS: usize = 64;
 /// A row that should be found is passed over when its sketch is so many standard deviations farther from the query's than its
@@ -31,8 +38,15 @@ thread_local! {
 }
 
 impl RowSet {
-    /// The best `count` live rows that `admit` lets through, as the sketches propose them. Similarities and order are exact; a row is
-    /// missed as seldom as [`DEVIATIONS`] says.
+    /// Makes the sketches that are not made yet, so that threads that search together do not each make them.
+    pub(crate) fn make_sketches(&self) {
+        self.parts.iter().for_each(|part| {
+            part.sketches();
+        });
+    }
+
+    /// The best `count` live rows that `admit` lets through, as the sketches propose them; `None`: nothing is so near that they narrow
+    /// the rows down. Similarities and order are exact; a row is missed as seldom as [`DEVIATIONS`] says.
     ///
     /// Complexity: `O(rows)` comparisons of 512 bits, and 8-bit products for the rows that stay. Sketches are made when they are first
     /// asked for.
@@ -41,25 +55,28 @@ impl RowSet {
         query: &[f32],
         count: usize,
         admit: impl Fn(usize) -> bool,
-    ) -> Result<Vec<Hit>> {
+    ) -> Result<Option<Vec<Hit>>> {
         let coded = CodedQuery::new(query);
-        let kept = SCRATCH.with_borrow_mut(|scratch| self.sieved(&coded, count, admit, scratch));
-        self.decided(query, count, kept.into_iter())
+        // Made before the scratch is borrowed: a thread that waits for its helpers may take up another search.
+        let sketches: Vec<&[Sketch]> = self.parts.iter().map(Part::sketches).collect();
+        let kept = SCRATCH.with_borrow_mut(|scratch| self.sieved(&coded, &sketches, count, admit, scratch));
+        kept.map(|kept| self.decided(query, count, kept.into_iter())).transpose()
     }
 
     fn sieved(
         &self,
         coded: &CodedQuery,
+        sketches: &[&[Sketch]],
         count: usize,
         admit: impl Fn(usize) -> bool,
         scratch: &mut Scratch,
-    ) -> Vec<Interval> {
+    ) -> Option<Vec<Interval>> {
         let builder = scratch.builder.take().filter(|builder| builder.dimension() == self.dimension);
         let builder = scratch.builder.insert(builder.unwrap_or_else(|| SketchBuilder::new(self.dimension)));
         let query = builder.sketch(&coded.signed()[..self.dimension]);
         scratch.distances.resize(self.len(), 0);
-        for (&start, part) in self.starts.iter().zip(&self.parts) {
-            sketch_distances(&query, part.sketches(), &mut scratch.distances[start..start + part.rows()]);
+        for (&start, sketches) in self.starts.iter().zip(sketches) {
+            sketch_distances(&query, sketches, &mut scratch.distances[start..start + sketches.len()]);
         }
         let mut sieve = Sieve::new(count);
         let (mut scored, mut wanted) = (None, FIRST_ROWS.max(2 * count));
@@ -75,9 +92,12 @@ impl RowSet {
         }
         let limit = farthest(sieve.floor(), DEVIATIONS);
         if scored.is_some_and(|scored| scored < limit) {
+            if within(&scratch.distances, limit) > FIRST_ROWS.max(self.len() / SCORED_SHARE) {
+                return None;
+            }
             self.score(coded, (scored, limit), &admit, &mut sieve, scratch);
         }
-        sieve.into_kept()
+        Some(sieve.into_kept())
     }
 
     /// Shows the sieve the rows whose distances lie above the first limit and not above the second.
@@ -108,19 +128,21 @@ impl RowSet {
 
 /// The least limit that at least `wanted` of the distances do not exceed; [`SKETCH_BITS`] when there are fewer.
 fn with_rows(distances: &[u16], wanted: usize) -> u16 {
-    /// Of so many the count fits 16 bits, as wide as a distance, which lets one instruction count several.
-    const TOGETHER: usize = 1 << 15;
-    let within = |limit: u16| {
-        let count = |sum: u16, &distance: &u16| sum.wrapping_add(u16::from(distance <= limit));
-        distances.chunks(TOGETHER).map(|some| usize::from(some.iter().fold(0, count))).sum::<usize>()
-    };
     let (mut low, mut high) = (0, SKETCH_BITS as u16);
     // Some nine counts at the speed of memory: faster than a histogram.
     while low < high {
         let middle = low.midpoint(high);
-        if within(middle) >= wanted { high = middle } else { low = middle + 1 }
+        if within(distances, middle) >= wanted { high = middle } else { low = middle + 1 }
     }
     low
+}
+
+/// How many of the distances do not exceed the limit.
+fn within(distances: &[u16], limit: u16) -> usize {
+    /// Of so many the count fits 16 bits, as wide as a distance, which lets one instruction count several.
+    const TOGETHER: usize = 1 << 15;
+    let count = |sum: u16, &distance: &u16| sum.wrapping_add(u16::from(distance <= limit));
+    distances.chunks(TOGETHER).map(|some| usize::from(some.iter().fold(0, count))).sum()
 }
 
 /// The numbers of the distances above the first limit and not above the second.
@@ -172,27 +194,54 @@ mod tests {
     #[test]
     fn the_sketches_lose_next_to_nothing() {
         let (set, queries) = places(6_000, 400, 96);
-        let lost = |query: &Vec<f32>| {
+        let (mut lost, mut told) = (0, 0);
+        for query in &queries {
             let exact = set.best(query, 3, |row| row % 7 > 0).unwrap();
-            let found = set.near_by_sketch(query, 3, |row| row % 7 > 0).unwrap();
+            let Some(found) = set.near_by_sketch(query, 3, |row| row % 7 > 0).unwrap() else { continue };
             assert_eq!(found.len(), 3);
-            exact.iter().filter(|hit| !found.contains(hit)).count()
-        };
-        let lost: usize = queries.iter().map(lost).sum();
-        assert!(lost <= 12, "{lost} of 1,200 neighbours were not found");
+            told += 1;
+            lost += exact.iter().filter(|hit| !found.contains(hit)).count();
+        }
+        assert!(told > 300 && lost * 100 <= told, "{lost} of 3 x {told} neighbours were not found");
     }
 
     #[test]
     fn as_many_come_as_there_are_whatever_is_dead_or_refused() {
         let (mut set, queries) = places(3_000, 20, 8);
         (0..3_000).filter(|row| row % 50 > 1).for_each(|row| set.kill(row));
+        let live = |count: usize, query: &[f32], admit: &dyn Fn(usize) -> bool| {
+            // Where the sketches do not tell, whoever asked goes on without them.
+            set.near_by_sketch(query, count, admit).unwrap().map_or(count, |found| found.len())
+        };
         for query in &queries {
-            assert_eq!(set.near_by_sketch(query, 100, |_| true).unwrap().len(), 100);
-            assert_eq!(set.near_by_sketch(query, 100, |row| row % 50 > 0).unwrap().len(), 60);
-            let all = set.near_by_sketch(query, 500, |_| true).unwrap();
+            assert_eq!(live(100, query, &|_| true), 100);
+            assert_eq!(set.near_by_sketch(query, 100, |row| row % 50 > 0).unwrap().unwrap().len(), 60);
+            let all = set.near_by_sketch(query, 500, |_| true).unwrap().unwrap();
             assert_eq!(all, set.best(query, 500, |_| true).unwrap());
-            assert_eq!(set.near_by_sketch(query, 0, |_| true).unwrap(), []);
-            assert_eq!(RowSet::new(8).near_by_sketch(query, 3, |_| true).unwrap(), []);
+            assert_eq!(set.near_by_sketch(query, 0, |_| true).unwrap().unwrap(), []);
+            assert_eq!(RowSet::new(8).near_by_sketch(query, 3, |_| true).unwrap().unwrap(), []);
+        }
+    }
+
+    #[test]
+    fn a_query_of_no_place_is_not_narrowed_down() {
+        let (set, _) = places(4_000, 0, 256);
+        let mut random = Random(1 << 40);
+        let query: Vec<f32> = (0..256).map(|_| normal(&mut random)).collect();
+        assert_eq!(set.near_by_sketch(&unit(&query).unwrap(), 3, |_| true).unwrap(), None);
+    }
+
+    /// A thread that waits for the sketches to be made takes up other searches meanwhile.
+    #[test]
+    fn searches_on_many_threads_may_make_the_sketches() {
+        use rayon::prelude::*;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        for _ in 0..20 {
+            let (set, queries) = places(3_000, 64, 32);
+            let search = || queries.par_iter().map(|query| set.near_by_sketch(query, 3, |_| true).unwrap());
+            let together: Vec<_> = pool.install(|| search().collect());
+            let alone: Vec<_> = queries.iter().map(|query| set.near_by_sketch(query, 3, |_| true).unwrap()).collect();
+            assert_eq!(together, alone);
         }
     }
 
