@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::code::stride;
-use super::kernel::{BIT_WORDS, bit_distances};
+use super::kernel::{BIT_WORDS, bit_distances, bit_sums};
 use super::random::Random;
 
 /// Signs of a sketch.
@@ -67,11 +67,58 @@ impl SketchBuilder {
             self.rotated.iter_mut().zip(flips).for_each(|(value, &flip)| *value = flipped(*value, flip));
             hadamard(&mut self.rotated);
         }
+        self.signs()
+    }
+
+    /// The sketch of a query's codes, and its weights.
+    pub(crate) fn query(&mut self, codes: &[u8]) -> (Sketch, Weights) {
+        /// The sum of 512 of them fits 32 bits.
+        const LARGEST: f32 = 1_000_000.0;
+        let sketch = self.sketch(codes);
+        let used = &self.rotated[..BITS];
+        let largest = used.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+        let norm = used.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>().sqrt();
+        let values = std::array::from_fn(|at| (used[at] / largest * LARGEST) as i32);
+        // A row's signs, as a vector of length sqrt(d), lie at a cosine of about sqrt(2 / pi) to the row.
+        let along = norm * (BITS as f64).sqrt() * (2.0 / PI).sqrt();
+        let scale = f64::from(largest) / f64::from(LARGEST) / along.max(f64::MIN_POSITIVE);
+        (sketch, Weights { values, total: values.iter().sum(), scale: scale as f32 })
+    }
+
+    fn signs(&self) -> Sketch {
         let mut sketch = [0; BIT_WORDS];
         for (word, values) in sketch.iter_mut().zip(self.rotated.chunks_exact(64)) {
             *word = values.iter().enumerate().fold(0, |word, (at, &value)| word | u64::from(value < 0.0) << at);
         }
         sketch
+    }
+}
+
+/// The rotated components of a query, to be summed with the signs of rows: that tells a similarity twice as well as the signs of both,
+/// at several times the price (the estimator of Gao and Long, "RaBitQ", SIGMOD 2024, with the mean in the place of each row's factor).
+pub(crate) struct Weights {
+    values: [i32; BITS],
+    total: i32,
+    /// What a unit of a signed sum is worth as a cosine.
+    scale: f32,
+}
+
+impl Weights {
+    /// Standard deviation of an estimate: 1 / sqrt(512) for rows of thousands of components, a quarter less for 512 or fewer.
+    pub(crate) const DEVIATION: f32 = 0.0442;
+
+    /// The estimated similarities of the rows of those numbers; `sums` is room.
+    pub(crate) fn estimates<'s>(
+        &self,
+        sketches: &[Sketch],
+        numbers: &[u32],
+        sums: &'s mut Vec<i32>,
+    ) -> impl Iterator<Item = f32> + use<'s, '_> {
+        sums.resize(numbers.len(), 0);
+        bit_sums(&self.values, sketches, numbers, sums);
+        let (total, scale) = (self.total, self.scale);
+        // A one is a negative sign.
+        sums.iter().map(move |&negative| scale * (total - 2 * negative) as f32)
     }
 }
 
@@ -174,6 +221,35 @@ mod tests {
             let spread = (off.iter().map(|x| x * x).sum::<f64>() / off.len() as f64).sqrt();
             // The deviation of 512 independent signs is at most 11.3; the mean of 40 pairs stays within 4 of its own.
             assert!(mean.abs() < 7.2 && spread < 14.0, "{dimension} dimensions: mean {mean}, spread {spread}");
+        }
+    }
+
+    #[test]
+    fn weights_estimate_the_cosine_in_every_dimension() {
+        for dimension in [60usize, 128, 512, 1280, 5000] {
+            let mut random = Random(dimension as u64);
+            let mut normal = || (0..12).map(|_| random.below(1 << 20) as f32 / (1 << 20) as f32).sum::<f32>() - 6.0;
+            let mut off = Vec::new();
+            for share in [0.0, 0.3, 0.7, 2.0] {
+                for _ in 0..50 {
+                    let a: Vec<f32> = (0..dimension).map(|_| normal()).collect();
+                    let b: Vec<f32> = a.iter().map(|x| share * x + normal()).collect();
+                    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+                    let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+                    let mut row = vec![0; stride(dimension)];
+                    encode(&unit(&a).unwrap(), &mut row);
+                    let (_, weights) = SketchBuilder::new(dimension).query(&row[..dimension]);
+                    let estimate = weights.estimates(&[sketch_of(&b)], &[0], &mut Vec::new()).next().unwrap();
+                    off.push(f64::from(estimate) - cosine);
+                }
+            }
+            let mean = off.iter().sum::<f64>() / off.len() as f64;
+            let spread = (off.iter().map(|x| x * x).sum::<f64>() / off.len() as f64).sqrt();
+            let most = f64::from(Weights::DEVIATION);
+            assert!(
+                mean.abs() < most / 4.0 && spread < 1.1 * most,
+                "{dimension} dimensions: mean {mean}, spread {spread}"
+            );
         }
     }
 

@@ -25,7 +25,7 @@ mod bits;
 mod code;
 mod scalar;
 
-pub(crate) use bits::{WORDS as BIT_WORDS, distances as bit_distances};
+pub(crate) use bits::{WORDS as BIT_WORDS, distances as bit_distances, sums as bit_sums};
 pub(crate) use code::{code_products, code_scores, code_sum, prefetch};
 
 /// Lanes of the canonical sum.
