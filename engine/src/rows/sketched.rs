@@ -11,7 +11,7 @@ use super::set::RowSet;
 use super::sieve::{Interval, Sieve};
 use crate::error::Result;
 use crate::vector::{
-    CodedQuery, Hit, SKETCH_BITS, Sketch, SketchBuilder, Weights, farthest, row_residual, sketch_distances, stride,
+    CodedQuery, Hit, SKETCH_BITS, Sketch, SketchBuilder, Weights, bit_distances, farthest, row_residual, stride,
 };
 
 /// From this many rows on a pass over the sketches takes several times as long as a search of the graph.
@@ -91,7 +91,7 @@ impl RowSet {
         let (query, weights) = builder.query(&coded.signed()[..self.dimension]);
         scratch.distances.resize(self.len(), 0);
         for (&start, sketches) in self.starts.iter().zip(sketches) {
-            sketch_distances(&query, sketches, &mut scratch.distances[start..start + sketches.len()]);
+            bit_distances(&query, sketches, &mut scratch.distances[start..start + sketches.len()]);
         }
         let mut sieve = Sieve::new(count);
         let (mut scored, mut wanted) = (None, FIRST_ROWS.max(2 * count).max(self.len() / FIRST_SHARE));
@@ -194,16 +194,12 @@ mod tests {
     use crate::id::ImageId;
     use crate::vector::{Random, unit};
 
-    fn normal(random: &mut Random) -> f32 {
-        (0..12).map(|_| random.below(1 << 20) as f32 / (1 << 20) as f32).sum::<f32>() - 6.0
-    }
-
     /// Rows of some places, several of each, in blocks as writes make them, and a query near each of the first places.
     fn places(rows: usize, queries: usize, dimension: usize) -> (RowSet, Vec<Vec<f32>>) {
         let mut random = Random(rows as u64);
         let mut vector = |place: usize| {
             let mut own = Random(1 << 32 | place as u64);
-            let values: Vec<f32> = (0..dimension).map(|_| normal(&mut own) + normal(&mut random)).collect();
+            let values: Vec<f32> = (0..dimension).map(|_| own.normal() + random.normal()).collect();
             unit(&values).unwrap()
         };
         let mut set = RowSet::new(dimension);
@@ -254,7 +250,7 @@ mod tests {
     fn a_query_of_no_place_is_not_narrowed_down() {
         let (set, _) = places(4_000, 0, 256);
         let mut random = Random(1 << 40);
-        let query: Vec<f32> = (0..256).map(|_| normal(&mut random)).collect();
+        let query: Vec<f32> = (0..256).map(|_| random.normal()).collect();
         assert_eq!(set.near_by_sketch(&unit(&query).unwrap(), 3, |_| true).unwrap(), None);
     }
 

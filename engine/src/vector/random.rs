@@ -17,4 +17,10 @@ impl Random {
     pub(crate) fn below(&mut self, count: usize) -> usize {
         ((u128::from(self.next()) * count as u128) >> 64) as usize
     }
+
+    /// About normal with deviation 1: the sum of twelve uniform numbers, centred.
+    #[cfg(test)]
+    pub(crate) fn normal(&mut self) -> f32 {
+        (0..12).map(|_| self.below(1 << 20) as f32 / (1 << 20) as f32).sum::<f32>() - 6.0
+    }
 }

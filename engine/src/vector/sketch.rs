@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::code::stride;
-use super::kernel::{BIT_WORDS, bit_distances, bit_sums};
+use super::kernel::{BIT_WORDS, bit_sums};
 use super::random::Random;
 
 /// Signs of a sketch.
@@ -67,7 +67,11 @@ impl SketchBuilder {
             self.rotated.iter_mut().zip(flips).for_each(|(value, &flip)| *value = flipped(*value, flip));
             hadamard(&mut self.rotated);
         }
-        self.signs()
+        let mut sketch = [0; BIT_WORDS];
+        for (word, values) in sketch.iter_mut().zip(self.rotated.chunks_exact(64)) {
+            *word = values.iter().enumerate().fold(0, |word, (at, &value)| word | u64::from(value < 0.0) << at);
+        }
+        sketch
     }
 
     /// The sketch of a query's codes, and its weights.
@@ -83,14 +87,6 @@ impl SketchBuilder {
         let along = norm * (BITS as f64).sqrt() * (2.0 / PI).sqrt();
         let scale = f64::from(largest) / f64::from(LARGEST) / along.max(f64::MIN_POSITIVE);
         (sketch, Weights { values, total: values.iter().sum(), scale: scale as f32 })
-    }
-
-    fn signs(&self) -> Sketch {
-        let mut sketch = [0; BIT_WORDS];
-        for (word, values) in sketch.iter_mut().zip(self.rotated.chunks_exact(64)) {
-            *word = values.iter().enumerate().fold(0, |word, (at, &value)| word | u64::from(value < 0.0) << at);
-        }
-        sketch
     }
 }
 
@@ -174,11 +170,6 @@ pub(crate) fn sketched_once<'a>(made: &'a OnceLock<Vec<Sketch>>, rows: &[u8], di
     }
 }
 
-/// In how many signs each sketch differs from `query`.
-pub(crate) fn sketch_distances(query: &Sketch, sketches: &[Sketch], out: &mut [u16]) {
-    bit_distances(query, sketches, out);
-}
-
 /// The number of differing signs that a row of at least that similarity seldom exceeds: the expected number and `deviations` standard
 /// deviations of it (a binomial distribution; the signs of one rotation are a little less spread).
 pub(crate) fn farthest(similarity: f32, deviations: f64) -> u16 {
@@ -189,7 +180,7 @@ pub(crate) fn farthest(similarity: f32, deviations: f64) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{encode, stride, unit};
+    use super::super::{bit_distances, encode, stride, unit};
     use super::*;
 
     fn sketch_of(vector: &[f32]) -> Sketch {
@@ -200,7 +191,7 @@ mod tests {
 
     fn distance(a: &[f32], b: &[f32]) -> f64 {
         let mut out = [0];
-        sketch_distances(&sketch_of(a), &[sketch_of(b)], &mut out);
+        bit_distances(&sketch_of(a), &[sketch_of(b)], &mut out);
         f64::from(out[0])
     }
 
@@ -208,11 +199,10 @@ mod tests {
     fn the_distance_tells_the_angle_in_every_dimension() {
         for dimension in [2usize, 3, 60, 128, 512, 1280, 5000] {
             let mut random = Random(dimension as u64);
-            let mut normal = || (0..12).map(|_| random.below(1 << 20) as f32 / (1 << 20) as f32).sum::<f32>() - 6.0;
             let mut off = Vec::new();
             for _ in 0..40 {
-                let a: Vec<f32> = (0..dimension).map(|_| normal()).collect();
-                let b: Vec<f32> = a.iter().map(|x| 0.7 * x + normal()).collect();
+                let a: Vec<f32> = (0..dimension).map(|_| random.normal()).collect();
+                let b: Vec<f32> = a.iter().map(|x| 0.7 * x + random.normal()).collect();
                 let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
                 let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
                 off.push(distance(&a, &b) - BITS as f64 * cosine.acos() / PI);
@@ -228,12 +218,11 @@ mod tests {
     fn weights_estimate_the_cosine_in_every_dimension() {
         for dimension in [60usize, 128, 512, 1280, 5000] {
             let mut random = Random(dimension as u64);
-            let mut normal = || (0..12).map(|_| random.below(1 << 20) as f32 / (1 << 20) as f32).sum::<f32>() - 6.0;
             let mut off = Vec::new();
             for share in [0.0, 0.3, 0.7, 2.0] {
                 for _ in 0..50 {
-                    let a: Vec<f32> = (0..dimension).map(|_| normal()).collect();
-                    let b: Vec<f32> = a.iter().map(|x| share * x + normal()).collect();
+                    let a: Vec<f32> = (0..dimension).map(|_| random.normal()).collect();
+                    let b: Vec<f32> = a.iter().map(|x| share * x + random.normal()).collect();
                     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
                     let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
                     let mut row = vec![0; stride(dimension)];
