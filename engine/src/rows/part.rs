@@ -7,7 +7,7 @@ use crate::graph::Graph;
 use crate::id::ImageId;
 use crate::ports::VectorChunk;
 use crate::segment::{Segment, Vector};
-use crate::vector::{Aligned, Sketch, encode, prefetch, sketched_once, stride};
+use crate::vector::{Aligned, Sketches, encode, prefetch, sketched_once, stride};
 
 /// Rows of the tail.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Block {
     keys: Vec<Arc<str>>,
     vectors: VectorChunk,
     codes: Aligned,
-    sketches: OnceLock<Vec<Sketch>>,
+    sketches: OnceLock<Sketches>,
 }
 
 impl Block {
@@ -37,7 +37,7 @@ impl Block {
     }
 
     /// The sketches of its rows.
-    fn sketches(&self) -> &[Sketch] {
+    fn sketches(&self) -> &Sketches {
         sketched_once(&self.sketches, &self.codes, self.dimension)
     }
 
@@ -50,7 +50,7 @@ impl Block {
             vectors: [&self.vectors[..], &next.vectors[..]].concat().into(),
             codes: self.codes.followed_by(&next.codes),
             // What one of them has is not made again.
-            sketches: self.sketches.get().map(|own| [&own[..], next.sketches()].concat().into()).unwrap_or_default(),
+            sketches: self.sketches.get().map(|own| own.followed_by(next.sketches()).into()).unwrap_or_default(),
         }
     }
 }
@@ -138,7 +138,7 @@ impl Part {
     }
 
     /// The sketches of its rows, made from the codes when they are first asked for.
-    pub(crate) fn sketches(&self) -> &[Sketch] {
+    pub(crate) fn sketches(&self) -> &Sketches {
         match self {
             Self::Segment(segment) => segment.sketches(),
             Self::Block(block) => block.sketches(),

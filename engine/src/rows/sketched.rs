@@ -1,8 +1,7 @@
-//! The nearest few rows through sketches: one pass over 64 bytes a row, then codes for the rows that the sketches leave.
+//! The nearest few rows through sketches: one pass over 32 bytes a row, then sketches and codes of the rows which that leaves.
 //!
 //! A graph reads some thousand codes that lie anywhere, and still misses one of three neighbours now and then: at 100,000 rows and
-//! breadth 256 three votes in a hundred differ from the exact one. A pass over the sketches reads as much, in order, and what it
-//! leaves is some hundred rows: of 1,000 votes none differed, at 10,000 rows in half the time, at 100,000 in twice the time.
+//! breadth 256 three votes in a hundred differ from the exact one; of 1,000 votes through sketches none did.
 
 use std::cell::RefCell;
 
@@ -11,45 +10,35 @@ use super::set::RowSet;
 use super::sieve::{Interval, Sieve};
 use crate::error::Result;
 use crate::vector::{
-    CodedQuery, Hit, SKETCH_BITS, Sketch, SketchBuilder, Weights, bit_distances, farthest, row_residual, stride,
+    COMPARED, CodedQuery, Hit, SketchBuilder, Sketches, Weights, farthest, row_residual, stride, within,
 };
 
 /// From this many rows on a pass over the sketches takes several times as long as a search of the graph.
 pub(crate) const MOST_SKETCHED_ROWS: usize = 400_000;
-/// One in so many rows is scored at most; when more are as near as the best, the sketches do not tell.
-const SCORED_SHARE: usize = 8;
-/// Rows that are scored first, to learn how similar the best are. More where more are asked for, and one in so many of all rows: the
-/// more rows there are, the more of them are near by chance.
-const FIRST_ROWS: usize = 64;
-const FIRST_SHARE: usize = 128;
+/// One in so many rows is looked at again at most; when more are as near as the best, the sketches do not tell.
+const LIKELY_SHARE: usize = 4;
+/// Rows that are looked at first, to learn how similar the best are; more where more are asked for.
+const FIRST_ROWS: usize = 128;
 /// A row that should be found is passed over when its sketch is so many standard deviations farther from the query's than its
 /// similarity makes expected, or the estimate from it so many too low. If the signs were independent, that would be 1 of 160 rows that
 /// are just as similar as the last that is wanted, and next to none of the others; those of a rotation of 512 components or more are
 /// spread a fifth less: 1 of 1,000.
 const DEVIATIONS: f64 = 2.5;
+/// No row is farther.
+const FARTHEST: u8 = u8::MAX;
 
 /// What a search needs besides the rows; kept by each thread.
 #[derive(Default)]
 struct Scratch {
     builder: Option<SketchBuilder>,
-    distances: Vec<u16>,
+    distances: Vec<u8>,
     near: Vec<u32>,
     sums: Vec<i32>,
-    likely: Vec<u32>,
     scores: Vec<f32>,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
-}
-
-/// What makes a row worth the reading of its codes, by its sketch alone.
-struct Likely<'a> {
-    weights: Weights,
-    /// Of each part.
-    sketches: &'a [&'a [Sketch]],
-    /// The least estimated similarity.
-    least: f32,
 }
 
 impl RowSet {
@@ -63,7 +52,7 @@ impl RowSet {
     /// The best `count` live rows that `admit` lets through, as the sketches propose them; `None`: nothing is so near that they narrow
     /// the rows down. Similarities and order are exact; a row is missed as seldom as [`DEVIATIONS`] says.
     ///
-    /// Complexity: `O(rows)` comparisons of 512 bits, and 8-bit products for the rows that stay. Sketches are made when they are first
+    /// Complexity: `O(rows)` comparisons of 256 bits, and 8-bit products for the rows that stay. Sketches are made when they are first
     /// asked for.
     pub(crate) fn near_by_sketch(
         &self,
@@ -71,120 +60,138 @@ impl RowSet {
         count: usize,
         admit: impl Fn(usize) -> bool,
     ) -> Result<Option<Vec<Hit>>> {
-        let coded = CodedQuery::new(query);
         // Made before the scratch is borrowed: a thread that waits for its helpers may take up another search.
-        let sketches: Vec<&[Sketch]> = self.parts.iter().map(Part::sketches).collect();
-        let kept = SCRATCH.with_borrow_mut(|scratch| self.sieved(&coded, &sketches, count, admit, scratch));
+        let sketches: Vec<&Sketches> = self.parts.iter().map(Part::sketches).collect();
+        let kept = SCRATCH.with_borrow_mut(|scratch| self.sieved(query, &sketches, count, admit, scratch));
         kept.map(|kept| self.decided(query, count, kept.into_iter())).transpose()
     }
 
     fn sieved(
         &self,
-        coded: &CodedQuery,
-        sketches: &[&[Sketch]],
+        query: &[f32],
+        sketches: &[&Sketches],
         count: usize,
         admit: impl Fn(usize) -> bool,
         scratch: &mut Scratch,
     ) -> Option<Vec<Interval>> {
+        let coded = CodedQuery::new(query);
         let builder = scratch.builder.take().filter(|builder| builder.dimension() == self.dimension);
         let builder = scratch.builder.insert(builder.unwrap_or_else(|| SketchBuilder::new(self.dimension)));
-        let (query, weights) = builder.query(&coded.signed()[..self.dimension]);
+        let (sketch, weights) = builder.query(&coded.signed()[..self.dimension]);
         scratch.distances.resize(self.len(), 0);
         for (&start, sketches) in self.starts.iter().zip(sketches) {
-            bit_distances(&query, sketches, &mut scratch.distances[start..start + sketches.len()]);
+            let end = start + sketches.len();
+            sketches.distances(&sketch, &mut scratch.distances[start..end]);
         }
+        let search = Search { set: self, coded, weights, sketches, admit };
         let mut sieve = Sieve::new(count);
-        let (mut scored, mut wanted) = (None, FIRST_ROWS.max(2 * count).max(self.len() / FIRST_SHARE));
-        loop {
+        let (mut wanted, mut seen) = (FIRST_ROWS.max(2 * count), None);
+        let first = loop {
             let limit = with_rows(&scratch.distances, wanted);
-            self.score(coded, (scored, limit), None, &admit, &mut sieve, scratch);
-            scored = Some(limit);
-            if sieve.settled() >= count || usize::from(limit) == SKETCH_BITS {
-                break;
+            search.look(seen, limit, usize::MAX, &mut sieve, scratch);
+            if sieve.settled() >= count || limit == FARTHEST {
+                break limit;
             }
-            // Dead rows, or one that may not answer: look farther.
-            wanted *= 4;
-        }
+            // Dead rows, or ones that may not answer: look farther.
+            (wanted, seen) = (wanted * 4, Some(limit));
+        };
         let limit = farthest(sieve.floor(), DEVIATIONS);
-        if scored.is_some_and(|scored| scored < limit) {
-            if within(&scratch.distances, limit) > FIRST_ROWS.max(self.len() / SCORED_SHARE) {
-                return None;
-            }
-            let likely = Likely { weights, sketches, least: sieve.floor() - DEVIATIONS as f32 * Weights::DEVIATION };
-            self.score(coded, (scored, limit), Some(&likely), &admit, &mut sieve, scratch);
+        if limit > first {
+            let most = FIRST_ROWS.max(self.len() / LIKELY_SHARE);
+            search.look(Some(first), limit, most, &mut sieve, scratch).then_some(())?;
         }
         Some(sieve.into_kept())
     }
+}
 
-    /// Shows the sieve the rows whose distances lie above the first limit and not above the second, the likely ones of them.
-    fn score(
-        &self,
-        coded: &CodedQuery,
-        (above, limit): (Option<u16>, u16),
-        likely: Option<&Likely<'_>>,
-        admit: impl Fn(usize) -> bool,
-        sieve: &mut Sieve,
-        scratch: &mut Scratch,
-    ) {
-        let width = stride(self.dimension);
-        for (number, (&start, part)) in self.starts.iter().zip(&self.parts).enumerate() {
-            let near = near(&scratch.distances[start..start + part.rows()], above, limit, &mut scratch.near);
-            let near = match likely {
-                Some(likely) => {
-                    let estimates = likely.weights.estimates(likely.sketches[number], near, &mut scratch.sums);
-                    scratch.likely.clear();
-                    let pairs = near.iter().zip(estimates).filter(|&(_, estimate)| estimate >= likely.least);
-                    scratch.likely.extend(pairs.map(|(&at, _)| at));
-                    &scratch.likely[..]
-                }
-                None => near,
-            };
-            scratch.scores.resize(near.len(), 0.0);
+/// What stays the same while one query is answered.
+struct Search<'a, A> {
+    set: &'a RowSet,
+    coded: CodedQuery,
+    weights: Weights,
+    /// Of each part.
+    sketches: &'a [&'a Sketches],
+    admit: A,
+}
+
+impl<A: Fn(usize) -> bool> Search<'_, A> {
+    /// Shows the sieve the rows whose distances lie above the first limit and not above the second; once the sieve knows what it wants,
+    /// only those whose sketches make them likely. Stops and says no when a part has more than `most` between the limits.
+    fn look(&self, above: Option<u8>, limit: u8, most: usize, sieve: &mut Sieve, scratch: &mut Scratch) -> bool {
+        let set = self.set;
+        let width = stride(set.dimension);
+        let mut left = most;
+        for ((&start, part), sketches) in set.starts.iter().zip(&set.parts).zip(self.sketches) {
+            near(&scratch.distances[start..start + part.rows()], above, limit, &mut scratch.near);
+            match left.checked_sub(scratch.near.len()) {
+                Some(rest) => left = rest,
+                None => return false,
+            }
+            let least = sieve.floor() - DEVIATIONS as f32 * Weights::DEVIATION;
+            if least > -1.0 {
+                let mut estimates = self.weights.estimates(sketches, &scratch.near, &mut scratch.sums);
+                scratch.near.retain(|_| estimates.next().is_some_and(|estimate| estimate >= least));
+            }
+            scratch.scores.resize(scratch.near.len(), 0.0);
             let codes = part.codes();
-            coded.scores_at(codes, near, &mut scratch.scores);
-            for (&at, &score) in near.iter().zip(&scratch.scores) {
+            self.coded.scores_at(codes, &scratch.near, &mut scratch.scores);
+            for (&at, &score) in scratch.near.iter().zip(&scratch.scores) {
                 let (at, row) = (at as usize, start + at as usize);
-                let bound = coded.bound(row_residual(&codes[at * width..(at + 1) * width]));
-                if sieve.wants(score + bound) && self.live[row] && admit(row) {
+                let bound = self.coded.bound(row_residual(&codes[at * width..(at + 1) * width]));
+                if sieve.wants(score + bound) && set.live[row] && (self.admit)(row) {
                     sieve.push(Interval { lower: score - bound, upper: score + bound, row: row as u32 });
                 }
             }
         }
+        true
     }
 }
 
-/// The least limit that at least `wanted` of the distances do not exceed; [`SKETCH_BITS`] when there are fewer.
-fn with_rows(distances: &[u16], wanted: usize) -> u16 {
-    let (mut low, mut high) = (0, SKETCH_BITS as u16);
-    // Some nine counts at the speed of memory: faster than a histogram.
-    while low < high {
-        let middle = low.midpoint(high);
-        if within(distances, middle) >= wanted { high = middle } else { low = middle + 1 }
+/// The least limit that at least `wanted` of the distances do not exceed; [`FARTHEST`] when there are fewer.
+///
+/// Complexity: one pass, and a step for each row that is among the `wanted` nearest of those before it: `O(rows + wanted log rows)`.
+fn with_rows(distances: &[u8], wanted: usize) -> u8 {
+    let mut limit = FARTHEST;
+    // How many of the rows that were met have a distance, and how many of them are within the limit.
+    let (mut having, mut met) = ([0; 1 << u8::BITS], 0);
+    let mut meet = |distance: u8, limit: &mut u8| {
+        if distance <= *limit {
+            having[usize::from(distance)] += 1;
+            met += 1;
+            while *limit > 0 && met - having[usize::from(*limit)] >= wanted {
+                met -= having[usize::from(*limit)];
+                *limit -= 1;
+            }
+        }
+    };
+    let (whole, rest) = distances.as_chunks::<COMPARED>();
+    for some in whole {
+        ones(within(some, limit)).for_each(|at| meet(some[at], &mut limit));
     }
-    low
-}
-
-/// How many of the distances do not exceed the limit.
-fn within(distances: &[u16], limit: u16) -> usize {
-    /// Of so many the count fits 16 bits, as wide as a distance, which lets one instruction count several.
-    const TOGETHER: usize = 1 << 15;
-    let count = |sum: u16, &distance: &u16| sum.wrapping_add(u16::from(distance <= limit));
-    distances.chunks(TOGETHER).map(|some| usize::from(some.iter().fold(0, count))).sum()
+    rest.iter().for_each(|&distance| meet(distance, &mut limit));
+    limit
 }
 
 /// The numbers of the distances above the first limit and not above the second.
-fn near<'n>(distances: &[u16], above: Option<u16>, limit: u16, numbers: &'n mut Vec<u32>) -> &'n [u32] {
-    if numbers.len() < distances.len() {
-        numbers.resize(distances.len(), 0);
+fn near(distances: &[u8], above: Option<u8>, limit: u8, numbers: &mut Vec<u32>) {
+    numbers.clear();
+    let (whole, rest) = distances.as_chunks::<COMPARED>();
+    for (first, some) in (0..).step_by(COMPARED).zip(whole) {
+        let near = within(some, limit) & above.map_or(u64::MAX, |above| !within(some, above));
+        numbers.extend(ones(near).map(|at| first + at as u32));
     }
-    let is_near = |distance: u16| distance <= limit && above.is_none_or(|above| distance > above);
-    let mut found = 0;
-    for (number, &distance) in (0..).zip(distances) {
-        // Written whether it counts or not: a branch would be mispredicted at every row that is near.
-        numbers[found] = number;
-        found += usize::from(is_near(distance));
-    }
-    &numbers[..found]
+    let is_near = |distance: u8| distance <= limit && above.is_none_or(|above| distance > above);
+    let first = whole.as_flattened().len() as u32;
+    numbers.extend((first..).zip(rest).filter(|&(_, &distance)| is_near(distance)).map(|(number, _)| number));
+}
+
+/// Where a mask has ones.
+fn ones(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let at = (mask != 0).then(|| mask.trailing_zeros() as usize)?;
+        mask &= mask - 1;
+        Some(at)
+    })
 }
 
 #[cfg(test)]
@@ -270,11 +277,18 @@ mod tests {
 
     #[test]
     fn limits_are_the_least_that_leave_enough_rows() {
-        let distances = [5, 3, 9, 3, 400];
-        let limits: Vec<u16> = (0..7).map(|wanted| with_rows(&distances, wanted)).collect();
-        assert_eq!(limits, [0, 3, 3, 5, 9, 400, SKETCH_BITS as u16]);
+        let distances = [5, 3, 9, 3, 200];
+        let limits: Vec<u8> = (0..7).map(|wanted| with_rows(&distances, wanted)).collect();
+        assert_eq!(limits, [0, 3, 3, 5, 9, 200, FARTHEST]);
         let mut numbers = Vec::new();
-        assert_eq!(near(&distances, None, 3, &mut numbers), [1, 3]);
-        assert_eq!(near(&distances, Some(3), 9, &mut numbers), [0, 2]);
+        near(&distances, None, 3, &mut numbers);
+        assert_eq!(numbers, [1, 3]);
+        near(&distances, Some(3), 9, &mut numbers);
+        assert_eq!(numbers, [0, 2]);
+        // More than are counted or passed over together.
+        let many: Vec<u8> = (0..1_000u32).map(|number| (number % 251) as u8).collect();
+        assert_eq!((with_rows(&many, 40), with_rows(&many, 41), with_rows(&many, 1_000)), (9, 10, 250));
+        near(&many, Some(3), 5, &mut numbers);
+        assert_eq!(numbers, [4, 5, 255, 256, 506, 507, 757, 758]);
     }
 }

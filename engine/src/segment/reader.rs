@@ -20,7 +20,7 @@ use crate::disk::point;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::id::ImageId;
-use crate::vector::{Sketch, sketched_once};
+use crate::vector::{Sketches, sketched_once};
 
 /// Bytes read at a time while checking.
 const READ_BYTES: usize = 1 << 20;
@@ -70,7 +70,7 @@ pub(crate) struct Segment {
     whole: Box<[AtomicU64]>,
     damaged: AtomicBool,
     mended: Mutex<HashMap<usize, Arc<[f32]>>>,
-    sketches: OnceLock<Vec<Sketch>>,
+    sketches: OnceLock<Sketches>,
 }
 
 impl Segment {
@@ -192,7 +192,7 @@ impl Segment {
     }
 
     /// The sketches of its rows, made from the codes when they are first asked for.
-    pub(crate) fn sketches(&self) -> &[Sketch] {
+    pub(crate) fn sketches(&self) -> &Sketches {
         sketched_once(&self.sketches, self.codes(), self.header.dimension)
     }
 

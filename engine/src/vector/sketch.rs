@@ -1,6 +1,6 @@
 //! Sketches: 512 signs of a row after a random rotation. Two rows at an angle of a differ in each sign with probability a / pi
 //! (Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002), so the number of signs that differ tells the
-//! angle to within a few degrees at an eighth of the memory of the codes or less.
+//! angle to within a few degrees. Half of the signs are counted for every row, all of them are weighed for the rows which that leaves.
 //!
 //! The rotation is signs and a Walsh-Hadamard transform, three times (Andoni et al., "Practical and optimal LSH for angular distance",
 //! NIPS 2015): `O(d log d)` additions. A sketch is a function of a coded row alone, the same on every machine: the
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::code::stride;
-use super::kernel::{BIT_WORDS, bit_sums};
+use super::kernel::{BIT_WORDS, Bits, HEAD_WORDS, HEADS_TOGETHER, Heads, bit_sums, head_distances};
 use super::random::Random;
 
 /// Signs of a sketch.
@@ -23,7 +23,46 @@ const MOST_ROTATED: usize = 4096;
 const ROUNDS: usize = 3;
 
 /// The signs of one row.
-pub(crate) type Sketch = [u64; BIT_WORDS];
+pub(crate) type Sketch = Bits;
+
+/// Signs of a sketch that are counted; 255 differing ones stand for all 256.
+const HEAD_BITS: usize = 64 * HEAD_WORDS;
+
+/// The sketches of some rows.
+#[derive(Debug)]
+pub(crate) struct Sketches {
+    rows: Vec<Sketch>,
+    /// The first half of each once more, in the order in which it is counted.
+    heads: Vec<Heads>,
+}
+
+impl Sketches {
+    fn new(rows: Vec<Sketch>) -> Self {
+        let heads = rows.chunks(HEADS_TOGETHER).map(|rows| {
+            let word = |at: usize| std::array::from_fn(|row| rows.get(row).map_or(0, |row| row.0[at]));
+            Heads(std::array::from_fn(word))
+        });
+        Self { heads: heads.collect(), rows }
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Those of the rows of both.
+    pub(crate) fn followed_by(&self, next: &Self) -> Self {
+        Self::new([&self.rows[..], &next.rows].concat())
+    }
+
+    /// In how many of the first half of its signs each row differs from the query.
+    ///
+    /// # Panics
+    /// When there are more outputs than rows.
+    pub(crate) fn distances(&self, query: &Sketch, out: &mut [u8]) {
+        head_distances(query, &self.heads, out);
+    }
+}
 
 /// Makes sketches of rows of one dimension.
 pub(crate) struct SketchBuilder {
@@ -67,8 +106,8 @@ impl SketchBuilder {
             self.rotated.iter_mut().zip(flips).for_each(|(value, &flip)| *value = flipped(*value, flip));
             hadamard(&mut self.rotated);
         }
-        let mut sketch = [0; BIT_WORDS];
-        for (word, values) in sketch.iter_mut().zip(self.rotated.chunks_exact(64)) {
+        let mut sketch = Bits([0; BIT_WORDS]);
+        for (word, values) in sketch.0.iter_mut().zip(self.rotated.chunks_exact(64)) {
             *word = values.iter().enumerate().fold(0, |word, (at, &value)| word | u64::from(value < 0.0) << at);
         }
         sketch
@@ -106,12 +145,12 @@ impl Weights {
     /// The estimated similarities of the rows of those numbers; `sums` is room.
     pub(crate) fn estimates<'s>(
         &self,
-        sketches: &[Sketch],
+        sketches: &Sketches,
         numbers: &[u32],
         sums: &'s mut Vec<i32>,
     ) -> impl Iterator<Item = f32> + use<'s, '_> {
         sums.resize(numbers.len(), 0);
-        bit_sums(&self.values, sketches, numbers, sums);
+        bit_sums(&self.values, &sketches.rows, numbers, sums);
         let (total, scale) = (self.total, self.scale);
         // A one is a negative sign.
         sums.iter().map(move |&negative| scale * (total - 2 * negative) as f32)
@@ -158,29 +197,29 @@ fn hadamard(values: &mut [f32]) {
 /// makes them a second time.
 ///
 /// Complexity: about 3 microseconds a row of 512 components.
-pub(crate) fn sketched_once<'a>(made: &'a OnceLock<Vec<Sketch>>, rows: &[u8], dimension: usize) -> &'a [Sketch] {
+pub(crate) fn sketched_once<'a>(made: &'a OnceLock<Sketches>, rows: &[u8], dimension: usize) -> &'a Sketches {
     match made.get() {
         Some(made) => made,
         None => {
             let rows = rows.par_chunks_exact(stride(dimension)).with_min_len(256);
             let builder = || SketchBuilder::new(dimension);
             let sketches = rows.map_init(builder, |builder, row| builder.sketch(&row[..dimension])).collect();
-            made.get_or_init(|| sketches)
+            made.get_or_init(|| Sketches::new(sketches))
         }
     }
 }
 
-/// The number of differing signs that a row of at least that similarity seldom exceeds: the expected number and `deviations` standard
+/// The number of differing signs, of the first half, that a row of at least that similarity seldom exceeds: the expected number and `deviations` standard
 /// deviations of it (a binomial distribution; the signs of one rotation are a little less spread).
-pub(crate) fn farthest(similarity: f32, deviations: f64) -> u16 {
+pub(crate) fn farthest(similarity: f32, deviations: f64) -> u8 {
     let share = f64::from(similarity.clamp(-1.0, 1.0)).acos() / PI;
-    let (bits, spread) = (BITS as f64, (BITS as f64 * share * (1.0 - share)).sqrt());
-    (bits * share + deviations * spread).clamp(0.0, bits) as u16
+    let (bits, spread) = (HEAD_BITS as f64, (HEAD_BITS as f64 * share * (1.0 - share)).sqrt());
+    (bits * share + deviations * spread).clamp(0.0, 255.0) as u8
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{bit_distances, encode, stride, unit};
+    use super::super::{encode, stride, unit};
     use super::*;
 
     fn sketch_of(vector: &[f32]) -> Sketch {
@@ -191,7 +230,7 @@ mod tests {
 
     fn distance(a: &[f32], b: &[f32]) -> f64 {
         let mut out = [0];
-        bit_distances(&sketch_of(a), &[sketch_of(b)], &mut out);
+        Sketches::new(vec![sketch_of(b)]).distances(&sketch_of(a), &mut out);
         f64::from(out[0])
     }
 
@@ -205,12 +244,12 @@ mod tests {
                 let b: Vec<f32> = a.iter().map(|x| 0.7 * x + random.normal()).collect();
                 let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
                 let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
-                off.push(distance(&a, &b) - BITS as f64 * cosine.acos() / PI);
+                off.push(distance(&a, &b) - HEAD_BITS as f64 * cosine.acos() / PI);
             }
             let mean = off.iter().sum::<f64>() / off.len() as f64;
             let spread = (off.iter().map(|x| x * x).sum::<f64>() / off.len() as f64).sqrt();
-            // The deviation of 512 independent signs is at most 11.3; the mean of 40 pairs stays within 4 of its own.
-            assert!(mean.abs() < 7.2 && spread < 14.0, "{dimension} dimensions: mean {mean}, spread {spread}");
+            // The deviation of 256 independent signs is at most 8; the mean of 40 pairs stays within 4 of its own.
+            assert!(mean.abs() < 5.1 && spread < 10.0, "{dimension} dimensions: mean {mean}, spread {spread}");
         }
     }
 
@@ -228,7 +267,7 @@ mod tests {
                     let mut row = vec![0; stride(dimension)];
                     encode(&unit(&a).unwrap(), &mut row);
                     let (_, weights) = SketchBuilder::new(dimension).query(&row[..dimension]);
-                    let estimate = weights.estimates(&[sketch_of(&b)], &[0], &mut Vec::new()).next().unwrap();
+                    let estimate = weights.estimates(&Sketches::new(vec![sketch_of(&b)]), &[0], &mut Vec::new()).next().unwrap();
                     off.push(f64::from(estimate) - cosine);
                 }
             }
@@ -246,7 +285,7 @@ mod tests {
     fn equal_rows_do_not_differ_and_opposite_ones_differ_everywhere() {
         let a: Vec<f32> = (0..200).map(|n| (n as f32 * 0.7).sin()).collect();
         let b: Vec<f32> = a.iter().map(|x| -x).collect();
-        assert_eq!((distance(&a, &a), distance(&a, &b)), (0.0, BITS as f64));
+        assert_eq!((distance(&a, &a), distance(&a, &b)), (0.0, 255.0));
     }
 
     #[test]
@@ -254,15 +293,15 @@ mod tests {
         let axis = |at: usize| (0..256).map(|n| f32::from(n == at)).collect::<Vec<f32>>();
         for at in 1..20 {
             let distance = distance(&axis(0), &axis(at));
-            assert!((distance - 256.0).abs() < 60.0, "axes 0 and {at} differ in {distance} of 512 signs");
+            assert!((distance - 128.0).abs() < 42.0, "axes 0 and {at} differ in {distance} of 256 signs");
         }
     }
 
     #[test]
     fn the_limit_rises_as_the_similarity_falls() {
-        assert_eq!((farthest(1.0, 3.0), farthest(-1.0, 3.0)), (0, BITS as u16));
-        assert_eq!(farthest(0.0, 0.0), BITS as u16 / 2);
-        assert_eq!(farthest(0.0, 2.0), 278);
-        assert!(farthest(f32::NEG_INFINITY, 3.0) == BITS as u16 && farthest(2.0, 3.0) == 0);
+        assert_eq!((farthest(1.0, 3.0), farthest(-1.0, 3.0)), (0, 255));
+        assert_eq!(farthest(0.0, 0.0), 128);
+        assert_eq!(farthest(0.0, 2.0), 144);
+        assert!(farthest(f32::NEG_INFINITY, 3.0) == 255 && farthest(2.0, 3.0) == 0);
     }
 }

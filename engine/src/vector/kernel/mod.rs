@@ -25,7 +25,10 @@ mod bits;
 mod code;
 mod scalar;
 
-pub(crate) use bits::{WORDS as BIT_WORDS, distances as bit_distances, sums as bit_sums};
+pub(crate) use bits::{
+    Bits, COMPARED, HEAD_WORDS, Heads, TOGETHER as HEADS_TOGETHER, WORDS as BIT_WORDS, distances as head_distances, sums as bit_sums,
+    within,
+};
 pub(crate) use code::{code_products, code_scores, code_sum, prefetch};
 
 /// Lanes of the canonical sum.
