@@ -3,8 +3,8 @@
 use prost::Message;
 use rocksdb::{WriteBatch, WriteOptions};
 
-use super::messages::{ListMessage, OptionsMessage, RecordMessage};
-use super::{Catalog, DATABASE, Family, NEXT_IMAGE, OPTIONS, REPAIRING, SEQUENCE, codec};
+use super::messages::{ListMessage, RecordMessage};
+use super::{Catalog, Family, NEXT_IMAGE, REPAIRING, SEQUENCE, codec};
 use crate::disk::{point, syncs};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -13,7 +13,7 @@ use crate::vote::Ballot;
 
 /// Everything one write changes. It becomes durable as a whole in [`Batch::commit`], the only commit point of the database.
 pub(crate) struct Batch<'c> {
-    catalog: &'c Catalog,
+    pub(super) catalog: &'c Catalog,
     inner: WriteBatch,
 }
 
@@ -44,13 +44,6 @@ impl<'c> Batch<'c> {
 
     pub(crate) fn set_next_image(&mut self, next: u64) -> Result<()> {
         self.put(Family::Meta, NEXT_IMAGE, &codec::number(next))
-    }
-
-    /// The options and the name of the database.
-    pub(crate) fn put_identity(&mut self) -> Result<()> {
-        let (options, database) = (OptionsMessage::of(&self.catalog.options).encode_to_vec(), self.catalog.database);
-        self.put(Family::Meta, OPTIONS, &options)?;
-        self.put(Family::Meta, DATABASE, &database)
     }
 
     /// Whether a repair is under way.

@@ -2,12 +2,15 @@
 
 mod batch;
 pub(crate) mod codec;
+mod identity;
 mod jobs;
+mod logs;
 mod manifest;
 mod messages;
 mod oplog;
 mod pin;
 mod read;
+mod salvage;
 mod spaces;
 mod store;
 
@@ -32,6 +35,10 @@ use crate::disk::Lock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SpaceId;
 use crate::options::Options;
+
+fn handle(db: &DB, family: Family) -> Result<&rocksdb::ColumnFamily> {
+    db.cf_handle(family.name()).ok_or_else(|| Error::corrupt(format!("the catalog has no family '{}'", family.name())))
+}
 
 /// The column families, as in the plan of the house.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +147,11 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
+    /// Whether there is one, be it damaged or half repaired.
+    pub(crate) fn exists(folder: &Path) -> bool {
+        folder.is_dir() || salvage::damaged_beside(folder).is_dir()
+    }
+
     /// Makes a catalog in a folder that must not hold one.
     pub(crate) fn create(folder: &Path, options: Options, lock: Lock) -> Result<Self> {
         let db = Self::open_db(folder, true)?;
@@ -163,7 +175,7 @@ impl Catalog {
         if self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING)?.is_none() {
             return Ok(self);
         }
-        Err(Error::corrupt("a repair of the database was cut short").help("repair it again: cairn repair DB"))
+        Err(half_repaired())
     }
 
     /// [`Catalog::open`], also of a database whose last repair was cut short.
@@ -171,6 +183,7 @@ impl Catalog {
         if !folder.join("CURRENT").exists() {
             return Err(unfinished(folder));
         }
+        logs::check(folder)?;
         let db = Self::open_db(folder, false).map_err(|error| match error.kind() {
             ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
             _ => error,
@@ -179,6 +192,7 @@ impl Catalog {
         let store = Arc::new(Store::new(db, Some(lock)));
         let catalog = Self { store, space, options, database: database.unwrap_or_else(fresh_name) };
         catalog.read_spaces()?;
+        catalog.copy_identity()?;
         if !is_current {
             // Format 1 had neither segments nor a name, format 2 one model and no cleanings; everything else is as it was.
             let mut batch = Batch::new(&catalog);
@@ -197,6 +211,7 @@ impl Catalog {
         if !folder.join("CURRENT").exists() {
             return Err(unfinished(folder));
         }
+        logs::check(folder)?;
         // Of an older format it has fewer families, and RocksDB refuses to open what is not there.
         if let Ok(found) = DB::list_cf(&Self::db_options(), folder)
             && Family::ALL.iter().any(|family| !found.iter().any(|name| name == family.name()))
@@ -229,8 +244,7 @@ impl Catalog {
     }
 
     fn identity(db: &DB, folder: &Path) -> Result<Identity> {
-        let meta =
-            db.cf_handle(Family::Meta.name()).ok_or_else(|| Error::corrupt("the catalog has no family 'meta'"))?;
+        let meta = handle(db, Family::Meta)?;
         let stored = db.get_cf(meta, OPTIONS)?.ok_or_else(|| unfinished(folder))?;
         let message: OptionsMessage = decode(&stored, "the options")?;
         let is_current = message.format() == FORMAT;
@@ -279,11 +293,28 @@ impl Catalog {
         self.store.is_read_only()
     }
 
-    /// Lets RocksDB salvage what it can read of a damaged catalog. The caller holds the lock.
-    pub(crate) fn salvage(folder: &Path) -> Result<()> {
+    /// [`DB::open_cf_descriptors_read_only`] of a catalog of which some files may be damaged.
+    fn open_unsound(folder: &Path) -> Result<DB> {
         let mut options = Self::db_options();
-        options.create_if_missing(true);
-        Ok(DB::repair(&options, folder)?)
+        options.set_paranoid_checks(false);
+        let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
+        Ok(DB::open_cf_descriptors_read_only(&options, folder, families, false)?)
+    }
+
+    /// [`Catalog::open_for_repair`] of a catalog that can be read to the end.
+    pub(crate) fn open_whole(folder: &Path, lock: Lock) -> Result<Self> {
+        let catalog = Self::open_for_repair(folder, lock)?;
+        salvage::read_all(&catalog.store.db)?;
+        Ok(catalog)
+    }
+
+    /// Opens what can be read of a damaged catalog, as a new one in its place; also says what was done.
+    ///
+    /// # Errors
+    /// `Corrupt` when not even the options can be read.
+    pub(crate) fn salvage(folder: &Path, lock: Lock) -> Result<(Self, Vec<String>)> {
+        let story = salvage::salvage(folder)?;
+        Ok((Self::open_for_repair(folder, lock)?, story))
     }
 
     /// What the database was created with.
@@ -297,10 +328,7 @@ impl Catalog {
     }
 
     fn family(&self, family: Family) -> Result<&rocksdb::ColumnFamily> {
-        self.store
-            .db
-            .cf_handle(family.name())
-            .ok_or_else(|| Error::corrupt(format!("the catalog has no family '{}'", family.name())))
+        handle(&self.store.db, family)
     }
 
     /// A consistent copy of the catalog in a folder that must not exist: hard links where the file system has them.
@@ -365,7 +393,14 @@ fn older_format() -> Error {
     Error::invalid("the database has an older format").help("open it once for writing; that brings it up to date")
 }
 
+fn half_repaired() -> Error {
+    Error::corrupt("a repair of the database was cut short").help("repair it again: cairn repair DB")
+}
+
 fn unfinished(folder: &Path) -> Error {
+    if !folder.exists() && salvage::damaged_beside(folder).exists() {
+        return half_repaired();
+    }
     Error::corrupt(format!("{} holds no finished database", folder.display()))
         .help("its creation or its restoring was cut short, or files of it are missing: delete the folder, and create or restore it again")
 }

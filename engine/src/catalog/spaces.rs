@@ -33,6 +33,11 @@ fn key_of(space: SpaceId) -> Vec<u8> {
     [SPACE, &codec::space_key(space)].concat()
 }
 
+/// Whether that key of `meta` says which spaces there are.
+pub(super) fn is_stated(key: &[u8]) -> bool {
+    key.starts_with(SPACE) || key == DERIVING || key == ACTIVE
+}
+
 /// The space whose number is stored as a value.
 pub(super) fn space_of(value: &[u8]) -> Result<SpaceId> {
     u32::try_from(codec::number_of(value)?)
@@ -92,20 +97,20 @@ impl Batch<'_> {
             model: space.model.as_ref().map(ModelMessage::of),
             unfinished: space.unfinished,
         };
-        self.put(Family::Meta, &key_of(space.id), &message.encode_to_vec())
+        self.state(&key_of(space.id), &message.encode_to_vec())
     }
 
     /// Forgets a space and its descriptors.
     pub(crate) fn delete_space(&mut self, space: SpaceId) -> Result<()> {
-        self.delete(Family::Meta, &key_of(space))?;
+        self.unstate(&key_of(space))?;
         self.delete_prefix(Family::Embeddings, &codec::space_key(space))
     }
 
     /// Whatever is derived of this space from now on is incomplete; `None`: nothing is being derived.
     pub(crate) fn set_deriving(&mut self, space: Option<SpaceId>) -> Result<()> {
         match space {
-            Some(space) => self.put(Family::Meta, DERIVING, &codec::number(u64::from(space.0))),
-            None => self.delete(Family::Meta, DERIVING),
+            Some(space) => self.state(DERIVING, &codec::number(u64::from(space.0))),
+            None => self.unstate(DERIVING),
         }
     }
 
@@ -122,8 +127,8 @@ impl Batch<'_> {
 
     /// The key that flips: from this commit on, `space` answers.
     pub(crate) fn set_active(&mut self, space: SpaceId, options: &Options) -> Result<()> {
-        self.put(Family::Meta, OPTIONS, &OptionsMessage::of(options).encode_to_vec())?;
-        self.put(Family::Meta, ACTIVE, &codec::number(u64::from(space.0)))
+        self.state(OPTIONS, &OptionsMessage::of(options).encode_to_vec())?;
+        self.state(ACTIVE, &codec::number(u64::from(space.0)))
     }
 }
 

@@ -151,7 +151,7 @@ impl Database {
     }
 
     pub(super) fn must_exist(folder: &Path) -> Result<()> {
-        if catalog_folder(folder).is_dir() {
+        if Catalog::exists(&catalog_folder(folder)) {
             return Ok(());
         }
         Err(Error::not_found(format!("there is no database in {}", folder.display()))

@@ -74,6 +74,30 @@ fn a_fresh_graph_finds_what_is_near() {
     assert!(recall_at_10(graph.view(), codes(&bytes)) >= 0.95);
 }
 
+/// R17. Both ways of building are parallel, and of the first the result depends on how the threads met. `CAIRN_CASES` says how many
+/// pairs of graphs are built.
+#[test]
+fn parallel_builds_leave_no_row_out_of_reach() {
+    let builds = std::env::var("CAIRN_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10);
+    for build in 0..builds {
+        let rows = 200 + (build as usize * 977) % 1800;
+        let bytes = clustered(rows, build);
+        let fresh = fresh(codes(&bytes), 4, &AtomicBool::new(false)).unwrap();
+        assert_sound(&fresh, rows);
+        // Every fifth row goes, and two hundred come.
+        let mut more = clustered(200, !build);
+        let mut place = Vec::new();
+        for (row, code) in bytes.chunks_exact(stride(DIMENSION)).enumerate() {
+            let is_gone = row.is_multiple_of(5);
+            place.push(if is_gone { NONE } else { (more.len() / stride(DIMENSION)) as u32 });
+            if !is_gone {
+                more.extend_from_slice(code);
+            }
+        }
+        assert_sound(&merge(&more, Some((fresh.view(), &place)), 4), more.len() / stride(DIMENSION));
+    }
+}
+
 #[test]
 fn a_graph_merged_from_nothing_finds_what_is_near() {
     let bytes = clustered(3000, 1);

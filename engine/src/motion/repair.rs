@@ -1,9 +1,9 @@
 //! Repair: from whatever records and descriptors can still be read, everything else is made again.
 //!
-//! It works when opening fails: the catalog is salvaged by RocksDB's own repair if need be; images that are stored in part are
+//! It works when opening fails: what can be read of a damaged catalog is copied into a new one; images that are stored in part are
 //! dropped; neighbours, predictions and postings are recomputed; segments are made again after the next opening.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,15 +35,14 @@ type Story = Vec<String>;
 pub(crate) fn repair(folder: &Path) -> Result<Story> {
     let mut story = Story::new();
     let catalog_folder = catalog_folder(folder);
-    let catalog = match Catalog::open_for_repair(&catalog_folder, Lock::take(folder)?) {
+    let catalog = match Catalog::open_whole(&catalog_folder, Lock::take(folder)?) {
         Ok(catalog) => catalog,
         Err(error) if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) => return Err(error),
         Err(error) => {
-            story.push(format!("the catalog could not be opened: {}", error.message()));
-            let lock = Lock::take(folder)?;
-            Catalog::salvage(&catalog_folder)?;
-            story.push("RocksDB salvaged what it could read of it".to_owned());
-            Catalog::open_for_repair(&catalog_folder, lock)?
+            story.push(format!("the catalog could not be read: {}", error.message()));
+            let (catalog, salvaged) = Catalog::salvage(&catalog_folder, Lock::take(folder)?)?;
+            story.extend(salvaged);
+            catalog
         }
     };
     let catalog = Arc::new(catalog);
@@ -161,10 +160,21 @@ fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<
             }
         }
     }
+    let mut lonely = 0;
+    let has_record: HashSet<ImageId> = kept.iter().map(|kept| kept.id).collect();
+    pinned.vectors(pinned.space(), ImageId(0), ImageId(u64::MAX), |id, _| {
+        let key = codec::image_key(id).to_vec();
+        if !has_record.contains(&id) && !dropped.contains(&key) {
+            lonely += 1;
+            dropped.push(key);
+        }
+        Ok(())
+    })?;
     for (count, what) in [
         (unreadable, "records could not be read"),
         (copied, "images had lost their descriptor and got it back from a segment"),
         (partial, "images had no sound descriptor and were dropped"),
+        (lonely, "descriptors had no record and were dropped"),
         (doubled, "images had a newer version under the same key and were dropped"),
     ] {
         if count > 0 {

@@ -267,7 +267,8 @@ mod tests {
                     let mut row = vec![0; stride(dimension)];
                     encode(&unit(&a).unwrap(), &mut row);
                     let (_, weights) = SketchBuilder::new(dimension).query(&row[..dimension]);
-                    let estimate = weights.estimates(&Sketches::new(vec![sketch_of(&b)]), &[0], &mut Vec::new()).next().unwrap();
+                    let estimate =
+                        weights.estimates(&Sketches::new(vec![sketch_of(&b)]), &[0], &mut Vec::new()).next().unwrap();
                     off.push(f64::from(estimate) - cosine);
                 }
             }

@@ -26,8 +26,8 @@ mod code;
 mod scalar;
 
 pub(crate) use bits::{
-    Bits, COMPARED, HEAD_WORDS, Heads, TOGETHER as HEADS_TOGETHER, WORDS as BIT_WORDS, distances as head_distances, sums as bit_sums,
-    within,
+    Bits, COMPARED, HEAD_WORDS, Heads, TOGETHER as HEADS_TOGETHER, WORDS as BIT_WORDS, distances as head_distances,
+    sums as bit_sums, within,
 };
 pub(crate) use code::{code_products, code_scores, code_sum, prefetch};
 

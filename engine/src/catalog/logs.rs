@@ -1,0 +1,166 @@
+//! A look at RocksDB's own logs before it reads them: its reader turns forever on some damage.
+//!
+//! Behind a sound record of a log, a record that claims a kind which only recycled logs have is neither passed over nor refused
+//! (RocksDB 9.3 to 11.8; facebook/rocksdb, issue 13333). One flipped bit makes such a kind of a sound one, so opening would hang. Logs
+//! are not recycled here: whatever claims to be is damage.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A log is blocks of this length; no record goes beyond its block, and what is damaged is passed over to the next one.
+const BLOCK: usize = 32 << 10;
+/// Checksum (4 bytes), length of what follows (2), kind (1).
+const HEADER: usize = 7;
+/// Kinds of recycled logs.
+const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
+
+/// Whether RocksDB can come to an end with the logs of a catalog.
+///
+/// Complexity: reads them once.
+///
+/// # Errors
+/// `Corrupt`, naming the file and the byte.
+pub(super) fn check(folder: &Path) -> Result<()> {
+    for path in logs(folder)? {
+        if let Some(at) = first_recycled_of(&path)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            return Err(Error::corrupt(format!("the catalog's {name} is damaged at byte {at}")));
+        }
+    }
+    Ok(())
+}
+
+/// Makes RocksDB pass over the rest of each block that it would not get past. The caller holds the lock, and repairs.
+pub(super) fn defuse(folder: &Path) -> Result<()> {
+    for path in logs(folder)? {
+        while let Some(at) = first_recycled_of(&path)? {
+            let empty = |mut file: File| {
+                file.seek(SeekFrom::Start(at))?;
+                // An empty record without a kind, as of room that was set aside and never written.
+                file.write_all(&[0; HEADER])?;
+                file.sync_all()
+            };
+            OpenOptions::new().write(true).open(&path).and_then(empty).map_err(|error| Error::io(&path, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The write-ahead logs, and the manifest in force, which has the same form.
+fn logs(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut logs = Vec::new();
+    let read = |error| Error::io(folder, error);
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if path.extension().is_some_and(|end| end == "log") {
+            logs.push(path);
+        }
+    }
+    // What CURRENT says is checked by whoever opens the catalog.
+    let current = std::fs::read_to_string(folder.join("CURRENT")).unwrap_or_default();
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if current.trim_end().strip_prefix("MANIFEST-").is_some_and(is_number) {
+        logs.push(folder.join(current.trim_end()));
+    }
+    logs.sort();
+    Ok(logs)
+}
+
+/// [`first_recycled`] of a file.
+fn first_recycled_of(path: &Path) -> Result<Option<u64>> {
+    match File::open(path).and_then(first_recycled) {
+        // A writer beside removes what it needs no longer.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        found => found.map_err(|error| Error::io(path, error)),
+    }
+}
+
+/// Where the first record lies that claims to be of a recycled log.
+///
+/// Checksums are not computed: behind a record whose length is damaged it may take something else for a record, but then there is
+/// damage.
+fn first_recycled(mut log: impl Read) -> std::io::Result<Option<u64>> {
+    let mut block = Vec::with_capacity(BLOCK);
+    let mut start = 0;
+    loop {
+        block.clear();
+        let length = log.by_ref().take(BLOCK as u64).read_to_end(&mut block)?;
+        let mut rest = &block[..];
+        while let Some((&[.., low, high, kind], behind)) = rest.split_first_chunk::<HEADER>() {
+            if RECYCLED.contains(&kind) {
+                return Ok(Some(start + (length - rest.len()) as u64));
+            }
+            let size = u16::from_le_bytes([low, high]);
+            match behind.get(usize::from(size)..) {
+                Some(next) if (kind, size) != (0, 0) => rest = next,
+                _ => break,
+            }
+        }
+        if length < BLOCK {
+            return Ok(None);
+        }
+        start += length as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record with a payload of that length.
+    fn record(kind: u8, length: u16) -> Vec<u8> {
+        let [low, high] = length.to_le_bytes();
+        let mut record = vec![1, 2, 3, 4, low, high, kind];
+        // Its bytes are those of a recycled kind wherever they are taken for one.
+        record.resize(HEADER + usize::from(length), 5);
+        record
+    }
+
+    #[test]
+    fn what_claims_to_be_recycled_is_found_where_a_record_begins() {
+        let find = |log: &[Vec<u8>]| first_recycled(&log.concat()[..]).unwrap();
+        assert_eq!(find(&[]), None);
+        assert_eq!(find(&[record(1, 100), record(2, 900), record(4, 0)]), None);
+        assert_eq!(find(&[record(1, 100), record(5, 9)]), Some(107));
+        for kind in RECYCLED {
+            assert_eq!(find(&[record(kind, 0)]), Some(0));
+        }
+        // The rest of a block is passed over: behind zeros, a length beyond it, and too few bytes for a header.
+        let full = |first: Vec<u8>| [first.clone(), vec![5; BLOCK - first.len()]].concat();
+        let beyond = full([record(1, 10), vec![0, 0, 0, 0, 255, 255, 1]].concat());
+        let exact = record(1, (BLOCK - HEADER) as u16);
+        let trailer = full(record(1, (BLOCK - 2 * HEADER + 1) as u16));
+        for block in [full(record(0, 0)), beyond, exact, trailer] {
+            assert_eq!(find(&[block.clone(), record(1, 3)]), None);
+            assert_eq!(find(&[block.clone(), record(1, 3), record(8, 3)]), Some((BLOCK + 10) as u64));
+            assert_eq!(find(&[block, vec![5; 6]]), None);
+        }
+    }
+
+    #[test]
+    fn defused_logs_are_passed_and_keep_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("000007.log");
+        let bytes = [record(1, 100), record(5, 9), vec![7; BLOCK - 123], record(1, 4), record(131, 2)].concat();
+        std::fs::write(&log, &bytes).unwrap();
+        std::fs::write(folder.path().join("LOG"), record(5, 1)).unwrap();
+        let error = check(folder.path()).unwrap_err();
+        assert!(error.message().contains("000007.log") && error.message().contains("107"), "{error}");
+        defuse(folder.path()).unwrap();
+        check(folder.path()).unwrap();
+        let after = std::fs::read(&log).unwrap();
+        let changed = |at: &usize| after[*at] != bytes[*at];
+        assert!((0..bytes.len()).filter(changed).all(|at| (107..114).contains(&at) || (BLOCK + 11..).contains(&at)));
+        // Of manifests only the one in force counts.
+        for (current, sound) in [("MANIFEST-000001\n", true), ("MANIFEST-000002\n", false), ("MANIFEST-000003\n", true)]
+        {
+            std::fs::write(folder.path().join("MANIFEST-000001"), record(1, 1)).unwrap();
+            std::fs::write(folder.path().join("MANIFEST-000002"), record(6, 1)).unwrap();
+            std::fs::write(folder.path().join("CURRENT"), current).unwrap();
+            assert_eq!(check(folder.path()).is_ok(), sound, "{current}");
+        }
+    }
+}

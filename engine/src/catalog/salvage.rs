@@ -1,0 +1,246 @@
+//! A new catalog of what can still be read of a damaged one.
+//!
+//! A table with a damaged block is dropped as a whole by RocksDB's own repair, or stays and fails every reader. So entries are copied
+//! into a new catalog: from the damaged one as it is, passing over what cannot be read; and what other tables have between the same
+//! keys, from what RocksDB's repair leaves of it. There an entry that was overwritten or deleted by what is lost may come back.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
+
+use super::{Catalog, Family, handle, identity, logs};
+use crate::disk::sync_folder;
+use crate::error::{Error, Result};
+
+/// Families whose entries cannot be made again from others.
+const KEPT: [Family; 8] = [
+    Family::Meta,
+    Family::Records,
+    Family::Blobs,
+    Family::Labels,
+    Family::Embeddings,
+    Family::Oplog,
+    Family::Features,
+    Family::Jobs,
+];
+/// Bytes of entries that are written together.
+const BATCH_BYTES: usize = 4 << 20;
+/// First bytes of a key that are counted with to find the next readable one; keys that are equal so far go together.
+const COUNTED: usize = 32;
+
+/// Where the catalog of a folder goes when it cannot be read to the end; without another in its place a repair was cut short.
+pub(super) fn damaged_beside(catalog: &Path) -> PathBuf {
+    catalog.with_extension("damaged")
+}
+
+/// Puts a new catalog with what can be read in the place of a damaged one, which stays beside it. The caller holds the lock.
+///
+/// Until that is done there is no catalog: RocksDB's repair opens afterwards, as if what it dropped had never been there.
+///
+/// Complexity: reads the damaged catalog twice and writes what is kept of it; needs as much room on the disk again.
+pub(super) fn salvage(catalog: &Path) -> Result<Vec<String>> {
+    let (damaged, filling) = (damaged_beside(catalog), catalog.with_extension("filling"));
+    if catalog.exists() {
+        clear(&damaged)?;
+        rename(catalog, &damaged)?;
+    }
+    clear(&filling)?;
+    let story = fill(&filling, &damaged)?;
+    rename(&filling, catalog)?;
+    Ok(story)
+}
+
+fn fill(new: &Path, folder: &Path) -> Result<Vec<String>> {
+    let new = Catalog::open_db(new, true)?;
+    logs::defuse(folder)?;
+    let (mut kept, mut gaps) = (0, Vec::new());
+    // Where RocksDB cannot even list the tables, nothing can be read before its repair.
+    let damaged = Catalog::open_unsound(folder).ok();
+    for family in KEPT {
+        let hidden = match &damaged {
+            Some(damaged) => {
+                let copied = copy(damaged, &new, family, &Range::default())?;
+                kept += copied.entries;
+                copied.gaps
+            }
+            None => vec![Range::default()],
+        };
+        gaps.extend(hidden.into_iter().map(|gap| (family, gap)));
+    }
+    drop(damaged);
+    let mut found = 0;
+    if !gaps.is_empty() {
+        DB::repair(&Catalog::db_options(), folder)?;
+        let repaired = Catalog::open_db(folder, false)?;
+        for (family, gap) in &gaps {
+            found += copy(&repaired, &new, *family, gap)?.entries;
+        }
+    }
+    if kept + found == 0 {
+        return Err(Error::corrupt(format!("nothing in {} can be read", folder.display())).help("restore a backup"));
+    }
+    identity::restore(&new)?;
+    for family in Family::ALL {
+        new.flush_cf(handle(&new, family)?)?;
+    }
+    Ok(vec![
+        format!(
+            "{kept} entries could be read, {} ranges could not; {found} entries of them were in other tables",
+            gaps.len()
+        ),
+        format!("what was there before lies in {}; remove it when the database is as you want it", folder.display()),
+    ])
+}
+
+/// Whether every entry of every family can be read.
+///
+/// # Errors
+/// `Corrupt`, as RocksDB says it.
+pub(super) fn read_all(db: &DB) -> Result<()> {
+    Family::ALL.iter().try_for_each(|&family| {
+        let mut entries = entries(db, family)?;
+        entries.seek_to_first();
+        while entries.valid() {
+            entries.next();
+        }
+        Ok(entries.status()?)
+    })
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).map_err(|error| Error::io(from, error))?;
+    sync_folder(to.parent().unwrap_or(Path::new("")), "repair")
+}
+
+fn clear(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, error)),
+        _ => Ok(()),
+    }
+}
+
+fn entries(db: &DB, family: Family) -> Result<DBRawIterator<'_>> {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    Ok(db.raw_iterator_cf_opt(handle(db, family)?, options))
+}
+
+/// The keys between two, without them; `None`: as far as there are any.
+#[derive(Default)]
+struct Range {
+    after: Option<Vec<u8>>,
+    before: Option<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct Copied {
+    entries: usize,
+    /// What could not be read.
+    gaps: Vec<Range>,
+}
+
+/// Copies the entries of a family in a range that can be read.
+fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
+    let target = handle(to, family)?;
+    let mut unlogged = WriteOptions::default();
+    unlogged.disable_wal(true);
+    let (mut copied, mut batch) = (Copied::default(), WriteBatch::default());
+    let mut entries = entries(from, family)?;
+    let mut last = range.after.clone();
+    entries.seek(last.as_deref().unwrap_or_default());
+    loop {
+        while let Some((key, value)) = entries.item() {
+            if range.before.as_deref().is_some_and(|before| key >= before) {
+                break;
+            }
+            if last.as_deref() != Some(key) {
+                batch.put_cf(target, key, value);
+                copied.entries += 1;
+                last = Some(key.to_vec());
+            }
+            if batch.size_in_bytes() >= BATCH_BYTES {
+                to.write_opt(std::mem::take(&mut batch), &unlogged)?;
+            }
+            entries.next();
+        }
+        if entries.status().is_ok() {
+            break;
+        }
+        let is_last = !pass_gap(&mut entries, last.as_deref().unwrap_or_default());
+        let before = if is_last { range.before.clone() } else { entries.key().map(<[u8]>::to_vec) };
+        copied.gaps.push(Range { after: last.clone(), before });
+        if is_last {
+            break;
+        }
+    }
+    to.write_opt(batch, &unlogged)?;
+    Ok(copied)
+}
+
+/// Goes to the first readable entry behind what cannot be read after `last`; no: there is none.
+///
+/// Complexity: some hundred seeks.
+fn pass_gap(entries: &mut DBRawIterator<'_>, last: &[u8]) -> bool {
+    let mut readable = |key: &[u8; COUNTED]| {
+        entries.seek(key);
+        entries.status().is_ok()
+    };
+    let mut counted = [0; COUNTED];
+    let length = last.len().min(COUNTED);
+    counted[..length].copy_from_slice(&last[..length]);
+    // Ever greater steps until something can be read, or the end is met, then back by halves.
+    let (mut below, mut above) = (counted, None);
+    for power in 0..8 * COUNTED {
+        match stepped(&counted, power) {
+            Some(key) if readable(&key) => {
+                above = Some((key, power));
+                break;
+            }
+            Some(key) => below = key,
+            None => break,
+        }
+    }
+    let Some((mut above, power)) = above else { return false };
+    for power in (0..power).rev() {
+        if let Some(middle) = stepped(&below, power).filter(|middle| *middle < above) {
+            if readable(&middle) { above = middle } else { below = middle }
+        }
+    }
+    readable(&above) && entries.valid()
+}
+
+/// A key plus two to a power, as one number; `None` when it is too great for its bytes.
+fn stepped(key: &[u8; COUNTED], power: usize) -> Option<[u8; COUNTED]> {
+    let mut sum = *key;
+    let mut carry = 1u16 << (power % 8);
+    for byte in sum[..COUNTED - power / 8].iter_mut().rev() {
+        let digit = u16::from(*byte) + carry;
+        *byte = digit as u8;
+        carry = digit >> 8;
+        if carry == 0 {
+            return Some(sum);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_counted_with_as_numbers() {
+        let key = |end: &[u8]| {
+            let mut key = [0; COUNTED];
+            key[COUNTED - end.len()..].copy_from_slice(end);
+            key
+        };
+        assert_eq!(stepped(&key(&[7]), 0), Some(key(&[8])));
+        assert_eq!(stepped(&key(&[1, 255]), 0), Some(key(&[2, 0])));
+        assert_eq!(stepped(&key(&[1, 255]), 9), Some(key(&[3, 255])));
+        assert_eq!(stepped(&key(&[255, 255, 1]), 15), Some(key(&[1, 0, 127, 1])));
+        assert_eq!(stepped(&[255; COUNTED], 0), None);
+        assert_eq!(stepped(&[255; COUNTED], 8 * COUNTED - 1), None);
+        assert_eq!(stepped(&[0; COUNTED], 8 * COUNTED - 1).map(|key| key[0]), Some(128));
+    }
+}
