@@ -1,12 +1,16 @@
 //! What a database is: its options, its name, its spaces and which of them answers. Without these few entries of `meta` nothing else
 //! could be read, so each is written a second time, to another family and thereby to another table.
 
+use std::collections::BTreeMap;
+
 use prost::Message;
 use rocksdb::{DB, IteratorMode, WriteBatch};
 
 use super::messages::OptionsMessage;
 use super::{Batch, Catalog, DATABASE, Family, OPTIONS};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Key prefix in `jobs` of the second copies.
 const COPY: &[u8] = b"meta/";
@@ -37,36 +41,57 @@ impl Batch<'_> {
 }
 
 impl Catalog {
-    /// Writes the second copies where there are none: of a database that was made before there were any, or lost them.
+    /// Makes the second copies what they should be: of a database that was written by a build that made none, or lost them.
     pub(super) fn copy_identity(&self) -> Result<()> {
-        let (meta, jobs) = (self.family(Family::Meta)?, self.family(Family::Jobs)?);
-        if self.store.db.get_pinned_cf(jobs, copy_of(OPTIONS))?.is_some() {
+        let db = &self.store.db;
+        let (own, copies) = (stated(db)?, copies(db)?);
+        if own == copies {
             return Ok(());
         }
         let mut batch = Batch::new(self);
-        for entry in self.store.db.iterator_cf(meta, IteratorMode::Start) {
-            let (key, value) = entry?;
-            if super::spaces::is_stated(&key) || *key == *OPTIONS || *key == *DATABASE {
-                batch.put(Family::Jobs, &copy_of(&key), &value)?;
-            }
-        }
+        copies.keys().try_for_each(|key| batch.delete(Family::Jobs, &copy_of(key)))?;
+        own.iter().try_for_each(|(key, value)| batch.put(Family::Jobs, &copy_of(key), value))?;
         batch.commit()
     }
 }
 
-/// Gives a catalog that lost what it is the second copies back.
-pub(super) fn restore(db: &DB) -> Result<()> {
-    let (meta, jobs) = (super::handle(db, Family::Meta)?, super::handle(db, Family::Jobs)?);
-    if db.get_pinned_cf(meta, OPTIONS)?.is_some() {
+/// Gives a catalog that lost what it is the second copies back; `all`: also where something is there, which may be outdated.
+///
+/// # Errors
+/// `Corrupt`: neither can be read.
+pub(super) fn restore(db: &DB, all: bool) -> Result<()> {
+    let (mut own, copies) = (stated(db)?, copies(db)?);
+    if copies.contains_key(OPTIONS) && (all || !own.contains_key(OPTIONS) || !own.contains_key(DATABASE)) {
+        let meta = super::handle(db, Family::Meta)?;
+        let mut batch = WriteBatch::default();
+        own.keys().for_each(|key| batch.delete_cf(meta, key));
+        copies.iter().for_each(|(key, value)| batch.put_cf(meta, key, value));
+        db.write(batch)?;
+        own = copies;
+    }
+    if own.contains_key(OPTIONS) {
         return Ok(());
     }
-    let mut batch = WriteBatch::default();
-    for entry in db.prefix_iterator_cf(jobs, COPY) {
+    Err(Error::corrupt("what the database is can be read nowhere in its catalog").help("restore a backup"))
+}
+
+/// What `meta` says of the database.
+fn stated(db: &DB) -> Result<Entries> {
+    let is_stated = |key: &[u8]| super::spaces::is_stated(key) || key == OPTIONS || key == DATABASE;
+    let entries = db.iterator_cf(super::handle(db, Family::Meta)?, IteratorMode::Start);
+    let entries = entries.map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec())));
+    Ok(entries.filter(|entry| entry.as_ref().map_or(true, |(key, _)| is_stated(key))).collect::<Result<_, _>>()?)
+}
+
+/// The second copies, by the keys of what they copy.
+fn copies(db: &DB) -> Result<Entries> {
+    let mut copies = Entries::new();
+    for entry in db.prefix_iterator_cf(super::handle(db, Family::Jobs)?, COPY) {
         let (key, value) = entry?;
         match key.strip_prefix(COPY) {
-            Some(key) => batch.put_cf(meta, key, value),
+            Some(key) => copies.insert(key.to_vec(), value.into_vec()),
             None => break,
-        }
+        };
     }
-    Ok(db.write(batch)?)
+    Ok(copies)
 }

@@ -5,7 +5,7 @@
 //! are not recycled here: whatever claims to be is damage.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -33,23 +33,27 @@ pub(super) fn check(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes RocksDB pass over the rest of each block that it would not get past. The caller holds the lock, and repairs.
-pub(super) fn defuse(folder: &Path) -> Result<()> {
+/// Cuts the write-ahead logs where RocksDB would not get past them, and says whether it would get past the manifest. What is cut off
+/// was written after what stays.
+pub(super) fn cut(folder: &Path) -> Result<bool> {
+    let mut is_listed = true;
+    let mut is_cut = false;
     for path in logs(folder)? {
-        while let Some(at) = first_recycled_of(&path)? {
-            let empty = |mut file: File| {
-                file.seek(SeekFrom::Start(at))?;
-                // An empty record without a kind, as of room that was set aside and never written.
-                file.write_all(&[0; HEADER])?;
-                file.sync_all()
-            };
-            OpenOptions::new().write(true).open(&path).and_then(empty).map_err(|error| Error::io(&path, error))?;
+        let found = first_recycled_of(&path)?;
+        if path.extension().is_none() {
+            is_listed = found.is_none();
+        } else if is_cut {
+            std::fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
+        } else if let Some(at) = found {
+            let file = OpenOptions::new().write(true).open(&path);
+            file.and_then(|file| file.set_len(at)).map_err(|error| Error::io(&path, error))?;
+            is_cut = true;
         }
     }
-    Ok(())
+    Ok(is_listed)
 }
 
-/// The write-ahead logs, and the manifest in force, which has the same form.
+/// The write-ahead logs, oldest first, and the manifest in force, which has the same form.
 fn logs(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut logs = Vec::new();
     let read = |error| Error::io(folder, error);
@@ -141,26 +145,29 @@ mod tests {
     }
 
     #[test]
-    fn defused_logs_are_passed_and_keep_the_rest() {
+    fn logs_are_cut_at_the_first_such_record() {
         let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("000007.log");
+        let file = |name: &str| folder.path().join(name);
         let bytes = [record(1, 100), record(5, 9), vec![7; BLOCK - 123], record(1, 4), record(131, 2)].concat();
-        std::fs::write(&log, &bytes).unwrap();
-        std::fs::write(folder.path().join("LOG"), record(5, 1)).unwrap();
+        std::fs::write(file("000006.log"), record(1, 9)).unwrap();
+        std::fs::write(file("000007.log"), &bytes).unwrap();
+        std::fs::write(file("000008.log"), record(1, 1)).unwrap();
+        std::fs::write(file("LOG"), record(5, 1)).unwrap();
         let error = check(folder.path()).unwrap_err();
         assert!(error.message().contains("000007.log") && error.message().contains("107"), "{error}");
-        defuse(folder.path()).unwrap();
+        assert!(cut(folder.path()).unwrap());
         check(folder.path()).unwrap();
-        let after = std::fs::read(&log).unwrap();
-        let changed = |at: &usize| after[*at] != bytes[*at];
-        assert!((0..bytes.len()).filter(changed).all(|at| (107..114).contains(&at) || (BLOCK + 11..).contains(&at)));
+        assert_eq!(std::fs::read(file("000006.log")).unwrap(), record(1, 9));
+        assert_eq!(std::fs::read(file("000007.log")).unwrap(), bytes[..107]);
+        assert!(!file("000008.log").exists());
         // Of manifests only the one in force counts.
         for (current, sound) in [("MANIFEST-000001\n", true), ("MANIFEST-000002\n", false), ("MANIFEST-000003\n", true)]
         {
-            std::fs::write(folder.path().join("MANIFEST-000001"), record(1, 1)).unwrap();
-            std::fs::write(folder.path().join("MANIFEST-000002"), record(6, 1)).unwrap();
-            std::fs::write(folder.path().join("CURRENT"), current).unwrap();
+            std::fs::write(file("MANIFEST-000001"), record(1, 1)).unwrap();
+            std::fs::write(file("MANIFEST-000002"), record(6, 1)).unwrap();
+            std::fs::write(file("CURRENT"), current).unwrap();
             assert_eq!(check(folder.path()).is_ok(), sound, "{current}");
+            assert_eq!(cut(folder.path()).unwrap(), sound, "{current}");
         }
     }
 }

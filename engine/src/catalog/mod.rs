@@ -149,7 +149,7 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// Whether there is one, be it damaged or half repaired.
     pub(crate) fn exists(folder: &Path) -> bool {
-        folder.is_dir() || salvage::damaged_beside(folder).is_dir()
+        folder.is_dir() || salvage::is_half_done(folder)
     }
 
     /// Makes a catalog in a folder that must not hold one.
@@ -293,16 +293,25 @@ impl Catalog {
         self.store.is_read_only()
     }
 
-    /// [`DB::open_cf_descriptors_read_only`] of a catalog of which some files may be damaged.
-    fn open_unsound(folder: &Path) -> Result<DB> {
+    /// Opens, for reading, a catalog of which some files may be damaged; `None`: RocksDB cannot list its files.
+    fn open_unsound(folder: &Path) -> Result<Option<DB>> {
         let mut options = Self::db_options();
-        options.set_paranoid_checks(false);
-        let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-        Ok(DB::open_cf_descriptors_read_only(&options, folder, families, false)?)
+        let Ok(found) = DB::list_cf(&options, folder) else { return Ok(None) };
+        for paranoid in [true, false] {
+            options.set_paranoid_checks(paranoid);
+            let families = Family::ALL.iter().filter(|family| found.iter().any(|name| name == family.name()));
+            let families = families.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
+            match DB::open_cf_descriptors_read_only(&options, folder, families, false) {
+                Ok(db) => return Ok(Some(db)),
+                Err(error) => salvage::is_damage(error)?,
+            }
+        }
+        Ok(None)
     }
 
     /// [`Catalog::open_for_repair`] of a catalog that can be read to the end.
     pub(crate) fn open_whole(folder: &Path, lock: Lock) -> Result<Self> {
+        salvage::take_up(folder)?;
         let catalog = Self::open_for_repair(folder, lock)?;
         salvage::read_all(&catalog.store.db)?;
         Ok(catalog)
@@ -311,7 +320,7 @@ impl Catalog {
     /// Opens what can be read of a damaged catalog, as a new one in its place; also says what was done.
     ///
     /// # Errors
-    /// `Corrupt` when not even the options can be read.
+    /// `Corrupt`: not even what the database is can be read; `Io`. The damaged catalog is then as it was.
     pub(crate) fn salvage(folder: &Path, lock: Lock) -> Result<(Self, Vec<String>)> {
         let story = salvage::salvage(folder)?;
         Ok((Self::open_for_repair(folder, lock)?, story))
@@ -398,7 +407,7 @@ fn half_repaired() -> Error {
 }
 
 fn unfinished(folder: &Path) -> Error {
-    if !folder.exists() && salvage::damaged_beside(folder).exists() {
+    if salvage::is_half_done(folder) {
         return half_repaired();
     }
     Error::corrupt(format!("{} holds no finished database", folder.display()))

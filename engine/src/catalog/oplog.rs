@@ -37,15 +37,24 @@ impl Batch<'_> {
 impl Pinned {
     /// Everything that waits, oldest first.
     pub(crate) fn waiting(&self) -> Result<Vec<Waiting>> {
-        let mut waiting = Vec::new();
-        self.scan(Family::Oplog, &[], |key, value| {
-            let sequence = codec::image_of_key(key)?.0;
-            let message: TransactionMessage = decode(value, "a waiting transaction")?;
-            let operations = message.operations.into_iter().map(operation_of).collect::<Result<_>>()?;
-            waiting.push(Waiting { sequence, operations });
-            Ok(true)
+        let mut all = Vec::new();
+        self.each_waiting(|sequence, operations| {
+            all.push(Waiting { sequence, operations: operations? });
+            Ok(())
         })?;
-        Ok(waiting)
+        Ok(all)
+    }
+
+    /// Visits what waits, oldest first, also what cannot be decoded.
+    pub(crate) fn each_waiting(&self, mut visit: impl FnMut(u64, Result<Vec<Operation>>) -> Result<()>) -> Result<()> {
+        let operations = |value: &[u8]| {
+            let message: TransactionMessage = decode(value, "a waiting transaction")?;
+            message.operations.into_iter().map(operation_of).collect()
+        };
+        self.scan(Family::Oplog, &[], |key, value| {
+            visit(codec::image_of_key(key)?.0, operations(value))?;
+            Ok(true)
+        })
     }
 }
 

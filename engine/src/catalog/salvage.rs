@@ -3,17 +3,19 @@
 //! A table with a damaged block is dropped as a whole by RocksDB's own repair, or stays and fails every reader. So entries are copied
 //! into a new catalog: from the damaged one as it is, passing over what cannot be read; and what other tables have between the same
 //! keys, from what RocksDB's repair leaves of it. There an entry that was overwritten or deleted by what is lost may come back.
+//!
+//! The damaged catalog is not written: RocksDB works in a clone of it. It gives way when the new one is full, and stays beside it.
 
 use std::path::{Path, PathBuf};
 
 use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 
-use super::{Catalog, Family, handle, identity, logs};
+use super::{Catalog, Family, REPAIRING, handle, identity, logs};
 use crate::disk::sync_folder;
 use crate::error::{Error, Result};
 
-/// Families whose entries cannot be made again from others.
-const KEPT: [Family; 8] = [
+/// Families whose entries cannot be made again from others; by the manifest, segments lend descriptors that are lost.
+const KEPT: [Family; 9] = [
     Family::Meta,
     Family::Records,
     Family::Blobs,
@@ -22,44 +24,87 @@ const KEPT: [Family; 8] = [
     Family::Oplog,
     Family::Features,
     Family::Jobs,
+    Family::Manifest,
 ];
 /// Bytes of entries that are written together.
 const BATCH_BYTES: usize = 4 << 20;
 /// First bytes of a key that are counted with to find the next readable one; keys that are equal so far go together.
 const COUNTED: usize = 32;
 
-/// Where the catalog of a folder goes when it cannot be read to the end; without another in its place a repair was cut short.
-pub(super) fn damaged_beside(catalog: &Path) -> PathBuf {
-    catalog.with_extension("damaged")
+/// A new catalog that is being filled. It is full when there is no other: only then does the damaged one give way.
+fn filling(catalog: &Path) -> PathBuf {
+    catalog.with_extension("filling")
 }
 
-/// Puts a new catalog with what can be read in the place of a damaged one, which stays beside it. The caller holds the lock.
+/// Whether a repair was cut short between its last two steps.
+pub(super) fn is_half_done(catalog: &Path) -> bool {
+    !catalog.exists() && filling(catalog).is_dir()
+}
+
+/// Does the last step of a salvage that was cut short before it.
+pub(super) fn take_up(catalog: &Path) -> Result<()> {
+    if is_half_done(catalog) { rename(&filling(catalog), catalog) } else { Ok(()) }
+}
+
+/// Puts a new catalog with what can be read in the place of a damaged one, which stays beside it. Only a repair may open the new one:
+/// what is derived is not in it. The caller holds the lock.
 ///
-/// Until that is done there is no catalog: RocksDB's repair opens afterwards, as if what it dropped had never been there.
+/// Complexity: reads the damaged catalog once and writes what is kept of it; needs as much room on the disk again.
 ///
-/// Complexity: reads the damaged catalog twice and writes what is kept of it; needs as much room on the disk again.
+/// # Errors
+/// `Corrupt`: not even what the database is can be read; `Io`. The damaged catalog is then as it was.
 pub(super) fn salvage(catalog: &Path) -> Result<Vec<String>> {
-    let (damaged, filling) = (damaged_beside(catalog), catalog.with_extension("filling"));
-    if catalog.exists() {
-        clear(&damaged)?;
-        rename(catalog, &damaged)?;
-    }
+    let (filling, clone) = (filling(catalog), catalog.with_extension("clone"));
     clear(&filling)?;
-    let story = fill(&filling, &damaged)?;
+    clear(&clone)?;
+    let filled = self::clone(catalog, &clone).and_then(|()| fill(&filling, &clone));
+    clear(&clone)?;
+    let mut story = match filled {
+        Ok(story) => story,
+        Err(error) => {
+            clear(&filling)?;
+            return Err(error);
+        }
+    };
+    let damaged = (1..)
+        .map(|number| catalog.with_extension(format!("damaged-{number}")))
+        .find(|damaged| !damaged.exists())
+        .unwrap_or_default();
+    rename(catalog, &damaged)?;
     rename(&filling, catalog)?;
+    story.push(format!(
+        "what was there before lies in {}; remove it when the database is as you want it",
+        damaged.display()
+    ));
     Ok(story)
 }
 
-fn fill(new: &Path, folder: &Path) -> Result<Vec<String>> {
+/// The files of a catalog once more. Tables are never written again, so a link does; where the file system has none, a copy.
+fn clone(from: &Path, to: &Path) -> Result<()> {
+    let io = |error| Error::io(to, error);
+    std::fs::create_dir(to).map_err(io)?;
+    for entry in std::fs::read_dir(from).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let Some(name) = path.file_name().filter(|_| path.is_file()) else { continue };
+        let is_table = path.extension().is_some_and(|end| end == "sst");
+        if !(is_table && std::fs::hard_link(&path, to.join(name)).is_ok()) {
+            std::fs::copy(&path, to.join(name)).map_err(io)?;
+        }
+    }
+    Ok(())
+}
+
+fn fill(new: &Path, damaged: &Path) -> Result<Vec<String>> {
     let new = Catalog::open_db(new, true)?;
-    logs::defuse(folder)?;
+    // Behind a record that RocksDB would not get past, a log is cut; without all of the manifest its tables must be looked for.
+    let is_listed = logs::cut(damaged)?;
+    let opened = if is_listed { Catalog::open_unsound(damaged)? } else { None };
     let (mut kept, mut gaps) = (0, Vec::new());
-    // Where RocksDB cannot even list the tables, nothing can be read before its repair.
-    let damaged = Catalog::open_unsound(folder).ok();
     for family in KEPT {
-        let hidden = match &damaged {
-            Some(damaged) => {
-                let copied = copy(damaged, &new, family, &Range::default())?;
+        let hidden = match &opened {
+            Some(db) if db.cf_handle(family.name()).is_none() => Vec::new(),
+            Some(db) => {
+                let copied = copy(db, &new, family, &Range::default())?;
                 kept += copied.entries;
                 copied.gaps
             }
@@ -67,29 +112,25 @@ fn fill(new: &Path, folder: &Path) -> Result<Vec<String>> {
         };
         gaps.extend(hidden.into_iter().map(|gap| (family, gap)));
     }
-    drop(damaged);
+    drop(opened);
     let mut found = 0;
     if !gaps.is_empty() {
-        DB::repair(&Catalog::db_options(), folder)?;
-        let repaired = Catalog::open_db(folder, false)?;
+        DB::repair(&Catalog::db_options(), damaged)?;
+        let repaired = Catalog::open_db(damaged, false)?;
         for (family, gap) in &gaps {
             found += copy(&repaired, &new, *family, gap)?.entries;
         }
     }
-    if kept + found == 0 {
-        return Err(Error::corrupt(format!("nothing in {} can be read", folder.display())).help("restore a backup"));
-    }
-    identity::restore(&new)?;
+    let is_whole = |family| gaps.iter().all(|(other, _)| *other != family);
+    identity::restore(&new, !is_whole(Family::Meta) && is_whole(Family::Jobs))?;
+    new.put_cf(handle(&new, Family::Meta)?, REPAIRING, [])?;
     for family in Family::ALL {
         new.flush_cf(handle(&new, family)?)?;
     }
-    Ok(vec![
-        format!(
-            "{kept} entries could be read, {} ranges could not; {found} entries of them were in other tables",
-            gaps.len()
-        ),
-        format!("what was there before lies in {}; remove it when the database is as you want it", folder.display()),
-    ])
+    let ranges = gaps.len();
+    Ok(vec![format!(
+        "{kept} entries could be read, {ranges} ranges could not; {found} entries of them were in other tables"
+    )])
 }
 
 /// Whether every entry of every family can be read.
@@ -163,8 +204,9 @@ fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
             }
             entries.next();
         }
-        if entries.status().is_ok() {
-            break;
+        match entries.status() {
+            Ok(()) => break,
+            Err(error) => is_damage(error)?,
         }
         let is_last = !pass_gap(&mut entries, last.as_deref().unwrap_or_default());
         let before = if is_last { range.before.clone() } else { entries.key().map(<[u8]>::to_vec) };
@@ -175,6 +217,13 @@ fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
     }
     to.write_opt(batch, &unlogged)?;
     Ok(copied)
+}
+
+/// Passes over damage; what is none must not be taken for a gap.
+pub(super) fn is_damage(error: rocksdb::Error) -> Result<()> {
+    let passes = ["No space left", "Too many open files", "Cannot allocate memory"];
+    let text = error.to_string();
+    if passes.iter().any(|passing| text.contains(passing)) { Err(error.into()) } else { Ok(()) }
 }
 
 /// Goes to the first readable entry behind what cannot be read after `last`; no: there is none.

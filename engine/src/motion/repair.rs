@@ -14,7 +14,7 @@ use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, codec}
 use crate::disk::{Lock, catalog_folder, columns_file, remove, segment_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId};
-use crate::operation::Role;
+use crate::operation::{Operation, Role};
 use crate::rows::{NewRow, RowSet};
 use crate::segment::{Segment, Truth, file_of};
 use crate::vector::unit;
@@ -37,7 +37,9 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     let catalog_folder = catalog_folder(folder);
     let catalog = match Catalog::open_whole(&catalog_folder, Lock::take(folder)?) {
         Ok(catalog) => catalog,
-        Err(error) if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) => return Err(error),
+        Err(error) if error.is_disk_full() || !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) => {
+            return Err(error);
+        }
         Err(error) => {
             story.push(format!("the catalog could not be read: {}", error.message()));
             let (catalog, salvaged) = Catalog::salvage(&catalog_folder, Lock::take(folder)?)?;
@@ -50,8 +52,8 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     let segments = sound_segments(folder, &pinned);
     let (kept, dropped) = readable(&pinned, &segments, &mut story)?;
     drop(segments);
-    let found = pinned.waiting().unwrap_or_default().last().map_or(0, |waiting| waiting.sequence);
     let sequence = pinned.sequence().unwrap_or(0);
+    let (found, hopeless) = still_possible(&pinned, sequence, &kept, &mut story)?;
     let noted = acknowledged::noted(folder, catalog.database()).unwrap_or(0);
     if noted > found.max(sequence) {
         story.push(format!("writes {} to {noted} were acknowledged and are gone", found.max(sequence) + 1));
@@ -79,6 +81,7 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     for key in dropped {
         batch.delete_record_at(&key)?;
     }
+    hopeless.iter().try_for_each(|&sequence| batch.delete_waiting(sequence))?;
     batch.set_covered(ImageId(0))?;
     batch.set_sequence(sequence.max(if found > sequence { 0 } else { noted }))?;
     batch.set_next_image(kept.last().map_or(0, |kept| kept.id.0 + 1).max(pinned.next_image().unwrap_or(0)))?;
@@ -103,6 +106,45 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
         index.live_rows()
     ));
     Ok(story)
+}
+
+/// The number of the last transaction that waits and can still be carried out, or 0; and those that cannot, or were carried out
+/// before.
+fn still_possible(pinned: &Pinned, sequence: u64, kept: &[Kept], story: &mut Story) -> Result<(u64, Vec<u64>)> {
+    let mut keys: HashSet<String> = kept.iter().map(|kept| kept.record.key.clone()).collect();
+    let (mut found, mut hopeless, mut lost) = (0, Vec::new(), 0);
+    pinned.each_waiting(|number, operations| {
+        let possible = operations.ok().filter(|_| number > sequence).and_then(|operations| {
+            let mut keys = keys.clone();
+            operations.iter().all(|operation| is_possible(operation, &mut keys)).then_some(keys)
+        });
+        match possible {
+            Some(after) => (keys, found) = (after, number),
+            None => {
+                lost += usize::from(number > sequence);
+                hopeless.push(number);
+            }
+        }
+        Ok(())
+    })?;
+    if lost > 0 {
+        story.push(format!(
+            "{lost} writes that waited need images that are gone, or could not be read, and were dropped"
+        ));
+    }
+    Ok((found, hopeless))
+}
+
+/// Whether an operation can be carried out on images with those keys, which are then as it leaves them.
+fn is_possible(operation: &Operation, keys: &mut HashSet<String>) -> bool {
+    match operation {
+        Operation::Put(put) => {
+            keys.insert(put.key.clone());
+            true
+        }
+        Operation::Delete { key } => keys.remove(key),
+        Operation::Label { key, .. } | Operation::Unlabel { key } => keys.contains(key),
+    }
 }
 
 /// An image that can be read as a whole.
@@ -160,16 +202,17 @@ fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<
             }
         }
     }
-    let mut lonely = 0;
-    let has_record: HashSet<ImageId> = kept.iter().map(|kept| kept.id).collect();
+    let known: HashSet<ImageId> = kept.iter().map(|kept| kept.id).collect();
+    let going: HashSet<Vec<u8>> = dropped.iter().cloned().collect();
+    let before = dropped.len();
     pinned.vectors(pinned.space(), ImageId(0), ImageId(u64::MAX), |id, _| {
         let key = codec::image_key(id).to_vec();
-        if !has_record.contains(&id) && !dropped.contains(&key) {
-            lonely += 1;
+        if !known.contains(&id) && !going.contains(&key) {
             dropped.push(key);
         }
         Ok(())
     })?;
+    let lonely = dropped.len() - before;
     for (count, what) in [
         (unreadable, "records could not be read"),
         (copied, "images had lost their descriptor and got it back from a segment"),

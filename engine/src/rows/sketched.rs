@@ -116,7 +116,7 @@ struct Search<'a, A> {
 
 impl<A: Fn(usize) -> bool> Search<'_, A> {
     /// Shows the sieve the rows whose distances lie above the first limit and not above the second; once the sieve knows what it wants,
-    /// only those whose sketches make them likely. Stops and says no when a part has more than `most` between the limits.
+    /// only those whose sketches make them likely. Stops and says no when more than `most` lie between the limits.
     fn look(&self, above: Option<u8>, limit: u8, most: usize, sieve: &mut Sieve, scratch: &mut Scratch) -> bool {
         let set = self.set;
         let width = stride(set.dimension);
