@@ -204,6 +204,14 @@ mod tests {
             got.fill(0);
             plain(&Bits(query), &rows, &mut got);
             prop_assert_eq!(&got, &expected);
+            // What a processor with wider registers passes over.
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("popcnt") {
+                got.fill(0);
+                // SAFETY: the instruction was detected.
+                unsafe { distances_popcnt(&Bits(query), &rows, &mut got) };
+                prop_assert_eq!(&got, &expected);
+            }
         }
 
         #[test]
