@@ -42,12 +42,11 @@ impl Batch<'_> {
 
 impl Catalog {
     /// Makes the second copies what they should be: of a database that was written by a build that made none, or lost them.
-    pub(super) fn copy_identity(&self) -> Result<()> {
+    pub(crate) fn copy_identity(&self) -> Result<()> {
         let db = &self.store.db;
-        let (own, copies) = (stated(db)?, copies(db)?);
-        if own == copies {
-            return Ok(());
-        }
+        let own = stated(db)?;
+        // Copies that cannot be read are no reason not to open what they copy.
+        let Some(copies) = copies(db).ok().filter(|copies| own != *copies) else { return Ok(()) };
         let mut batch = Batch::new(self);
         copies.keys().try_for_each(|key| batch.delete(Family::Jobs, &copy_of(key)))?;
         own.iter().try_for_each(|(key, value)| batch.put(Family::Jobs, &copy_of(key), value))?;
@@ -64,10 +63,13 @@ pub(super) fn restore(db: &DB, all: bool) -> Result<()> {
     if copies.contains_key(OPTIONS) && (all || !own.contains_key(OPTIONS) || !own.contains_key(DATABASE)) {
         let meta = super::handle(db, Family::Meta)?;
         let mut batch = WriteBatch::default();
-        own.keys().for_each(|key| batch.delete_cf(meta, key));
-        copies.iter().for_each(|(key, value)| batch.put_cf(meta, key, value));
+        if all {
+            own.keys().for_each(|key| batch.delete_cf(meta, key));
+        }
+        let missing = |key: &Vec<u8>| all || !own.contains_key(key);
+        copies.iter().filter(|(key, _)| missing(key)).for_each(|(key, value)| batch.put_cf(meta, key, value));
         db.write(batch)?;
-        own = copies;
+        own = stated(db)?;
     }
     if own.contains_key(OPTIONS) {
         return Ok(());

@@ -33,20 +33,22 @@ pub(super) fn check(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Cuts the write-ahead logs where RocksDB would not get past them, and says whether it would get past the manifest. What is cut off
-/// was written after what stays.
+/// Empties the write-ahead logs from where RocksDB would not get past them, and says whether it would get past the manifest. What goes
+/// was written after what stays. Lengths stay: RocksDB compares them with its manifest.
 pub(super) fn cut(folder: &Path) -> Result<bool> {
-    let mut is_listed = true;
-    let mut is_cut = false;
+    let (mut is_listed, mut is_cut) = (true, false);
     for path in logs(folder)? {
         let found = first_recycled_of(&path)?;
         if path.extension().is_none() {
             is_listed = found.is_none();
-        } else if is_cut {
-            std::fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
-        } else if let Some(at) = found {
+        } else if is_cut || found.is_some() {
+            let empty = |file: std::fs::File| {
+                let length = file.metadata()?.len();
+                file.set_len(found.filter(|_| !is_cut).unwrap_or(0))?;
+                file.set_len(length)
+            };
             let file = OpenOptions::new().write(true).open(&path);
-            file.and_then(|file| file.set_len(at)).map_err(|error| Error::io(&path, error))?;
+            file.and_then(empty).map_err(|error| Error::io(&path, error))?;
             is_cut = true;
         }
     }
@@ -158,8 +160,8 @@ mod tests {
         assert!(cut(folder.path()).unwrap());
         check(folder.path()).unwrap();
         assert_eq!(std::fs::read(file("000006.log")).unwrap(), record(1, 9));
-        assert_eq!(std::fs::read(file("000007.log")).unwrap(), bytes[..107]);
-        assert!(!file("000008.log").exists());
+        assert_eq!(std::fs::read(file("000007.log")).unwrap(), [&bytes[..107], &vec![0; bytes.len() - 107]].concat());
+        assert_eq!(std::fs::read(file("000008.log")).unwrap(), [0; 8]);
         // Of manifests only the one in force counts.
         for (current, sound) in [("MANIFEST-000001\n", true), ("MANIFEST-000002\n", false), ("MANIFEST-000003\n", true)]
         {

@@ -192,7 +192,6 @@ impl Catalog {
         let store = Arc::new(Store::new(db, Some(lock)));
         let catalog = Self { store, space, options, database: database.unwrap_or_else(fresh_name) };
         catalog.read_spaces()?;
-        catalog.copy_identity()?;
         if !is_current {
             // Format 1 had neither segments nor a name, format 2 one model and no cleanings; everything else is as it was.
             let mut batch = Batch::new(&catalog);
@@ -309,9 +308,18 @@ impl Catalog {
         Ok(None)
     }
 
+    /// Ends a salvage that was cut short before its last step.
+    pub(crate) fn take_up_salvage(folder: &Path) -> Result<()> {
+        salvage::take_up(folder)
+    }
+
+    /// Whether an error tells of a damaged catalog, which [`Catalog::salvage`] may help.
+    pub(crate) fn is_damaged(error: &Error) -> bool {
+        salvage::is_damaged(error)
+    }
+
     /// [`Catalog::open_for_repair`] of a catalog that can be read to the end.
     pub(crate) fn open_whole(folder: &Path, lock: Lock) -> Result<Self> {
-        salvage::take_up(folder)?;
         let catalog = Self::open_for_repair(folder, lock)?;
         salvage::read_all(&catalog.store.db)?;
         Ok(catalog)
@@ -409,6 +417,17 @@ fn half_repaired() -> Error {
 fn unfinished(folder: &Path) -> Error {
     if salvage::is_half_done(folder) {
         return half_repaired();
+    }
+    let holds_data = |entry: std::fs::DirEntry| {
+        entry
+            .path()
+            .extension()
+            .is_some_and(|end| end == "sst" || end == "log" && entry.metadata().is_ok_and(|of| of.len() > 0))
+    };
+    if std::fs::read_dir(folder).into_iter().flatten().flatten().any(holds_data) {
+        return Error::corrupt(format!("{} lacks files without which it is no database", folder.display())).help(
+            "keep what is sound: cairn repair DB; only if that finds nothing, delete the folder and restore a backup",
+        );
     }
     Error::corrupt(format!("{} holds no finished database", folder.display()))
         .help("its creation or its restoring was cut short, or files of it are missing: delete the folder, and create or restore it again")

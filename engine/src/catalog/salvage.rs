@@ -12,7 +12,7 @@ use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 
 use super::{Catalog, Family, REPAIRING, handle, identity, logs};
 use crate::disk::sync_folder;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Families whose entries cannot be made again from others; by the manifest, segments lend descriptors that are lost.
 const KEPT: [Family; 9] = [
@@ -31,19 +31,19 @@ const BATCH_BYTES: usize = 4 << 20;
 /// First bytes of a key that are counted with to find the next readable one; keys that are equal so far go together.
 const COUNTED: usize = 32;
 
-/// A new catalog that is being filled. It is full when there is no other: only then does the damaged one give way.
-fn filling(catalog: &Path) -> PathBuf {
-    catalog.with_extension("filling")
+/// A new catalog that is full and has to take the place of the damaged one.
+fn filled(catalog: &Path) -> PathBuf {
+    catalog.with_extension("filled")
 }
 
 /// Whether a repair was cut short between its last two steps.
 pub(super) fn is_half_done(catalog: &Path) -> bool {
-    !catalog.exists() && filling(catalog).is_dir()
+    !catalog.exists() && filled(catalog).is_dir()
 }
 
 /// Does the last step of a salvage that was cut short before it.
 pub(super) fn take_up(catalog: &Path) -> Result<()> {
-    if is_half_done(catalog) { rename(&filling(catalog), catalog) } else { Ok(()) }
+    if is_half_done(catalog) { rename(&filled(catalog), catalog) } else { Ok(()) }
 }
 
 /// Puts a new catalog with what can be read in the place of a damaged one, which stays beside it. Only a repair may open the new one:
@@ -54,12 +54,12 @@ pub(super) fn take_up(catalog: &Path) -> Result<()> {
 /// # Errors
 /// `Corrupt`: not even what the database is can be read; `Io`. The damaged catalog is then as it was.
 pub(super) fn salvage(catalog: &Path) -> Result<Vec<String>> {
-    let (filling, clone) = (filling(catalog), catalog.with_extension("clone"));
-    clear(&filling)?;
+    let (filling, clone, filled) =
+        (catalog.with_extension("filling"), catalog.with_extension("clone"), filled(catalog));
+    [&filling, &clone, &filled].into_iter().try_for_each(|folder| clear(folder))?;
+    let done = self::clone(catalog, &clone).and_then(|()| fill(&filling, &clone));
     clear(&clone)?;
-    let filled = self::clone(catalog, &clone).and_then(|()| fill(&filling, &clone));
-    clear(&clone)?;
-    let mut story = match filled {
+    let mut story = match done {
         Ok(story) => story,
         Err(error) => {
             clear(&filling)?;
@@ -70,8 +70,9 @@ pub(super) fn salvage(catalog: &Path) -> Result<Vec<String>> {
         .map(|number| catalog.with_extension(format!("damaged-{number}")))
         .find(|damaged| !damaged.exists())
         .unwrap_or_default();
+    rename(&filling, &filled)?;
     rename(catalog, &damaged)?;
-    rename(&filling, catalog)?;
+    rename(&filled, catalog)?;
     story.push(format!(
         "what was there before lies in {}; remove it when the database is as you want it",
         damaged.display()
@@ -85,7 +86,10 @@ fn clone(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir(to).map_err(io)?;
     for entry in std::fs::read_dir(from).map_err(io)? {
         let path = entry.map_err(io)?.path();
-        let Some(name) = path.file_name().filter(|_| path.is_file()) else { continue };
+        let is_log = |name: &str| name.starts_with("LOG") || name == "LOCK";
+        let Some(name) = path.file_name().filter(|name| path.is_file() && !is_log(&name.to_string_lossy())) else {
+            continue;
+        };
         let is_table = path.extension().is_some_and(|end| end == "sst");
         if !(is_table && std::fs::hard_link(&path, to.join(name)).is_ok()) {
             std::fs::copy(&path, to.join(name)).map_err(io)?;
@@ -116,13 +120,16 @@ fn fill(new: &Path, damaged: &Path) -> Result<Vec<String>> {
     let mut found = 0;
     if !gaps.is_empty() {
         DB::repair(&Catalog::db_options(), damaged)?;
-        let repaired = Catalog::open_db(damaged, false)?;
-        for (family, gap) in &gaps {
+        let repaired =
+            Catalog::open_unsound(damaged)?.ok_or_else(|| Error::corrupt("no table of the catalog can be read"))?;
+        for (family, gap) in gaps.iter().filter(|(family, _)| repaired.cf_handle(family.name()).is_some()) {
             found += copy(&repaired, &new, *family, gap)?.entries;
         }
     }
     let is_whole = |family| gaps.iter().all(|(other, _)| *other != family);
     identity::restore(&new, !is_whole(Family::Meta) && is_whole(Family::Jobs))?;
+    // What this build cannot open must not take the place of what another can.
+    Catalog::identity(&new, damaged)?;
     new.put_cf(handle(&new, Family::Meta)?, REPAIRING, [])?;
     for family in Family::ALL {
         new.flush_cf(handle(&new, family)?)?;
@@ -221,9 +228,14 @@ fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
 
 /// Passes over damage; what is none must not be taken for a gap.
 pub(super) fn is_damage(error: rocksdb::Error) -> Result<()> {
-    let passes = ["No space left", "Too many open files", "Cannot allocate memory"];
-    let text = error.to_string();
-    if passes.iter().any(|passing| text.contains(passing)) { Err(error.into()) } else { Ok(()) }
+    let error = Error::from(error);
+    if is_damaged(&error) { Ok(()) } else { Err(error) }
+}
+
+/// Whether an error tells of damage, and not of what may be otherwise the next time.
+pub(super) fn is_damaged(error: &Error) -> bool {
+    let is_gone = || ["Input/output error", "No such file"].iter().any(|text| error.message().contains(text));
+    error.kind() == ErrorKind::Corrupt || error.kind() == ErrorKind::Io && is_gone()
 }
 
 /// Goes to the first readable entry behind what cannot be read after `last`; no: there is none.

@@ -33,11 +33,10 @@ impl Lock {
         let mut file = open.map_err(|error| Error::io(&path, error))?;
         match file.try_lock() {
             Ok(()) => {
-                // The text is for people: if it cannot be written, the lock still holds.
+                // The text is for people: if it cannot be written, on a full disk for one, the lock still holds.
                 let pid = format!("{}\n", std::process::id());
-                let written =
+                let _unwritten =
                     file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
-                written.map_err(|error| Error::io(&path, error))?;
                 Ok(Self { file })
             }
             Err(TryLockError::WouldBlock) => {

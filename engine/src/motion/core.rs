@@ -58,6 +58,7 @@ impl Core {
         let accepted = queue.last().unwrap_or(0).max(pinned.sequence()?);
         if !catalog.is_read_only() {
             acknowledged::check(folder, catalog.database(), accepted)?;
+            catalog.copy_identity()?;
             space::forget_half_derived(&catalog, &pinned)?;
             remove_orphans(folder, &catalog.pin())?;
         }

@@ -406,7 +406,7 @@ fn a_half_repaired_database_is_refused() {
     let sound = digest(&database.snapshot());
     drop(database);
     // Cut short between the last two steps of a salvage.
-    std::fs::rename(path.join("catalog"), path.join("catalog.filling")).unwrap();
+    std::fs::rename(path.join("catalog"), path.join("catalog.filled")).unwrap();
     for refused in [Database::open(&path), Database::open_read_only(&path)] {
         assert!(refused.err().unwrap().message().contains("cut short"));
     }

@@ -12,14 +12,16 @@ use super::upkeep::scan_lists;
 use super::write::own;
 use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, codec};
 use crate::disk::{Lock, catalog_folder, columns_file, remove, segment_folder};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId};
-use crate::operation::{Operation, Role};
+use crate::operation::{Operation, Put, Role};
 use crate::rows::{NewRow, RowSet};
 use crate::segment::{Segment, Truth, file_of};
 use crate::vector::unit;
 use crate::vote::soft_vote;
 
+/// More ids than there can be images whose every trace is lost; they are not given again.
+const LOST_IDS: u64 = 1 << 32;
 /// Images written by one batch.
 const BATCH_ROWS: usize = 4096;
 
@@ -35,15 +37,17 @@ type Story = Vec<String>;
 pub(crate) fn repair(folder: &Path) -> Result<Story> {
     let mut story = Story::new();
     let catalog_folder = catalog_folder(folder);
-    let catalog = match Catalog::open_whole(&catalog_folder, Lock::take(folder)?) {
+    let lock = Lock::take(folder)?;
+    Catalog::take_up_salvage(&catalog_folder)?;
+    let mut lost_ids = 0;
+    let catalog = match Catalog::open_whole(&catalog_folder, lock) {
         Ok(catalog) => catalog,
-        Err(error) if error.is_disk_full() || !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Io) => {
-            return Err(error);
-        }
+        Err(error) if !Catalog::is_damaged(&error) => return Err(error),
         Err(error) => {
             story.push(format!("the catalog could not be read: {}", error.message()));
             let (catalog, salvaged) = Catalog::salvage(&catalog_folder, Lock::take(folder)?)?;
             story.extend(salvaged);
+            lost_ids = LOST_IDS;
             catalog
         }
     };
@@ -84,7 +88,9 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     hopeless.iter().try_for_each(|&sequence| batch.delete_waiting(sequence))?;
     batch.set_covered(ImageId(0))?;
     batch.set_sequence(sequence.max(if found > sequence { 0 } else { noted }))?;
-    batch.set_next_image(kept.last().map_or(0, |kept| kept.id.0 + 1).max(pinned.next_image().unwrap_or(0)))?;
+    let next_image = kept.last().map_or(0, |kept| kept.id.0 + 1).max(pinned.next_image().unwrap_or(0));
+    batch.set_next_image(next_image + lost_ids)?;
+    batch.put_identity()?;
     batch.commit()?;
     for entry in std::fs::read_dir(segment_folder(folder)).into_iter().flatten().flatten() {
         remove(&entry.path(), "repair")?;
@@ -111,15 +117,35 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
 /// The number of the last transaction that waits and can still be carried out, or 0; and those that cannot, or were carried out
 /// before.
 fn still_possible(pinned: &Pinned, sequence: u64, kept: &[Kept], story: &mut Story) -> Result<(u64, Vec<u64>)> {
-    let mut keys: HashSet<String> = kept.iter().map(|kept| kept.record.key.clone()).collect();
+    let keys: HashSet<&str> = kept.iter().map(|kept| kept.record.key.as_str()).collect();
+    // Which keys there are after the transactions so far, where that is otherwise than before them.
+    let mut changed: HashMap<String, bool> = HashMap::new();
     let (mut found, mut hopeless, mut lost) = (0, Vec::new(), 0);
     pinned.each_waiting(|number, operations| {
         let possible = operations.ok().filter(|_| number > sequence).and_then(|operations| {
-            let mut keys = keys.clone();
-            operations.iter().all(|operation| is_possible(operation, &mut keys)).then_some(keys)
+            let mut own: HashMap<&str, bool> = HashMap::new();
+            for operation in &operations {
+                let (Operation::Put(Put { key, .. })
+                | Operation::Delete { key }
+                | Operation::Label { key, .. }
+                | Operation::Unlabel { key }) = operation;
+                let is_there =
+                    own.get(key.as_str()).or(changed.get(key)).copied().unwrap_or_else(|| keys.contains(key.as_str()));
+                let stays = match operation {
+                    Operation::Put(_) => true,
+                    Operation::Delete { .. } if is_there => false,
+                    Operation::Label { .. } | Operation::Unlabel { .. } if is_there => true,
+                    _ => return None,
+                };
+                own.insert(key, stays);
+            }
+            Some(own.into_iter().map(|(key, stays)| (key.to_owned(), stays)).collect::<Vec<_>>())
         });
         match possible {
-            Some(after) => (keys, found) = (after, number),
+            Some(own) => {
+                changed.extend(own);
+                found = number;
+            }
             None => {
                 lost += usize::from(number > sequence);
                 hopeless.push(number);
@@ -133,18 +159,6 @@ fn still_possible(pinned: &Pinned, sequence: u64, kept: &[Kept], story: &mut Sto
         ));
     }
     Ok((found, hopeless))
-}
-
-/// Whether an operation can be carried out on images with those keys, which are then as it leaves them.
-fn is_possible(operation: &Operation, keys: &mut HashSet<String>) -> bool {
-    match operation {
-        Operation::Put(put) => {
-            keys.insert(put.key.clone());
-            true
-        }
-        Operation::Delete { key } => keys.remove(key),
-        Operation::Label { key, .. } | Operation::Unlabel { key } => keys.contains(key),
-    }
 }
 
 /// An image that can be read as a whole.
