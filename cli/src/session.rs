@@ -186,7 +186,7 @@ pub(crate) fn open(opened: &Opened) -> Result<Database> {
         let failure = Failure::from(error);
         match failure.exit() {
             Exit::Locked => failure.help("close that program, or only read beside it: --read-only"),
-            Exit::Corrupt => failure.or_help("keep what can still be read: cairn repair DB"),
+            Exit::Corrupt => failure.or_help("cairn repair DB"),
             _ => failure,
         }
     })

@@ -134,9 +134,10 @@ fn fill(new: &Path, damaged: &Path) -> Result<Vec<String>> {
     for family in Family::ALL {
         new.flush_cf(handle(&new, family)?)?;
     }
-    let ranges = gaps.len();
+    let places = if gaps.len() == 1 { "place" } else { "places" };
     Ok(vec![format!(
-        "{kept} entries could be read, {ranges} ranges could not; {found} entries of them were in other tables"
+        "{kept} entries were read and {} unreadable {places} passed over; other tables had {found} entries for them",
+        gaps.len()
     )])
 }
 
