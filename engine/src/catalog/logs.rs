@@ -42,7 +42,7 @@ pub(super) fn cut(folder: &Path) -> Result<bool> {
         if path.extension().is_none() {
             is_listed = found.is_none();
         } else if is_cut || found.is_some() {
-            let empty = |file: std::fs::File| {
+            let empty = |file: File| {
                 let length = file.metadata()?.len();
                 file.set_len(found.filter(|_| !is_cut).unwrap_or(0))?;
                 file.set_len(length)

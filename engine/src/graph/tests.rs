@@ -74,6 +74,20 @@ fn a_fresh_graph_finds_what_is_near() {
     assert!(recall_at_10(graph.view(), codes(&bytes)) >= 0.95);
 }
 
+/// New rows and behind them the old ones but for one in `dropped`; and where each old row lies now.
+fn followed_by_some(mut rows: Vec<u8>, old: &[u8], dropped: usize) -> (Vec<u8>, Vec<u32>) {
+    let mut place = Vec::new();
+    for (row, code) in old.chunks_exact(stride(DIMENSION)).enumerate() {
+        if row.is_multiple_of(dropped) {
+            place.push(NONE);
+        } else {
+            place.push((rows.len() / stride(DIMENSION)) as u32);
+            rows.extend_from_slice(code);
+        }
+    }
+    (rows, place)
+}
+
 /// R17. Both ways of building are parallel, and of the first the result depends on how the threads met. `CAIRN_CASES` says how many
 /// pairs of graphs are built.
 #[test]
@@ -84,16 +98,7 @@ fn parallel_builds_leave_no_row_out_of_reach() {
         let bytes = clustered(rows, build);
         let fresh = fresh(codes(&bytes), 4, &AtomicBool::new(false)).unwrap();
         assert_sound(&fresh, rows);
-        // Every fifth row goes, and two hundred come.
-        let mut more = clustered(200, !build);
-        let mut place = Vec::new();
-        for (row, code) in bytes.chunks_exact(stride(DIMENSION)).enumerate() {
-            let is_gone = row.is_multiple_of(5);
-            place.push(if is_gone { NONE } else { (more.len() / stride(DIMENSION)) as u32 });
-            if !is_gone {
-                more.extend_from_slice(code);
-            }
-        }
+        let (more, place) = followed_by_some(clustered(200, !build), &bytes, 5);
         assert_sound(&merge(&more, Some((fresh.view(), &place)), 4), more.len() / stride(DIMENSION));
     }
 }
@@ -115,17 +120,7 @@ fn a_graph_merged_from_nothing_finds_what_is_near() {
 fn a_merge_drops_moves_and_inserts() {
     let old = clustered(2000, 2);
     let old_graph = merge(&old, None, 1);
-    // Every third row is dropped, the others follow 1,000 new rows.
-    let mut bytes = clustered(1000, 3);
-    let mut place = Vec::new();
-    for (row, code) in old.chunks_exact(stride(DIMENSION)).enumerate() {
-        if row.is_multiple_of(3) {
-            place.push(NONE);
-        } else {
-            place.push((bytes.len() / stride(DIMENSION)) as u32);
-            bytes.extend_from_slice(code);
-        }
-    }
+    let (bytes, place) = followed_by_some(clustered(1000, 3), &old, 3);
     let rows = bytes.len() / stride(DIMENSION);
     let graph = merge(&bytes, Some((old_graph.view(), &place)), 2);
     assert_sound(&graph, rows);

@@ -236,7 +236,8 @@ impl Core {
     }
 
     fn accept(&self, writing: &mut Writing, state: &Published, operations: Vec<Operation>) -> Result<Receipt> {
-        writing.queue.check(state, &operations)?;
+        let exists = |key: &str| Ok(state.pinned.image(key)?.is_some());
+        writing.queue.check(&operations, state.options.dimension, exists)?;
         let sequence = self.accepted() + 1;
         writing.writer.commit(|batch| batch.put_waiting(sequence, &operations))?;
         writing.queue.push(Waiting { sequence, operations });

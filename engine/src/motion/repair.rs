@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use super::acknowledged;
 use super::upkeep::scan_lists;
+use super::waiting::Queue;
 use super::write::own;
-use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, codec};
+use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, Waiting, codec};
 use crate::disk::{Lock, catalog_folder, columns_file, remove, segment_folder};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId};
-use crate::operation::{Operation, Put, Role};
+use crate::operation::{Operation, Role};
 use crate::rows::{NewRow, RowSet};
 use crate::segment::{Segment, Truth, file_of};
 use crate::vector::unit;
@@ -57,7 +58,7 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     let (kept, dropped) = readable(&pinned, &segments, &mut story)?;
     drop(segments);
     let sequence = pinned.sequence().unwrap_or(0);
-    let (found, hopeless) = still_possible(&pinned, sequence, &kept, &mut story)?;
+    let (found, hopeless) = still_possible(&pinned, catalog.options().dimension, sequence, &kept, &mut story)?;
     let noted = acknowledged::noted(folder, catalog.database()).unwrap_or(0);
     if noted > found.max(sequence) {
         story.push(format!("writes {} to {noted} were acknowledged and are gone", found.max(sequence) + 1));
@@ -116,36 +117,21 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
 
 /// The number of the last transaction that waits and can still be carried out, or 0; and those that cannot, or were carried out
 /// before.
-fn still_possible(pinned: &Pinned, sequence: u64, kept: &[Kept], story: &mut Story) -> Result<(u64, Vec<u64>)> {
+fn still_possible(
+    pinned: &Pinned,
+    dimension: usize,
+    sequence: u64,
+    kept: &[Kept],
+    story: &mut Story,
+) -> Result<(u64, Vec<u64>)> {
     let keys: HashSet<&str> = kept.iter().map(|kept| kept.record.key.as_str()).collect();
-    // Which keys there are after the transactions so far, where that is otherwise than before them.
-    let mut changed: HashMap<String, bool> = HashMap::new();
-    let (mut found, mut hopeless, mut lost) = (0, Vec::new(), 0);
+    let (mut queue, mut hopeless, mut lost) = (Queue::default(), Vec::new(), 0);
     pinned.each_waiting(|number, operations| {
-        let possible = operations.ok().filter(|_| number > sequence).and_then(|operations| {
-            let mut own: HashMap<&str, bool> = HashMap::new();
-            for operation in &operations {
-                let (Operation::Put(Put { key, .. })
-                | Operation::Delete { key }
-                | Operation::Label { key, .. }
-                | Operation::Unlabel { key }) = operation;
-                let is_there =
-                    own.get(key.as_str()).or(changed.get(key)).copied().unwrap_or_else(|| keys.contains(key.as_str()));
-                let stays = match operation {
-                    Operation::Put(_) => true,
-                    Operation::Delete { .. } if is_there => false,
-                    Operation::Label { .. } | Operation::Unlabel { .. } if is_there => true,
-                    _ => return None,
-                };
-                own.insert(key, stays);
-            }
-            Some(own.into_iter().map(|(key, stays)| (key.to_owned(), stays)).collect::<Vec<_>>())
-        });
-        match possible {
-            Some(own) => {
-                changed.extend(own);
-                found = number;
-            }
+        let is_possible = |operations: &Vec<Operation>| {
+            number > sequence && queue.check(operations, dimension, |key| Ok(keys.contains(key))).is_ok()
+        };
+        match operations.ok().filter(is_possible) {
+            Some(operations) => queue.push(Waiting { sequence: number, operations }),
             None => {
                 lost += usize::from(number > sequence);
                 hopeless.push(number);
@@ -158,7 +144,7 @@ fn still_possible(pinned: &Pinned, sequence: u64, kept: &[Kept], story: &mut Sto
             "{lost} writes that waited need images that are gone, or could not be read, and were dropped"
         ));
     }
-    Ok((found, hopeless))
+    Ok((queue.last().unwrap_or(0), hopeless))
 }
 
 /// An image that can be read as a whole.

@@ -65,19 +65,24 @@ impl Queue {
         self.waiting.back().map(|waiting| waiting.sequence)
     }
 
-    /// Whether these operations can be carried out behind everything that waits.
+    /// Whether these operations can be carried out behind everything that waits; `exists` says which images there are before it.
     ///
     /// # Errors
     /// What [`resolve`](super::resolve::resolve) would say then.
-    pub(super) fn check(&self, state: &Published, operations: &[Operation]) -> Result<()> {
+    pub(super) fn check(
+        &self,
+        operations: &[Operation],
+        dimension: usize,
+        exists: impl Fn(&str) -> Result<bool>,
+    ) -> Result<()> {
         let mut inside: HashMap<&str, bool> = HashMap::new();
         for operation in operations {
             let key = key_of(operation);
             let exists = match inside.get(key).or_else(|| self.keys.get(key)) {
                 Some(&exists) => exists,
-                None => state.pinned.image(key)?.is_some(),
+                None => exists(key)?,
             };
-            check_operation(operation, exists, state.options.dimension)?;
+            check_operation(operation, exists, dimension)?;
             inside.insert(key, !matches!(operation, Operation::Delete { .. }));
         }
         Ok(())

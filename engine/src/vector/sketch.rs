@@ -209,8 +209,8 @@ pub(crate) fn sketched_once<'a>(made: &'a OnceLock<Sketches>, rows: &[u8], dimen
     }
 }
 
-/// The number of differing signs, of the first half, that a row of at least that similarity seldom exceeds: the expected number and `deviations` standard
-/// deviations of it (a binomial distribution; the signs of one rotation are a little less spread).
+/// The number of differing signs, of the first half, that a row of at least that similarity seldom exceeds: the expected number and
+/// `deviations` standard deviations of it (a binomial distribution; the signs of one rotation are a little less spread).
 pub(crate) fn farthest(similarity: f32, deviations: f64) -> u8 {
     let share = f64::from(similarity.clamp(-1.0, 1.0)).acos() / PI;
     let (bits, spread) = (HEAD_BITS as f64, (HEAD_BITS as f64 * share * (1.0 - share)).sqrt());
