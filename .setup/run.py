@@ -2,7 +2,7 @@
 """The two commands of the README: `demo` runs the main job and ends with pictures, `test` passes all tests.
 
     python3 .setup/run.py demo [--photos DIR] [..]   fetch what is missing, build, run `cairn demo`
-    python3 .setup/run.py test                       fetch what is missing, format, lints, build, all tests (what CI runs)
+    python3 .setup/run.py test                       fetch what is missing, format, lints, build, all tests, fuzzing (what CI runs)
     python3 .setup/run.py fetch                      only fetch
 
 It needs Rust, a C++ compiler and Python 3 with pip. After it, plain `cargo build` and `cargo test` work too.
@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import fetch
 
@@ -23,6 +24,20 @@ CHECKS = [
     ["cargo", "test", "--workspace"],
     ["cargo", "doc", "--workspace", "--no-deps"],
 ]
+# The fuzz targets, and files that inputs are made of; what is not there is passed over. The photos are those of the tests.
+TARGETS = {
+    "query_text": ["query-lang/tests/statements", "query-lang/tests/diagnostics"],
+    "photo_bytes": ["../shared/photos/landmarks/images"],
+    "vector_files": ["tests/formats"],
+    "catalog_values": ["tests/formats"],
+    "segment_bytes": ["tests/formats"],
+    "operation_sequences": ["tests/formats"],
+}
+# What docs/TESTING.md promises of each target; as many run at once.
+FUZZ_SECONDS = 60
+FUZZ_TOGETHER = 2
+# Bytes of an input at most.
+FUZZ_LARGEST = 1 << 18
 
 
 def cargo(words: list[str]) -> None:
@@ -33,6 +48,27 @@ def cargo(words: list[str]) -> None:
     status = subprocess.run(words, cwd=fetch.ROOT, env=environment).returncode
     if status != 0:
         raise SystemExit(f"[set-up] `{' '.join(words)}` failed; what it printed above says why")
+
+
+def fuzz() -> None:
+    """Feeds every target for a while. What a target does not survive is kept, and named."""
+    kept = os.path.join(tempfile.gettempdir(), "cairn-fuzz")
+    os.makedirs(kept, exist_ok=True)
+    names = list(TARGETS)
+    for start in range(0, len(names), FUZZ_TOGETHER):
+        running = []
+        for name in names[start : start + FUZZ_TOGETHER]:
+            seeds = [os.path.join(fetch.ROOT, seed) for seed in TARGETS[name]]
+            environment = dict(os.environ, CAIRN_FUZZ_SEEDS=os.pathsep.join(filter(os.path.exists, seeds)))
+            words = ["cargo", "run", "--quiet", "--bin", name, "--", f"-max_total_time={FUZZ_SECONDS}"]
+            words += [f"-artifact_prefix={kept}/{name}-", f"-max_len={FUZZ_LARGEST}", "-len_control=0"]
+            words += ["-verbosity=0", "-print_final_stats=1"]
+            fetch.say(f"fuzzing {name} for {FUZZ_SECONDS} s")
+            running.append((name, subprocess.Popen(words, cwd=fetch.ROOT, env=environment)))
+        # All of them end before one is told of.
+        failed = [name for name, process in running if process.wait() != 0]
+        if failed:
+            raise SystemExit(f"[set-up] fuzzing failed: {', '.join(failed)}; the bytes lie in {kept}")
 
 
 def need_tools() -> None:
@@ -50,6 +86,7 @@ def main() -> None:
     if words[0] == "test":
         for check in CHECKS:
             cargo(check)
+        fuzz()
         fetch.say("all checks passed")
     elif words[0] == "demo":
         fetch.say("building; the first time takes about half an hour on two cores, most of it RocksDB")

@@ -6,7 +6,7 @@
     reason = "a fuzz target reports by panicking; its macro defines undocumented items"
 )]
 
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
 fuzz_target!(|text: &str| {
     let parsed = cairndb_query::parse(text);
@@ -20,4 +20,8 @@ fuzz_target!(|text: &str| {
         assert_eq!(again.statements.len(), 1, "{printed}");
         assert_eq!(again.statements[0].node.to_string(), printed);
     }
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    cairndb_fuzz::mutated(data, size, max_size, seed)
 });

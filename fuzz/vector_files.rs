@@ -7,7 +7,7 @@
 )]
 
 use cairndb_ingest::source::VectorFile;
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
 fuzz_target!(|input: (bool, &[u8])| {
     let (npy, bytes) = input;
@@ -21,4 +21,8 @@ fuzz_target!(|input: (bool, &[u8])| {
             assert_eq!(values.len(), rows.min(64) * dimension);
         }
     }
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    cairndb_fuzz::mutated(data, size, max_size, seed)
 });

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 8] = [
     &["catalog", "rows", "segment"],
     &["motion"],
     &["answers"],
-    &["door"],
+    &["door", "hostile"],
 ];
 
 /// The files in which `unsafe` may stand, each with a SAFETY text at every use (a lint holds that).

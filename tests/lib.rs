@@ -78,3 +78,19 @@ pub fn run_ok(folder: &Path, words: &[&str]) -> String {
     assert!(output.status.success(), "cairn {words:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// Makes a database of every third photo of the landmarks, and the lists `train.csv` and `index.csv` beside it.
+pub fn few_landmarks(folder: &Path, database: &str) -> Option<()> {
+    let landmarks = shared("photos/landmarks")?;
+    for (name, header) in [("train", "id,path,label"), ("index", "id,path")] {
+        let rows = lines(&landmarks.join(format!("{name}.csv"))).into_iter().skip(1).step_by(3).map(|row| {
+            let (id, rest) = row.split_once(',').unwrap();
+            format!("{id},{}/{rest}\n", landmarks.display())
+        });
+        std::fs::write(folder.join(format!("{name}.csv")), format!("{header}\n{}", rows.collect::<String>())).unwrap();
+    }
+    run_ok(folder, &["create", database, "--model", "lite0-gem"]);
+    run_ok(folder, &["ingest", database, "train.csv", "--as", "train"]);
+    run_ok(folder, &["ingest", database, "index.csv", "--as", "index"]);
+    Some(())
+}

@@ -20,9 +20,11 @@ struct Reference {
     wrong_labels: usize,
 }
 
-/// What is asked of maintenance on both sets: average precision of the ranking of wrong labels, mAP@100 of sort + insert with a
-/// trained model, in percent.
+/// What is asked of maintenance on both sets: average precision of the ranking of wrong labels.
 const SUSPECTS_GOAL: f64 = 0.8;
+/// With so many suspects relabelled each step is better.
+const TOP_SUSPECTS: usize = 10;
+/// And mAP@100 of sort + insert with a trained model, in percent.
 const TRAINED_GOAL: f64 = 82.0;
 
 const LANDMARKS: Reference = Reference {
@@ -158,15 +160,17 @@ fn walk_the_whole_path(reference: &Reference) {
         reference.set
     );
     assert!(ours >= SUSPECTS_GOAL && ours > theirs, "suspects {ours:.3}, baseline {theirs:.3}");
-    let count = wrong.len().to_string();
-    cairn(&["maintain", "clean", "DB", "--rule", "suspects", "--top", &count, "--relabel"]);
-    let relabelled = figures_of(&cairn(&eval));
-    println!("{} with the top {count} suspects relabelled: {relabelled:?}", reference.set);
-    // The sort-step shows it on both sets; what the insert-step adds changes by less than the margin.
-    assert!(relabelled[1].1[0] > figures[1].1[0], "{relabelled:?}");
-    assert!(relabelled[2].1[0] > figures[2].1[0] - MARGIN, "{relabelled:?}");
-    cairn(&["maintain", "undo-clean", "DB"]);
-    assert_eq!(figures_of(&cairn(&eval)), figures, "the labels are as they were");
+    for count in [TOP_SUSPECTS, wrong.len()] {
+        cairn(&["maintain", "clean", "DB", "--rule", "suspects", "--top", &count.to_string(), "--relabel"]);
+        let relabelled = figures_of(&cairn(&eval));
+        println!("{} with the top {count} suspects relabelled: {relabelled:?}", reference.set);
+        assert!(relabelled[1].1[0] > figures[1].1[0], "{relabelled:?}");
+        // Of as many as there are wrong labels the last are doubtful, and what the insert-step adds may fall again.
+        let least = figures[2].1[0] - if count == TOP_SUSPECTS { 0.0 } else { MARGIN };
+        assert!(relabelled[2].1[0] > least, "{relabelled:?}");
+        cairn(&["maintain", "undo-clean", "DB"]);
+        assert_eq!(figures_of(&cairn(&eval)), figures, "the labels are as they were");
+    }
 
     // Trained on the noisy labels, judged by what was held out of them, the new model is in force and better.
     cairn(&["maintain", "train", "DB"]);

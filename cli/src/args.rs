@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use cairn::language::Loss;
 use cairndb_ingest::model::Architecture;
 use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
@@ -87,14 +88,14 @@ pub(crate) struct Bench {
 pub(crate) enum BenchWhat {
     /// Train with every loss, and measure each on queries with known answers (Table 5 of the paper)
     Losses(BenchLosses),
+    /// Train on the labels as they are, cleaned and corrected, and measure each on queries with known answers (Table 6 of the paper)
+    Cleaning(BenchCleaning),
 }
 
-/// `cairn bench losses`
+/// What every bench of trainings is told.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  cairn bench losses photos.db --queries query.csv --truth solution.csv --seeds 3")]
-pub(crate) struct BenchLosses {
-    /// Folder of a database with a model and labelled photos; it is not changed
+pub(crate) struct BenchSet {
+    /// Folder of a database with a model and labelled photos
     pub(crate) database: PathBuf,
     /// List of query photos: CSV with the columns id and path
     #[arg(long, value_name = "FILE")]
@@ -102,18 +103,54 @@ pub(crate) struct BenchLosses {
     /// Known answers: CSV with the columns id, images and Usage
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: PathBuf,
-    /// Trainings of each loss, with seeds 0, 1, ..; half of largest minus smallest is printed as +-
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    /// Trainings of each row, with seeds 0, 1, ..
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: u64,
-    /// Times that the images are gone through
+    /// Times that the images are gone through, with a loss
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<usize>,
-    /// How the table is printed
+    /// How what was measured is printed
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
     /// The model
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+}
+
+/// `cairn bench cleaning`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  cairn bench cleaning photos.db --queries query.csv --truth solution.csv --labels truth.csv
+
+Models, labels and marks stay as they are; local features and their comparisons are kept, as those of CLEAN DRY RUN.")]
+pub(crate) struct BenchCleaning {
+    /// What is measured
+    #[command(flatten)]
+    pub(crate) set: BenchSet,
+    /// True labels of train images, by which both rules are judged: CSV with the columns id and label
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// What is trained
+    #[arg(long, value_name = "LOSS", default_value = "lda", value_parser = loss)]
+    pub(crate) loss: Loss,
+}
+
+/// A loss by its name.
+fn loss(name: &str) -> Result<Loss, String> {
+    let names = || Loss::ALL.map(Loss::name).join(", ");
+    Loss::ALL.into_iter().find(|loss| loss.name() == name).ok_or_else(|| format!("there are {}", names()))
+}
+
+/// `cairn bench losses`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  cairn bench losses photos.db --queries query.csv --truth solution.csv --seeds 3
+
+The database is not changed. Half of largest minus smallest of the seeds is printed as +-.")]
+pub(crate) struct BenchLosses {
+    /// What is measured
+    #[command(flatten)]
+    pub(crate) set: BenchSet,
 }
 
 /// `cairn create`

@@ -55,12 +55,17 @@ impl Session {
     /// # Errors
     /// When the text has a mistake anywhere (then nothing runs), or the first failure of a statement.
     pub(crate) fn run(&self, text: &str, out: &mut dyn Write) -> Result<()> {
-        let execute = |statement: String| {
-            let done = self.database.query(&statement, &Arguments::default(), &self.ports);
-            self.watch.rest();
-            Ok(done?)
-        };
-        self.run_by(&execute, text, out)
+        self.run_by(&|statement: String| self.execute(&statement), text, out)
+    }
+
+    /// Carries out one statement.
+    ///
+    /// # Errors
+    /// The statement's.
+    pub(crate) fn execute(&self, statement: &str) -> Result<Vec<Outcome>> {
+        let done = self.database.query(statement, &Arguments::default(), &self.ports);
+        self.watch.rest();
+        Ok(done?)
     }
 
     /// The same with another way to execute one statement: the shell's can be left by Ctrl-C.

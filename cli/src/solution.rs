@@ -66,6 +66,33 @@ impl Solution {
     }
 }
 
+/// True labels by id: a CSV file with the columns id and label.
+///
+/// # Errors
+/// When the file cannot be read or lacks a column.
+pub(crate) fn labels(path: &Path) -> Result<HashMap<String, String>> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, error))?;
+    let refused = |message: String| {
+        Failure::new(format!("{}: {message}", path.display()))
+            .help("true labels are a CSV file with the header id,label")
+    };
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+    let header = reader.headers().map_err(|error| refused(error.to_string()))?.clone();
+    let column = |name: &str| {
+        let at = header.iter().position(|field| field.eq_ignore_ascii_case(name));
+        at.ok_or_else(|| refused(format!("there is no column '{name}'")))
+    };
+    let (id, label) = (column("id")?, column("label")?);
+    let mut labels = HashMap::new();
+    for row in reader.records() {
+        let row = row.map_err(|error| refused(error.to_string()))?;
+        let field = |at: usize| row.get(at).unwrap_or("").to_owned();
+        labels.insert(field(id), field(label));
+    }
+    Ok(labels)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

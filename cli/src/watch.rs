@@ -45,13 +45,16 @@ impl Attention {
 
     fn show(&self, what: &str, done: usize, all: usize) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        if line.as_ref().is_none_or(|(shown, _)| shown != what) {
+        // One line for a kind of work: its clock would begin anew with every loss that is told.
+        let kind = what.split_once(',').map_or(what, |(kind, _)| kind);
+        if line.as_ref().is_none_or(|(shown, _)| shown != kind) {
             if let Some((_, bar)) = line.take() {
                 bar.finish_and_clear();
             }
-            *line = Some((what.to_owned(), bar(what)));
+            *line = Some((kind.to_owned(), bar()));
         }
         if let Some((_, bar)) = &*line {
+            bar.set_message(what.to_owned());
             bar.set_length(all as u64);
             bar.set_position(done as u64);
         }
@@ -72,8 +75,8 @@ impl Watch for Attention {
     }
 }
 
-fn bar(what: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_message(what.to_owned());
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     // A template that does not parse would leave the plain bar of the library.
     if let Ok(style) = ProgressStyle::with_template(if plain { COLOURLESS } else { TEMPLATE }) {
@@ -86,6 +89,18 @@ fn bar(what: &str) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_training_has_one_line_whatever_its_loss() {
+        let watch = Attention::new();
+        let line = || watch.line.lock().unwrap().as_ref().unwrap().1.clone();
+        watch.show("steps, loss 2.5", 1, 9);
+        let first = line();
+        watch.show("steps, loss 1.5", 2, 9);
+        assert!(!first.is_finished() && line().position() == 2 && line().message() == "steps, loss 1.5");
+        watch.show("photos", 1, 2);
+        assert!(first.is_finished(), "another kind of work has a line of its own");
+    }
 
     #[test]
     fn a_statement_that_is_stopped_is_told_so_and_the_next_one_is_not() {

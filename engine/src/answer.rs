@@ -10,11 +10,12 @@ use crate::ports::Photo;
 pub struct SearchRequest {
     /// What is searched; default index images.
     pub scope: Scope,
-    /// Candidates searched and re-ranked; default 100.
+    /// Candidates searched and re-ranked; 1 to [`MAX_SEARCH_DEPTH`](crate::MAX_SEARCH_DEPTH), default 100.
     pub depth: usize,
     /// Rows returned; default `depth`.
     pub limit: usize,
-    /// `None`: every row is scored; `Some(ef)`: the graph, this broad, and the query's vote may miss a voter now and then. Default exact.
+    /// `None`: every row is scored; `Some(ef)`: the graph, this broad (at most [`MAX_SEARCH_DEPTH`](crate::MAX_SEARCH_DEPTH)), and the
+    /// query's vote may miss a voter now and then. Default exact.
     pub ef: Option<usize>,
     /// The second stage; default none.
     pub rerank: Option<Rerank>,
@@ -25,7 +26,7 @@ pub struct SearchRequest {
 /// The second stage: soft vote, sort-step, insert-step (SPEC section 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rerank {
-    /// Voters; at least 1; default [`DEFAULT_VOTE_K`].
+    /// Voters; 1 to [`MAX_VOTERS`](crate::MAX_VOTERS); default [`DEFAULT_VOTE_K`].
     pub k: usize,
     /// Positives to the front; default true.
     pub sort: bool,

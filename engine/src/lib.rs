@@ -36,6 +36,9 @@ mod motion;
 mod answers;
 // 7 door
 mod door;
+#[cfg(any(test, feature = "hostile"))]
+#[doc(hidden)]
+pub mod hostile;
 
 pub use answer::{
     Answer, Answers, Asked, CheckReport, Query, Rerank, Row, SearchRequest, SegmentInfo, Stage, Status, Vote, Voter,
@@ -45,8 +48,8 @@ pub use answers::{clean, eval, rerank};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 pub use door::{
-    Argument, Arguments, Cleaning, CleaningEntry, Copied, Database, EpochProgress, Judged, Judgement, LoadFeatures,
-    Maintain, Marked, ModelEntry, Outcome, Ports, Table, Target, Undone, Watch, Witness,
+    Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, Judged, Judgement,
+    LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Standing, Table, Target, Undone, Watch, Witness,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};

@@ -8,8 +8,8 @@ pub const DEFAULT_VOTE_K: usize = 3;
 pub const DEFAULT_KEPT_NEIGHBOURS: usize = 8;
 /// Most voters of one prediction.
 pub const MAX_VOTERS: usize = 1_000;
-/// Most candidates of one search.
-pub const MAX_SEARCH_DEPTH: usize = 1_000_000;
+/// Most candidates of one search, and its greatest breadth: what the language takes.
+pub const MAX_SEARCH_DEPTH: usize = cairndb_query::MAX_COUNT;
 /// Largest dimension of a descriptor that a database accepts.
 pub const MAX_DIMENSION: usize = 65_536;
 /// Largest length of an external key or a label, in bytes.
@@ -59,7 +59,7 @@ pub struct ModelInfo {
     pub settings: String,
 }
 
-/// What a database is created with; none of it can change afterwards.
+/// What a database is created with. TRAIN, REEMBED and USE MODEL change the model and its dimension; nothing else can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Dimension of the descriptors; 1 to [`MAX_DIMENSION`].

@@ -91,6 +91,8 @@ pub struct Wanted {
     pub key: String,
     /// Where it came from.
     pub source: Option<String>,
+    /// BLAKE3 of the photo's file as it was then, where it came from one.
+    pub content: Option<[u8; 32]>,
     /// What the database keeps of the photo.
     pub photo: Option<Vec<u8>>,
     /// Its descriptor of the model in force, of unit length.
@@ -104,9 +106,12 @@ pub trait Reembed {
     /// The descriptors of these images in order; the database normalises them. It must not write to the database: the last few
     /// images are asked for while writers wait.
     ///
+    /// An image that has none gives an error of its own, a message for people that names it; the others' descriptors are kept, and
+    /// the work can be taken up again.
+    ///
     /// # Errors
-    /// A message for people that names the image; nothing is lost, and the work can be taken up again.
-    fn reembed(&self, images: &[Wanted]) -> Result<Vec<Vec<f32>>>;
+    /// What concerns no single image.
+    fn reembed(&self, images: &[Wanted]) -> Result<Vec<Result<Vec<f32>>>>;
 }
 
 /// Row-major vectors that never change, in memory or in a mapped file. Clones share them.

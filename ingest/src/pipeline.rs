@@ -83,7 +83,8 @@ enum Outcome {
 /// Every 64 items are one transaction. A `stop` request lets the photos in hand finish, writes them, and returns.
 ///
 /// # Errors
-/// When the database has another model, two items have one key, or the database refuses to write; what was written stays.
+/// When the database has another model or goes over to one meanwhile, two items have one key, or the database refuses to write; what
+/// was written stays, and another call goes on, with an embedder of the model in force.
 pub fn ingest(
     db: &Database,
     embedder: &PhotoEmbedder,
@@ -260,7 +261,8 @@ fn finish(
     }
     while !rows.is_empty() {
         let later = rows.split_off(rows.len().min(PHOTOS_PER_TRANSACTION));
-        write(db, std::mem::replace(&mut rows, later), report)?;
+        let made_by = embedder.model().info().fingerprint.as_str();
+        write(db, Some(made_by), std::mem::replace(&mut rows, later), report)?;
     }
     progress.step(items);
     Ok(())
@@ -343,15 +345,15 @@ pub fn ingest_vectors(
             };
             ready.push(Ready { put, replaces: stored.is_some() });
         }
-        write(db, ready, &mut report)?;
+        write(db, None, ready, &mut report)?;
         progress.step(rows.len());
     }
     Ok(report)
 }
 
 /// One transaction. When the engine refuses a value in it, each row gets a transaction of its own, so that only the refused one
-/// is left out.
-fn write(db: &Database, rows: Vec<Ready>, report: &mut Report) -> Result<()> {
+/// is left out. Rows of a model that is not in force any more are no such values: they end the ingest.
+fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Report) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -359,13 +361,16 @@ fn write(db: &Database, rows: Vec<Ready>, report: &mut Report) -> Result<()> {
         true => report.replaced += 1,
         false => report.added += 1,
     };
-    let refused_value = |error: &Error| matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Mismatch);
-    match db.write(rows.iter().map(|row| Operation::Put(row.put.clone())).collect()) {
+    let is_in_force = || db.options().model.as_ref().map(|model| model.fingerprint.as_str()) == made_by;
+    let refused_value =
+        |error: &Error| matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Mismatch) && is_in_force();
+    let write_all = |operations| db.write_of_model(made_by, operations);
+    match write_all(rows.iter().map(|row| Operation::Put(row.put.clone())).collect()) {
         Ok(_) => rows.iter().for_each(|row| count(row.replaces)),
         Err(error) if refused_value(&error) => {
             for Ready { put, replaces } in rows {
                 let key = put.key.clone();
-                match db.write(vec![Operation::Put(put)]) {
+                match write_all(vec![Operation::Put(put)]) {
                     Ok(_) => count(replaces),
                     Err(error) if refused_value(&error) => report.failed.push((key, error.message().to_owned())),
                     Err(error) => return Err(error),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries};
+use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries, Reembed, Target, Wanted};
 
 use super::*;
 use crate::model::{Architecture, Model, ModelSpec};
@@ -111,6 +111,42 @@ fn a_stopped_ingest_goes_on_and_ends_bit_equal_to_an_undisturbed_one() {
         let (a, b) = (whole.snapshot().vector(&item.key).unwrap(), halves.snapshot().vector(&item.key).unwrap());
         assert_eq!(a, b, "{}", item.key);
     }
+}
+
+/// Puts another model in force after the first transaction.
+struct Overtaken<'d>(&'d Database, AtomicBool);
+
+impl Progress for Overtaken<'_> {
+    fn total(&self, _items: usize) {}
+    fn step(&self, _items: usize) {
+        if !self.1.swap(true, Ordering::Relaxed) {
+            let options = self.0.options();
+            let model = ModelInfo { fingerprint: "another".to_owned(), ..options.model.unwrap() };
+            self.0.change_model(Target::new(model, options.dimension), &Turned, &mut |_| true).unwrap();
+        }
+    }
+}
+
+struct Turned;
+
+impl Reembed for Turned {
+    fn reembed(&self, images: &[Wanted]) -> Result<Vec<Result<Vec<f32>>>> {
+        Ok(images.iter().map(|image| Ok(image.vector.iter().map(|x| -x).collect())).collect())
+    }
+}
+
+#[test]
+fn an_ingest_that_another_model_overtakes_ends_and_writes_nothing_more() {
+    let (folder, home) = (photos(100), tempfile::tempdir().unwrap());
+    let embedder = embedder(Keep::None);
+    let db = database(home.path(), "db", &embedder, Keep::None);
+    let items = list_folder(folder.path(), false).unwrap().items;
+    let (options, overtaken) = (IngestOptions { threads: 1 }, Overtaken(&db, AtomicBool::new(false)));
+    let error = ingest(&db, &embedder, &items, &options, &overtaken, &AtomicBool::new(false)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+    assert!(error.message().contains("another model came in force"), "{error}");
+    let stored = db.snapshot().counts();
+    assert!((1..=PHOTOS_PER_TRANSACTION).contains(&(stored.train + stored.index)), "{stored:?}");
 }
 
 #[test]

@@ -72,6 +72,11 @@ pub enum Statement {
     ShowStale,
     /// `SHOW CLEANS`
     ShowCleans,
+    /// `SHOW CLEAN 3`
+    ShowClean {
+        /// The number of the cleaning, as SHOW CLEANS gives it.
+        number: Spanned<u64>,
+    },
     /// `SHOW MARKED`
     ShowMarked,
     /// `SHOW SUSPECTS [LIMIT 20]`

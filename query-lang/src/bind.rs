@@ -110,6 +110,11 @@ pub enum Bound {
     },
     /// Cleanings, and what each of them changed.
     ShowCleans,
+    /// What one cleaning changed, image by image.
+    ShowClean {
+        /// Its number.
+        number: u64,
+    },
     /// Train images that a cleaning marked.
     ShowMarked,
     /// The most suspect train images; nothing is changed.
@@ -293,6 +298,7 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
         Statement::BackupVerify { folder } => Bound::BackupVerify { folder: folder.node.clone() },
         Statement::BackupRestore { from, to } => Bound::BackupRestore { from: from.node.clone(), to: to.node.clone() },
         Statement::ShowCleans => Bound::ShowCleans,
+        Statement::ShowClean { number } => Bound::ShowClean { number: number.node },
         Statement::ShowMarked => Bound::ShowMarked,
         Statement::ShowSuspects { limit } => Bound::ShowSuspects { limit: node(limit) },
         Statement::ShowModels => Bound::ShowModels,

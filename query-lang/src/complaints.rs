@@ -525,12 +525,17 @@ pub(crate) fn only_of_suspects(span: Span, what: &str, rule: Option<Span>) -> Di
     Diagnostic::new("only-of-suspects", span, format!("{what} belongs to RULE suspects"), help).with_other(rule)
 }
 
+pub(crate) fn only_of_paper(span: Span, name: &str, rule: Option<Span>) -> Diagnostic {
+    let help = format!("RULE suspects compares no local features: leave {name} out, or write RULE paper");
+    Diagnostic::new("only-of-paper", span, format!("{name} belongs to RULE paper"), help).with_other(rule)
+}
+
 pub(crate) fn freq_above_neighbours(span: Span, freq: usize, compared: usize) -> Diagnostic {
     Diagnostic::new(
         "freq-above-neighbours",
         span,
-        format!("no image can have freq={freq} verified pairs among {compared} neighbours"),
-        "every image would be found: write a smaller freq, or larger nn and neighbours",
+        format!("no image can have freq={freq} verified pairs: it is compared with at most {compared} of the others"),
+        "every image would be found: write a smaller freq, or larger nn and neighbours (the image itself is one of these)",
     )
 }
 

@@ -278,6 +278,9 @@ fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
         }
         Bound::ShowMarked => vec![(depth, "show", "the train images that a cleaning marked".to_owned())],
         Bound::ShowCleans => vec![(depth, "show", "the cleanings, and what each of them changed".to_owned())],
+        Bound::ShowClean { number } => {
+            vec![(depth, "show", format!("what cleaning {number} did to each image, and whether it still stands"))]
+        }
         Bound::ShowModels => vec![(depth, "show", "the models, and which of them is in use".to_owned())],
         Bound::UndoClean => vec![(depth, "undo", "the last cleaning".to_owned())],
         Bound::Reembed { model } => {

@@ -317,6 +317,12 @@ impl<'a> Parser<'a> {
         if self.take("CLEANS").is_some() {
             return Ok(Statement::ShowCleans);
         }
+        if self.take("CLEAN").is_some() {
+            self.without_equals("SHOW CLEAN", "1")?;
+            let number =
+                self.whole("the number of a cleaning", "SHOW CLEAN 1; SHOW CLEANS lists them", 0..=u64::MAX)?;
+            return Ok(Statement::ShowClean { number });
+        }
         if self.take("MARKED").is_some() {
             return Ok(Statement::ShowMarked);
         }

@@ -5,8 +5,13 @@ use crate::bind::{Bound, BoundClean, BoundSearch, BoundTrain, Source};
 use crate::limits::{
     DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_FREQ, DEFAULT_INLIERS,
     DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU,
-    DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION,
+    DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION, MAX_COUNT,
 };
+
+/// A graph is searched while its breadth is below one in so many of the rows. For each of its breadth it scores 15 to 30 rows, wherever
+/// in memory they lie, and moves what it found before to make room, so that its cost grows with the square of the breadth; a scan
+/// scores every row in the order of memory, by all processors.
+const SCAN_FROM_SHARE: usize = 64;
 
 /// What the planner needs to know about the database.
 #[derive(Debug, Clone, PartialEq)]
@@ -265,7 +270,10 @@ fn plan_search(search: BoundSearch, facts: &Facts) -> SearchPlan {
             Access::Exact { why: "a batch of queries shares one pass" }
         }
         None if rows < facts.graph_from_rows => Access::Exact { why: "few rows: a scan is as fast as a graph" },
-        None => Access::Graph { ef: depth.saturating_mul(DEFAULT_EF_PER_K) },
+        None if depth.saturating_mul(DEFAULT_EF_PER_K * SCAN_FROM_SHARE) >= rows => {
+            Access::Exact { why: "K is a large share of the rows: a scan is as fast as a graph" }
+        }
+        None => Access::Graph { ef: depth.saturating_mul(DEFAULT_EF_PER_K).min(MAX_COUNT) },
     };
     let rerank = search.rerank.map(|asked| {
         let both = asked.sort == asked.insert;

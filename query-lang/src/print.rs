@@ -62,6 +62,7 @@ impl Display for Statement {
                 write!(out, "BACKUP RESTORE {} TO {}", quoted(&from.node), quoted(&to.node))
             }
             Self::ShowCleans => out.write_str("SHOW CLEANS"),
+            Self::ShowClean { number } => write!(out, "SHOW CLEAN {}", number.node),
             Self::ShowMarked => out.write_str("SHOW MARKED"),
             Self::ShowSuspects { limit } => {
                 out.write_str("SHOW SUSPECTS")?;

@@ -93,6 +93,7 @@ fn without_spans(statement: Statement) -> Statement {
             into: bare(clean.into),
         })),
         Statement::Reembed { model } => Statement::Reembed { model: bare(model) },
+        Statement::ShowClean { number } => Statement::ShowClean { number: spanned(number.node) },
         Statement::UseModel { number } => Statement::UseModel { number: spanned(number.node) },
         Statement::DropModel { number, force } => Statement::DropModel { number: spanned(number.node), force },
         Statement::ShowStatus
@@ -301,10 +302,12 @@ fn clean() -> impl Strategy<Value = Statement> {
     let action = optional(prop::sample::select(vec![Action::Relabel, Action::KeepVoters, Action::Unlabel]));
     (numbers, rule, optional(cut), action, any::<bool>(), optional(text())).prop_map(
         |((nn, neighbours, inliers, freq), rule, cut, action, dry_run, into)| {
-            // The rule of the paper takes neither a cut nor RELABEL.
+            // Neither rule takes what belongs to the other one.
             let suspects = rule.as_ref().is_some_and(|rule| rule.node == Rule::Suspects);
             let cut = cut.filter(|_| suspects);
             let action = action.filter(|action| suspects || action.node != Action::Relabel);
+            let [nn, neighbours, inliers, freq] =
+                [nn, neighbours, inliers, freq].map(|number| number.filter(|_| !suspects));
             Statement::Clean(Box::new(Clean { nn, neighbours, inliers, freq, rule, cut, action, dry_run, into }))
         },
     )
@@ -330,6 +333,7 @@ fn plain_statement() -> impl Strategy<Value = Statement> {
         3 => clean(),
         1 => optional(count()).prop_map(|limit| Statement::ShowSuspects { limit }),
         1 => optional(text()).prop_map(|model| Statement::Reembed { model }),
+        1 => model_number().prop_map(|number| Statement::ShowClean { number }),
         1 => model_number().prop_map(|number| Statement::UseModel { number }),
         1 => (model_number(), any::<bool>()).prop_map(|(number, force)| Statement::DropModel { number, force }),
         2 => prop::sample::select(vec![
@@ -449,7 +453,9 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
             spans.extend(clean.into.iter().map(|part| part.span));
         }
         Statement::Reembed { model } => spans.extend(model.iter().map(|part| part.span)),
-        Statement::UseModel { number } | Statement::DropModel { number, .. } => spans.push(number.span),
+        Statement::ShowClean { number } | Statement::UseModel { number } | Statement::DropModel { number, .. } => {
+            spans.push(number.span);
+        }
         Statement::ShowStatus
         | Statement::ShowLabels
         | Statement::ShowSegments
@@ -469,39 +475,9 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
 
 /// Pieces of the language in any order: gets further into the parser than arbitrary characters do.
 fn word_salad() -> impl Strategy<Value = String> {
-    let symbols = [
-        "=",
-        ",",
-        ";",
-        "[",
-        "]",
-        "(",
-        ")",
-        "'x'",
-        "'",
-        "\"",
-        "3",
-        "-1.5e3",
-        "0",
-        "$1",
-        "$",
-        "--",
-        "\n",
-        "é",
-        "a.b",
-        "img",
-        "<=",
-        "<",
-        "5s",
-        "k=3",
-        "loss=triplet",
-        "margin=0.3",
-        "rule suspects",
-        "top=5",
-        "nn=7",
-        "arcface",
-    ];
-    let pieces: Vec<&str> = KEYWORDS.iter().copied().chain(symbols).collect();
+    let symbols =
+        "= , ; [ ] ( ) 'x' ' \" 3 -1.5e3 0 $1 $ -- é a.b img <= < 5s k=3 loss=triplet margin=0.3 top=5 nn=7 arcface";
+    let pieces: Vec<&str> = KEYWORDS.iter().copied().chain(symbols.split(' ')).chain(["\n", "rule suspects"]).collect();
     prop::collection::vec(prop::sample::select(pieces), 0..24).prop_map(|pieces| pieces.join(" "))
 }
 
@@ -566,7 +542,7 @@ proptest! {
     /// Case means nothing in words of the language, and clauses stand in any order.
     #[test]
     fn clauses_stand_in_any_order(order in Just((0..12).collect::<Vec<usize>>()).prop_shuffle(), capitals in any::<bool>()) {
-        let statements: [(&str, &[&str]); 3] = [
+        let statements: [(&str, &[&str]); 4] = [
             ("SEARCH img", &[
                 "in all", "where label = 'X' and split = train", "K 50", "LIMIT 9", "Ef 70", "rerank Sort k=3 tau=0.5",
                 "stale <= 5s", "including self", "return Id, rank", "into 'R.html'",
@@ -576,8 +552,9 @@ proptest! {
                 "validation=0.1", "from 'R.html' balance", "trunk augment=hard", "scaleup=1 gem=learnt dry run",
             ]),
             ("CLEAN", &[
-                "nn=50", "neighbours=9", "Inliers=40", "freq=2", "rule Suspects", "top=7", "relabel", "dry run", "into 'R.html'",
+                "nn=50", "neighbours=9", "Inliers=40", "freq=2", "rule Paper", "unlabel", "dry run", "into 'R.html'",
             ]),
+            ("CLEAN", &["rule Suspects", "top=7", "relabel", "dry run", "into 'R.html'"]),
         ];
         for (begin, clauses) in statements {
             let shuffled: Vec<&str> = order.iter().filter_map(|&position| clauses.get(position).copied()).collect();

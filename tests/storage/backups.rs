@@ -1,8 +1,8 @@
 //! R14: backups beside a writer. Each verifies, restores elsewhere to exactly the state of its sequence number, a flipped byte in any
 //! of its files is found, and a list that names what it may not is refused.
 //!
-//! It catches: a segment unlinked between the copy of the catalog and that of the segments, a log copied without its end, a list
-//! whose own checksum is not compared, `is_ours` that lets a name out of the folder.
+//! It catches: a segment unlinked between the copy of the catalog and that of the segments, a list whose own checksum is not compared,
+//! merging that waits until a backup has read what it copied, `is_ours` that lets a name out of the folder, a backup that is written into the database.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn::{Database, Deferral, ErrorKind};
 use cairndb_storage_tests::{
-    DIMENSION, Model, Random, Stream, copy_folder, create, digest, files, images, many, sound,
+    DIMENSION, Model, Random, Stream, copy_folder, create, digest, files, healthy, images, many, sound,
 };
 
 #[test]
@@ -77,7 +77,50 @@ fn a_backup_is_the_state_of_its_sequence_number() {
     println!("{backups} backups beside {last:?} transactions");
 }
 
-/// A small backup with segments, tables and a log.
+/// A pipe among the files makes the backup wait, as a slow disk would, when it reads back what it copied.
+#[test]
+fn segments_are_made_and_merged_while_a_backup_reads_what_it_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = create(&folder.path().join("db"), DIMENSION);
+    for number in 0..2 {
+        database.write(images("row", 50, DIMENSION, 5, 5, number)).unwrap();
+        database.flush().unwrap();
+    }
+    let (pipe, to) = (folder.path().join("pipe"), folder.path().join("backup"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let waits = to.join("segments/pipe");
+    let is_free = std::thread::scope(|scope| {
+        let backup = scope.spawn(|| database.backup(&to).unwrap());
+        // Before the files are listed: the catalog is copied behind this.
+        while std::fs::rename(&pipe, &waits).is_err() {
+            assert!(!backup.is_finished(), "the pipe came too late");
+        }
+        let busy = scope.spawn(|| {
+            database.write(images("more", 50, DIMENSION, 5, 5, 7)).unwrap();
+            database.flush().unwrap();
+            database.compact().unwrap();
+        });
+        let is_free = (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            busy.is_finished()
+        });
+        assert!(!backup.is_finished(), "the backup did not wait");
+        // Whoever reads the pipe finds its end.
+        drop(std::fs::OpenOptions::new().write(true).open(&waits).unwrap());
+        is_free
+    });
+    assert!(is_free, "making and merging waited for the backup's reading");
+    std::fs::remove_file(&waits).unwrap();
+    std::fs::write(&waits, []).unwrap();
+    Database::verify_backup(&to).unwrap();
+    std::fs::remove_file(&waits).unwrap();
+    // Whether the third write is in it hangs on when the catalog was copied.
+    let copy = Database::open(&to).unwrap();
+    assert!((2..=3).contains(&copy.snapshot().sequence()) && healthy(&copy));
+    assert_eq!(copy.check(true).unwrap().problems, Vec::<String>::new());
+}
+
+/// A small backup with segments and tables; RocksDB moves the log into tables when it is copied.
 fn small(folder: &Path) -> (std::path::PathBuf, Vec<String>) {
     let database = create(&folder.join("db"), DIMENSION);
     database.write(images("a", 60, DIMENSION, 5, 4, 1)).unwrap();
@@ -88,6 +131,31 @@ fn small(folder: &Path) -> (std::path::PathBuf, Vec<String>) {
     let backup = folder.join("backup");
     database.backup(&backup).unwrap();
     (backup, digest(&database.snapshot()))
+}
+
+/// What lies in the database's own folder is the database's: the next opening would remove a backup there, or back it up again.
+#[test]
+fn a_backup_inside_the_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = create(&path, DIMENSION);
+    database.write(images("a", 60, DIMENSION, 5, 4, 1)).unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let before = files(&path);
+    for inside in ["backup", "segments/backup", "new/backup", "../db/backup", "../link/backup", "new/../backup", "."] {
+        let error = database.backup(&path.join(inside)).err().unwrap_or_else(|| panic!("{inside}: it is taken"));
+        assert!([ErrorKind::Invalid, ErrorKind::AlreadyExists].contains(&error.kind()), "{inside}: {error}");
+        assert!(inside == "." || error.message().contains("inside the database"), "{inside}: {error}");
+    }
+    assert_eq!(database.backup(&link.join("backup")).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(files(&path), before);
+    // Beside it, by whatever way.
+    for beside in ["db-backup", "db/../beside", "new/folder"] {
+        let beside = folder.path().join(beside);
+        database.backup(&beside).unwrap();
+        Database::verify_backup(&beside).unwrap();
+    }
 }
 
 fn refused(backup: &Path, story: &str) {

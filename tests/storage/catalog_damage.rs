@@ -1,14 +1,14 @@
 //! R8: random damage to the files of the catalog (tables, log, MANIFEST, CURRENT, OPTIONS). Either an error when it is opened or
 //! used, or every answer is right: never a silently wrong prediction, never an acknowledged write silently missing.
 //!
-//! It catches: `acknowledged::check` left out (a log cut short opens as an older database), RocksDB's checks of tables switched off,
-//! a recovery mode that skips damaged records, opening without a look at the logs first (it would never end).
+//! It catches: `acknowledged::check` left out (a log cut short opens as an older database), also by the reading opening alone; RocksDB's
+//! checks of tables switched off, a recovery mode that skips damaged records, opening without a look at the logs first (it would never end).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cairn::{Database, Deferral, Result, Snapshot};
+use cairn::{Database, Deferral, ErrorKind, Result, Snapshot};
 use cairndb_storage_tests::{DIMENSION, Model, Random, Stream, copy_folder, create, files, many, wait_until};
 
 /// Waits until the side file holds that sequence number: magic, name of the database, number, checksum.
@@ -307,6 +307,37 @@ fn an_older_list_or_log_is_never_silent() {
     }
     println!("{cases} cuts, {refused} refused, {} silently wrong", found.len());
     assert!(found.is_empty(), "{} of {cases}:\n{}", found.len(), found.join("\n"));
+}
+
+/// A reader is told as well that acknowledged writes are gone, and only then.
+#[test]
+fn a_reader_is_told_of_lost_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let origin = folder.path().join("origin");
+    let model = build(&folder.path().join("first"), &origin, 1);
+    let path = folder.path().join("copy");
+    let mut refused = 0;
+    let logs =
+        files(&origin.join("catalog")).into_iter().filter(|path| path.extension().is_some_and(|end| end == "log"));
+    for log in logs {
+        let bytes = std::fs::read(&log).unwrap();
+        for part in [1, 2, 3, 4] {
+            let _absent = std::fs::remove_dir_all(&path);
+            copy_folder(&origin, &path);
+            let kept = bytes.len() * part / 4;
+            std::fs::write(path.join("catalog").join(log.file_name().unwrap()), &bytes[..kept]).unwrap();
+            match Database::open_read_only(&path) {
+                Ok(_) => assert_eq!(kept, bytes.len(), "a log was cut, and nobody was told"),
+                Err(error) => {
+                    assert_ne!(kept, bytes.len(), "{error}");
+                    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+                    refused += usize::from(error.message().contains("were acknowledged"));
+                }
+            }
+        }
+    }
+    println!("{refused} cuts were refused for lost writes, {} images", model.len());
+    assert!(refused > 0);
 }
 
 #[test]

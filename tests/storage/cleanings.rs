@@ -3,17 +3,20 @@
 //! The photos are made up: an image's bytes name its scene, its features are the scene's seen through an affine map, so pairs of one
 //! scene verify and others do not.
 //!
-//! It catches: a cleaning that is half applied, an undo that overwrites what people changed since, features of another extractor that
-//! are compared with these, counted pairs that are counted again, a dry run that writes, a mark that is put twice or outlives what it
-//! was put for, features of a thumbnail that stay when the photo is back, weak evidence that is acted on.
+//! It catches: a cleaning that is half applied, a cleaning or an undo that overwrites what people changed since it looked, two
+//! cleanings with one number, a log that does not tell which image lost which label, one unreadable photo that ends a cleaning,
+//! features of another extractor that are compared with these, counted pairs that are counted again, a dry run that writes, a mark
+//! that is put twice or outlives what it was put for, features of a thumbnail that stay when the photo is back, weak evidence that is
+//! acted on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
 use cairn::{
-    Database, ErrorKind, Judgement, LocalFeatureSet, LocalFeatures, Operation, Options, Outcome, Photo, Ports, Put,
-    Watch,
+    Database, Error, ErrorKind, Judgement, LocalFeatureSet, LocalFeatures, Operation, Options, Outcome, Photo, Ports,
+    Put, Watch,
 };
 use cairndb_storage_tests::Random;
 
@@ -42,6 +45,9 @@ impl LocalFeatures for Scenes {
             Photo::Bytes(bytes) => bytes.clone(),
             Photo::File(path) => std::fs::read(path).unwrap(),
         };
+        if bytes.len() < 2 {
+            return Err(Error::invalid("it is cut short"));
+        }
         let (scene, view) = (u64::from(bytes[0]), u64::from(bytes[1]));
         let (mut of_scene, mut of_view) = (Random::new(1000 + scene), Random::new(5000 + view));
         let (turn, shift) = (0.2 * of_view.signed(), 30.0 * of_view.signed());
@@ -224,30 +230,142 @@ fn what_is_marked_is_not_marked_again_and_one_undo_takes_all_marks_away() {
     assert_eq!(clean().number, Some(3));
 }
 
-/// Puts another photo under a key while a cleaning looks.
-struct Replaces<'d>(&'d Database, AtomicBool);
+/// Does something once, while a cleaning looks.
+struct Meanwhile<F>(F, AtomicBool);
 
-impl Watch for Replaces<'_> {
+impl<F: Fn() + Send + Sync> Watch for Meanwhile<F> {
     fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
         if !self.1.swap(true, Ordering::Relaxed) {
-            let vector = self.0.snapshot().vector("s1v0").unwrap().unwrap();
-            let (key, label, photo) = ("s0v6".to_owned(), Some("scene 1".to_owned()), Some(vec![1, 0]));
-            let put = Operation::Put(Put { key, label, vector, source: None, content: None, photo });
-            self.0.write(vec![put]).unwrap();
+            (self.0)();
         }
         true
     }
+}
+
+fn meanwhile<F: Fn() + Send + Sync>(what: F) -> Meanwhile<F> {
+    Meanwhile(what, AtomicBool::new(false))
+}
+
+fn relabel(key: &str, label: &str) -> Operation {
+    Operation::Label { key: key.into(), label: label.into() }
+}
+
+fn delete(key: &str) -> Operation {
+    Operation::Delete { key: key.into() }
+}
+
+/// An index image.
+fn searched(key: &str, vector: [f32; 8]) -> Operation {
+    Put::new(key, vector).into()
 }
 
 #[test]
 fn what_was_replaced_while_a_cleaning_looked_is_not_marked() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder.path().join("db"));
-    let watch = Replaces(&database, AtomicBool::new(false));
+    // Another photo under its key.
+    let watch = meanwhile(|| {
+        let vector = database.snapshot().vector("s1v0").unwrap().unwrap();
+        database.write(vec![Put::new("s0v6", vector).label("scene 1").photo([1, 0]).into()]).unwrap();
+    });
     let cleaned = database.clean(&CleanPlan::default(), Some(&Scenes::default()), Some(&watch)).unwrap();
     assert!(doubtful(&cleaned).contains(&"s0v6"), "{cleaned:?}");
-    assert_eq!(database.marked().unwrap().len(), 2);
+    assert_eq!((cleaned.found, cleaned.changed_meanwhile), (2, 1));
+    assert_eq!((database.marked().unwrap().len(), database.cleanings().unwrap()[0].found), (2, 2));
     assert_eq!(database.snapshot().record("s0v6").unwrap().unwrap().marked, None);
+}
+
+#[test]
+fn what_people_did_while_a_cleaning_looked_is_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let scenes = Scenes::default();
+    let unlabel = CleanPlan { action: Action::Unlabel, ..CleanPlan::default() };
+    // One is gone, one has the label that it should have.
+    let watch = meanwhile(|| {
+        database.write(vec![delete("s0v6"), relabel("s0v7", "scene 0")]).unwrap();
+    });
+    let cleaned = database.clean(&unlabel, Some(&scenes), Some(&watch)).unwrap();
+    assert_eq!((cleaned.found, cleaned.changed_meanwhile, cleaned.receipt.unwrap().images_changed), (1, 2, 1));
+    assert_eq!(label(&database, "s0v7").as_deref(), Some("scene 0"));
+    assert_eq!(label(&database, "alone"), None);
+    assert_eq!(database.cleanings().unwrap()[0].found, 1);
+    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 is undone: 1 image has its label back");
+    // Somebody looked at its mark and took it away: its label stays.
+    database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap();
+    let watch = meanwhile(|| {
+        database.write(vec![relabel("alone", "lonely")]).unwrap();
+    });
+    let cleaned = database.clean(&unlabel, Some(&scenes), Some(&watch)).unwrap();
+    assert_eq!((cleaned.found, cleaned.changed_meanwhile, cleaned.number), (0, 1, None));
+    assert_eq!(label(&database, "alone").as_deref(), Some("lonely"));
+    assert!(database.check(true).unwrap().problems.is_empty());
+}
+
+#[test]
+fn an_undo_leaves_alone_what_has_the_same_label_and_is_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let unlabel = CleanPlan { action: Action::Unlabel, ..CleanPlan::default() };
+    assert_eq!(database.clean(&unlabel, Some(&Scenes::default()), None).unwrap().found, 3);
+    // Both are other images under their keys; the second even has as many versions as the one that the cleaning left.
+    let (first, second) = ([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.1], [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.1]);
+    let version = |key: &str| database.snapshot().record(key).unwrap().unwrap().version;
+    let left = version("s0v7");
+    database.write(vec![delete("s0v6"), delete("s0v7")]).unwrap();
+    database.write(vec![searched("s0v6", first), searched("s0v7", first)]).unwrap();
+    database.write(vec![searched("s0v7", second)]).unwrap();
+    assert_eq!(version("s0v7"), left);
+    let undone = database.undo_cleaning().unwrap();
+    assert_eq!((undone.receipt.images_changed, undone.left_alone), (1, 2));
+    for (key, now) in [("alone", Some("lonely")), ("s0v6", None), ("s0v7", None)] {
+        assert_eq!(label(&database, key).as_deref(), now, "{key}");
+    }
+    // Away and back is a decision too.
+    let proposed =
+        CleanPlan { rule: CleanRule::Suspects(Cut::Top(2)), action: Action::Relabel, ..CleanPlan::default() };
+    let cleaned = database.clean(&proposed, None, None).unwrap();
+    let (key, given) = (&cleaned.judged[0].key, label(&database, &cleaned.judged[0].key).unwrap());
+    database.write(vec![relabel(key, "another")]).unwrap();
+    database.write(vec![relabel(key, &given)]).unwrap();
+    assert_eq!(
+        said(&database, "UNDO CLEAN"),
+        "cleaning 2 is undone: 1 image has its label back; 1 image was changed since and stays as it is"
+    );
+    assert_eq!(label(&database, key), Some(given));
+}
+
+/// Lets all cleanings have looked before one of them acts.
+struct Together(Barrier);
+
+impl Watch for Together {
+    fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
+        self.0.wait();
+        true
+    }
+}
+
+#[test]
+fn cleanings_at_once_have_numbers_and_entries_of_their_own() {
+    const AT_ONCE: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let together = Together(Barrier::new(AT_ONCE));
+    let clean = &|top| {
+        let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(top)), ..CleanPlan::default() };
+        database.clean(&plan, None, Some(&together)).unwrap()
+    };
+    let mut numbers: Vec<(u64, usize)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..=AT_ONCE).map(|top| scope.spawn(move || clean(top))).collect();
+        let cleaned = threads.into_iter().map(|thread| thread.join().unwrap());
+        cleaned.filter_map(|cleaned| Some((cleaned.number?, cleaned.found))).collect()
+    });
+    numbers.sort_unstable();
+    let noted = database.cleanings().unwrap();
+    assert_eq!(noted.iter().map(|entry| (entry.number, entry.found)).collect::<Vec<_>>(), numbers);
+    assert_eq!(noted.iter().map(|entry| entry.found).sum::<usize>(), AT_ONCE, "each image is marked by one of them");
+    noted.iter().for_each(|_| assert_eq!(database.undo_cleaning().unwrap().left_alone, 0));
+    assert!(database.marked().unwrap().is_empty());
 }
 
 #[test]
@@ -401,9 +519,65 @@ fn what_cannot_be_cleaned_is_told() {
     let some = database(&folder.path().join("some"));
     let error = some.query("CLEAN", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("local features"), "{error}");
-    // One photo of many is gone.
-    let vector = some.snapshot().vector("s1v1").unwrap().unwrap();
-    some.write(vec![cairndb_storage_tests::put("s1v1", Some("scene 1"), &vector)]).unwrap();
-    let error = some.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
-    assert!(error.to_string().contains("the photo of 's1v1' is not there"), "{error}");
+    // No photo can be read.
+    let gone = Database::create(&folder.path().join("gone"), Options::for_vectors(8)).unwrap();
+    let vector = |at: u8| vec![1.0, 0.1 * f32::from(at), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    let put = |at: u8| Put::new(format!("g{at}"), vector(at)).label("scene").source("/is/not/there.jpg").into();
+    gone.write((0..4).map(put).collect()).unwrap();
+    let error = gone.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
+    assert!(error.to_string().contains("the photo of 'g0' is not there"), "{error}");
+}
+
+#[test]
+fn a_photo_that_cannot_be_read_ends_no_cleaning() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let broken = folder.path().join("broken.jpg");
+    std::fs::write(&broken, [2]).unwrap();
+    let put = |key: &str| {
+        let vector = database.snapshot().vector(key).unwrap().unwrap();
+        Put::new(key, vector).label("scene 2").source(broken.display().to_string())
+    };
+    // Of one something is kept, of another nothing, and the photo of the third is gone.
+    let gone = put("s2v2").source("/is/not/there.jpg");
+    database.write(vec![put("s2v0").photo([2, 0]).into(), put("s2v1").into(), gone.into()]).unwrap();
+    let scenes = Scenes::default();
+    let cleaned = database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap();
+    assert_eq!(doubtful(&cleaned), ["alone", "s0v6", "s0v7"]);
+    let (cut, gone) = ("'s2v1': it is cut short", "the photo of 's2v2' is not there");
+    assert_eq!(cleaned.not_compared(), [("s2v1", cut), ("s2v2", gone)]);
+    let judged = |key: &str| cleaned.judged.iter().find(|judged| judged.key == key).unwrap();
+    assert_eq!((judged("s2v0").compared, judged("s2v0").verified), (5, 5), "its thumbnail is compared");
+    // Others are not found doubtful because their neighbours cannot be read.
+    let strict = CleanPlan { freq: 6, dry_run: true, ..CleanPlan::default() };
+    let cleaned = database.clean(&strict, Some(&scenes), None).unwrap();
+    assert_eq!(cleaned.not_compared().len(), 8);
+    assert!(doubtful(&cleaned).iter().all(|key| !key.starts_with("s2")), "{cleaned:?}");
+    let reason = "only 5 of its 7 neighbours can be compared";
+    assert!(cleaned.not_compared().contains(&("s2v7", reason)), "{cleaned:?}");
+}
+
+#[test]
+fn a_cleaning_tells_which_image_lost_which_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder.path().join("db"));
+    let scenes = Scenes::default();
+    let unlabel = CleanPlan { action: Action::Unlabel, ..CleanPlan::default() };
+    database.clean(&unlabel, Some(&scenes), None).unwrap();
+    let shown = |number: u64| table(&database, &format!("SHOW CLEAN {number}"));
+    let row = |key: &str, label: &str, becomes: &str, state: &str| [key, label, becomes, state].map(str::to_owned);
+    let (alone, first) = (row("alone", "lonely", "", "stands"), row("s0v6", "scene 1", "", "stands"));
+    assert_eq!(shown(1), [alone, first, row("s0v7", "scene 1", "", "stands")]);
+    database.write(vec![relabel("s0v6", "scene 0")]).unwrap();
+    let changed = row("s0v6", "scene 1", "", "changed since");
+    assert_eq!(shown(1)[1], changed);
+    database.undo_cleaning().unwrap();
+    assert_eq!(shown(1), [row("alone", "lonely", "", "undone"), changed, row("s0v7", "scene 1", "", "undone")]);
+    // What is marked keeps its label.
+    database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap();
+    database.write(vec![relabel("alone", "lonely")]).unwrap();
+    let affirmed = row("alone", "lonely", "lonely", "changed since");
+    assert_eq!(shown(2), [affirmed, row("s0v7", "scene 1", "scene 1", "stands")]);
+    let error = database.query("SHOW CLEAN 3", &Default::default(), &Ports::default()).unwrap_err();
+    assert!(error.to_string().contains("there is no cleaning 3"), "{error}");
 }

@@ -101,15 +101,23 @@ impl<'d> Turns<'d> {
     /// # Panics
     /// When it fails.
     pub fn write(&mut self) -> u64 {
+        self.try_write().unwrap()
+    }
+
+    /// Writes one transaction and returns its number; after a failure no more can be written.
+    ///
+    /// # Errors
+    /// What the write gives.
+    pub fn try_write(&mut self) -> cairn::Result<u64> {
         let number = self.stream.next;
         let mut operations = self.stream.transaction();
         operations.push(counter(number));
         apply(&mut self.counted, &operations);
         let mirrored = is_mirrored(self.database);
         let operations = operations.into_iter().map(|operation| under_operation(operation, mirrored)).collect();
-        self.database.write(operations).unwrap();
+        self.database.write(operations)?;
         self.stream.advance();
-        number
+        Ok(number)
     }
 
     /// Goes to the other model; while its descriptors are made, transactions are written.
@@ -148,11 +156,11 @@ struct Busy<'b, 'd> {
 }
 
 impl Reembed for Busy<'_, '_> {
-    fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<Vec<f32>>> {
+    fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<cairn::Result<Vec<f32>>>> {
         if !self.quiet.get() {
             let (turns, written) = &mut *self.turns.borrow_mut();
-            written(turns.write());
+            written(turns.try_write()?);
         }
-        Ok(images.iter().map(|image| mirror(&image.vector)).collect())
+        Ok(images.iter().map(|image| Ok(mirror(&image.vector))).collect())
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! It catches: a segment named before it is synced and renamed (`segment.*`), old segments unlinked before the batch that forgets
 //! them (`merged.remove`), an acknowledgement before the commit (`commit.*`), a failed commit after which writes go on
-//! (`commit.after`), a half-written list that makes a backup (`backup.*`), a repair that cannot be done again (`repair.remove`).
+//! (`commit.after`), a failed commit that nobody is told of, a change of models that is taken for failed when its commit is done
+//! (`space.remove`) or for undone when it is uncertain (`commit.after`), a half-written list that makes a backup (`backup.*`), a
+//! repair that cannot be done again (`repair.remove`), a new folder whose name is not synced (`*.folder.sync_folder`,
+//! `create.sync_folder`, `backup.segments.sync_folder`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -12,7 +15,8 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use cairn::Database;
-use cairndb_storage_tests::{Guarded, Random, Said, Stream, load, many, said, survives};
+use cairndb_storage_tests::epochs::{self, Turns, counted, is_mirrored, model_after, under};
+use cairndb_storage_tests::{Guarded, Random, Said, Stream, load, many, no_leftovers, said, sound, survives};
 
 /// Transactions of a scene: enough for every kind of work, twice.
 const TRANSACTIONS: u64 = 40;
@@ -74,8 +78,9 @@ fn points(seed: u64) -> BTreeMap<String, u64> {
     points
 }
 
-/// The points that the code names; those of `write_whole` and `remove` carry the name of what is written.
-const NAMED: [&str; 46] = [
+/// The points that a scene passes; a change of models passes more. Those of `write_whole` and `remove` carry the name of what is
+/// written.
+const NAMED: [&str; 53] = [
     "acknowledged.create",
     "acknowledged.rename",
     "acknowledged.renamed",
@@ -85,9 +90,11 @@ const NAMED: [&str; 46] = [
     "acknowledged.written",
     "backup.catalog",
     "backup.create",
+    "backup.folder.sync_folder",
     "backup.list",
     "backup.rename",
     "backup.renamed",
+    "backup.segments.sync_folder",
     "backup.sync",
     "backup.sync_folder",
     "backup.write",
@@ -101,6 +108,9 @@ const NAMED: [&str; 46] = [
     "columns.written",
     "commit.after",
     "commit.before",
+    "compact.catalog",
+    "create.folder.sync_folder",
+    "create.sync_folder",
     "flush.made",
     "merge.made",
     "merged.remove",
@@ -108,6 +118,7 @@ const NAMED: [&str; 46] = [
     "repair.remove",
     "restore.copy",
     "restore.create",
+    "restore.folder.sync_folder",
     "restore.rename",
     "restore.renamed",
     "restore.sync",
@@ -122,6 +133,7 @@ const NAMED: [&str; 46] = [
     "segment.sync_folder",
     "segment.write",
     "segment.written",
+    "segments.folder.sync_folder",
 ];
 
 fn armed(name: &str, count: u64, action: &str) -> Command {
@@ -223,6 +235,9 @@ fn a_failing_disk_at_every_point() {
                         .iter()
                         .filter(|line| line.starts_with("error") || line.starts_with("health"))
                         .collect();
+                    let is_refused = said.lines.iter().any(|line| line.contains("an earlier write failed"));
+                    let is_told = said.lines.iter().any(|line| line.starts_with("health takes no more writes"));
+                    assert!(is_told || !is_refused, "{story}: {:?}", said.lines);
                     if let Some(first) = trouble.first() {
                         told += 1;
                         let cause = if action == "eio" { "os error 5" } else { "os error 28" };
@@ -241,6 +256,56 @@ fn a_failing_disk_at_every_point() {
         }
     }
     println!("{runs} scenes, in {told} the failure was told");
+}
+
+/// A database with a first model and a segment, in which the other model is put in force with a fault on the way.
+fn change(fault: Option<(&str, u64, &str)>, seed: u64, story: &str) -> (Stage, Said, Option<i32>) {
+    let stage = Stage::new();
+    let database = Database::create(&stage.path, epochs::options()).unwrap();
+    let mut turns = Turns::new(&database, seed);
+    for _ in 0..30 {
+        turns.write();
+    }
+    database.flush().unwrap();
+    drop(database);
+    let mut command = load();
+    command.env("CAIRN_FAULT_LOG", stage.words.with_extension("log"));
+    if let Some((name, count, action)) = fault {
+        command.env("CAIRN_FAULT", format!("{name}:{count}:{action}"));
+    }
+    command.arg("flip").arg(&stage.path).arg(seed.to_string());
+    let (status, said) = stage.run(command, story);
+    assert!(status.success() || status.signal() == Some(9), "{story}: {status} {}", stage.errors());
+    (stage, said, status.signal())
+}
+
+#[test]
+fn a_change_of_models_with_a_fault_at_every_point() {
+    let (stage, said, _) = change(None, 7, "undisturbed");
+    assert!(said.lines.contains(&"flipped".to_owned()), "{:?}", said.lines);
+    let mut points: BTreeMap<String, u64> = BTreeMap::new();
+    for name in std::fs::read_to_string(stage.words.with_extension("log")).unwrap().lines() {
+        *points.entry(name.to_owned()).or_default() += 1;
+    }
+    assert!(points.contains_key("space.remove"), "the flip has no segments to remove: {points:?}");
+    let (mut runs, mut flips) = (0, 0);
+    for (name, passed) in points {
+        // Every commit, and of the others the first and the last.
+        let counts: Vec<u64> = if name.starts_with("commit.") { (1..=passed).collect() } else { vec![1, passed] };
+        for (count, action) in counts.iter().flat_map(|&count| ["kill", "eio"].map(|action| (count, action))) {
+            let story = format!("{action} at {name}:{count} of a change of models");
+            let (stage, said, _) = change(Some((&name, count, action)), 7, &story);
+            let database = Database::open(&stage.path).unwrap_or_else(|error| panic!("{story}: {error}"));
+            let stored = counted(&database);
+            assert!(stored >= said.acknowledged, "{story}: {} was acknowledged, {stored} is stored", said.acknowledged);
+            sound(&database, &under(&model_after(7, stored), is_mirrored(&database)), &story);
+            no_leftovers(&database, &story);
+            flips += usize::from(is_mirrored(&database));
+            runs += 1;
+        }
+    }
+    println!("{runs} scenes, {flips} ended under the other model");
+    assert!(flips > 0 && flips < runs, "{flips} of {runs}");
 }
 
 /// The operating system itself refuses: files may not grow past a size (EFBIG), so RocksDB's own writes fail at places that have no

@@ -2,7 +2,8 @@
 //! says so, answers as before, and is rebuilt by its worker.
 //!
 //! It catches: an opening that fails on a missing segment, `from_catalog` that forgets tombstones or a role, a segment accepted by
-//! its name without the check of its header, problems that stay in the status after the rebuild.
+//! its name without the check of its header, problems that stay in the status after the rebuild, an opening or a repair that ends at
+//! what is no file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -116,4 +117,32 @@ fn any_subset_of_segment_files_can_be_lost() {
         assert!(digest(&database.snapshot()) == wanted, "{story}: other answers after opening again");
     }
     println!("{cases} cases, {} segment files", segments.len());
+}
+
+/// A folder among the segments, or in the place of one, is nobody's file: it stays, and nothing ends at it.
+#[test]
+fn a_folder_among_the_segments_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let wanted = build(&path, 3);
+    let stranger = path.join("segments/lost+found");
+    std::fs::create_dir(&stranger).unwrap();
+    std::fs::write(stranger.join("note"), b"mine").unwrap();
+    let segment = files(&path.join("segments")).into_iter().find(|path| path.is_file()).unwrap();
+    std::fs::remove_file(&segment).unwrap();
+    std::fs::create_dir(&segment).unwrap();
+    for _ in 0..2 {
+        assert!(digest(&Database::open_read_only(&path).unwrap().snapshot()) == wanted);
+        let database = Database::open(&path).unwrap();
+        database.backup(&folder.path().join("backup")).unwrap();
+        Database::verify_backup(&folder.path().join("backup")).unwrap();
+        std::fs::remove_dir_all(folder.path().join("backup")).unwrap();
+        wait_until("a rebuild", || healthy(&database));
+        database.compact().unwrap();
+        assert!(digest(&database.snapshot()) == wanted);
+        drop(database);
+        Database::repair(&path).unwrap();
+        assert!(segment.is_dir());
+        assert_eq!(std::fs::read(stranger.join("note")).unwrap(), b"mine");
+    }
 }

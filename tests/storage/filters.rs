@@ -1,4 +1,5 @@
-//! R18: filters that let through everything, half, a thousandth, one row of all, none: always min(K, matching) rows, the nearest of
+//! R18: filters that let through everything, half, a thousandth, one row of all (of 20,000; of 200,000, 0.0005 %, with
+//! `CAIRN_LONG=1`), none: always min(K, matching) rows, the nearest of
 //! the matching ones, by the graph as by exact search.
 //!
 //! It catches: a filter applied behind the first K rows, a graph walk that gives up among rows that do not match, inserted rows that

@@ -1,9 +1,12 @@
 //! R1: SIGKILL at random moments of a mixed load. No acknowledged write is lost, no transaction is half applied, every prediction
 //! equals a recompute, nothing lies about afterwards.
 //!
-//! It catches: a commit without `set_sync` is NOT caught here (the page cache survives SIGKILL; R3 is for that); a transaction split
-//! into two batches, the sequence number in a batch of its own, a waiting transaction taken off the log before it is carried out,
-//! `remove_orphans` left out, a segment named before its tombstones are.
+//! The load cleans labels by their neighbours and undoes that by the next write; a kill between the two leaves as many labels changed as
+//! the log of cleanings says, and the undo brings all of them back.
+//!
+//! It catches: a cleaning half applied, or in the log without its labels; a commit without `set_sync` is NOT caught here (the page
+//! cache survives SIGKILL; R3 is for that); a transaction split into two batches, the sequence number in a batch of its own, a waiting
+//! transaction taken off the log before it is carried out, `remove_orphans` left out, a segment named before its tombstones are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;
@@ -24,7 +27,8 @@ fn nothing_acknowledged_is_lost_by_a_kill() {
         let story = format!("kill {kill}");
         let out = std::fs::File::create(&words).unwrap();
         let arguments = [SEED.to_string(), stream.next.to_string()];
-        let mut child = Guarded(load().arg("load").arg(&path).args(arguments).stdout(out).spawn().unwrap());
+        let mut child =
+            Guarded(load().arg("load").arg(&path).args(arguments).arg("clean").stdout(out).spawn().unwrap());
         // Some die while they open, most in the middle of the load.
         let most = if random.below(6) == 0 { 40 } else { 400 };
         if most > 40 {

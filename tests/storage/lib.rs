@@ -156,12 +156,28 @@ pub fn survives(folder: &Path, stream: &mut Stream, said: &Said, story: &str) {
     let reached = database.drain().unwrap_or_else(|error| panic!("{story}: {error}")).sequence();
     assert!(reached >= said.acknowledged, "{story}: {} was acknowledged, {reached} is stored", said.acknowledged);
     assert!(reached <= said.tried, "{story}: {} was tried, {reached} is stored", said.tried);
+    let reached = cleanings_are_whole(&database, stream, reached, story);
     stream.run_to(reached);
     sound(&database, &stream.model, story);
     no_leftovers(&database, story);
     drop(database);
     let stray: Vec<PathBuf> = files(folder).into_iter().filter(|path| path.extension().is_some()).collect();
     assert!(stray.is_empty(), "{story}: left behind after closing: {stray:?}");
+}
+
+/// What a load cleaned is no transaction of its stream, and undone by the next write. A cleaning that a kill left without its undo has
+/// changed as many labels as it says, all or none of them, and is undone here. Returns the number of the last write.
+fn cleanings_are_whole(database: &Database, stream: &mut Stream, reached: u64, story: &str) -> u64 {
+    let cleanings = database.cleanings().unwrap_or_else(|error| panic!("{story}: {error}"));
+    cleanings.iter().for_each(|cleaning| stream.take(cleaning.sequence));
+    let Some(last) = cleanings.last().filter(|last| !last.undone) else { return reached };
+    assert_eq!(last.sequence, reached, "{story}: a write came between a cleaning and its undo");
+    stream.run_to(reached);
+    let snapshot = database.snapshot();
+    let label = |key: &str| snapshot.record(key).unwrap().unwrap_or_else(|| panic!("{story}: '{key}' is gone")).label;
+    let changed = stream.model.iter().filter(|(key, image)| label(key) != image.0).count();
+    assert_eq!(changed, last.found, "{story}: labels that cleaning {} changed", last.number);
+    database.undo_cleaning().unwrap_or_else(|error| panic!("{story}: {error}")).receipt.sequence
 }
 
 /// The folder of segments holds the named ones and nothing else, once the worker is done unlinking.

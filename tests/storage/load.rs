@@ -1,16 +1,18 @@
 //! The process that the storage tests kill and starve: a seeded mixed load that says what it tries and what was acknowledged.
 //!
-//! `load DB SEED FROM`: transactions FROM, FROM + 1, .. for ever. `scene DB SEED COUNT`: so many, with everything else a database
-//! does at fixed places; a failing call is told, the database is opened again, and the load goes on. `hold DB`: opens and holds it
-//! until its input ends. `epochs DB SEED`: transactions, and between them, for ever, the other one of two models is put in force.
-//! `race DB MS`: opens it, holds it so long, and says how it went.
+//! `load DB SEED FROM [clean]`: transactions FROM, FROM + 1, .. for ever; with `clean`, cleanings and their undos among them. `scene
+//! DB SEED COUNT`: so many, with everything else a database does at fixed places; a failing call is told, the database is opened
+//! again, and the load goes on. `hold DB`: opens and holds it until its input ends. `epochs DB SEED`: transactions, and between
+//! them, for ever, the other one of two models is put in force. `flip DB SEED`: transactions, the other model once, transactions;
+//! the first failing call is told and ends it. `race DB MS`: opens it, holds it so long, and says how it went.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program fails by panicking")]
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cairn::{Database, Deferral, Error, Operation, Options, Query, SearchRequest};
+use cairn::language::{Action, CleanPlan, CleanRule, Cut};
+use cairn::{Database, Deferral, Error, Operation, Options, Query, Role, SearchRequest};
 use cairndb_storage_tests::{DIMENSION, Stream, epochs::Turns};
 
 fn say(line: &str) {
@@ -25,9 +27,10 @@ fn main() {
     let folder = PathBuf::from(&words[2]);
     let number = |at: usize| -> u64 { words[at].parse().unwrap() };
     match words[1].as_str() {
-        "load" => endless(&folder, number(3), number(4)),
+        "load" => endless(&folder, number(3), number(4), words.get(5).is_some_and(|word| word == "clean")),
         "scene" => Scene::new(&folder, number(3)).play(number(4)),
         "epochs" => epochs(&folder, number(3)),
+        "flip" => flip(&folder, number(3)),
         "hold" => hold(&folder),
         "race" => race(&folder, number(3)),
         other => panic!("no such part: {other}"),
@@ -60,12 +63,40 @@ fn act(database: &Database, stream: &Stream) -> cairn::Result<()> {
     }
 }
 
-fn endless(folder: &Path, seed: u64, from: u64) {
+/// A cleaning by what neighbours say and its undo, which leave everything as it was, as the writes `next` and `next + 1`; `false`:
+/// there was nothing to clean.
+fn clean(database: &Database, stream: &mut Stream) -> bool {
+    let actions = [Action::Unlabel, Action::Relabel];
+    let action = actions[stream.random(4).below(2)];
+    let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(5)), action, ..CleanPlan::default() };
+    // Whoever looks on must be able to tell a cleaning that was cut short from a write that waits.
+    let waiting = database.drain().unwrap();
+    if waiting.keys(Some(Role::Train)).unwrap().len() < 20 {
+        return false;
+    }
+    drop(waiting);
+    say(&format!("try {}", stream.next));
+    let Some(receipt) = database.clean(&plan, None, None).unwrap().receipt else { return false };
+    assert_eq!(receipt.sequence, stream.next);
+    say(&format!("ack {}", stream.next));
+    stream.take(stream.next);
+    say(&format!("try {}", stream.next + 1));
+    assert_eq!(database.undo_cleaning().unwrap().receipt.sequence, stream.next + 1);
+    say(&format!("ack {}", stream.next + 1));
+    stream.run_to(stream.next + 1);
+    true
+}
+
+fn endless(folder: &Path, seed: u64, from: u64, cleans: bool) {
     let mut stream = Stream::new(seed);
-    stream.run_to(from - 1);
     let mut database = open(folder).unwrap();
+    database.cleanings().unwrap().iter().for_each(|cleaning| stream.take(cleaning.sequence));
+    stream.run_to(from - 1);
     say("open");
     loop {
+        if cleans && stream.random(3).below(25) == 0 && clean(&database, &mut stream) {
+            continue;
+        }
         say(&format!("try {}", stream.next));
         let receipt = database.write(stream.transaction()).unwrap();
         assert_eq!(receipt.sequence, stream.next);
@@ -93,6 +124,33 @@ fn epochs(folder: &Path, seed: u64) {
         turns.change(&mut |number| say(&format!("ack {number}"))).unwrap();
         say("flipped");
     }
+}
+
+/// Writes, goes to the other model once, and writes under it.
+fn flip(folder: &Path, seed: u64) {
+    let written = |database: &Database| -> cairn::Result<()> {
+        let mut turns = Turns::new(database, seed);
+        let mut change = true;
+        for _ in 0..2 {
+            for _ in 0..3 {
+                say(&format!("try {}", turns.next()));
+                let number = turns.try_write()?;
+                say(&format!("ack {number}"));
+            }
+            database.flush()?;
+            if std::mem::take(&mut change) {
+                let changed = turns.change(&mut |number| say(&format!("try {number}\nack {number}")));
+                // A change that failed leaves a database that takes writes, or one that says that it does not.
+                changed.map_or_else(|error| tell("change", &error), |_number| say("flipped"));
+            }
+        }
+        Ok(())
+    };
+    match Database::open(folder) {
+        Ok(database) => written(&database).unwrap_or_else(|error| tell("write", &error)),
+        Err(error) => tell("open", &error),
+    }
+    say("done");
 }
 
 /// A finite load with everything a database does at fixed places, which lives through failing calls.

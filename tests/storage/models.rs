@@ -1,10 +1,12 @@
 //! Changing the model: an epoch is built beside the one in force while writes go on, and then one key flips. Readers see one model or
 //! the other, never both; a kill leaves the one or the other; what was embedded is not embedded again.
 //!
-//! It catches: an image that was put again while its old photo was being embedded, a label that changed meanwhile, a deleted image
+//! It catches: an image that was put again while its old photo was being embedded or while it was to be taken over, a choice of the
+//! caller that is forgotten, a label that changed meanwhile, a deleted image
 //! that comes back, an image that lost its descriptor by changing its role, segments of the epoch before that stay behind, a state
 //! that was half derived and is taken for whole, an unfinished epoch that is put in force or taken for a finished one, descriptors that
-//! trainings need and that are dropped without a word.
+//! trainings need and that are dropped without a word, descriptors of the model before that are stored or searched in the space of the
+//! one that came in force while they were made.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
@@ -12,27 +14,133 @@ use std::time::Duration;
 
 use cairn::language::TrainPlan;
 use cairn::{
-    Database, EpochProgress, ErrorKind, Maintain, ModelInfo, Operation, Outcome, Ports, Query, Reembed, SearchRequest,
-    Status, Target, Wanted, Watch,
+    Database, Deferral, Embed, Embedded, EpochProgress, ErrorKind, Maintain, ModelInfo, Operation, Outcome, Photo,
+    Ports, Query, Reembed, SearchRequest, Status, Target, Wanted, Watch,
 };
 use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
 use cairndb_storage_tests::{
-    DIMENSION, Guarded, Random, digest, images, load, many, no_leftovers, put, said, sound, status, wait_until,
+    DIMENSION, Guarded, Model, Random, apply, digest, images, load, many, no_leftovers, put, said, sound, status, unit,
+    wait_until,
 };
+
+/// Images that the engine asks for at a time, and whose descriptors one transaction keeps.
+const EMBED_ROWS: usize = 64;
 
 /// Counts what it is asked for.
 #[derive(Default)]
 struct Mirror(std::cell::Cell<usize>);
 
 impl Reembed for Mirror {
-    fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<Vec<f32>>> {
+    fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<cairn::Result<Vec<f32>>>> {
         self.0.set(self.0.get() + images.len());
-        Ok(images.iter().map(|image| mirror(&image.vector)).collect())
+        Ok(images.iter().map(|image| Ok(mirror(&image.vector))).collect())
     }
 }
 
 fn on(_: EpochProgress) -> bool {
     true
+}
+
+/// While a new epoch is looked at, so many train images come that segments are made of them before the index images that came just
+/// before them are in.
+#[test]
+fn images_that_come_while_a_new_epoch_is_looked_at_are_there_after_reopening() {
+    const TRAIN: usize = 17_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = Database::create(&path, options()).unwrap();
+    let mut random = Random::new(3);
+    let mut images = |name: &str, count: usize, label: Option<&str>| -> Vec<Operation> {
+        let vector =
+            |random: &mut Random| (0..DIMENSION).map(|_| random.below(1000) as f32 - 499.5).collect::<Vec<_>>();
+        (0..count).map(|at| put(format!("{name}{at}"), label, &vector(&mut random))).collect()
+    };
+    database.write(images("a", 20, None)).unwrap();
+    let mut late = Some([images("b", 20, None), images("t", TRAIN, Some("tower"))].concat());
+    let target = Target::new(model(true), DIMENSION);
+    database
+        .change_model(target, &Mirror::default(), &mut |at| {
+            if at == EpochProgress::Verifying
+                && let Some(late) = late.take()
+            {
+                database.write(late).unwrap();
+            }
+            true
+        })
+        .unwrap();
+    let before = digest(&database.snapshot());
+    drop(database);
+    let database = Database::open(&path).unwrap();
+    assert_eq!(digest(&database.snapshot()), before);
+    let problems = database.check(false).unwrap().problems;
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+/// Images that are still to be taken over, and such as were, change while the new epoch's predictions are made.
+#[test]
+fn what_changes_while_an_epoch_votes_is_in_it_as_it_became() {
+    /// More than are taken over by one batch, so that some of either role still wait.
+    const TRAIN: usize = 5_000;
+    const INDEX: usize = 400;
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let mut random = Random::new(4);
+    let mut vector = move || unit(&(0..DIMENSION).map(|_| random.signed()).collect::<Vec<_>>());
+    let label = |at: usize| format!("label {}", at % 9);
+    let train = (0..TRAIN).map(|at| put(format!("t{at:04}"), Some(&label(at)), &vector()));
+    let all: Vec<Operation> = train.collect();
+    let index = (0..INDEX).map(|at| put(format!("i{at:04}"), None, &vector()));
+    let all = [all, index.collect()].concat();
+    let mut stored = Model::new();
+    apply(&mut stored, &all);
+    database.write(all).unwrap();
+    let mut rounds = 0;
+    let target = Target::new(model(true), DIMENSION);
+    database
+        .change_model(target, &Mirror::default(), &mut |at| {
+            // What is written once everything is looked at is another test's.
+            if matches!(at, EpochProgress::Voting(..)) && rounds < 3 {
+                let mut operations = Vec::new();
+                for (role, last) in [("t", TRAIN - 1), ("i", INDEX - 1)] {
+                    for (first, is_taken) in [(10 * rounds, true), (last - 10 * rounds, false)] {
+                        let at = |next: usize| if is_taken { first + next } else { first - next };
+                        let of = |next: usize| format!("{role}{:04}", at(next));
+                        operations.push(Operation::Delete { key: of(0) });
+                        operations.push(Operation::Label { key: of(1), label: "another".into() });
+                        operations.push(put(of(2), (role == "t").then_some("anew"), &vector()));
+                        operations.push(put(of(3), (role == "i").then_some("the other role"), &vector()));
+                        if role == "t" {
+                            operations.push(Operation::Unlabel { key: of(4) });
+                        }
+                    }
+                }
+                apply(&mut stored, &operations);
+                database.write(operations).unwrap();
+                rounds += 1;
+            }
+            true
+        })
+        .unwrap();
+    assert_eq!((rounds, is_mirrored(&database)), (3, true));
+    sound(&database, &under(&stored, true), "behind the change");
+}
+
+#[test]
+fn what_was_chosen_while_the_model_changed_holds_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    database.write(images("i", 100, DIMENSION, 9, 5, 3)).unwrap();
+    database
+        .change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut |at| {
+            if at == EpochProgress::Verifying {
+                database.set_deferral(Deferral::Always);
+            }
+            true
+        })
+        .unwrap();
+    assert!(database.write(vec![put("late", None, &[1.0; DIMENSION])]).unwrap().deferred);
+    database.set_deferral(Deferral::Never);
+    assert!(!database.write(vec![put("later", None, &[1.0; DIMENSION])]).unwrap().deferred);
 }
 
 #[test]
@@ -64,6 +172,71 @@ fn a_new_epoch_is_what_its_images_alone_would_be() {
     assert_eq!(digest(&fresh.drain().unwrap()), before);
 }
 
+/// Embeds as the model in force does, which becomes the other one before or after it does so for the first time.
+struct Overtaken<'d> {
+    database: Database,
+    plain: &'d [f32],
+    flips_first: bool,
+    left: std::sync::atomic::AtomicBool,
+}
+
+impl Overtaken<'static> {
+    fn ports(database: &Database, plain: &'static [f32], flips_first: bool) -> Ports {
+        let database = database.clone();
+        Ports { embed: Some(Arc::new(Self { database, plain, flips_first, left: true.into() })), ..Ports::default() }
+    }
+}
+
+impl Embed for Overtaken<'_> {
+    fn embed(&self, _: &Photo) -> cairn::Result<Embedded> {
+        let flip = || {
+            if self.left.swap(false, std::sync::atomic::Ordering::Relaxed) {
+                let to = model(!is_mirrored(&self.database));
+                self.database.change_model(Target::new(to, DIMENSION), &Mirror::default(), &mut on).unwrap();
+            }
+        };
+        if self.flips_first {
+            flip();
+        }
+        let vector = if is_mirrored(&self.database) { mirror(self.plain) } else { self.plain.to_vec() };
+        flip();
+        Ok(Embedded { vector, content: [7; 32], kept: None })
+    }
+}
+
+#[test]
+fn what_a_model_made_is_neither_stored_nor_searched_under_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    // No descriptor is like its mirror image.
+    let plain: &'static [f32] = Box::leak((0..DIMENSION).map(|at| (at + 1) as f32).collect());
+    database.write(vec![put("known", None, plain), put("other", None, &mirror(plain))]).unwrap();
+    let now = || if is_mirrored(&database) { mirror(plain) } else { plain.to_vec() };
+    let run = |statement: &str, flips_first| {
+        let ports = Overtaken::ports(&database, plain, flips_first);
+        database.query(statement, &Default::default(), &ports).unwrap().remove(0)
+    };
+    for flips_first in [true, false] {
+        let Outcome::Answers(found) = run("SEARCH 'photo.jpg' LIMIT 1", flips_first) else { panic!("no answers") };
+        assert_eq!(found.answers[0].rows[0].id, "known", "flips first: {flips_first}");
+        run("PUT ID 'new' 'photo.jpg'", flips_first);
+        let (new, known) = (database.snapshot().vector("new").unwrap(), database.snapshot().vector("known").unwrap());
+        assert_eq!(new, known, "flips first: {flips_first}");
+    }
+    // Whoever reads the photo again may stand in another folder.
+    let source = database.snapshot().record("new").unwrap().unwrap().source.unwrap();
+    assert_eq!(std::path::Path::new(&source), std::env::current_dir().unwrap().join("photo.jpg"));
+    // Whoever embeds himself says what with.
+    let (in_force, before) = (model(is_mirrored(&database)), model(!is_mirrored(&database)));
+    let late = |key: &str, by: &ModelInfo| {
+        database.write_of_model(Some(&by.fingerprint), vec![put(key, None, &now())]).map(|_| ())
+    };
+    assert_eq!(late("late", &before).unwrap_err().kind(), ErrorKind::Mismatch);
+    assert_eq!(database.snapshot().record("late").unwrap(), None);
+    late("late", &in_force).unwrap();
+    assert!(database.snapshot().record("late").unwrap().is_some());
+}
+
 #[test]
 fn what_was_embedded_is_not_embedded_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -82,7 +255,7 @@ fn what_was_embedded_is_not_embedded_again() {
     database.write(vec![put("i000001", None, &[1.0; DIMENSION])]).unwrap();
     let rest = Mirror::default();
     assert_eq!(database.change_model(Target::new(model(true), DIMENSION), &rest, &mut on).unwrap(), 1);
-    assert_eq!(rest.0.get(), 1200 - 512 + 1);
+    assert_eq!(rest.0.get(), 1200 - 2 * EMBED_ROWS + 1);
     assert!(database.check(true).unwrap().problems.is_empty());
     let error = database.change_model(Target::new(model(true), DIMENSION), &rest, &mut on).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
@@ -121,10 +294,10 @@ fn every_image_can_be_embedded_again_and_each_epoch_be_gone_back_to() {
     assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
     let rest = Mirror::default();
     assert_eq!(database.change_model(again(), &rest, &mut on).unwrap(), 3);
-    assert_eq!(rest.0.get(), 600 - 512);
+    assert_eq!(rest.0.get(), 600 - 2 * EMBED_ROWS);
     let first = || Target { number: Some(0), ..Target::new(model(false), DIMENSION) };
     assert_eq!(database.change_model(first(), &rest, &mut on).unwrap(), 0);
-    assert_eq!(rest.0.get(), 600 - 512, "nothing was embedded to go back");
+    assert_eq!(rest.0.get(), 600 - 2 * EMBED_ROWS, "nothing was embedded to go back");
     assert_eq!(database.change_model(first(), &rest, &mut on).unwrap_err().kind(), ErrorKind::AlreadyExists);
     // Later epochs of the model are there and whole: again is again.
     let asked = Mirror::default();
@@ -155,12 +328,15 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
     database.change_model(again(), &Mirror::default(), &mut stop).unwrap_err();
     drop(database);
     let database = Database::open(&path).unwrap();
-    assert_eq!(database.models().unwrap().iter().map(|entry| entry.unfinished).collect::<Vec<_>>(), [None, Some(256)]);
+    assert_eq!(
+        database.models().unwrap().iter().map(|entry| entry.unfinished).collect::<Vec<_>>(),
+        [None, Some(EMBED_ROWS)]
+    );
     let shown = models(&database);
     assert_eq!(shown[0][4], "in force");
     assert_eq!(
         (shown[1][1].as_str(), shown[1][4].as_str()),
-        ("plain, embedded again", "unfinished: 256 of 600 descriptors")
+        ("plain, embedded again", format!("unfinished: {EMBED_ROWS} of 600 descriptors").as_str())
     );
     let by_number = || Target { number: Some(1), ..Target::new(model(false), DIMENSION) };
     let error = database.change_model(by_number(), &Mirror::default(), &mut on).unwrap_err();
@@ -168,6 +344,27 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
     assert_eq!(database.change_model(again(), &Mirror::default(), &mut on).unwrap(), 1);
     let states: Vec<String> = models(&database).into_iter().map(|row| row[4].clone()).collect();
     assert_eq!(states, ["kept", "in force"]);
+}
+
+#[test]
+fn what_was_derived_of_an_epoch_that_was_given_up_goes_with_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    let give_up = || {
+        let mut until_it_votes = |at: EpochProgress| !matches!(at, EpochProgress::Voting(..));
+        let target = Target::new(model(true), DIMENSION);
+        let stopped = database.change_model(target, &Mirror::default(), &mut until_it_votes).unwrap_err();
+        assert_eq!(stopped.kind(), ErrorKind::Cancelled);
+    };
+    give_up();
+    let again = Target { again: true, ..Target::new(model(false), DIMENSION) };
+    database.change_model(again, &Mirror::default(), &mut on).unwrap();
+    assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
+    give_up();
+    database.drop_model(1).unwrap();
+    assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
+    no_leftovers(&database, "dropped");
 }
 
 #[test]
@@ -190,7 +387,10 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
     // It is registered anew, and holds nothing of the one before it.
     begun();
     let shown = models(&database);
-    assert_eq!((shown.len(), shown[1][4].as_str()), (2, "unfinished: 256 of 600 descriptors"));
+    assert_eq!(
+        (shown.len(), shown[1][4].as_str()),
+        (2, format!("unfinished: {EMBED_ROWS} of 600 descriptors").as_str())
+    );
     database.drop_model(1).unwrap();
     let all = Mirror::default();
     assert_eq!(database.change_model(again(), &all, &mut on).unwrap(), 1);
@@ -266,8 +466,8 @@ fn a_snapshot_keeps_the_model_that_it_was_taken_of() {
 fn a_model_may_have_another_dimension() {
     struct Half;
     impl Reembed for Half {
-        fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<Vec<f32>>> {
-            Ok(images.iter().map(|image| image.vector[..DIMENSION / 2].to_vec()).collect())
+        fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<cairn::Result<Vec<f32>>>> {
+            Ok(images.iter().map(|image| Ok(image.vector[..DIMENSION / 2].to_vec())).collect())
         }
     }
     let folder = tempfile::tempdir().unwrap();

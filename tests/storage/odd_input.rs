@@ -2,10 +2,10 @@
 //! sets, flushing and merging nothing. Defined answers, equal to what a person can work out.
 //!
 //! It catches: a NaN that is stored, ties in the order of writing instead of keys, a vote divided by the number of voters, a search
-//! that cuts K to a wrong count, an empty segment file.
+//! that cuts K to a wrong count, an empty segment file, a breadth of a search that is taken as it comes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cairn::{Database, ErrorKind, Operation, Query, Rerank, Role, Scope, SearchRequest};
+use cairn::{Database, ErrorKind, MAX_SEARCH_DEPTH, Operation, Query, Rerank, Role, Scope, SearchRequest};
 use cairndb_storage_tests::{Random, create, digest, files, images, many, put};
 
 fn query(vector: &[f32]) -> Query {
@@ -189,6 +189,15 @@ fn more_is_asked_for_than_there_is() {
         let rerank = Some(Rerank { k, sort: true, insert: None });
         let request = SearchRequest { depth, limit, rerank, ..Default::default() };
         assert_eq!(database.snapshot().search(&request, &[query(&[1.0, 0.0])]).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    // A breadth is what memory is asked for: one beyond any database is a mistake, and the largest that is taken costs no more than
+    // there are rows.
+    for (ef, is_taken) in [(0, true), (MAX_SEARCH_DEPTH, true), (MAX_SEARCH_DEPTH + 1, false), (usize::MAX, false)] {
+        let request = SearchRequest { depth: 9, limit: usize::MAX, ef: Some(ef), ..Default::default() };
+        match database.snapshot().search(&request, &[query(&[1.0, 0.0])]) {
+            Ok(answers) => assert!(is_taken && answers[0].rows.len() == 7, "{ef}"),
+            Err(error) => assert!(!is_taken && error.kind() == ErrorKind::Invalid, "{ef}: {error}"),
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! R12: threads and processes race for one folder; a lock outlives nobody. Never two writers, and who is refused is told who holds it.
 //!
-//! It catches: the lock taken after RocksDB was touched, a lock file that a dead process holds, a lock given back while a snapshot
+//! A child process gets nothing of the lock, as a program that starts others between fork and exec must be able to rely on. How long a
+//! refusal takes is not asserted: it depends on the machine; nothing in it waits.
+//!
+//! It catches: a lock that children inherit, the lock taken after RocksDB was touched, a lock file that a dead process holds, a lock given back while a snapshot
 //! still keeps RocksDB open, a message without the process id.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -137,6 +140,25 @@ fn a_lock_dies_with_its_holder() {
         child.0.kill().unwrap();
         child.0.wait().unwrap();
         drop(Database::open(&path).unwrap());
+    }
+}
+
+/// Not a bare fork, which takes `unsafe`: what a child has behind its exec is what a program that starts others leaves behind.
+#[test]
+fn a_child_does_not_inherit_the_lock() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("db"), folder.path().join("other"));
+    small(&path);
+    small(&other);
+    for _ in 0..many(5, 100) {
+        let database = Database::open(&path).unwrap();
+        let mut child = holder(&other);
+        drop(database);
+        // The child lives on and holds another folder.
+        drop(Database::open(&path).unwrap());
+        assert!(child.0.try_wait().unwrap().is_none());
+        refused(&other, &child.0);
     }
 }
 

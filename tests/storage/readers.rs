@@ -2,7 +2,8 @@
 //! in another process than the writer sees a state that was.
 //!
 //! It catches: rows of one write with predictions of another, a snapshot that sees a merge half done, a `Published` whose pinned
-//! catalog is newer than its rows, a read-only opening that mixes tables of one moment with the log of another.
+//! catalog is newer than its rows, a read-only opening that mixes tables of one moment with the log of another, or that
+//! takes a segment that was merged away for a lost one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use cairn::{Database, Deferral, ErrorKind, Query, SearchRequest, Snapshot};
 use cairndb_storage_tests::{
-    DIMENSION, Guarded, Model, Random, Stream, create, load, many, said, votes_near_f64, wait_until,
+    DIMENSION, Guarded, Model, Random, Stream, create, images, load, many, put, said, votes_near_f64, wait_until,
 };
 
 /// The states of the last writes, by sequence number.
@@ -48,6 +49,15 @@ fn ask(snapshot: &Snapshot, model: &Model, random: &mut Random, story: &str) {
         assert!((similarity(vector) - f64::from(row.similarity)).abs() < CLOSE, "{story}: '{}'", row.id);
         assert!((wanted - f64::from(row.similarity)).abs() < CLOSE, "{story}: '{}' for {wanted}", row.id);
         assert_eq!(row.prediction, snapshot.prediction(&row.id).unwrap(), "{story}: '{}'", row.id);
+    }
+}
+
+/// However a test ends, its other threads must.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -91,13 +101,6 @@ fn each_answer_is_that_of_its_sequence_number() {
                 }
             }
         });
-        // However the writer ends, the others must.
-        struct Stop<'a>(&'a AtomicBool);
-        impl Drop for Stop<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
         let _stop = Stop(&done);
         for _ in 0..transactions {
             let operations = stream.transaction();
@@ -196,5 +199,52 @@ fn a_check_beside_merging_finds_nothing() {
         }
         println!("{checks} checks beside {flushes:?} flushes");
         assert_eq!(found, Vec::<String>::new());
+    });
+}
+
+/// A segment that is unlinked while a reader opens the database was merged away and is not lost: the reader looks again.
+#[test]
+fn a_reader_beside_merging_is_not_degraded() {
+    const WIDE: usize = 256;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = create(&path, WIDE);
+    // A segment that takes a while to open, so that a merge of those behind it often comes in between.
+    database.write(images("large", 8000, WIDE, 9, 100, 1)).unwrap();
+    database.flush().unwrap();
+    let done = AtomicBool::new(false);
+    let flushes = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let number = flushes.fetch_add(1, Ordering::Relaxed);
+                // Little, so that the log which a reader reads stays short, and nobody's voter.
+                let vector: Vec<f32> = (0..WIDE).map(|at| ((at as u64 + number) % 7) as f32).collect();
+                database.write(vec![put(format!("again{}", number % 5), None, &vector)]).unwrap();
+                database.flush().unwrap();
+                // Or every look would be overtaken.
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+        });
+        let _stop = Stop(&done);
+        let (mut looks, mut busy, mut degraded) = (0, 0, Vec::new());
+        while looks < many(8, 500) {
+            match Database::open_read_only(&path) {
+                Ok(reader) => {
+                    let health = cairndb_storage_tests::status(&reader, "health");
+                    if health != "ok" {
+                        degraded.push(health);
+                    }
+                    looks += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+                    busy += 1;
+                    assert!(busy < 100 + looks, "the writer leaves no room for a look");
+                }
+            }
+        }
+        println!("{looks} looks beside {flushes:?} flushes, {busy} times too busy");
+        assert_eq!(degraded, Vec::<String>::new());
     });
 }

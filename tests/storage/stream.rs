@@ -1,7 +1,7 @@
 //! A stream of transactions that follows from its seed: the process that is killed and the test that watches it agree on it without
 //! a word. Transaction number n is the n-th write of the database, so its number is the database's sequence number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cairn::Operation;
 
@@ -94,12 +94,14 @@ pub struct Stream {
     pub next: u64,
     /// What is stored once all before it are.
     pub model: Model,
+    /// Numbers that are no transactions of the stream, and leave the model as it is: a cleaning and its undo.
+    taken: BTreeSet<u64>,
 }
 
 impl Stream {
     /// The stream at its beginning.
     pub fn new(seed: u64) -> Self {
-        Self { seed, next: 1, model: Model::new() }
+        Self { seed, next: 1, model: Model::new(), taken: BTreeSet::new() }
     }
 
     /// Numbers that belong to transaction `next`, for one purpose.
@@ -139,9 +141,16 @@ impl Stream {
 
     /// The next transaction is stored.
     pub fn advance(&mut self) {
-        let operations = self.transaction();
-        apply(&mut self.model, &operations);
+        if !self.taken.contains(&self.next) {
+            let operations = self.transaction();
+            apply(&mut self.model, &operations);
+        }
         self.next += 1;
+    }
+
+    /// A cleaning has that number, and its undo the next one.
+    pub fn take(&mut self, cleaning: u64) {
+        self.taken.extend([cleaning, cleaning + 1]);
     }
 
     /// Everything up to that number is stored.

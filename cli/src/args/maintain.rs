@@ -87,8 +87,9 @@ pub(crate) enum Upkeep {
     #[command(after_help = "Examples:
   cairn maintain run photos.db --epochs 10 --into cleaned.html
 
---from is the network of the first training; the second one goes by the network of the model that is then in force. To look first,
-give the three commands one by one with --dry-run.")]
+--from is the network of the first training; the second one goes by the network of the model that is then in force, and is compared
+with that model, which with another loss than lda may have learnt from the images held out then: if it is refused for that, end with
+cairn maintain train --force. To look first, give the three commands one by one with --dry-run.")]
     Run {
         /// Folder of the database
         database: PathBuf,
@@ -117,16 +118,16 @@ pub(crate) struct Shown {
 #[command(next_help_heading = "Cleaning")]
 pub(crate) struct CleanOptions {
     #[arg(long, value_name = "N", help = format!(
-        "Nearest train images that are looked at, of each [default: {DEFAULT_NN}]"))]
+        "With --rule paper: nearest train images that are looked at, of each [default: {DEFAULT_NN}]"))]
     pub(crate) nn: Option<usize>,
     #[arg(long, value_name = "N", help = format!(
-        "Those of them with its label that it is compared with at most, itself included [default: {DEFAULT_NEIGHBOURS}]"))]
+        "With --rule paper: those of them with its label that it is compared with at most, itself included [default: {DEFAULT_NEIGHBOURS}]"))]
     pub(crate) neighbours: Option<usize>,
     #[arg(long, value_name = "N", help = format!(
-        "Matching places from which on a pair is verified [default: {DEFAULT_INLIERS}]"))]
+        "With --rule paper: matching places from which on a pair is verified [default: {DEFAULT_INLIERS}]"))]
     pub(crate) inliers: Option<usize>,
     #[arg(long, value_name = "N", help = format!(
-        "Verified pairs that are enough for an image [default: {DEFAULT_FREQ}]"))]
+        "With --rule paper: verified pairs that are enough for an image [default: {DEFAULT_FREQ}]"))]
     pub(crate) freq: Option<usize>,
     /// paper: images with too few verified pairs; suspects: images whose neighbours agree on another label [default: paper]
     #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(Rule::ALL.map(Rule::name)))]

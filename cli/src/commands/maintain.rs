@@ -6,14 +6,12 @@ use std::path::Path;
 
 use cairn::language::{Names, bind, parse};
 
+use super::job::Job;
 use super::standard_output;
 use crate::args::{CleanOptions, Opened, Shown, TrainOptions, Upkeep};
 use crate::failure::{Failure, Result};
 use crate::session::Session;
-use crate::terminal::note;
-
-/// Under this name a database keeps how far `maintain run` has come.
-const JOB: &str = "maintain run";
+use crate::terminal::{Patient, note};
 
 /// Runs the command.
 ///
@@ -36,7 +34,7 @@ pub(super) fn run(what: &Upkeep) -> Result<()> {
 fn run_statements(database: &Path, shown: &Shown, text: &str) -> Result<()> {
     let opened = Opened { database: database.to_owned(), read_only: false };
     let session = Session::open(&opened, &shown.model, shown.format, None)?;
-    let mut out = standard_output();
+    let mut out = Patient::new(standard_output());
     let ran = session.run(text, &mut out);
     // What ran before a failure has its results on the output.
     out.flush()?;
@@ -50,20 +48,29 @@ fn run_job(database: &Path, shown: &Shown, statements: &[String; 3]) -> Result<(
     check(&text)?;
     let opened = Opened { database: database.to_owned(), read_only: false };
     let session = Session::open(&opened, &shown.model, shown.format, None)?;
-    let noted = session.database.file(JOB)?.and_then(|bytes| String::from_utf8(bytes).ok());
-    let done = noted.as_deref().and_then(|noted| noted.split_once('\n')).filter(|(_, of)| *of == text);
-    let done: usize = done.and_then(|(done, _)| done.parse().ok()).unwrap_or(0);
-    if done > 0 {
-        note(&format!("going on with step {} of {}", done + 1, statements.len()));
+    let job = Job { database: &session.database, text: &text };
+    let first = job.steps_done()?;
+    if first >= statements.len() {
+        // The last one was carried out and nobody was told any more.
+        note("every step is done");
+        return job.end();
     }
-    let mut out = standard_output();
-    for (at, statement) in statements.iter().enumerate().skip(done) {
-        let ran = session.run(statement, &mut out);
+    if first > 0 {
+        note(&format!("going on with step {} of {}", first + 1, statements.len()));
+    }
+    let mut out = Patient::new(standard_output());
+    for (at, statement) in statements.iter().enumerate().skip(first) {
+        job.begin(at)?;
+        let execute = |statement: String| {
+            let outcomes = session.execute(&statement)?;
+            // Before anything is written: an output or a report that fails must not make it run again.
+            if at + 1 < statements.len() { job.begin(at + 1) } else { job.end() }?;
+            Ok(outcomes)
+        };
+        let ran = session.run_by(&execute, statement, &mut out);
         // What ran before a failure has its results on the output.
         out.flush()?;
         ran?;
-        let now = if at + 1 < statements.len() { format!("{}\n{text}", at + 1) } else { String::new() };
-        session.database.put_file(JOB, now.as_bytes())?;
     }
     Ok(())
 }
@@ -178,11 +185,15 @@ mod tests {
 
     #[test]
     fn options_are_a_statement_that_the_language_takes() {
-        let all = "cairn maintain clean DB --nn 500 --neighbours 50 --inliers 40 --freq 2 --rule suspects --top 5 --relabel \
-                   --dry-run --into it's.html";
+        let all = "cairn maintain clean DB --nn 500 --neighbours 50 --inliers 40 --freq 2 --rule paper --unlabel --dry-run \
+                   --into it's.html";
         assert_eq!(
             text(all).unwrap(),
-            "CLEAN nn=500 neighbours=50 inliers=40 freq=2 RULE suspects top=5 RELABEL DRY RUN INTO 'it''s.html'"
+            "CLEAN nn=500 neighbours=50 inliers=40 freq=2 RULE paper UNLABEL DRY RUN INTO 'it''s.html'"
+        );
+        assert_eq!(
+            text("cairn maintain clean DB --rule suspects --top 5 --relabel").unwrap(),
+            "CLEAN RULE suspects top=5 RELABEL"
         );
         assert_eq!(text("cairn maintain clean DB").unwrap(), "CLEAN");
         assert_eq!(
@@ -214,6 +225,7 @@ mod tests {
         for line in [
             "cairn maintain clean DB --freq 0",
             "cairn maintain clean DB --rule paper --top 5",
+            "cairn maintain clean DB --rule suspects --inliers 40",
             "cairn maintain clean DB --rule suspects --evidence 2",
             "cairn maintain train DB --loss softmax --margin 0.3",
             "cairn maintain train DB --rate NaN",

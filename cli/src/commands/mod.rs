@@ -1,11 +1,14 @@
 //! The commands, a file each.
 
+mod bench;
 mod care;
+mod cleaning;
 mod create;
 mod demo;
 mod device;
 mod eval;
 mod ingest;
+mod job;
 mod losses;
 mod maintain;
 mod predict;
@@ -37,6 +40,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Maintain(args) => maintain::run(&args.what),
         Command::Bench(args) => match &args.what {
             crate::args::BenchWhat::Losses(args) => losses::run(args),
+            crate::args::BenchWhat::Cleaning(args) => cleaning::run(args),
         },
         Command::Demo(args) => demo::run(&args),
         Command::Device(args) => device::run(&args),

@@ -11,6 +11,8 @@ use super::outcome::counted;
 use super::printer::{Format, Printer};
 use crate::failure::Result;
 
+/// Images whose photo could not be read, of which people are told why.
+const NOT_COMPARED_SHOWN: usize = 3;
 /// Rows that people see; programs and reports get all.
 const SHOWN: usize = 50;
 
@@ -19,7 +21,7 @@ const SHOWN: usize = 50;
 /// # Errors
 /// When the output cannot be written.
 pub(crate) fn print_cleaning(out: &mut dyn Write, format: Format, cleaning: &Cleaning, rows: bool) -> Result<()> {
-    let mut found: Vec<&Judged> = cleaning.judged.iter().filter(|judged| judged.judgement != Judgement::Kept).collect();
+    let mut found: Vec<&Judged> = cleaning.judged.iter().filter(|judged| judged.judgement.is_found()).collect();
     if !format.is_for_people() {
         return for_programs(out, format, cleaning, &found);
     }
@@ -44,8 +46,18 @@ pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
     let mut lines = Vec::new();
     match cleaning.plan.rule {
         CleanRule::Paper => {
-            let (all, doubtful) = (cleaning.judged.len(), cleaning.found + cleaning.marked_already);
-            lines.push(format!("{} looked at: {} pass, {doubtful} doubtful", images(all), all - doubtful));
+            let all = cleaning.judged.len();
+            let doubtful = cleaning.found + cleaning.marked_already + cleaning.changed_meanwhile;
+            let not_compared = cleaning.not_compared();
+            let pass = all - doubtful - not_compared.len();
+            lines.push(format!("{} looked at: {pass} pass, {doubtful} doubtful", images(all)));
+            if !not_compared.is_empty() {
+                lines.push(format!("{} could not be compared and stay as they are:", images(not_compared.len())));
+                let shown = not_compared.iter().take(NOT_COMPARED_SHOWN);
+                lines.extend(shown.map(|(key, why)| format!("  {}: {}", visible(key), visible(why))));
+                let more = not_compared.len().saturating_sub(NOT_COMPARED_SHOWN);
+                lines.extend((more > 0).then(|| format!("  and {more} more")));
+            }
             lines.extend(
                 reasons(cleaning).into_iter().map(|(reason, count)| format!("  {}: {reason}", counted(count, "image"))),
             );
@@ -56,6 +68,11 @@ pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
         0 => {}
         1 => lines.push("1 of them is marked already".to_owned()),
         marked => lines.push(format!("{marked} of them are marked already")),
+    }
+    match cleaning.changed_meanwhile {
+        0 => {}
+        1 => lines.push("1 of them was changed meanwhile and stays as it is".to_owned()),
+        changed => lines.push(format!("{changed} of them were changed meanwhile and stay as they are")),
     }
     lines.push(done(cleaning));
     lines
@@ -82,7 +99,7 @@ fn images(count: usize) -> String {
 /// What was done about what was found.
 fn done(cleaning: &Cleaning) -> String {
     let (Some(number), Some(receipt)) = (cleaning.number, &cleaning.receipt) else {
-        let nothing_new = cleaning.found == 0 && cleaning.marked_already > 0;
+        let nothing_new = cleaning.found + cleaning.changed_meanwhile == 0 && cleaning.marked_already > 0;
         let why = if nothing_new { ": nothing new was found; SHOW MARKED shows the marks" } else { "" };
         return format!("nothing was changed{why}");
     };
@@ -193,7 +210,9 @@ impl Cells {
     fn of(judged: &Judged) -> Self {
         let (proposed, evidence, reason) = match &judged.judgement {
             Judgement::Kept => (Cell::Nothing, Cell::Nothing, Cell::Nothing),
-            Judgement::Doubtful(reason) => (Cell::Nothing, Cell::Nothing, Cell::Text(reason.clone())),
+            Judgement::NotCompared(reason) | Judgement::Doubtful(reason) => {
+                (Cell::Nothing, Cell::Nothing, Cell::Text(reason.clone()))
+            }
             Judgement::Suspect { proposed, evidence } => {
                 (Cell::Text(proposed.clone()), Cell::Fixed(*evidence, 4), Cell::Nothing)
             }
@@ -253,6 +272,7 @@ mod tests {
             judged: vec![judged("a|b", judgement, None)],
             found: 1,
             marked_already: 0,
+            changed_meanwhile: 0,
             receipt: number.map(|_| Receipt { sequence: 9, predictions_changed: 2, ..Receipt::default() }),
         }
     }
@@ -271,6 +291,7 @@ mod tests {
             judged: all,
             found: doubtful,
             marked_already: 0,
+            changed_meanwhile: 0,
             receipt: Some(Receipt { sequence: 7, deferred: true, ..Receipt::default() }),
         }
     }

@@ -42,7 +42,7 @@ SEARCH <image> [IN index|train|all] [WHERE label = 'x' AND path LIKE '%y%'] [K 1
        [RETURN column, ..] [INTO 'report.html'];
 PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s];    EXPLAIN [ANALYZE] <statement>;
 SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;    SHOW MODELS;
-SHOW SUSPECTS [LIMIT 20];    SHOW CLEANS;    SHOW MARKED;
+SHOW SUSPECTS [LIMIT 20];    SHOW CLEANS;    SHOW CLEAN 1;    SHOW MARKED;
 CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [evidence=0.8 | top=20]]
       [KEEP VOTERS | UNLABEL | RELABEL] [DRY RUN] [INTO 'report.html'];    UNDO CLEAN;
 TRAIN [loss=lda] [dim=512] [epochs=30] [batch=32] [rate=0.02] [margin=0.3] [scale=30] [seed=0] [validation=0.34]

@@ -47,9 +47,12 @@ pub(super) struct Finding {
 
 pub(super) fn page(facts: Vec<(String, String)>, snapshot: &Snapshot, cleaning: &Cleaning) -> Result<Page> {
     let mut pictures = Pictures::new(snapshot);
-    let kind = |kept: bool| cleaning.judged.iter().filter(move |judged| (judged.judgement == Judgement::Kept) == kept);
-    let mut found: Vec<&Judged> = kind(false).collect();
-    let kept: Vec<&Judged> = kind(true).collect();
+    let kind = |is_it: fn(&Judgement) -> bool| -> Vec<&Judged> {
+        cleaning.judged.iter().filter(|judged| is_it(&judged.judgement)).collect()
+    };
+    let mut found = kind(Judgement::is_found);
+    let kept = kind(|judgement| *judgement == Judgement::Kept);
+    let not_compared = kind(|judgement| matches!(judgement, Judgement::NotCompared(_)));
     let paper = cleaning.plan.rule == CleanRule::Paper;
     if paper {
         // Images of one label stand together; suspects stay in the order of their evidence.
@@ -57,7 +60,8 @@ pub(super) fn page(facts: Vec<(String, String)>, snapshot: &Snapshot, cleaning: 
     }
     let (all, shown) = (found.len(), found.len().min(MOST_FOUND));
     let heading = match (paper, all) {
-        (true, 0) => "Every image passes".to_owned(),
+        (true, 0) if not_compared.is_empty() => "Every image passes".to_owned(),
+        (true, 0) => "No image is doubtful".to_owned(),
         (false, 0) => "No label is doubtful".to_owned(),
         (true, _) => format!("Doubtful: {all}"),
         (false, _) => format!("Suspects: {all}"),
@@ -67,6 +71,14 @@ pub(super) fn page(facts: Vec<(String, String)>, snapshot: &Snapshot, cleaning: 
         note: (shown < all).then(|| format!("The first {shown} of {all} are shown; --format csv lists all.")),
         findings: findings(&found[..shown], &mut pictures)?,
     }];
+    if !not_compared.is_empty() {
+        let (all, shown) = (not_compared.len(), not_compared.len().min(MOST_PASSED));
+        sections.push(Section {
+            heading: format!("Not compared: {all}"),
+            note: (shown < all).then(|| format!("The first {shown} of {all}.")),
+            findings: findings(&not_compared[..shown], &mut pictures)?,
+        });
+    }
     if !kept.is_empty() {
         let (all, sample) = (kept.len(), sample(&kept, MOST_PASSED));
         sections.push(Section {
@@ -181,6 +193,7 @@ mod tests {
             judged: vec![judged("a", doubtful, "b", lines), judged("b", Judgement::Kept, "c", Vec::new())],
             found: 1,
             marked_already: 0,
+            changed_meanwhile: 0,
             receipt: None,
         };
         let page = page(Vec::new(), &database.snapshot(), &cleaning).unwrap();

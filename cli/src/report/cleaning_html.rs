@@ -47,13 +47,14 @@ fn write_page(out: &mut String, page: &Page) -> Result {
 fn write_finding(out: &mut String, finding: &Finding) -> Result {
     let judged = &finding.judged;
     let class = match judged.judgement {
-        Judgement::Kept => "kept",
+        Judgement::Kept | Judgement::NotCompared(_) => "kept",
         Judgement::Doubtful(_) => "doubtful",
         Judgement::Suspect { .. } => "suspect",
     };
     writeln!(out, "<article class=\"card finding {class}\"><header><b>{}</b>", finding.rank)?;
     match &judged.judgement {
         Judgement::Kept => write!(out, "<span>{} verified of {} compared</span>", judged.verified, judged.compared)?,
+        Judgement::NotCompared(reason) => write!(out, "<span>{}</span>", escape(reason))?,
         Judgement::Doubtful(reason) => {
             write!(out, "<span>{}</span><small>{} compared</small>", escape(reason), judged.compared)?;
         }

@@ -123,10 +123,12 @@ fn check(request: &SearchRequest) -> Result<()> {
     if request.depth == 0 || request.limit == 0 {
         return Err(Error::invalid("a search of depth or limit 0 has no answer").help("use 1 or more"));
     }
-    if request.depth > MAX_SEARCH_DEPTH {
-        return Err(
-            Error::invalid(format!("the depth is {}", request.depth)).help(format!("use at most {MAX_SEARCH_DEPTH}"))
-        );
+    for (name, number) in [("depth", request.depth), ("breadth (ef)", request.ef.unwrap_or(0))] {
+        if number > MAX_SEARCH_DEPTH {
+            return Err(
+                Error::invalid(format!("the {name} is {number}")).help(format!("use at most {MAX_SEARCH_DEPTH}"))
+            );
+        }
     }
     let Some(asked) = &request.rerank else { return Ok(()) };
     if asked.insert.is_some_and(|tau| !tau.is_finite()) {

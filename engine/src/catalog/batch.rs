@@ -98,13 +98,7 @@ impl<'c> Batch<'c> {
     }
 
     pub(crate) fn put_neighbours(&mut self, space: SpaceId, id: ImageId, list: &crate::vote::List) -> Result<()> {
-        let message = ListMessage {
-            ids: list.entries.iter().map(|entry| entry.id).collect(),
-            similarities: list.entries.iter().map(|entry| entry.similarity).collect(),
-            floor_similarity: list.floor.as_ref().map(|floor| floor.0),
-            floor_key: list.floor.as_ref().map(|floor| floor.1.to_string()).unwrap_or_default(),
-        };
-        self.put(Family::Neighbours, &codec::space_image_key(space, id), &message.encode_to_vec())
+        self.put(Family::Neighbours, &codec::space_image_key(space, id), &ListMessage::of(list).encode_to_vec())
     }
 
     pub(crate) fn delete_neighbours(&mut self, space: SpaceId, id: ImageId) -> Result<()> {

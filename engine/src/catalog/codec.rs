@@ -144,6 +144,17 @@ pub(crate) fn posting_prefix(space: SpaceId, k: usize, role: Role, label: LabelI
     key
 }
 
+/// Role and label in a key of `by_instance`, behind a prefix of `prefix` bytes that ends with k.
+pub(crate) fn role_and_label_of(posting: &[u8], prefix: usize) -> Result<(Role, LabelId)> {
+    let role = match bytes_at(posting, prefix, "a posting")? {
+        [0] => Role::Train,
+        [1] => Role::Index,
+        [other] => return Err(Error::corrupt(format!("a posting has the role {other}"))),
+    };
+    let label = u32::from_le_bytes(bytes_at(posting, prefix + 1, "a posting")?).swap_bytes();
+    Ok((role, LabelId(label)))
+}
+
 /// Key of `by_instance`: a scan of the prefix gives the best score first, equal scores by external key.
 pub(crate) fn posting_key(space: SpaceId, k: usize, role: Role, ballot: Ballot<LabelId>, key: &str) -> Vec<u8> {
     let mut posting = posting_prefix(space, k, role, ballot.label);

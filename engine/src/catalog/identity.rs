@@ -54,6 +54,14 @@ impl Catalog {
     }
 }
 
+/// Whether the second copies say what `meta` says.
+///
+/// # Errors
+/// Entries that cannot be read.
+pub(super) fn is_copied(db: &DB) -> Result<bool> {
+    Ok(stated(db)? == copies(db)?)
+}
+
 /// Gives a catalog that lost what it is the second copies back; `all`: also where something is there, which may be outdated.
 ///
 /// # Errors

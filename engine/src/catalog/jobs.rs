@@ -152,6 +152,11 @@ impl Pinned {
         Ok(marks)
     }
 
+    /// The cleaning of that number.
+    pub(crate) fn cleaning(&self, number: u64) -> Result<Option<CleaningMessage>> {
+        self.get(Family::Jobs, &cleaning_key(number))?.map(|value| decode(&value, "a cleaning")).transpose()
+    }
+
     /// Every cleaning, oldest first.
     pub(crate) fn cleanings(&self) -> Result<Vec<CleaningMessage>> {
         let mut cleanings = Vec::new();

@@ -28,6 +28,40 @@ pub(crate) struct SegmentEntry {
     pub(crate) bytes: u64,
 }
 
+impl SegmentEntry {
+    /// Its key and value in `manifest`.
+    pub(super) fn encoded(&self) -> ([u8; 9], Vec<u8>) {
+        let message = SegmentMessage {
+            space: self.space.0,
+            train: self.role == Role::Train,
+            rows: self.rows,
+            first: self.first.0,
+            last: self.last.0,
+            check: self.check,
+            bytes: self.bytes,
+        };
+        (segment_key(self.id), message.encode_to_vec())
+    }
+
+    /// The entry under a key that begins with [`SEGMENT`].
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub(super) fn of(key: &[u8], value: &[u8]) -> Result<Self> {
+        let message: SegmentMessage = decode(value, "a segment's entry")?;
+        Ok(Self {
+            id: SegmentId(codec::image_of_key(key.get(1..).unwrap_or_default())?.0),
+            space: SpaceId(message.space),
+            role: if message.train { Role::Train } else { Role::Index },
+            rows: message.rows,
+            first: ImageId(message.first),
+            last: ImageId(message.last),
+            check: message.check,
+            bytes: message.bytes,
+        })
+    }
+}
+
 fn segment_key(id: SegmentId) -> [u8; 9] {
     let mut key = [SEGMENT; 9];
     key[1..].copy_from_slice(&codec::image_key(ImageId(id.0)));
@@ -52,17 +86,11 @@ fn covered_key(space: SpaceId) -> Vec<u8> {
 impl Batch<'_> {
     /// Names a segment; its file is durable by now.
     pub(crate) fn put_segment(&mut self, entry: &SegmentEntry) -> Result<()> {
-        let message = SegmentMessage {
-            space: entry.space.0,
-            train: entry.role == Role::Train,
-            rows: entry.rows,
-            first: entry.first.0,
-            last: entry.last.0,
-            check: entry.check,
-            bytes: entry.bytes,
-        };
-        self.put(Family::Manifest, &segment_key(entry.id), &message.encode_to_vec())?;
-        self.put(Family::Meta, NEXT_SEGMENT, &codec::number(entry.id.0 + 1))
+        let (key, value) = entry.encoded();
+        self.put(Family::Manifest, &key, &value)?;
+        // Of two that are made at once the higher number may be named first.
+        let next = self.catalog.store.segments_given().max(entry.id.0 + 1);
+        self.put(Family::Meta, NEXT_SEGMENT, &codec::number(next))
     }
 
     /// Forgets a segment; its file is unlinked afterwards.
@@ -107,17 +135,7 @@ impl Pinned {
     pub(crate) fn all_segments(&self) -> Result<Vec<SegmentEntry>> {
         let mut entries = Vec::new();
         self.scan(Family::Manifest, &[SEGMENT], |key, value| {
-            let message: SegmentMessage = decode(value, "a segment's entry")?;
-            entries.push(SegmentEntry {
-                id: SegmentId(codec::image_of_key(&key[1..])?.0),
-                space: SpaceId(message.space),
-                role: if message.train { Role::Train } else { Role::Index },
-                rows: message.rows,
-                first: ImageId(message.first),
-                last: ImageId(message.last),
-                check: message.check,
-                bytes: message.bytes,
-            });
+            entries.push(SegmentEntry::of(key, value)?);
             Ok(true)
         })?;
         Ok(entries)

@@ -4,6 +4,7 @@ use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{Keep, ModelInfo, Options};
+use crate::vote::List;
 
 /// Value of `records`.
 #[derive(Clone, PartialEq, Message)]
@@ -21,6 +22,15 @@ pub(crate) struct RecordMessage {
     pub(crate) version: u64,
 }
 
+impl RecordMessage {
+    /// BLAKE3 of the photo's file as it was ingested, where it came from one.
+    pub(crate) fn photo_hash(&self) -> Result<Option<[u8; 32]>> {
+        let Some(content) = &self.content else { return Ok(None) };
+        let hash = content.as_slice().try_into();
+        hash.map(Some).map_err(|_| Error::corrupt(format!("the content hash of '{}' is not 32 bytes", self.key)))
+    }
+}
+
 /// Value of `neighbours`.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct ListMessage {
@@ -32,6 +42,18 @@ pub(crate) struct ListMessage {
     pub(crate) floor_similarity: Option<f32>,
     #[prost(string, tag = "4")]
     pub(crate) floor_key: String,
+}
+
+impl ListMessage {
+    /// What is stored of a list.
+    pub(crate) fn of(list: &List) -> Self {
+        Self {
+            ids: list.entries.iter().map(|entry| entry.id).collect(),
+            similarities: list.entries.iter().map(|entry| entry.similarity).collect(),
+            floor_similarity: list.floor.as_ref().map(|floor| floor.0),
+            floor_key: list.floor.as_ref().map(|floor| floor.1.to_string()).unwrap_or_default(),
+        }
+    }
 }
 
 /// Value of `oplog`: a transaction that was acknowledged and waits.
@@ -123,6 +145,10 @@ pub(crate) struct CleaningMessage {
     pub(crate) keep_voters: bool,
     #[prost(bool, tag = "6")]
     pub(crate) undone: bool,
+    /// The next image's id when it was committed: an image with this id or a later one is none that it left. Absent: noted by a
+    /// build that did not tell.
+    #[prost(uint64, optional, tag = "7")]
+    pub(crate) next_image: Option<u64>,
 }
 
 /// What a cleaning did to an image.
@@ -138,6 +164,28 @@ pub(crate) struct ChangeMessage {
     /// Version of the record that was judged.
     #[prost(uint64, tag = "4")]
     pub(crate) version: u64,
+    /// The undo of the cleaning left it alone, because it was changed in between.
+    #[prost(bool, tag = "5")]
+    pub(crate) left_alone: bool,
+    /// Id of the image that was judged. Absent: noted by a build that did not tell.
+    #[prost(uint64, optional, tag = "6")]
+    pub(crate) judged: Option<u64>,
+    /// Id that the image was left with: another one where it lost its label, and where the undo of a later cleaning gave it back.
+    /// Absent: noted by a build that did not tell; any id below the cleaning's `next_image` can be it.
+    #[prost(uint64, optional, tag = "7")]
+    pub(crate) left: Option<u64>,
+}
+
+impl ChangeMessage {
+    /// Whether the image of this id in this version is as the cleaning left it; `next_image` is the cleaning's. Versions alone do not
+    /// tell: they count from 1 again where an image was deleted and came back, with another id then.
+    pub(crate) fn left_as(&self, next_image: Option<u64>, id: u64, version: u64) -> bool {
+        let is_the_same = match self.left {
+            Some(left) => left == id,
+            None => next_image.is_none_or(|next| id < next),
+        };
+        is_the_same && version == self.version + 1
+    }
 }
 
 /// Value of `meta` / `options`.

@@ -2,6 +2,8 @@
 
 mod batch;
 pub(crate) mod codec;
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod hostile;
 mod identity;
 mod jobs;
 mod logs;
@@ -13,12 +15,16 @@ mod read;
 mod salvage;
 mod spaces;
 mod store;
+mod through;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode};
+use rocksdb::{
+    BlockBasedOptions, BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
+    DBRecoveryMode, properties,
+};
 
 pub(crate) use batch::Batch;
 pub(crate) use jobs::Seen;
@@ -31,7 +37,7 @@ pub(crate) use read::StoredList;
 pub(crate) use spaces::Space;
 use store::Store;
 
-use crate::disk::Lock;
+use crate::disk::{Lock, point};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SpaceId;
 use crate::options::Options;
@@ -117,6 +123,7 @@ impl Family {
         // Unit vectors and JPEGs do not compress; large blocks suit values of kilobytes.
         if matches!(self, Family::Embeddings | Family::Blobs | Family::Features) {
             options.set_compression_type(DBCompressionType::None);
+            options.set_write_buffer_size(LARGE_VALUES_BUFFER);
             table.set_block_size(64 << 10);
         } else {
             options.set_compression_type(DBCompressionType::Lz4);
@@ -126,6 +133,13 @@ impl Family {
     }
 }
 
+/// Bytes of log from which on RocksDB moves into tables what the oldest log holds. A database of photos that are replaced all the time
+/// takes that much beside its rows.
+const MOST_LOG: u64 = 64 << 20;
+/// Bytes of large values that are held in memory before they become a table. Four such tables are compacted, and with them goes what
+/// was replaced or deleted: so much of it is left on the disk at most, beside a share of the rows. Images come in the order of their
+/// ids, so that tables of new ones are moved down whole, and small ones cost nothing.
+const LARGE_VALUES_BUFFER: usize = 16 << 20;
 const OPTIONS: &[u8] = b"options";
 const SEQUENCE: &[u8] = b"sequence";
 const NEXT_IMAGE: &[u8] = b"next_image";
@@ -217,29 +231,28 @@ impl Catalog {
         {
             return Err(older_format());
         }
-        let mut last = None;
+        let mut trouble = None;
         for _ in 0..BESIDE_TRIES {
             // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
             let before = moving_files(folder)?;
             let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-            match DB::open_cf_descriptors_read_only(&Self::db_options(), folder, families, false) {
-                Ok(db) if moving_files(folder)? == before => {
-                    let Identity { options, database, space, .. } = Self::identity(&db, folder)?;
-                    let database = database.ok_or_else(older_format)?;
-                    let store = Arc::new(Store::new(db, None));
-                    return Self { store, space, options, database }.unless_half_repaired();
-                }
-                Ok(_) => {}
-                Err(error) => last = Some(error),
+            let opened = DB::open_cf_descriptors_read_only(&Self::db_options(), folder, families, false);
+            if moving_files(folder)? != before {
+                trouble = opened.err();
+                continue;
             }
+            let db = opened?;
+            let Identity { options, database, space, .. } = Self::identity(&db, folder)?;
+            let database = database.ok_or_else(older_format)?;
+            let store = Arc::new(Store::new(db, None));
+            return Self { store, space, options, database }.unless_half_repaired();
         }
-        Err(last.map_or_else(
-            || {
-                Error::new(ErrorKind::Locked, format!("{} changes too fast to be read", folder.display()))
-                    .help("try again")
-            },
-            Error::from,
-        ))
+        // What was refused while files came and went says nothing about the database.
+        let busy = too_busy(folder);
+        Err(match trouble {
+            Some(error) => busy.because(error),
+            None => busy,
+        })
     }
 
     fn identity(db: &DB, folder: &Path) -> Result<Identity> {
@@ -267,7 +280,7 @@ impl Catalog {
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_track_and_verify_wals_in_manifest(true);
         options.set_keep_log_file_num(4);
-        options.set_max_total_wal_size(256 << 20);
+        options.set_max_total_wal_size(MOST_LOG);
         options
     }
 
@@ -350,7 +363,8 @@ impl Catalog {
 
     /// A consistent copy of the catalog in a folder that must not exist: hard links where the file system has them.
     pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
-        // No log size is too large to be copied as it is: flushing first would make writers wait.
+        // RocksDB moves its log into tables first, so that there are links to make and next to nothing of a log to copy; what is
+        // written meanwhile is copied with the log's end.
         Ok(Checkpoint::new(&self.store.db)?.create_checkpoint(folder)?)
     }
 
@@ -360,6 +374,36 @@ impl Catalog {
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(true);
         Ok(self.store.db.flush_cfs_opt(&families, &options)?)
+    }
+
+    /// Rewrites the tables without what was replaced or deleted, but for what a pin holds. Readers and writers go on.
+    ///
+    /// Complexity: one reading and one writing of all tables.
+    ///
+    /// # Errors
+    /// `Io`; what was there stays.
+    pub(crate) fn compact(&self) -> Result<()> {
+        point("compact.catalog")?;
+        let failures = || {
+            let count = self.store.db.property_int_value(properties::BACKGROUND_ERRORS);
+            count.ok().flatten().unwrap_or(0)
+        };
+        let before = failures();
+        let mut options = CompactOptions::default();
+        // The compactions that writers may have to wait for go on beside it.
+        options.set_exclusive_manual_compaction(false);
+        // A table that overlaps no other is moved to the last level as it is, with all that it hides.
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
+        for family in Family::ALL {
+            self.store.db.compact_range_cf_opt(self.family(family)?, None::<&[u8]>, None::<&[u8]>, &options);
+        }
+        // RocksDB's C interface drops the outcome; a failure is counted.
+        if failures() == before {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Io, "the catalog could not be compacted: its tables could not be written or read").help(
+            "check the disk's space and health, then open the database again; nothing is lost, the old tables are kept",
+        ))
     }
 
     /// Bytes of the catalog's tables; what is still in its log is not counted.
@@ -404,6 +448,11 @@ fn moving_files(folder: &Path) -> Result<Vec<(std::ffi::OsString, u64)>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// The writer beside a reader changes files faster than they are read.
+pub(crate) fn too_busy(folder: &Path) -> Error {
+    Error::new(ErrorKind::Locked, format!("{} changes too fast to be read", folder.display())).help("try again")
 }
 
 fn older_format() -> Error {

@@ -23,9 +23,7 @@ fn key_of(sequence: u64) -> [u8; 8] {
 impl Batch<'_> {
     /// Puts a transaction into the log.
     pub(crate) fn put_waiting(&mut self, sequence: u64, operations: &[Operation]) -> Result<()> {
-        let operations =
-            operations.iter().map(|operation| OperationMessage { step: Some(step_of(operation)) }).collect();
-        self.put(Family::Oplog, &key_of(sequence), &TransactionMessage { operations }.encode_to_vec())
+        self.put(Family::Oplog, &key_of(sequence), &encoded(operations))
     }
 
     /// The transaction is carried out by this batch.
@@ -47,15 +45,26 @@ impl Pinned {
 
     /// Visits what waits, oldest first, also what cannot be decoded.
     pub(crate) fn each_waiting(&self, mut visit: impl FnMut(u64, Result<Vec<Operation>>) -> Result<()>) -> Result<()> {
-        let operations = |value: &[u8]| {
-            let message: TransactionMessage = decode(value, "a waiting transaction")?;
-            message.operations.into_iter().map(operation_of).collect()
-        };
         self.scan(Family::Oplog, &[], |key, value| {
-            visit(codec::image_of_key(key)?.0, operations(value))?;
+            visit(codec::image_of_key(key)?.0, operations_of(value))?;
             Ok(true)
         })
     }
+}
+
+/// The value of `oplog` for a transaction.
+pub(super) fn encoded(operations: &[Operation]) -> Vec<u8> {
+    let operations = operations.iter().map(|operation| OperationMessage { step: Some(step_of(operation)) }).collect();
+    TransactionMessage { operations }.encode_to_vec()
+}
+
+/// The operations of a stored transaction.
+///
+/// # Errors
+/// `Corrupt`.
+pub(super) fn operations_of(value: &[u8]) -> Result<Vec<Operation>> {
+    let message: TransactionMessage = decode(value, "a waiting transaction")?;
+    message.operations.into_iter().map(operation_of).collect()
 }
 
 fn step_of(operation: &Operation) -> StepMessage {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rocksdb::{IteratorMode, ReadOptions};
 
 use super::messages::{ListMessage, RecordMessage, decode};
-use super::{Family, NEXT_IMAGE, Pinned, SEQUENCE, codec};
+use super::{Family, NEXT_IMAGE, Pinned, SEQUENCE, Space, codec};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
@@ -149,6 +149,14 @@ impl Pinned {
         Ok(Some(vector))
     }
 
+    /// A descriptor of any space.
+    pub(crate) fn descriptor(&self, space: &Space, id: ImageId) -> Result<Option<Vec<f32>>> {
+        let Some(bytes) = self.vector_bytes(space.id, id)? else { return Ok(None) };
+        let mut vector = Vec::with_capacity(space.dimension);
+        codec::vector_into(&bytes, space.dimension, &mut vector)?;
+        Ok(Some(vector))
+    }
+
     /// The stored bytes of a descriptor of any space.
     pub(crate) fn vector_bytes(&self, space: SpaceId, id: ImageId) -> Result<Option<Vec<u8>>> {
         self.get(Family::Embeddings, &codec::space_image_key(space, id))
@@ -278,7 +286,11 @@ pub(crate) struct StoredList {
 }
 
 impl StoredList {
-    fn of(value: &[u8]) -> Result<Self> {
+    /// The list of a stored value.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub(super) fn of(value: &[u8]) -> Result<Self> {
         let message: ListMessage = decode(value, "a neighbour list")?;
         if message.ids.len() != message.similarities.len() {
             return Err(Error::corrupt("a neighbour list has more ids than similarities, or fewer"));

@@ -33,4 +33,9 @@ impl Store {
         *given = number + 1;
         SegmentId(number)
     }
+
+    /// The number after the last one given.
+    pub(super) fn segments_given(&self) -> u64 {
+        *self.given.lock()
+    }
 }

@@ -64,11 +64,26 @@ pub(crate) fn sync_folder(folder: &Path, name: &str) -> Result<()> {
     if syncs() { File::open(folder).map_err(io)?.sync_all().map_err(io) } else { Ok(()) }
 }
 
-/// Unlinks a file; one that is gone already is as good.
+/// Makes a folder, with those above it that are missing, and makes the names of all of them durable.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn make_folder(folder: &Path, name: &str) -> Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    for made in missing {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+        sync_folder(above.unwrap_or(Path::new(".")), name)?;
+    }
+    Ok(())
+}
+
+/// Unlinks a file; one that is gone already is as good, and a folder of its name is none of ours and stays.
 pub(crate) fn remove(path: &Path, name: &str) -> Result<()> {
     point(&format!("{name}.remove"))?;
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound && !path.is_dir() => Err(Error::io(path, error)),
         _ => Ok(()),
     }
 }
@@ -93,5 +108,16 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         remove(&path, "test").unwrap();
         remove(&path, "test").unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_made_with_those_above_it_and_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        make_folder(&path, "test").unwrap();
+        make_folder(&path, "test").unwrap();
+        std::fs::write(path.join("file"), b"mine").unwrap();
+        remove(&path, "test").unwrap();
+        assert!(path.join("file").is_file());
     }
 }

@@ -6,7 +6,7 @@ mod lock;
 mod reserve;
 
 pub(crate) use fault::{point, syncs};
-pub(crate) use file::{remove, sync_folder, write_whole};
+pub(crate) use file::{make_folder, remove, sync_folder, write_whole};
 pub(crate) use lock::{LOCK_FILE, Lock};
 pub(crate) use reserve::{release, set_aside};
 

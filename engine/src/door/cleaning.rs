@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 
-use super::comparing::Comparer;
+use super::comparing::{Compared, Comparer};
 use super::database::Database;
 use super::ports::Watch;
 use crate::answer::{Query, SearchRequest};
-use crate::answers::clean::{Neighbour, Pair, Rule, Verdict, Weighing, clean, suspects};
+use crate::answers::clean::{LEAST_IMAGES, Neighbour, Pair, Rule, Verdict, Weighing, clean, suspects};
 use crate::catalog::{ChangeMessage, CleaningMessage};
 use crate::error::{Error, ErrorKind, Result};
-use crate::motion::Snapshot;
+use crate::id::ImageId;
+use crate::motion::{Published, Snapshot};
 use crate::operation::{Operation, Receipt, Role};
 use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::LocalFeatures;
@@ -43,6 +44,8 @@ pub struct Judged {
 pub enum Judgement {
     /// It belongs to its label.
     Kept,
+    /// It could not be judged, and stays as it is: why, in words.
+    NotCompared(String),
     /// Nothing shows that it does: why, in words.
     Doubtful(String),
     /// Its neighbours say that it belongs to another one.
@@ -52,6 +55,13 @@ pub enum Judgement {
         /// From 0 to 1.
         evidence: f64,
     },
+}
+
+impl Judgement {
+    /// Whether the rule finds the image: something is done about it.
+    pub fn is_found(&self) -> bool {
+        matches!(self, Self::Doubtful(_) | Self::Suspect { .. })
+    }
 }
 
 /// The image that a judgement rests on.
@@ -84,8 +94,23 @@ pub struct Cleaning {
     pub found: usize,
     /// Images that the rule finds too and that stay as they are: an earlier cleaning marked them, and this one would do no more.
     pub marked_already: usize,
+    /// Images that the rule finds too and that stay as they are: somebody changed or deleted them while it looked.
+    pub changed_meanwhile: usize,
     /// The transaction.
     pub receipt: Option<Receipt>,
+}
+
+impl Cleaning {
+    /// The images that could not be judged, and why: neither a photo nor what is kept of it can be read, or not of enough neighbours.
+    pub fn not_compared(&self) -> Vec<(&str, &str)> {
+        let mut list = Vec::new();
+        for judged in &self.judged {
+            if let Judgement::NotCompared(why) = &judged.judgement {
+                list.push((judged.key.as_str(), why.as_str()));
+            }
+        }
+        list
+    }
 }
 
 /// The train set as a cleaning sees it.
@@ -95,13 +120,17 @@ struct Train {
     labels: Vec<String>,
     /// The cleaning that marked it.
     marked: Vec<Option<u64>>,
-    /// Nearest other train images, best first.
+    /// Nearest other train images, best first; for the paper's rule only those that an image is compared with.
     near: Vec<Vec<(usize, f32)>>,
 }
 
 impl Database {
     /// Looks for train images that do not belong to their label and, unless it is a dry run, does what `plan` says in one
     /// transaction with an entry in the log. What has a mark is not marked again; where nothing new is found, nothing is written.
+    /// Writes go on while it looks, and what they changed is left to them: it acts on images that are still as it saw them.
+    ///
+    /// An image is compared by its photo, or by what is kept of it. One of which neither can be read stays as it is, and so does one
+    /// that lacks neighbours to be compared with for that reason ([`Judgement::NotCompared`]).
     ///
     /// `features` are needed for the paper's rule; the ranking of suspects goes by descriptors alone. Features and inlier counts are
     /// kept, so a cleaning that was cut short goes on.
@@ -111,7 +140,7 @@ impl Database {
     ///
     /// # Errors
     /// `Invalid`: there is nothing to clean, or the database was opened for reading only (a dry run of the ranking of suspects is all
-    /// that it takes then); `NotFound`: a photo is not there; `Cancelled`; what `features` gives. Nothing was changed then.
+    /// that it takes then); `Cancelled`; where no photo at all can be read, what the first of them gives. Nothing was changed then.
     pub fn clean(
         &self,
         plan: &CleanPlan,
@@ -123,44 +152,50 @@ impl Database {
         let what = words(plan);
         let (judged, mut found): (Vec<Judged>, Vec<usize>) = match plan.rule {
             CleanRule::Paper => self.by_the_paper(&train, plan, features, watch)?,
-            CleanRule::Suspects(cut) => by_neighbours(&train, plan, cut)?,
+            CleanRule::Suspects(cut) => by_neighbours(&train, cut)?,
         };
         let by_the_rule = found.len();
         let keep_voters = plan.action == Action::KeepVoters;
         found.retain(|&at| !keep_voters || judged[at].marked.is_none());
         let (marked_already, found_now) = (by_the_rule - found.len(), found.len());
         let plan = plan.clone();
-        let mut cleaning =
-            Cleaning { plan, number: None, what, judged, found: found_now, marked_already, receipt: None };
-        let plan = &cleaning.plan;
-        if plan.dry_run || found.is_empty() {
+        let mut cleaning = Cleaning {
+            plan,
+            number: None,
+            what,
+            judged,
+            found: found_now,
+            marked_already,
+            changed_meanwhile: 0,
+            receipt: None,
+        };
+        if cleaning.plan.dry_run || found.is_empty() {
             return Ok(cleaning);
         }
-        let becomes = |judged: &Judged| match (&judged.judgement, plan.action) {
-            (Judgement::Suspect { proposed, .. }, Action::Relabel) => Some(proposed.clone()),
-            _ => None,
-        };
-        let changes: Vec<ChangeMessage> = found
-            .iter()
-            .map(|&at| &cleaning.judged[at])
-            .map(|judged| {
-                let record = train.snapshot.record(&judged.key)?;
-                Ok(ChangeMessage {
-                    key: judged.key.clone(),
-                    label: judged.label.clone(),
-                    becomes: becomes(judged),
-                    version: record.map_or(0, |record| record.version),
-                })
-            })
-            .collect::<Result<_>>()?;
-        let operations = if keep_voters { Vec::new() } else { changes.iter().map(operation).collect() };
+        let found: Vec<&Judged> = found.iter().map(|&at| &cleaning.judged[at]).collect();
         let _no_flip = self.shared.gate.read();
         let core = self.shared.core();
-        let number = core.snapshot().state.pinned.cleanings()?.last().map_or(1, |last| last.number + 1);
-        let what = cleaning.what.clone();
-        let note = |sequence| CleaningMessage { number, sequence, what, changes, keep_voters, undone: false };
-        cleaning.receipt = Some(core.write_noted(operations, note)?);
-        cleaning.number = Some(number);
+        let written = core.write_noted(|now| {
+            let changes = still_there(&train.snapshot.state, now, &found, cleaning.plan.action)?;
+            if changes.is_empty() {
+                return Ok(None);
+            }
+            let operations = if keep_voters { Vec::new() } else { changes.iter().map(operation).collect() };
+            let note = CleaningMessage {
+                number: now.pinned.cleanings()?.last().map_or(1, |last| last.number + 1),
+                sequence: now.sequence + 1,
+                what: cleaning.what.clone(),
+                changes,
+                keep_voters,
+                ..CleaningMessage::default()
+            };
+            Ok(Some((operations, note)))
+        })?;
+        if let Some((receipt, note)) = &written {
+            (cleaning.number, cleaning.receipt) = (Some(note.number), Some(*receipt));
+        }
+        cleaning.found = written.map_or(0, |(_, note)| note.changes.len());
+        cleaning.changed_meanwhile = found_now - cleaning.found;
         Ok(cleaning)
     }
 
@@ -221,8 +256,17 @@ impl Database {
                 queries.push(Query { vector, without: Some(key.clone()) });
             }
             for answer in snapshot.search(&request, &queries)? {
-                let rows = answer.rows.iter();
-                near.push(rows.filter_map(|row| Some((*place.get(row.id.as_str())?, row.similarity))).collect());
+                let own = &labels[near.len()];
+                let rows = answer.rows.iter().filter_map(|row| Some((*place.get(row.id.as_str())?, row.similarity)));
+                // All neighbours of all images would be gigabytes of a large train set.
+                near.push(match plan.rule {
+                    // The image itself is the first of its neighbours (SPEC section 4).
+                    CleanRule::Paper => {
+                        let same = rows.filter(|&(other, _)| labels[other] == *own);
+                        same.take(plan.neighbours.saturating_sub(1)).collect()
+                    }
+                    CleanRule::Suspects(_) => rows.collect(),
+                });
             }
             went_on(watch, "neighbours", near.len(), labels.len())?;
         }
@@ -240,47 +284,59 @@ impl Database {
             Error::invalid("the paper's rule compares local features, and nothing here finds them")
                 .help("use a program that does, or: CLEAN RULE suspects")
         })?;
-        // The image itself is the first of its neighbours (SPEC section 4).
-        let others = plan.neighbours.saturating_sub(1);
-        let same = |at: usize| {
-            let near = train.near[at].iter().filter(move |&&(other, _)| train.labels[other] == train.labels[at]);
-            near.take(others).map(|&(other, _)| other).collect::<Vec<_>>()
-        };
-        let candidates: Vec<Vec<usize>> = (0..train.keys.len()).map(same).collect();
+        let candidates: Vec<Vec<usize>> =
+            train.near.iter().map(|near| near.iter().map(|&(other, _)| other).collect()).collect();
         let comparer = Comparer::new(self, &train.snapshot, &train.keys, features)?;
-        let inliers = comparer.compare(&candidates, watch)?;
+        let Compared { inliers, unseen } = comparer.compare(&candidates, watch)?;
         let pairs = candidates.iter().enumerate().zip(&inliers).flat_map(|((image, others), counts)| {
-            others.iter().zip(counts).map(move |(&other, &inliers)| Pair { image, other, inliers })
+            others
+                .iter()
+                .zip(counts)
+                .filter_map(move |(&other, &inliers)| Some(Pair { image, other, inliers: inliers? }))
         });
         let pairs: Vec<Pair> = pairs.collect();
         let rule = Rule { min_inliers: u32::try_from(plan.inliers).unwrap_or(u32::MAX), freq: plan.freq };
         let labels: Vec<&str> = train.labels.iter().map(String::as_str).collect();
         let verdicts = clean(&labels, &pairs, &rule)?;
+        let why_not_compared = |at: usize| {
+            let seen = inliers[at].iter().flatten().count();
+            // It could not have passed, whatever it shows.
+            let lacks_neighbours = || seen < rule.freq && candidates[at].len() >= rule.freq;
+            let lacking = || format!("only {seen} of its {} neighbours can be compared", candidates[at].len());
+            unseen.get(&at).cloned().or_else(|| lacks_neighbours().then(lacking))
+        };
+        let not_compared: Vec<Option<String>> = (0..train.keys.len()).map(why_not_compared).collect();
+        let mut staying: HashMap<&str, usize> = HashMap::new();
+        let stay = labels.iter().zip(&not_compared).filter(|(_, why)| why.is_some());
+        stay.for_each(|(label, _)| *staying.entry(label).or_default() += 1);
         let mut judged = Vec::with_capacity(verdicts.len());
         for (at, verdict) in verdicts.iter().enumerate() {
-            let best = candidates[at]
-                .iter()
-                .zip(&inliers[at])
-                .max_by_key(|&(&other, &count)| (count, std::cmp::Reverse(other)));
-            let mut witness = best.map(|(&other, &count)| Witness { inliers: Some(count), ..train.witness(at, other) });
-            if let (true, Some(witness), Some((&other, _))) = (plan.into.is_some(), &mut witness, best) {
+            let counted = candidates[at].iter().zip(&inliers[at]);
+            let best = counted
+                .filter_map(|(&other, &count)| Some((other, count?)))
+                .max_by_key(|&(other, count)| (count, std::cmp::Reverse(other)));
+            let mut witness = best.map(|(other, count)| Witness { inliers: Some(count), ..train.witness(at, other) });
+            if let (true, Some(witness), Some((other, _))) = (plan.into.is_some(), &mut witness, best) {
                 witness.lines = comparer.lines(at, other)?;
             }
-            let judgement = match verdict {
-                Verdict::Kept { .. } => Judgement::Kept,
-                other => Judgement::Doubtful(other.to_string()),
+            let stays_with = |left: usize| left + staying.get(labels[at]).copied().unwrap_or_default();
+            let judgement = match (&not_compared[at], verdict) {
+                (Some(why), _) => Judgement::NotCompared(why.clone()),
+                (None, Verdict::Kept { .. }) => Judgement::Kept,
+                (None, Verdict::LabelTooSmall { left }) if stays_with(*left) >= LEAST_IMAGES => Judgement::Kept,
+                (None, other) => Judgement::Doubtful(other.to_string()),
             };
             judged.push(Judged {
                 key: train.keys[at].clone(),
                 label: train.labels[at].clone(),
                 judgement,
-                compared: candidates[at].len(),
-                verified: inliers[at].iter().filter(|&&count| count >= rule.min_inliers).count(),
+                compared: inliers[at].iter().flatten().count(),
+                verified: inliers[at].iter().flatten().filter(|&&count| count >= rule.min_inliers).count(),
                 witness,
                 marked: train.marked[at],
             });
         }
-        let found = (0..judged.len()).filter(|&at| judged[at].judgement != Judgement::Kept).collect();
+        let found = (0..judged.len()).filter(|&at| judged[at].judgement.is_found()).collect();
         Ok((judged, found))
     }
 }
@@ -298,8 +354,7 @@ impl Train {
     }
 }
 
-fn by_neighbours(train: &Train, plan: &CleanPlan, cut: Cut) -> Result<(Vec<Judged>, Vec<usize>)> {
-    let weighing = Weighing { min_inliers: u32::try_from(plan.inliers).unwrap_or(u32::MAX), ..Weighing::default() };
+fn by_neighbours(train: &Train, cut: Cut) -> Result<(Vec<Judged>, Vec<usize>)> {
     let labels: Vec<&str> = train.labels.iter().map(String::as_str).collect();
     if labels.iter().all(|label| *label == labels[0]) {
         return Err(Error::invalid(format!(
@@ -310,7 +365,7 @@ fn by_neighbours(train: &Train, plan: &CleanPlan, cut: Cut) -> Result<(Vec<Judge
     }
     let neighbour = |&(image, similarity): &(usize, f32)| Neighbour { image, similarity, inliers: None };
     let near: Vec<Vec<Neighbour>> = train.near.iter().map(|near| near.iter().map(neighbour).collect()).collect();
-    let ranked = suspects(&labels, &near, &weighing)?;
+    let ranked = suspects(&labels, &near, &Weighing::default())?;
     let found = match cut {
         Cut::Top(most) => ranked.len().min(most),
         Cut::Evidence(least) => ranked.iter().take_while(|suspect| suspect.evidence >= least).count(),
@@ -325,6 +380,31 @@ fn by_neighbours(train: &Train, plan: &CleanPlan, cut: Cut) -> Result<(Vec<Judge
         marked: train.marked[suspect.image],
     };
     Ok((ranked.iter().take(found).map(judge).collect(), (0..found).collect()))
+}
+
+/// What is to be done to those of the images found that are `now` as the cleaning saw them: the same image in the same version, with the
+/// same mark or none.
+fn still_there(seen: &Published, now: &Published, found: &[&Judged], action: Action) -> Result<Vec<ChangeMessage>> {
+    let as_of = |state: &Published, key: &str| -> Result<Option<(ImageId, u64, Option<u64>)>> {
+        let Some((id, record)) = state.stored(key)? else { return Ok(None) };
+        Ok(Some((id, record.version, state.pinned.mark(id)?)))
+    };
+    let mut changes = Vec::with_capacity(found.len());
+    for judged in found {
+        let Some(image @ (id, version, _)) = as_of(seen, &judged.key)? else { continue };
+        if as_of(now, &judged.key)? != Some(image) {
+            continue;
+        }
+        let becomes = match (&judged.judgement, action) {
+            (Judgement::Suspect { proposed, .. }, Action::Relabel) => Some(proposed.clone()),
+            _ => None,
+        };
+        let (key, label) = (judged.key.clone(), judged.label.clone());
+        // Which id it is left with is known once the change is made.
+        let (judged, left) = (Some(id.0), None);
+        changes.push(ChangeMessage { key, label, becomes, version, left_alone: false, judged, left });
+    }
+    Ok(changes)
 }
 
 fn operation(change: &ChangeMessage) -> Operation {
@@ -362,5 +442,25 @@ pub(super) fn went_on(watch: Option<&dyn Watch>, what: &str, done: usize, all: u
                 .help("what was done is kept; the same command goes on with it"))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Put;
+    use crate::options::Options;
+
+    #[test]
+    fn neighbours_that_no_image_is_compared_with_are_not_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+        let put = |at: usize| Put::new(format!("i{at}"), [1.0, at as f32 * 0.001]).label(format!("{}", at % 3)).into();
+        database.write((0..60).map(put).collect()).unwrap();
+        let train = database.train_set(&CleanPlan { neighbours: 5, ..CleanPlan::default() }, None).unwrap();
+        for (at, near) in train.near.iter().enumerate() {
+            assert_eq!(near.len(), 4, "the image itself is the fifth");
+            assert!(near.iter().all(|&(other, _)| train.labels[other] == train.labels[at]));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Comparing stored photos by their local features, with everything kept that took time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use rayon::prelude::*;
@@ -31,6 +31,14 @@ pub(super) struct Comparer<'a> {
     how: Verify,
 }
 
+/// What comparing gave.
+pub(super) struct Compared {
+    /// Inliers of each image with each of its candidates, in their order; `None`: one of the two could not be seen.
+    pub(super) inliers: Vec<Vec<Option<u32>>>,
+    /// Images of which neither the photo nor what is kept of it can be read, and why.
+    pub(super) unseen: HashMap<usize, String>,
+}
+
 impl<'a> Comparer<'a> {
     /// A comparer of these images. What another extractor left is thrown away.
     pub(super) fn new(
@@ -54,8 +62,9 @@ impl<'a> Comparer<'a> {
         Ok(Self { database, snapshot, keys, ids, features, how })
     }
 
-    /// Inliers of each image with each of its candidates, in their order.
-    pub(super) fn compare(&self, candidates: &[Vec<usize>], watch: Option<&dyn Watch>) -> Result<Vec<Vec<u32>>> {
+    /// Compares each image with its candidates. An image that nothing can be seen of is told and ends nothing, unless it is so with
+    /// all of them.
+    pub(super) fn compare(&self, candidates: &[Vec<usize>], watch: Option<&dyn Watch>) -> Result<Compared> {
         let core = self.database.shared.core();
         let mut needed = vec![false; self.keys.len()];
         for (at, others) in candidates.iter().enumerate().filter(|(_, others)| !others.is_empty()) {
@@ -80,20 +89,34 @@ impl<'a> Comparer<'a> {
             core.keep(|batch| batch.forget_features(&outdated, &pairs))?;
         }
         let (all, mut done) = (missing.len(), 0);
+        let mut unseen = HashMap::new();
         for images in missing.chunks(STORED_AT_A_TIME) {
-            let found: Vec<(Seen, Features)> = images.par_iter().map(|&at| self.extract(at)).collect::<Result<_>>()?;
+            let found: Vec<Result<(Seen, Features)>> =
+                images.par_iter().map(|&at| self.extract(at)).collect::<Result<_>>()?;
             core.keep(|batch| {
-                let mut found = images.iter().zip(&found);
-                found.try_for_each(|(&at, (seen, found))| batch.put_features(self.ids[at], *seen, &found.encode()))
+                let found = images.iter().zip(&found).filter_map(|(&at, found)| Some((at, found.as_ref().ok()?)));
+                found
+                    .into_iter()
+                    .try_for_each(|(at, (seen, found))| batch.put_features(self.ids[at], *seen, &found.encode()))
             })?;
+            unseen.extend(images.iter().zip(found).filter_map(|(&at, found)| Some((at, found.err()?))));
             done += images.len();
             went_on(watch, "local features", done, all)?;
         }
+        // Then it is rather whoever finds them, or the place of the photos, that is at fault.
+        if unseen.len() == needed.iter().filter(|&&needed| needed).count()
+            && let Some(first) = unseen.keys().min().copied()
+            && let Some(error) = unseen.remove(&first)
+        {
+            return Err(error);
+        }
+        let unseen: HashMap<usize, String> =
+            unseen.into_iter().map(|(at, error)| (at, error.message().to_owned())).collect();
         let mut inliers = Vec::with_capacity(candidates.len());
         for (chunk, images) in candidates.chunks(STORED_AT_A_TIME).enumerate() {
             let first = chunk * STORED_AT_A_TIME;
             let state = core.snapshot();
-            let counted: Vec<Vec<(u32, bool)>> = images
+            let counted: Vec<Vec<(Option<u32>, bool)>> = images
                 .par_iter()
                 .enumerate()
                 .map(|(within, others)| {
@@ -102,15 +125,18 @@ impl<'a> Comparer<'a> {
                     others
                         .iter()
                         .map(|&other| {
+                            if unseen.contains_key(&at) || unseen.contains_key(&other) {
+                                return Ok((None, false));
+                            }
                             if let Some(known) = state.state.pinned.inliers(self.ids[at], self.ids[other])? {
-                                return Ok((known, false));
+                                return Ok((Some(known), false));
                             }
                             if own.is_none() {
                                 own = Some(self.stored(&state, at)?);
                             }
-                            let Some(own) = &own else { return Ok((0, true)) };
+                            let Some(own) = &own else { return Ok((None, false)) };
                             let verified = verify(own, &self.stored(&state, other)?, &self.how)?;
-                            Ok((verified.inliers.len() as u32, true))
+                            Ok((Some(verified.inliers.len() as u32), true))
                         })
                         .collect::<Result<_>>()
                 })
@@ -119,7 +145,7 @@ impl<'a> Comparer<'a> {
                 core.keep(|batch| {
                     for (within, counts) in counted.iter().enumerate() {
                         for (&other, &(count, is_new)) in images[within].iter().zip(counts) {
-                            if is_new {
+                            if let (true, Some(count)) = (is_new, count) {
                                 batch.put_inliers(self.ids[first + within], self.ids[other], count)?;
                             }
                         }
@@ -130,7 +156,7 @@ impl<'a> Comparer<'a> {
             inliers.extend(counted.into_iter().map(|counts| counts.into_iter().map(|count| count.0).collect()));
             went_on(watch, "pairs of images compared", inliers.len(), candidates.len())?;
         }
-        Ok(inliers)
+        Ok(Compared { inliers, unseen })
     }
 
     /// The matched places of a pair.
@@ -145,7 +171,7 @@ impl<'a> Comparer<'a> {
     fn stored(&self, state: &Snapshot, at: usize) -> Result<Features> {
         match state.state.pinned.features(self.ids[at])? {
             Some((_, bytes)) => Features::decode(&bytes),
-            None => Ok(self.extract(at)?.1),
+            None => Ok(self.extract(at)??.1),
         }
     }
 
@@ -155,33 +181,37 @@ impl<'a> Comparer<'a> {
         Ok(record.and_then(|record| record.source).map(PathBuf::from).filter(|path| path.is_file()))
     }
 
-    /// The photo, or what is kept of it.
-    fn photo(&self, at: usize) -> Result<(Seen, Photo)> {
+    /// The features of the photo or, where it is not there or cannot be read, of what is kept of it. The inner error is the photo's,
+    /// the outer one the database's.
+    fn extract(&self, at: usize) -> Result<Result<(Seen, Features)>> {
+        let mut unreadable = None;
         // The file as it came shows more than what is kept of it.
         if let Some(path) = self.file(at)? {
-            return Ok((Seen::Whole, Photo::File(path)));
-        }
-        let seen = if self.database.options().keep == Keep::Original { Seen::Whole } else { Seen::Thumbnail };
-        match self.snapshot.state.pinned.photo(self.ids[at])? {
-            Some(bytes) => Ok((seen, Photo::Bytes(bytes))),
-            None => {
-                let message = format!("the photo of '{}' is not there", self.keys[at]);
-                Err(Error::not_found(message).help(
-                    "put it back where it was, or delete the image; databases created with --keep original keep the photos themselves",
-                ))
+            match self.found_in(at, &Photo::File(path)) {
+                Ok(found) => return Ok(Ok((Seen::Whole, found))),
+                Err(error) => unreadable = Some(error),
             }
         }
+        let seen = if self.database.options().keep == Keep::Original { Seen::Whole } else { Seen::Thumbnail };
+        let kept = self.snapshot.state.pinned.photo(self.ids[at])?;
+        let found = kept.map(|bytes| self.found_in(at, &Photo::Bytes(bytes)));
+        Ok(match (found, unreadable) {
+            (Some(Ok(found)), _) => Ok((seen, found)),
+            (_, Some(error)) | (Some(Err(error)), None) => Err(error),
+            (None, None) => Err(Error::not_found(format!("the photo of '{}' is not there", self.keys[at])).help(
+                "put it back where it was, or delete the image; databases created with --keep original keep the photos themselves",
+            )),
+        })
     }
 
-    fn extract(&self, at: usize) -> Result<(Seen, Features)> {
-        let (seen, photo) = self.photo(at)?;
-        let found = self.features.extract(&photo).map_err(|error| {
+    fn found_in(&self, at: usize, photo: &Photo) -> Result<Features> {
+        let found = self.features.extract(photo).map_err(|error| {
             let named = Error::new(error.kind(), format!("'{}': {}", self.keys[at], error.message()));
             match error.next_step() {
                 Some(help) => named.help(help),
                 None => named,
             }
         })?;
-        Ok((seen, Features::new(found.dimension, found.locations, &found.descriptors)?))
+        Features::new(found.dimension, found.locations, &found.descriptors)
     }
 }

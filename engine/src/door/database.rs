@@ -2,18 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 
 use super::staleness::Ages;
 use crate::answer::{SegmentInfo, Status};
 use crate::catalog::Catalog;
-use crate::disk::{LOCK_FILE, Lock, catalog_folder, release, set_aside};
+use crate::disk::{LOCK_FILE, Lock, catalog_folder, make_folder, release, set_aside, sync_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::{Core, Deferral, Snapshot, Worker};
-use crate::operation::{Operation, Receipt, Role};
+use crate::operation::{Operation, Receipt};
 use crate::options::Options;
 use crate::ports::Propose;
+
+/// How long a change of models stands before the gate at first, and then lets others pass: it comes between short writes.
+const GATE_PATIENCE: Duration = Duration::from_millis(20);
+/// How long in the end: it comes between long ones, and a writer hardly notices.
+const MOST_GATE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A database. Clones share it; it closes when the last clone and the last snapshot are gone.
 ///
@@ -59,34 +65,52 @@ impl Shared {
         Arc::clone(&self.core.read())
     }
 
-    /// Lets another one answer from now on; its worker is started.
-    pub(super) fn replace(&self, core: Arc<Core>) -> Result<()> {
-        let worker = Worker::start(&core).map_err(|error| Error::io(&self.folder, error))?;
-        *self.core.write() = core;
-        *self.worker.lock() = Some(worker);
-        Ok(())
+    /// The gate held against everything that changes the database. Whoever holds it for long (a check reads for minutes) must not stop
+    /// writers that come behind this, so it does not wait in the queue of the lock but looks again.
+    pub(super) fn close_gate(&self) -> RwLockWriteGuard<'_, ()> {
+        let mut patience = GATE_PATIENCE;
+        loop {
+            if let Some(closed) = self.gate.try_write_for(patience) {
+                return closed;
+            }
+            std::thread::sleep(patience);
+            patience = (2 * patience).min(MOST_GATE_PATIENCE);
+        }
+    }
+
+    /// Lets another one answer from now on, with what was chosen for the one before until this moment; its worker is started. Without
+    /// threads for a worker it answers too, and says so.
+    pub(super) fn replace(&self, core: Arc<Core>) {
+        {
+            let mut running = self.core.write();
+            core.inherit(&running);
+            *running = Arc::clone(&core);
+        }
+        match Worker::start(&core) {
+            Ok(worker) => *self.worker.lock() = Some(worker),
+            Err(error) => core.has_no_worker(&error.to_string()),
+        }
     }
 
     /// The worker goes on where it was stopped.
-    pub(super) fn restart_worker(&self) -> Result<()> {
+    pub(super) fn restart_worker(&self) {
         let core = self.core();
         core.resume();
-        self.replace(core)
+        self.replace(core);
     }
 
-    /// Stops the worker and waits for it; `false`: there was none.
-    pub(super) fn stop_worker(&self) -> bool {
-        self.worker.lock().take().is_some()
+    /// Stops the worker, if there is one, and waits for it.
+    pub(super) fn stop_worker(&self) {
+        drop(self.worker.lock().take());
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         // The worker first: what it still does is in what is saved.
-        if self.stop_worker() {
-            // Without the saved columns the next opening reads them from the catalog: slower, and nothing else.
-            let _slower = self.core().save();
-        }
+        self.stop_worker();
+        // Without the saved columns the next opening reads them from the catalog: slower, and nothing else.
+        let _slower = self.core().save();
     }
 }
 
@@ -108,9 +132,12 @@ impl Database {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("{} {what}", folder.display()))
                 .help("choose another folder, or delete this one"));
         }
-        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        make_folder(folder, "create.folder")?;
         let lock = Lock::take(folder)?;
-        Self::start(folder, Catalog::create(&catalog_folder(folder), options, lock)?)
+        let catalog = Catalog::create(&catalog_folder(folder), options, lock)?;
+        // RocksDB syncs what is in its folder and not the folder's own name.
+        sync_folder(folder, "create")?;
+        Self::start(folder, catalog)
     }
 
     /// Opens a database: segments are checked and mapped, rows newer than the segments are read into memory.
@@ -134,8 +161,7 @@ impl Database {
     /// As [`Database::open`]; `Locked` only when the writer was too busy for a consistent look.
     pub fn open_read_only(folder: &Path) -> Result<Self> {
         Self::must_exist(folder)?;
-        let core = Core::load(folder, Catalog::open_beside(&catalog_folder(folder))?)?;
-        Ok(Self::sharing(folder, Arc::new(core), None))
+        Ok(Self::sharing(folder, Arc::new(Core::load_beside(folder)?), None))
     }
 
     fn sharing(folder: &Path, core: Arc<Core>, worker: Option<Worker>) -> Self {
@@ -178,12 +204,14 @@ impl Database {
 
     /// Lets a device propose neighbours during writes; results do not change, only their speed.
     pub fn set_proposer(&self, proposer: Option<Arc<dyn Propose>>) {
-        self.shared.core().set_proposer(proposer);
+        // Held until it is set: what is chosen while another model comes in force must not go to the one before.
+        self.shared.core.read().set_proposer(proposer);
     }
 
     /// Chooses which writes may return before their predictions are made; [`Deferral::Automatic`] until it is called.
     pub fn set_deferral(&self, deferral: Deferral) {
-        self.shared.core().set_deferral(deferral);
+        // As for the proposer.
+        self.shared.core.read().set_deferral(deferral);
     }
 
     /// The database as it is now. Never waits for a write in progress.
@@ -203,9 +231,28 @@ impl Database {
     /// The first operation that cannot be carried out, or `Io`; nothing changed then.
     pub fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
         let _no_flip = self.shared.gate.read();
+        self.write_now(operations)
+    }
+
+    /// [`Database::write`] of descriptors that were made by the model of this fingerprint (`None`: by none): while they were made,
+    /// another one can have come in force, of the same dimension even, and descriptors of two models are never compared.
+    ///
+    /// # Errors
+    /// `Mismatch`: another model is in force; what [`Database::write`] gives. Nothing changed then.
+    pub fn write_of_model(&self, fingerprint: Option<&str>, operations: Vec<Operation>) -> Result<Receipt> {
+        // Until the write is acknowledged no model comes in force.
+        let _no_flip = self.shared.gate.read();
+        if fingerprint_of(&self.options()) != fingerprint {
+            return Err(another_model());
+        }
+        self.write_now(operations)
+    }
+
+    /// With the gate held.
+    fn write_now(&self, operations: Vec<Operation>) -> Result<Receipt> {
         let receipt = self.shared.core().write(operations)?;
         if receipt.deferred {
-            self.shared.ages.note(receipt.sequence);
+            self.shared.ages.note(receipt.sequence, self.snapshot().sequence());
         }
         Ok(receipt)
     }
@@ -236,20 +283,28 @@ impl Database {
         self.shared.core().flush()
     }
 
-    /// Makes one segment of each role's rows and drops the dead ones. Merging happens by itself as segments come in; this is for
-    /// the best search speed before a long time of reading.
+    /// Makes one segment of each role's rows and drops the dead ones, and gives the disk back what the catalog keeps of images that
+    /// were replaced or deleted. Both happen by themselves as rows come in, later and in parts; this is for the best search speed
+    /// before a long time of reading, and for photos that must go now. What a snapshot holds stays.
+    ///
+    /// Complexity: reads and writes every row of the segments and of the catalog once.
     ///
     /// # Errors
-    /// `Io`; nothing changed then.
+    /// `Io`; nothing is lost then.
     pub fn compact(&self) -> Result<()> {
-        let _no_flip = self.shared.gate.read();
-        self.shared.core().compact()
+        let core = {
+            let _no_flip = self.shared.gate.read();
+            let core = self.shared.core();
+            core.compact()?;
+            core
+        };
+        // Under the gate a flip would wait for it, and every writer for the flip.
+        core.catalog().compact()
     }
 
     /// The segments, train before index, in the order of their rows.
     pub fn segments(&self) -> Vec<SegmentInfo> {
-        let state = self.snapshot().state;
-        Role::ALL.into_iter().flat_map(|role| state.segments(role)).collect()
+        self.snapshot().segments()
     }
 
     /// The state of the database, line by line.
@@ -257,14 +312,18 @@ impl Database {
     /// # Errors
     /// None at present.
     pub fn status(&self) -> Result<Status> {
-        let snapshot = self.snapshot();
+        Ok(self.status_of(&self.snapshot()))
+    }
+
+    /// Rows and segments of one snapshot: those of two do not add up beside a writer.
+    fn status_of(&self, snapshot: &Snapshot) -> Status {
         let counts = snapshot.counts();
         let options = self.options();
         let model = match &options.model {
             Some(model) => format!("{} ({})", model.name, model.fingerprint.get(..12).unwrap_or(&model.fingerprint)),
             None => "none: vectors are brought".to_owned(),
         };
-        let segments = self.segments();
+        let segments = snapshot.segments();
         let tail = counts.train + counts.index - segments.iter().map(|segment| segment.live).sum::<usize>();
         let (waiting, operations) = self.shared.core().waiting();
         let mut lines = vec![
@@ -293,19 +352,55 @@ impl Database {
                 Some(format!("segment {} {problem}", segment.number))
             })
             .collect();
-        let health = match (degraded.is_empty(), self.shared.core().trouble()) {
-            (true, None) => "ok".to_owned(),
-            (true, Some(trouble)) => format!("the worker is in trouble: {trouble}"),
-            (false, trouble) => {
-                let trouble =
-                    trouble.map(|trouble| format!("; the worker is in trouble: {trouble}")).unwrap_or_default();
-                format!(
-                    "degraded: {}; answers are exact, from the catalog, until it is rebuilt{trouble}",
-                    degraded.join("; ")
-                )
-            }
-        };
-        lines.push(("health", health));
-        Ok(Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
+        let mut health = Vec::new();
+        if let Some(cause) = self.shared.core().poison() {
+            health.push(format!("takes no more writes until it is opened again: {cause}"));
+        }
+        if !degraded.is_empty() {
+            let degraded = degraded.join("; ");
+            health.push(format!("degraded: {degraded}; answers are exact, from the catalog, until it is rebuilt"));
+        }
+        if let Some(trouble) = self.shared.core().trouble() {
+            health.push(format!("the worker is in trouble: {trouble}"));
+        }
+        lines.push(("health", if health.is_empty() { "ok".to_owned() } else { health.join("; ") }));
+        Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+    }
+}
+
+/// The fingerprint of the model that makes a database's descriptors, if one does.
+pub(super) fn fingerprint_of(options: &Options) -> Option<&str> {
+    options.model.as_ref().map(|model| model.fingerprint.as_str())
+}
+
+/// Descriptors came too late.
+pub(super) fn another_model() -> Error {
+    Error::new(ErrorKind::Mismatch, "another model came in force while descriptors were made")
+        .help("run the same command again: it goes on with the model in force")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::operation::Put;
+
+    /// It catches: segments of another snapshot than the counts; the rows that came in between were taken from a tail without them.
+    #[test]
+    fn a_status_is_of_one_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+        let put = |key: &str| database.write(vec![Put::new(key, [1.0, 0.5]).into()]).unwrap();
+        put("a");
+        let before = database.snapshot();
+        put("b");
+        put("c");
+        database.flush().unwrap();
+        let line = |status: &Status, name: &str| status.lines.iter().find(|line| line.0 == name).unwrap().1.clone();
+        let then = database.status_of(&before);
+        assert_eq!(["index images", "segments", "rows in the tail"].map(|name| line(&then, name)), ["1", "0", "1"]);
+        let now = database.status().unwrap();
+        assert_eq!(["index images", "segments", "rows in the tail"].map(|name| line(&now, name)), ["3", "1", "0"]);
     }
 }

@@ -10,8 +10,8 @@ use crate::motion::Core;
 use crate::options::{ModelInfo, Options};
 use crate::ports::{Reembed, Wanted};
 
-/// Images that are embedded and stored by one transaction.
-const EMBED_ROWS: usize = 256;
+/// Images that are embedded and stored by one transaction: what a crash costs at most, seconds of a CPU.
+const EMBED_ROWS: usize = 64;
 /// Times a new epoch catches up with writes before they are made to wait for the last few.
 const CATCH_UP_ROUNDS: usize = 8;
 /// Images behind which writes are made to wait.
@@ -132,7 +132,7 @@ impl Database {
         told(EpochProgress::Verifying)?;
         building.verify()?;
 
-        let _nobody_writes = self.shared.gate.write();
+        let _nobody_writes = self.shared.close_gate();
         // Its worker would go on merging segments that are about to go.
         self.shared.stop_worker();
         let flipped = (|| {
@@ -145,31 +145,14 @@ impl Database {
         })();
         match flipped {
             Ok(flipped) => {
-                self.shared.replace(Arc::new(flipped))?;
+                self.shared.replace(Arc::new(flipped));
                 Ok(space.id.0)
             }
             Err(error) => {
-                self.shared.restart_worker()?;
+                self.shared.restart_worker();
                 Err(error)
             }
         }
-    }
-
-    /// The descriptors of stored images by a model of the database, in the order of `keys`; `None` for an image that has none of it.
-    ///
-    /// # Errors
-    /// `NotFound` for a model or a key that is not there.
-    pub fn descriptors(&self, number: u32, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
-        let core = self.shared.core();
-        let space = core.spaces()?.into_iter().find(|space| space.id.0 == number);
-        let space = space.ok_or_else(|| Error::not_found(format!("there is no model {number}")))?;
-        let snapshot = core.snapshot();
-        let pinned = &snapshot.state.pinned;
-        let one = |key: &String| {
-            let id = pinned.image(key)?.ok_or_else(|| Error::not_found(format!("there is no image '{key}'")))?;
-            core.descriptor(pinned, &space, id)
-        };
-        keys.iter().map(one).collect()
     }
 
     /// Keeps bytes under a name, with the rows and in every backup: what a model needs beside its descriptors.
@@ -213,10 +196,10 @@ impl Database {
 }
 
 /// The descriptors that an image has in these spaces.
-fn others_of(core: &Core, pinned: &Pinned, spaces: &[Space], id: ImageId) -> Result<Vec<(u32, Vec<f32>)>> {
+fn others_of(pinned: &Pinned, spaces: &[Space], id: ImageId) -> Result<Vec<(u32, Vec<f32>)>> {
     let mut others = Vec::new();
     for space in spaces {
-        if let Some(vector) = core.descriptor(pinned, space, id)? {
+        if let Some(vector) = pinned.descriptor(space, id)? {
             others.push((space.id.0, vector));
         }
     }
@@ -243,9 +226,10 @@ fn embed(
             let pinned = &snapshot.state.pinned;
             // An image that is gone again needs nothing.
             let Some(vector) = pinned.vector(pinned.space(), image.id)? else { continue };
+            let content = image.record.photo_hash()?;
             let (key, source) = (image.record.key, image.record.source);
-            let others = others_of(core, pinned, &others, image.id)?;
-            wanted.push(Wanted { key, source, photo: pinned.photo(image.id)?, vector, others });
+            let others = others_of(pinned, &others, image.id)?;
+            wanted.push(Wanted { key, source, content, photo: pinned.photo(image.id)?, vector, others });
             ids.push(image.id);
         }
         if wanted.is_empty() {
@@ -255,9 +239,33 @@ fn embed(
         if vectors.len() != ids.len() {
             return Err(Error::invalid(format!("{} images got {} descriptors", ids.len(), vectors.len())));
         }
-        done += core.put_descriptors(space, ids.into_iter().zip(vectors).collect())?;
+        let (mut sound, mut failed) = (Vec::with_capacity(ids.len()), Vec::new());
+        for (id, vector) in ids.into_iter().zip(vectors) {
+            match vector {
+                Ok(vector) => sound.push((id, vector)),
+                Err(error) => failed.push(error),
+            }
+        }
+        done += core.put_descriptors(space, sound)?;
+        if let Some(error) = first_of(failed) {
+            return Err(error);
+        }
         let images = snapshot.state.train.live_rows() + snapshot.state.index.live_rows();
         told(EpochProgress::Embedding(done, images))?;
     }
     Ok(())
+}
+
+/// The first of these errors, and how many there are beside it.
+fn first_of(mut errors: Vec<Error>) -> Option<Error> {
+    let others = errors.len().saturating_sub(1);
+    let first = errors.drain(..).next()?;
+    if others == 0 {
+        return Some(first);
+    }
+    let told = Error::new(first.kind(), format!("{} ({others} more photos like it)", first.message()));
+    Some(match first.next_step() {
+        Some(help) => told.help(help),
+        None => told,
+    })
 }

@@ -8,7 +8,7 @@ use cairndb_query::{
 };
 
 use super::cleaning::Cleaning;
-use super::database::Database;
+use super::database::{Database, another_model, fingerprint_of};
 use super::outcome::Outcome;
 use super::ports::Ports;
 use crate::answer::{Answers, Asked, Query, Rerank, SearchRequest, Stage};
@@ -17,6 +17,9 @@ use crate::motion::Snapshot;
 use crate::operation::{Operation, Put, Receipt};
 use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::{Embedded, Photo};
+
+/// Times a photo is embedded again because another model came in force; that takes minutes each.
+const MODEL_TRIES: usize = 3;
 
 /// A value an application binds to `$1` or to a name; it is never spliced into query text.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,18 +111,18 @@ impl Database {
     fn run(&self, plan: Plan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
         match plan {
             Plan::Search(plan) => {
-                let snapshot = self.snapshot_as(plan.freshness)?;
-                let asked = match &plan.source {
-                    Source::Queries(path) => read_queries(path, ports)?,
-                    source => vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked],
-                };
+                let (snapshot, asked) = self.under_one_model(plan.freshness, |snapshot| match &plan.source {
+                    Source::Queries(path) => read_queries(path, ports),
+                    source => Ok(vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked]),
+                })?;
                 let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
                 let answers = snapshot.search(&SearchRequest::of(&plan), &queries)?;
                 Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers })))
             }
             Plan::Predict { source, k, freshness } => {
-                let snapshot = self.snapshot_as(freshness)?;
-                let asked = snapshot.resolve(&source, arguments, ports, false)?.asked;
+                let (snapshot, asked) = self.under_one_model(freshness, |snapshot| {
+                    Ok(snapshot.resolve(&source, arguments, ports, false)?.asked)
+                })?;
                 let (vote, voters) = snapshot.predict(&asked.query, k)?;
                 Ok(Outcome::Prediction { name: asked.name, vote, voters })
             }
@@ -146,6 +149,23 @@ impl Database {
             Freshness::Since(sequence) => self.reach(sequence),
             Freshness::Within(lag) => self.within(lag),
         }
+    }
+
+    /// A snapshot, and what `resolve` makes of it; embedding takes time, and the model that embeds is the one in force then. Where
+    /// another one came in force meanwhile, both are taken anew.
+    fn under_one_model<T>(
+        &self,
+        freshness: Freshness,
+        resolve: impl Fn(&Snapshot) -> Result<T>,
+    ) -> Result<(Snapshot, T)> {
+        for _ in 0..MODEL_TRIES {
+            let snapshot = self.snapshot_as(freshness)?;
+            let resolved = resolve(&snapshot);
+            if fingerprint_of(&self.options()) == fingerprint_of(&snapshot.state.options) {
+                return Ok((snapshot, resolved?));
+            }
+        }
+        Err(another_model())
     }
 
     fn run_direct(&self, bound: Bound, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
@@ -181,18 +201,25 @@ impl Database {
             Bound::Unlabel { key } => Operation::Unlabel { key },
             Bound::Put { key, source, role, label } => {
                 debug_assert_eq!(role == Role::Train, label.is_some());
-                let resolved = self.snapshot().resolve(&source, arguments, ports, true)?;
+                let (snapshot, resolved) = self
+                    .under_one_model(Freshness::AsIs, |snapshot| snapshot.resolve(&source, arguments, ports, true))?;
                 let source = match &resolved.asked.photo {
-                    Some(Photo::File(path)) => Some(path.display().to_string()),
+                    // Maintenance may come from another folder.
+                    Some(Photo::File(path)) => {
+                        Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
+                    }
                     _ => None,
                 };
                 let (content, photo) = match resolved.embedded {
                     Some(embedded) => (Some(embedded.content), embedded.kept),
                     None => (None, None),
                 };
-                Operation::Put(Put { key, label, vector: resolved.asked.query.vector, source, content, photo })
+                let put = Put { key, label, vector: resolved.asked.query.vector, source, content, photo };
+                let made_by = fingerprint_of(&snapshot.state.options);
+                return Ok(Outcome::Written(self.write_of_model(made_by, vec![Operation::Put(put)])?));
             }
             Bound::ShowCleans => return Ok(Outcome::Table(self.table_of_cleanings()?)),
+            Bound::ShowClean { number } => return Ok(Outcome::Table(self.table_of_cleaned(number)?)),
             Bound::ShowMarked => return Ok(Outcome::Table(self.table_of_marks()?)),
             Bound::ShowModels => return Ok(Outcome::Table(self.table_of_models()?)),
             Bound::UndoClean => return Ok(Outcome::Done(self.undo_cleaning()?.words())),
@@ -317,17 +344,25 @@ fn analysis(outcome: &Outcome) -> String {
 }
 
 fn found_by(cleaning: &Cleaning) -> Vec<String> {
-    let Cleaning { judged, found, marked_already, .. } = cleaning;
+    let Cleaning { judged, found, marked_already, changed_meanwhile, .. } = cleaning;
+    let doubtful = found + marked_already + changed_meanwhile;
     let looked_at = match cleaning.plan.rule {
-        CleanRule::Paper => format!("train images {}, doubtful {}", judged.len(), found + marked_already),
+        CleanRule::Paper => format!("train images {}, doubtful {doubtful}", judged.len()),
         CleanRule::Suspects(_) => format!("suspects {}", judged.len()),
     };
     let mut lines = vec![format!("{looked_at}, of them marked already {marked_already}")];
+    let not_compared = cleaning.not_compared().len();
+    if not_compared > 0 {
+        lines.push(format!("not compared, and left {not_compared}"));
+    }
     match (&cleaning.receipt, cleaning.number) {
         (Some(receipt), Some(number)) => {
             lines.extend([format!("cleaning {number}: changed or marked {found}"), written(receipt)]);
         }
         _ => lines.push("nothing was changed".to_owned()),
+    }
+    if *changed_meanwhile > 0 {
+        lines.push(format!("changed by others meanwhile, and left {changed_meanwhile}"));
     }
     lines
 }

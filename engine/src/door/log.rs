@@ -1,8 +1,10 @@
 //! The log of cleanings: what each of them did, which marks hold, and how the last one is undone.
 
 use super::database::Database;
-use crate::catalog::CleaningMessage;
+use crate::catalog::{ChangeMessage, CleaningMessage};
 use crate::error::{Error, Result};
+use crate::id::LabelId;
+use crate::motion::Published;
 use crate::operation::{Operation, Receipt, Role};
 
 /// A cleaning in the log.
@@ -20,6 +22,30 @@ pub struct CleaningEntry {
     pub keep_voters: bool,
     /// It was undone.
     pub undone: bool,
+}
+
+/// What a cleaning did to one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleaned {
+    /// External key.
+    pub key: String,
+    /// The label that it had.
+    pub label: String,
+    /// The label that it was left with; `None`: it lost its label. Of a cleaning that marked it is the same.
+    pub becomes: Option<String>,
+    /// Whether that holds.
+    pub standing: Standing,
+}
+
+/// Whether what a cleaning did to an image holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The image is as the cleaning left it.
+    Stands,
+    /// Somebody changed or deleted it since, or took its mark away; an undo leaves it alone.
+    ChangedSince,
+    /// UNDO CLEAN gave its label back, or took its mark away.
+    Undone,
 }
 
 /// A train image with a mark: it votes as before, and training passes it over. The mark goes with UNDO CLEAN, with LABEL of the image
@@ -43,19 +69,21 @@ pub struct Undone {
     pub receipt: Receipt,
     /// Marks removed, of a cleaning that marked.
     pub marks_removed: usize,
+    /// Images of the cleaning that were changed since, and stay as they are.
+    pub left_alone: usize,
 }
 
 impl Undone {
     /// One line for people.
     pub(super) fn words(&self) -> String {
-        let Self { cleaning: CleaningEntry { number, found, keep_voters, .. }, receipt, marks_removed } = self;
-        let (done, what) = match (keep_voters, marks_removed, receipt.images_changed) {
-            (true, 1, _) => (1, "1 mark is removed".to_owned()),
-            (true, marks, _) => (*marks, format!("{marks} marks are removed")),
-            (false, _, 1) => (1, "1 image has its label back".to_owned()),
-            (false, _, images) => (images, format!("{images} images have their labels back")),
+        let Self { cleaning: CleaningEntry { number, keep_voters, .. }, receipt, marks_removed, left_alone } = self;
+        let what = match (keep_voters, marks_removed, receipt.images_changed) {
+            (true, 1, _) => "1 mark is removed".to_owned(),
+            (true, marks, _) => format!("{marks} marks are removed"),
+            (false, _, 1) => "1 image has its label back".to_owned(),
+            (false, _, images) => format!("{images} images have their labels back"),
         };
-        let rest = match found.saturating_sub(done) {
+        let rest = match left_alone {
             0 => String::new(),
             1 => "; 1 image was changed since and stays as it is".to_owned(),
             rest => format!("; {rest} images were changed since and stay as they are"),
@@ -66,28 +94,35 @@ impl Undone {
 
 impl Database {
     /// Undoes the last cleaning that was not undone: the images that are as it left them get their labels back, or lose its mark.
+    /// What was changed since, be it to the same label and back or by another photo under the same key, is left alone.
+    ///
+    /// Complexity: one transaction; reads the record of each image that the cleaning changed.
     ///
     /// # Errors
     /// `NotFound`: there is none; `Invalid`: the database was opened for reading only.
     pub fn undo_cleaning(&self) -> Result<Undone> {
         let _no_flip = self.shared.gate.read();
         let core = self.shared.core();
-        let snapshot = core.reach(core.accepted())?;
-        let last = snapshot.state.pinned.cleanings()?.into_iter().rfind(|cleaning| !cleaning.undone);
-        let last =
-            last.ok_or_else(|| Error::not_found("there is no cleaning to undo").help("SHOW CLEANS lists them"))?;
-        let mut operations = Vec::new();
-        for change in last.changes.iter().filter(|_| !last.keep_voters) {
-            let record = snapshot.record(&change.key)?;
-            if record.is_some_and(|record| record.label == change.becomes) {
-                operations.push(Operation::Label { key: change.key.clone(), label: change.label.clone() });
+        core.refuse_when_read_only()?;
+        let undone = core.write_noted(|state| {
+            let last = state.pinned.cleanings()?.into_iter().rfind(|cleaning| !cleaning.undone);
+            let Some(mut last) = last else { return Ok(None) };
+            let mut operations = Vec::new();
+            for at in 0..last.changes.len() {
+                let stands = stands(state, &last, &last.changes[at])?;
+                let change = &mut last.changes[at];
+                change.left_alone = !stands;
+                if stands && !last.keep_voters {
+                    operations.push(Operation::Label { key: change.key.clone(), label: change.label.clone() });
+                }
             }
-        }
-        let marks = snapshot.state.pinned.marks()?;
-        let marks_removed = marks.into_iter().filter(|&(_, cleaning)| cleaning == last.number).count();
-        let undone = CleaningMessage { undone: true, ..last };
-        let receipt = core.write_noted(operations, |_| undone.clone())?;
-        Ok(Undone { cleaning: entry(undone), receipt, marks_removed })
+            Ok(Some((operations, CleaningMessage { undone: true, ..last })))
+        })?;
+        let (receipt, undone) =
+            undone.ok_or_else(|| Error::not_found("there is no cleaning to undo").help("SHOW CLEANS lists them"))?;
+        let left_alone = undone.changes.iter().filter(|change| change.left_alone).count();
+        let marks_removed = if undone.keep_voters { undone.changes.len() - left_alone } else { 0 };
+        Ok(Undone { cleaning: entry(undone), receipt, marks_removed, left_alone })
     }
 
     /// The cleanings, oldest first.
@@ -96,6 +131,32 @@ impl Database {
     /// A damaged catalog.
     pub fn cleanings(&self) -> Result<Vec<CleaningEntry>> {
         Ok(self.snapshot().state.pinned.cleanings()?.into_iter().map(entry).collect())
+    }
+
+    /// What the cleaning of that number did, image by image, as it was found.
+    ///
+    /// Complexity: reads the record of each of its images.
+    ///
+    /// # Errors
+    /// `NotFound`: there is none of that number; a damaged catalog.
+    pub fn cleaned(&self, number: u64) -> Result<Vec<Cleaned>> {
+        let snapshot = self.snapshot();
+        let state = &snapshot.state;
+        let cleaning = state
+            .pinned
+            .cleaning(number)?
+            .ok_or_else(|| Error::not_found(format!("there is no cleaning {number}")).help("SHOW CLEANS lists them"))?;
+        let cleaned = |change: &ChangeMessage| {
+            let standing = match (cleaning.undone, change.left_alone) {
+                (true, false) => Standing::Undone,
+                (true, true) => Standing::ChangedSince,
+                (false, _) if stands(state, &cleaning, change)? => Standing::Stands,
+                (false, _) => Standing::ChangedSince,
+            };
+            let becomes = if cleaning.keep_voters { Some(&change.label) } else { change.becomes.as_ref() };
+            Ok(Cleaned { key: change.key.clone(), label: change.label.clone(), becomes: becomes.cloned(), standing })
+        };
+        cleaning.changes.iter().map(cleaned).collect()
     }
 
     /// The train images with a mark, by key.
@@ -127,6 +188,16 @@ impl Database {
     pub fn marked_by_cleanings(&self) -> Result<Vec<String>> {
         Ok(self.marked()?.into_iter().map(|marked| marked.key).collect())
     }
+}
+
+/// Whether an image is as the cleaning left it.
+fn stands(state: &Published, cleaning: &CleaningMessage, change: &ChangeMessage) -> Result<bool> {
+    let Some((id, record)) = state.stored(&change.key)? else { return Ok(false) };
+    if cleaning.keep_voters {
+        return Ok(state.pinned.mark(id)? == Some(cleaning.number));
+    }
+    let label = record.label.map(|label| state.label(LabelId(label))).transpose()?;
+    Ok(change.left_as(cleaning.next_image, id.0, record.version) && label == change.becomes.as_deref())
 }
 
 fn entry(message: CleaningMessage) -> CleaningEntry {

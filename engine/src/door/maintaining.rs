@@ -2,6 +2,7 @@
 
 use super::database::Database;
 use super::epochs::ModelEntry;
+use super::log::Standing;
 use super::outcome::{Outcome, Table};
 use super::ports::{Maintain, Ports};
 use crate::answer::Status;
@@ -122,6 +123,18 @@ impl Database {
             vec![number, sequence, entry.what, found, state.to_owned()]
         });
         Ok(Table { columns: named(["clean", "sequence", "what", "images", "state"]), rows: rows.collect() })
+    }
+
+    pub(super) fn table_of_cleaned(&self, number: u64) -> Result<Table> {
+        let rows = self.cleaned(number)?.into_iter().map(|image| {
+            let state = match image.standing {
+                Standing::Stands => "stands",
+                Standing::ChangedSince => "changed since",
+                Standing::Undone => "undone",
+            };
+            vec![image.key, image.label, image.becomes.unwrap_or_default(), state.to_owned()]
+        });
+        Ok(Table { columns: named(["id", "label", "becomes", "state"]), rows: rows.collect() })
     }
 
     pub(super) fn table_of_marks(&self) -> Result<Table> {

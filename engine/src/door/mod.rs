@@ -16,7 +16,7 @@ pub use cleaning::{Cleaning, Judged, Judgement, Witness};
 pub use database::Database;
 pub use epochs::{EpochProgress, ModelEntry, Target};
 pub use execute::{Argument, Arguments};
-pub use log::{CleaningEntry, Marked, Undone};
+pub use log::{Cleaned, CleaningEntry, Marked, Standing, Undone};
 pub use operations::Copied;
 pub use outcome::{Outcome, Table};
 pub use ports::{LoadFeatures, Maintain, Ports, Watch};

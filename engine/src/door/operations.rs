@@ -31,13 +31,13 @@ impl From<(usize, u64)> for Copied {
 }
 
 impl Database {
-    /// Whether what is stored agrees with itself; with `deep`, whether every prediction equals a recompute and every byte of the
-    /// segments is what was written. Reads and writes go on meanwhile.
+    /// Whether what is stored agrees with itself; with `deep`, whether every list, floor and prediction equals a recompute and every
+    /// byte of the catalog and the segments is what was written. Reads and writes go on meanwhile.
     ///
-    /// Complexity: reads everything once; `deep`: `O(index * train)` similarities besides.
+    /// Complexity: reads records, lists and postings once; `deep`: every file, photos included, and `O(index * train)` similarities.
     ///
     /// # Errors
-    /// Only when the catalog cannot be read at all; what is wrong is in the report.
+    /// Only when the folder cannot be listed at all; what is wrong is in the report.
     pub fn check(&self, deep: bool) -> Result<CheckReport> {
         let _no_flip = self.shared.gate.read();
         self.shared.core().check(deep)

@@ -30,7 +30,7 @@ pub enum Outcome {
     Checked(CheckReport),
     /// CLEAN, SHOW SUSPECTS.
     Cleaned(Box<Cleaning>),
-    /// SHOW MODELS, SHOW CLEANS.
+    /// SHOW MODELS, SHOW CLEANS, SHOW CLEAN, SHOW MARKED.
     Table(Table),
     /// FLUSH, COMPACT, BACKUP: what was done.
     Done(String),

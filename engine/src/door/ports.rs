@@ -29,7 +29,8 @@ pub type LoadFeatures = Arc<dyn Fn() -> Result<Arc<dyn LocalFeatures>> + Send + 
 
 /// Watches long work.
 pub trait Watch: Send + Sync {
-    /// `done` of about `all` steps of `what` are done; `false`: stop, what is done is kept.
+    /// `done` of about `all` steps of `what` are done; `false`: stop, what is done is kept. Behind a comma `what` may tell more, which
+    /// changes from step to step.
     fn went_on(&self, what: &str, done: usize, all: usize) -> bool;
 }
 

@@ -1,6 +1,7 @@
 //! A graph from nothing by hnsw_rs, flattened.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use anndists::dist::Distance;
 use hnsw_rs::hnsw::Hnsw;
@@ -45,9 +46,11 @@ pub(crate) fn fresh(codes: Codes, threads: usize, stop: &AtomicBool) -> Option<O
     // The first alone: it becomes the entry that the others start from.
     insert_next();
     std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| while insert_next() {});
+        for _ in 1..threads {
+            // Where the system gives no more threads, fewer do the work.
+            let _fewer = Builder::new().spawn_scoped(scope, || while insert_next() {});
         }
+        while insert_next() {}
     });
     if stop.load(Ordering::Relaxed) {
         return None;

@@ -1,6 +1,7 @@
 //! Work on the elements of a slice by several threads; which thread does what cannot change the result.
 
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 /// Elements that a thread takes at a time.
 const PIECE: usize = 16;
@@ -28,7 +29,8 @@ pub(super) fn each<T: Send, S>(
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(run);
+            // Where the system gives no more threads, fewer do the work.
+            let _fewer = Builder::new().spawn_scoped(scope, run);
         }
         run();
     });

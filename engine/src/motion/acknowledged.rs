@@ -27,21 +27,37 @@ pub(super) fn note(folder: &Path, database: [u8; 16], sequence: u64) -> Result<(
     write_whole(&path, "acknowledged", |file| file.write_all(&bytes).map_err(|error| Error::io(&path, error)))
 }
 
-/// The sequence number noted last for this database; `None`: no note, or one that cannot be believed.
-pub(super) fn noted(folder: &Path, database: [u8; 16]) -> Option<u64> {
-    let bytes = std::fs::read(acknowledged_file(folder)).ok()?;
-    let (body, check) = bytes.split_last_chunk::<4>()?;
-    let mut rest = body.strip_prefix(&MAGIC)?.strip_prefix(&database)?;
-    let sequence = rest.try_get_u64_le().ok()?;
-    (rest.is_empty() && crc32fast::hash(body) == u32::from_le_bytes(*check)).then_some(sequence)
+/// What the file says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Note {
+    database: [u8; 16],
+    sequence: u64,
 }
 
-/// Refuses a catalog that lost what was acknowledged.
+/// Reads the file; `None`: no note, or one that cannot be believed.
+///
+/// A write is noted after its commit is in the log. So a catalog that is opened after the note was read holds what it names, also
+/// beside a process that goes on writing both.
+pub(super) fn read(folder: &Path) -> Option<Note> {
+    let bytes = std::fs::read(acknowledged_file(folder)).ok()?;
+    let (body, check) = bytes.split_last_chunk::<4>()?;
+    let (database, mut rest) = body.strip_prefix(&MAGIC)?.split_first_chunk::<16>()?;
+    let sequence = rest.try_get_u64_le().ok()?;
+    let is_whole = rest.is_empty() && crc32fast::hash(body) == u32::from_le_bytes(*check);
+    is_whole.then_some(Note { database: *database, sequence })
+}
+
+/// The sequence number noted last for this database.
+pub(super) fn noted(folder: &Path, database: [u8; 16]) -> Option<u64> {
+    read(folder).filter(|note| note.database == database).map(|note| note.sequence)
+}
+
+/// Refuses a catalog that lost what was acknowledged before it was opened.
 ///
 /// # Errors
 /// `Corrupt`: which writes are gone.
-pub(super) fn check(folder: &Path, database: [u8; 16], found: u64) -> Result<()> {
-    match noted(folder, database) {
+pub(super) fn check(note: Option<Note>, database: [u8; 16], found: u64) -> Result<()> {
+    match note.filter(|note| note.database == database).map(|note| note.sequence) {
         Some(noted) if noted > found => Err(Error::corrupt(format!(
             "data loss: writes up to {noted} were acknowledged, and the catalog ends at {found}"
         ))

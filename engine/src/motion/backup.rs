@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::core::Core;
-use crate::disk::{catalog_folder, point, segment_folder, sync_folder, write_whole};
+use crate::disk::{catalog_folder, make_folder, point, segment_folder, sync_folder, write_whole};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The list of a backup's files.
@@ -22,16 +22,26 @@ const LAST: &str = "catalog/CURRENT";
 const READ_BYTES: usize = 1 << 20;
 
 impl Core {
-    /// Copies the database, as it is at one moment, into a folder that does not exist or is empty. Returns the number of files and
-    /// their bytes.
+    /// Copies the database, as it is at one moment, into a folder outside of it that does not exist or is empty. Returns the number
+    /// of files and their bytes.
     ///
     /// # Errors
-    /// `AlreadyExists`, `Io`.
+    /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Io`.
     pub(crate) fn backup(&self, to: &Path) -> Result<(usize, u64)> {
         self.refuse_when_read_only()?;
-        must_be_free(to)?;
+        must_be_outside(to, &self.folder)?;
+        must_be_free(to, "backup.folder")?;
+        self.copy_files(to)?;
+        point("backup.list")?;
+        list(to)
+    }
+
+    /// Catalog and segments of one moment. Segments are made and merged again as soon as they are there: what was linked or copied
+    /// never changes, so that every byte of it can be read afterwards, which takes as long as the disk needs.
+    fn copy_files(&self, to: &Path) -> Result<()> {
         // No segment is named or unlinked while the catalog and the segments are copied, so they fit.
-        let _one_at_a_time = self.maintenance.lock();
+        let _no_merge = self.merging.lock();
+        let _no_flush = self.flushing.lock();
         let segments = segment_folder(to);
         std::fs::create_dir_all(&segments).map_err(|error| Error::io(&segments, error))?;
         point("backup.catalog")?;
@@ -40,26 +50,31 @@ impl Core {
             for (_, entry, _) in self.current().rows(role).frozen() {
                 let from = crate::segment::file_of(&segment_folder(&self.folder), entry.id);
                 // A lost segment is made again by whoever opens the backup.
-                if from.exists() {
+                if from.is_file() {
                     link_or_copy(&from, &crate::segment::file_of(&segments, entry.id))?;
                 }
             }
         }
-        point("backup.list")?;
-        let files = files_under(to)?;
-        let mut lines = vec![TITLE.to_owned()];
-        let mut bytes = 0;
-        for name in &files {
-            let (length, sum) = summed(&to.join(name))?;
-            bytes += length;
-            lines.push(format!("{sum:08x} {length} {name}"));
-        }
-        let body = lines.join("\n") + "\n";
-        let text = format!("{body}end {:08x}\n", crc32fast::hash(body.as_bytes()));
-        let path = to.join(LIST);
-        write_whole(&path, "backup", |file| file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, error)))?;
-        Ok((files.len(), bytes))
+        // RocksDB syncs the catalog's folder, and writing the list that of the backup.
+        sync_folder(&segments, "backup.segments")
     }
+}
+
+/// Writes the list of a new backup's files. Returns the number of files and their bytes.
+fn list(folder: &Path) -> Result<(usize, u64)> {
+    let files = files_under(folder)?;
+    let mut lines = vec![TITLE.to_owned()];
+    let mut bytes = 0;
+    for name in &files {
+        let (length, sum) = summed(&folder.join(name))?;
+        bytes += length;
+        lines.push(format!("{sum:08x} {length} {name}"));
+    }
+    let body = lines.join("\n") + "\n";
+    let text = format!("{body}end {:08x}\n", crc32fast::hash(body.as_bytes()));
+    let path = folder.join(LIST);
+    write_whole(&path, "backup", |file| file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, error)))?;
+    Ok((files.len(), bytes))
 }
 
 /// Reads every file of a backup and compares it with the list. Returns the number of files and their bytes.
@@ -87,7 +102,7 @@ pub(crate) fn verify(folder: &Path) -> Result<(usize, u64)> {
 /// As [`verify`]; `AlreadyExists`; `Io`.
 pub(crate) fn restore(from: &Path, to: &Path) -> Result<(usize, u64)> {
     let verified = verify(from)?;
-    must_be_free(to)?;
+    must_be_free(to, "restore.folder")?;
     let (last, files): (Vec<Listed>, Vec<Listed>) = list_of(from)?.into_iter().partition(|file| file.name == LAST);
     for file in files {
         let target = to.join(&file.name);
@@ -174,16 +189,43 @@ fn is_ours(name: &str) -> bool {
     }
 }
 
-fn must_be_free(folder: &Path) -> Result<()> {
+/// Refuses a folder inside another one, by whatever links and dots its path leads there; neither needs to exist.
+fn must_be_outside(folder: &Path, other: &Path) -> Result<()> {
+    let (folder, other) = (resolved(folder)?, resolved(other)?);
+    // The database's own folder is refused as one that is not empty.
+    if folder == other || !folder.starts_with(&other) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{} is inside the database {}", folder.display(), other.display()))
+        .help("back it up into a folder beside it; better, onto another disk"))
+}
+
+/// Where a path leads, part by part; those that do not exist stay as they are.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    let mut resolved = PathBuf::new();
+    for component in std::path::absolute(path).map_err(|error| Error::io(path, error))?.components() {
+        match component {
+            Component::ParentDir => {
+                resolved.pop();
+            }
+            component => resolved.push(component),
+        }
+        if let Ok(real) = resolved.canonicalize() {
+            resolved = real;
+        }
+    }
+    Ok(resolved)
+}
+
+/// Refuses a folder that holds something, and makes one that does not exist; `name` prefixes the fault points.
+fn must_be_free(folder: &Path, name: &str) -> Result<()> {
     match std::fs::read_dir(folder) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
             Some(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("{} is not empty", folder.display()))
                 .help("choose another folder")),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_folder(folder, name),
         Err(error) => Err(Error::io(folder, error)),
     }
 }

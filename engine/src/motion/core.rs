@@ -1,52 +1,76 @@
 //! The running database: the current state, the single writer, the queue of waiting transactions.
 //!
-//! Two locks, always taken in this order: `maintenance` (one flush, merge, backup or repair at a time), `writer` (one transaction at
-//! a time). Readers take neither.
+//! Four locks, always taken in this order: `merging` (one merge or backup at a time), `flushing` (one flush or backup), `writer` (one
+//! transaction is carried out at a time), `waitlist` (which transactions wait). Readers take none. A drain holds the last one only between two
+//! batches, so that writes behind a waiting one are acknowledged while it is carried out.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, RwLock};
 
-use super::open::remove_orphans;
+use super::commits::Commits;
+use super::open::{open_segments, remove_orphans};
 use super::policy::{HOLD_BACK_ROWS, HOLD_BACK_SEGMENTS};
 use super::snapshot::{Published, Snapshot};
 use super::waiting::{Deferral, Queue, is_far_reaching};
-use super::worker::Signal;
+use super::worker::{Duty, Signal};
 use super::write::Writer;
 use super::{acknowledged, columns, space};
-use crate::catalog::{Batch, Catalog, CleaningMessage, Waiting};
+use crate::catalog::{Batch, Catalog, CleaningMessage, Waiting, too_busy};
+use crate::disk::catalog_folder;
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Receipt, Role};
 use crate::ports::Propose;
 
-/// What only the holder of the writer's lock touches.
-pub(super) struct Writing {
-    pub(super) writer: Writer,
-    pub(super) queue: Queue,
+/// Times a reader looks again whose view of the catalog was overtaken by the writer beside it. With 8, a reader of 8,000 rows beside a
+/// writer that made 240 segments a second once took a segment for lost.
+const BESIDE_LOOKS: usize = 20;
+
+/// The transactions that wait, and which ones are to.
+#[derive(Default)]
+struct Waitlist {
+    queue: Queue,
     deferral: Deferral,
+}
+
+impl Waitlist {
+    /// Whether a transaction is acknowledged before it is carried out.
+    fn takes(&self, is_far_reaching: bool) -> bool {
+        match self.deferral {
+            Deferral::Never => false,
+            Deferral::Always => true,
+            Deferral::Automatic => !self.queue.is_empty() || is_far_reaching,
+        }
+    }
 }
 
 /// The running database.
 pub(crate) struct Core {
     pub(super) folder: PathBuf,
     pub(super) catalog: Arc<Catalog>,
-    pub(super) maintenance: Mutex<()>,
-    pub(super) writing: Mutex<Writing>,
+    pub(super) merging: Mutex<()>,
+    /// Beside `merging`: rows become segments while large ones are merged, or the tail would grow until writers had to wait.
+    pub(super) flushing: Mutex<()>,
+    pub(super) writer: Mutex<Writer>,
+    waitlist: Mutex<Waitlist>,
+    commits: Arc<Commits>,
     current: RwLock<Arc<Published>>,
     /// Number of the last acknowledged transaction.
     accepted: AtomicU64,
+    /// The one that the side file tells of.
+    noted: AtomicU64,
     /// Transactions that wait, and the operations in them: beside the queue, so that nobody waits for a writer to learn it.
     waiting: Mutex<(usize, usize)>,
     proposer: RwLock<Option<Arc<dyn Propose>>>,
     pub(super) signal: Signal,
-    /// What the worker could not do, the last time it tried.
-    pub(super) trouble: Mutex<Option<String>>,
+    /// What each thread could not do, the last time it tried.
+    troubles: Mutex<[Option<String>; Duty::ALL.len()]>,
 }
 
 impl Core {
-    /// Loads a database whose catalog is open.
+    /// Loads a database whose catalog is open for writing.
     ///
     /// # Errors
     /// A damaged catalog, or one that lost acknowledged writes.
@@ -54,37 +78,74 @@ impl Core {
         let catalog = Arc::new(catalog);
         let pinned = catalog.pin();
         let queue = Queue::of(pinned.waiting()?);
-        let waiting = Mutex::new(queue.len());
         let accepted = queue.last().unwrap_or(0).max(pinned.sequence()?);
-        if !catalog.is_read_only() {
-            acknowledged::check(folder, catalog.database(), accepted)?;
-            catalog.copy_identity()?;
-            space::forget_half_derived(&catalog, &pinned)?;
-            remove_orphans(folder, &catalog.pin())?;
-        }
+        acknowledged::check(acknowledged::read(folder), catalog.database(), accepted)?;
+        catalog.copy_identity()?;
+        space::forget_half_derived(&catalog, &pinned)?;
+        remove_orphans(folder, &catalog.pin())?;
         drop(pinned);
         let state = Published::load(folder, &catalog)?;
+        Self::with_queue(folder, catalog, state, queue, accepted)
+    }
+
+    /// Loads a database for reading, beside a process that may be writing it. A view of the catalog that names a segment which was
+    /// merged away meanwhile is given up for a newer one.
+    ///
+    /// # Errors
+    /// As [`Core::load`]; `Locked`: the writer was too busy for a consistent look.
+    pub(crate) fn load_beside(folder: &Path) -> Result<Self> {
+        let mut looks = BESIDE_LOOKS;
+        let mut missed = Vec::new();
+        loop {
+            looks -= 1;
+            let note = acknowledged::read(folder);
+            let catalog = Arc::new(Catalog::open_beside(&catalog_folder(folder))?);
+            let pinned = catalog.pin();
+            let queue = Queue::of(pinned.waiting()?);
+            let accepted = queue.last().unwrap_or(0).max(pinned.sequence()?);
+            acknowledged::check(note, catalog.database(), accepted)?;
+            let segments = open_segments(folder, &catalog, &pinned)?;
+            let gone: Vec<_> = segments.iter().filter(|opened| opened.is_gone).map(|opened| opened.entry.id).collect();
+            // What a newer view names still was not merged away: it is lost.
+            if gone.iter().any(|id| !missed.contains(id)) {
+                if looks == 0 {
+                    return Err(too_busy(folder));
+                }
+                missed = gone;
+                continue;
+            }
+            let state = Published::of(folder, &catalog, pinned, segments)?;
+            return Self::with_queue(folder, catalog, state, queue, accepted);
+        }
+    }
+
+    fn with_queue(folder: &Path, catalog: Arc<Catalog>, state: Published, queue: Queue, accepted: u64) -> Result<Self> {
         let mut core = Self::with(folder, catalog, state)?;
-        core.writing.get_mut().queue = queue;
-        core.waiting = waiting;
+        core.waiting = Mutex::new(queue.len());
+        core.waitlist.get_mut().queue = queue;
         core.accepted = AtomicU64::new(accepted);
+        core.noted = AtomicU64::new(accepted);
         Ok(core)
     }
 
     /// The running database of a state; nothing waits.
     pub(super) fn with(folder: &Path, catalog: Arc<Catalog>, state: Published) -> Result<Self> {
-        let writer = Writer::new(folder, Arc::clone(&catalog), &state)?;
+        let commits = Arc::new(Commits::new(folder.to_owned(), Arc::clone(&catalog)));
         Ok(Self {
             folder: folder.to_owned(),
             catalog,
-            maintenance: Mutex::new(()),
-            writing: Mutex::new(Writing { writer, queue: Queue::default(), deferral: Deferral::default() }),
+            merging: Mutex::new(()),
+            flushing: Mutex::new(()),
+            writer: Mutex::new(Writer::new(Arc::clone(&commits), &state)?),
+            waitlist: Mutex::default(),
+            commits,
             accepted: AtomicU64::new(state.sequence),
+            noted: AtomicU64::new(state.sequence),
             current: RwLock::new(Arc::new(state)),
             waiting: Mutex::default(),
             proposer: RwLock::new(None),
             signal: Signal::default(),
-            trouble: Mutex::new(None),
+            troubles: Mutex::default(),
         })
     }
 
@@ -93,10 +154,11 @@ impl Core {
         self.signal.stop.store(false, Ordering::Relaxed);
     }
 
-    /// Takes over what was chosen for another one.
-    pub(super) fn inherit(&self, other: &Self) {
-        *self.proposer.write() = other.proposer.read().clone();
-        self.writing.lock().deferral = other.writing.lock().deferral;
+    /// Takes over what was chosen for another one, which may be itself.
+    pub(crate) fn inherit(&self, other: &Self) {
+        let (proposer, deferral) = (other.proposer(), other.waitlist.lock().deferral);
+        self.set_proposer(proposer);
+        self.set_deferral(deferral);
     }
 
     /// What narrows voters down.
@@ -121,7 +183,7 @@ impl Core {
 
     /// Chooses which writes may wait.
     pub(crate) fn set_deferral(&self, deferral: Deferral) {
-        self.writing.lock().deferral = deferral;
+        self.waitlist.lock().deferral = deferral;
     }
 
     /// A reader beside a writer must not touch the writer's files, and does not see all that the writer has acknowledged.
@@ -136,9 +198,38 @@ impl Core {
         Ok(())
     }
 
-    /// What the worker could not do, the last time it tried.
+    /// What the threads behind the database could not do, the last time they tried.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
+        let troubles: Vec<String> = self.troubles.lock().iter().flatten().cloned().collect();
+        (!troubles.is_empty()).then(|| troubles.join("; "))
+    }
+
+    /// What a thread could not do; `None`: it went well.
+    pub(super) fn set_trouble(&self, duty: Duty, trouble: Option<String>) {
+        self.troubles.lock()[duty as usize] = trouble;
+    }
+
+    /// Tells that nothing makes segments, because there is no thread to do so.
+    pub(crate) fn has_no_worker(&self, why: &str) {
+        // What a start that was given up stopped; FLUSH and COMPACT go on by the caller's thread.
+        self.resume();
+        self.set_trouble(Duty::Flush, Some(format!("there is no thread for it ({why}); open the database again")));
+    }
+
+    /// Why the database takes no more writes, if so.
+    pub(crate) fn poison(&self) -> Option<String> {
+        self.commits.poison()
+    }
+
+    /// # Errors
+    /// `Io`: a commit failed, and nothing more is written.
+    pub(super) fn refuse_when_poisoned(&self) -> Result<()> {
+        self.commits.refuse()
+    }
+
+    /// Takes no more writes: what is on disk is uncertain until the database is opened again.
+    pub(super) fn set_poison(&self, cause: &str) {
+        self.commits.set_poison(cause);
     }
 
     /// The state of now. Never waits for a write.
@@ -170,46 +261,57 @@ impl Core {
     /// Carries out a transaction, or acknowledges it and lets it wait.
     pub(crate) fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
         self.hold_back();
-        let mut writing = self.writing.lock();
-        let waits = match writing.deferral {
-            Deferral::Never => false,
-            Deferral::Always => true,
-            Deferral::Automatic => !writing.queue.is_empty() || is_far_reaching(&self.current(), &operations),
-        };
-        if waits {
-            if writing.queue.is_full() {
-                self.drain_to(&mut writing, u64::MAX)?;
+        let is_far_reaching = is_far_reaching(&self.current(), &operations);
+        {
+            // Without the writer's lock: what waits may be being carried out, which takes its time.
+            let mut waitlist = self.waitlist.lock();
+            if waitlist.takes(is_far_reaching) && !waitlist.queue.is_full() {
+                return self.accept(&mut waitlist.queue, operations);
             }
-            return self.accept(&mut writing, &self.current(), operations);
         }
-        self.drain_to(&mut writing, u64::MAX)?;
-        let state = self.current();
-        let sequence = state.sequence + 1;
-        self.carry_out_now(&mut writing, &state, operations, sequence, None)
+        let mut writer = self.writer.lock();
+        if self.waitlist.lock().queue.is_full() {
+            self.drain_to(&mut writer, self.accepted())?;
+        }
+        let mut waitlist = self.waitlist.lock();
+        if waitlist.takes(is_far_reaching) {
+            if waitlist.queue.is_full() {
+                self.drain_all(&mut writer, &mut waitlist.queue)?;
+            }
+            return self.accept(&mut waitlist.queue, operations);
+        }
+        self.carry_out_now(&mut writer, &mut waitlist.queue, operations, None)
     }
 
     /// Carries out a transaction together with what is noted of it. It never waits; what waits before it is carried out first.
+    ///
+    /// `decide` says from the very state that the transaction changes what it does and notes, or that nothing is left to do (`None`).
+    /// It is called under the writer's lock, so that nothing comes between; it must not write.
     pub(crate) fn write_noted(
         &self,
-        operations: Vec<Operation>,
-        note: impl FnOnce(u64) -> CleaningMessage,
-    ) -> Result<Receipt> {
-        let mut writing = self.writing.lock();
-        self.drain_to(&mut writing, u64::MAX)?;
-        let state = self.current();
-        let sequence = state.sequence + 1;
-        self.carry_out_now(&mut writing, &state, operations, sequence, Some(&note(sequence)))
+        decide: impl FnOnce(&Published) -> Result<Option<(Vec<Operation>, CleaningMessage)>>,
+    ) -> Result<Option<(Receipt, CleaningMessage)>> {
+        let mut writer = self.writer.lock();
+        // Most of it before the queue is held: other writes are acknowledged meanwhile.
+        self.drain_to(&mut writer, self.accepted())?;
+        let mut waitlist = self.waitlist.lock();
+        self.drain_all(&mut writer, &mut waitlist.queue)?;
+        let Some((operations, note)) = decide(&self.current())? else { return Ok(None) };
+        let receipt = self.carry_out_now(&mut writer, &mut waitlist.queue, operations, Some(&note))?;
+        Ok(Some((receipt, note)))
     }
 
+    /// Carries out a transaction behind everything that waits. The queue is held meanwhile, so that nothing gets its number.
     fn carry_out_now(
         &self,
-        writing: &mut Writing,
-        state: &Published,
+        writer: &mut Writer,
+        queue: &mut Queue,
         operations: Vec<Operation>,
-        sequence: u64,
         note: Option<&CleaningMessage>,
     ) -> Result<Receipt> {
-        let carried = self.carry_out(writing, state, operations, sequence, &[], note)?;
+        self.drain_all(writer, queue)?;
+        let sequence = self.current().sequence + 1;
+        let carried = self.carry_out(writer, operations, sequence, &[], note)?;
         self.set_accepted(sequence);
         Ok(Receipt {
             sequence,
@@ -221,8 +323,7 @@ impl Core {
 
     fn carry_out(
         &self,
-        writing: &mut Writing,
-        state: &Published,
+        writer: &mut Writer,
         operations: Vec<Operation>,
         sequence: u64,
         drained: &[u64],
@@ -230,44 +331,63 @@ impl Core {
     ) -> Result<super::write::Carried> {
         let proposer = self.proposer();
         let (published, carried) =
-            writing.writer.write(state, operations, proposer.as_deref(), sequence, drained, note)?;
+            writer.write(&self.current(), operations, proposer.as_deref(), sequence, drained, note)?;
         self.publish(published);
         Ok(carried)
     }
 
-    fn accept(&self, writing: &mut Writing, state: &Published, operations: Vec<Operation>) -> Result<Receipt> {
+    fn accept(&self, queue: &mut Queue, operations: Vec<Operation>) -> Result<Receipt> {
+        let state = self.current();
         let exists = |key: &str| Ok(state.pinned.image(key)?.is_some());
-        writing.queue.check(&operations, state.options.dimension, exists)?;
+        queue.check(&operations, state.options.dimension, exists)?;
         let sequence = self.accepted() + 1;
-        writing.writer.commit(|batch| batch.put_waiting(sequence, &operations))?;
-        writing.queue.push(Waiting { sequence, operations });
-        *self.waiting.lock() = writing.queue.len();
-        self.accepted.store(sequence, Ordering::Release);
+        self.commits.commit(|batch| batch.put_waiting(sequence, &operations))?;
+        queue.push(Waiting { sequence, operations });
+        *self.waiting.lock() = queue.len();
+        self.set_accepted(sequence);
         self.signal.notify();
         Ok(Receipt { sequence, images_changed: 0, predictions_changed: 0, deferred: true })
     }
 
-    /// Carries out waiting transactions until readers see number `sequence`; `true`: some wait still.
-    pub(super) fn drain_to(&self, writing: &mut MutexGuard<'_, Writing>, sequence: u64) -> Result<bool> {
-        loop {
-            let state = self.current();
-            if writing.queue.is_empty() || state.sequence >= sequence {
-                return Ok(!writing.queue.is_empty());
+    /// Carries out waiting transactions until readers see number `sequence`. More may come to wait meanwhile.
+    pub(super) fn drain_to(&self, writer: &mut Writer, sequence: u64) -> Result<()> {
+        while self.current().sequence < sequence {
+            let (operations, numbers) = self.waitlist.lock().queue.next();
+            if numbers.is_empty() {
+                break;
             }
-            let (operations, numbers) = writing.queue.next();
-            let reached = numbers.last().copied().unwrap_or(state.sequence);
-            self.carry_out(writing, &state, operations, reached, &numbers, None)?;
-            writing.queue.done(numbers.len());
-            *self.waiting.lock() = writing.queue.len();
+            self.carry_out_waiting(writer, operations, &numbers)?;
+            self.forget_waiting(&mut self.waitlist.lock().queue, numbers.len());
         }
+        Ok(())
+    }
+
+    /// Carries out everything that waits; nothing comes to wait meanwhile.
+    fn drain_all(&self, writer: &mut Writer, queue: &mut Queue) -> Result<()> {
+        while !queue.is_empty() {
+            let (operations, numbers) = queue.next();
+            self.carry_out_waiting(writer, operations, &numbers)?;
+            self.forget_waiting(queue, numbers.len());
+        }
+        Ok(())
+    }
+
+    fn carry_out_waiting(&self, writer: &mut Writer, operations: Vec<Operation>, numbers: &[u64]) -> Result<()> {
+        let reached = numbers.last().copied().unwrap_or_default();
+        self.carry_out(writer, operations, reached, numbers, None).map(|_carried| ())
+    }
+
+    fn forget_waiting(&self, queue: &mut Queue, count: usize) {
+        queue.done(count);
+        *self.waiting.lock() = queue.len();
     }
 
     /// Commits what is kept beside the rows; readers see it at once.
     pub(crate) fn keep(&self, fill: impl FnOnce(&mut Batch<'_>) -> Result<()>) -> Result<()> {
         self.refuse_when_read_only()?;
-        let mut writing = self.writing.lock();
-        writing.writer.commit(fill)?;
-        self.repin(&mut writing);
+        let mut writer = self.writer.lock();
+        writer.commit(fill)?;
+        self.repin(&mut writer);
         Ok(())
     }
 
@@ -283,7 +403,7 @@ impl Core {
         }
         if self.current().sequence < sequence {
             self.refuse_when_read_only()?;
-            self.drain_to(&mut self.writing.lock(), sequence)?;
+            self.drain_to(&mut self.writer.lock(), sequence)?;
         }
         Ok(self.snapshot())
     }
@@ -294,27 +414,30 @@ impl Core {
             let state = self.current();
             let is_behind = Role::ALL.into_iter().any(|role| state.rows(role).frozen().count() >= HOLD_BACK_SEGMENTS)
                 || tail_rows(&state) >= HOLD_BACK_ROWS;
-            // A worker that cannot work must not stop the writers as well.
-            is_behind && self.trouble.lock().is_none()
+            // A thread that cannot work, or that nobody would let, must not stop the writers as well.
+            let is_well = |duty: Duty| self.troubles.lock()[duty as usize].is_none();
+            is_behind && is_well(Duty::Flush) && is_well(Duty::Merge) && self.poison().is_none()
         });
     }
 
-    /// Notes what a reader of the folder may rely on after this process is gone.
-    pub(crate) fn note(&self) -> Result<()> {
-        acknowledged::note(&self.folder, self.catalog.database(), self.accepted())
-    }
-
-    /// Whether a commit failed, so that nothing is written any more.
-    pub(super) fn is_poisoned(&self) -> bool {
-        self.writing.lock().writer.is_poisoned()
+    /// Notes what was acknowledged, if it was not noted yet; `true`: it was not.
+    pub(super) fn note_if_behind(&self) -> Result<bool> {
+        let accepted = self.accepted();
+        let is_behind = self.noted.load(Ordering::Relaxed) != accepted;
+        if is_behind {
+            acknowledged::note(&self.folder, self.catalog.database(), accepted)?;
+            self.noted.store(accepted, Ordering::Relaxed);
+        }
+        Ok(is_behind)
     }
 
     /// Saves what makes the next opening fast. Call it when nothing writes any more.
     pub(crate) fn save(&self) -> Result<()> {
-        if self.catalog.is_read_only() || self.is_poisoned() {
+        if self.catalog.is_read_only() || self.poison().is_some() {
             return Ok(());
         }
-        self.note()?;
+        // Whether or not it is behind: a crash may have left half of one.
+        acknowledged::note(&self.folder, self.catalog.database(), self.accepted())?;
         self.catalog.flush()?;
         columns::save(&self.folder, self.catalog.database(), &self.current())
     }

@@ -9,7 +9,7 @@ use super::open::truth;
 use super::policy::{Size, choose};
 use super::snapshot::Published;
 use crate::catalog::SegmentEntry;
-use crate::disk::{point, remove, segment_folder};
+use crate::disk::{make_folder, point, remove, segment_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{self, Codes, Graph, OwnedGraph};
 use crate::id::{ImageId, SegmentId};
@@ -29,12 +29,12 @@ type Made = (Arc<Segment>, SegmentEntry);
 impl Core {
     /// Carries out some of what waits; `true`: there was something.
     pub(super) fn drain_some(&self) -> Result<bool> {
-        let mut writing = self.writing.lock();
-        if writing.queue.is_empty() {
+        if self.waiting().0 == 0 {
             return Ok(false);
         }
+        let mut writer = self.writer.lock();
         let next = self.current().sequence + 1;
-        self.drain_to(&mut writing, next)?;
+        self.drain_to(&mut writer, next)?;
         Ok(true)
     }
 
@@ -44,10 +44,10 @@ impl Core {
     /// `Io`; the tail stays as it was.
     pub(crate) fn flush(&self) -> Result<bool> {
         self.refuse_when_read_only()?;
-        let _one_at_a_time = self.maintenance.lock();
+        let _one_at_a_time = self.flushing.lock();
         let (state, end) = {
-            let writing = self.writing.lock();
-            (self.current(), writing.writer.next_image())
+            let writer = self.writer.lock();
+            (self.current(), writer.next_image())
         };
         if super::core::tail_rows(&state) == 0 {
             return Ok(false);
@@ -71,7 +71,7 @@ impl Core {
 
     /// Merges what the policy chooses, if it chooses anything.
     pub(super) fn merge_one(&self) -> Result<bool> {
-        let _one_at_a_time = self.maintenance.lock();
+        let _one_at_a_time = self.merging.lock();
         let state = self.current();
         for role in Role::ALL {
             if let Some(range) = choose(&sizes(state.rows(role))) {
@@ -88,7 +88,7 @@ impl Core {
     /// `Io`; what was there stays.
     pub(crate) fn compact(&self) -> Result<()> {
         self.flush()?;
-        let _one_at_a_time = self.maintenance.lock();
+        let _one_at_a_time = self.merging.lock();
         for role in Role::ALL {
             let state = self.current();
             let sizes = sizes(state.rows(role));
@@ -100,7 +100,7 @@ impl Core {
         Ok(())
     }
 
-    /// Makes one segment of neighbouring ones. The caller holds the maintenance lock.
+    /// Makes one segment of neighbouring ones. The caller holds the lock `merging`.
     fn merge(&self, state: &Published, role: Role, range: Range<usize>) -> Result<()> {
         let set = state.rows(role);
         let inputs: Vec<(&Part, SegmentEntry, usize)> = set.frozen().skip(range.start).take(range.len()).collect();
@@ -149,7 +149,7 @@ impl Core {
         let ids: Vec<ImageId> = rows.iter().map(|&row| set.id(row)).collect();
         let keys: Vec<&str> = rows.iter().map(|&row| set.key(row)).collect();
         let folder = segment_folder(&self.folder);
-        std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+        make_folder(&folder, "segments.folder")?;
         let path = file_of(&folder, number);
         let header = segment::write(
             &path,
@@ -208,7 +208,7 @@ impl Core {
         more: impl FnOnce(&mut crate::catalog::Batch<'_>) -> Result<()>,
         placed: impl Fn(&Published, Role, Option<Made>) -> Result<RowSet>,
     ) -> Result<()> {
-        let mut writing = self.writing.lock();
+        let mut writer = self.writer.lock();
         let now = self.current();
         let mut next = Published { problems: now.problems_without(gone), ..now.repinned(self.catalog.pin()) };
         for (role, made) in made {
@@ -218,7 +218,7 @@ impl Core {
                 Role::Index => next.index = set,
             }
         }
-        writing.writer.commit(|batch| {
+        writer.commit(|batch| {
             more(batch)?;
             gone.iter().try_for_each(|&id| batch.delete_segment(id))?;
             for (role, made) in made {

@@ -4,6 +4,7 @@ mod acknowledged;
 pub(crate) mod backup;
 mod check;
 mod columns;
+mod commits;
 mod core;
 mod labels;
 mod lists;
@@ -19,6 +20,8 @@ mod waiting;
 mod worker;
 mod write;
 
+#[cfg(test)]
+mod behind;
 #[cfg(test)]
 mod laws;
 

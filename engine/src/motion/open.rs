@@ -13,7 +13,7 @@ use super::columns::{self, Saved};
 use super::labels::Labels;
 use super::snapshot::{Problem, Published};
 use crate::catalog::{Catalog, Pinned, SegmentEntry, codec};
-use crate::disk::{remove, segment_folder};
+use crate::disk::{make_folder, remove, segment_folder};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::Role;
@@ -34,11 +34,46 @@ pub(super) fn truth(catalog: &Arc<Catalog>) -> Truth {
     })
 }
 
+/// A segment that the manifest names, and what came of opening it.
+pub(super) struct Opened {
+    pub(super) entry: SegmentEntry,
+    /// Or why it cannot be used, in words that follow its number.
+    segment: std::result::Result<Arc<Segment>, String>,
+    /// Its file is not there.
+    pub(super) is_gone: bool,
+}
+
+/// Opens the segments that a view of the catalog names, in the order of their rows.
+///
+/// # Errors
+/// A damaged manifest; a damaged segment is none.
+pub(super) fn open_segments(folder: &Path, catalog: &Arc<Catalog>, pinned: &Pinned) -> Result<Vec<Opened>> {
+    let mut entries = pinned.segments()?;
+    entries.sort_by_key(|entry| entry.first);
+    let open = |entry: SegmentEntry| {
+        let path = file_of(&segment_folder(folder), entry.id);
+        let segment = match Segment::open(&path, entry.check, truth(catalog)) {
+            Ok(segment) if segment.bytes() == entry.bytes => Ok(Arc::new(segment)),
+            Ok(_) => Err("has another length".to_owned()),
+            Err(damage) => Err(damage.0),
+        };
+        let is_gone = segment.is_err() && !path.exists();
+        Opened { entry, segment, is_gone }
+    };
+    Ok(entries.into_iter().map(open).collect())
+}
+
 impl Published {
     /// The present state of a database's folder. Complexity: checks the segments' ids, codes and links by reading; after a close,
     /// only the tail is read from the catalog, after a crash every prediction and floor.
     pub(crate) fn load(folder: &Path, catalog: &Arc<Catalog>) -> Result<Self> {
         let pinned = catalog.pin();
+        let segments = open_segments(folder, catalog, &pinned)?;
+        Self::of(folder, catalog, pinned, segments)
+    }
+
+    /// The state of a view of the catalog whose segments were opened.
+    pub(super) fn of(folder: &Path, catalog: &Arc<Catalog>, pinned: Pinned, segments: Vec<Opened>) -> Result<Self> {
         let options = catalog.options().clone();
         let labels = pinned.labels()?.into_iter().fold(Labels::default(), |mut labels, text| {
             labels.push(text.into());
@@ -48,14 +83,10 @@ impl Published {
         let covered = pinned.covered()?;
         let mut problems = Vec::new();
         let mut sets = [RowSet::new(options.dimension), RowSet::new(options.dimension)];
-        let mut entries = pinned.segments()?;
-        entries.sort_by_key(|entry| entry.first);
-        for entry in entries {
-            let path = file_of(&segment_folder(folder), entry.id);
-            let part = match Segment::open(&path, entry.check, truth(catalog)) {
-                Ok(segment) if segment.bytes() == entry.bytes => Part::Segment(Arc::new(segment)),
-                opened => {
-                    let why = opened.err().map_or_else(|| "has another length".to_owned(), |damage| damage.0);
+        for Opened { entry, segment, .. } in segments {
+            let part = match segment {
+                Ok(segment) => Part::Segment(segment),
+                Err(why) => {
                     problems.push(Problem { segment: entry.id, why });
                     from_catalog(&pinned, &entry, options.dimension)?
                 }
@@ -94,13 +125,14 @@ impl Published {
     }
 }
 
-/// Removes files in the folder of segments that the manifest does not name: what a crash between writing and naming leaves.
+/// Removes files in the folder of segments that the manifest does not name: what a crash between writing and naming leaves. A folder
+/// there is nobody's leaving, and stays.
 ///
 /// # Errors
 /// `Io`.
 pub(super) fn remove_orphans(folder: &Path, pinned: &Pinned) -> Result<()> {
     let folder = segment_folder(folder);
-    std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+    make_folder(&folder, "segments.folder")?;
     let named: Vec<_> = pinned.all_segments()?.iter().map(|entry| file_of(&folder, entry.id)).collect();
     for entry in std::fs::read_dir(&folder).map_err(|error| Error::io(&folder, error))? {
         let path = entry.map_err(|error| Error::io(&folder, error))?.path();

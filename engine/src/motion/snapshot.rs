@@ -92,6 +92,11 @@ impl Snapshot {
         }
     }
 
+    /// The segments, train before index, in the order of their rows.
+    pub(crate) fn segments(&self) -> Vec<SegmentInfo> {
+        Role::ALL.into_iter().flat_map(|role| self.state.segments(role)).collect()
+    }
+
     fn label_counts(&self) -> HashMap<LabelId, usize> {
         let mut counts = HashMap::new();
         for row in self.state.train.live() {
@@ -138,14 +143,7 @@ impl Snapshot {
     pub fn record(&self, key: &str) -> Result<Option<Record>> {
         let Some((id, record)) = self.state.stored(key)? else { return Ok(None) };
         let label = record.label.map(|label| self.state.label(LabelId(label)).map(str::to_owned)).transpose()?;
-        let content = match record.content {
-            Some(content) => Some(
-                content
-                    .try_into()
-                    .map_err(|_| Error::corrupt(format!("the content hash of '{key}' is not 32 bytes")))?,
-            ),
-            None => None,
-        };
+        let content = record.photo_hash()?;
         let role = if label.is_some() { Role::Train } else { Role::Index };
         let marked = if role == Role::Train { self.state.pinned.mark(id)? } else { None };
         let RecordMessage { key, source, version, .. } = record;
@@ -161,6 +159,21 @@ impl Snapshot {
             Some(id) => self.state.pinned.vector(self.state.pinned.space(), id),
             None => Ok(None),
         }
+    }
+
+    /// The descriptors of stored images by a model of the database, in the order of `keys`; `None` for an image that has none of it.
+    ///
+    /// # Errors
+    /// `NotFound` for a model or a key that is not there.
+    pub fn descriptors(&self, number: u32, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
+        let pinned = &self.state.pinned;
+        let space = pinned.spaces()?.into_iter().find(|space| space.id.0 == number);
+        let space = space.ok_or_else(|| Error::not_found(format!("there is no model {number}")))?;
+        let one = |key: &String| {
+            let id = pinned.image(key)?.ok_or_else(|| Error::not_found(format!("there is no image '{key}'")))?;
+            pinned.descriptor(&space, id)
+        };
+        keys.iter().map(one).collect()
     }
 
     /// What is kept of an image's photo: the bytes of an image file, or nothing.

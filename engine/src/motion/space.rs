@@ -12,7 +12,7 @@ use super::policy::FLUSH_ROWS;
 use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
 use super::write::{Appended, own};
-use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, Space, codec};
+use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, Space};
 use crate::disk::{remove, segment_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -65,7 +65,7 @@ impl Core {
         again: bool,
     ) -> Result<Space> {
         self.refuse_when_read_only()?;
-        let mut writing = self.writing.lock();
+        let mut writer = self.writer.lock();
         // Not the published view: a space may have gone since.
         let spaces = self.spaces()?;
         let same = |space: &&Space| {
@@ -104,22 +104,14 @@ impl Core {
         let space = Space { id: SpaceId(last + 1), model, dimension, unfinished: true };
         self.catalog.care_for(space.id);
         let active = spaces.iter().find(|space| space.id == active);
-        writing.writer.commit(|batch| {
+        writer.commit(|batch| {
             // The layout's number too: from now on, older builds would read the database wrongly.
             batch.put_identity()?;
             active.map_or(Ok(()), |active| batch.put_space(active))?;
             batch.put_space(&space)
         })?;
-        self.repin(&mut writing);
+        self.repin(&mut writer);
         Ok(space)
-    }
-
-    /// A descriptor of any space.
-    pub(crate) fn descriptor(&self, pinned: &Pinned, space: &Space, id: ImageId) -> Result<Option<Vec<f32>>> {
-        let Some(bytes) = pinned.vector_bytes(space.id, id)? else { return Ok(None) };
-        let mut vector = Vec::with_capacity(space.dimension);
-        codec::vector_into(&bytes, space.dimension, &mut vector)?;
-        Ok(Some(vector))
     }
 
     /// The spaces, in the order of their numbers.
@@ -146,10 +138,10 @@ impl Core {
 
     /// Stores descriptors of another space; images that are gone meanwhile are passed over. Returns how many were stored.
     pub(crate) fn put_descriptors(&self, space: &Space, rows: Vec<(ImageId, Vec<f32>)>) -> Result<usize> {
-        let mut writing = self.writing.lock();
+        let mut writer = self.writer.lock();
         let state = self.current();
         let mut stored = 0;
-        writing.writer.commit(|batch| {
+        writer.commit(|batch| {
             for (id, vector) in rows {
                 if vector.len() != space.dimension {
                     let message = format!("the model gave {} numbers instead of {}", vector.len(), space.dimension);
@@ -167,23 +159,27 @@ impl Core {
             Ok(())
         })?;
         // A write that moves an image to another id looks for its descriptors in what was published.
-        self.repin(&mut writing);
+        self.repin(&mut writer);
         Ok(stored)
     }
 
     /// Begins to derive a space; nothing of it is there yet.
     pub(crate) fn build(&self, space: &Space) -> Result<Building> {
         let catalog = Arc::new(self.catalog.of_space(space));
-        let (pinned, active) = {
-            let mut writing = self.writing.lock();
+        let (gone, active) = {
+            let mut writer = self.writer.lock();
             let pinned = self.catalog.pin();
-            writing.writer.commit(|batch| {
-                batch.set_deriving(Some(space.id))?;
-                forget_derived(batch, &pinned, space.id)
+            // Whichever space was being derived and was given up goes, too.
+            let spaces = [Some(space.id), pinned.deriving()?.filter(|&given_up| given_up != space.id)];
+            let is_gone = |entry: &SegmentEntry| spaces.contains(&Some(entry.space));
+            let gone: Vec<_> = pinned.all_segments()?.into_iter().filter(is_gone).collect();
+            writer.commit(|batch| {
+                spaces.iter().flatten().try_for_each(|&space| forget_derived(batch, &pinned, space))?;
+                batch.set_deriving(Some(space.id))
             })?;
-            (pinned, self.current())
+            (gone, self.current())
         };
-        for entry in pinned.all_segments()?.into_iter().filter(|entry| entry.space == space.id) {
+        for entry in gone {
             remove(&file_of(&segment_folder(&self.folder), entry.id), "space")?;
         }
         let options = catalog.options().clone();
@@ -205,8 +201,9 @@ impl Core {
     /// Forgets a space that is not the active one, and its descriptors.
     pub(crate) fn drop_space(&self, number: u32) -> Result<()> {
         self.refuse_when_read_only()?;
-        let _one_at_a_time = self.maintenance.lock();
-        let mut writing = self.writing.lock();
+        let _no_merge = self.merging.lock();
+        let _no_flush = self.flushing.lock();
+        let mut writer = self.writer.lock();
         let space = SpaceId(number);
         if space == self.catalog.space() {
             return Err(
@@ -216,13 +213,26 @@ impl Core {
         if !self.spaces()?.iter().any(|known| known.id == space) {
             return Err(Error::not_found(format!("there is no model {number}")).help("SHOW MODELS lists them"));
         }
-        writing.writer.commit(|batch| batch.delete_space(space))?;
-        self.repin(&mut writing);
+        let pinned = self.catalog.pin();
+        let is_begun = pinned.deriving()? == Some(space);
+        let gone: Vec<_> = pinned.all_segments()?.into_iter().filter(|entry| entry.space == space).collect();
+        writer.commit(|batch| {
+            if is_begun {
+                forget_derived(batch, &pinned, space)?;
+                batch.set_deriving(None)?;
+            }
+            batch.delete_space(space)
+        })?;
+        self.repin(&mut writer);
+        // The next opening removes what stays.
+        for entry in gone.iter().filter(|_| is_begun) {
+            let _stays = remove(&file_of(&segment_folder(&self.folder), entry.id), "space");
+        }
         Ok(())
     }
 
     /// Shows readers what was committed beside the rows.
-    pub(super) fn repin(&self, _writing: &mut super::core::Writing) {
+    pub(super) fn repin(&self, _writer: &mut super::write::Writer) {
         self.publish(self.current().repinned(self.catalog.pin()));
     }
 }
@@ -246,7 +256,8 @@ struct Behind {
 }
 
 impl Behind {
-    fn of(space: &Published, active: &Published, now: &Pinned) -> Result<Self> {
+    /// `descriptors` is pinned where `active` was taken: what is not waiting has its descriptor there.
+    fn of(space: &Published, active: &Published, descriptors: &Pinned) -> Result<Self> {
         let mut behind = Self::default();
         for role in Role::ALL {
             let (here, there) = (space.rows(role), active.rows(role));
@@ -258,8 +269,8 @@ impl Behind {
                 match row_in(here, there.id(row)) {
                     None => {
                         let id = there.id(row);
-                        let is_bare =
-                            behind.first_waiting.is_none_or(|first| id < first) && !now.has_vector(now.space(), id)?;
+                        let is_bare = behind.first_waiting.is_none_or(|first| id < first)
+                            && !descriptors.has_vector(descriptors.space(), id)?;
                         if is_bare {
                             behind.first_waiting = Some(id);
                         }
@@ -297,34 +308,42 @@ impl Building {
     /// Takes over what the active space has and this one lacks, but for images that have no descriptor here yet. `progress` is told
     /// how many of how many images are done. Returns how many images were taken over, and how many were not.
     ///
+    /// What is written meanwhile is not seen: an image that is gone since, or has another id or label, is taken over as it was, and
+    /// the next round, which compares again, removes or relabels it. Once nobody writes, one round is the last one.
+    ///
     /// Complexity: as writing these images.
     pub(crate) fn catch_up(
         &self,
         active: &Core,
         progress: &mut dyn FnMut(usize, usize) -> Result<()>,
     ) -> Result<(usize, usize)> {
-        let (state, end) = {
-            let writing = active.writing.lock();
-            (active.current(), writing.writer.next_image())
+        // Rows and descriptors of one moment: an image that is deleted while others are taken over keeps its descriptor here.
+        let (state, descriptors, end) = {
+            let writer = active.writer.lock();
+            (active.current(), self.core.catalog.pin(), writer.next_image())
         };
-        let behind = Behind::of(&self.core.current(), &state, &self.core.catalog.pin())?;
+        let behind = Behind::of(&self.core.current(), &state, &descriptors)?;
         // Ids of later images are larger, so what is flushed from now on lies below `end`.
         let end = behind.first_waiting.map_or(end, |first| first.min(end));
-        self.core.writing.lock().writer.set_next_image(end);
-        let (all, mut done) = (behind.rows(), 0);
+        self.core.writer.lock().set_next_image(end);
+        let (all, mut done, mut flushed) = (behind.rows(), 0, false);
         if !behind.removed.is_empty() || !behind.relabelled.is_empty() {
-            self.take_over(&state, &behind.removed, &behind.relabelled, Role::Train, &[])?;
+            self.take_over(&state, &descriptors, &behind.removed, &behind.relabelled, Role::Train, &[])?;
         }
         for role in Role::ALL {
             for rows in behind.added[role as usize].chunks(CATCH_UP_ROWS) {
-                self.take_over(&state, &[], &[], role, rows)?;
+                self.take_over(&state, &descriptors, &[], &[], role, rows)?;
                 done += rows.len();
                 progress(done, all)?;
                 if tail_rows(&self.core.current()) >= FLUSH_ROWS {
-                    self.core.flush()?;
+                    flushed = self.core.flush()?;
                     while self.core.merge_one()? {}
                 }
             }
+        }
+        if flushed {
+            // That flush said that segments hold everything below `end`, and rows with smaller ids came in after it.
+            self.core.flush()?;
         }
         Ok((all, behind.waiting))
     }
@@ -332,6 +351,7 @@ impl Building {
     fn take_over(
         &self,
         active: &Published,
+        descriptors: &Pinned,
         removed: &[(Role, usize)],
         relabelled: &[(usize, LabelId)],
         role: Role,
@@ -339,12 +359,13 @@ impl Building {
     ) -> Result<()> {
         let core = &self.core;
         let (space, proposer) = (core.catalog.space(), core.proposer());
-        let mut writing = core.writing.lock();
+        let mut writer = core.writer.lock();
         let state = core.current();
         let (mut train, mut index) = (state.train.clone(), state.index.clone());
         let vote_k = state.options.vote_k;
+        // Of now, unlike the descriptors: the rows before these changed the lists.
         let pinned = core.catalog.pin();
-        writing.writer.commit(|batch| {
+        writer.commit(|batch| {
             let (mut removed_train, mut removed_index) = (Vec::new(), Vec::new());
             for &(role, row) in removed {
                 let set = if role == Role::Train { &mut train } else { &mut index };
@@ -377,7 +398,7 @@ impl Building {
             for &row in added {
                 let set = active.rows(role);
                 let (id, key) = (set.id(row), set.shared_key(row));
-                let vector = pinned.vector(space, id)?;
+                let vector = descriptors.vector(space, id)?;
                 let vector = vector.ok_or_else(|| {
                     Error::new(ErrorKind::NotFound, format!("'{key}' has no descriptor of the new model"))
                 })?;
@@ -431,31 +452,41 @@ impl Building {
 
     /// The commit that makes this space the active one. Nothing of `active` is written or waits meanwhile, and this space has
     /// caught up with it. Returns the running database of this space.
+    ///
+    /// # Errors
+    /// `Io`: it is uncertain which space is in force until the database is opened again; `active` takes no more writes.
     pub(crate) fn flip(self, active: &Core) -> Result<Core> {
+        active.refuse_when_poisoned()?;
         let core = self.core;
         let sequence = active.accepted() + 1;
         let last = active.catalog.space();
         let pinned = active.catalog.pin();
         let gone: Vec<_> = pinned.segments()?.iter().map(|entry| entry.id).collect();
-        let next_image = active.writing.lock().writer.next_image();
+        let next_image = active.writer.lock().next_image();
         {
-            let mut writing = core.writing.lock();
-            writing.writer.set_next_image(next_image);
-            writing.writer.commit(|batch| {
+            let mut writer = core.writer.lock();
+            writer.set_next_image(next_image);
+            let committed = writer.commit(|batch| {
                 batch.set_active(core.catalog.space(), core.catalog.options())?;
                 batch.put_space(&core.catalog.own_space())?;
                 batch.set_sequence(sequence)?;
                 forget_derived(batch, &pinned, last)?;
                 batch.set_deriving(None)
-            })?;
+            });
+            if let Err(error) = committed {
+                if core.poison().is_some() {
+                    active.set_poison(error.message());
+                }
+                return Err(error);
+            }
             let labels = active.current().labels.clone();
             core.publish(Published { sequence, labels, ..core.current().repinned(core.catalog.pin()) });
             core.set_accepted(sequence);
-            writing.writer.learn_labels(&core.current());
+            writer.learn_labels(&core.current());
         }
-        // Readers keep their maps. What a crash leaves here is removed at the next opening.
+        // Readers keep their maps. The space is in force whatever becomes of these files; the next opening removes what stays.
         for id in gone {
-            remove(&file_of(&segment_folder(&core.folder), id), "space")?;
+            let _stays = remove(&file_of(&segment_folder(&core.folder), id), "space");
         }
         Ok(core)
     }

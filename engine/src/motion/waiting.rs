@@ -32,8 +32,17 @@ pub enum Deferral {
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     operations: usize,
-    /// Keys that they name, and whether there will be an image.
-    keys: HashMap<String, bool>,
+    /// Keys that they name.
+    keys: HashMap<String, Named>,
+}
+
+/// What waiting transactions make of a key.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    /// Whether there will be an image.
+    exists: bool,
+    /// The last transaction that names it; once it is carried out, the catalog knows.
+    last: u64,
 }
 
 impl Queue {
@@ -78,10 +87,8 @@ impl Queue {
         let mut inside: HashMap<&str, bool> = HashMap::new();
         for operation in operations {
             let key = key_of(operation);
-            let exists = match inside.get(key).or_else(|| self.keys.get(key)) {
-                Some(&exists) => exists,
-                None => exists(key)?,
-            };
+            let known = inside.get(key).copied().or_else(|| Some(self.keys.get(key)?.exists));
+            let exists = known.map_or_else(|| exists(key), Ok)?;
             check_operation(operation, exists, dimension)?;
             inside.insert(key, !matches!(operation, Operation::Delete { .. }));
         }
@@ -91,7 +98,8 @@ impl Queue {
     /// Appends a transaction.
     pub(super) fn push(&mut self, waiting: Waiting) {
         for operation in &waiting.operations {
-            self.keys.insert(key_of(operation).to_owned(), !matches!(operation, Operation::Delete { .. }));
+            let named = Named { exists: !matches!(operation, Operation::Delete { .. }), last: waiting.sequence };
+            self.keys.insert(key_of(operation).to_owned(), named);
         }
         self.operations += waiting.operations.len();
         self.waiting.push_back(waiting);
@@ -112,9 +120,17 @@ impl Queue {
 
     /// The first `count` transactions were carried out.
     pub(super) fn done(&mut self, count: usize) {
-        self.operations -= self.waiting.drain(..count).map(|waiting| waiting.operations.len()).sum::<usize>();
+        for done in self.waiting.drain(..count) {
+            self.operations -= done.operations.len();
+            for key in done.operations.iter().map(key_of) {
+                if self.keys.get(key).is_some_and(|named| named.last == done.sequence) {
+                    self.keys.remove(key);
+                }
+            }
+        }
         if self.waiting.is_empty() {
-            self.keys.clear();
+            // What one large transaction took is given back.
+            self.keys = HashMap::new();
         }
     }
 }
@@ -146,4 +162,38 @@ pub(super) fn is_far_reaching(state: &Published, operations: &[Operation]) -> bo
     let added = operations.iter().filter(becomes_train).count();
     let share = (added * state.options.kept_neighbours) as f64 / (train + added).max(1) as f64;
     share.min(1.0) * index as f64 > DEFERRED_FROM_IMAGES as f64
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::operation::Put;
+
+    /// It catches: keys that stay while something waits, however long ago what named them was carried out; a key that goes although a
+    /// transaction behind still names it.
+    #[test]
+    fn keys_go_with_the_last_transaction_that_names_them() {
+        let put = |key: &str| Operation::from(Put::new(key, [1.0, 0.0]));
+        let delete = |key: &str| Operation::Delete { key: key.to_owned() };
+        let mut queue = Queue::of(vec![Waiting { sequence: 1, operations: vec![put("both"), put("first")] }]);
+        for sequence in 2..1000 {
+            let operations = vec![put("both"), put(&format!("only {sequence}")), delete("both")];
+            queue.push(Waiting { sequence, operations });
+            queue.done(1);
+            assert_eq!((queue.keys.len(), queue.len()), (2, (1, 3)), "after {sequence}");
+        }
+        // Of what waits the queue knows, of the rest only the catalog does.
+        let asked = std::cell::RefCell::new(Vec::new());
+        let exists = |key: &str| {
+            asked.borrow_mut().push(key.to_owned());
+            Ok(true)
+        };
+        assert!(queue.check(&[delete("both")], 2, exists).is_err());
+        queue.check(&[delete("only 999"), delete("only 998")], 2, exists).unwrap();
+        assert_eq!(*asked.borrow(), ["only 998"]);
+        queue.done(1);
+        assert!(queue.is_empty() && queue.keys.is_empty());
+    }
 }

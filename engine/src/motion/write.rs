@@ -1,34 +1,28 @@
 //! The single writer: a transaction becomes one batch, is committed, and only then is seen.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::commits::Commits;
 use super::labels::LabelNumbers;
 use super::resolve::{After, Before, Change, resolve};
 use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
-use crate::catalog::{Batch, Catalog, CleaningMessage, RecordMessage};
-use crate::disk::release;
-use crate::error::{Error, ErrorKind, Result};
+use crate::catalog::{Batch, CleaningMessage, RecordMessage};
+use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::{Operation, Role};
 use crate::ports::Propose;
 use crate::rows::{NewRow, RowSet};
 use crate::vote::Ballot;
 
-/// What is said when a write neither succeeded nor failed: foreign code panicked in it.
-const CUT_SHORT: &str = "it was cut short";
-
 /// What only the writer knows.
-pub(crate) struct Writer {
-    folder: PathBuf,
-    catalog: Arc<Catalog>,
+pub(super) struct Writer {
+    commits: Arc<Commits>,
     next_image: u64,
     numbers: LabelNumbers,
-    /// Why a commit failed: what is on disk is uncertain until the database is opened again.
-    poisoned: Option<String>,
 }
 
 /// What a carried-out transaction did to the rows.
@@ -65,10 +59,8 @@ struct Effects {
 
 impl Writer {
     /// The writer of a database whose present state is `state`.
-    pub(crate) fn new(folder: &Path, catalog: Arc<Catalog>, state: &Published) -> Result<Self> {
-        let next_image = state.pinned.next_image()?;
-        let (folder, numbers) = (folder.to_owned(), LabelNumbers::of(&state.labels));
-        Ok(Self { folder, catalog, next_image, numbers, poisoned: None })
+    pub(super) fn new(commits: Arc<Commits>, state: &Published) -> Result<Self> {
+        Ok(Self { commits, next_image: state.pinned.next_image()?, numbers: LabelNumbers::of(&state.labels) })
     }
 
     /// The id that the next image gets.
@@ -86,45 +78,9 @@ impl Writer {
         self.next_image = next.0;
     }
 
-    /// Whether a commit failed, so that no more writes are taken.
-    pub(super) fn is_poisoned(&self) -> bool {
-        self.poisoned.is_some()
-    }
-
-    fn refuse_when_poisoned(&self) -> Result<()> {
-        if let Some(cause) = &self.poisoned {
-            let message = format!("an earlier write failed, so the database takes no more writes; {cause}");
-            return Err(Error::new(ErrorKind::Io, message)
-                .help("reading goes on; close the database and open it again to see what was stored"));
-        }
-        if self.catalog.is_read_only() {
-            return Err(Error::invalid("the database was opened for reading only").help("open it for writing"));
-        }
-        Ok(())
-    }
-
     /// Commits a batch that somebody else filled; after a failure nothing more is taken.
     pub(super) fn commit(&mut self, fill: impl FnOnce(&mut Batch<'_>) -> Result<()>) -> Result<()> {
-        self.refuse_when_poisoned()?;
-        let catalog = Arc::clone(&self.catalog);
-        let mut batch = Batch::new(&catalog);
-        fill(&mut batch)?;
-        self.commit_batch(batch)
-    }
-
-    fn commit_batch(&mut self, batch: Batch<'_>) -> Result<()> {
-        self.poisoned = Some(CUT_SHORT.to_owned());
-        let committed = batch.commit();
-        if let Err(error) = &committed {
-            self.poisoned = Some(error.message().to_owned());
-            if error.is_disk_full() {
-                // Opening again writes a little.
-                release(&self.folder);
-            }
-        } else {
-            self.poisoned = None;
-        }
-        committed
+        self.commits.commit(fill)
     }
 
     /// Carries out operations on `state` and returns the state after them, whose sequence number is `sequence`; the waiting
@@ -139,46 +95,47 @@ impl Writer {
         drained: &[u64],
         note: Option<&CleaningMessage>,
     ) -> Result<(Published, Carried)> {
-        self.refuse_when_poisoned()?;
+        let commits = Arc::clone(&self.commits);
+        commits.refuse()?;
         let changes = resolve(state, operations)?;
-        let catalog = Arc::clone(&self.catalog);
+        let catalog = commits.catalog();
         let mut next = Draft {
             labels: state.labels.clone(),
             index: state.index.clone(),
             train: state.train.clone(),
             next_image: self.next_image,
-            batch: Batch::new(&catalog),
+            batch: Batch::new(catalog),
             vote_k: state.options.vote_k,
             space: catalog.space(),
             others: catalog.other_spaces(),
             effects: Effects::default(),
         };
         let numbers = &mut self.numbers;
-        // Until the outcome is known: a panic of foreign code below must not leave label numbers that were never stored.
-        self.poisoned = Some(CUT_SHORT.to_owned());
+        // A panic of foreign code below must not leave label numbers that were never stored.
+        let watched = commits.watch();
         let filled = next.fill(state, changes, numbers, proposer, sequence, drained);
         let filled = filled.and_then(|carried| {
             note.map_or(Ok(()), |note| next.note(state, note))?;
             Ok(carried)
         });
+        watched.over();
         let carried = match filled {
             Ok(carried) => carried,
             Err(error) => {
                 // Numbers given to new label texts by a write that failed must not be remembered.
                 self.numbers = LabelNumbers::of(&state.labels);
-                self.poisoned = None;
                 return Err(error);
             }
         };
         let Draft { labels, index, train, next_image, batch, .. } = next;
-        self.commit_batch(batch)?;
+        commits.commit_batch(batch)?;
         self.next_image = next_image;
         let published = Published {
             sequence,
             index,
             train,
             labels,
-            pinned: self.catalog.pin(),
+            pinned: catalog.pin(),
             options: state.options.clone(),
             problems: Arc::clone(&state.problems),
             revotes: Mutex::default(),
@@ -223,19 +180,73 @@ impl Draft<'_> {
         Ok(Carried { images_changed, predictions_changed })
     }
 
-    /// Notes a cleaning, and puts its marks or takes them away. A cleaning that marks changes no image by the same transaction, and
-    /// what was changed since it looked is not marked.
+    /// Notes a cleaning, and puts its marks or takes them away. A cleaning that marks changes no image by the same transaction.
     fn note(&mut self, state: &Published, cleaning: &CleaningMessage) -> Result<()> {
-        self.batch.put_cleaning(cleaning)?;
         if cleaning.undone {
+            self.batch.put_cleaning(cleaning)?;
+            self.hand_back(state, cleaning)?;
             let marks = state.pinned.marks()?.into_iter().filter(|&(_, by)| by == cleaning.number);
             return marks.map(|(id, _)| id).try_for_each(|id| self.batch.delete_mark(id));
         }
+        // Only here is it known which ids the transaction itself gave. Builds that do not tell images apart one by one go by the next
+        // one.
+        let mut cleaning = CleaningMessage { next_image: Some(self.next_image), ..cleaning.clone() };
+        let given = self.given(state);
+        for change in &mut cleaning.changes {
+            change.left = left_with(state, &given, &change.key)?;
+        }
+        self.batch.put_cleaning(&cleaning)?;
         for change in cleaning.changes.iter().filter(|_| cleaning.keep_voters) {
-            let Some((id, record)) = state.stored(&change.key)? else { continue };
-            let label = record.label.map(|label| state.label(LabelId(label))).transpose()?;
-            if label == Some(change.label.as_str()) && record.version == change.version {
+            if let Some(id) = state.pinned.image(&change.key)? {
                 self.batch.put_mark(id, cleaning.number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids that the transaction gave, by key.
+    fn given(&self, state: &Published) -> HashMap<String, u64> {
+        let new = |now: &RowSet, before: &RowSet| -> Vec<(String, u64)> {
+            (before.len()..now.len()).map(|row| (now.key(row).to_owned(), now.id(row).0)).collect()
+        };
+        new(&self.train, &state.train).into_iter().chain(new(&self.index, &state.index)).collect()
+    }
+
+    /// What an earlier cleaning left, and the undone one changed again, is as the earlier one left it: it can be undone, too. Of an
+    /// image that several cleanings changed one after the other all earlier ones follow, so that each hangs on the next as before.
+    fn hand_back(&mut self, state: &Published, undone: &CleaningMessage) -> Result<()> {
+        /// Versions that an undone cleaning leaves behind: its own and its undo's.
+        const STEPS: u64 = 2;
+        /// What a cleaning judged of an image, and the id that it has now where the cleaning is the undone one.
+        struct Judged {
+            id: Option<u64>,
+            version: u64,
+            now: Option<u64>,
+        }
+        let given = self.given(state);
+        let mut chains: HashMap<&str, Judged> = HashMap::new();
+        for change in undone.changes.iter().filter(|change| !undone.keep_voters && !change.left_alone) {
+            let now = left_with(state, &given, &change.key)?;
+            chains.insert(&change.key, Judged { id: change.judged, version: change.version, now });
+        }
+        let earlier = state.pinned.cleanings()?.into_iter().rev().filter(|cleaning| cleaning.number < undone.number);
+        for mut cleaning in earlier.filter(|cleaning| !cleaning.undone && !cleaning.keep_voters) {
+            let mut is_changed = false;
+            for change in &mut cleaning.changes {
+                let Some(judged) = chains.get_mut(change.key.as_str()) else { continue };
+                // A later cleaning that did not tell which image it judged is believed by the version.
+                let id = judged.id.or(change.left).unwrap_or(0);
+                if !change.left_as(cleaning.next_image, id, judged.version) {
+                    continue;
+                }
+                // Of an earlier one in the chain the id is told when its successor is undone.
+                change.left = judged.now.take().or(change.left);
+                *judged = Judged { id: change.judged, version: change.version, now: None };
+                change.version += STEPS;
+                is_changed = true;
+            }
+            if is_changed {
+                self.batch.put_cleaning(&cleaning)?;
             }
         }
         Ok(())
@@ -442,6 +453,14 @@ impl Draft<'_> {
         };
         let start = Start { pinned: &state.pinned, options: &state.options, train: &state.train, proposer };
         follow(&mut self.batch, &start, &self.train, &mut self.index, &moves)
+    }
+}
+
+/// The id of a key behind a transaction that gave these.
+fn left_with(state: &Published, given: &HashMap<String, u64>, key: &str) -> Result<Option<u64>> {
+    match given.get(key) {
+        Some(&id) => Ok(Some(id)),
+        None => Ok(state.pinned.image(key)?.map(|id| id.0)),
     }
 }
 

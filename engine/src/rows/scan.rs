@@ -224,7 +224,7 @@ impl RowSet {
         admit: impl Fn(usize) -> bool,
     ) -> Result<Vec<Hit>> {
         let coded = CodedQuery::new(query);
-        let mut found: Vec<(f32, u32)> = Vec::with_capacity(2 * ef);
+        let mut found: Vec<(f32, u32)> = Vec::with_capacity(2 * ef.min(self.len()));
         let wanted = |row: usize| self.live[row] && admit(row);
         SCRATCH.with_borrow_mut(|scratch| {
             for (&start, part) in self.starts.iter().zip(&self.parts) {

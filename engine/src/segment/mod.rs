@@ -2,6 +2,8 @@
 //!
 //! A segment is derived data: everything in it can be made again from the catalog.
 
+#[cfg(any(test, feature = "hostile"))]
+pub(crate) mod hostile;
 pub(crate) mod layout;
 mod reader;
 mod writer;

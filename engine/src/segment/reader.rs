@@ -2,10 +2,12 @@
 //!
 //! A damaged file is refused at open. A damaged row of vectors is noticed before it is used and taken from the catalog instead.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Deref;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,6 +28,11 @@ use crate::vector::{Sketches, sketched_once};
 const READ_BYTES: usize = 1 << 20;
 /// Bytes of a section that one task checks.
 const TASK_BYTES: u64 = 32 << 20;
+
+thread_local! {
+    /// The row at hand.
+    static ROW: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// Gives the stored descriptor of an image: what a segment's copy is measured by.
 pub(crate) type Truth = Arc<dyn Fn(ImageId) -> Result<Vec<f32>> + Send + Sync>;
@@ -64,6 +71,7 @@ impl Deref for Vector<'_> {
 pub(crate) struct Segment {
     header: Header,
     path: PathBuf,
+    file: File,
     map: Bytes,
     truth: Truth,
     /// One bit a row: its vector was found whole.
@@ -113,6 +121,7 @@ impl Segment {
         let segment = Self {
             header,
             path: path.to_owned(),
+            file,
             map: Bytes::from_owner(map),
             truth,
             whole,
@@ -148,7 +157,7 @@ impl Segment {
     }
 
     /// What the file says of itself.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "hostile"))]
     pub(crate) fn header(&self) -> &Header {
         &self.header
     }
@@ -218,13 +227,26 @@ impl Segment {
         crate::vector::prefetch(self.mapped_vector(row));
     }
 
-    /// Whether the mapped copy of a row's descriptor is what was written.
+    /// The checksum of a row's descriptor as it lies on the disk. It is read, not looked at through the map: what cannot be read is
+    /// an error so, and would be a fatal signal there. The pages that the map shows are in memory afterwards.
+    fn sum_of(&self, row: usize) -> std::io::Result<u32> {
+        let bytes = 4 * self.header.dimension;
+        let at = self.header.entry(Section::Vectors).offset + (row * bytes) as u64;
+        ROW.with_borrow_mut(|buffer| {
+            buffer.resize(bytes, 0);
+            self.file.read_exact_at(buffer, at)?;
+            Ok(crc32fast::hash(buffer))
+        })
+    }
+
+    /// Whether the copy of a row's descriptor is what was written.
     fn is_whole(&self, row: usize) -> bool {
         let (word, bit) = (&self.whole[row / 64], 1 << (row % 64));
         if word.load(Ordering::Relaxed) & bit != 0 {
             return true;
         }
-        let whole = self.numbers::<u32>(Section::VectorChecks)[row] == crc32fast::hash(self.mapped_vector(row));
+        let check = self.numbers::<u32>(Section::VectorChecks)[row];
+        let whole = self.sum_of(row).is_ok_and(|sum| sum == check);
         if whole {
             word.fetch_or(bit, Ordering::Relaxed);
         }

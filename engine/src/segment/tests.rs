@@ -1,4 +1,8 @@
-//! A segment file against damage: every byte, every length, every swap.
+//! A segment file against damage: every byte, every length, every swap, and bytes that nobody wrote (R10: `hostile.rs`).
+//!
+//! It catches: a section whose checksum is not compared, a length or an offset of the table that is believed, links and key starts that
+//! may lead out of their section, ids in any order. Tried: `check_contents` without its look at the key starts, and without the
+//! graph's check of its links; both were seen to fail. An offset that is believed is caught by other checks behind it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::{Seek, SeekFrom, Write};
@@ -7,10 +11,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::hostile::{is_used, resealed};
 use super::layout::{self, Entry, Header, Section, check_of};
 use super::{Contents, Segment, Truth, Vector, file_of, write};
 use crate::error::Error;
 use crate::graph::{self, Codes};
+use crate::hostile::{mutated, mutations};
 use crate::id::{ImageId, SegmentId, SpaceId};
 use crate::operation::Role;
 use crate::vector::{CodedQuery, encode, products, stride, unit};
@@ -72,6 +78,27 @@ fn what_was_written_is_read() {
     assert!(segment.graph().is_some() && !segment.is_damaged());
     segment.check_deep().unwrap();
     assert!(graph::unreachable(segment.graph().unwrap()).is_empty());
+}
+
+/// Bytes of a mapped file that this process has looked at.
+fn touched(path: &Path) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut lines = maps.lines().skip_while(|line| !line.ends_with(&*path.to_string_lossy()));
+    let line = lines.find(|line| line.starts_with("Rss:")).unwrap();
+    1024 * line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
+}
+
+/// A sector that cannot be read is an error of a reading call, and a fatal signal at a touch of the map.
+#[test]
+fn rows_are_verified_without_touching_the_map() {
+    const ROWS: usize = 10_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, check) = written(folder.path(), ROWS, 1);
+    let segment = Segment::open(&path, check, truth(Vec::new())).unwrap();
+    let before = touched(&path);
+    assert!(segment.all_vectors().is_some());
+    let (after, vectors) = (touched(&path), 4 * DIMENSION * ROWS);
+    assert!(after - before < vectors / 4, "{} of {vectors} bytes were touched", after - before);
 }
 
 /// Opens the file and uses everything in it: `true` when the damage was noticed and every answer is right.
@@ -198,26 +225,59 @@ fn the_document_agrees_with_the_layout() {
     }
 }
 
-/// Makes the checksums of a file fit its bytes again, where the table can be followed; the checksum of the header.
-fn resealed(bytes: &mut [u8]) -> u32 {
-    let number = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
-    for entry in (0..Section::ALL.len()).map(|number| layout::HEADER_BYTES + number * layout::ENTRY_BYTES) {
-        let (offset, length) = (number(bytes, entry + 8), number(bytes, entry + 16));
-        let end = length.checked_next_multiple_of(layout::ALIGN).and_then(|padded| offset.checked_add(padded));
-        if let Some(section) = end.and_then(|end| bytes.get(offset..end)) {
-            let check = crc32fast::hash(section).to_le_bytes();
-            bytes[entry + 24..entry + 28].copy_from_slice(&check);
-        }
+#[test]
+fn the_document_agrees_with_table_sections_and_footer() {
+    let document = include_str!("../../../docs/FORMAT.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let says = |line: String| assert!(document.contains(&line), "docs/FORMAT.md lacks: {line}");
+    let [table, footer] = [
+        "number (4), zeros (4), offset from the start of the file (8), length without padding (8), checksum of the section with its \
+         padding (4), zeros (4).",
+        "`CAIRNEND` (8), length of the file (8), number of the segment (8), the checksum of the header (4), zeros, and in the last 4 \
+         bytes the checksum of the",
+    ];
+    says(table.to_owned());
+    says(format!("{footer} {} before them", layout::FOOTER_BYTES - 4));
+    says(format!(
+        "| 7 | base links | rows x {} x u32 row numbers; {} marks an unused link",
+        graph::BASE_DEGREE,
+        graph::NONE
+    ));
+    says(format!("| 10 | upper links | {} x u32 slots", graph::UPPER_DEGREE));
+    // The longest descriptor of the shortest stride says how long the head is.
+    let rounded = stride(1);
+    let head = rounded - (1..rounded).rfind(|&dimension| stride(dimension) == rounded).unwrap();
+    says(format!("stride = dimension + {head} rounded up to {rounded}"));
+    assert_eq!(stride(1 + rounded - head), 2 * rounded);
+
+    let folder = tempfile::tempdir().unwrap();
+    let (path, check) = written(folder.path(), 60, 1);
+    let bytes = std::fs::read(&path).unwrap();
+    let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let mut next = layout::SECTIONS_START as u64;
+    for (number, section) in Section::ALL.into_iter().enumerate() {
+        let at = layout::HEADER_BYTES + number * layout::ENTRY_BYTES;
+        let (offset, length) = (u64_at(at + 8), u64_at(at + 16));
+        assert_eq!((u32_at(at), u32_at(at + 4), u32_at(at + 28)), (number as u32 + 1, 0, 0), "{}", section.name());
+        assert_eq!(offset, next, "{}", section.name());
+        next = offset + length.next_multiple_of(layout::ALIGN as u64);
+        assert_eq!(u32_at(at + 24), crc32fast::hash(&bytes[offset as usize..next as usize]), "{}", section.name());
+        let expected = match section {
+            Section::Ids => 60 * 8,
+            Section::KeyStarts => 61 * 8,
+            Section::Vectors => 60 * DIMENSION * 4,
+            Section::VectorChecks => 60 * 4,
+            Section::Codes => 60 * stride(DIMENSION),
+            Section::BaseLinks => 60 * graph::BASE_DEGREE * 4,
+            _ => length as usize,
+        };
+        assert_eq!(length as usize, expected, "{}", section.name());
     }
-    bytes[layout::CHECK_AT..layout::CHECK_AT + 4].fill(0);
-    let check = crc32fast::hash(&bytes[..layout::SECTIONS_START]);
-    bytes[layout::CHECK_AT..layout::CHECK_AT + 4].copy_from_slice(&check.to_le_bytes());
     let footer = bytes.len() - layout::FOOTER_BYTES;
-    bytes[footer + 24..footer + 28].copy_from_slice(&check.to_le_bytes());
-    let last = crc32fast::hash(&bytes[footer..bytes.len() - 4]);
-    let end = bytes.len();
-    bytes[end - 4..].copy_from_slice(&last.to_le_bytes());
-    check
+    assert_eq!((next as usize, &bytes[footer..footer + 8]), (footer, &b"CAIRNEND"[..]));
+    assert_eq!((u64_at(footer + 8), u64_at(footer + 16), u32_at(footer + 24)), (bytes.len() as u64, 7, check));
+    assert!(bytes[footer + 28..bytes.len() - 4].iter().all(|&byte| byte == 0));
+    assert_eq!(u32_at(bytes.len() - 4), crc32fast::hash(&bytes[footer..bytes.len() - 4]));
 }
 
 /// A sum of codes that no codes have: proptest once found it, in one history of many thousands.
@@ -263,16 +323,33 @@ proptest! {
             bytes[start + at.index(length)] = value;
         }
         let check = resealed(&mut bytes);
-        std::fs::write(&path, &bytes).unwrap();
-        let Ok(segment) = Segment::open(&path, check, truth(vectors(60))) else { return Ok(()) };
-        for row in 0..segment.rows() {
-            let _ = (segment.ids()[row], segment.key(row).len(), segment.vector(row).is_ok());
-        }
-        let (dimension, codes) = (segment.header().dimension, segment.codes());
-        if let Some(found) = segment.graph() {
-            let query = CodedQuery::new(&vec![0.5; dimension]);
-            let near = graph::search(found, Codes { bytes: codes, dimension }, &query, 10, &mut graph::Scratch::default()).len();
-            prop_assert!(near <= 10);
-        }
+        is_used(&path, &bytes, check);
+    }
+
+    /// R10: bytes changed, cut, grown and spliced anywhere, in header and table, or in the links, another segment's pieces among them,
+    /// with and without checksums that fit.
+    #[test]
+    fn mutated_files_are_refused_or_harmless(mutations in mutations(), part in 0usize..3, is_sealed in any::<bool>()) {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, check) = written(folder.path(), 60, 1);
+        let bytes = std::fs::read(&path).unwrap();
+        let other = std::fs::read(written(folder.path(), 70, 1).0).unwrap();
+        let links = layout::HEADER_BYTES + Section::BaseLinks as usize * layout::ENTRY_BYTES + 8;
+        let links = u64::from_le_bytes(bytes[links..links + 8].try_into().unwrap()) as usize;
+        let part = [0..bytes.len(), 0..layout::SECTIONS_START, links..bytes.len()][part].clone();
+        let mut changed = bytes.clone();
+        changed.splice(part.clone(), mutated(&bytes[part.clone()], &other[part.start..], &mutations));
+        let check = if is_sealed { resealed(&mut changed) } else { check };
+        is_used(&path, &changed, check);
+        prop_assert!(is_sealed || changed == bytes || noticed(&path, check, &vectors(60)), "taken for what was written");
+    }
+
+    /// R10: no segment at all.
+    #[test]
+    fn random_files_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..1500), seal in any::<bool>()) {
+        let folder = tempfile::tempdir().unwrap();
+        bytes.splice(..bytes.len().min(8), layout::MAGIC);
+        let check = if seal { resealed(&mut bytes) } else { bytes.get(..layout::SECTIONS_START).map_or(0, check_of) };
+        prop_assert!(!is_used(&folder.path().join("file"), &bytes, check));
     }
 }

@@ -85,6 +85,26 @@ impl List {
     pub(crate) fn knows(&self, wanted: usize, train_images: usize) -> bool {
         self.floor.is_none() || self.entries.len() >= wanted.min(train_images)
     }
+
+    /// Whether its entries are the first of a ranking, to the bit, and at most `keep`.
+    pub(crate) fn is_head_of(&self, ranking: &[Candidate], keep: usize) -> bool {
+        let same = |(entry, ranked): (&Candidate, &Candidate)| {
+            (entry.id, entry.similarity.to_bits()) == (ranked.id, ranked.similarity.to_bits())
+        };
+        self.entries.len() <= keep.min(ranking.len()) && self.entries.iter().zip(ranking).all(same)
+    }
+
+    /// Whether the floor is where invariant B wants it, for a list that is the head of a ranking: at or below its last entry and above
+    /// the next one of the ranking, which is longer than the list where there is a next one. A higher floor would pass over later
+    /// train images that belong into the list. A list too short for `wanted` votes must have none.
+    pub(crate) fn has_floor_below(&self, ranking: &[Candidate], wanted: usize) -> bool {
+        let next = ranking.get(self.entries.len());
+        let Some((similarity, key)) = &self.floor else { return next.is_none() };
+        let is_above =
+            |entry: &Candidate| rank((entry.similarity, &entry.key), (*similarity, key)) != Ordering::Greater;
+        let parts = self.entries.last().is_none_or(is_above) && !next.is_some_and(is_above);
+        parts && self.entries.len() >= wanted
+    }
 }
 
 #[cfg(test)]

@@ -289,6 +289,18 @@ fn separation_on_landmarks_by_xfeat() {
 }
 
 #[test]
+fn a_photo_that_cannot_be_read_is_passed_over_while_the_projection_is_fitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let fitted = trunk(folder.path());
+    let file = |name: &str| Photo::File(folder.path().join(name));
+    let with_bad = [file("0.bmp"), file("1.bmp"), file("gone.bmp"), file("2.bmp"), file("3.bmp")];
+    let other = TrunkExtractor::fit(lite0(), &with_bad).unwrap();
+    assert_eq!(other.fingerprint(), fitted.fingerprint());
+    let refused = TrunkExtractor::fit(lite0(), &[file("gone.bmp")]).err().unwrap();
+    assert!(refused.to_string().contains("gone.bmp"), "{refused}");
+}
+
+#[test]
 #[ignore = "measures; minutes"]
 fn separation_on_landmarks_by_the_trunk() {
     let Some(list) = shared_photos("photos/landmarks/train.csv") else { return };

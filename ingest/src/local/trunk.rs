@@ -45,20 +45,23 @@ pub struct TrunkExtractor {
 
 impl TrunkExtractor {
     /// Fits the projection on train photos: on at most [`FIT_PHOTOS`] of them, photo `i * n / m` of the `n` given for each `i`
-    /// below `m`, and of each its [`FIT_FEATURES`] best cells. The same photos in the same order give the same projection.
+    /// below `m`, and of each its [`FIT_FEATURES`] best cells; a photo that cannot be read is passed over. The same photos in the same
+    /// order give the same projection.
     ///
     /// # Errors
-    /// When a photo cannot be read, or the photos have too few cells.
+    /// When the photos that can be read have too few cells: then that of the first that cannot be read, if there is one.
     pub fn fit(model: Arc<Model>, photos: &[Photo]) -> Result<Self> {
         let limits = DecodeLimits::default();
         let count = photos.len().min(FIT_PHOTOS);
-        let mut rows = Vec::new();
+        let (mut rows, mut unreadable) = (Vec::new(), None);
         for i in 0..count {
-            let photo = &photos[i * photos.len() / count];
-            let pixels = pixels_of(photo, &limits)?;
-            rows.extend(cells(&model, &pixels, FIT_FEATURES)?.activations);
+            match pixels_of(&photos[i * photos.len() / count], &limits) {
+                Ok(pixels) => rows.extend(cells(&model, &pixels, FIT_FEATURES)?.activations),
+                Err(error) => unreadable = unreadable.or(Some(error)),
+            }
         }
-        let projection = Projection::fit(&model.info().fingerprint, &rows, model.channels())?;
+        let fitted = Projection::fit(&model.info().fingerprint, &rows, model.channels());
+        let projection = fitted.map_err(|few| unreadable.unwrap_or(few))?;
         Ok(Self { model, projection, limits })
     }
 

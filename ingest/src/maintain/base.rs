@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cairn::{Database, Error, Keep, Reembed, Result, Snapshot, Wanted, Watch};
 use rayon::prelude::*;
 
-use super::photos::{completed, of_image, original};
+use super::photos::{Each, completed, of_image, original};
 use crate::embedder::PhotoEmbedder;
 use crate::model::Model;
 use crate::train::Adapter;
@@ -15,6 +15,7 @@ use crate::train::Adapter;
 const READ_ROWS: usize = 256;
 
 /// The network without what was trained behind it, and where its descriptors are.
+#[derive(Clone)]
 pub(super) struct Base {
     pub(super) model: Arc<Model>,
     /// Its number in the database; `None`: it has none of its descriptors.
@@ -26,8 +27,9 @@ impl Base {
     pub(super) fn new(database: &Database, model: Arc<Model>) -> Result<Self> {
         let is_it = |info: &cairn::ModelInfo| info.fingerprint == model.info().fingerprint;
         let entries = database.models()?;
-        // Of two epochs of one model the later one is the better.
-        let entry = entries.iter().rev().find(|entry| entry.model.as_ref().is_some_and(is_it));
+        // Of two whole epochs of one model the later one is the better; one that was begun lacks images, and goes before none at all.
+        let those = entries.iter().filter(|entry| entry.model.as_ref().is_some_and(is_it));
+        let entry = those.max_by_key(|entry| (entry.in_force, entry.unfinished.is_none(), entry.number));
         let in_force = database.options().model.as_ref().is_some_and(is_it);
         Ok(Self { number: entry.map(|entry| entry.number), in_force, model })
     }
@@ -42,30 +44,28 @@ impl Base {
     ) -> Result<Vec<f32>> {
         let embedder = PhotoEmbedder::new(Arc::clone(&self.model), Keep::None);
         let mut vectors = Vec::with_capacity(keys.len() * self.model.dimension());
-        for (chunk, keys) in keys.chunks(READ_ROWS).enumerate() {
-            let stored = match self.number {
-                Some(number) => database.descriptors(number, keys)?,
-                None => vec![None; keys.len()],
-            };
+        let (mut done, all) = (0, keys.len());
+        for keys in keys.chunks(READ_ROWS) {
+            let stored = self.stored(snapshot, keys)?;
             let photo = |at: usize| Ok((keys[at].clone(), of_image(database, snapshot, &keys[at])?));
             let (rows, _) = completed(&embedder, stored, photo)?;
-            rows.iter().for_each(|row| vectors.extend(row));
-            let done = chunk * READ_ROWS + keys.len();
-            if watch.is_some_and(|watch| !watch.went_on("descriptors read", done, keys.len().max(done))) {
+            for row in rows {
+                vectors.extend(row?);
+            }
+            done += keys.len();
+            if watch.is_some_and(|watch| !watch.went_on("descriptors read", done, all)) {
                 return Err(Error::new(cairn::ErrorKind::Cancelled, "stopped before the training began"));
             }
         }
         Ok(vectors)
     }
 
-    /// Of these images those whose descriptors are stored.
-    pub(super) fn stored(&self, database: &Database, keys: &[String]) -> Result<Vec<f32>> {
-        let Some(number) = self.number else { return Ok(Vec::new()) };
-        let mut vectors = Vec::new();
-        for keys in keys.chunks(READ_ROWS) {
-            database.descriptors(number, keys)?.into_iter().flatten().for_each(|row| vectors.extend(row));
+    /// The descriptors of these images that are stored.
+    pub(super) fn stored(&self, snapshot: &Snapshot, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
+        match self.number {
+            Some(number) => snapshot.descriptors(number, keys),
+            None => Ok(vec![None; keys.len()]),
         }
-        Ok(vectors)
     }
 }
 
@@ -108,17 +108,17 @@ impl Again {
 }
 
 impl Reembed for Again {
-    fn reembed(&self, images: &[Wanted]) -> Result<Vec<Vec<f32>>> {
+    fn reembed(&self, images: &[Wanted]) -> Result<Each<Vec<f32>>> {
         let embedder = PhotoEmbedder::new(Arc::clone(&self.model), Keep::None);
         let stored: Vec<Option<Vec<f32>>> = images.iter().map(|image| self.base_of(image)).collect();
         let photo = |at: usize| {
-            let Wanted { key, source, photo, .. } = &images[at];
-            Ok((key.clone(), original(key, source.as_deref(), photo.clone(), self.keep)?))
+            let Wanted { key, source, content, photo, .. } = &images[at];
+            Ok((key.clone(), original(key, source.as_deref(), *content, photo.clone(), self.keep)?))
         };
         let (rows, made) = completed(&embedder, stored, photo)?;
         self.photos.fetch_add(made, Ordering::Relaxed);
         match &self.adapter {
-            Some(adapter) => rows.par_iter().map(|row| adapter.apply(row)).collect(),
+            Some(adapter) => Ok(rows.into_par_iter().map(|row| adapter.apply(&row?)).collect()),
             None => Ok(rows),
         }
     }

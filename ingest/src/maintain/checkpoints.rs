@@ -1,19 +1,50 @@
 //! Where trainings that were cut short keep their state: a file for each, named by what is trained, so that another training neither
 //! goes on from it nor stumbles over it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use cairn::{Error, Result};
+use cairn::{Error, ErrorKind, Result};
 
 /// Folder of a training's files, inside the database's.
 const FOLDER: &str = "training";
 /// What the name of a checkpoint begins with.
 const PREFIX: &str = "checkpoint-";
+/// The model of the last training that was to be put in force, while it is.
+const OUTCOME: &str = "outcome";
 /// States of other trainings that are kept; the oldest of more are removed.
 const KEPT: usize = 2;
 /// Characters of a digest in a name.
 const DIGITS: usize = 16;
+
+/// Folders of the databases on which a training goes on in this process; no other one has them open.
+static BUSY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// The right to train on a database: a second training beside the first would write the same log and the same state.
+pub(super) struct Alone(PathBuf);
+
+impl Alone {
+    /// For as long as it is held.
+    ///
+    /// # Errors
+    /// `Locked`: another training goes on.
+    pub(super) fn on(database: &Path) -> Result<Self> {
+        let mut busy = BUSY.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy.insert(database.to_owned()) {
+            return Ok(Self(database.to_owned()));
+        }
+        Err(Error::new(ErrorKind::Locked, "another training goes on")
+            .help("wait for it; one that Ctrl-C left stops after its next step"))
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        BUSY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
 
 /// The files of one training.
 pub(super) struct Files {
@@ -51,9 +82,25 @@ impl Files {
         Ok(files)
     }
 
+    /// Notes, before a model is put in force, what asked for it: killed behind that, the same command must not train once more on top.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn comes_in_force(&self, asked: &str, fingerprint: &str) -> Result<()> {
+        let path = self.folder.join(OUTCOME);
+        std::fs::write(&path, format!("{asked} {fingerprint}")).map_err(|error| Error::io(&path, error))
+    }
+
+    /// Whether a training that was asked for so put this model in force, and was killed before it could say so.
+    pub(super) fn came_in_force(&self, asked: &str, fingerprint: &str) -> bool {
+        let noted = std::fs::read_to_string(self.folder.join(OUTCOME)).unwrap_or_default();
+        noted == format!("{asked} {fingerprint}")
+    }
+
     /// The training is over: another one of the same identity must not go on from it.
     pub(super) fn done(&self) -> Result<()> {
-        remove(&self.checkpoint)
+        remove(&self.checkpoint)?;
+        remove(&self.folder.join(OUTCOME))
     }
 
     /// Removes the states of trainings that nobody came back to.
@@ -87,6 +134,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_training_at_a_time_on_a_database() {
+        let first = Alone::on(Path::new("a")).unwrap();
+        assert_eq!(Alone::on(Path::new("a")).err().unwrap().kind(), ErrorKind::Locked);
+        assert!(Alone::on(Path::new("b")).is_ok());
+        drop(first);
+        assert!(Alone::on(Path::new("a")).is_ok());
+    }
+
+    #[test]
     fn each_training_has_a_state_of_its_own_and_old_ones_go() {
         let folder = tempfile::tempdir().unwrap();
         let files = |name: &str| Files::new(folder.path(), &["options", name]).unwrap();
@@ -98,7 +154,10 @@ mod tests {
         }
         std::fs::write(&files("d").log, "a log is no state").unwrap();
         assert!(!files("a").checkpoint.exists() && files("b").checkpoint.exists() && files("c").checkpoint.exists());
+        files("c").comes_in_force("asked", "model").unwrap();
+        assert!(files("d").came_in_force("asked", "model") && !files("d").came_in_force("asked", "other"));
         files("c").done().unwrap();
+        assert!(!files("d").came_in_force("asked", "model"));
         files("c").done().unwrap();
         assert!(!files("c").checkpoint.exists() && files("d").log.exists());
     }

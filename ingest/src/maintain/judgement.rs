@@ -1,79 +1,131 @@
-//! What a trained model was worth when it was trained: kept with it, so that a training by another recipe does not displace a
-//! better one unasked.
+//! Whether a trained model may go in force: it, the network that the training began with, and the model in force answer the same
+//! questions on the same images held out.
 
-use cairn::language::TrainPlan;
-use cairn::{Database, Error, Result};
+use crate::train::{Comparison, HeldOut, Validation};
 
-/// A model's figure on images that it was not trained on.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Judgement {
-    /// What was trained, with which loss.
-    recipe: String,
-    /// mAP@100 of sort + insert, 0 to 1: images held out ask for each other.
-    reranked: f64,
+/// What a training is worth.
+pub(super) struct Judged {
+    /// Those that decide.
+    figures: Vec<Figure>,
+    lines: Vec<(&'static str, String)>,
 }
 
-fn name(fingerprint: &str) -> String {
-    format!("judged {fingerprint}")
+/// A figure of the three models, mAP@100.
+struct Figure {
+    name: &'static str,
+    /// The network that the training began with.
+    base: f64,
+    new: f64,
+    /// The model in force; `None`: it is that network.
+    in_force: Option<f64>,
+    /// Above the network's; otherwise it must not fall.
+    must_rise: bool,
 }
 
-impl Judgement {
-    pub(super) fn new(plan: &TrainPlan, reranked: f64) -> Self {
-        let what = if plan.trunk.is_some() { "network" } else { "map" };
-        Self { recipe: format!("{what} {}", plan.loss.name()), reranked }
+impl Figure {
+    /// A model in force whose descriptors were stored may have learnt from what is held out now. That favours it: what displaces it all
+    /// the same is better.
+    fn why_worse(&self) -> Option<String> {
+        let Self { name, base, new, must_rise, .. } = *self;
+        if new < base || (must_rise && new <= base) {
+            return Some(format!("{name} went from {base:.4} to {new:.4}"));
+        }
+        let in_force = self.in_force.filter(|in_force| new < *in_force)?;
+        Some(format!("{name} is {in_force:.4} with it and {new:.4} with the new one"))
+    }
+}
+
+impl Judged {
+    /// Images held out, and whole labels held out; `in_force` are the figures of the model in force where it is not the network that
+    /// the training began with.
+    pub(super) fn of_two_ways(validation: &HeldOut, in_force: Option<&HeldOut>) -> Self {
+        let HeldOut { images, classes, .. } = validation;
+        let known = Figure {
+            name: "sort + insert mAP@100 of images held out",
+            base: images.before.reranked,
+            new: images.after.reranked,
+            in_force: in_force.map(|in_force| in_force.images.after.reranked),
+            must_rise: true,
+        };
+        let others = in_force.map(|in_force| &in_force.images);
+        Self::new(
+            known,
+            line(images, others),
+            classes.as_ref(),
+            in_force.and_then(|in_force| in_force.classes.as_ref()),
+        )
     }
 
-    /// Keeps it for a model.
-    pub(super) fn keep(&self, database: &Database, fingerprint: &str) -> Result<()> {
-        database.put_file(&name(fingerprint), format!("{}\n{}", self.recipe, self.reranked).as_bytes())
+    /// Images held out; `in_force` as above.
+    pub(super) fn of_images(validation: &Validation, in_force: Option<&Validation>) -> Self {
+        let known = Figure {
+            name: "mAP@100 of images held out",
+            base: validation.before.map,
+            new: validation.after.map,
+            in_force: in_force.map(|in_force| in_force.after.map),
+            must_rise: true,
+        };
+        let mut text = format!("{:.4} -> {:.4}", known.base, known.new);
+        if let Some(in_force) = known.in_force {
+            text.push_str(&format!("; in force: {in_force:.4}"));
+        }
+        let others = in_force.and_then(|in_force| in_force.unknown.as_ref());
+        Self::new(known, text, validation.unknown.as_ref(), others)
     }
 
-    /// That of a model; `None`: it was never judged.
-    pub(super) fn of(database: &Database, fingerprint: &str) -> Result<Option<Self>> {
-        let Some(bytes) = database.file(&name(fingerprint))? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&bytes);
-        let parts = text.split_once('\n').and_then(|(recipe, figure)| Some((recipe, figure.parse().ok()?)));
-        let (recipe, reranked) = parts.ok_or_else(|| {
-            Error::corrupt(format!("what is kept of the judgement of model {fingerprint} is no figure"))
-        })?;
-        Ok(Some(Self { recipe: recipe.to_owned(), reranked }))
+    fn new(known: Figure, text: String, labels: Option<&Comparison>, in_force: Option<&Comparison>) -> Self {
+        let mut judged = Self { figures: vec![known], lines: vec![("mAP@100, images held out", text)] };
+        if let Some(labels) = labels {
+            judged.lines.push(("mAP@100, labels held out too", line(labels, in_force)));
+            judged.figures.push(Figure {
+                name: "kNN mAP@100 of labels held out too",
+                base: labels.before.knn,
+                new: labels.after.knn,
+                in_force: in_force.map(|in_force| in_force.after.knn),
+                must_rise: false,
+            });
+        }
+        judged
     }
 
-    /// Forgets that of a model.
-    pub(super) fn forget(database: &Database, fingerprint: &str) -> Result<()> {
-        database.remove_files(&name(fingerprint))
+    /// Why the new model is not better; `None`: it is.
+    pub(super) fn why_worse(&self) -> Option<String> {
+        self.figures.iter().find_map(Figure::why_worse)
     }
 
-    /// Why a model of this judgement should not displace one of `other`'s; `None`: nothing speaks against it. The same recipe on
-    /// other images may come out a little lower and still be better for them, so it is not compared.
-    pub(super) fn why_worse_than(&self, other: &Judgement) -> Option<String> {
-        let (old, new) = (other.reranked, self.reranked);
-        (self.recipe != other.recipe && new < old).then(|| {
-            format!(
-                "it had sort + insert mAP@100 {old:.4} on images held out when it was trained, the new one has {new:.4}"
-            )
-        })
+    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+        self.lines.clone()
     }
+}
+
+fn line(Comparison { before, after }: &Comparison, in_force: Option<&Comparison>) -> String {
+    let mut text = format!(
+        "kNN {:.4} -> {:.4}, sort + insert {:.4} -> {:.4}",
+        before.knn, after.knn, before.reranked, after.reranked
+    );
+    if let Some(Comparison { after, .. }) = in_force {
+        text.push_str(&format!("; in force: kNN {:.4}, sort + insert {:.4}", after.knn, after.reranked));
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use cairn::Options;
+
+    fn figure(base: f64, new: f64, in_force: Option<f64>, must_rise: bool) -> Figure {
+        Figure { name: "mAP", base, new, in_force, must_rise }
+    }
 
     #[test]
-    fn another_recipe_must_not_be_worse() {
-        let judged = |recipe: &str, reranked| Judgement { recipe: recipe.to_owned(), reranked };
-        let old = judged("map lda", 0.85);
-        let why = judged("map arcface", 0.8).why_worse_than(&old).unwrap();
-        assert!(why.contains("0.8500") && why.contains("0.8000"), "{why}");
-        assert_eq!(judged("map arcface", 0.86).why_worse_than(&old), None);
-        assert_eq!(judged("map lda", 0.8).why_worse_than(&old), None);
-        let home = tempfile::tempdir().unwrap();
-        let database = Database::create(&home.path().join("db"), Options::for_vectors(2)).unwrap();
-        assert_eq!(Judgement::of(&database, "f").unwrap(), None);
-        old.keep(&database, "f").unwrap();
-        assert_eq!(Judgement::of(&database, "f").unwrap(), Some(old));
+    fn a_new_model_is_as_good_as_both() {
+        assert_eq!(figure(0.6, 0.7, None, true).why_worse(), None);
+        assert_eq!(figure(0.6, 0.7, Some(0.7), true).why_worse(), None);
+        assert_eq!(figure(0.6, 0.6, Some(0.5), false).why_worse(), None);
+        assert!(figure(0.6, 0.6, None, true).why_worse().unwrap().contains("went from 0.6000 to 0.6000"));
+        assert!(figure(0.6, 0.5, None, false).why_worse().unwrap().contains("went from 0.6000 to 0.5000"));
+        let why = figure(0.6, 0.7, Some(0.85), true).why_worse().unwrap();
+        assert!(why.contains("0.8500 with it") && why.contains("0.7000 with the new one"), "{why}");
     }
 }

@@ -7,11 +7,13 @@ mod base;
 mod checkpoints;
 mod judgement;
 mod photos;
+mod recipe;
 mod release;
 mod report;
 mod trained;
 mod tuned;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -69,6 +71,13 @@ impl Trial<'_> {
     /// When a photo is not there any more.
     pub fn descriptors(&self, keys: &[String]) -> Result<Vec<f32>> {
         self.base.descriptors(self.database, &self.database.snapshot(), keys, None)
+    }
+
+    /// The same with other labels, by key; `None` leaves an image out.
+    #[must_use]
+    pub fn relabelled(&self, labels: &HashMap<String, Option<String>>) -> Self {
+        let gathered = self.gathered.relabelled(labels);
+        Self { maintainer: self.maintainer, database: self.database, base: self.base.clone(), gathered }
     }
 
     /// Trains as TRAIN would, but for the descriptor as it was, which is left out; changes nothing.

@@ -2,10 +2,10 @@
 
 use cairn::{Database, ModelInfo, Result};
 
-use super::judgement::Judgement;
+use super::recipe;
 use crate::model::{Place, Settings, adapter_file, kept};
 
-/// Forgets the adapter, the network and the judgement of a model that was dropped, each unless another model has it too.
+/// Forgets the adapter and the network of a model that was dropped, each unless another model has it too.
 ///
 /// # Errors
 /// `Mismatch` when the settings of a model cannot be read; `Io`.
@@ -21,7 +21,7 @@ pub fn release(database: &Database, dropped: &ModelInfo) -> Result<()> {
         kept::forget(database, gone.digest)?;
     }
     if left.iter().all(|other| other.fingerprint != dropped.fingerprint) {
-        Judgement::forget(database, &dropped.fingerprint)?;
+        recipe::forget(database, &dropped.fingerprint)?;
     }
     Ok(())
 }

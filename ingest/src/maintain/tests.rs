@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Mutex;
 
 use cairn::eval::{Truth, evaluate};
-use cairn::language::{Flip, Loss, TrainPlan};
-use cairn::{Database, ErrorKind, Maintain, Operation, Options, Put, Query, Rerank, Role, SearchRequest, Status};
+use cairn::language::{CleanPlan, Flip, Loss, TrainPlan};
+use cairn::{
+    Database, ErrorKind, Maintain, Operation, Options, Put, Query, Rerank, Role, SearchRequest, Status, Watch,
+};
 
 use super::TorchMaintainer;
 use crate::device::Hardware;
@@ -121,7 +124,7 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     assert!(line(&again, "outcome").unwrap().contains("the same model"), "{again:?}");
     // A recipe that does worse does not displace it unasked.
     let head = maintainer().train(&database, &TrainPlan { epochs: 2, ..plan(Loss::Softmax) }, None).unwrap();
-    assert!(line(&head, "outcome").unwrap().contains("when it was trained"), "{head:?}");
+    assert!(line(&head, "outcome").unwrap().contains("with the new one"), "{head:?}");
     maintainer().use_model(&database, 0, None).unwrap();
     assert_eq!(measured(&database).unwrap(), before);
     maintainer().use_model(&database, 1, None).unwrap();
@@ -131,12 +134,174 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
 }
 
 #[test]
+fn a_training_after_a_cleaning_is_compared_with_what_learnt_from_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(database) = landmarks(&folder.path().join("db")) else { return };
+    let first = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    assert_eq!(line(&first, "model in force"), Some("1"), "{first:?}");
+    // It marks good photos, too.
+    let marked = CleanPlan { dry_run: false, ..CleanPlan::suspects(150) };
+    database.clean(&marked, None, None).unwrap();
+    assert!(database.marked().unwrap().len() > 100);
+    let second = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    assert!(line(&second, "outcome").unwrap().contains("with the new one"), "{second:?}");
+    assert!(line(&second, "mAP@100, images held out").unwrap().contains("in force"), "{second:?}");
+    // Told so, it is put in force; from then on it is what another one learns from, too.
+    let plan = TrainPlan { flip: Flip::Always, ..plan(Loss::Discriminant) };
+    assert_eq!(line(&maintainer().train(&database, &plan, None).unwrap(), "model in force"), Some("2"));
+    let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan };
+    let again = maintainer().train(&database, &plan, None).unwrap();
+    assert!(line(&again, "outcome").unwrap().contains("the same model"), "{again:?}");
+}
+
+#[test]
+fn the_networks_descriptors_are_read_where_they_are_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(database) = landmarks(&folder.path().join("db")) else { return };
+    // No photo is there: the epoch begins and holds nothing.
+    assert!(maintainer().reembed(&database, None, None).is_err());
+    assert_eq!(database.models().unwrap()[1].unfinished, Some(0));
+    let trained = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    assert_eq!(line(&trained, "descriptors made from photos"), Some("0"), "{trained:?}");
+    assert_ne!(line(&trained, "index images added"), Some("0"), "{trained:?}");
+}
+
+/// Keeps aside what a kill between the flip and the last word would leave.
+struct Killed(Database);
+
+impl Watch for Killed {
+    fn went_on(&self, what: &str, _: usize, _: usize) -> bool {
+        if what == "verification" {
+            let folder = self.0.folder().join("training");
+            std::fs::create_dir_all(folder.join("kept")).unwrap();
+            std::fs::copy(folder.join("outcome"), folder.join("kept").join("outcome")).unwrap();
+        }
+        true
+    }
+}
+
+#[test]
+fn a_training_that_was_killed_behind_its_flip_is_not_made_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(database) = landmarks(&folder.path().join("db")) else { return };
+    let plan = plan(Loss::Discriminant);
+    maintainer().train(&database, &plan, Some(&Killed(database.clone()))).unwrap();
+    let training = database.folder().join("training");
+    assert!(!training.join("outcome").exists());
+    std::fs::copy(training.join("kept").join("outcome"), training.join("outcome")).unwrap();
+    let again = maintainer().train(&database, &plan, None).unwrap();
+    assert!(line(&again, "outcome").unwrap().contains("had come to its end"), "{again:?}");
+    // Said once; whoever asks again wants it.
+    let again = maintainer().train(&database, &plan, None).unwrap();
+    assert!(line(&again, "outcome").unwrap().contains("the same model"), "{again:?}");
+}
+
+/// Deletes an image and puts another one while a training reads.
+struct Writer(Database, String);
+
+impl Watch for Writer {
+    fn went_on(&self, what: &str, done: usize, _: usize) -> bool {
+        if what == "descriptors read" && done == 256 {
+            let vector = self.0.snapshot().vector(&self.1).unwrap().unwrap();
+            let new = image("new", Some("a new label"), vector);
+            self.0.write(vec![Operation::Delete { key: self.1.clone() }, new]).unwrap();
+        }
+        true
+    }
+}
+
+#[test]
+fn writes_go_on_while_a_training_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(database) = landmarks(&folder.path().join("db")) else { return };
+    let last = database.snapshot().keys(Some(Role::Train)).unwrap().pop().unwrap();
+    let beside = Writer(database.clone(), last.clone());
+    let trained = maintainer().train(&database, &plan(Loss::Discriminant), Some(&beside)).unwrap();
+    assert_eq!(line(&trained, "model in force"), Some("1"), "{trained:?}");
+    let snapshot = database.snapshot();
+    assert!(snapshot.record(&last).unwrap().is_none() && snapshot.vector("new").unwrap().unwrap().len() == 256);
+    assert!(database.check(true).unwrap().problems.is_empty());
+}
+
+/// Notes how the reading goes on, and tries a training beside the one that it watches.
+struct Second {
+    database: Database,
+    seen: Mutex<Vec<(usize, usize)>>,
+    refused: Mutex<Option<ErrorKind>>,
+}
+
+impl Watch for Second {
+    fn went_on(&self, what: &str, done: usize, all: usize) -> bool {
+        if what == "descriptors read" {
+            self.seen.lock().unwrap().push((done, all));
+        }
+        if what.starts_with("steps") && done == 1 {
+            let beside = maintainer().train(&self.database, &plan(Loss::Softmax), None);
+            *self.refused.lock().unwrap() = beside.err().map(|error| error.kind());
+        }
+        true
+    }
+}
+
+#[test]
+fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(photos) = shared("photos/landmarks/images") else { return };
+    let mut photos: Vec<_> = std::fs::read_dir(photos).unwrap().map(|entry| entry.unwrap().path()).collect();
+    photos.sort();
+    let model = plain();
+    let options = Options::for_model(model.info().clone(), model.dimension());
+    let database = Database::create(&folder.path().join("db"), options).unwrap();
+    let bad = folder.path().join("bad.jpg");
+    std::fs::write(&bad, b"no photo").unwrap();
+    for (key, file) in [("a", &photos[0]), ("bad", &bad), ("c", &photos[1])] {
+        let source = Some(file.to_str().unwrap().to_owned());
+        let vector = (0..1280).map(|n| (n % 7) as f32).collect();
+        let put = Put { key: key.to_owned(), label: None, vector, source, content: None, photo: None };
+        database.write(vec![Operation::Put(put)]).unwrap();
+    }
+    let refused = maintainer().reembed(&database, None, None).unwrap_err();
+    assert!(refused.to_string().contains("'bad'") && refused.next_step().unwrap().contains("DELETE"), "{refused}");
+    assert_eq!(database.models().unwrap()[1].unfinished, Some(2), "the sound photos of the chunk are kept");
+    std::fs::copy(&photos[2], &bad).unwrap();
+    let status = maintainer().reembed(&database, None, None).unwrap();
+    assert_eq!(line(&status, "descriptors made from photos"), Some("1"), "{status:?}");
+}
+
+#[test]
+fn a_shorter_training_of_the_same_recipe_does_not_displace_a_better_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(database) = landmarks(&folder.path().join("db")) else { return };
+    let long = maintainer().train(&database, &plan(Loss::ArcFace), None).unwrap();
+    assert_eq!(line(&long, "model in force"), Some("1"), "{long:?}");
+    let worth = line(&long, "mAP@100, images held out").unwrap().rsplit(" -> ").next().unwrap().to_owned();
+    let plan = TrainPlan { epochs: 3, ..plan(Loss::ArcFace) };
+    let short = maintainer().train(&database, &plan, None).unwrap();
+    assert!(line(&short, "outcome").unwrap().contains("with the new one"), "{short:?}");
+    // The same images were held out, so the model in force has the figure with which it came.
+    let shown = line(&short, "mAP@100, images held out").unwrap();
+    assert!(shown.ends_with(&format!("; in force: {worth}")), "{shown}, {worth}");
+    assert_eq!(database.models().unwrap().len(), 2);
+    let told = maintainer().train(&database, &TrainPlan { flip: Flip::Always, ..plan }, None).unwrap();
+    assert_eq!(line(&told, "model in force"), Some("2"), "{told:?}");
+}
+
+#[test]
 fn a_loss_trains_a_head_beside_the_descriptor() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
-    let trained = maintainer().train(&database, &plan(Loss::ArcFace), None).unwrap();
+    let vector = database.snapshot().vector(&part("train").unwrap()[0].0).unwrap().unwrap();
+    database.write(vec![image("alone", Some("seen once"), vector)]).unwrap();
+    let second = Second { database: database.clone(), seen: Mutex::default(), refused: Mutex::default() };
+    let trained = maintainer().train(&database, &plan(Loss::ArcFace), Some(&second)).unwrap();
     assert_eq!(line(&trained, "model in force"), Some("1"), "{trained:?}");
+    assert_eq!(line(&trained, "left out: only image of its label"), Some("1"), "{trained:?}");
     assert_eq!(database.options().dimension, 1280 + 512);
+    assert_eq!(second.seen.into_inner().unwrap(), [(256, 259), (259, 259)]);
+    assert_eq!(second.refused.into_inner().unwrap(), Some(ErrorKind::Locked));
+    let solved = TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) };
+    let solved = maintainer().train(&database, &solved, None).unwrap();
+    assert_eq!(line(&solved, "left out: only image of its label"), Some("1"), "{solved:?}");
     let log = std::fs::read_to_string(line(&trained, "log").unwrap()).unwrap();
     assert_eq!(log.lines().count() - 1, line(&trained, "steps").unwrap().parse::<usize>().unwrap());
     assert!(std::fs::read_to_string(line(&trained, "plot").unwrap()).unwrap().contains("<polyline"));

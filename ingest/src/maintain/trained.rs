@@ -1,22 +1,23 @@
 //! TRAIN: from the labelled images of a database to an adapter, judged on images held out, and in force if it is better.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use cairn::language::{Flip, Loss as Word, TrainPlan};
-use cairn::{Database, Error, ErrorKind, Result, Role, Status, Target, Watch};
+use cairn::{Database, Error, Marked, ModelInfo, Result, Role, Snapshot, Status, Target, Watch};
 
 use super::base::{Again, Base};
-use super::checkpoints::Files;
-use super::judgement::Judgement;
+use super::checkpoints::{Alone, Files};
+use super::judgement::Judged;
 use super::put_in_force;
-use super::report::{Judged, loss_plot};
+use super::recipe::{self, Recipe};
+use super::report::loss_plot;
 use super::tuned::{Workshop, tune};
 use crate::device::Hardware;
 use crate::model::{Model, adapter_file, kept};
 use crate::train::{
-    Adapter, Control, DiscriminantOptions, HeadOptions, Loss, LossOptions, Run, Samples, Sampling, Singles, Step,
-    train_discriminant, train_head,
+    Adapter, Control, Descriptors, DiscriminantOptions, HeadOptions, Loss, LossOptions, Run, Samples, Sampling,
+    Singles, Step, judge_discriminant, judge_head, judge_with_more, train_discriminant, train_head,
 };
 
 /// Index images that a training looks at, evenly spaced in the order of keys; they have no labels to learn from.
@@ -42,41 +43,128 @@ pub(super) struct Gathered {
     /// The images, in the order of `samples`.
     pub(super) keys: Vec<String>,
     pub(super) samples: Samples,
-    /// Different labels.
-    labels: usize,
+    /// The number of each label.
+    numbers: BTreeMap<String, u32>,
     /// Images passed over because a cleaning marked them.
-    marked: usize,
+    marked: Vec<Marked>,
+    /// The last cleaning; 0: there was none.
+    cleaning: u64,
+    /// BLAKE3 of their photos' own.
+    photos: blake3::Hash,
+    /// What they were gathered from.
+    snapshot: Snapshot,
+    /// The model in force then.
+    model: Option<ModelInfo>,
 }
 
 impl Gathered {
+    /// The same images with other labels, by key; `None` leaves an image out.
+    pub(super) fn relabelled(&self, changed: &HashMap<String, Option<String>>) -> Self {
+        let mut numbers = self.numbers.clone();
+        let side = self.samples.dimension;
+        let (mut keys, mut samples) = (Vec::new(), Samples { dimension: side, ..Samples::default() });
+        // One row an image.
+        for ((key, &label), row) in self.keys.iter().zip(&self.samples.labels).zip(self.samples.vectors.chunks(side)) {
+            let next = numbers.len() as u32;
+            let label = match changed.get(key) {
+                None => label,
+                Some(Some(label)) => *numbers.entry(label.clone()).or_insert(next),
+                Some(None) => continue,
+            };
+            samples.image.push(keys.len() as u32);
+            samples.labels.push(label);
+            samples.vectors.extend(row);
+            keys.push(key.clone());
+        }
+        let (snapshot, model, marked) = (self.snapshot.clone(), self.model.clone(), self.marked.clone());
+        Self { keys, samples, numbers, marked, cleaning: self.cleaning, photos: self.photos, snapshot, model }
+    }
+
+    /// What a training had learnt from besides, that knew the marks of the cleanings up to that one only; no photo is read for what is
+    /// passed over anyway.
+    fn marked_since(&self, base: &Base, cleaning: u64) -> Result<Samples> {
+        let since: Vec<&Marked> = self.marked.iter().filter(|marked| marked.cleaning > cleaning).collect();
+        let keys: Vec<String> = since.iter().map(|marked| marked.key.clone()).collect();
+        let mut numbers = self.numbers.clone();
+        let mut samples = Samples { dimension: base.model.dimension(), ..Samples::default() };
+        for (marked, row) in since.iter().zip(base.stored(&self.snapshot, &keys)?) {
+            let Some(row) = row else { continue };
+            let next = numbers.len() as u32;
+            samples.image.push(samples.labels.len() as u32);
+            samples.labels.push(*numbers.entry(marked.label.clone()).or_insert(next));
+            samples.vectors.extend(row);
+        }
+        Ok(samples)
+    }
+
+    /// The model in force, which a new one would displace; `None`: it is the base.
+    pub(super) fn displaces(&self, base: &Base) -> Option<&ModelInfo> {
+        self.model.as_ref().filter(|model| model.fingerprint != base.model.info().fingerprint)
+    }
+
+    /// The images that are the only ones of their label: they say nothing of what its images have in common.
+    fn alone(&self) -> HashSet<u32> {
+        let labels = &self.samples.labels;
+        let mut counts = vec![0usize; self.numbers.len()];
+        labels.iter().for_each(|&label| counts[label as usize] += 1);
+        (0u32..).zip(labels).filter(|(_, label)| counts[**label as usize] == 1).map(|(image, _)| image).collect()
+    }
+
+    /// Descriptors of images by the model in force, by their numbers.
+    pub(super) fn in_force(&self, images: &[u32]) -> Result<Vec<Vec<f32>>> {
+        let one = |&image: &u32| {
+            let key = &self.keys[image as usize];
+            self.snapshot.vector(key)?.ok_or_else(|| Error::corrupt(format!("train image '{key}' has no descriptor")))
+        };
+        images.iter().map(one).collect()
+    }
+
     /// Which images and which labels, as text.
     pub(super) fn digest(&self) -> String {
+        let mut hasher = self.named();
+        hasher.update(&self.samples.digest());
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// The plan, and which images and labels, whatever network the training begins with: that is another one once it is over.
+    fn asked(&self, plan: &TrainPlan) -> String {
+        let mut hasher = self.named();
+        hasher.update(self.photos.as_bytes());
+        hasher.update(format!("{plan:?}").as_bytes());
+        hasher.finalize().to_hex().to_string()
+    }
+
+    fn named(&self) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new();
         for (key, label) in self.keys.iter().zip(&self.samples.labels) {
             hasher.update(&(key.len() as u64).to_le_bytes());
             hasher.update(key.as_bytes());
             hasher.update(&label.to_le_bytes());
         }
-        hasher.update(&self.samples.digest());
-        hasher.finalize().to_hex().to_string()
+        hasher
     }
 }
 
 /// The labelled images with the base's descriptors.
 pub(super) fn gather(database: &Database, base: &Base, watch: Option<&dyn Watch>) -> Result<Gathered> {
-    let snapshot = database.drain()?;
-    let marked: HashSet<String> = database.marked_by_cleanings()?.into_iter().collect();
+    let (snapshot, model) = (database.drain()?, database.options().model);
+    let cleaning = database.cleanings()?.last().map_or(0, |cleaning| cleaning.number);
     let mut keys = snapshot.keys(Some(Role::Train))?;
-    keys.retain(|key| !marked.contains(key));
+    let mut marked = database.marked()?;
+    marked.retain(|marked| keys.binary_search(&marked.key).is_ok());
+    let passed_over: HashSet<&str> = marked.iter().map(|marked| marked.key.as_str()).collect();
+    keys.retain(|key| !passed_over.contains(key.as_str()));
     if keys.is_empty() {
         return Err(Error::invalid("no labelled images: there is nothing to learn from").help(
             "give labels with LABEL, or ingest photos with a list of labels: cairn ingest DB train.csv --as train",
         ));
     }
     let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
-    let mut labels = Vec::with_capacity(keys.len());
+    let (mut labels, mut photos) = (Vec::with_capacity(keys.len()), blake3::Hasher::new());
     for key in &keys {
-        let label = snapshot.record(key)?.and_then(|record| record.label);
+        let record = snapshot.record(key)?;
+        photos.update(&record.as_ref().and_then(|record| record.content).unwrap_or_default());
+        let label = record.and_then(|record| record.label);
         let label = label.ok_or_else(|| Error::corrupt(format!("train image '{key}' has no label")))?;
         let next = numbers.len() as u32;
         labels.push(*numbers.entry(label).or_insert(next));
@@ -84,7 +172,7 @@ pub(super) fn gather(database: &Database, base: &Base, watch: Option<&dyn Watch>
     let vectors = base.descriptors(database, &snapshot, &keys, watch)?;
     let dimension = base.model.dimension();
     let samples = Samples { dimension, vectors, image: (0..keys.len() as u32).collect(), labels };
-    Ok(Gathered { keys, samples, labels: numbers.len(), marked: marked.len() })
+    Ok(Gathered { keys, samples, numbers, marked, cleaning, photos: photos.finalize(), snapshot, model })
 }
 
 /// What a training is told beside its plan.
@@ -97,6 +185,14 @@ pub(super) struct Setting<'a> {
     pub(super) watch: Option<&'a dyn Watch>,
 }
 
+/// What discriminants are compared with beside the network.
+enum Rival<'d> {
+    /// Other discriminants, made again: of so many dimensions, and from these images too.
+    Discriminants(usize, Samples),
+    /// Descriptors that are stored.
+    Stored(Descriptors<'d>),
+}
+
 pub(super) fn learn(
     database: &Database,
     base: &Base,
@@ -104,14 +200,25 @@ pub(super) fn learn(
     plan: &TrainPlan,
     setting: &Setting<'_>,
 ) -> Result<Learnt> {
+    let displaced = gathered.displaces(base);
+    let in_force = |images: &[u32]| gathered.in_force(images);
+    let in_force: Option<Descriptors<'_>> = if displaced.is_some() { Some(&in_force) } else { None };
     match plan.loss {
         Word::Discriminant => {
-            let index = database.snapshot().keys(Some(Role::Index))?;
+            let index = gathered.snapshot.keys(Some(Role::Index))?;
             let every = index.len().div_ceil(INDEX_IMAGES).max(1);
             let index: Vec<String> = index.into_iter().step_by(every).collect();
-            solve(&gathered.samples, &base.stored(database, &index)?, plan, setting.watch)
+            let recipe = displaced.map(|model| recipe::of(database, model, base.model.info())).transpose()?.flatten();
+            let rival = match recipe {
+                Some(Recipe { dimension, cleaning }) => {
+                    Some(Rival::Discriminants(dimension, gathered.marked_since(base, cleaning)?))
+                }
+                None => in_force.map(Rival::Stored),
+            };
+            let index: Vec<f32> = base.stored(&gathered.snapshot, &index)?.into_iter().flatten().flatten().collect();
+            solve(gathered, &index, plan, rival, setting.watch)
         }
-        _ => descend(&gathered.samples, plan, setting),
+        _ => descend(&gathered.samples, plan, in_force, setting),
     }
 }
 
@@ -125,15 +232,26 @@ enum Outcome {
 
 pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Status> {
     let Workshop { database, hardware, watch, .. } = *workshop;
+    let _alone = Alone::on(database.folder())?;
     let gathered = gather(database, base, watch)?;
     let mut lines = vec![
         ("loss", plan.loss.name().to_owned()),
         ("train images", gathered.samples.labels.len().to_string()),
-        ("labels", gathered.labels.to_string()),
-        ("left out by cleanings", gathered.marked.to_string()),
+        ("labels", gathered.numbers.len().to_string()),
+        ("left out by cleanings", gathered.marked.len().to_string()),
     ];
+    let alone = gathered.alone();
+    if !alone.is_empty() {
+        lines.push(("left out: only image of its label", alone.len().to_string()));
+    }
     let identity = [&format!("{plan:?}"), &base.model.info().fingerprint, &gathered.digest()];
     let files = Files::new(database.folder(), &identity.map(String::as_str))?;
+    let asked = gathered.asked(plan);
+    if let Some(model) = gathered.model.as_ref().filter(|model| files.came_in_force(&asked, &model.fingerprint)) {
+        files.done()?;
+        lines.push(("outcome", format!("the training had come to its end: its model is in force ({})", model.name)));
+        return Ok(status(lines));
+    }
     let (outcome, judged) = match plan.trunk {
         Some(trunk) => {
             let tuned = tune(workshop, base, &gathered, plan, trunk, &files)?;
@@ -150,11 +268,22 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     if let Some(judged) = &judged {
         lines.extend(judged.lines());
     }
+    let same = match &outcome {
+        Outcome::Adapter(adapter) => base.model.info_with(adapter)?.fingerprint,
+        Outcome::Network(_, model) => model.info().fingerprint.clone(),
+    };
+    let now = database.options().model.map(|model| model.fingerprint);
+    let is_in_force = now.as_ref() == Some(&same);
+    let was = gathered.model.as_ref().map(|model| &model.fingerprint);
     let stays = match plan.flip {
         Flip::Never => Some("a dry run: the model in force stays".to_owned()),
+        _ if is_in_force => Some("the same model came out that is in force already".to_owned()),
+        Flip::UnlessWorse if now.as_ref() != was => {
+            Some("another model came in force meanwhile, and stays; train again to be compared with it".to_owned())
+        }
         Flip::UnlessWorse => {
             let why = match &judged {
-                Some(judged) => judged.why_worse().or(beside_the_one_in_force(database, base, plan, judged)?),
+                Some(judged) => judged.why_worse(),
                 None if plan.validation > 0.0 => Some("there are too few images of a label to hold any out".to_owned()),
                 None => None,
             };
@@ -167,37 +296,18 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         lines.push(("outcome", stays));
         return Ok(status(lines));
     }
-    let judgement = judged.map(|judged| Judgement::new(plan, judged.reranked));
-    let put = put(workshop, base, outcome, judgement.as_ref());
-    if put.as_ref().map_or_else(|error| error.kind() == ErrorKind::AlreadyExists, |_| true) {
-        // Not before: what was learnt is kept from now on.
-        files.done()?;
+    if plan.loss == Word::Discriminant {
+        recipe::keep(database, &same, Recipe { dimension: plan.dimension, cleaning: gathered.cleaning })?;
     }
-    match put {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            lines.push(("outcome", "the same model came out that is in force already".to_owned()));
-            Ok(status(lines))
-        }
-        done => {
-            let mut status = status(lines);
-            status.lines.extend(done?.lines);
-            Ok(status)
-        }
-    }
-}
-
-/// Why a trained model that is in force should stay, by what it was worth when it was trained.
-fn beside_the_one_in_force(
-    database: &Database,
-    base: &Base,
-    plan: &TrainPlan,
-    judged: &Judged,
-) -> Result<Option<String>> {
-    let Some(info) = database.options().model.filter(|info| info.fingerprint != base.model.info().fingerprint) else {
-        return Ok(None);
-    };
-    let other = Judgement::of(database, &info.fingerprint)?;
-    Ok(other.and_then(|other| Judgement::new(plan, judged.reranked).why_worse_than(&other)))
+    files.comes_in_force(&asked, &same)?;
+    let put = put(workshop, base, outcome)?;
+    // Not before: what was learnt is kept from now on.
+    let left = files.done();
+    let mut status = status(lines);
+    status.lines.extend(put.lines);
+    // The model is in force, whatever becomes of its leavings.
+    status.lines.extend(left.err().map(|error| ("a file stays".to_owned(), error.to_string())));
+    Ok(status)
 }
 
 fn status(lines: Vec<(&'static str, String)>) -> Status {
@@ -205,7 +315,7 @@ fn status(lines: Vec<(&'static str, String)>) -> Status {
 }
 
 /// Keeps what was trained, and builds and flips its epoch.
-fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome, judgement: Option<&Judgement>) -> Result<Status> {
+fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<Status> {
     let database = workshop.database;
     let (target, again) = match outcome {
         Outcome::Adapter(adapter) => {
@@ -223,14 +333,18 @@ fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome, judgement: Option
             (Target::new(model.info().clone(), model.dimension()), Again::from_photos(database, model))
         }
     };
-    if let (Some(judgement), Some(model)) = (judgement, &target.model) {
-        judgement.keep(database, &model.fingerprint)?;
-    }
     put_in_force(database, target, &again, workshop.watch)
 }
 
 /// The closed form.
-fn solve(samples: &Samples, index: &[f32], plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Learnt> {
+fn solve(
+    gathered: &Gathered,
+    index: &[f32],
+    plan: &TrainPlan,
+    rival: Option<Rival<'_>>,
+    watch: Option<&dyn Watch>,
+) -> Result<Learnt> {
+    let samples = &gathered.samples;
     let options = DiscriminantOptions {
         compress: Some(plan.dimension),
         seed: plan.seed,
@@ -247,10 +361,23 @@ fn solve(samples: &Samples, index: &[f32], plan: &TrainPlan, watch: Option<&dyn 
         _ => Control::Continue,
     };
     let trained = train_discriminant(samples, index, &options, &progress)?;
+    let alone = gathered.alone();
+    let mislabelled = trained.left_out.iter().filter(|image| !alone.contains(image)).count();
+    let judged = trained.validation.as_ref();
+    let other = match rival.filter(|_| judged.is_some()) {
+        // They would be made again as the new ones were: from the labels as they are now, and what came since is nothing to fear.
+        Some(Rival::Discriminants(dimension, more)) if dimension == plan.dimension && more.labels.is_empty() => None,
+        Some(Rival::Discriminants(dimension, more)) => {
+            let options = DiscriminantOptions { compress: Some(dimension), ..options };
+            judge_with_more(samples, &more, &options, &progress)?
+        }
+        Some(Rival::Stored(descriptors)) => judge_discriminant(samples, &options, descriptors)?,
+        None => None,
+    };
     Ok(Learnt {
-        judged: trained.validation.as_ref().map(Judged::of_two_ways),
+        judged: judged.map(|judged| Judged::of_two_ways(judged, other.as_ref())),
         lines: vec![
-            ("left out as mislabelled", trained.left_out.len().to_string()),
+            ("left out as mislabelled", mislabelled.to_string()),
             ("index images added", trained.added.to_string()),
         ],
         adapter: trained.adapter,
@@ -269,7 +396,12 @@ pub(super) fn progress<'w>(watch: Option<&'w dyn Watch>) -> impl Fn(&Step) -> Co
 }
 
 /// Step by step.
-fn descend(samples: &Samples, plan: &TrainPlan, setting: &Setting<'_>) -> Result<Learnt> {
+fn descend(
+    samples: &Samples,
+    plan: &TrainPlan,
+    in_force: Option<Descriptors<'_>>,
+    setting: &Setting<'_>,
+) -> Result<Learnt> {
     let Setting { hardware, concatenation, files, watch } = *setting;
     let options = head_options(plan, concatenation)?;
     let run = Run {
@@ -289,14 +421,22 @@ fn descend(samples: &Samples, plan: &TrainPlan, setting: &Setting<'_>) -> Result
         lines.push(("log", files.log.display().to_string()));
         lines.push(("plot", files.plot.display().to_string()));
     }
-    Ok(Learnt { judged: trained.validation.as_ref().map(Judged::of_images), lines, adapter: trained.adapter })
+    let judged = trained.validation.as_ref();
+    let other = in_force.filter(|_| judged.is_some());
+    let other = other.map(|other| judge_head(samples, &options, other)).transpose()?.flatten();
+    let judged = judged.map(|judged| Judged::of_images(judged, other.as_ref()));
+    Ok(Learnt { judged, lines, adapter: trained.adapter })
 }
 
 /// How an epoch goes through the images: as the loss needs it, in a mini-batch of the plan's size.
 pub(super) fn sampling(plan: &TrainPlan, of_loss: Sampling) -> Sampling {
     match of_loss {
-        _ if plan.balance => Sampling::ClassBalanced,
-        Sampling::Grouped { images } => Sampling::Grouped { images: images.min(plan.batch) },
+        // Two labels in a batch at least: images of one alone have nothing to be told from.
+        Sampling::Grouped { images } => {
+            let images = images.min(plan.batch / 2).max(2);
+            if plan.balance { Sampling::ClassBalanced { images } } else { Sampling::Grouped { images } }
+        }
+        _ if plan.balance => Sampling::ClassBalanced { images: 1 },
         other => other,
     }
 }

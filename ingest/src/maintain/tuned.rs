@@ -8,8 +8,9 @@ use cairn::{Database, Error, ErrorKind, Keep, Photo, Result, Snapshot, Watch};
 
 use super::base::Base;
 use super::checkpoints::Files;
+use super::judgement::Judged;
 use super::photos::{embed_all, of_image};
-use super::report::{Judged, loss_plot};
+use super::report::loss_plot;
 use super::trained::{Gathered, loss_options, progress, sampling};
 use crate::device::Hardware;
 use crate::embedder::PhotoEmbedder;
@@ -67,8 +68,14 @@ pub(super) fn tune(
     let judged = judge_trunk(&gathered.samples, &options, &|images| {
         described(workshop, &model, &snapshot, images.iter().map(|&image| gathered.keys[image as usize].as_str()))
     })?;
+    let in_force = |images: &[u32]| gathered.in_force(images);
+    let other = if judged.is_some() && gathered.displaces(base).is_some() {
+        judge_trunk(&gathered.samples, &options, &in_force)?
+    } else {
+        None
+    };
     let last = trained.log.last();
-    let lines = vec![
+    let mut lines = vec![
         ("steps", trained.log.len().to_string()),
         ("last loss", last.map_or_else(String::new, |step| format!("{:.4}", step.loss))),
         ("images a second", format!("{:.1}", trained.images_per_second)),
@@ -76,7 +83,15 @@ pub(super) fn tune(
         ("log", files.log.display().to_string()),
         ("plot", files.plot.display().to_string()),
     ];
-    Ok(Tuned { weights: trained.weights, model, judged: judged.as_ref().map(Judged::of_images), lines })
+    if trained.never_seen > 0 {
+        lines.push(("left out: too few photos of their shape", trained.never_seen.to_string()));
+    }
+    Ok(Tuned {
+        weights: trained.weights,
+        model,
+        judged: judged.as_ref().map(|judged| Judged::of_images(judged, other.as_ref())),
+        lines,
+    })
 }
 
 /// Descriptors of images, from their photos.
@@ -92,7 +107,9 @@ fn described<'k>(
     for chunk in keys.chunks(JUDGED_AT_ONCE) {
         let photo = |key: &&str| Ok(((*key).to_owned(), of_image(workshop.database, snapshot, key)?));
         let photos: Vec<(String, Photo)> = chunk.iter().map(photo).collect::<Result<_>>()?;
-        vectors.extend(embed_all(&embedder, &photos)?);
+        for vector in embed_all(&embedder, &photos)? {
+            vectors.push(vector?);
+        }
         if workshop.watch.is_some_and(|watch| !watch.went_on("photos judged by", vectors.len(), keys.len())) {
             return Err(Error::new(ErrorKind::Cancelled, "stopped while the network was judged")
                 .help("the same command goes on with the judging"));

@@ -132,7 +132,7 @@ pub(crate) fn read_weights_file(path: &Path) -> Result<Vec<u8>> {
 
 fn refuse(path: &Path, what: &str) -> Error {
     Error::invalid(format!("{}: {what}", path.display()))
-        .help("weights are safetensors files in the layout of the model; docs/ALGORITHMS.md names the tensors")
+        .help("weights are safetensors files in the layout of the model; docs/ALGORITHMS.md (Files of weights) names the tensors")
 }
 
 #[cfg(test)]

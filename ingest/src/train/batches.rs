@@ -1,6 +1,6 @@
 //! Which images meet in which mini-batch: a function of the seed and the epoch alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::random::Mix;
 
@@ -17,7 +17,10 @@ pub enum Sampling {
     #[default]
     Shuffled,
     /// Every class as often as any other, for long tails: as many draws as there are images; the images of a class take turns.
-    ClassBalanced,
+    ClassBalanced {
+        /// Images of a class that are drawn together, where it has so many: 1, or more for the losses that compare rows.
+        images: usize,
+    },
     /// `images` of a class at a time side by side, for the losses that compare rows (triplet, AP: 4 by default). Every image
     /// once; a class whose count leaves one over shows another of its images with it.
     Grouped {
@@ -55,6 +58,21 @@ impl Pool<'_> {
         sizes
     }
 
+    /// Images that no batch of `epochs` holds, because their group is too small for one.
+    pub(crate) fn never_seen(&self, epochs: u64) -> usize {
+        let Some(groups) = self.groups else { return 0 };
+        let (sizes, least) = (Self::group_sizes(groups), SMALLEST_BATCH.min(self.size()));
+        let small = (0u32..).zip(groups).filter(|(_, group)| sizes[usize::from(**group)] < least);
+        let mut small: BTreeSet<u32> = small.map(|(image, _)| image).collect();
+        // Drawn again and again, the few images of a group may fill one all the same.
+        for epoch in (0..epochs).take_while(|_| self.is_balanced()) {
+            self.epoch(epoch).iter().flatten().for_each(|image| {
+                small.remove(image);
+            });
+        }
+        small.len()
+    }
+
     /// The batches of an epoch, in order, as many in every epoch. Incomplete ones are dropped, as released; but of a group that
     /// does not fill one, [`SMALLEST_BATCH`] images or more make one, or they would never be seen.
     pub(crate) fn epoch(&self, epoch: u64) -> Vec<Vec<u32>> {
@@ -65,7 +83,7 @@ impl Pool<'_> {
                 mix.shuffle(&mut all);
                 all
             }
-            Sampling::ClassBalanced => self.balanced(&mut mix),
+            Sampling::ClassBalanced { images } => self.balanced(images.max(1), &mut mix),
             Sampling::Grouped { images } => self.grouped(images.max(2), &mut mix),
         };
         let Some(groups) = self.groups else {
@@ -81,7 +99,7 @@ impl Pool<'_> {
             let of: Vec<u32> = of.collect();
             let full = of.chunks_exact(of.len().clamp(1, size)).filter(|batch| batch.len() >= least);
             // Balanced classes draw a group more often or less often than it has images, as they stand in it.
-            let most = if self.sampling == Sampling::ClassBalanced { usize::MAX } else { wanted };
+            let most = if self.is_balanced() { usize::MAX } else { wanted };
             batches.extend(full.take(most).map(<[u32]>::to_vec));
         }
         if batches.is_empty() && self.sampling != Sampling::Shuffled {
@@ -108,13 +126,32 @@ impl Pool<'_> {
         classes
     }
 
-    fn balanced(&self, mix: &mut Mix) -> Vec<u32> {
+    fn is_balanced(&self) -> bool {
+        matches!(self.sampling, Sampling::ClassBalanced { .. })
+    }
+
+    fn balanced(&self, together: usize, mix: &mut Mix) -> Vec<u32> {
         let mut classes = self.by_class(false, mix);
+        if let Some(groups) = self.groups.filter(|_| together > 1) {
+            // What is drawn together meets in a batch only where it is of one group.
+            classes.iter_mut().for_each(|images| images.sort_by_key(|&image| groups.get(image as usize)));
+        }
         let mut order = Vec::with_capacity(self.classes.len());
         let mut round = 0;
         while order.len() < self.classes.len() {
             mix.shuffle(&mut classes);
-            order.extend(classes.iter().map(|images| images[round % images.len()]));
+            // A class that has fewer images takes more turns in a round, and as many draws.
+            let turns = |images: &Vec<u32>| together.div_ceil(images.len());
+            let mut round_of: Vec<(&Vec<u32>, usize)> =
+                classes.iter().flat_map(|images| (0..turns(images)).map(move |turn| (images, turn))).collect();
+            if together > 1 {
+                mix.shuffle(&mut round_of);
+            }
+            for (images, turn) in round_of {
+                let size = (together / turns(images)).max(together.min(2)).min(images.len());
+                let first = (round * turns(images) + turn) * size;
+                order.extend((first..first + size).map(|at| images[at % images.len()]));
+            }
             round += 1;
         }
         order.truncate(self.classes.len());
@@ -168,9 +205,31 @@ mod tests {
     #[test]
     fn balanced_classes_are_drawn_equally_often() {
         let classes = classes();
-        let order = pool(&classes, Sampling::ClassBalanced).epoch(3).concat();
+        let order = pool(&classes, Sampling::ClassBalanced { images: 1 }).epoch(3).concat();
         let count = |class: u32| order.iter().filter(|&&image| classes[image as usize] == class).count();
         assert!((0..3).all(|class| count(class).abs_diff(16) <= 1), "{:?}", [count(0), count(1), count(2)]);
+    }
+
+    #[test]
+    fn balanced_classes_have_company_where_rows_are_compared() {
+        // 120 classes of 2 to 5 images: drawn one by one, hardly any batch of 16 holds two of a class.
+        let classes: Vec<u32> = (0..120).flat_map(|class| vec![class; 2 + class as usize % 4]).collect();
+        let groups: Vec<u8> = classes.iter().map(|class| u8::from(class % 3 == 0)).collect();
+        let compared = Pool { batch: 16, ..pool(&classes, Sampling::ClassBalanced { images: 4 }) };
+        for pool in [Pool { groups: None, ..compared }, Pool { groups: Some(&groups), ..compared }] {
+            let mut drawn = vec![0usize; 120];
+            for batch in (0..60).flat_map(|epoch| pool.epoch(epoch)) {
+                let mut of: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+                for &image in &batch {
+                    drawn[classes[image as usize] as usize] += 1;
+                    of.entry(classes[image as usize]).or_default().insert(image);
+                }
+                let pairs = of.values().filter(|images| images.len() > 1).count();
+                assert!(pairs > 1, "{batch:?}");
+            }
+            let mean = drawn.iter().sum::<usize>() as f64 / 120.0;
+            assert!(drawn.iter().all(|&draws| (draws as f64 - mean).abs() < 0.35 * mean), "{mean}: {drawn:?}");
+        }
     }
 
     #[test]
@@ -204,7 +263,8 @@ mod tests {
     fn a_small_group_is_seen_and_every_epoch_has_as_many_steps() {
         let classes = classes();
         let groups: Vec<u8> = (0..51).map(|image| if image < 5 { 3 } else { u8::from(image < 8) }).collect();
-        for sampling in [Sampling::Shuffled, Sampling::ClassBalanced, Sampling::Grouped { images: 4 }] {
+        let balanced = [1, 4].map(|images| Sampling::ClassBalanced { images });
+        for sampling in [Sampling::Shuffled, balanced[0], balanced[1], Sampling::Grouped { images: 4 }] {
             let pool = Pool { groups: Some(&groups), ..pool(&classes, sampling) };
             for epoch in 0..50 {
                 let batches = pool.epoch(epoch);
@@ -212,6 +272,7 @@ mod tests {
                 assert_eq!(batches.len(), 6, "{sampling:?}");
                 assert!(batches.iter().all(|batch| batch.len() >= 4 && groups[batch[0] as usize] != 1));
             }
+            assert_eq!(pool.never_seen(50), 3, "{sampling:?}");
         }
     }
 
@@ -220,7 +281,7 @@ mod tests {
         // Class 0 has 320 images of group 0; 8 classes have 4 of group 1 each.
         let classes: Vec<u32> = (0..352).map(|image| if image < 320 { 0 } else { 1 + (image - 320) / 4 }).collect();
         let groups: Vec<u8> = (0..352).map(|image| u8::from(image >= 320)).collect();
-        let pool = Pool { groups: Some(&groups), ..pool(&classes, Sampling::ClassBalanced) };
+        let pool = Pool { groups: Some(&groups), ..pool(&classes, Sampling::ClassBalanced { images: 1 }) };
         let drawn: Vec<u32> = (0..20).flat_map(|epoch| pool.epoch(epoch).concat()).collect();
         let share = drawn.iter().filter(|&&image| image < 320).count() as f64 / drawn.len() as f64;
         assert!((share - 1.0 / 9.0).abs() < 0.03, "{share}");

@@ -16,7 +16,7 @@ use super::options::HeadOptions;
 use super::random::Mix;
 use super::record::Step;
 use super::samples::{HoldOut, Prepared, Samples};
-use super::validate::{Validation, validate};
+use super::validate::{Descriptors, Validation, validate};
 use crate::device::{Hardware, one_thread, torch_error};
 
 /// Tells this file's draws from others of the same seed.
@@ -56,6 +56,19 @@ pub fn train_head(samples: &Samples, options: &HeadOptions, hardware: &Hardware,
     let validation =
         validate(&prepared, &|images| images.par_iter().map(|&image| adapter.apply(&prepared.plain(image))).collect())?;
     Ok(Trained { adapter, log: course.log, validation })
+}
+
+/// How good other descriptors are on the images that a training with these options holds out. `None` where it holds out none.
+///
+/// # Errors
+/// As [`train_head`], and as `descriptors`, which gives unit rows of images by number.
+pub(crate) fn judge_head(
+    samples: &Samples,
+    options: &HeadOptions,
+    descriptors: Descriptors<'_>,
+) -> Result<Option<Validation>> {
+    let share = HoldOut::images(options.validation);
+    validate(&Prepared::new(samples, options.singles, share, options.seed)?, descriptors)
 }
 
 /// A head that is learning.

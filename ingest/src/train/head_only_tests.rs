@@ -46,6 +46,7 @@ fn options(loss: Loss) -> HeadOptions {
         noise: 0.1,
         dropout: 0.1,
         rate: 0.01,
+        validation: 0.1,
         ..HeadOptions::new(loss)
     }
 }

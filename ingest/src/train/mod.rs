@@ -37,6 +37,8 @@ pub use course::Run;
 pub use discriminant::{
     DiscriminantOptions, HeldOut, MOST_INDEX_IMAGES, MOST_TRAIN_IMAGES, TrainedDiscriminant, train_discriminant,
 };
+pub(crate) use discriminant::{judge_discriminant, judge_with_more};
+pub(crate) use head_only::judge_head;
 pub use head_only::{Trained, train_head};
 pub use init::Init;
 pub use judge::{Comparison, Quality};
@@ -47,4 +49,5 @@ pub use samples::{Samples, Singles};
 pub use schedule::cosine_rate;
 pub use trunk::{PhotoSet, StepSize, TrainedTrunk, TrunkOptions, step_speed};
 pub(crate) use trunk::{judge_trunk, train_trunk};
+pub(crate) use validate::Descriptors;
 pub use validate::Validation;

@@ -2,12 +2,16 @@
 
 use std::fmt::Write;
 
+use cairn::language::DEFAULT_VALIDATION;
 use cairn::{Error, MAX_DIMENSION, Result};
 
 use super::batches::Sampling;
 use super::init::Init;
 use super::loss::{Loss, LossOptions};
 use super::samples::Singles;
+
+/// Fewest images of a mini-batch whose rows are compared: two labels with two images each.
+const SMALLEST_COMPARED: usize = 4;
 
 /// How a head is trained on cached descriptors. The parts of the recipe are independent of each other.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +51,7 @@ pub struct HeadOptions {
     pub noise: f64,
     /// Decides everything that is drawn.
     pub seed: u64,
-    /// Share of the images held out to judge by; 0.1.
+    /// Share of the images held out to judge by, which are not learnt from; `DEFAULT_VALIDATION` of TRAIN.
     pub validation: f64,
     /// What happens to labels with one image.
     pub singles: Singles,
@@ -74,7 +78,7 @@ impl HeadOptions {
             dropout: 0.0,
             noise: 0.0,
             seed: 1,
-            validation: 0.1,
+            validation: DEFAULT_VALIDATION,
             singles: Singles::default(),
         }
     }
@@ -83,6 +87,14 @@ impl HeadOptions {
     /// When a number cannot be used with samples of `input` numbers; the message says which, and its range.
     pub(crate) fn check(&self, input: usize) -> Result<()> {
         self.loss.check()?;
+        if !self.loss.loss.classifies() && self.batch < SMALLEST_COMPARED {
+            return Err(Error::invalid(format!(
+                "the loss {} compares the images of a mini-batch: it needs two of one label and two of another, and {} are too few",
+                self.loss.loss.word(),
+                self.batch
+            ))
+            .help(format!("take batch={SMALLEST_COMPARED} or more")));
+        }
         let whole = |x: usize| x as f64;
         let widest = match self.init {
             Init::Xavier => MAX_DIMENSION,
@@ -102,7 +114,7 @@ impl HeadOptions {
             ("number of epochs", self.epochs as f64, 1.0, 1e6),
             ("number of frozen epochs", self.frozen_epochs as f64, 0.0, self.epochs as f64),
             ("mini-batch", whole(self.batch), 2.0, 65_536.0),
-            ("number of images that stand together", whole(images), 2.0, whole(self.batch)),
+            ("number of images that stand together", whole(images), 2.0, whole((self.batch / 2).max(2))),
             ("shrinkage", shrinkage, 0.0, 1.0),
             ("learning rate", self.rate, 0.0, 1e3),
             ("last learning rate", self.last_rate, 0.0, 1e3),
@@ -196,6 +208,15 @@ mod tests {
         for loss in Loss::ALL {
             assert!(HeadOptions::new(loss).check(1280).is_ok());
         }
+        for (loss, batch, is_enough) in [(Loss::Triplet, 3, false), (Loss::Ap, 2, false), (Loss::Softmax, 2, true)] {
+            let sampling = Sampling::Grouped { images: 2 };
+            let checked = HeadOptions { batch, sampling, ..HeadOptions::new(loss) }.check(1280);
+            assert_eq!(checked.is_ok(), is_enough, "{checked:?}");
+            assert!(is_enough || checked.unwrap_err().to_string().contains("two of one label and two of another"));
+        }
+        assert!(
+            check(&|o| (o.batch, o.sampling) = (6, Sampling::Grouped { images: 4 })).unwrap_err().contains("stand")
+        );
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Parser<'_> {
     }
 }
 
-/// What belongs to suspects needs their rule, and an image must be able to have as many verified pairs as it needs.
+/// What belongs to one rule needs that rule: nothing typed is passed over in silence. And an image must be able to have as many verified pairs as it needs.
 pub(crate) fn check_clean(clean: &Clean) -> Result<(), Diagnostic> {
     let suspects = clean.rule.as_ref().is_some_and(|rule| rule.node == Rule::Suspects);
     let rule = clean.rule.as_ref().map(|rule| rule.span);
@@ -116,9 +116,17 @@ pub(crate) fn check_clean(clean: &Clean) -> Result<(), Diagnostic> {
     if let Some(action) = clean.action.as_ref().filter(|action| action.node == Action::Relabel && !suspects) {
         return Err(complaints::only_of_suspects(action.span, "RELABEL", rule));
     }
+    let of_the_paper =
+        [("nn", &clean.nn), ("neighbours", &clean.neighbours), ("inliers", &clean.inliers), ("freq", &clean.freq)];
+    if let Some((name, span)) = of_the_paper.into_iter().find_map(|(name, given)| Some((name, given.as_ref()?.span)))
+        && suspects
+    {
+        return Err(complaints::only_of_paper(span, name, rule));
+    }
     let count = |given: &Option<Spanned<usize>>, usual| given.as_ref().map_or(usual, |given| given.node);
     let freq = count(&clean.freq, DEFAULT_FREQ);
-    let compared = count(&clean.nn, DEFAULT_NN).min(count(&clean.neighbours, DEFAULT_NEIGHBOURS));
+    // The image itself is the first of its neighbours, as released, and no pair.
+    let compared = count(&clean.nn, DEFAULT_NN).min(count(&clean.neighbours, DEFAULT_NEIGHBOURS).saturating_sub(1));
     match [&clean.freq, &clean.neighbours, &clean.nn].into_iter().flatten().next() {
         Some(given) if freq > compared => Err(complaints::freq_above_neighbours(given.span, freq, compared)),
         _ => Ok(()),

@@ -20,6 +20,7 @@ use tch::Tensor;
 use self::evidence::{Given, adopted, believed};
 use self::fit::{Fit, principal};
 pub use self::held_out::HeldOut;
+pub(crate) use self::held_out::{judge_discriminant, judge_with_more};
 pub use self::options::DiscriminantOptions;
 use super::adapter::Adapter;
 use super::nearest::{select, tensor};
@@ -72,30 +73,49 @@ pub fn train_discriminant(
     progress: &dyn Fn(&str, usize, usize) -> Control,
 ) -> Result<TrainedDiscriminant> {
     one_thread();
-    let prepared = Prepared::new(samples, Singles::Keep, HoldOut::images(0.0), options.seed)?;
+    let Material { images, classes, x, count } = Material::of(samples, options)?;
     let side = samples.dimension;
-    options.check(side)?;
     let index = tensor(&index_rows(index, side)?, side).map_err(torch_error)?;
-    let classes: Vec<i64> = prepared.classes.iter().map(|&class| i64::from(class)).collect();
-    let mut sizes = vec![0; prepared.class_count];
-    prepared.classes.iter().for_each(|&class| sizes[class as usize] += 1);
-    if sizes.iter().all(|&size| size < 2) {
-        return Err(Error::invalid("no label has two images, so nothing says what images of one label have in common")
-            .help("add images of the labels that there are"));
-    }
-    let chosen = balanced(&classes, prepared.class_count, MOST_TRAIN_IMAGES, options.seed);
-    let images: Vec<u32> = chosen.iter().map(|&place| prepared.train[place]).collect();
-    let classes: Vec<i64> = chosen.iter().map(|&place| classes[place]).collect();
-    let rows: Vec<Vec<f32>> = images.par_iter().map(|&image| prepared.plain(image)).collect();
-    let x = tensor(&rows.concat(), side).map_err(torch_error)?;
-    drop(rows);
-    let given = Given { x: &x, classes: &classes, count: prepared.class_count };
+    let given = Given { x: &x, classes: &classes, count };
     let trainings = if options.validation > 0.0 { 1 + 2 * options.repeats } else { 1 };
     let mut ticker = Ticker { progress, done: 0, total: trainings * parts(options) };
     let solved = solve(given, &index, options, &mut ticker)?;
     let validation = held_out::validate(given, options, &mut ticker)?;
     let left_out = images.iter().zip(&solved.stays).filter(|(_, stays)| !**stays).map(|(&image, _)| image).collect();
     Ok(TrainedDiscriminant { adapter: solved.adapter, left_out, added: solved.added, validation })
+}
+
+/// What is learnt from.
+struct Material {
+    /// Places in the samples.
+    images: Vec<u32>,
+    /// The class of each, 0 to `count` - 1.
+    classes: Vec<i64>,
+    /// Their unit rows (n, D).
+    x: Tensor,
+    count: usize,
+}
+
+impl Material {
+    fn of(samples: &Samples, options: &DiscriminantOptions) -> Result<Self> {
+        let prepared = Prepared::new(samples, Singles::Keep, HoldOut::images(0.0), options.seed)?;
+        options.check(samples.dimension)?;
+        let classes: Vec<i64> = prepared.classes.iter().map(|&class| i64::from(class)).collect();
+        let mut sizes = vec![0; prepared.class_count];
+        prepared.classes.iter().for_each(|&class| sizes[class as usize] += 1);
+        if sizes.iter().all(|&size| size < 2) {
+            return Err(Error::invalid(
+                "no label has two images, so nothing says what images of one label have in common",
+            )
+            .help("add images of the labels that there are"));
+        }
+        let chosen = balanced(&classes, prepared.class_count, MOST_TRAIN_IMAGES, options.seed);
+        let images: Vec<u32> = chosen.iter().map(|&place| prepared.train[place]).collect();
+        let classes: Vec<i64> = chosen.iter().map(|&place| classes[place]).collect();
+        let rows: Vec<Vec<f32>> = images.par_iter().map(|&image| prepared.plain(image)).collect();
+        let x = tensor(&rows.concat(), samples.dimension).map_err(torch_error)?;
+        Ok(Self { images, classes, x, count: prepared.class_count })
+    }
 }
 
 /// Tells the caller how far the work is.

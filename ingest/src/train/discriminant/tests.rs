@@ -237,6 +237,39 @@ fn the_validation_says_what_the_adapter_is_worth() {
 }
 
 #[test]
+fn labels_of_few_images_are_judged_and_where_nothing_is_asked_nothing_is_said() {
+    let judged = DiscriminantOptions { validation: 0.34, repeats: 4, ..options() };
+    let of = |count: u32, judged: &DiscriminantOptions| train(&samples(count, 1), &[], judged).unwrap().validation;
+    // Six labels of 3 and 4 images: a third of each is one, which alone would find nothing.
+    for count in [18, 24] {
+        let held_out = of(count, &judged).unwrap();
+        assert!(held_out.images.before.knn > 0.0 && held_out.images.after.knn > 0.0, "{count}: {held_out:?}");
+    }
+    let little = of(120, &DiscriminantOptions { validation: 0.05, ..judged.clone() }).unwrap();
+    assert!(little.images.before.knn > 0.0, "{little:?}");
+    // Of two images of a label neither can be spared.
+    assert_eq!(of(12, &judged), None);
+}
+
+#[test]
+fn what_learnt_from_more_is_judged_by_the_same_questions() {
+    let judged = DiscriminantOptions { validation: 0.34, repeats: 4, ..options() };
+    let (few, more) = (samples(36, 1), samples(240, 9));
+    let asked = |more: &Samples| judge_with_more(&few, more, &judged, &|_, _, _| Control::Continue).unwrap().unwrap();
+    let alone = train(&few, &[], &judged).unwrap().validation.unwrap();
+    let none = Samples { vectors: Vec::new(), image: Vec::new(), labels: Vec::new(), ..few.clone() };
+    assert_eq!(asked(&none), alone);
+    let better = asked(&more);
+    assert_eq!(better.images.before, alone.images.before);
+    assert!(better.images.after.knn > alone.images.after.knn, "{better:?} {alone:?}");
+    // A label that only the others have is one more class, and a label held out whole is learnt from none of its images.
+    let strangers = Samples { labels: more.labels.iter().map(|label| label + 1).collect(), ..more.clone() };
+    assert_eq!(asked(&strangers).images.before, alone.images.before);
+    let classes = asked(&Samples { labels: vec![0; 240], ..more });
+    assert!(classes.classes.unwrap().after.knn > 0.0);
+}
+
+#[test]
 fn a_comparison_decides_by_both_tables() {
     let better = Comparison { before: Quality { knn: 0.5, reranked: 0.5 }, after: Quality { knn: 0.6, reranked: 0.6 } };
     let worse = Comparison { before: better.after, after: better.before };

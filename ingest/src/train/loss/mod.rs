@@ -29,11 +29,11 @@ pub enum Loss {
     ArcFace,
     /// Margin on the cosine, scale 30, margin 0.3 (Wang et al., CVPR 2018).
     CosFace,
-    /// Scale by the angles of the batch (Zhang et al., CVPR 2019), margin 0.3 as released.
+    /// Scale by the angles of the batch (Zhang et al., CVPR 2019), no margin; the released code has 0.3.
     AdaCos,
     /// A linear classifier without margin.
     Softmax,
-    /// Squared distances of unit rows, margin 0.1 (Radenovic et al., TPAMI 2019).
+    /// Squared distances of unit rows (Radenovic et al., TPAMI 2019, whose margin is 0.1), margin 0.2 (Schroff et al., CVPR 2015).
     Triplet,
     /// Average precision over a soft histogram (Revaud et al., ICCV 2019).
     Ap,
@@ -65,13 +65,10 @@ impl Loss {
         if self.classifies() { 512 } else { 2048 }
     }
 
-    /// The margin of the paper or, for triplet, of Radenović et al. (TPAMI 2019): 0.3, 0.1, and 0 where there is none.
+    /// The margin that TRAIN takes by default; 0 where there is none.
     pub fn margin(self) -> f64 {
-        match self {
-            Loss::ArcFace | Loss::CosFace | Loss::AdaCos => 0.3,
-            Loss::Triplet => 0.1,
-            Loss::Softmax | Loss::Ap => 0.0,
-        }
+        let typed = cairn::language::Loss::ALL.into_iter().find(|typed| typed.name() == self.word());
+        typed.and_then(cairn::language::Loss::default_margin).unwrap_or(0.0)
     }
 }
 

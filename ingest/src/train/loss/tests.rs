@@ -53,11 +53,16 @@ fn arcface_cosface_and_adacos_equal_the_golden_logits() {
     let Some(golden) = Golden::load() else { return };
     let weight = golden.weight.to_kind(Kind::Double);
     let objective = |options| Objective::new(options, weight.copy()).unwrap();
+    for loss in Loss::ALL {
+        let typed: cairn::language::Loss =
+            cairn::language::Loss::ALL.into_iter().find(|l| l.name() == loss.word()).unwrap();
+        assert_eq!(loss.margin(), typed.default_margin().unwrap_or(0.0), "the name is the language's");
+    }
     let arcface = LossOptions::new(Loss::ArcFace);
     golden.check(&objective(arcface), "arcface_logits_s30_m0.3", Some("arcface_ce"));
     golden.check(&objective(LossOptions { smoothing: 0.1, ..arcface }), "arcface_logits_s30_m0.3_ls0.1", None);
     golden.check(&objective(LossOptions::new(Loss::CosFace)), "cosface_logits_s30_m0.3", Some("cosface_ce"));
-    let mut adacos = objective(LossOptions { theta0: 1.25, ..LossOptions::new(Loss::AdaCos) });
+    let mut adacos = objective(LossOptions { theta0: 1.25, margin: 0.3, ..LossOptions::new(Loss::AdaCos) });
     assert!((adacos.scale - golden.number("adacos_s_init")).abs() < 1e-5);
     adacos.adapt(&golden.x.to_kind(Kind::Double), &golden.targets).unwrap();
     assert!((adacos.scale - golden.number("adacos_s_after")).abs() < 1e-5, "{}", adacos.scale);

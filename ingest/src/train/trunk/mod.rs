@@ -9,7 +9,7 @@ mod tests;
 
 use std::time::Instant;
 
-use cairn::language::{DEFAULT_SCALEUP, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE};
+use cairn::language::{DEFAULT_SCALEUP, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION};
 use cairn::{Error, Photo, Result};
 use rayon::prelude::*;
 use tch::{Kind, TchError, Tensor};
@@ -63,7 +63,7 @@ pub struct TrunkOptions {
     pub weight_decay: f64,
     /// Decides everything that is drawn.
     pub seed: u64,
-    /// Share of the images held out to judge by; 0.1. Unless it is 0, a fifth of the labels is held out too where there are five or
+    /// Share of the images held out to judge by, which are not learnt from; `DEFAULT_VALIDATION` of TRAIN. Unless it is 0, a fifth of the labels is held out too where there are five or
     /// more.
     pub validation: f64,
     /// What happens to labels with one image.
@@ -89,7 +89,7 @@ impl TrunkOptions {
             momentum,
             weight_decay,
             seed,
-            validation: 0.1,
+            validation: DEFAULT_VALIDATION,
             singles: Singles::default(),
         }
     }
@@ -146,6 +146,8 @@ pub struct TrainedTrunk {
     pub weights: Vec<u8>,
     /// All steps, also those that were made before it was cut short.
     pub log: Vec<Step>,
+    /// Images that were never learnt from: too few photos have their shape.
+    pub never_seen: usize,
     /// Over this run.
     pub images_per_second: f64,
     /// Share of the time in which the network waited for photos, 0 to 1; of this run alone.
@@ -179,6 +181,7 @@ pub(crate) fn train_trunk(
         seed: options.seed,
     };
     let per_epoch = pool.epoch(0).len() as u64;
+    let never_seen = pool.never_seen(options.epochs);
     let recipe = Recipe { pool, open: &photo, options, sizes: sizes(architecture), per_epoch };
     let identity = Identity { options: options.text(), data: digest(&prepared, set, weights) };
     let head = (options.dimension, options.learns_p, options.seed);
@@ -202,7 +205,7 @@ pub(crate) fn train_trunk(
     })?;
     let seconds = start.elapsed().as_secs_f64().max(1e-9);
     let (weights, images_per_second) = (network.encode()?, seen as f64 / seconds);
-    Ok(TrainedTrunk { weights, log, images_per_second, waited: waited / seconds })
+    Ok(TrainedTrunk { weights, log, never_seen, images_per_second, waited: waited / seconds })
 }
 
 /// How good new descriptors are on the images that a training with these options held out. `None` where it held out none.

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use super::*;
@@ -72,16 +73,23 @@ fn a_training_that_was_cut_short_ends_in_the_same_bits_and_its_network_loads() {
     let paths = photos(folder.path());
     let whole = train(&paths, &options(), &Run::quiet()).unwrap();
     // 3 tall photos do not make a batch of 4, the 9 wide ones make two; two epochs.
-    assert_eq!(whole.log.len(), 4);
+    assert_eq!((whole.log.len(), whole.never_seen), (4, 3));
     assert!((0.0..=1.0).contains(&whole.waited));
     let checkpoint = folder.path().join("checkpoint");
+    let made = RefCell::new(Vec::new());
+    let until = |last: u64| {
+        let progress = |step: &Step| {
+            made.borrow_mut().push(step.step);
+            if step.step == last { Control::Stop } else { Control::Continue }
+        };
+        train(&paths, &options(), &Run { checkpoint: Some(&checkpoint), progress: &progress, ..Run::quiet() })
+    };
     for after in [1, 3] {
-        let stop = |step: &Step| if step.step == after { Control::Stop } else { Control::Continue };
-        let run = Run { checkpoint: Some(&checkpoint), progress: &stop, ..Run::quiet() };
-        let error = train(&paths, &options(), &run).err().unwrap();
+        let error = until(after).err().unwrap();
         assert_eq!(error.kind(), cairn::ErrorKind::Cancelled, "{error}");
     }
-    let resumed = train(&paths, &options(), &Run { checkpoint: Some(&checkpoint), ..Run::quiet() }).unwrap();
+    let resumed = until(u64::MAX).unwrap();
+    assert_eq!(*made.borrow(), [1, 2, 3, 4], "each part goes on where the last one stopped");
     assert!(resumed.weights == whole.weights, "the networks differ");
     let losses = |trained: &TrainedTrunk| trained.log.iter().map(|step| step.loss.to_bits()).collect::<Vec<_>>();
     assert_eq!(losses(&resumed), losses(&whole));

@@ -1,17 +1,20 @@
-//! CHECK: whether what is stored agrees with itself; DEEP: whether it equals a recompute and every byte is what was written.
+//! CHECK: whether what is stored agrees with itself; DEEP (`deep`): whether it equals a recompute and every byte is what was written.
+
+mod deep;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::core::Core;
-use super::lists::list_of;
 use super::snapshot::Published;
 use crate::answer::CheckReport;
 use crate::error::Result;
 use crate::id::{ImageId, LabelId};
 use crate::operation::Role;
 use crate::rows::Part;
-use crate::vote::{Ballot, soft_vote};
+use crate::vote::Ballot;
 
 /// Problems that are told one by one; of more, only the number.
 const MOST_PROBLEMS: usize = 100;
@@ -44,21 +47,28 @@ struct Check<'s> {
 impl Core {
     /// Looks at everything that is stored; what is wrong is in the report. Writes go on meanwhile.
     ///
-    /// Complexity: reads every family once; `deep` reads every segment file and computes `O(index * train)` similarities.
+    /// Complexity: reads records, keys, lists, votes and postings once; `deep` reads every file besides, photos included, and computes
+    /// `O(index * train)` similarities.
     ///
     /// # Errors
-    /// Only when the catalog cannot be read at all.
+    /// Only when the folder cannot be listed at all; what cannot be read is in the report.
     pub(crate) fn check(&self, deep: bool) -> Result<CheckReport> {
         let state = self.current();
         let mut check = Check { core: self, state: &state, report: CheckReport::default(), more: 0 };
-        check.images()?;
-        check.reverse_index()?;
-        check.postings()?;
+        if deep {
+            check.families()?;
+        }
+        check.attempt("images and keys", Check::images);
+        check.attempt("neighbour lists", Check::reverse_index);
+        check.attempt("predictions and postings", Check::postings);
+        check.attempt("the manifest", Check::manifest);
         check.segments(deep);
         if deep {
-            check.copies()?;
+            check.attempt("stored values", Check::meanings);
+            check.attempt("tombstones", Check::tombstones);
+            check.attempt("descriptors", Check::copies);
             let rows: Vec<usize> = state.index.live().collect();
-            check.recompute(&rows)?;
+            check.attempt("predictions", |check| check.recompute(&rows));
         }
         let Check { mut report, more, .. } = check;
         if more > 0 {
@@ -67,8 +77,9 @@ impl Core {
         Ok(report)
     }
 
-    /// What is wrong with lists, votes, postings and segments of a space that is not the active one yet; predictions are recomputed
-    /// of some images.
+    /// What is wrong with lists, votes, postings and segments of a space that is not the active one yet. Lists, votes, postings and
+    /// segments are compared with each other as a whole; lists and predictions are recomputed of [`RECOMPUTED_ROWS`] images at most,
+    /// so that a change of model does not take as long as two.
     ///
     /// # Errors
     /// Only when the catalog cannot be read at all.
@@ -94,11 +105,18 @@ impl Check<'_> {
         }
     }
 
+    /// One part of the check; what it cannot read is a problem like any other, and the other parts follow.
+    fn attempt(&mut self, what: &str, part: impl FnOnce(&mut Self) -> Result<()>) {
+        if let Err(error) = part(self) {
+            self.wrong(format!("{what} cannot be read: {}", error.message()));
+        }
+    }
+
     fn looked_at(&mut self, what: &str, count: usize) {
         self.report.checked.push((what.to_owned(), count as u64));
     }
 
-    /// Each record has its key, its descriptor and its row, and there are no others.
+    /// Each record has its key, its descriptor and its row, and there are no others; nor will its id be given again.
     fn images(&mut self) -> Result<()> {
         let state = self.state;
         let (first, last) = (ImageId(0), ImageId(u64::MAX));
@@ -145,19 +163,52 @@ impl Check<'_> {
         if rows != records.len() {
             problems.push(format!("{} images are stored and {rows} are searched", records.len()));
         }
+        let mut keys = 0;
+        state.pinned.each_key(|key, id| {
+            keys += 1;
+            if !records.contains_key(&id) {
+                problems.push(format!("the key '{key}' leads to image {}, which is not stored", id.0));
+            }
+        })?;
+        if keys != records.len() {
+            problems.push(format!("{keys} keys lead to {} images", records.len()));
+        }
+        let (next, last) = (state.pinned.next_image()?, records.keys().max());
+        if let Some(last) = last.filter(|last| last.0 >= next) {
+            problems.push(format!("image {} is stored, and the next one would get the id {next}", last.0));
+        }
+        let (texts, sequence) = (state.pinned.labels()?, state.pinned.sequence()?);
+        if !texts.iter().map(String::as_str).eq(state.labels.iter().map(|text| &**text)) {
+            problems.push("the labels in memory are not the stored ones".to_owned());
+        }
+        if sequence != state.sequence {
+            problems.push(format!("write {} was the last one, the catalog says {sequence}", state.sequence));
+        }
         self.looked_at("images", records.len());
         problems.into_iter().for_each(|problem| self.wrong(problem));
         Ok(())
     }
 
-    /// `voters` is the inverse of `neighbours`.
+    /// `voters` is the inverse of `neighbours`, and the floors that a write compares with are the stored ones.
     fn reverse_index(&mut self) -> Result<()> {
         let (mut forward, mut backward, mut lists) = (Sum::default(), Sum::default(), 0);
+        let (index, mut problems) = (&self.state.index, Vec::new());
         self.state.pinned.all_neighbours(self.state.pinned.space(), ImageId(0), |id, stored| {
             lists += 1;
             stored.entries.iter().for_each(|(train, _)| forward.add((train, id)));
+            let floor = stored.floor.map_or(f32::NEG_INFINITY, |floor| floor.0);
+            match index.row_of(id).filter(|&row| index.live[row]) {
+                Some(row) if index.floors[row].to_bits() == floor.to_bits() => {}
+                Some(row) => problems.push(format!(
+                    "the floor of '{}' in memory is {}, the stored one {floor}",
+                    index.key(row),
+                    index.floors[row]
+                )),
+                None => problems.push(format!("a neighbour list belongs to image {}, which is not searched", id.0)),
+            }
             Ok(())
         })?;
+        problems.into_iter().for_each(|problem| self.wrong(problem));
         self.state.pinned.each_voter(self.state.pinned.space(), |train, id| {
             backward.add((train, id));
             Ok(())
@@ -183,13 +234,19 @@ impl Check<'_> {
                     wanted.add((role as u8, ballot.label, ballot.score.to_bits(), set.key(row), set.id(row)));
                 }
             }
-            for label in (0..state.labels.len() as u32).map(LabelId) {
-                state.pinned.postings(state.pinned.space(), state.options.vote_k, role, label, |score, key, id| {
-                    stored.add((role as u8, label, score.to_bits(), key, id));
-                    Ok(true)
-                })?;
-            }
         }
+        let mut problems = Vec::new();
+        state.pinned.each_posting(state.pinned.space(), state.options.vote_k, |role, ballot, key, id| {
+            stored.add((role as u8, ballot.label, ballot.score.to_bits(), key, id));
+            let set = state.rows(role);
+            if state.label(ballot.label).is_err() {
+                problems.push(format!("a posting of '{key}' has the label {}, which has no text", ballot.label.0));
+            }
+            if set.row_of(id).is_none_or(|row| !set.live[row] || set.key(row) != key) {
+                problems.push(format!("a posting of '{key}' leads to image {}, which is not its image", id.0));
+            }
+        })?;
+        problems.into_iter().for_each(|problem| self.wrong(problem));
         if wanted != stored {
             self.wrong("the postings by instance are not the image of the predictions".to_owned());
         }
@@ -208,6 +265,19 @@ impl Check<'_> {
             self.wrong("the predictions in memory are not the stored ones".to_owned());
         }
         self.looked_at("postings", stored.count as usize);
+        Ok(())
+    }
+
+    /// The manifest names the segments that are searched.
+    fn manifest(&mut self) -> Result<()> {
+        let mut named = self.state.pinned.segments()?;
+        let searched = Role::ALL.into_iter().flat_map(|role| self.state.rows(role).frozen());
+        let mut searched: Vec<_> = searched.map(|(_, entry, _)| entry).collect();
+        named.sort_by_key(|entry| entry.id);
+        searched.sort_by_key(|entry| entry.id);
+        if named != searched {
+            self.wrong(format!("the manifest names {} segments and {} are searched", named.len(), searched.len()));
+        }
         Ok(())
     }
 
@@ -234,70 +304,5 @@ impl Check<'_> {
             }
         }
         self.looked_at("segments", count);
-    }
-
-    /// Every live row's descriptor is the catalog's, bit for bit.
-    fn copies(&mut self) -> Result<()> {
-        let state = self.state;
-        let mut problems = Vec::new();
-        let mut count = 0;
-        state.pinned.vectors(state.pinned.space(), ImageId(0), ImageId(u64::MAX), |id, bytes| {
-            for set in [&state.index, &state.train] {
-                let Some(row) = set.row_of(id).filter(|&row| set.live[row]) else { continue };
-                count += 1;
-                let same = set.vector(row)?.iter().flat_map(|value| value.to_le_bytes()).eq(bytes.iter().copied());
-                if !same {
-                    problems.push(format!("the copy of the descriptor of '{}' differs", set.key(row)));
-                }
-            }
-            Ok(())
-        })?;
-        self.looked_at("descriptors compared", count);
-        problems.into_iter().for_each(|problem| self.wrong(problem));
-        Ok(())
-    }
-
-    /// Law P: the lists and the predictions of these rows equal a recompute.
-    fn recompute(&mut self, rows: &[usize]) -> Result<()> {
-        let Published { index, train, options, pinned, .. } = self.state;
-        for rows in rows.chunks(RECOMPUTED_ROWS) {
-            let best = train.best_of_many(&index.gathered(rows)?, options.kept_neighbours, |_, _| true)?;
-            for (&row, best) in rows.iter().zip(best) {
-                let key = index.key(row);
-                let Some(stored) = pinned.neighbours(pinned.space(), index.id(row))? else {
-                    self.wrong(format!("'{key}' has no list of neighbours"));
-                    continue;
-                };
-                let list = match list_of(stored, train) {
-                    Ok(list) if list.knows(options.vote_k, train.live_rows()) => list,
-                    Ok(_) => {
-                        self.wrong(format!("the list of '{key}' is too short to vote"));
-                        continue;
-                    }
-                    Err(error) => {
-                        self.wrong(format!("'{key}': {}", error.message()));
-                        continue;
-                    }
-                };
-                // A list without a floor claims to hold every train image.
-                let is_complete = list.floor.is_some() || list.entries.len() == train.live_rows();
-                let same = is_complete
-                    && list.entries.len() <= best.len()
-                    && list.entries.iter().zip(&best).all(|(entry, hit)| {
-                        let id = train.id(hit.row as usize).0;
-                        (entry.id, entry.similarity.to_bits()) == (id, hit.similarity.to_bits())
-                    });
-                if !same {
-                    self.wrong(format!("the neighbours of '{key}' are not its nearest train images"));
-                }
-                let voters =
-                    best.iter().filter_map(|hit| Some((train.instances[hit.row as usize]?.label, hit.similarity)));
-                if soft_vote(voters, options.vote_k) != index.instances[row] {
-                    self.wrong(format!("the prediction of '{key}' is not what its neighbours vote"));
-                }
-            }
-        }
-        self.looked_at("predictions recomputed", rows.len());
-        Ok(())
     }
 }

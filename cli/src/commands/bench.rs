@@ -1,0 +1,127 @@
+//! What `cairn bench losses` and `cairn bench cleaning` share: the images and queries of a database, and what they give with other
+//! descriptors and other labels, each measured in a database of its own.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use cairn::eval::evaluate;
+use cairn::language::{BoundTrain, DEFAULT_TAU, Loss, TrainPlan};
+use cairn::{Asked, Database, Operation, Options, Put, Query, Rerank, Role, SearchRequest};
+use cairndb_ingest::{PhotoEmbedder, QueryReader, TorchMaintainer, Trial};
+
+use crate::args::{BenchSet, Opened};
+use crate::comparison::ranked;
+use crate::failure::{Failure, Result};
+use crate::session::{Session, hardware};
+
+/// Images written by one transaction.
+const WRITTEN_ROWS: usize = 1000;
+
+/// Images and queries with the base's descriptors.
+pub(super) struct Set {
+    /// Key, label, descriptor.
+    images: Vec<(String, Option<String>, Vec<f32>)>,
+    queries: Vec<Asked>,
+}
+
+/// mAP@100 of kNN and of sort + insert, in percent.
+pub(super) type Score = [f64; 2];
+
+/// Labels that are not the database's, by key; `None`: the image is not there.
+pub(super) type Change = HashMap<String, Option<String>>;
+
+/// What TRAIN would do, with nothing held out: the queries judge.
+pub(super) fn plan(loss: Loss, seed: u64, epochs: Option<usize>) -> TrainPlan {
+    let typed =
+        BoundTrain { loss: Some(loss), seed: Some(seed), epochs, validation: Some(0.0), ..BoundTrain::default() };
+    cairn::language::plan_train(typed)
+}
+
+/// The session of a bench's database, and what trains.
+///
+/// # Errors
+/// When the database cannot be opened, or there is no such device.
+pub(super) fn opened(args: &BenchSet) -> Result<(Session, TorchMaintainer)> {
+    let opened = Opened { database: args.database.clone(), read_only: false };
+    let session = Session::open(&opened, &args.model, args.format, Some(&args.truth))?;
+    let maintainer = TorchMaintainer::new(hardware(args.model.device)?, args.model.weights.clone());
+    Ok((session, maintainer))
+}
+
+impl Set {
+    /// That of a database, with the queries of a file.
+    ///
+    /// # Errors
+    /// When a photo or the file cannot be read.
+    pub(super) fn read(session: &Session, trial: &Trial<'_>, queries: &Path) -> Result<Self> {
+        let snapshot = session.database.drain()?;
+        let mut images = Vec::new();
+        for role in [Role::Train, Role::Index] {
+            let keys = snapshot.keys(Some(role))?;
+            let vectors = trial.descriptors(&keys)?;
+            for (key, vector) in keys.into_iter().zip(vectors.chunks(trial.base().dimension())) {
+                let label = snapshot.record(&key)?.and_then(|record| record.label);
+                images.push((key, label, vector.to_vec()));
+            }
+        }
+        let embedder = PhotoEmbedder::new(std::sync::Arc::clone(trial.base()), session.database.options().keep);
+        let reader = QueryReader::new(Some(std::sync::Arc::new(embedder)));
+        let named = cairn::ReadQueries::read(&reader, queries)?;
+        let asked = |query: cairn::NamedQuery| {
+            let name = query.id.clone().unwrap_or_default();
+            Asked { name, id: query.id, query: Query { vector: query.vector, without: None }, photo: query.photo }
+        };
+        Ok(Self { images, queries: named.into_iter().map(asked).collect() })
+    }
+
+    /// What the images with changed labels and the queries give once their descriptors went through `adapt`.
+    ///
+    /// # Errors
+    /// When the database of its own cannot be made, or a search fails.
+    pub(super) fn score(
+        &self,
+        session: &Session,
+        change: &Change,
+        adapt: &dyn Fn(&[f32]) -> cairn::Result<Vec<f32>>,
+    ) -> Result<Score> {
+        let truth = session.truth().ok_or_else(|| Failure::new("no known answers"))?;
+        let folder = tempfile::tempdir().map_err(|error| Failure::io(&std::env::temp_dir(), error))?;
+        let first = self.images.first().ok_or_else(|| Failure::new("the database is empty"))?;
+        let dimension = adapt(&first.2)?.len();
+        let database = Database::create(&folder.path().join("db"), Options::for_vectors(dimension))?;
+        for images in self.images.chunks(WRITTEN_ROWS) {
+            let put = |(key, label, vector): &(String, Option<String>, Vec<f32>)| {
+                let label = match change.get(key) {
+                    Some(None) => return None,
+                    Some(label) => label.clone(),
+                    None => label.clone(),
+                };
+                let put = |vector| Put { key: key.clone(), label, vector, source: None, content: None, photo: None };
+                Some(adapt(vector).map(|vector| Operation::Put(put(vector))))
+            };
+            database.write(images.iter().filter_map(put).collect::<cairn::Result<_>>()?)?;
+        }
+        let mut asked = self.queries.clone();
+        for query in &mut asked {
+            query.query.vector = adapt(&query.query.vector)?;
+        }
+        let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
+        let snapshot = database.drain()?;
+        let rerank = Rerank { k: cairn::DEFAULT_VOTE_K, sort: true, insert: Some(DEFAULT_TAU) };
+        let mut score = [0.0; 2];
+        for (score, rerank) in score.iter_mut().zip([None, Some(rerank)]) {
+            let request = SearchRequest { rerank, ..SearchRequest::default() };
+            let answers = snapshot.search(&request, &queries)?;
+            *score = 100.0 * evaluate(truth.truths(), &ranked(&asked, &answers), request.depth).map;
+        }
+        Ok(score)
+    }
+}
+
+/// Mean, least and most of one of the two figures.
+pub(super) fn spread(scores: &[Score], method: usize) -> (f64, f64, f64) {
+    let values = scores.iter().map(|score| score[method]);
+    let mean = values.clone().sum::<f64>() / scores.len().max(1) as f64;
+    let (least, most) = values.fold((f64::MAX, f64::MIN), |(least, most), value| (least.min(value), most.max(value)));
+    (mean, least, most)
+}

@@ -1,0 +1,88 @@
+//! How far `cairn maintain run` has come: kept in the database, so that the same command goes on.
+
+use cairn::Database;
+
+use crate::failure::Result;
+
+/// Under this name a database keeps it.
+const NAME: &str = "maintain run";
+
+/// The step that cleans, from 0; the others train.
+const CLEANING: u64 = 1;
+
+/// The statements of a job on a database.
+pub(super) struct Job<'a> {
+    pub(super) database: &'a Database,
+    /// All of them: another job begins anew.
+    pub(super) text: &'a str,
+}
+
+impl Job<'_> {
+    /// How many steps are done: those that were noted, and one that was carried out but not noted any more.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub(super) fn steps_done(&self) -> Result<usize> {
+        let noted = self.database.file(NAME)?.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let Some((numbers, _)) = noted.split_once('\n').filter(|(_, of)| *of == self.text) else { return Ok(0) };
+        let numbers: Vec<u64> = numbers.split(' ').filter_map(|number| number.parse().ok()).collect();
+        let [step, cleaning, model] = numbers[..] else { return Ok(0) };
+        let (cleaning_now, model_now) = self.last()?;
+        let carried_out = if step == CLEANING { cleaning_now > cleaning } else { model_now > model };
+        Ok(usize::try_from(step).unwrap_or(0) + usize::from(carried_out))
+    }
+
+    /// Step `at`, from 0, comes next.
+    ///
+    /// # Errors
+    /// `Io`; a damaged catalog.
+    pub(super) fn begin(&self, at: usize) -> Result<()> {
+        let (cleaning, model) = self.last()?;
+        Ok(self.database.put_file(NAME, format!("{at} {cleaning} {model}\n{}", self.text).as_bytes())?)
+    }
+
+    /// Everything is done.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn end(&self) -> Result<()> {
+        Ok(self.database.remove_files(NAME)?)
+    }
+
+    /// Number of the last cleaning (0: none), and of the model in force: a step that was carried out raised its own.
+    fn last(&self) -> Result<(u64, u64)> {
+        let cleaning = self.database.cleanings()?.iter().map(|entry| entry.number).max().unwrap_or(0);
+        let model = self.database.models()?.iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
+        Ok((cleaning, model.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn::{Arguments, Options, Ports, Put};
+
+    #[test]
+    fn a_cleaning_that_was_committed_and_not_noted_is_done() {
+        let home = tempfile::tempdir().unwrap();
+        let database = Database::create(&home.path().join("db"), Options::for_vectors(3)).unwrap();
+        let image = |n: u8| {
+            let (x, label) = (f32::from(n / 6), if n == 0 || n > 5 { "dome" } else { "tower" });
+            Put::new(format!("i{n}"), vec![1.0 - x, x, 0.02 * f32::from(n)]).label(label).into()
+        };
+        database.write((0..12).map(image).collect()).unwrap();
+        let job = Job { database: &database, text: "TRAIN;\nCLEAN;\nTRAIN" };
+        assert_eq!(job.steps_done().unwrap(), 0);
+        job.begin(1).unwrap();
+        assert_eq!(job.steps_done().unwrap(), 1);
+        database.query("CLEAN RULE suspects top=1", &Arguments::default(), &Ports::default()).unwrap();
+        assert_eq!(job.steps_done().unwrap(), 2, "killed between the commit and the note");
+        job.begin(2).unwrap();
+        assert_eq!(job.steps_done().unwrap(), 2);
+        database.query("CLEAN RULE suspects top=1", &Arguments::default(), &Ports::default()).unwrap();
+        assert_eq!(job.steps_done().unwrap(), 2, "a cleaning is no training");
+        assert_eq!(Job { text: "another", ..job }.steps_done().unwrap(), 0);
+        job.end().unwrap();
+        assert_eq!(job.steps_done().unwrap(), 0);
+    }
+}

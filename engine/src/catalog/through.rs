@@ -1,0 +1,254 @@
+//! Reading whole families through, for CHECK: what the disk holds now, entries that nobody would look up, values that say nothing.
+//!
+//! The handle that is in use has its tables open and blocks of them in memory, so it would not notice what became of the files since.
+//! A second one, for reading, has nothing yet.
+
+use std::path::Path;
+
+use rocksdb::{ColumnFamilyDescriptor, DB};
+
+use super::{BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
+use crate::error::Result;
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::operation::Role;
+use crate::vote::Ballot;
+
+/// The files as they are now.
+#[derive(Default)]
+struct Again {
+    /// `None`: they are no catalog any more.
+    db: Option<DB>,
+    problem: Option<String>,
+}
+
+fn open(folder: &Path, paranoid: bool) -> Result<DB> {
+    logs::check(folder)?;
+    let mut options = Catalog::db_options();
+    options.set_paranoid_checks(paranoid);
+    let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
+    Ok(DB::open_cf_descriptors_read_only(&options, folder, families, false)?)
+}
+
+impl Catalog {
+    /// Reads every family through on the disk, checksums compared, and says which of them cannot be read to the end. Writes go on
+    /// meanwhile. A writer that is too busy for a second look is read through its own handle, which may have blocks in memory.
+    ///
+    /// Complexity: reads all tables and logs once.
+    ///
+    /// # Errors
+    /// `Io`: the folder cannot be listed; `Corrupt`: the handle lacks a family.
+    pub(crate) fn damages(&self) -> Result<Vec<String>> {
+        let Again { db, problem } = self.open_again()?;
+        let mut problems: Vec<String> = problem.into_iter().collect();
+        for family in Family::ALL {
+            if let Err(error) = salvage::read_through(db.as_ref().unwrap_or(&self.store.db), family) {
+                problems.push(format!("the family '{}' cannot be read: {}", family.name(), error.message()));
+            }
+        }
+        if !self.is_read_only() && !identity::is_copied(&self.store.db)? {
+            problems.push("the second copy of what the database is differs from the first".to_owned());
+        }
+        Ok(problems)
+    }
+
+    /// How many families there are.
+    pub(crate) const FAMILIES: usize = Family::ALL.len();
+
+    fn open_again(&self) -> Result<Again> {
+        let folder = self.store.db.path();
+        for _ in 0..BESIDE_TRIES {
+            let written = self.store.db.latest_sequence_number();
+            // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
+            let before = moving_files(folder)?;
+            let opened = open(folder, true);
+            if moving_files(folder)? != before {
+                continue;
+            }
+            return Ok(match opened {
+                // A log is read up to its first damaged record, without a word.
+                Ok(db) => {
+                    let read = db.latest_sequence_number();
+                    let problem = format!("the catalog's log is damaged: of {written} changes {read} can be read");
+                    Again { problem: (read < written && !self.is_read_only()).then_some(problem), db: Some(db) }
+                }
+                Err(error) if salvage::is_damaged(&error) => {
+                    let problem = format!("the catalog could not be opened as it is: {}", error.message());
+                    Again { db: open(folder, false).ok(), problem: Some(problem) }
+                }
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(Again::default())
+    }
+}
+
+impl Pinned {
+    /// Every external key and the image that it leads to.
+    pub(crate) fn each_key(&self, mut visit: impl FnMut(&str, ImageId)) -> Result<()> {
+        self.scan(Family::Keys, &[], |key, value| {
+            visit(&String::from_utf8_lossy(key), ImageId(codec::number_of(value)?));
+            Ok(true)
+        })
+    }
+
+    /// Every posting of a space and k, whatever its label.
+    pub(crate) fn each_posting(
+        &self,
+        space: SpaceId,
+        k: usize,
+        mut visit: impl FnMut(Role, Ballot<LabelId>, &str, ImageId),
+    ) -> Result<()> {
+        let prefix = codec::predictions_prefix(space, k);
+        self.scan(Family::ByInstance, &prefix, |key, value| {
+            let (role, label) = codec::role_and_label_of(key, prefix.len())?;
+            let (score, external) = codec::posting_of(key, codec::posting_prefix(space, k, role, label).len())?;
+            visit(role, Ballot { label, score }, external, ImageId(codec::number_of(value)?));
+            Ok(true)
+        })
+    }
+
+    /// Families with derived entries of a space that is neither this one nor being derived, or of another k, which nobody would ever
+    /// change again; and how many.
+    pub(crate) fn stray_entries(&self, k: usize) -> Result<Vec<(&'static str, usize)>> {
+        let mut spaces = vec![self.space()];
+        spaces.extend(self.deriving()?);
+        let mut found = Vec::new();
+        for family in [Family::Neighbours, Family::Voters, Family::Predictions, Family::ByInstance] {
+            let has_k = matches!(family, Family::Predictions | Family::ByInstance);
+            let own: Vec<Vec<u8>> = match has_k {
+                true => spaces.iter().map(|&space| codec::predictions_prefix(space, k).to_vec()).collect(),
+                false => spaces.iter().map(|&space| codec::space_key(space).to_vec()).collect(),
+            };
+            let mut strays = 0;
+            self.scan(family, &[], |key, _| {
+                strays += usize::from(!own.iter().any(|own| key.starts_with(own)));
+                Ok(true)
+            })?;
+            if strays > 0 {
+                found.push((family.name(), strays));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What is stored and cannot be understood: descriptors of another length than their space's, waiting transactions, features,
+    /// cleanings, marks.
+    pub(crate) fn nonsense(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for space in self.spaces()? {
+            self.scan(Family::Embeddings, &codec::space_key(space.id), |key, value| {
+                if value.len() != 4 * space.dimension {
+                    let id = codec::image_of_space_key(key)?.0;
+                    found.push(format!(
+                        "the descriptor of image {id} in model {} has {} bytes",
+                        space.id.0,
+                        value.len()
+                    ));
+                }
+                Ok(true)
+            })?;
+        }
+        self.each_waiting(|sequence, operations| {
+            if let Err(error) = operations {
+                found.push(format!("the waiting write {sequence} cannot be carried out: {}", error.message()));
+            }
+            Ok(())
+        })?;
+        self.scan(Family::Features, &[], |key, value| {
+            if !matches!(value.first(), Some(0 | 1)) {
+                found.push(format!("the local features of image {} cannot be read", codec::image_of_key(key)?.0));
+            }
+            Ok(true)
+        })?;
+        let (cleanings, marks) = (self.cleanings(), self.marks());
+        found.extend(cleanings.as_ref().err().map(|error| error.message().to_owned()));
+        found.extend(marks.as_ref().err().map(|error| format!("the marks of cleanings: {}", error.message())));
+        if let (Ok(cleanings), Ok(marks)) = (cleanings, marks) {
+            for (id, number) in marks {
+                if !cleanings.iter().any(|cleaning| cleaning.number == number) {
+                    found.push(format!("image {} has the mark of cleaning {number}, which is not known", id.0));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::path::PathBuf;
+
+    use super::super::Batch;
+    use super::*;
+    use crate::disk::Lock;
+    use crate::options::Options;
+
+    /// The tables of a catalog that holds something in every family, each with the name of its family.
+    fn written(folder: &Path) -> (Catalog, Vec<(String, PathBuf)>) {
+        std::fs::create_dir_all(folder).unwrap();
+        let lock = Lock::take(folder).unwrap();
+        let catalog = Catalog::create(&folder.join("catalog"), Options::for_vectors(2), lock).unwrap();
+        let mut batch = Batch::new(&catalog);
+        for family in Family::ALL {
+            let key =
+                if family == Family::Labels { codec::label_text_key(LabelId(0)).to_vec() } else { vec![b'z'; 20] };
+            batch.put(family, &key, &[7; 300]).unwrap();
+        }
+        batch.commit().unwrap();
+        catalog.flush().unwrap();
+        let tables = catalog.store.db.live_files().unwrap();
+        let path = |name: &str| catalog.store.db.path().join(name.trim_start_matches('/'));
+        let tables = tables.iter().map(|table| (table.column_family_name.clone(), path(&table.name))).collect();
+        (catalog, tables)
+    }
+
+    /// It catches: a family left out of the reading, blocks taken from memory instead of the disk, checksums that are not compared.
+    #[test]
+    fn a_flipped_bit_in_any_family_is_told_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (catalog, tables) = written(folder.path());
+        assert_eq!(catalog.damages().unwrap(), Vec::<String>::new());
+        assert_eq!(tables.len(), Family::ALL.len());
+        for (family, table) in &tables {
+            let whole = std::fs::read(table).unwrap();
+            // The first block holds the entries; what lies behind them, the index and the footer, is no family's alone.
+            for at in [0, 9, whole.len() / 2, whole.len() - 60, whole.len() - 1] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= 1 << (at % 8);
+                std::fs::write(table, &damaged).unwrap();
+                let problems = catalog.damages().unwrap();
+                assert!(!problems.is_empty(), "byte {at} of {} of '{family}'", whole.len());
+                if at < 10 {
+                    let name = format!("'{family}'");
+                    assert!(problems.iter().any(|problem| problem.contains(&name)), "{name}: {problems:?}");
+                    assert_eq!(problems.iter().filter(|problem| problem.contains("the family '")).count(), 1);
+                }
+            }
+            std::fs::write(table, &whole).unwrap();
+        }
+        assert_eq!(catalog.damages().unwrap(), Vec::<String>::new());
+    }
+
+    /// It catches: a log that is believed as far as it goes.
+    #[test]
+    fn a_flipped_bit_in_the_log_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (catalog, _) = written(folder.path());
+        for value in [1u8, 2] {
+            let mut batch = Batch::new(&catalog);
+            batch.put(Family::Blobs, b"photo", &[value; 500]).unwrap();
+            batch.commit().unwrap();
+        }
+        assert_eq!(catalog.damages().unwrap(), Vec::<String>::new());
+        let logs = std::fs::read_dir(catalog.store.db.path()).unwrap().map(|entry| entry.unwrap().path());
+        let log = logs.filter(|path| path.extension().is_some_and(|end| end == "log")).max().unwrap();
+        let mut bytes = std::fs::read(&log).unwrap();
+        let at = bytes.len() - 20;
+        bytes[at] ^= 1;
+        std::fs::write(&log, bytes).unwrap();
+        let problems = catalog.damages().unwrap();
+        assert!(problems.iter().any(|problem| problem.contains("log is damaged")), "{problems:?}");
+    }
+}

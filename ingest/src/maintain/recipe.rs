@@ -1,0 +1,70 @@
+//! Which models are made of discriminants. What they give in the end has learnt from every image, so that none is held out from it:
+//! to be compared with other discriminants of the network they are made again, from what they learnt from.
+
+use cairn::{Database, Error, ModelInfo, Result};
+
+use crate::model::base_of;
+
+/// How discriminants were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recipe {
+    /// How many dimensions they were to have.
+    pub(super) dimension: usize,
+    /// The last cleaning then; what later ones marked was learnt from. 0: there was none.
+    pub(super) cleaning: u64,
+}
+
+fn name(fingerprint: &str) -> String {
+    format!("discriminants {fingerprint}")
+}
+
+/// Notes that a model is made of discriminants, and how.
+pub(super) fn keep(database: &Database, fingerprint: &str, recipe: Recipe) -> Result<()> {
+    database.put_file(&name(fingerprint), recipe.text().as_bytes())
+}
+
+/// How a model of discriminants behind the network `base` was made; `None`: it is made otherwise.
+///
+/// # Errors
+/// A damaged catalog.
+pub(super) fn of(database: &Database, model: &ModelInfo, base: &ModelInfo) -> Result<Option<Recipe>> {
+    if base_of(model)?.fingerprint != base.fingerprint {
+        return Ok(None);
+    }
+    let Some(bytes) = database.file(&name(&model.fingerprint))? else { return Ok(None) };
+    let recipe = std::str::from_utf8(&bytes).ok().and_then(Recipe::parse);
+    let lost = || Error::corrupt(format!("what is kept of the training of model {} cannot be read", model.fingerprint));
+    recipe.map(Some).ok_or_else(lost)
+}
+
+/// Forgets that of a model.
+pub(super) fn forget(database: &Database, fingerprint: &str) -> Result<()> {
+    database.remove_files(&name(fingerprint))
+}
+
+impl Recipe {
+    fn text(self) -> String {
+        format!("{} {}", self.dimension, self.cleaning)
+    }
+
+    /// A recipe without a cleaning was written before there was that number.
+    fn parse(text: &str) -> Option<Self> {
+        let (dimension, cleaning) = text.split_once(' ').unwrap_or((text, "0"));
+        Some(Self { dimension: dimension.parse().ok()?, cleaning: cleaning.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_is_what_was_kept() {
+        let recipe = Recipe { dimension: 256, cleaning: 3 };
+        assert_eq!(Recipe::parse(&recipe.text()), Some(recipe));
+        assert_eq!(Recipe::parse("128"), Some(Recipe { dimension: 128, cleaning: 0 }));
+        for text in ["", "a", "256 ", "256 3 1", " 3"] {
+            assert_eq!(Recipe::parse(text), None, "{text}");
+        }
+    }
+}

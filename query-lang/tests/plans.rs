@@ -1,0 +1,38 @@
+//! The access path that a plan chooses.
+//!
+//! It catches: a breadth that no search takes, a graph that is searched as a whole.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use cairndb_query::{Access, DEFAULT_DEPTH, Facts, MAX_COUNT, Names, Plan, bind, parse, plan};
+
+fn access(depth: usize, rows: usize) -> Option<Access> {
+    let facts = Facts {
+        index_rows: rows,
+        train_rows: 0,
+        vote_k: 3,
+        kept_neighbours: 10,
+        graph_from_rows: 20_000,
+        segments: 4,
+        dimension: 2,
+    };
+    let parsed = parse(&format!("SEARCH $1 K {depth}"));
+    let bound = bind(parsed.statements.first()?, &Names { positional: 1, named: Vec::new() }).ok()?;
+    match plan(bound, &facts) {
+        Plan::Search(search) => Some(search.access),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_graph_is_searched_for_a_small_share_of_the_rows_and_never_more_broadly_than_can_be() {
+    let is_scan = |depth, rows| matches!(access(depth, rows), Some(Access::Exact { .. }));
+    assert!(is_scan(DEFAULT_DEPTH, 19_999));
+    assert_eq!(access(DEFAULT_DEPTH, 20_000), Some(Access::Graph { ef: 200 }));
+    assert_eq!(access(7_812, 1_000_000), Some(Access::Graph { ef: 15_624 }));
+    for depth in [7_813, 100_000, 500_000, 500_001, MAX_COUNT] {
+        assert!(is_scan(depth, 1_000_000), "{depth}");
+    }
+    assert_eq!(access(500_000, usize::MAX), Some(Access::Graph { ef: MAX_COUNT }));
+    assert_eq!(access(500_001, 100_000_000), Some(Access::Graph { ef: MAX_COUNT }));
+    assert_eq!(access(MAX_COUNT, usize::MAX), Some(Access::Graph { ef: MAX_COUNT }));
+}
