@@ -185,4 +185,9 @@ fn killed_maintenance_goes_on_to_the_same_end() {
     survives(folder.path(), "run", STEP_KILLS, &["maintain", "run", "DB", "--rule", "suspects", "--unlabel"]);
     let trunk = "maintain train DB --trunk --dim 32 --epochs 2 --batch 16 --gem learnt --validation 0 --seed 3";
     survives(folder.path(), "trunk", TRUNK_KILLS, &trunk.split(' ').collect::<Vec<_>>());
+    // Killed between its last step and its end, it is run again with nothing left to do.
+    let once = contents(&folder.path().join("trunk-whole"));
+    let again = run_ok(folder.path(), &trunk.replace("DB", "trunk-whole").split(' ').collect::<Vec<_>>());
+    assert!(again.contains("came of this training"), "{again}");
+    assert_same(&once, &contents(&folder.path().join("trunk-whole")), "trained twice");
 }

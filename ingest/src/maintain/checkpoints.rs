@@ -12,8 +12,6 @@ use cairn::{Error, ErrorKind, Result};
 const FOLDER: &str = "training";
 /// What the name of a checkpoint begins with.
 const PREFIX: &str = "checkpoint-";
-/// The model of the last training that was to be put in force, while it is.
-const OUTCOME: &str = "outcome";
 /// States of other trainings that are kept; the oldest of more are removed.
 const KEPT: usize = 2;
 /// Characters of a digest in a name.
@@ -82,25 +80,9 @@ impl Files {
         Ok(files)
     }
 
-    /// Notes, before a model is put in force, what asked for it: killed behind that, the same command must not train once more on top.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub(super) fn comes_in_force(&self, asked: &str, fingerprint: &str) -> Result<()> {
-        let path = self.folder.join(OUTCOME);
-        std::fs::write(&path, format!("{asked} {fingerprint}")).map_err(|error| Error::io(&path, error))
-    }
-
-    /// Whether a training that was asked for so put this model in force, and was killed before it could say so.
-    pub(super) fn came_in_force(&self, asked: &str, fingerprint: &str) -> bool {
-        let noted = std::fs::read_to_string(self.folder.join(OUTCOME)).unwrap_or_default();
-        noted == format!("{asked} {fingerprint}")
-    }
-
     /// The training is over: another one of the same identity must not go on from it.
     pub(super) fn done(&self) -> Result<()> {
-        remove(&self.checkpoint)?;
-        remove(&self.folder.join(OUTCOME))
+        remove(&self.checkpoint)
     }
 
     /// Removes the states of trainings that nobody came back to.
@@ -154,10 +136,7 @@ mod tests {
         }
         std::fs::write(&files("d").log, "a log is no state").unwrap();
         assert!(!files("a").checkpoint.exists() && files("b").checkpoint.exists() && files("c").checkpoint.exists());
-        files("c").comes_in_force("asked", "model").unwrap();
-        assert!(files("d").came_in_force("asked", "model") && !files("d").came_in_force("asked", "other"));
         files("c").done().unwrap();
-        assert!(!files("d").came_in_force("asked", "model"));
         files("c").done().unwrap();
         assert!(!files("c").checkpoint.exists() && files("d").log.exists());
     }

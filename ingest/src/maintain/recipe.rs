@@ -1,5 +1,11 @@
-//! Which models are made of discriminants. What they give in the end has learnt from every image, so that none is held out from it:
-//! to be compared with other discriminants of the network they are made again, from what they learnt from.
+//! What a database keeps of how its models were made.
+//!
+//! Of discriminants: what they give in the end has learnt from every image, so that none is held out from it; to be compared with
+//! other discriminants of the network they are made again, from what they learnt from.
+//!
+//! Of a trained network: which statement and which photos it came of. Whatever is trained behind a network leaves that as it is, so
+//! that the same training comes to the same model; the training of a network begins with the one in force, and would go on from its own
+//! outcome when it is run again, because it was killed before it could say that it was done, say.
 
 use cairn::{Database, Error, ModelInfo, Result};
 
@@ -37,9 +43,27 @@ pub(super) fn of(database: &Database, model: &ModelInfo, base: &ModelInfo) -> Re
     recipe.map(Some).ok_or_else(lost)
 }
 
-/// Forgets that of a model.
+fn origin(fingerprint: &str) -> String {
+    format!("training of {fingerprint}")
+}
+
+/// Notes what a trained network comes of, before it is in force.
+pub(super) fn keep_asked(database: &Database, fingerprint: &str, asked: &str) -> Result<()> {
+    database.put_file(&origin(fingerprint), asked.as_bytes())
+}
+
+/// Whether a network came of that.
+///
+/// # Errors
+/// A damaged catalog.
+pub(super) fn came_of(database: &Database, fingerprint: &str, asked: &str) -> Result<bool> {
+    Ok(database.file(&origin(fingerprint))?.is_some_and(|kept| kept == asked.as_bytes()))
+}
+
+/// Forgets all that of a model.
 pub(super) fn forget(database: &Database, fingerprint: &str) -> Result<()> {
-    database.remove_files(&name(fingerprint))
+    database.remove_files(&name(fingerprint))?;
+    database.remove_files(&origin(fingerprint))
 }
 
 impl Recipe {

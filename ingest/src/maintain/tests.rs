@@ -166,36 +166,6 @@ fn the_networks_descriptors_are_read_where_they_are_whole() {
     assert_ne!(line(&trained, "index images added"), Some("0"), "{trained:?}");
 }
 
-/// Keeps aside what a kill between the flip and the last word would leave.
-struct Killed(Database);
-
-impl Watch for Killed {
-    fn went_on(&self, what: &str, _: usize, _: usize) -> bool {
-        if what == "verification" {
-            let folder = self.0.folder().join("training");
-            std::fs::create_dir_all(folder.join("kept")).unwrap();
-            std::fs::copy(folder.join("outcome"), folder.join("kept").join("outcome")).unwrap();
-        }
-        true
-    }
-}
-
-#[test]
-fn a_training_that_was_killed_behind_its_flip_is_not_made_twice() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(database) = landmarks(&folder.path().join("db")) else { return };
-    let plan = plan(Loss::Discriminant);
-    maintainer().train(&database, &plan, Some(&Killed(database.clone()))).unwrap();
-    let training = database.folder().join("training");
-    assert!(!training.join("outcome").exists());
-    std::fs::copy(training.join("kept").join("outcome"), training.join("outcome")).unwrap();
-    let again = maintainer().train(&database, &plan, None).unwrap();
-    assert!(line(&again, "outcome").unwrap().contains("had come to its end"), "{again:?}");
-    // Said once; whoever asks again wants it.
-    let again = maintainer().train(&database, &plan, None).unwrap();
-    assert!(line(&again, "outcome").unwrap().contains("the same model"), "{again:?}");
-}
-
 /// Deletes an image and puts another one while a training reads.
 struct Writer(Database, String);
 

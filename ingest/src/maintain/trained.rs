@@ -126,10 +126,12 @@ impl Gathered {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// The plan, and which images and labels, whatever network the training begins with: that is another one once it is over.
+    /// The plan but for what becomes of its model, and which images and labels, whatever network the training begins with: that is
+    /// another one once it is over.
     fn asked(&self, plan: &TrainPlan) -> String {
         let mut hasher = self.named();
         hasher.update(self.photos.as_bytes());
+        let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan.clone() };
         hasher.update(format!("{plan:?}").as_bytes());
         hasher.finalize().to_hex().to_string()
     }
@@ -247,9 +249,15 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     let identity = [&format!("{plan:?}"), &base.model.info().fingerprint, &gathered.digest()];
     let files = Files::new(database.folder(), &identity.map(String::as_str))?;
     let asked = gathered.asked(plan);
-    if let Some(model) = gathered.model.as_ref().filter(|model| files.came_in_force(&asked, &model.fingerprint)) {
+    if plan.trunk.is_some()
+        && let Some(model) = &gathered.model
+        && recipe::came_of(database, &model.fingerprint, &asked)?
+    {
         files.done()?;
-        lines.push(("outcome", format!("the training had come to its end: its model is in force ({})", model.name)));
+        let number = database.models()?.into_iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
+        let outcome =
+            format!("model {number} in force came of this training (TRAIN .. FROM MODEL {number} goes on from it)");
+        lines.push(("outcome", outcome));
         return Ok(status(lines));
     }
     let (outcome, judged) = match plan.trunk {
@@ -299,7 +307,9 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     if plan.loss == Word::Discriminant {
         recipe::keep(database, &same, Recipe { dimension: plan.dimension, cleaning: gathered.cleaning })?;
     }
-    files.comes_in_force(&asked, &same)?;
+    if plan.trunk.is_some() {
+        recipe::keep_asked(database, &same, &asked)?;
+    }
     let put = put(workshop, base, outcome)?;
     // Not before: what was learnt is kept from now on.
     let left = files.done();
