@@ -127,7 +127,7 @@ fn lists_votes_and_metrics_equal_the_originals() {
         let labels = integers(&golden.join(format!("vote_query_k{k}_label.npy")));
         let (scores, _) = npy(&golden.join(format!("vote_query_k{k}_score.npy")));
         for (row, query) in collection.queries.iter().enumerate() {
-            let vote = snapshot.predict(query, k).unwrap().0.unwrap();
+            let vote = snapshot.predict(query, k).unwrap().vote.unwrap();
             assert_eq!(vote.instance, labels[row].to_string(), "k={k}, query {row}");
             assert!((f64::from(vote.score) - scores[row]).abs() < 1e-6, "k={k}, query {row}");
         }

@@ -105,7 +105,7 @@ fn agreement(run: &Run, snapshot: &Snapshot, queries: &[Query]) {
     run.say("votes");
     let mut exact = Vec::new();
     for query in queries {
-        exact.push(snapshot.predict(query, RERANK.k).unwrap().0);
+        exact.push(snapshot.predict(query, RERANK.k).unwrap().vote);
     }
     for &ef in &run.flags.ef {
         let request = SearchRequest { ef: Some(ef), rerank: Some(RERANK), ..SearchRequest::default() };

@@ -159,6 +159,19 @@ pub struct Voter {
     pub similarity: f32,
 }
 
+/// What an image shows, and who says so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// `None` without train images.
+    pub vote: Option<Vote>,
+    /// The k nearest train images, best first.
+    pub voters: Vec<Voter>,
+    /// It is of this sequence number.
+    pub as_of_sequence: u64,
+    /// Writes that were acknowledged when the snapshot was taken and that it does not see.
+    pub lag: u64,
+}
+
 /// What the second stage did with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {

@@ -136,9 +136,14 @@ fn form(statement: &str) -> String {
 pub(crate) const BACKUP_FORMS: &str =
     "BACKUP TO 'folder', BACKUP VERIFY 'folder' or BACKUP RESTORE 'folder' TO 'folder'";
 
+fn show_form(shown: &str) -> String {
+    let number = if shown == "CLEAN" { " 1" } else { "" };
+    format!("SHOW {shown}{number}")
+}
+
 /// How SHOW is written, for the help.
 pub(crate) fn show_forms() -> String {
-    let forms: Vec<String> = words::SHOWN.iter().map(|shown| format!("SHOW {shown}")).collect();
+    let forms: Vec<String> = words::SHOWN.iter().map(|shown| show_form(shown)).collect();
     match forms.split_last() {
         Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
         _ => forms.concat(),

@@ -141,7 +141,8 @@ pub(crate) const CLEANINGS: &[&str] = &[
 ];
 
 /// Words after SHOW.
-pub(crate) const SHOWN: &[&str] = &["STATUS", "LABELS", "SEGMENTS", "STALE", "CLEANS", "MARKED", "SUSPECTS", "MODELS"];
+pub(crate) const SHOWN: &[&str] =
+    &["STATUS", "LABELS", "SEGMENTS", "STALE", "CLEANS", "CLEAN", "MARKED", "SUSPECTS", "MODELS"];
 
 /// Words after BACKUP that one may take for statements.
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];

@@ -42,8 +42,9 @@ fn holds(snapshot: &Snapshot, model: &Model, story: &str) {
         let wanted = match label {
             Some(label) => Some((label.clone(), 1f32.to_bits())),
             None => {
-                let (vote, _) = snapshot.predict(&Query { vector: vector.clone(), without: None }, 3).unwrap();
-                vote.map(|vote| (vote.instance, vote.score.to_bits()))
+                let seen = snapshot.predict(&Query { vector: vector.clone(), without: None }, 3).unwrap();
+                assert_eq!(seen.as_of_sequence, snapshot.sequence(), "{story}");
+                seen.vote.map(|vote| (vote.instance, vote.score.to_bits()))
             }
         };
         assert_eq!(stored, wanted, "{story}: the prediction of '{key}'");

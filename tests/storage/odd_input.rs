@@ -181,7 +181,7 @@ fn more_is_asked_for_than_there_is() {
                 assert_eq!((vote.instance.as_str(), vote.score), ("one", 0.001));
             }
         }
-        let (_, voters) = snapshot.predict(&query(&[1.0, 0.0]), 1000).unwrap();
+        let voters = snapshot.predict(&query(&[1.0, 0.0]), 1000).unwrap().voters;
         assert_eq!(voters.len(), 2);
         database.compact().unwrap();
     }
@@ -225,7 +225,8 @@ fn nothing_is_flushed_merged_and_searched() {
             }
         }
         assert_eq!(snapshot.search(&SearchRequest::default(), &[]).unwrap(), []);
-        assert_eq!(snapshot.predict(&query(&[1.0, 0.0, 0.0]), 3).unwrap(), (None, Vec::new()));
+        let predicted = snapshot.predict(&query(&[1.0, 0.0, 0.0]), 3).unwrap();
+        assert_eq!((predicted.vote, predicted.voters), (None, Vec::new()));
         assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new(), "{story}");
     };
     look(&database, "new");

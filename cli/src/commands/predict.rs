@@ -7,7 +7,7 @@ use cairn::{Photo, Query};
 use super::standard_output;
 use crate::args::Predict;
 use crate::failure::{Failure, Result};
-use crate::output::{Prediction, print_predictions};
+use crate::output::print_predictions;
 use crate::session::Session;
 use crate::terminal::{error_text, note};
 
@@ -46,14 +46,15 @@ pub(super) fn run(args: &Predict) -> Result<()> {
     let mut predictions = Vec::new();
     for (name, query) in photos.chain(stored) {
         match query.and_then(|query| snapshot.predict(&query, k)) {
-            Ok((vote, voters)) => predictions.push(Prediction { name, vote, voters }),
+            Ok(prediction) => predictions.push((name, prediction)),
             Err(error) => {
                 failed += 1;
                 note(&error_text(&Failure::from(error)));
             }
         }
     }
-    print_predictions(&mut out, args.format, &predictions)?;
+    let named: Vec<_> = predictions.iter().map(|(name, prediction)| (name.as_str(), prediction)).collect();
+    print_predictions(&mut out, args.format, &named)?;
     out.flush()?;
     match failed {
         0 => Ok(()),

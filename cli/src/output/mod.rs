@@ -7,5 +7,5 @@ mod printer;
 
 pub(crate) use cell::{Cell, visible};
 pub(crate) use cleaning::{print_cleaning, summary};
-pub(crate) use outcome::{Prediction, counted, print_outcome, print_predictions};
+pub(crate) use outcome::{counted, print_outcome, print_predictions};
 pub(crate) use printer::{Format, Printer};

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use cairn::{
-    Answers, CheckReport, Column, Field, Outcome, Receipt, Role, Scope, SegmentInfo, Snapshot, Table, Vote, Voter,
+    Answers, CheckReport, Column, Field, Outcome, Prediction, Receipt, Role, Scope, SegmentInfo, Snapshot, Table,
 };
 
 use super::cell::{Cell, visible};
@@ -35,10 +35,7 @@ fn word(column: Column) -> &'static str {
 pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snapshot, outcome: &Outcome) -> Result<()> {
     match outcome {
         Outcome::Answers(answers) => print_answers(out, format, snapshot, answers),
-        Outcome::Prediction { name, vote, voters } => {
-            let prediction = Prediction { name: name.clone(), vote: vote.clone(), voters: voters.clone() };
-            print_predictions(out, format, &[prediction])
-        }
+        Outcome::Prediction { name, prediction } => print_predictions(out, format, &[(name.as_str(), prediction)]),
         Outcome::Written(receipt) => print_receipt(out, format, receipt),
         Outcome::Status(status) => {
             let mut printer = Printer::begin(out, format, &["name", "value"])?;
@@ -160,23 +157,19 @@ fn yes_or_no(value: bool) -> Cell {
     Cell::Text(if value { "yes" } else { "no" }.to_owned())
 }
 
-/// What an image shows, and who says so.
-pub(crate) struct Prediction {
-    pub(crate) name: String,
-    pub(crate) vote: Option<Vote>,
-    /// Best first.
-    pub(crate) voters: Vec<Voter>,
-}
-
 /// Writes the votes of several images: a sentence each for people, and one table of all voters. An image without a voter has a row
 /// without one.
 ///
 /// # Errors
 /// When the output cannot be written.
-pub(crate) fn print_predictions(out: &mut dyn Write, format: Format, predictions: &[Prediction]) -> Result<()> {
+pub(crate) fn print_predictions(
+    out: &mut dyn Write,
+    format: Format,
+    predictions: &[(&str, &Prediction)],
+) -> Result<()> {
     if format.is_for_people() {
-        for Prediction { name, vote, .. } in predictions {
-            match vote {
+        for (name, prediction) in predictions {
+            match &prediction.vote {
                 Some(vote) => writeln!(out, "{}: {} ({:.4})", visible(name), visible(&vote.instance), vote.score)?,
                 None => writeln!(out, "{}: no prediction, the database has no train images", visible(name))?,
             }
@@ -184,8 +177,8 @@ pub(crate) fn print_predictions(out: &mut dyn Write, format: Format, predictions
     }
     let columns = ["image", "instance", "score", "rank", "voter", "label", "similarity"];
     let mut printer = Printer::begin(out, format, &columns)?;
-    for Prediction { name, vote, voters } in predictions {
-        let image = || Cell::Text(name.clone());
+    for (name, Prediction { vote, voters, .. }) in predictions {
+        let image = || Cell::Text((*name).to_owned());
         let instance = || Cell::text(vote.as_ref().map(|vote| &vote.instance));
         let score = || vote.as_ref().map_or(Cell::Nothing, |vote| Cell::Number(vote.score));
         if voters.is_empty() {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::filter::Filter;
 use super::rerank::{gate, rerank};
-use crate::answer::{Answer, Query, Row, SearchRequest, Stage, Vote, Voter};
+use crate::answer::{Answer, Prediction, Query, Row, SearchRequest, Stage, Vote, Voter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId};
 use crate::motion::{Published, Revote, Snapshot};
@@ -83,11 +83,11 @@ impl Snapshot {
         Ok(answers)
     }
 
-    /// The vote for one image and its voters, best first, by exact search. No vote without train images.
+    /// The vote for one image and its voters, by exact search.
     ///
     /// # Errors
     /// As [`Snapshot::search`].
-    pub fn predict(&self, query: &Query, k: usize) -> Result<(Option<Vote>, Vec<Voter>)> {
+    pub fn predict(&self, query: &Query, k: usize) -> Result<Prediction> {
         let state = &*self.state;
         check_voters(k)?;
         let ready = state.ready(query)?;
@@ -104,7 +104,7 @@ impl Snapshot {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok((vote, voters))
+        Ok(Prediction { vote, voters, as_of_sequence: state.sequence, lag: self.lag() })
     }
 }
 

@@ -11,7 +11,7 @@ use super::cleaning::Cleaning;
 use super::database::{Database, another_model, fingerprint_of};
 use super::outcome::Outcome;
 use super::ports::Ports;
-use crate::answer::{Answers, Asked, Query, Rerank, SearchRequest, Stage};
+use crate::answer::{Answers, Asked, Prediction, Query, Rerank, SearchRequest, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::Snapshot;
 use crate::operation::{Operation, Put, Receipt};
@@ -123,8 +123,7 @@ impl Database {
                 let (snapshot, asked) = self.under_one_model(freshness, |snapshot| {
                     Ok(snapshot.resolve(&source, arguments, ports, false)?.asked)
                 })?;
-                let (vote, voters) = snapshot.predict(&asked.query, k)?;
-                Ok(Outcome::Prediction { name: asked.name, vote, voters })
+                Ok(Outcome::Prediction { name: asked.name, prediction: snapshot.predict(&asked.query, k)? })
             }
             Plan::Explain { analyze, plan } => {
                 let mut text = plan.to_string();
@@ -329,9 +328,10 @@ fn analysis(outcome: &Outcome) -> String {
         Outcome::Answers(answers) => counts_of(answers),
         Outcome::Written(receipt) => vec![written(receipt)],
         Outcome::Cleaned(cleaning) => found_by(cleaning),
-        Outcome::Prediction { vote, voters, .. } => {
-            vec![format!("voters {}, with a prediction {}", voters.len(), usize::from(vote.is_some()))]
-        }
+        Outcome::Prediction { prediction: Prediction { vote, voters, as_of_sequence, lag }, .. } => vec![
+            seen(*as_of_sequence, *lag),
+            format!("voters {}, with a prediction {}", voters.len(), usize::from(vote.is_some())),
+        ],
         Outcome::Status(status) => status.lines.iter().map(|(name, value)| format!("{name}: {value}")).collect(),
         Outcome::Labels(labels) => vec![rows(labels.len())],
         Outcome::Segments(segments) => vec![rows(segments.len())],
@@ -381,10 +381,15 @@ fn written(receipt: &Receipt) -> String {
     }
 }
 
+/// Of when an answer is.
+fn seen(as_of_sequence: u64, lag: u64) -> String {
+    format!("as of sequence {as_of_sequence}, lag {lag}")
+}
+
 fn counts_of(answers: &Answers) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(answer) = answers.answers.first() {
-        lines.push(format!("as of sequence {}, lag {}", answer.as_of_sequence, answer.lag));
+        lines.push(seen(answer.as_of_sequence, answer.lag));
     }
     let rows = answers.answers.iter().flat_map(|answer| &answer.rows);
     let count = |stage: Stage| rows.clone().filter(|row| row.stage == Some(stage)).count();

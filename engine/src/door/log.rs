@@ -159,7 +159,7 @@ impl Database {
         cleaning.changes.iter().map(cleaned).collect()
     }
 
-    /// The train images with a mark, by key.
+    /// The train images with a mark, which training passes over, by key.
     ///
     /// # Errors
     /// A damaged catalog.
@@ -179,14 +179,6 @@ impl Database {
         }
         marked.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(marked)
-    }
-
-    /// Keys of the train images with a mark: training passes them over.
-    ///
-    /// # Errors
-    /// A damaged catalog.
-    pub fn marked_by_cleanings(&self) -> Result<Vec<String>> {
-        Ok(self.marked()?.into_iter().map(|marked| marked.key).collect())
     }
 }
 

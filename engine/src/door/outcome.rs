@@ -1,7 +1,7 @@
 //! What a statement returns, as plain data.
 
 use super::cleaning::Cleaning;
-use crate::answer::{Answers, CheckReport, SegmentInfo, Status, Vote, Voter};
+use crate::answer::{Answers, CheckReport, Prediction, SegmentInfo, Status};
 use crate::operation::Receipt;
 
 /// What a statement gave.
@@ -9,14 +9,12 @@ use crate::operation::Receipt;
 pub enum Outcome {
     /// SEARCH.
     Answers(Box<Answers>),
-    /// PREDICT: the vote and its voters, best first; no vote without train images.
+    /// PREDICT.
     Prediction {
-        /// Shown to people.
+        /// The image, as it is shown to people.
         name: String,
-        /// The vote.
-        vote: Option<Vote>,
-        /// The k nearest train images.
-        voters: Vec<Voter>,
+        /// What it shows.
+        prediction: Prediction,
     },
     /// PUT, DELETE, LABEL, UNLABEL.
     Written(Receipt),

@@ -243,68 +243,81 @@ fn revotes_hold(snapshot: &Snapshot, model: &Model) {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
-
-    #[test]
-    fn laws_hold_on_random_histories(history in prop::collection::vec(step(), 1..14)) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("db");
-        let mut database = Database::create(&path, options()).unwrap();
-        let mut model = Model::new();
-        for step in history {
-            // A snapshot holds the database open, so none is kept over a closing.
-            let closes = matches!(step, Step::Reopen | Step::LoseFiles(_));
-            let before = (!closes).then(|| (database.snapshot(), digest(&database.snapshot())));
-            match step {
-                Step::Write(operations) => {
-                    database.write(apply(&mut model, operations)).unwrap();
-                }
-                Step::Defer(transactions) => {
-                    database.set_deferral(Deferral::Always);
-                    for operations in transactions {
-                        let receipt = database.write(apply(&mut model, operations)).unwrap();
-                        prop_assert!(receipt.deferred);
-                    }
-                    database.set_deferral(Deferral::Automatic);
-                }
-                Step::Flush => {
-                    database.flush().unwrap();
-                }
-                Step::Compact => database.compact().unwrap(),
-                Step::Reopen => {
-                    database.drain().unwrap();
-                    let seen = digest(&database.snapshot());
-                    drop(database);
-                    database = Database::open(&path).unwrap();
-                    prop_assert_eq!(digest(&database.snapshot()), seen, "reopening changed something");
-                }
-                Step::LoseFiles(which) => {
-                    database.drain().unwrap();
-                    let seen = digest(&database.snapshot());
-                    drop(database);
-                    lose_files(&path, which);
-                    database = Database::open(&path).unwrap();
-                    prop_assert_eq!(digest(&database.snapshot()), seen, "lost segments changed something");
-                }
+/// One history: after every step the laws hold, and in the end the database is what one import of its rows makes.
+fn laws_hold_on(history: Vec<Step>) -> Result<(), TestCaseError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let mut database = Database::create(&path, options()).unwrap();
+    let mut model = Model::new();
+    for step in history {
+        // A snapshot holds the database open, so none is kept over a closing.
+        let closes = matches!(step, Step::Reopen | Step::LoseFiles(_));
+        let before = (!closes).then(|| (database.snapshot(), digest(&database.snapshot())));
+        match step {
+            Step::Write(operations) => {
+                database.write(apply(&mut model, operations)).unwrap();
             }
-            if let Some((before, seen)) = before {
-                prop_assert_eq!(digest(&before), seen, "a snapshot changed under its reader");
+            Step::Defer(transactions) => {
+                database.set_deferral(Deferral::Always);
+                for operations in transactions {
+                    let receipt = database.write(apply(&mut model, operations)).unwrap();
+                    prop_assert!(receipt.deferred);
+                }
+                database.set_deferral(Deferral::Automatic);
             }
-            let now = database.drain().unwrap();
-            prop_assert_eq!(now.lag(), 0);
-            hold(&now, &model);
+            Step::Flush => {
+                database.flush().unwrap();
+            }
+            Step::Compact => database.compact().unwrap(),
+            Step::Reopen => {
+                database.drain().unwrap();
+                let seen = digest(&database.snapshot());
+                drop(database);
+                database = Database::open(&path).unwrap();
+                prop_assert_eq!(digest(&database.snapshot()), seen, "reopening changed something");
+            }
+            Step::LoseFiles(which) => {
+                database.drain().unwrap();
+                let seen = digest(&database.snapshot());
+                drop(database);
+                lose_files(&path, which);
+                database = Database::open(&path).unwrap();
+                prop_assert_eq!(digest(&database.snapshot()), seen, "lost segments changed something");
+            }
         }
-        // A segment that was lost is told until it is made again; nothing else is wrong.
-        let problems = database.check(true).unwrap().problems;
-        prop_assert!(problems.iter().all(|problem| problem.starts_with("segment ")), "{problems:?}");
-        let bulk = Database::create(&folder.path().join("bulk"), options()).unwrap();
-        let puts = model.iter().rev().map(|(key, (label, vector))| Operation::Put(Put {
-            key: key.clone(), label: label.clone(), vector: vector.clone(), source: None, content: None, photo: None,
-        }));
-        bulk.write(puts.collect()).unwrap();
-        prop_assert_eq!(digest(&bulk.snapshot()), digest(&database.snapshot()));
+        if let Some((before, seen)) = before {
+            prop_assert_eq!(digest(&before), seen, "a snapshot changed under its reader");
+        }
+        let now = database.drain().unwrap();
+        prop_assert_eq!(now.lag(), 0);
+        hold(&now, &model);
     }
+    // A segment that was lost is told until it is made again; nothing else is wrong.
+    let problems = database.check(true).unwrap().problems;
+    prop_assert!(problems.iter().all(|problem| problem.starts_with("segment ")), "{problems:?}");
+    let bulk = Database::create(&folder.path().join("bulk"), options()).unwrap();
+    let puts = model.iter().rev().map(|(key, (label, vector))| {
+        Operation::Put(Put {
+            key: key.clone(),
+            label: label.clone(),
+            vector: vector.clone(),
+            source: None,
+            content: None,
+            photo: None,
+        })
+    });
+    bulk.write(puts.collect()).unwrap();
+    prop_assert_eq!(digest(&bulk.snapshot()), digest(&database.snapshot()));
+    Ok(())
+}
+
+/// On every processor: a history waits for the disk most of the time.
+#[test]
+fn laws_hold_on_random_histories() {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let config = ProptestConfig { cases: cases().div_ceil(workers as u32), ..ProptestConfig::default() };
+    let work = || proptest!(config.clone(), |(history in prop::collection::vec(step(), 1..14))| laws_hold_on(history)?);
+    std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
 }
 
 /// Emptying the train set leaves lists that are complete and short; what comes after must not be measured by their old floors.
