@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::filter::Filter;
 use super::rerank::{gate, rerank};
-use crate::answer::{Answer, Prediction, Query, Row, SearchRequest, Stage, Vote, Voter};
+use crate::answer::{Answer, Prediction, Query, Row, SearchRequest, Stage, Voter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId};
 use crate::motion::{Published, Revote, Snapshot};
