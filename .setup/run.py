@@ -8,6 +8,7 @@
 It needs Rust, a C++ compiler and Python 3 with pip. After it, plain `cargo build` and `cargo test` work too.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -28,7 +29,7 @@ CHECKS = [
 TARGETS = {
     "query_text": ["query-lang/tests/statements", "query-lang/tests/diagnostics"],
     "photo_bytes": ["../shared/photos/landmarks/images"],
-    "vector_files": ["tests/formats"],
+    "vector_files": ["tests/formats", "fuzz/seeds"],
     "catalog_values": ["tests/formats"],
     "segment_bytes": ["tests/formats"],
     "operation_sequences": ["tests/formats"],
@@ -50,6 +51,14 @@ def cargo(words: list[str]) -> None:
         raise SystemExit(f"[set-up] `{' '.join(words)}` failed; what it printed above says why")
 
 
+def built(program: str) -> str:
+    """Where the build of the whole workspace left a program. `cargo run` would choose other features of what several packages share,
+    and compile RocksDB again."""
+    words = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
+    about = subprocess.run(words, cwd=fetch.ROOT, check=True, capture_output=True, text=True)
+    return os.path.join(json.loads(about.stdout)["target_directory"], "debug", program)
+
+
 def fuzz() -> None:
     """Feeds every target for a while. What a target does not survive is kept, and named."""
     kept = os.path.join(tempfile.gettempdir(), "cairn-fuzz")
@@ -60,7 +69,7 @@ def fuzz() -> None:
         for name in names[start : start + FUZZ_TOGETHER]:
             seeds = [os.path.join(fetch.ROOT, seed) for seed in TARGETS[name]]
             environment = dict(os.environ, CAIRN_FUZZ_SEEDS=os.pathsep.join(filter(os.path.exists, seeds)))
-            words = ["cargo", "run", "--quiet", "--bin", name, "--", f"-max_total_time={FUZZ_SECONDS}"]
+            words = [built(name), f"-max_total_time={FUZZ_SECONDS}"]
             words += [f"-artifact_prefix={kept}/{name}-", f"-max_len={FUZZ_LARGEST}", "-len_control=0"]
             words += ["-verbosity=0", "-print_final_stats=1"]
             fetch.say(f"fuzzing {name} for {FUZZ_SECONDS} s")
@@ -91,7 +100,8 @@ def main() -> None:
     elif words[0] == "demo":
         fetch.say("building; the first time takes about half an hour on two cores, most of it RocksDB")
         cargo(["cargo", "build", "--workspace"])
-        cargo(["cargo", "run", "--quiet", "--bin", "cairn", "--", "demo", *words[1:]])
+        if subprocess.run([built("cairn"), "demo", *words[1:]], cwd=fetch.ROOT).returncode != 0:
+            raise SystemExit("[set-up] the demo failed; what it printed above says why")
 
 
 if __name__ == "__main__":

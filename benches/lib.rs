@@ -2,3 +2,5 @@
 //! built in). The comparison with other libraries is a package of its own: `rivals/README.md`.
 //!
 //! Machines differ and are noisy: quote ratios of one run, never a time from one run against a time from another.
+
+pub mod random;

@@ -7,6 +7,7 @@
 )]
 
 use cairn::{Database, Options, Query, Rerank, SearchRequest};
+use cairndb_benches::random::Random;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 mod data;
@@ -19,7 +20,7 @@ const EF: usize = 200;
 fn search(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(&folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
-    let mut random = data::Random(7);
+    let mut random = Random(7);
     for part in 0..5u64 {
         let train = (0..1_000u64).map(|n| part * 1_000 + n);
         let rows = train.map(|n| data::put(&mut random, format!("t{n:06}"), n % CLUSTERS, true, DIMENSION)).collect();
@@ -33,7 +34,7 @@ fn search(criterion: &mut Criterion) {
     database.compact().unwrap();
     let snapshot = database.snapshot();
     let queries: Vec<Query> =
-        (0..64).map(|n| Query { vector: random.near(n * 31, DIMENSION), without: None }).collect();
+        (0..64).map(|n| Query { vector: data::near(&mut random, n * 31, DIMENSION), without: None }).collect();
     let plain = SearchRequest::default();
     let reranked = SearchRequest { rerank: Some(Rerank { k: 3, sort: true, insert: Some(0.6) }), ..plain.clone() };
     let broad = |request: &SearchRequest| SearchRequest { ef: Some(EF), ..request.clone() };

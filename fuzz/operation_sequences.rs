@@ -27,14 +27,15 @@ fn operation(bytes: [u8; 3]) -> Operation {
     }
 }
 
-fuzz_target!(|steps: Vec<[u8; 4]>| {
+fuzz_target!(|bytes: &[u8]| {
     let path = std::env::temp_dir().join(format!("cairn-fuzz-{}.history", std::process::id()));
     let _absent = std::fs::remove_dir_all(&path);
     let options = Options { vote_k: 2, kept_neighbours: 3, ..Options::for_vectors(2) };
     let mut database = Database::create(&path, options).expect("a database can be created");
     let mut transaction = Vec::new();
-    for [kind, bytes @ ..] in steps.into_iter().take(MOST_STEPS) {
-        transaction.push(operation(bytes));
+    let (steps, _) = bytes.as_chunks::<4>();
+    for &[kind, what, key, more] in steps.iter().take(MOST_STEPS) {
+        transaction.push(operation([what, key, more]));
         if kind % 4 == 0 {
             let _refused = database.write(std::mem::take(&mut transaction));
         }

@@ -9,12 +9,11 @@
 use cairndb_ingest::source::VectorFile;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
-fuzz_target!(|input: (bool, &[u8])| {
-    let (npy, bytes) = input;
-    let ending = if npy { "npy" } else { "fvecs" };
-    let path = std::env::temp_dir().join(format!("cairn-fuzz-{}.{ending}", std::process::id()));
-    std::fs::write(&path, bytes).expect("the temporary folder can be written");
-    if let Ok(mut file) = VectorFile::open(&path) {
+fuzz_target!(|bytes: &[u8]| {
+    for ending in ["npy", "fvecs"] {
+        let path = std::env::temp_dir().join(format!("cairn-fuzz-{}.{ending}", std::process::id()));
+        std::fs::write(&path, bytes).expect("the temporary folder can be written");
+        let Ok(mut file) = VectorFile::open(&path) else { continue };
         let (rows, dimension) = (file.rows(), file.dimension());
         assert!(rows.saturating_mul(dimension) <= bytes.len(), "more numbers than bytes");
         if let Ok(values) = file.read(0, rows.min(64)) {

@@ -5,6 +5,7 @@
 //! something, and no two of them are independent noise (the model of the bench against other libraries).
 
 use cairn::{Operation, Put};
+use cairndb_benches::random::Random;
 
 /// Dimension of the descriptors.
 pub(crate) const DIMENSION: usize = 512;
@@ -13,34 +14,26 @@ const LATENT: usize = 192;
 /// Rows for each label, on average.
 const ROWS_PER_LABEL: u64 = 5;
 
-/// A generator of the splitmix64 family: the same seed gives the same numbers everywhere.
-struct Random(u64);
+/// The numbers of one image.
+struct Stream(Random);
 
-impl Random {
+impl Stream {
     /// The stream of one thing of one kind.
     fn of(kind: u64, number: u64) -> Self {
-        let mut random =
-            Self(kind.wrapping_mul(0x1234_5678_9abc_def1) ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17));
-        random.next();
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
+        let mut random = Random(kind.wrapping_mul(0x1234_5678_9abc_def1) ^ number);
+        random.bits();
+        Self(random)
     }
 
     /// In 0 .. 1.
     fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.0.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// About normal: the sum of four uniforms of 16 bits, centred, with variance 1.
     fn normal(&mut self) -> f32 {
-        let bits = self.next();
+        let bits = self.0.bits();
         let sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
         (sum as f32 / 65_536.0 - 2.0) * 1.732_050_8
     }
@@ -72,20 +65,20 @@ impl Collection {
         let mut weight: Vec<f32> = (1..=LATENT).map(|n| (n as f32).powf(-0.42)).collect();
         let norm = weight.iter().map(|w| w * w).sum::<f32>().sqrt();
         weight.iter_mut().for_each(|w| *w /= norm);
-        let mut random = Random::of(1, 0);
+        let mut random = Stream::of(1, 0);
         let map = (0..LATENT * DIMENSION).map(|_| random.normal() / (DIMENSION as f32).sqrt()).collect();
         Self { labels: (rows as u64 / ROWS_PER_LABEL).max(200), weight, map }
     }
 
     /// The label of a row: ranks with a tail of exponent 0.8.
-    fn label(&self, random: &mut Random) -> u64 {
+    fn label(&self, random: &mut Stream) -> u64 {
         let most = ((self.labels + 1) as f64).powf(0.2);
         let rank = (1.0 + random.uniform() * (most - 1.0)).powi(5);
         (rank as u64).clamp(1, self.labels)
     }
 
     /// Adds a latent vector, a weight times it.
-    fn add(&self, latent: &mut [f32; LATENT], random: &mut Random, share: f32) {
+    fn add(&self, latent: &mut [f32; LATENT], random: &mut Stream, share: f32) {
         for (value, weight) in latent.iter_mut().zip(&self.weight) {
             *value += share * weight * random.normal();
         }
@@ -93,15 +86,15 @@ impl Collection {
 
     /// The label and the descriptor of a row.
     pub(crate) fn row(&self, kind: Kind, number: u64) -> (u64, Vec<f32>) {
-        let mut random = Random::of(kind as u64, number);
+        let mut random = Stream::of(kind as u64, number);
         let label = self.label(&mut random);
-        let views = 1 + Random::of(2, label).next() % 4;
+        let views = 1 + Stream::of(2, label).0.bits() % 4;
         let view = (random.uniform().powi(2) * views as f64) as u64;
         // About a Beta(2, 2): the mean of two uniforms.
         let strength = 0.3 + 0.7 * (0.5 * (random.uniform() + random.uniform())) as f32;
         let mut latent = [0.0; LATENT];
-        self.add(&mut latent, &mut Random::of(3, label), 0.55);
-        self.add(&mut latent, &mut Random::of(4, label * 4 + view), 0.85);
+        self.add(&mut latent, &mut Stream::of(3, label), 0.55);
+        self.add(&mut latent, &mut Stream::of(4, label * 4 + view), 0.85);
         self.add(&mut latent, &mut random, strength);
         let white = 0.25 / (DIMENSION as f32).sqrt();
         let mut vector: Vec<f32> = (0..DIMENSION).map(|_| white * random.normal()).collect();

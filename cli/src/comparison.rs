@@ -1,14 +1,16 @@
 //! The three lists of the paper's figure 1 for the same queries: kNN, sort-step, sort and insert.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use cairn::eval::{Metrics, average_precision, evaluate};
 use cairn::language::DEFAULT_TAU;
 use cairn::{Answer, Answers, Asked, Rerank, SearchRequest, Snapshot};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::{Cell, Format, Printer};
 use crate::solution::Solution;
+use crate::terminal::note;
 
 /// The names of the three methods, in order.
 pub(crate) const METHODS: [&str; 3] = ["kNN", "sort", "sort+insert"];
@@ -98,6 +100,23 @@ pub(crate) fn ranked(asked: &[Asked], answers: &[Answer]) -> HashMap<String, Vec
 /// How many queries of the known answers were asked.
 pub(crate) fn known(asked: &[Asked], solution: &Solution) -> usize {
     asked.iter().filter(|asked| query_id(asked).is_some_and(|id| solution.of(id).is_some())).count()
+}
+
+/// Notes how many of the known answers were not asked for.
+///
+/// # Errors
+/// When none was: they are of other queries.
+pub(crate) fn check_known(asked: &[Asked], truth: &Solution, queries: &Path, answers: &Path) -> Result<()> {
+    let known = known(asked, truth);
+    if known == 0 {
+        return Err(Failure::new(format!("{} holds none of the queries of {}", answers.display(), queries.display()))
+            .help("queries are matched by id: the id column of the list, or --query-ids for vectors"));
+    }
+    let missing = truth.truths().len() - known;
+    if missing > 0 {
+        note(&format!("note: {missing} queries of {} were not asked and count as 0", answers.display()));
+    }
+    Ok(())
 }
 
 /// Writes one line of metrics for each method.

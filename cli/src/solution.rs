@@ -88,7 +88,13 @@ pub(crate) fn labels(path: &Path) -> Result<HashMap<String, String>> {
     for row in reader.records() {
         let row = row.map_err(|error| refused(error.to_string()))?;
         let field = |at: usize| row.get(at).unwrap_or("").to_owned();
-        labels.insert(field(id), field(label));
+        let line = row.position().map_or(0, csv::Position::line);
+        if field(id).is_empty() || field(label).is_empty() {
+            return Err(refused(format!("line {line} has no id or no label")));
+        }
+        if labels.insert(field(id), field(label)).is_some() {
+            return Err(refused(format!("line {line} repeats '{}'", field(id))));
+        }
     }
     Ok(labels)
 }

@@ -57,11 +57,12 @@ pub trait LocalFeatures: Send + Sync {
     /// Descriptors of one place are at most this far apart (L2 of unit vectors), and each other's nearest.
     fn max_distance(&self) -> f32;
 
-    /// The local features of one photo. A photo without any texture has none, which is no error.
+    /// The local features of one photo. A photo without any texture has none, which is no error. `content` is the BLAKE3 of the file
+    /// that was stored: another file in its place shows something else.
     ///
     /// # Errors
-    /// A message for people when the photo cannot be read or decoded, or the network fails.
-    fn extract(&self, photo: &Photo) -> Result<LocalFeatureSet>;
+    /// A message for people when the photo cannot be read or decoded, is another file, or the network fails.
+    fn extract(&self, photo: &Photo, content: Option<&[u8; 32]>) -> Result<LocalFeatureSet>;
 }
 
 /// One query of a file of queries.

@@ -39,7 +39,7 @@ impl LocalFeatures for Scenes {
         0.6
     }
 
-    fn extract(&self, photo: &Photo) -> cairn::Result<LocalFeatureSet> {
+    fn extract(&self, photo: &Photo, _: Option<&[u8; 32]>) -> cairn::Result<LocalFeatureSet> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let bytes = match photo {
             Photo::Bytes(bytes) => bytes.clone(),
@@ -267,10 +267,16 @@ fn searched(key: &str, vector: [f32; 8]) -> Operation {
 fn what_was_replaced_while_a_cleaning_looked_is_not_marked() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder.path().join("db"));
-    // Another photo under its key.
+    let vector = || database.snapshot().vector("s1v0").unwrap().unwrap();
+    let file = folder.path().join("photo");
+    std::fs::write(&file, [1, 8]).unwrap();
+    let filed = Put::new("filed", vector()).label("scene 1").source(file.to_str().unwrap());
+    database.write(vec![filed.into()]).unwrap();
+    // Another photo under its key; and one is gone with its file, which ends nothing.
     let watch = meanwhile(|| {
-        let vector = database.snapshot().vector("s1v0").unwrap().unwrap();
-        database.write(vec![Put::new("s0v6", vector).label("scene 1").photo([1, 0]).into()]).unwrap();
+        let put = Put::new("s0v6", vector()).label("scene 1").photo([1, 0]).into();
+        database.write(vec![put, delete("filed")]).unwrap();
+        std::fs::remove_file(&file).unwrap();
     });
     let cleaned = database.clean(&CleanPlan::default(), Some(&Scenes::default()), Some(&watch)).unwrap();
     assert!(doubtful(&cleaned).contains(&"s0v6"), "{cleaned:?}");

@@ -93,6 +93,9 @@ cairn maintain train --force. To look first, give the three commands one by one 
     Run {
         /// Folder of the database
         database: PathBuf,
+        /// Begin with the first step, whatever an earlier run of the same command left undone
+        #[arg(long)]
+        anew: bool,
         #[command(flatten)]
         training: TrainOptions,
         #[command(flatten)]

@@ -2,7 +2,6 @@
 //! descriptors and other labels, each measured in a database of its own.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use cairn::eval::evaluate;
 use cairn::language::{BoundTrain, DEFAULT_TAU, Loss, TrainPlan};
@@ -10,7 +9,7 @@ use cairn::{Asked, Database, Operation, Options, Put, Query, Rerank, Role, Searc
 use cairndb_ingest::{PhotoEmbedder, QueryReader, TorchMaintainer, Trial};
 
 use crate::args::{BenchSet, Opened};
-use crate::comparison::ranked;
+use crate::comparison::{check_known, ranked};
 use crate::failure::{Failure, Result};
 use crate::session::{Session, hardware};
 
@@ -52,8 +51,8 @@ impl Set {
     /// That of a database, with the queries of a file.
     ///
     /// # Errors
-    /// When a photo or the file cannot be read.
-    pub(super) fn read(session: &Session, trial: &Trial<'_>, queries: &Path) -> Result<Self> {
+    /// When a photo or the file cannot be read, or the known answers are of other queries.
+    pub(super) fn read(session: &Session, trial: &Trial<'_>, args: &BenchSet) -> Result<Self> {
         let snapshot = session.database.drain()?;
         let mut images = Vec::new();
         for role in [Role::Train, Role::Index] {
@@ -66,12 +65,15 @@ impl Set {
         }
         let embedder = PhotoEmbedder::new(std::sync::Arc::clone(trial.base()), session.database.options().keep);
         let reader = QueryReader::new(Some(std::sync::Arc::new(embedder)));
-        let named = cairn::ReadQueries::read(&reader, queries)?;
+        let named = cairn::ReadQueries::read(&reader, &args.queries)?;
         let asked = |query: cairn::NamedQuery| {
             let name = query.id.clone().unwrap_or_default();
             Asked { name, id: query.id, query: Query { vector: query.vector, without: None }, photo: query.photo }
         };
-        Ok(Self { images, queries: named.into_iter().map(asked).collect() })
+        let queries: Vec<Asked> = named.into_iter().map(asked).collect();
+        let truth = session.truth().ok_or_else(|| Failure::new("no known answers"))?;
+        check_known(&queries, truth, &args.queries, &args.truth)?;
+        Ok(Self { images, queries })
     }
 
     /// What the images with changed labels and the queries give once their descriptors went through `adapt`.

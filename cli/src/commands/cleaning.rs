@@ -21,6 +21,19 @@ use crate::terminal::note;
 /// Neighbours of the baseline that a ranking of wrong labels must beat: the share of other labels among them.
 const BASELINE_NEIGHBOURS: usize = 10;
 
+/// Of the train sets.
+const COLUMNS: [&str; 9] = [
+    "train set",
+    "training",
+    "seeds",
+    "kNN mAP@100",
+    "kNN least",
+    "kNN most",
+    "sort+insert mAP@100",
+    "sort+insert least",
+    "sort+insert most",
+];
+
 /// A train set: which labels it has where they differ from the database's, for learning and for voting.
 struct Variant<'c> {
     name: &'static str,
@@ -36,7 +49,19 @@ pub(super) fn run(args: &BenchCleaning) -> Result<()> {
     let (session, maintainer) = opened(&args.set)?;
     let truth = args.labels.as_deref().map(labels).transpose()?;
     let trial = maintainer.trial(&session.database)?;
-    let set = Set::read(&session, &trial, &args.set.queries)?;
+    let set = Set::read(&session, &trial, &args.set)?;
+    let given = given(&session)?;
+    if let (Some(truth), Some(path)) = (&truth, &args.labels) {
+        let told = given.iter().filter(|(key, _)| truth.contains_key(key)).count();
+        if told == 0 {
+            return Err(Failure::new(format!("{} holds none of the train images", path.display()))
+                .help("true labels are matched by id: the keys of the database"));
+        }
+        if told < given.len() {
+            let rest = given.len() - told;
+            note(&format!("note: {} says nothing of {rest} train images: their labels count as right", path.display()));
+        }
+    }
     let marked = session.database.marked()?.len();
     if marked > 0 {
         note(&format!(
@@ -50,7 +75,6 @@ pub(super) fn run(args: &BenchCleaning) -> Result<()> {
     let proposed: Change =
         suspects.judged.iter().filter_map(|judged| Some((judged.key.clone(), Some(cut(judged)?)))).collect();
     let nothing = Change::new();
-    let given = given(&session)?;
     let right: Change = match &truth {
         None => Change::new(),
         Some(truth) => {
@@ -70,9 +94,7 @@ pub(super) fn run(args: &BenchCleaning) -> Result<()> {
         variants.push(Variant { name: "with the true labels", learnt: &right, voting: &right });
     }
     let mut out = standard_output();
-    let columns =
-        ["train set", "training", "seeds", "kNN mAP@100", "least", "most", "sort+insert mAP@100", "least", "most"];
-    let mut printer = Printer::begin(&mut out, args.set.format, &columns)?;
+    let mut printer = Printer::begin(&mut out, args.set.format, &COLUMNS)?;
     for variant in &variants {
         let plain = set.score(&session, variant.voting, &|vector: &[f32]| Ok(vector.to_vec()))?;
         printer.row(line(variant.name, "none", &[plain]))?;

@@ -8,7 +8,7 @@ use cairn::{Asked, Photo, Query, SearchRequest};
 
 use super::standard_output;
 use crate::args::{Eval, ModelArgs, Opened};
-use crate::comparison::{Comparison, METHODS, known, print_metrics};
+use crate::comparison::{Comparison, METHODS, check_known, print_metrics};
 use crate::failure::{Failure, Result};
 use crate::output::Format;
 use crate::report;
@@ -68,19 +68,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     let session = Session::open(asking.opened, asking.model, asking.format, Some(asking.truth))?;
     let truth = session.truth().ok_or_else(|| Failure::new("no known answers"))?;
     let asked = queries(&session, asking)?;
-    let matched = known(&asked, truth);
-    if matched == 0 {
-        return Err(Failure::new(format!(
-            "{} holds none of the queries of {}",
-            asking.truth.display(),
-            asking.queries.display()
-        ))
-        .help("queries are matched by id: the id column of the list, or --query-ids for vectors"));
-    }
-    let missing = truth.truths().len() - matched;
-    if missing > 0 {
-        note(&format!("note: {missing} queries of {} were not asked and count as 0", asking.truth.display()));
-    }
+    check_known(&asked, truth, asking.queries, asking.truth)?;
     let snapshot = session.database.snapshot();
     let k = asking.k.unwrap_or(session.database.options().vote_k);
     let count = asked.len();

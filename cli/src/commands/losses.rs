@@ -19,9 +19,9 @@ use crate::terminal::note;
 pub(super) fn run(args: &BenchLosses) -> Result<()> {
     let (session, maintainer) = opened(&args.set)?;
     let trial = maintainer.trial(&session.database)?;
-    let set = Set::read(&session, &trial, &args.set.queries)?;
+    let set = Set::read(&session, &trial, &args.set)?;
     let mut out = standard_output();
-    let columns = ["loss", "dim", "seeds", "kNN mAP@100", "+-", "sort+insert mAP@100", "+-"];
+    let columns = ["loss", "dim", "seeds", "kNN mAP@100", "kNN +-", "sort+insert mAP@100", "sort+insert +-"];
     let mut printer = Printer::begin(&mut out, args.set.format, &columns)?;
     let plain = set.score(&session, &Change::new(), &|vector: &[f32]| Ok(vector.to_vec()))?;
     printer.row(line("none: as published", trial.base().dimension(), &[plain]))?;

@@ -23,8 +23,8 @@ pub(super) fn run(what: &Upkeep) -> Result<()> {
         Upkeep::UndoClean { database, shown } => (database, shown, "UNDO CLEAN".to_owned()),
         Upkeep::Train { database, options, dry_run, shown } => (database, shown, train(options, *dry_run)?),
         Upkeep::Reembed { database, from, shown } => (database, shown, reembed(from.as_deref())?),
-        Upkeep::Run { database, training, cleaning, shown } => {
-            return run_job(database, shown, &job(training, cleaning)?);
+        Upkeep::Run { database, anew, training, cleaning, shown } => {
+            return run_job(database, shown, &job(training, cleaning)?, *anew);
         }
     };
     check(&text)?;
@@ -43,20 +43,24 @@ fn run_statements(database: &Path, shown: &Shown, text: &str) -> Result<()> {
 
 /// Runs statements one after the other and notes in the database which are done: after a kill or a failure the same command goes on
 /// with the one that was cut short, which itself goes on where it was.
-fn run_job(database: &Path, shown: &Shown, statements: &[String; 3]) -> Result<()> {
+fn run_job(database: &Path, shown: &Shown, statements: &[String; 3], anew: bool) -> Result<()> {
     let text = statements.join(";\n");
     check(&text)?;
     let opened = Opened { database: database.to_owned(), read_only: false };
     let session = Session::open(&opened, &shown.model, shown.format, None)?;
     let job = Job { database: &session.database, text: &text };
-    let first = job.steps_done()?;
+    let first = if anew { 0 } else { job.steps_done()? };
     if first >= statements.len() {
         // The last one was carried out and nobody was told any more.
-        note("every step is done");
+        note("every step of the run that was begun before is done; the same command now begins another one");
         return job.end();
     }
     if first > 0 {
-        note(&format!("going on with step {} of {}", first + 1, statements.len()));
+        let all = statements.len();
+        note(&format!(
+            "going on with step {} of {all} of the run that was begun before (--anew: with the first)",
+            first + 1
+        ));
     }
     let mut out = Patient::new(standard_output());
     for (at, statement) in statements.iter().enumerate().skip(first) {

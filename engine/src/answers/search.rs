@@ -91,7 +91,8 @@ impl Snapshot {
         let state = &*self.state;
         check_voters(k)?;
         let ready = state.ready(query)?;
-        let hits = state.train.best(&ready.vector, k, |row| Some(state.train.id(row)) != ready.without)?;
+        let itself = itself(&state.train, &ready);
+        let hits = state.train.best(&ready.vector, k, |row| Some(row) != itself)?;
         let vote = state.ballot_of(&hits, k).map(|ballot| state.vote(ballot)).transpose()?;
         let voters = hits
             .iter()
@@ -168,10 +169,14 @@ fn breadth(ef: usize, count: usize) -> usize {
     ef.max(count).saturating_add(1)
 }
 
+/// The row that this query leaves out.
+fn itself(set: &RowSet, query: &Ready) -> Option<usize> {
+    query.without.and_then(|id| set.row_of(id))
+}
+
 /// Live rows that may answer this query.
 fn others(set: &RowSet, query: &Ready) -> usize {
-    let itself = query.without.and_then(|id| set.row_of(id)).is_some_and(|row| set.live[row]);
-    set.live_rows() - usize::from(itself)
+    set.live_rows() - usize::from(itself(set, query).is_some_and(|row| set.live[row]))
 }
 
 /// The descriptors of queries, row-major.
@@ -231,8 +236,9 @@ impl Context<'_> {
             let admit = |row| Ok(set.live[row] && self.filter.admits(role, row, self.instance(role, row))?);
             Some((0..set.len()).map(admit).collect::<Result<_>>()?)
         };
+        let itself: Vec<Option<usize>> = queries.iter().map(|query| itself(set, query)).collect();
         let admit = |query: usize, row: usize| {
-            Some(set.id(row)) != queries[query].without && admitted.as_ref().is_none_or(|admitted| admitted[row])
+            Some(row) != itself[query] && admitted.as_ref().is_none_or(|admitted| admitted[row])
         };
         if let (Some(ef), None) = (self.request.ef, &admitted) {
             let one = |(at, query): (usize, &Ready)| {
@@ -252,7 +258,8 @@ impl Context<'_> {
     /// The vote of each query: with EF through sketches or the graph of the train images, otherwise exact.
     fn votes(&self, queries: &[Ready], k: usize) -> Result<Vec<Option<Ballot<LabelId>>>> {
         let train = &self.state.train;
-        let admit = |query: usize, row: usize| Some(train.id(row)) != queries[query].without;
+        let itself: Vec<Option<usize>> = queries.iter().map(|query| itself(train, query)).collect();
+        let admit = |query: usize, row: usize| Some(row) != itself[query];
         let exact = |at: usize, query: &Ready| train.best(&query.vector, k, |row| admit(at, row));
         let by_sketch = train.len() < MOST_SKETCHED_ROWS;
         if by_sketch && self.request.ef.is_some() && queries.len() > 1 {
@@ -351,14 +358,14 @@ impl Context<'_> {
         let known: HashSet<(Role, usize)> = retrieved.iter().map(|found| (found.role, found.row)).collect();
         for &role in self.roles() {
             let set = self.state.rows(role);
+            let itself = itself(set, query);
             let mut taken = 0;
             let mut visit = |score: f32, row: usize| -> Result<bool> {
                 if !gate(vote.score, score, tau) || taken == room {
                     return Ok(false);
                 }
                 let known = known.contains(&(role, row));
-                let itself = Some(set.id(row)) == query.without;
-                if !known && !itself && self.filter.admits(role, row, self.instance(role, row))? {
+                if !known && Some(row) != itself && self.filter.admits(role, row, self.instance(role, row))? {
                     found.push((score, Found { role, row, similarity: f32::NAN }));
                     taken += 1;
                 }

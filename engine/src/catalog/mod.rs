@@ -384,6 +384,8 @@ impl Catalog {
     /// `Io`; what was there stays.
     pub(crate) fn compact(&self) -> Result<()> {
         point("compact.catalog")?;
+        // A database that RocksDB stopped says so here; the compaction below would do nothing and count nothing.
+        self.flush()?;
         let failures = || {
             let count = self.store.db.property_int_value(properties::BACKGROUND_ERRORS);
             count.ok().flatten().unwrap_or(0)

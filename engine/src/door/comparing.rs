@@ -132,11 +132,13 @@ impl<'a> Comparer<'a> {
                                 return Ok((Some(known), false));
                             }
                             if own.is_none() {
-                                own = Some(self.stored(&state, at)?);
+                                own = self.stored(&state, at)?;
                             }
-                            let Some(own) = &own else { return Ok((None, false)) };
-                            let verified = verify(own, &self.stored(&state, other)?, &self.how)?;
-                            Ok((Some(verified.inliers.len() as u32), true))
+                            // One that was deleted meanwhile has none any more.
+                            let (Some(own), Some(other)) = (&own, self.stored(&state, other)?) else {
+                                return Ok((None, false));
+                            };
+                            Ok((Some(verify(own, &other, &self.how)?.inliers.len() as u32), true))
                         })
                         .collect::<Result<_>>()
                 })
@@ -159,26 +161,27 @@ impl<'a> Comparer<'a> {
         Ok(Compared { inliers, unseen })
     }
 
-    /// The matched places of a pair.
+    /// The matched places of a pair; none of one that was deleted since.
     pub(super) fn lines(&self, at: usize, other: usize) -> Result<Vec<[[f32; 2]; 2]>> {
         let state = self.database.snapshot();
-        let (first, second) = (self.stored(&state, at)?, self.stored(&state, other)?);
+        let (Some(first), Some(second)) = (self.stored(&state, at)?, self.stored(&state, other)?) else {
+            return Ok(Vec::new());
+        };
         let verified = verify(&first, &second, &self.how)?;
         let place = |features: &Features, at: u32| features.locations()[at as usize];
         Ok(verified.inliers.iter().map(|pair| [place(&first, pair.first), place(&second, pair.second)]).collect())
     }
 
-    fn stored(&self, state: &Snapshot, at: usize) -> Result<Features> {
-        match state.state.pinned.features(self.ids[at])? {
-            Some((_, bytes)) => Features::decode(&bytes),
-            None => Ok(self.extract(at)??.1),
-        }
+    fn stored(&self, state: &Snapshot, at: usize) -> Result<Option<Features>> {
+        let stored = state.state.pinned.features(self.ids[at])?;
+        stored.map(|(_, bytes)| Features::decode(&bytes)).transpose()
     }
 
-    /// Where the photo is, if it is there.
-    fn file(&self, at: usize) -> Result<Option<PathBuf>> {
-        let record = self.snapshot.record(&self.keys[at])?;
-        Ok(record.and_then(|record| record.source).map(PathBuf::from).filter(|path| path.is_file()))
+    /// Where the photo is, if it is there, and the digest of what was stored.
+    fn file(&self, at: usize) -> Result<Option<(PathBuf, Option<[u8; 32]>)>> {
+        let Some(record) = self.snapshot.record(&self.keys[at])? else { return Ok(None) };
+        let path = record.source.map(PathBuf::from).filter(|path| path.is_file());
+        Ok(path.map(|path| (path, record.content)))
     }
 
     /// The features of the photo or, where it is not there or cannot be read, of what is kept of it. The inner error is the photo's,
@@ -186,15 +189,15 @@ impl<'a> Comparer<'a> {
     fn extract(&self, at: usize) -> Result<Result<(Seen, Features)>> {
         let mut unreadable = None;
         // The file as it came shows more than what is kept of it.
-        if let Some(path) = self.file(at)? {
-            match self.found_in(at, &Photo::File(path)) {
+        if let Some((path, content)) = self.file(at)? {
+            match self.found_in(at, &Photo::File(path), content.as_ref()) {
                 Ok(found) => return Ok(Ok((Seen::Whole, found))),
                 Err(error) => unreadable = Some(error),
             }
         }
         let seen = if self.database.options().keep == Keep::Original { Seen::Whole } else { Seen::Thumbnail };
         let kept = self.snapshot.state.pinned.photo(self.ids[at])?;
-        let found = kept.map(|bytes| self.found_in(at, &Photo::Bytes(bytes)));
+        let found = kept.map(|bytes| self.found_in(at, &Photo::Bytes(bytes), None));
         Ok(match (found, unreadable) {
             (Some(Ok(found)), _) => Ok((seen, found)),
             (_, Some(error)) | (Some(Err(error)), None) => Err(error),
@@ -204,8 +207,8 @@ impl<'a> Comparer<'a> {
         })
     }
 
-    fn found_in(&self, at: usize, photo: &Photo) -> Result<Features> {
-        let found = self.features.extract(photo).map_err(|error| {
+    fn found_in(&self, at: usize, photo: &Photo, content: Option<&[u8; 32]>) -> Result<Features> {
+        let found = self.features.extract(photo, content).map_err(|error| {
             let named = Error::new(error.kind(), format!("'{}': {}", self.keys[at], error.message()));
             match error.next_step() {
                 Some(help) => named.help(help),

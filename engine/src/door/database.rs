@@ -295,6 +295,8 @@ impl Database {
         let core = {
             let _no_flip = self.shared.gate.read();
             let core = self.shared.core();
+            // A deletion that waits is meant, too.
+            core.reach(core.accepted())?;
             core.compact()?;
             core
         };

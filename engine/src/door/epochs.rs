@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::database::Database;
+use super::database::{Database, Shared};
 use crate::catalog::{Pinned, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ImageId;
@@ -122,19 +122,28 @@ impl Database {
         let space = core.space_for(number, model, dimension, again)?;
         embed(&core, &space, reembed, &mut told)?;
         let building = core.build(&space)?;
-        for _ in 0..CATCH_UP_ROUNDS {
-            let (taken, bare) = building.catch_up(&core, &mut |done, all| told(EpochProgress::Voting(done, all)))?;
-            if taken + bare <= LAST_FEW {
-                break;
+        let approach = |told: &mut dyn FnMut(EpochProgress) -> Result<()>| -> Result<()> {
+            for _ in 0..CATCH_UP_ROUNDS {
+                // What waits would otherwise be carried out, and embedded, while nobody may write.
+                core.reach(core.accepted())?;
+                let (taken, bare) =
+                    building.catch_up(&core, &mut |done, all| told(EpochProgress::Voting(done, all)))?;
+                if taken + bare <= LAST_FEW {
+                    break;
+                }
+                embed(&core, &space, reembed, told)?;
             }
-            embed(&core, &space, reembed, &mut told)?;
-        }
+            Ok(())
+        };
+        approach(&mut told)?;
         told(EpochProgress::Verifying)?;
         building.verify()?;
+        // Verifying takes its time, and writers go on.
+        approach(&mut told)?;
 
         let _nobody_writes = self.shared.close_gate();
         // Its worker would go on merging segments that are about to go.
-        self.shared.stop_worker();
+        let stopped = Stopped::new(&self.shared);
         let flipped = (|| {
             core.reach(core.accepted())?;
             embed(&core, &space, reembed, &mut told)?;
@@ -143,16 +152,9 @@ impl Database {
                 (_, bare) => Err(Error::corrupt(format!("{bare} images have no descriptor of the new model"))),
             }
         })();
-        match flipped {
-            Ok(flipped) => {
-                self.shared.replace(Arc::new(flipped));
-                Ok(space.id.0)
-            }
-            Err(error) => {
-                self.shared.restart_worker();
-                Err(error)
-            }
-        }
+        let flipped = flipped?;
+        stopped.replaced_by(flipped);
+        Ok(space.id.0)
     }
 
     /// Keeps bytes under a name, with the rows and in every backup: what a model needs beside its descriptors.
@@ -192,6 +194,30 @@ impl Database {
             Error::new(ErrorKind::Locked, "a model is being put in force").help("wait for it, or stop it")
         })?;
         self.shared.core().drop_space(number)
+    }
+}
+
+/// A database whose worker stands still. It goes on when this goes without another core, by an error or a panic of the caller's code.
+struct Stopped<'a>(Option<&'a Shared>);
+
+impl<'a> Stopped<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.stop_worker();
+        Self(Some(shared))
+    }
+
+    fn replaced_by(mut self, core: Core) {
+        if let Some(shared) = self.0.take() {
+            shared.replace(Arc::new(core));
+        }
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0 {
+            shared.restart_worker();
+        }
     }
 }
 

@@ -260,6 +260,8 @@ impl Core {
 
     /// Carries out a transaction, or acknowledges it and lets it wait.
     pub(crate) fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
+        // Before it waits for a worker that a database opened to read does not have.
+        self.commits.refuse()?;
         self.hold_back();
         let is_far_reaching = is_far_reaching(&self.current(), &operations);
         {

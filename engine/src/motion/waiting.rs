@@ -12,8 +12,12 @@ use crate::operation::{Operation, Role};
 const DEFERRED_FROM_IMAGES: usize = 50_000;
 /// Waiting operations from which a writer carries them out before its own is taken: they are held in memory.
 const MOST_WAITING_OPERATIONS: usize = 65_536;
+/// The same of their bytes, photos most of all.
+const MOST_WAITING_BYTES: usize = 256 << 20;
 /// Operations carried out by one batch of a drain.
 const DRAINED_OPERATIONS: usize = 8192;
+/// The same of their bytes: a batch holds them twice more.
+const DRAINED_BYTES: usize = 64 << 20;
 
 /// Whether a write may be acknowledged before its predictions are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +36,7 @@ pub enum Deferral {
 pub(super) struct Queue {
     waiting: VecDeque<Waiting>,
     operations: usize,
+    bytes: usize,
     /// Keys that they name.
     keys: HashMap<String, Named>,
 }
@@ -61,7 +66,7 @@ impl Queue {
 
     /// Whether so much waits that nothing more should be taken before it is carried out.
     pub(super) fn is_full(&self) -> bool {
-        self.operations >= MOST_WAITING_OPERATIONS
+        self.operations >= MOST_WAITING_OPERATIONS || self.bytes >= MOST_WAITING_BYTES
     }
 
     /// Number of transactions, and of the operations in them.
@@ -102,14 +107,17 @@ impl Queue {
             self.keys.insert(key_of(operation).to_owned(), named);
         }
         self.operations += waiting.operations.len();
+        self.bytes += bytes_of(&waiting.operations);
         self.waiting.push_back(waiting);
     }
 
     /// The next transactions to be carried out together, and the numbers of them.
     pub(super) fn next(&self) -> (Vec<Operation>, Vec<u64>) {
-        let (mut operations, mut numbers) = (Vec::new(), Vec::new());
+        let (mut operations, mut numbers, mut bytes) = (Vec::new(), Vec::new(), 0);
         for waiting in &self.waiting {
-            if !numbers.is_empty() && operations.len() + waiting.operations.len() > DRAINED_OPERATIONS {
+            bytes += bytes_of(&waiting.operations);
+            let is_much = operations.len() + waiting.operations.len() > DRAINED_OPERATIONS || bytes > DRAINED_BYTES;
+            if is_much && !numbers.is_empty() {
                 break;
             }
             operations.extend_from_slice(&waiting.operations);
@@ -122,6 +130,7 @@ impl Queue {
     pub(super) fn done(&mut self, count: usize) {
         for done in self.waiting.drain(..count) {
             self.operations -= done.operations.len();
+            self.bytes -= bytes_of(&done.operations);
             for key in done.operations.iter().map(key_of) {
                 if self.keys.get(key).is_some_and(|named| named.last == done.sequence) {
                     self.keys.remove(key);
@@ -140,6 +149,15 @@ fn key_of(operation: &Operation) -> &str {
         Operation::Put(put) => &put.key,
         Operation::Delete { key } | Operation::Label { key, .. } | Operation::Unlabel { key } => key,
     }
+}
+
+/// About what operations take in memory.
+fn bytes_of(operations: &[Operation]) -> usize {
+    let of = |operation: &Operation| match operation {
+        Operation::Put(put) => put.photo.as_ref().map_or(0, Vec::len) + size_of_val(&*put.vector),
+        _ => 0,
+    };
+    operations.iter().map(of).sum::<usize>() + size_of_val(operations)
 }
 
 /// Whether a transaction would change so many predictions that its writer should not wait for them.
@@ -195,5 +213,22 @@ mod tests {
         assert_eq!(*asked.borrow(), ["only 998"]);
         queue.done(1);
         assert!(queue.is_empty() && queue.keys.is_empty());
+    }
+
+    /// It catches: photos that wait without end, or are carried out all at once, because they are few.
+    #[test]
+    fn large_photos_fill_the_queue_before_many_small_ones_do() {
+        let photo = || Operation::from(Put::new("a", [1.0, 0.0]).photo(vec![0; DRAINED_BYTES / 2]));
+        let mut queue = Queue::default();
+        let fills = (1..).find(|&sequence| {
+            queue.push(Waiting { sequence, operations: vec![photo()] });
+            queue.is_full()
+        });
+        assert_eq!(fills, Some((2 * MOST_WAITING_BYTES / DRAINED_BYTES) as u64));
+        assert_eq!(queue.next().1, [1], "two of them and their vectors are more than one batch takes");
+        queue.done(1);
+        assert!(!queue.is_full());
+        queue.done(queue.len().0);
+        assert_eq!((queue.bytes, queue.operations), (0, 0));
     }
 }

@@ -11,7 +11,7 @@ use super::{MAX_FEATURES, detect};
 use crate::device::{Hardware, one_thread, torch_error};
 use crate::model::weights::Weights;
 use crate::model::{find_weights, pinned};
-use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo};
+use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_stored};
 
 /// File name of XFeat's weights, in the folder of the default weights.
 pub const XFEAT_WEIGHTS_FILE: &str = "xfeat.safetensors";
@@ -102,8 +102,8 @@ impl LocalFeatures for XFeatExtractor {
         0.6
     }
 
-    fn extract(&self, photo: &Photo) -> Result<LocalFeatureSet> {
-        let bytes = read_photo(photo, &self.limits)?;
+    fn extract(&self, photo: &Photo, content: Option<&[u8; 32]>) -> Result<LocalFeatureSet> {
+        let bytes = read_stored(photo, content, &self.limits)?;
         let pixels = decode(&bytes, &self.limits).map_err(|error| about_photo(photo, error))?;
         self.extract_pixels(&pixels).map_err(|error| about_photo(photo, error))
     }

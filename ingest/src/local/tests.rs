@@ -81,8 +81,12 @@ fn a_photo_gives_the_same_bits_on_every_call_and_thread() {
     let picture = scene(320, 240, 1);
     let path = folder.path().join("p.bmp");
     save(&picture, &path);
-    let by_file = xfeat.extract(&Photo::File(path.clone())).unwrap();
-    let by_bytes = xfeat.extract(&Photo::Bytes(std::fs::read(&path).unwrap())).unwrap();
+    let by_file = xfeat.extract(&Photo::File(path.clone()), None).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let content = *blake3::hash(&bytes).as_bytes();
+    let by_bytes = xfeat.extract(&Photo::Bytes(bytes), Some(&content)).unwrap();
+    let another = xfeat.extract(&Photo::File(path.clone()), Some(&[7; 32])).unwrap_err();
+    assert_eq!(another.kind(), ErrorKind::Mismatch, "{another}");
     let (expected, of_trunk) = (xfeat.extract_pixels(&picture).unwrap(), trunk.extract_pixels(&picture).unwrap());
     assert!(expected.locations.len() > 100, "{}", expected.locations.len());
     assert!(by_file == expected && by_bytes == expected);
@@ -180,7 +184,7 @@ fn photos_that_cannot_be_read_are_named_and_weights_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("no photo.jpg");
     std::fs::write(&path, b"text").unwrap();
-    let error = xfeat().extract(&Photo::File(path.clone())).unwrap_err().to_string();
+    let error = xfeat().extract(&Photo::File(path.clone()), None).unwrap_err().to_string();
     assert!(error.contains("no photo.jpg"), "{error}");
     let load = |path: &PathBuf| XFeatExtractor::load(Some(path), &Hardware::cpu()).err().unwrap();
     assert!(load(&path).to_string().contains("no photo.jpg"));

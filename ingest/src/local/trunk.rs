@@ -13,7 +13,7 @@ use super::MAX_FEATURES;
 use super::frame::{Frame, LONGEST_SIDE};
 use super::projection::{FIT_FEATURES, FIT_PHOTOS, Projection, TRUNK_DIMENSION};
 use crate::model::Model;
-use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo};
+use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, read_stored};
 
 /// Scales of the frame at which cells are taken: half powers of two from 1/4 to 2.
 pub const TRUNK_SCALES: [f64; 7] = [0.25, FRAC_1_SQRT_2 / 2.0, 0.5, FRAC_1_SQRT_2, 1.0, SQRT_2, 2.0];
@@ -123,8 +123,9 @@ impl LocalFeatures for TrunkExtractor {
         0.8
     }
 
-    fn extract(&self, photo: &Photo) -> Result<LocalFeatureSet> {
-        let pixels = pixels_of(photo, &self.limits)?;
+    fn extract(&self, photo: &Photo, content: Option<&[u8; 32]>) -> Result<LocalFeatureSet> {
+        let bytes = read_stored(photo, content, &self.limits)?;
+        let pixels = decode(&bytes, &self.limits).map_err(|error| about_photo(photo, error))?;
         self.extract_pixels(&pixels).map_err(|error| about_photo(photo, error))
     }
 }

@@ -80,9 +80,23 @@ impl Files {
         Ok(files)
     }
 
+    /// The name of the state's file.
+    pub(super) fn name(&self) -> String {
+        self.checkpoint.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// The training is over: another one of the same identity must not go on from it.
     pub(super) fn done(&self) -> Result<()> {
         remove(&self.checkpoint)
+    }
+
+    /// Removes the state of a training that was killed behind its last step, by the name of its file.
+    pub(super) fn clear(&self, name: &str) -> Result<()> {
+        if name.starts_with(PREFIX) && Path::new(name).components().count() == 1 {
+            remove(&self.folder.join(name))
+        } else {
+            Ok(())
+        }
     }
 
     /// Removes the states of trainings that nobody came back to.
@@ -138,6 +152,9 @@ mod tests {
         assert!(!files("a").checkpoint.exists() && files("b").checkpoint.exists() && files("c").checkpoint.exists());
         files("c").done().unwrap();
         files("c").done().unwrap();
+        files("d").clear(&files("b").name()).unwrap();
+        files("d").clear("log.csv").unwrap();
+        assert!(!files("b").checkpoint.exists());
         assert!(!files("c").checkpoint.exists() && files("d").log.exists());
     }
 }

@@ -43,27 +43,44 @@ pub(super) fn of(database: &Database, model: &ModelInfo, base: &ModelInfo) -> Re
     recipe.map(Some).ok_or_else(lost)
 }
 
-fn origin(fingerprint: &str) -> String {
+/// What a trained network came of.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// A digest of the statement, photos and labels.
+    pub(super) asked: String,
+    /// The name of the file that held the state of the training.
+    pub(super) checkpoint: String,
+}
+
+fn training(fingerprint: &str) -> String {
     format!("training of {fingerprint}")
 }
 
 /// Notes what a trained network comes of, before it is in force.
-pub(super) fn keep_asked(database: &Database, fingerprint: &str, asked: &str) -> Result<()> {
-    database.put_file(&origin(fingerprint), asked.as_bytes())
+pub(super) fn keep_origin(database: &Database, fingerprint: &str, origin: &Origin) -> Result<()> {
+    database.put_file(&training(fingerprint), format!("{} {}", origin.asked, origin.checkpoint).as_bytes())
 }
 
-/// Whether a network came of that.
+/// What a network came of; `None`: it was not trained here.
 ///
 /// # Errors
 /// A damaged catalog.
-pub(super) fn came_of(database: &Database, fingerprint: &str, asked: &str) -> Result<bool> {
-    Ok(database.file(&origin(fingerprint))?.is_some_and(|kept| kept == asked.as_bytes()))
+pub(super) fn origin(database: &Database, fingerprint: &str) -> Result<Option<Origin>> {
+    let kept = database.file(&training(fingerprint))?.and_then(|bytes| String::from_utf8(bytes).ok());
+    Ok(kept
+        .as_deref()
+        .and_then(|kept| kept.split_once(' '))
+        .map(|(asked, checkpoint)| Origin { asked: asked.to_owned(), checkpoint: checkpoint.to_owned() }))
 }
 
-/// Forgets all that of a model.
+/// Forgets how discriminants were made.
 pub(super) fn forget(database: &Database, fingerprint: &str) -> Result<()> {
-    database.remove_files(&name(fingerprint))?;
-    database.remove_files(&origin(fingerprint))
+    database.remove_files(&name(fingerprint))
+}
+
+/// Forgets what a network came of.
+pub(super) fn forget_origin(database: &Database, fingerprint: &str) -> Result<()> {
+    database.remove_files(&training(fingerprint))
 }
 
 impl Recipe {

@@ -3,7 +3,7 @@
 use cairn::{Database, ModelInfo, Result};
 
 use super::recipe;
-use crate::model::{Place, Settings, adapter_file, kept};
+use crate::model::{Place, Settings, adapter_file, base_of, kept};
 
 /// Forgets the adapter and the network of a model that was dropped, each unless another model has it too.
 ///
@@ -23,12 +23,18 @@ pub fn release(database: &Database, dropped: &ModelInfo) -> Result<()> {
     if left.iter().all(|other| other.fingerprint != dropped.fingerprint) {
         recipe::forget(database, &dropped.fingerprint)?;
     }
+    let network = base_of(dropped)?.fingerprint;
+    let networks: Vec<ModelInfo> = left.iter().map(base_of).collect::<Result<_>>()?;
+    if networks.iter().all(|other| other.fingerprint != network) {
+        recipe::forget_origin(database, &network)?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::super::recipe::Origin;
     use super::*;
     use crate::model::Architecture;
     use cairn::Options;
@@ -45,15 +51,25 @@ mod tests {
         let database = Database::create(&home.path().join("db"), Options::for_model(plain.clone(), 4)).unwrap();
         assert_eq!(kept::keep(&database, b"network").unwrap(), network);
         database.put_file(&adapter_file(adapter), b"adapter").unwrap();
+        let origin = || recipe::origin(&database, &plain.fingerprint).unwrap();
+        let kept_origin = Origin { asked: "a1".to_owned(), checkpoint: "c".to_owned() };
+        recipe::keep_origin(&database, &plain.fingerprint, &kept_origin).unwrap();
         let files = |name: &str| database.file(name);
         // The trained model was dropped, the network is in force.
         release(&database, &trained).unwrap();
         assert_eq!(files(&adapter_file(adapter)).unwrap(), None);
         assert_eq!(kept::read(&files, network).unwrap(), Some(b"network".to_vec()));
+        assert_eq!(origin(), Some(kept_origin), "the network is in force");
         // A model of another network was dropped.
         let other = kept::keep(&database, b"other").unwrap();
         release(&database, &info(other, None)).unwrap();
         assert_eq!(kept::read(&files, other).unwrap(), None);
         assert_eq!(files(&format!("network {other} 0")).unwrap(), None);
+        // Nothing is made of that one any more.
+        let unused = info(other, None).fingerprint;
+        recipe::keep_origin(&database, &unused, &Origin { asked: "a2".to_owned(), checkpoint: "c".to_owned() })
+            .unwrap();
+        release(&database, &info(other, Some(adapter))).unwrap();
+        assert_eq!(recipe::origin(&database, &unused).unwrap(), None);
     }
 }

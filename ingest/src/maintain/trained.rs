@@ -10,11 +10,11 @@ use super::base::{Again, Base};
 use super::checkpoints::{Alone, Files};
 use super::judgement::Judged;
 use super::put_in_force;
-use super::recipe::{self, Recipe};
+use super::recipe::{self, Origin, Recipe};
 use super::report::loss_plot;
 use super::tuned::{Workshop, tune};
 use crate::device::Hardware;
-use crate::model::{Model, adapter_file, kept};
+use crate::model::{Model, adapter_file, base_of, kept};
 use crate::train::{
     Adapter, Control, Descriptors, DiscriminantOptions, HeadOptions, Loss, LossOptions, Run, Samples, Sampling,
     Singles, Step, judge_discriminant, judge_head, judge_with_more, train_discriminant, train_head,
@@ -50,7 +50,7 @@ pub(super) struct Gathered {
     /// The last cleaning; 0: there was none.
     cleaning: u64,
     /// BLAKE3 of their photos' own.
-    photos: blake3::Hash,
+    pub(super) photos: blake3::Hash,
     /// What they were gathered from.
     snapshot: Snapshot,
     /// The model in force then.
@@ -126,10 +126,13 @@ impl Gathered {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// The plan but for what becomes of its model, and which images and labels, whatever network the training begins with: that is
-    /// another one once it is over.
-    fn asked(&self, plan: &TrainPlan) -> String {
+    /// The plan but for what becomes of its model, and which images and labels. Which network it begins with only where the plan
+    /// says so: the one in force is another one once the training is over.
+    fn asked(&self, plan: &TrainPlan, base: &Base) -> String {
         let mut hasher = self.named();
+        if plan.from.is_some() {
+            hasher.update(base.model.info().fingerprint.as_bytes());
+        }
         hasher.update(self.photos.as_bytes());
         let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan.clone() };
         hasher.update(format!("{plan:?}").as_bytes());
@@ -248,15 +251,17 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     }
     let identity = [&format!("{plan:?}"), &base.model.info().fingerprint, &gathered.digest()];
     let files = Files::new(database.folder(), &identity.map(String::as_str))?;
-    let asked = gathered.asked(plan);
+    let asked = gathered.asked(plan, base);
     if plan.trunk.is_some()
         && let Some(model) = &gathered.model
-        && recipe::came_of(database, &model.fingerprint, &asked)?
+        && let Some(origin) = recipe::origin(database, &base_of(model)?.fingerprint)?
+        && origin.asked == asked
     {
-        files.done()?;
+        files.clear(&origin.checkpoint)?;
         let number = database.models()?.into_iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
-        let outcome =
-            format!("model {number} in force came of this training (TRAIN .. FROM MODEL {number} goes on from it)");
+        let outcome = format!(
+            "the network of model {number} in force came of this training (FROM MODEL {number} goes on from it)"
+        );
         lines.push(("outcome", outcome));
         return Ok(status(lines));
     }
@@ -308,7 +313,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         recipe::keep(database, &same, Recipe { dimension: plan.dimension, cleaning: gathered.cleaning })?;
     }
     if plan.trunk.is_some() {
-        recipe::keep_asked(database, &same, &asked)?;
+        recipe::keep_origin(database, &same, &Origin { asked, checkpoint: files.name() })?;
     }
     let put = put(workshop, base, outcome)?;
     // Not before: what was learnt is kept from now on.

@@ -56,7 +56,7 @@ pub(super) fn tune(
     let options = options(plan, trunk)?;
     let snapshot = database.snapshot();
     let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize]);
-    let set = PhotoSet { samples: &gathered.samples, photo: &photo };
+    let set = PhotoSet { samples: &gathered.samples, photo: &photo, photos: gathered.photos };
     let told = progress(watch);
     let run =
         Run { checkpoint: Some(&files.checkpoint), every: CHECKPOINT_STEPS, log: Some(&files.log), progress: &told };

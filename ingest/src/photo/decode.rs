@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use cairn::{Error, Photo, Result};
+use cairn::{Error, ErrorKind, Photo, Result};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
@@ -71,6 +71,22 @@ pub(crate) fn read_photo(photo: &Photo, limits: &DecodeLimits) -> Result<Vec<u8>
             Err(Error::invalid(format!("{} bytes are more than a photo may have", bytes.len())))
         }
         Photo::Bytes(bytes) => Ok(bytes.clone()),
+    }
+}
+
+/// The same, of a photo that is still the one with that BLAKE3.
+///
+/// # Errors
+/// `Mismatch`: the file is another one.
+pub(crate) fn read_stored(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeLimits) -> Result<Vec<u8>> {
+    let bytes = read_photo(photo, limits)?;
+    match content {
+        Some(content) if blake3::hash(&bytes).as_bytes() != content => Err(about_photo(
+            photo,
+            Error::new(ErrorKind::Mismatch, "the file is not the photo any more that was ingested"),
+        )
+        .help("ingest it again, which takes the new photo in, or put the first one back")),
+        _ => Ok(bytes),
     }
 }
 

@@ -70,18 +70,18 @@ pub(crate) fn judge_with_more(
     progress: &dyn Fn(&str, usize, usize) -> Control,
 ) -> Result<Option<HeldOut>> {
     let Material { images, classes, x, count } = Material::of(samples, options)?;
-    // Labels that only the others have become classes behind those that there are.
+    // Labels that only the others have become classes behind those that there are; not every one of these has images here.
     let mut numbers: BTreeMap<u32, i64> =
         images.iter().zip(&classes).map(|(&image, &class)| (samples.labels[image as usize], class)).collect();
-    let (side, mut rows, mut more_classes) = (samples.dimension, Vec::new(), Vec::new());
+    let (side, known, mut rows, mut more_classes) = (samples.dimension, numbers.len(), Vec::new(), Vec::new());
     for at in spread(more.labels.len(), MOST_IMAGES) {
-        let next = count.max(numbers.len()) as i64;
+        let next = (count + numbers.len() - known) as i64;
         let Some(row) = unit(&more.vectors[at * side..(at + 1) * side]) else { continue };
         rows.extend(row);
         more_classes.push(*numbers.entry(more.labels[at]).or_insert(next));
     }
     let more_x = tensor(&rows, side).map_err(torch_error)?;
-    let others = Given { x: &more_x, classes: &more_classes, count: count.max(numbers.len()) };
+    let others = Given { x: &more_x, classes: &more_classes, count: count + numbers.len() - known };
     let given = Given { x: &x, classes: &classes, count };
     let (_, x, classes) = judged(&given, options)?;
     let given = Given { x: &x, classes: &classes, count };

@@ -138,6 +138,8 @@ pub struct PhotoSet<'a> {
     pub samples: &'a Samples,
     /// The photo of an image, by its number in `samples`.
     pub photo: &'a (dyn Fn(u32) -> Result<Photo> + Sync),
+    /// Tells these photos from others, wherever they lie: a training that was cut short goes on only with the same.
+    pub photos: blake3::Hash,
 }
 
 /// What a training gives.
@@ -234,19 +236,14 @@ fn groups(count: usize, photo: &(dyn Fn(u32) -> Result<Photo> + Sync)) -> Result
     (0..count).into_par_iter().map(group).collect()
 }
 
-/// A digest of what is learnt from: which images, their classes, and where the network begins. Photos are known by their paths.
+/// A digest of what is learnt from: which images, their classes, and where the network begins.
 fn digest(prepared: &Prepared, set: &PhotoSet, weights: &Weights) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(weights.digest().as_bytes());
+    hasher.update(set.photos.as_bytes());
     for (image, class) in prepared.train.iter().zip(&prepared.classes) {
         hasher.update(&image.to_le_bytes());
         hasher.update(&class.to_le_bytes());
-        match (set.photo)(*image) {
-            Ok(Photo::File(path)) => hasher.update(path.as_os_str().as_encoded_bytes()),
-            Ok(Photo::Bytes(bytes)) => hasher.update(blake3::hash(&bytes).as_bytes()),
-            // The training will say so where it reads it.
-            Err(_) => hasher.update(b"missing"),
-        };
     }
     hasher.finalize().to_hex().to_string()
 }
