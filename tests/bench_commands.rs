@@ -2,13 +2,14 @@
 //! and the list of true labels say.
 //!
 //! It catches: a row that stands for another train set than its name says, a rule that is judged by another list than it found, a loss
-//! that is left out, a bench that changes the database.
+//! that is left out, a bench that changes the database, two columns of one name, answers or labels of something else that count as
+//! zero.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use cairndb_tests::{few_landmarks, lines, run_ok, shared};
+use cairndb_tests::{few_landmarks, lines, run, run_ok, shared};
 
 /// Rows of a table in CSV, split, without its header.
 fn rows(table: &str) -> Vec<Vec<String>> {
@@ -52,6 +53,19 @@ fn found(folder: &Path, words: &str) -> Vec<Vec<String>> {
     rows(&run_ok(folder, &["query", "DB", "-c", &format!("CLEAN {words} DRY RUN"), "--format", "csv"]))
 }
 
+/// The names of a table's columns are told apart by programs.
+fn columns_differ(table: &str) {
+    let header: Vec<&str> = table.lines().next().unwrap().split(',').collect();
+    assert_eq!(header.iter().collect::<HashSet<_>>().len(), header.len(), "{header:?}");
+}
+
+/// What a bench says of a list that is not this database's, before it trains.
+fn refused(folder: &Path, words: &[&str]) -> String {
+    let output = run(folder, words);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{words:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
 #[test]
 fn benches_print_what_is_measured_otherwise_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -64,6 +78,7 @@ fn benches_print_what_is_measured_otherwise_too() {
 
     let words = [&["bench", "cleaning", "DB", "--labels", truth.to_str().unwrap()][..], &shared_words].concat();
     let printed = run_ok(path, &words);
+    columns_differ(&printed);
     let (sets, rules) = printed.split_once("wrong labels,").expect("two tables");
     let sets = rows(sets);
     let untrained: HashMap<&str, [&str; 2]> = sets
@@ -108,7 +123,18 @@ fn benches_print_what_is_measured_otherwise_too() {
     }
     assert!(rules[1][4].parse::<f64>().unwrap() > 0.5 && rules[2][4].parse::<f64>().unwrap() > 0.0, "{rules:?}");
 
-    let losses = rows(&run_ok(path, &[&["bench", "losses", "DB", "--epochs", "2"][..], &shared_words].concat()));
+    std::fs::write(path.join("others.csv"), "id,images,Usage\nnobody,nothing,Public\n").unwrap();
+    std::fs::write(path.join("labels.csv"), "id,label\nnobody,dome\n").unwrap();
+    let words = ["bench", "losses", "DB", "--queries", "query.csv", "--truth", "others.csv"];
+    assert!(refused(path, &words).contains("holds none of the queries"));
+    let words = [&["bench", "cleaning", "DB", "--labels", "labels.csv"][..], &shared_words].concat();
+    assert!(refused(path, &words).contains("holds none of the train images"));
+    std::fs::write(path.join("labels.csv"), "id,label\nnobody,\n").unwrap();
+    assert!(refused(path, &words).contains("line 2 has no id or no label"));
+
+    let losses = run_ok(path, &[&["bench", "losses", "DB", "--epochs", "2"][..], &shared_words].concat());
+    columns_differ(&losses);
+    let losses = rows(&losses);
     let names: Vec<&str> = losses.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(names[0], "none: as published");
     for loss in ["lda", "arcface", "cosface", "adacos", "softmax", "triplet", "ap"] {
