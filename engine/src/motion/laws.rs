@@ -311,7 +311,7 @@ fn laws_hold_on(history: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// On every processor: a history waits for the disk most of the time.
+/// On every processor: a history takes a tenth of a second, most of it the making and opening of databases.
 #[test]
 fn laws_hold_on_random_histories() {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
