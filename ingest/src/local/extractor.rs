@@ -11,7 +11,7 @@ use super::{MAX_FEATURES, detect};
 use crate::device::{Hardware, one_thread, torch_error};
 use crate::model::weights::Weights;
 use crate::model::{find_weights, pinned};
-use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_stored};
+use crate::photo::{DecodeLimits, Pixels, about_photo, stored_pixels};
 
 /// File name of XFeat's weights, in the folder of the default weights.
 pub const XFEAT_WEIGHTS_FILE: &str = "xfeat.safetensors";
@@ -103,8 +103,7 @@ impl LocalFeatures for XFeatExtractor {
     }
 
     fn extract(&self, photo: &Photo, content: Option<&[u8; 32]>) -> Result<LocalFeatureSet> {
-        let bytes = read_stored(photo, content, &self.limits)?;
-        let pixels = decode(&bytes, &self.limits).map_err(|error| about_photo(photo, error))?;
+        let pixels = stored_pixels(photo, content, &self.limits)?;
         self.extract_pixels(&pixels).map_err(|error| about_photo(photo, error))
     }
 }

@@ -13,7 +13,7 @@ use super::MAX_FEATURES;
 use super::frame::{Frame, LONGEST_SIDE};
 use super::projection::{FIT_FEATURES, FIT_PHOTOS, Projection, TRUNK_DIMENSION};
 use crate::model::Model;
-use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, read_stored};
+use crate::photo::{DecodeLimits, Pixels, about_photo, stored_pixels};
 
 /// Scales of the frame at which cells are taken: half powers of two from 1/4 to 2.
 pub const TRUNK_SCALES: [f64; 7] = [0.25, FRAC_1_SQRT_2 / 2.0, 0.5, FRAC_1_SQRT_2, 1.0, SQRT_2, 2.0];
@@ -55,7 +55,7 @@ impl TrunkExtractor {
         let count = photos.len().min(FIT_PHOTOS);
         let (mut rows, mut unreadable) = (Vec::new(), None);
         for i in 0..count {
-            match pixels_of(&photos[i * photos.len() / count], &limits) {
+            match stored_pixels(&photos[i * photos.len() / count], None, &limits) {
                 Ok(pixels) => rows.extend(cells(&model, &pixels, FIT_FEATURES)?.activations),
                 Err(error) => unreadable = unreadable.or(Some(error)),
             }
@@ -124,14 +124,9 @@ impl LocalFeatures for TrunkExtractor {
     }
 
     fn extract(&self, photo: &Photo, content: Option<&[u8; 32]>) -> Result<LocalFeatureSet> {
-        let bytes = read_stored(photo, content, &self.limits)?;
-        let pixels = decode(&bytes, &self.limits).map_err(|error| about_photo(photo, error))?;
+        let pixels = stored_pixels(photo, content, &self.limits)?;
         self.extract_pixels(&pixels).map_err(|error| about_photo(photo, error))
     }
-}
-
-fn pixels_of(photo: &Photo, limits: &DecodeLimits) -> Result<Pixels> {
-    decode(&read_photo(photo, limits)?, limits).map_err(|error| about_photo(photo, error))
 }
 
 /// The sizes of input that a frame has at the scales, each once.

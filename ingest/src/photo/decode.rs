@@ -78,7 +78,7 @@ pub(crate) fn read_photo(photo: &Photo, limits: &DecodeLimits) -> Result<Vec<u8>
 ///
 /// # Errors
 /// `Mismatch`: the file is another one.
-pub(crate) fn read_stored(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeLimits) -> Result<Vec<u8>> {
+fn read_stored(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeLimits) -> Result<Vec<u8>> {
     let bytes = read_photo(photo, limits)?;
     match content {
         Some(content) if blake3::hash(&bytes).as_bytes() != content => Err(about_photo(
@@ -88,6 +88,11 @@ pub(crate) fn read_stored(photo: &Photo, content: Option<&[u8; 32]>, limits: &De
         .help("ingest it again, which takes the new photo in, or put the first one back")),
         _ => Ok(bytes),
     }
+}
+
+/// Its pixels; errors name the file.
+pub(crate) fn stored_pixels(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeLimits) -> Result<Pixels> {
+    decode(&read_stored(photo, content, limits)?, limits).map_err(|error| about_photo(photo, error))
 }
 
 /// The error with the name of the photo's file before it, where it is a file.

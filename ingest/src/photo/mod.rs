@@ -5,7 +5,7 @@ mod resize;
 mod thumb;
 
 pub use decode::{DecodeLimits, decode, read_file};
-pub(crate) use decode::{about_photo, read_photo, read_stored, upright_size};
+pub(crate) use decode::{about_photo, read_photo, stored_pixels, upright_size};
 pub use resize::{SizeRule, aspect_group, resize};
 pub use thumb::{THUMB_LONGEST_SIDE, thumbnail};
 
