@@ -1,10 +1,13 @@
 //! Search: first-stage candidates, the query's own vote, the second stage.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairndb_query::Scope;
 use rayon::prelude::*;
 
+use super::aside::Aside;
 use super::filter::Filter;
 use super::rerank::{gate, rerank};
 use crate::answer::{Answer, Prediction, Query, Row, SearchRequest, Stage, Voter};
@@ -22,6 +25,9 @@ use crate::vote::Ballot;
 const SKETCH_VOTE_FROM_ROWS: usize = 1_024;
 /// Least breadth of a vote through the graph: a vote hangs on three rows, so missing one weighs more than in a list of a hundred.
 const VOTE_EF: usize = 256;
+/// From this many train images on, the vote of a query that is alone is looked for on another processor: handing over the search of
+/// fewer takes longer than it.
+const VOTE_ASIDE_FROM_ROWS: usize = 32_768;
 /// Queries searched at a time: bounds the memory of their first-stage lists.
 const QUERIES_AT_ONCE: usize = 256;
 
@@ -34,20 +40,52 @@ struct Found {
 }
 
 /// A query made ready.
+#[derive(Clone)]
 struct Ready {
     vector: Vec<f32>,
     /// The stored image that must not answer or vote for itself.
     without: Option<ImageId>,
 }
 
+/// What the second stage begins with.
+struct FirstStage {
+    retrieved: Vec<Found>,
+    /// The query's own; none where nothing is re-ranked or nobody votes.
+    vote: Option<Ballot<LabelId>>,
+}
+
 /// What a search needs from the snapshot, fetched once for all its queries.
 struct Context<'a> {
-    state: &'a Published,
+    state: &'a Arc<Published>,
     request: &'a SearchRequest,
     filter: Filter<'a>,
     lag: u64,
     /// Votes for a k that is not stored.
-    revote: Option<std::sync::Arc<Revote>>,
+    revote: Option<Arc<Revote>>,
+}
+
+/// Searches that are being answered in this process.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them.
+struct Running;
+
+impl Running {
+    fn begin() -> Self {
+        RUNNING.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+
+    /// Whether there are two processors for each of them.
+    fn leave_processors() -> bool {
+        2 * RUNNING.load(Ordering::Relaxed) <= rayon::current_num_threads()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Snapshot {
@@ -59,8 +97,9 @@ impl Snapshot {
     /// A vector of another dimension or without direction, an unknown key in `without`, a parameter out of range, or a damaged
     /// catalog.
     pub fn search(&self, request: &SearchRequest, queries: &[Query]) -> Result<Vec<Answer>> {
-        let state = &*self.state;
+        let state = &self.state;
         check(request)?;
+        let _running = Running::begin();
         // All are checked before any is searched.
         let ready = queries.iter().map(|query| state.ready(query)).collect::<Result<Vec<_>>>()?;
         let revote = match &request.rerank {
@@ -70,14 +109,8 @@ impl Snapshot {
         let context = Context { state, request, filter: Filter::new(state, &request.filter), lag: self.lag(), revote };
         let mut answers = Vec::with_capacity(ready.len());
         for ready in ready.chunks(QUERIES_AT_ONCE) {
-            let retrieved = context.retrieve(ready)?;
-            let votes = match &request.rerank {
-                Some(asked) => context.votes(ready, asked.k)?,
-                None => vec![None; ready.len()],
-            };
-            let each = ready.par_iter().zip(retrieved).zip(votes);
-            let done: Result<Vec<Answer>> =
-                each.map(|((query, retrieved), vote)| context.answer(query, retrieved, vote)).collect();
+            let each = ready.par_iter().zip(context.first_stage(ready)?);
+            let done: Result<Vec<Answer>> = each.map(|(query, first)| context.answer(query, first)).collect();
             answers.extend(done?);
         }
         Ok(answers)
@@ -91,8 +124,7 @@ impl Snapshot {
         let state = &*self.state;
         check_voters(k)?;
         let ready = state.ready(query)?;
-        let itself = itself(&state.train, &ready);
-        let hits = state.train.best(&ready.vector, k, |row| Some(row) != itself)?;
+        let hits = state.voters(&ready, k)?;
         let vote = state.ballot_of(&hits, k).map(|ballot| state.vote(ballot)).transpose()?;
         let voters = hits
             .iter()
@@ -157,6 +189,26 @@ impl Published {
             None => None,
         };
         Ok(Ready { vector: unit(&query.vector)?, without })
+    }
+
+    /// The train images that vote for a query.
+    fn voters(&self, query: &Ready, k: usize) -> Result<Vec<Hit>> {
+        let itself = itself(&self.train, query);
+        self.train.best(&query.vector, k, |row| Some(row) != itself)
+    }
+
+    /// Those that are found through sketches or the graph.
+    fn near_voters(&self, query: &Ready, k: usize, ef: usize) -> Result<Vec<Hit>> {
+        let train = &self.train;
+        let itself = itself(train, query);
+        let admit = |row| Some(row) != itself;
+        let by_sketch = train.len() < MOST_SKETCHED_ROWS;
+        let sketched = if by_sketch { train.near_by_sketch(&query.vector, k, admit)? } else { None };
+        let hits = match sketched {
+            Some(hits) => hits,
+            None => train.near(&query.vector, k, breadth(ef.max(VOTE_EF), k), admit)?,
+        };
+        if hits.len() >= k.min(others(train, query)) { Ok(hits) } else { self.voters(query, k) }
     }
 
     fn ballot_of(&self, hits: &[Hit], k: usize) -> Option<Ballot<LabelId>> {
@@ -255,37 +307,57 @@ impl Context<'_> {
         }
     }
 
-    /// The vote of each query: with EF through sketches or the graph of the train images, otherwise exact.
-    fn votes(&self, queries: &[Ready], k: usize) -> Result<Vec<Option<Ballot<LabelId>>>> {
-        let train = &self.state.train;
-        let itself: Vec<Option<usize>> = queries.iter().map(|query| itself(train, query)).collect();
-        let admit = |query: usize, row: usize| Some(row) != itself[query];
-        let exact = |at: usize, query: &Ready| train.best(&query.vector, k, |row| admit(at, row));
-        let by_sketch = train.len() < MOST_SKETCHED_ROWS;
-        if by_sketch && self.request.ef.is_some() && queries.len() > 1 {
-            train.make_sketches();
-        }
-        let hits = match (self.request.ef.filter(|_| train.live_rows() >= SKETCH_VOTE_FROM_ROWS), queries) {
-            (Some(ef), _) => each(queries, |(at, query): (usize, &Ready)| {
-                let admit = |row| admit(at, row);
-                let sketched = if by_sketch { train.near_by_sketch(&query.vector, k, admit)? } else { None };
-                let hits = match sketched {
-                    Some(hits) => hits,
-                    None => train.near(&query.vector, k, breadth(ef.max(VOTE_EF), k), admit)?,
-                };
-                if hits.len() >= k.min(others(train, query)) { Ok(hits) } else { exact(at, query) }
-            })?,
-            (None, [query]) => vec![exact(0, query)?],
-            (None, _) => train.best_of_many(&joined(queries), k, admit)?,
+    /// The first-stage list of each query and its vote.
+    fn first_stage(&self, queries: &[Ready]) -> Result<Vec<FirstStage>> {
+        let Some(asked) = &self.request.rerank else {
+            let unranked = |retrieved| FirstStage { retrieved, vote: None };
+            return Ok(self.retrieve(queries)?.into_iter().map(unranked).collect());
         };
-        Ok(hits.iter().map(|hits| self.state.ballot_of(hits, k)).collect())
+        let k = asked.k;
+        let aside = match (self.voting_breadth(), queries) {
+            (Some(ef), [query]) if self.state.train.len() >= VOTE_ASIDE_FROM_ROWS && Running::leave_processors() => {
+                let (state, query) = (Arc::clone(self.state), query.clone());
+                Some(Aside::offer(move || state.near_voters(&query, k, ef)))
+            }
+            _ => None,
+        };
+        let retrieved = self.retrieve(queries);
+        let voters = match aside {
+            Some(aside) => vec![aside.outcome()?],
+            None => self.voters(queries, k)?,
+        };
+        let votes = voters.iter().map(|voters| self.state.ballot_of(voters, k));
+        Ok(retrieved?.into_iter().zip(votes).map(|(retrieved, vote)| FirstStage { retrieved, vote }).collect())
+    }
+
+    /// EF, when votes need not be exact.
+    fn voting_breadth(&self) -> Option<usize> {
+        self.request.ef.filter(|_| self.state.train.live_rows() >= SKETCH_VOTE_FROM_ROWS)
+    }
+
+    /// The train images that vote for each query: with EF as [`Published::near_voters`] finds them, otherwise exact.
+    fn voters(&self, queries: &[Ready], k: usize) -> Result<Vec<Vec<Hit>>> {
+        let train = &self.state.train;
+        match (self.voting_breadth(), queries) {
+            (Some(ef), _) => {
+                if queries.len() > 1 && train.len() < MOST_SKETCHED_ROWS {
+                    train.make_sketches();
+                }
+                each(queries, |(_, query)| self.state.near_voters(query, k, ef))
+            }
+            (None, [query]) => Ok(vec![self.state.voters(query, k)?]),
+            (None, _) => {
+                let itself: Vec<Option<usize>> = queries.iter().map(|query| itself(train, query)).collect();
+                train.best_of_many(&joined(queries), k, |query, row| Some(row) != itself[query])
+            }
+        }
     }
 
     fn key(&self, found: &Found) -> &str {
         self.state.rows(found.role).key(found.row)
     }
 
-    fn answer(&self, query: &Ready, retrieved: Vec<Found>, vote: Option<Ballot<LabelId>>) -> Result<Answer> {
+    fn answer(&self, query: &Ready, FirstStage { retrieved, vote }: FirstStage) -> Result<Answer> {
         let depth = self.request.depth;
         let staged: Vec<(Found, Option<Stage>)> = match &self.request.rerank {
             None => retrieved.into_iter().map(|found| (found, None)).collect(),

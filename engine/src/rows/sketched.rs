@@ -1,4 +1,4 @@
-//! The nearest few rows through sketches: one pass over 32 bytes a row, then sketches and codes of the rows which that leaves.
+//! The nearest few rows through sketches: one pass over 16 bytes a row, then sketches and codes of the rows which that leaves.
 //!
 //! A graph reads some thousand codes that lie anywhere, and still misses one of three neighbours now and then: at 100,000 rows and
 //! breadth 256 three votes in a hundred differ from the exact one; of 1,000 votes through sketches none did.
@@ -10,28 +10,30 @@ use super::set::RowSet;
 use super::sieve::{Interval, Sieve};
 use crate::error::Result;
 use crate::vector::{
-    COMPARED, CodedQuery, Hit, SketchBuilder, Sketches, Weights, farthest, row_residual, stride, within,
+    COMPARED, CodedQuery, Hit, SketchBuilder, SketchQuery, Sketches, prefetch, row_residual, stride, within,
 };
 
 /// From this many rows on a pass over the sketches takes several times as long as a search of the graph.
 pub(crate) const MOST_SKETCHED_ROWS: usize = 400_000;
 /// One in so many rows is looked at again at most; when more are as near as the best, the sketches do not tell.
-const LIKELY_SHARE: usize = 4;
+const LIKELY_SHARE: usize = 2;
 /// Rows that are looked at first, to learn how similar the best are; more where more are asked for.
 const FIRST_ROWS: usize = 128;
-/// A row that should be found is passed over when its sketch is so many standard deviations farther from the query's than its
-/// similarity makes expected, or the estimate from it so many too low. If the signs were independent, that would be 1 of 160 rows that
-/// are just as similar as the last that is wanted, and next to none of the others; those of a rotation of 512 components or more are
-/// spread a fifth less: 1 of 1,000.
-const DEVIATIONS: f64 = 2.5;
-/// No row is farther.
-const FARTHEST: u8 = u8::MAX;
+/// One in so many of them is scored.
+const SCORED_SHARE: usize = 4;
+/// A row that should be found is passed over when an estimate of its similarity is so many standard deviations too low: 1 of 160 rows
+/// that are just as similar as the last that is wanted, for each of the two estimates, and next to none of the others.
+const DEVIATIONS: f32 = 2.5;
+/// To learn which rows cost the least, so many times [`COMPARED`] are enough.
+const LOOKED_AT: usize = 256;
+/// No row costs more.
+const DEAREST: u8 = u8::MAX;
 
 /// What a search needs besides the rows; kept by each thread.
 #[derive(Default)]
 struct Scratch {
     builder: Option<SketchBuilder>,
-    distances: Vec<u8>,
+    costs: Vec<u8>,
     near: Vec<u32>,
     sums: Vec<i32>,
     scores: Vec<f32>,
@@ -74,33 +76,24 @@ impl RowSet {
         admit: impl Fn(usize) -> bool,
         scratch: &mut Scratch,
     ) -> Option<Vec<Interval>> {
+        if count == 0 {
+            return Some(Vec::new());
+        }
         let coded = CodedQuery::new(query);
         let builder = scratch.builder.take().filter(|builder| builder.dimension() == self.dimension);
         let builder = scratch.builder.insert(builder.unwrap_or_else(|| SketchBuilder::new(self.dimension)));
-        let (sketch, weights) = builder.query(&coded.signed()[..self.dimension]);
-        scratch.distances.resize(self.len(), 0);
+        let sketched = builder.query(&coded.signed()[..self.dimension]);
+        scratch.costs.resize(self.len(), 0);
         for (&start, sketches) in self.starts.iter().zip(sketches) {
             let end = start + sketches.len();
-            sketches.distances(&sketch, &mut scratch.distances[start..end]);
+            sketched.costs(sketches, &mut scratch.costs[start..end]);
         }
-        let search = Search { set: self, coded, weights, sketches, admit };
+        let search = Search { set: self, coded, sketched, sketches, admit };
         let mut sieve = Sieve::new(count);
-        let (mut wanted, mut seen) = (FIRST_ROWS.max(2 * count), None);
-        let first = loop {
-            let limit = with_rows(&scratch.distances, wanted);
-            search.look(seen, limit, usize::MAX, &mut sieve, scratch);
-            if sieve.settled() >= count || limit == FARTHEST {
-                break limit;
-            }
-            // Dead rows, or ones that may not answer: look farther.
-            (wanted, seen) = (wanted * 4, Some(limit));
-        };
-        let limit = farthest(sieve.floor(), DEVIATIONS);
-        if limit > first {
-            let most = FIRST_ROWS.max(self.len() / LIKELY_SHARE);
-            search.look(Some(first), limit, most, &mut sieve, scratch).then_some(())?;
-        }
-        Some(sieve.into_kept())
+        let probed = search.probe(count, &mut sieve, scratch);
+        let limit = search.sketched.dearest(sieve.floor(), DEVIATIONS);
+        let most = if sieve.floor().is_finite() { FIRST_ROWS.max(self.len() / LIKELY_SHARE) } else { usize::MAX };
+        search.look(limit, most, &probed, &mut sieve, scratch).then(|| sieve.into_kept())
     }
 }
 
@@ -108,38 +101,87 @@ impl RowSet {
 struct Search<'a, A> {
     set: &'a RowSet,
     coded: CodedQuery,
-    weights: Weights,
+    sketched: SketchQuery,
     /// Of each part.
     sketches: &'a [&'a Sketches],
     admit: A,
 }
 
 impl<A: Fn(usize) -> bool> Search<'_, A> {
-    /// Shows the sieve the rows whose distances lie above the first limit and not above the second; once the sieve knows what it wants,
-    /// only those whose sketches make them likely. Stops and says no when more than `most` lie between the limits.
-    fn look(&self, above: Option<u8>, limit: u8, most: usize, sieve: &mut Sieve, scratch: &mut Scratch) -> bool {
-        let set = self.set;
-        let width = stride(set.dimension);
+    /// Shows the sieve, of the rows that cost the least, those that are estimated best, so that it learns how similar the best are:
+    /// `count` rows or more, unless there are fewer; then none. Gives the rows in rising order.
+    fn probe(&self, count: usize, sieve: &mut Sieve, scratch: &mut Scratch) -> Vec<usize> {
+        let mut wanted = FIRST_ROWS.max(2 * count);
+        loop {
+            let limit = with_rows(&scratch.costs, wanted);
+            let mut likely: Vec<(f32, usize)> = Vec::with_capacity(2 * wanted);
+            for ((&start, part), sketches) in self.set.starts.iter().zip(&self.set.parts).zip(self.sketches) {
+                near(&scratch.costs[start..start + part.rows()], limit, &mut scratch.near);
+                let estimates = self.sketched.estimates(sketches, &scratch.near, &mut scratch.sums);
+                let rows = scratch.near.iter().map(|&at| start + at as usize);
+                likely.extend(estimates.zip(rows).filter(|&(_, row)| self.answers(row)));
+            }
+            if likely.len() >= count {
+                return self.score_best(likely, count.max(wanted / SCORED_SHARE), sieve);
+            }
+            if limit == DEAREST {
+                return Vec::new();
+            }
+            // Dead rows, or ones that may not answer: look farther.
+            wanted *= 4;
+        }
+    }
+
+    /// Shows the sieve so many of some rows, those that are estimated best.
+    fn score_best(&self, mut likely: Vec<(f32, usize)>, scored: usize, sieve: &mut Sieve) -> Vec<usize> {
+        if scored < likely.len() {
+            likely.select_nth_unstable_by(scored, |a, b| b.0.total_cmp(&a.0));
+            likely.truncate(scored);
+        }
+        let mut rows: Vec<usize> = likely.into_iter().map(|(_, row)| row).collect();
+        rows.sort_unstable();
+        rows.iter().for_each(|&row| prefetch(self.set.coded(row)));
+        for &row in &rows {
+            let codes = self.set.coded(row);
+            let mut score = [0.0];
+            self.coded.scores(codes, &mut score);
+            sieve.push(self.interval(row, score[0], codes));
+        }
+        sieve.settled();
+        rows
+    }
+
+    fn answers(&self, row: usize) -> bool {
+        self.set.live[row] && (self.admit)(row)
+    }
+
+    fn interval(&self, row: usize, score: f32, codes: &[u8]) -> Interval {
+        let bound = self.coded.bound(row_residual(codes));
+        Interval { lower: score - bound, upper: score + bound, row: row as u32 }
+    }
+
+    /// Shows the sieve the rows whose costs lie within the limit and whose sketches make them likely, but for those that it was shown.
+    /// Stops and says no when more than `most` lie within it.
+    fn look(&self, limit: u8, most: usize, shown: &[usize], sieve: &mut Sieve, scratch: &mut Scratch) -> bool {
+        let width = stride(self.set.dimension);
         let mut left = most;
-        for ((&start, part), sketches) in set.starts.iter().zip(&set.parts).zip(self.sketches) {
-            near(&scratch.distances[start..start + part.rows()], above, limit, &mut scratch.near);
+        for ((&start, part), sketches) in self.set.starts.iter().zip(&self.set.parts).zip(self.sketches) {
+            near(&scratch.costs[start..start + part.rows()], limit, &mut scratch.near);
             match left.checked_sub(scratch.near.len()) {
                 Some(rest) => left = rest,
                 None => return false,
             }
-            let least = sieve.floor() - DEVIATIONS as f32 * Weights::DEVIATION;
-            if least > -1.0 {
-                let mut estimates = self.weights.estimates(sketches, &scratch.near, &mut scratch.sums);
-                scratch.near.retain(|_| estimates.next().is_some_and(|estimate| estimate >= least));
-            }
+            let least = self.sketched.least(sieve.floor(), DEVIATIONS);
+            let mut estimates = self.sketched.estimates(sketches, &scratch.near, &mut scratch.sums);
+            scratch.near.retain(|_| estimates.next().is_some_and(|estimate| estimate >= least));
             scratch.scores.resize(scratch.near.len(), 0.0);
             let codes = part.codes();
             self.coded.scores_at(codes, &scratch.near, &mut scratch.scores);
             for (&at, &score) in scratch.near.iter().zip(&scratch.scores) {
                 let (at, row) = (at as usize, start + at as usize);
-                let bound = self.coded.bound(row_residual(&codes[at * width..(at + 1) * width]));
-                if sieve.wants(score + bound) && set.live[row] && (self.admit)(row) {
-                    sieve.push(Interval { lower: score - bound, upper: score + bound, row: row as u32 });
+                let interval = self.interval(row, score, &codes[at * width..(at + 1) * width]);
+                if sieve.wants(interval.upper) && self.answers(row) && shown.binary_search(&row).is_err() {
+                    sieve.push(interval);
                 }
             }
         }
@@ -147,16 +189,21 @@ impl<A: Fn(usize) -> bool> Search<'_, A> {
     }
 }
 
-/// The least limit that at least `wanted` of the distances do not exceed; [`FARTHEST`] when there are fewer.
+/// The least limit that about `wanted` of the costs do not exceed, or more where they are equal; [`DEAREST`] when there are fewer. Of many
+/// costs a part is looked at, spread over all.
 ///
-/// Complexity: one pass, and a step for each row that is among the `wanted` nearest of those before it: `O(rows + wanted log rows)`.
-fn with_rows(distances: &[u8], wanted: usize) -> u8 {
-    let mut limit = FARTHEST;
-    // How many of the rows that were met have a distance, and how many of them are within the limit.
+/// Complexity: a step for each row looked at that is among the nearest of those before it: `O(rows + wanted log rows)`, and no more for
+/// more than [`LOOKED_AT`] x [`COMPARED`] rows.
+fn with_rows(costs: &[u8], wanted: usize) -> u8 {
+    let mut limit = DEAREST;
+    let (whole, rest) = costs.as_chunks::<COMPARED>();
+    let step = (whole.len() / LOOKED_AT).max(1);
+    let wanted = wanted.div_ceil(step);
+    // How many of the rows that were met have a cost, and how many of them are within the limit.
     let (mut having, mut met) = ([0; 1 << u8::BITS], 0);
-    let mut meet = |distance: u8, limit: &mut u8| {
-        if distance <= *limit {
-            having[usize::from(distance)] += 1;
+    let mut meet = |cost: u8, limit: &mut u8| {
+        if cost <= *limit {
+            having[usize::from(cost)] += 1;
             met += 1;
             while *limit > 0 && met - having[usize::from(*limit)] >= wanted {
                 met -= having[usize::from(*limit)];
@@ -164,25 +211,22 @@ fn with_rows(distances: &[u8], wanted: usize) -> u8 {
             }
         }
     };
-    let (whole, rest) = distances.as_chunks::<COMPARED>();
-    for some in whole {
+    for some in whole.iter().step_by(step) {
         ones(within(some, limit)).for_each(|at| meet(some[at], &mut limit));
     }
-    rest.iter().for_each(|&distance| meet(distance, &mut limit));
+    rest.iter().for_each(|&cost| meet(cost, &mut limit));
     limit
 }
 
-/// The numbers of the distances above the first limit and not above the second.
-fn near(distances: &[u8], above: Option<u8>, limit: u8, numbers: &mut Vec<u32>) {
+/// The numbers of the costs within the limit.
+fn near(costs: &[u8], limit: u8, numbers: &mut Vec<u32>) {
     numbers.clear();
-    let (whole, rest) = distances.as_chunks::<COMPARED>();
+    let (whole, rest) = costs.as_chunks::<COMPARED>();
     for (first, some) in (0..).step_by(COMPARED).zip(whole) {
-        let near = within(some, limit) & above.map_or(u64::MAX, |above| !within(some, above));
-        numbers.extend(ones(near).map(|at| first + at as u32));
+        numbers.extend(ones(within(some, limit)).map(|at| first + at as u32));
     }
-    let is_near = |distance: u8| distance <= limit && above.is_none_or(|above| distance > above);
     let first = whole.as_flattened().len() as u32;
-    numbers.extend((first..).zip(rest).filter(|&(_, &distance)| is_near(distance)).map(|(number, _)| number));
+    numbers.extend((first..).zip(rest).filter(|&(_, &cost)| cost <= limit).map(|(number, _)| number));
 }
 
 /// Where a mask has ones.
@@ -277,18 +321,23 @@ mod tests {
 
     #[test]
     fn limits_are_the_least_that_leave_enough_rows() {
-        let distances = [5, 3, 9, 3, 200];
-        let limits: Vec<u8> = (0..7).map(|wanted| with_rows(&distances, wanted)).collect();
-        assert_eq!(limits, [0, 3, 3, 5, 9, 200, FARTHEST]);
+        let costs = [5, 3, 9, 3, 200];
+        let limits: Vec<u8> = (0..7).map(|wanted| with_rows(&costs, wanted)).collect();
+        assert_eq!(limits, [0, 3, 3, 5, 9, 200, DEAREST]);
         let mut numbers = Vec::new();
-        near(&distances, None, 3, &mut numbers);
+        near(&costs, 3, &mut numbers);
         assert_eq!(numbers, [1, 3]);
-        near(&distances, Some(3), 9, &mut numbers);
-        assert_eq!(numbers, [0, 2]);
+        near(&costs, 9, &mut numbers);
+        assert_eq!(numbers, [0, 1, 2, 3]);
         // More than are counted or passed over together.
         let many: Vec<u8> = (0..1_000u32).map(|number| (number % 251) as u8).collect();
         assert_eq!((with_rows(&many, 40), with_rows(&many, 41), with_rows(&many, 1_000)), (9, 10, 250));
-        near(&many, Some(3), 5, &mut numbers);
-        assert_eq!(numbers, [4, 5, 255, 256, 506, 507, 757, 758]);
+        // Of very many, those that are looked at tell: here each cost is as frequent everywhere.
+        let very_many: Vec<u8> = (0..100_000u32).map(|number| (number * 167 % 251) as u8).collect();
+        let within = |limit: u8| very_many.iter().filter(|&&cost| cost <= limit).count();
+        let limit = with_rows(&very_many, 4_000);
+        assert!((3_600..4_800).contains(&within(limit)), "{limit}: {}", within(limit));
+        near(&many, 1, &mut numbers);
+        assert_eq!(numbers, [0, 1, 251, 252, 502, 503, 753, 754]);
     }
 }

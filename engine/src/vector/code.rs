@@ -63,7 +63,7 @@ pub(crate) fn encode(vector: &[f32], row: &mut [u8]) {
     row.fill(0);
     let (mut sum, mut left_out) = (0i32, 0.0f64);
     for (byte, &x) in row.iter_mut().zip(vector) {
-        let code = if scale > 0.0 { (x / scale).round_ties_even().clamp(-LARGEST, LARGEST) } else { 0.0 };
+        let code = if scale > 0.0 { rounded(x / scale).clamp(-LARGEST, LARGEST) } else { 0.0 };
         sum += code as i32;
         // Exact but for the squares' rounding: a scale has 24 bits and a code 7.
         let rest = f64::from(x) - f64::from(scale) * f64::from(code);
@@ -74,6 +74,15 @@ pub(crate) fn encode(vector: &[f32], row: &mut [u8]) {
     row[head..head + 4].copy_from_slice(&scale.to_le_bytes());
     row[head + 4..head + 8].copy_from_slice(&upper(left_out.sqrt()).to_le_bytes());
     row[head + 8..head + 12].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// The nearest whole number, of two the even one, of a number below 2^22: the rounding of an addition, which is fast where the processor
+/// that is compiled for has no instruction for it.
+#[inline]
+pub(super) fn rounded(value: f32) -> f32 {
+    /// In its binade the neighbours of a float are whole numbers.
+    const WHOLE: f32 = 1.5 * (1 << 23) as f32;
+    value + WHOLE - WHOLE
 }
 
 /// The least f32 that is not below `value`, whose own f64 rounding is covered too.
@@ -232,6 +241,14 @@ pub(crate) fn products(queries: &[CodedQuery], rows: &[u8], out: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn rounding_goes_to_the_nearest_and_to_even() {
+        for quarter in -1_000_000i32..1_000_000 {
+            let value = quarter as f32 / 4.0;
+            assert_eq!(super::rounded(value), value.round_ties_even(), "{value}");
+        }
+    }
+
     use proptest::prelude::*;
 
     use super::*;

@@ -11,7 +11,7 @@ pub(crate) use aligned::Aligned;
 pub(crate) use code::{CodedQuery, encode, products, row_residual, row_score, stride};
 pub(crate) use kernel::{COMPARED, dot, prefetch, within};
 pub(crate) use random::Random;
-pub(crate) use sketch::{SketchBuilder, Sketches, Weights, farthest, sketched_once};
+pub(crate) use sketch::{SketchBuilder, SketchQuery, Sketches, sketched_once};
 pub(crate) use top::{Hit, Top};
 
 use crate::error::{Error, Result};

@@ -26,7 +26,7 @@ mod code;
 mod scalar;
 
 pub(crate) use bits::{
-    Bits, COMPARED, HEAD_WORDS, Heads, TOGETHER as HEADS_TOGETHER, WORDS as BIT_WORDS, distances as head_distances,
+    Bits, COMPARED, Costs, HEAD_BYTES, Heads, TOGETHER as HEADS_TOGETHER, WORDS as BIT_WORDS, costs as head_costs,
     sums as bit_sums, within,
 };
 pub(crate) use code::{code_products, code_scores, code_sum, prefetch};
