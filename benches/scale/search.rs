@@ -57,8 +57,8 @@ pub(crate) fn search(run: &Run, database: &Database) {
     agreement(run, &snapshot, &queries);
 }
 
-/// Times all ways, a chunk of queries each in turn. The order changes from chunk to chunk, and every other time it is turned round: who
-/// comes first brings the rows of a query into the cache for those that follow.
+/// Times all ways, a chunk of queries each in turn. The order changes from chunk to chunk, and is turned round when everybody has been the
+/// first: who comes first brings the rows of a query into the cache for those that follow.
 fn measure(run: &Run, snapshot: &Snapshot, queries: &[Query], ways: &mut [Way]) {
     for way in ways.iter() {
         snapshot.search(&way.request, &queries[..1]).unwrap();
@@ -67,7 +67,7 @@ fn measure(run: &Run, snapshot: &Snapshot, queries: &[Query], ways: &mut [Way]) 
         run.say(format!("searching, queries from {}", turn * CHUNK));
         ways.rotate_left(1);
         let mut order: Vec<&mut Way> = ways.iter_mut().collect();
-        if turn % 2 == 1 {
+        if turn / order.len() % 2 == 1 {
             order.reverse();
         }
         for way in order {

@@ -4,10 +4,10 @@
 //! It catches: a sketch that loses neighbours, a vote that is another one when another thread finds it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cairn::{Answer, Operation, Query, Rerank, SearchRequest};
+use cairn::{Answer, Operation, Query, Rerank, Scope, SearchRequest};
 use cairndb_storage_tests::{Random, create, images};
 
-const DIMENSION: usize = 24;
+const DIMENSION: usize = 48;
 /// More than are scored one by one, and more than it takes for another processor to look for the vote.
 const TRAIN_IMAGES: usize = 34_000;
 const QUERIES: usize = 60;
@@ -36,7 +36,9 @@ fn votes_in_searches_with_ef_are_the_exact_ones() {
     let queries: Vec<Query> = queries.collect();
     let exact: Vec<_> = queries.iter().map(|query| snapshot.predict(query, 3).unwrap().vote).collect();
     let request = SearchRequest {
-        ef: Some(100),
+        // Retrieval takes longer than it takes another processor to come to the vote.
+        scope: Scope::All,
+        ef: Some(400),
         rerank: Some(Rerank { k: 3, sort: true, insert: Some(0.6) }),
         ..SearchRequest::default()
     };

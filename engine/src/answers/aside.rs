@@ -5,11 +5,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
 /// How often one looks for the outcome before one sleeps until it is there: what is left to do is often done sooner than one wakes up.
 const LOOKS: usize = 1_000;
+
+/// Offers that no thread of the pool has come to yet, be it that their work was taken back.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the pool came to every offer: if not, it is busy, and another one would only wait behind them.
+pub(super) fn pool_is_free() -> bool {
+    WAITING.load(Ordering::Relaxed) == 0
+}
 
 /// Work that was offered to the pool, and its outcome.
 pub(super) struct Aside<T>(Arc<Shared<T>>);
@@ -45,7 +54,9 @@ impl<T: Send + 'static> Aside<T> {
     pub(super) fn offer(work: impl FnOnce() -> T + Send + 'static) -> Self {
         let shared = Arc::new(Shared { stage: Mutex::new(Work::Offered(Box::new(work))), done: Condvar::new() });
         let offered = Arc::clone(&shared);
+        WAITING.fetch_add(1, Ordering::Relaxed);
         rayon::spawn(move || {
+            WAITING.fetch_sub(1, Ordering::Relaxed);
             if let Some(work) = offered.take() {
                 // A panic is the business of the one who offered the work.
                 let outcome = catch_unwind(AssertUnwindSafe(work));
@@ -79,7 +90,7 @@ impl<T: Send + 'static> Aside<T> {
 }
 
 impl<T> Drop for Aside<T> {
-    /// Work that nobody waits for is not done, and what it holds does not outlive the search.
+    /// Work that nobody waits for is not begun, and what it holds is let go.
     fn drop(&mut self) {
         drop(self.0.take());
     }
@@ -130,6 +141,8 @@ mod tests {
     fn a_busy_pool_holds_nobody_up_and_keeps_nothing() {
         let end = busy_pool();
         assert_eq!(Aside::offer(|| 7).outcome(), 7);
+        // That offer stands in the queue until the pool comes to it.
+        assert!(!pool_is_free());
         let held = Arc::new(());
         let kept = Arc::clone(&held);
         let aside = Aside::offer(move || drop(kept));

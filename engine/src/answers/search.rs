@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cairndb_query::Scope;
 use rayon::prelude::*;
 
-use super::aside::Aside;
+use super::aside::{Aside, pool_is_free};
 use super::filter::Filter;
 use super::rerank::{gate, rerank};
 use crate::answer::{Answer, Prediction, Query, Row, SearchRequest, Stage, Voter};
@@ -23,6 +23,8 @@ use crate::vote::Ballot;
 /// From this many train images on, a search with EF votes approximately too, through their sketches: an exact scan of fewer takes no
 /// longer.
 const SKETCH_VOTE_FROM_ROWS: usize = 1_024;
+/// From this many components on the signs of a rotation tell what their theory says; fewer are scored fast.
+const SKETCH_VOTE_FROM_DIMENSION: usize = 32;
 /// Least breadth of a vote through the graph: a vote hangs on three rows, so missing one weighs more than in a list of a hundred.
 const VOTE_EF: usize = 256;
 /// From this many train images on, the vote of a query that is alone is looked for on another processor: handing over the search of
@@ -315,24 +317,31 @@ impl Context<'_> {
         };
         let k = asked.k;
         let aside = match (self.voting_breadth(), queries) {
-            (Some(ef), [query]) if self.state.train.len() >= VOTE_ASIDE_FROM_ROWS && Running::leave_processors() => {
+            (Some(ef), [query])
+                if self.state.train.len() >= VOTE_ASIDE_FROM_ROWS && Running::leave_processors() && pool_is_free() =>
+            {
                 let (state, query) = (Arc::clone(self.state), query.clone());
                 Some(Aside::offer(move || state.near_voters(&query, k, ef)))
             }
             _ => None,
         };
         let retrieved = self.retrieve(queries);
+        // Waited for whatever became of the retrieval: it holds the snapshot.
+        let aside = aside.map(Aside::outcome);
+        let retrieved = retrieved?;
         let voters = match aside {
-            Some(aside) => vec![aside.outcome()?],
+            Some(voters) => vec![voters?],
             None => self.voters(queries, k)?,
         };
         let votes = voters.iter().map(|voters| self.state.ballot_of(voters, k));
-        Ok(retrieved?.into_iter().zip(votes).map(|(retrieved, vote)| FirstStage { retrieved, vote }).collect())
+        Ok(retrieved.into_iter().zip(votes).map(|(retrieved, vote)| FirstStage { retrieved, vote }).collect())
     }
 
     /// EF, when votes need not be exact.
     fn voting_breadth(&self) -> Option<usize> {
-        self.request.ef.filter(|_| self.state.train.live_rows() >= SKETCH_VOTE_FROM_ROWS)
+        let train = &self.state.train;
+        let many = train.live_rows() >= SKETCH_VOTE_FROM_ROWS && train.dimension() >= SKETCH_VOTE_FROM_DIMENSION;
+        self.request.ef.filter(|_| many)
     }
 
     /// The train images that vote for each query: with EF as [`Published::near_voters`] finds them, otherwise exact.

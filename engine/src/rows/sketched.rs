@@ -1,7 +1,7 @@
 //! The nearest few rows through sketches: one pass over 16 bytes a row, then sketches and codes of the rows which that leaves.
 //!
 //! A graph reads some thousand codes that lie anywhere, and still misses one of three neighbours now and then: at 100,000 rows and
-//! breadth 256 three votes in a hundred differ from the exact one; of 1,000 votes through sketches none did.
+//! breadth 256 three votes in a hundred differ from the exact one; of 2,000 votes through sketches one did.
 
 use std::cell::RefCell;
 
@@ -54,7 +54,7 @@ impl RowSet {
     /// The best `count` live rows that `admit` lets through, as the sketches propose them; `None`: nothing is so near that they narrow
     /// the rows down. Similarities and order are exact; a row is missed as seldom as [`DEVIATIONS`] says.
     ///
-    /// Complexity: `O(rows)` comparisons of 256 bits, and 8-bit products for the rows that stay. Sketches are made when they are first
+    /// Complexity: `O(rows)` sums over 128 signs, over 512 for the rows that these leave, and 8-bit products for those that stay. Sketches are made when they are first
     /// asked for.
     pub(crate) fn near_by_sketch(
         &self,
@@ -114,7 +114,7 @@ impl<A: Fn(usize) -> bool> Search<'_, A> {
         let mut wanted = FIRST_ROWS.max(2 * count);
         loop {
             let limit = with_rows(&scratch.costs, wanted);
-            let mut likely: Vec<(f32, usize)> = Vec::with_capacity(2 * wanted);
+            let mut likely: Vec<(f32, usize)> = Vec::with_capacity(2 * wanted.min(self.set.len()));
             for ((&start, part), sketches) in self.set.starts.iter().zip(&self.set.parts).zip(self.sketches) {
                 near(&scratch.costs[start..start + part.rows()], limit, &mut scratch.near);
                 let estimates = self.sketched.estimates(sketches, &scratch.near, &mut scratch.sums);
@@ -192,8 +192,8 @@ impl<A: Fn(usize) -> bool> Search<'_, A> {
 /// The least limit that about `wanted` of the costs do not exceed, or more where they are equal; [`DEAREST`] when there are fewer. Of many
 /// costs a part is looked at, spread over all.
 ///
-/// Complexity: a step for each row looked at that is among the nearest of those before it: `O(rows + wanted log rows)`, and no more for
-/// more than [`LOOKED_AT`] x [`COMPARED`] rows.
+/// Complexity: a step for each row looked at that is among the nearest of those before it: `O(rows + wanted log rows)`, and no more
+/// when there are more than 2 x [`LOOKED_AT`] x [`COMPARED`] rows.
 fn with_rows(costs: &[u8], wanted: usize) -> u8 {
     let mut limit = DEAREST;
     let (whole, rest) = costs.as_chunks::<COMPARED>();

@@ -153,7 +153,7 @@ fn costs_neon(costs: &Costs, rows: &[Heads], out: &mut [u8]) {
     });
 }
 
-/// Distances that are compared together.
+/// Costs that are compared together.
 pub(crate) const COMPARED: usize = 64;
 
 /// Which of the costs do not exceed the limit: a bit each.
