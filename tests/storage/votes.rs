@@ -1,7 +1,8 @@
 //! The vote of a query in a search with EF, among so many train images that they are told apart by sketches and that another processor
 //! looks for it when it is free: whoever finds it, and however many search meanwhile, it is the exact vote.
 //!
-//! It catches: a sketch that loses neighbours, a vote that is another one when another thread finds it.
+//! It catches: an image that votes for itself, a vote that is another one when another thread finds it. What sketches lose among rows
+//! that are harder to tell apart is counted in `engine/src/rows/sketched.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use cairn::{Answer, Operation, Query, Rerank, Scope, SearchRequest};
