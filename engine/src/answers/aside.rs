@@ -24,7 +24,7 @@ pub(super) fn pool_is_free() -> bool {
 pub(super) struct Aside<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
-    stage: Mutex<Work<T>>,
+    work: Mutex<Work<T>>,
     done: Condvar,
 }
 
@@ -38,13 +38,13 @@ enum Work<T> {
 impl<T> Shared<T> {
     /// The work, if nobody has it yet.
     fn take(&self) -> Option<Box<dyn FnOnce() -> T + Send>> {
-        let mut stage = self.stage.lock();
-        if !matches!(*stage, Work::Offered(_)) {
-            return None;
-        }
-        match std::mem::replace(&mut *stage, Work::Taken) {
-            Work::Offered(work) => Some(work),
-            Work::Taken | Work::Done(_) => None,
+        let mut work = self.work.lock();
+        match std::mem::replace(&mut *work, Work::Taken) {
+            Work::Offered(offered) => Some(offered),
+            other => {
+                *work = other;
+                None
+            }
         }
     }
 }
@@ -52,7 +52,7 @@ impl<T> Shared<T> {
 impl<T: Send + 'static> Aside<T> {
     /// Offers work. What it holds is let go before its outcome is there.
     pub(super) fn offer(work: impl FnOnce() -> T + Send + 'static) -> Self {
-        let shared = Arc::new(Shared { stage: Mutex::new(Work::Offered(Box::new(work))), done: Condvar::new() });
+        let shared = Arc::new(Shared { work: Mutex::new(Work::Offered(Box::new(work))), done: Condvar::new() });
         let offered = Arc::clone(&shared);
         WAITING.fetch_add(1, Ordering::Relaxed);
         rayon::spawn(move || {
@@ -60,7 +60,7 @@ impl<T: Send + 'static> Aside<T> {
             if let Some(work) = offered.take() {
                 // A panic is the business of the one who offered the work.
                 let outcome = catch_unwind(AssertUnwindSafe(work));
-                *offered.stage.lock() = Work::Done(outcome);
+                *offered.work.lock() = Work::Done(outcome);
                 offered.done.notify_one();
             }
         });
@@ -73,17 +73,17 @@ impl<T: Send + 'static> Aside<T> {
             return work();
         }
         for _ in 0..LOOKS {
-            if matches!(*self.0.stage.lock(), Work::Done(_)) {
+            if matches!(*self.0.work.lock(), Work::Done(_)) {
                 break;
             }
             std::hint::spin_loop();
         }
-        let mut stage = self.0.stage.lock();
+        let mut work = self.0.work.lock();
         loop {
-            match std::mem::replace(&mut *stage, Work::Taken) {
+            match std::mem::replace(&mut *work, Work::Taken) {
                 Work::Done(Ok(outcome)) => return outcome,
                 Work::Done(Err(panic)) => resume_unwind(panic),
-                Work::Offered(_) | Work::Taken => self.0.done.wait(&mut stage),
+                Work::Offered(_) | Work::Taken => self.0.done.wait(&mut work),
             }
         }
     }
