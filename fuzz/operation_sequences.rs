@@ -7,7 +7,7 @@
     reason = "a fuzz target stops by panicking; its macro defines undocumented items"
 )]
 
-use cairn::{Database, Deferral, Operation, Options, Put};
+use cairn::{Database, Deferral, Operation, Options, Put, Reading};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 
 /// Steps of one history: a database that is made and opened again costs milliseconds.
@@ -20,7 +20,13 @@ fn operation(bytes: [u8; 3]) -> Operation {
     let label = format!("label {}", more % 4);
     match what % 8 {
         0..=2 => Put::new(key, [f32::from(more % 5) - 1.5, f32::from(more / 5 % 5) - 2.0]).into(),
-        3..=4 => Put::new(key, [f32::from(what / 8) - 15.5, 1.0]).label(label).into(),
+        3 => {
+            let reading = Reading { number: u64::from(more / 64), overrules: what / 8 % 4 == 0 };
+            let put = Put::new(key, [f32::from(what / 8) - 15.5, 1.0]).content([what / 64; 32]);
+            let put = if more % 5 == 0 { put } else { put.label(label) };
+            put.from_list(reading).into()
+        }
+        4 => Put::new(key, [f32::from(what / 8) - 15.5, 1.0]).label(label).into(),
         5 => Operation::Delete { key },
         6 => Operation::Label { key, label },
         _ => Operation::Unlabel { key },

@@ -227,6 +227,21 @@ pub(crate) enum DeviceWord {
     Cuda,
 }
 
+/// What `--labels` of an ingest says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LabelsWord {
+    /// The source's labels overrule those in force.
+    List,
+    /// They are in this file.
+    File(PathBuf),
+}
+
+impl From<std::ffi::OsString> for LabelsWord {
+    fn from(word: std::ffi::OsString) -> Self {
+        if word == "list" { Self::List } else { Self::File(word.into()) }
+    }
+}
+
 /// `cairn ingest`
 #[derive(Debug, Args)]
 #[command(
@@ -237,6 +252,7 @@ Examples:
   cairn ingest photos.db train.csv --as train
   cairn ingest photos.db images/ --as train --labels train.csv
   cairn ingest photos.db by-label/ --as train --label-from-folder
+  cairn ingest photos.db train.csv --as train --labels list      takes the list's labels, also over those set by hand
   cairn ingest vectors.db train_feats.npy --ids train_ids.txt --labels train_labels.csv --as train
   cairn ingest vectors.db index_feats.npy --ids index_ids.txt --as index"
 )]
@@ -252,11 +268,12 @@ pub(crate) struct Ingest {
     /// Keys of the vectors, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) ids: Option<PathBuf>,
-    /// Labels: a CSV file with the columns id and label
-    #[arg(long, value_name = "FILE")]
-    pub(crate) labels: Option<PathBuf>,
+    /// Labels: a CSV file with the columns id and label. The word `list` alone, also beside a file: labels of the source go in force
+    /// whoever set the present ones; without it those that people or a cleaning set stay until the source itself changes
+    #[arg(long, value_name = "FILE|list")]
+    pub(crate) labels: Vec<LabelsWord>,
     /// The name of a photo's folder is its label
-    #[arg(long, conflicts_with = "labels")]
+    #[arg(long)]
     pub(crate) label_from_folder: bool,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -502,6 +519,8 @@ mod tests {
             "cairn create DB --model lite0-gem --scales 0.75,1,1.25 --keep none --vote-k 3 --neighbours 8",
             "cairn ingest DB train_feats.npy --ids train_ids.txt --labels train_labels.csv --as train",
             "cairn ingest DB index_feats.npy --ids index_ids.txt --as index",
+            "cairn ingest DB train.csv --as train --labels list",
+            "cairn ingest DB images/ --as train --labels train.csv --labels list",
             "cairn ingest DB a b --as train --label-from-folder --device cpu",
             "cairn query DB -c SHOW -c STATUS --format csv",
             "cairn predict DB --id x --k 3",

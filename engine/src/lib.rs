@@ -50,11 +50,12 @@ pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 pub use door::{
     Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, Judged, Judgement,
-    LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Standing, Table, Target, Undone, Watch, Witness,
+    Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Standing, Table, Target,
+    Undone, Watch, Witness,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};
-pub use operation::{Operation, Put, Receipt, Record, Role};
+pub use operation::{Heard, ListSaid, Listed, Operation, Put, Reading, Receipt, Record, Role, SetBy};
 pub use options::{
     DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION, MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES,
     MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, Options,

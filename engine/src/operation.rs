@@ -19,11 +19,93 @@ pub enum Operation {
         /// The label.
         label: String,
     },
-    /// Take the label of a train image away: it becomes an index image. Without effect on an index image.
+    /// Take the label of a train image away: it becomes an index image. An index image stays one, and no list gives it a label that it
+    /// gave before.
     Unlabel {
         /// External key; it must exist.
         key: String,
     },
+    /// What a list says of an image. The image takes it where the list changed since it was read last ([`Record::hears`]).
+    Listed(Listed),
+}
+
+/// What a list, or a folder, says of an image. Whatever else is written is a person's word: the list does not revert it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// External key.
+    pub key: String,
+    /// The label that the list gives; `None`: none.
+    pub label: Option<String>,
+    /// BLAKE3 of the photo that the list names; `None`: as it was read last.
+    pub content: Option<[u8; 32]>,
+    /// The image, where it is new or the list names another photo than when it was read last; its own key and label do not count.
+    /// `None`: the image must exist, and keeps its photo and descriptor.
+    pub photo: Option<Put>,
+    /// The reading that it belongs to.
+    pub reading: Reading,
+}
+
+/// One reading of a list ([`Snapshot::reading`](crate::Snapshot::reading)): what it changes can be taken back as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Number of the reading.
+    pub number: u64,
+    /// The list's labels go in force whoever set the present ones, and whether or not the list changed.
+    pub overrules: bool,
+}
+
+/// Who put the label of an image in force, or left the image without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SetBy {
+    /// A list or a folder that was ingested.
+    List,
+    /// A person or a program: LABEL, UNLABEL, PUT, [`Database::write`](crate::Database::write).
+    Statement,
+    /// The cleaning of this number.
+    Cleaning(u64),
+    /// Nobody: the image was put without a label.
+    Nobody,
+    /// A build that did not note it (formats 1 to 3).
+    Unknown,
+}
+
+/// What a list said of an image when it was read last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListSaid {
+    /// The label that it gave.
+    pub label: Option<String>,
+    /// BLAKE3 of the photo that it named, where that is known.
+    pub content: Option<[u8; 32]>,
+}
+
+/// What becomes of a label that a list gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// It is the one in force.
+    Agrees,
+    /// It goes in force: the list changed since it was read last, or overrules.
+    Taken,
+    /// The label in force stays: somebody set it, and the list says what it said before.
+    LeftAlone,
+}
+
+/// What becomes of the label `says` that a list gives; `listed` is what it said when it was read last, `None`: it was not read.
+pub(crate) fn heard(
+    (in_force, set_by): (Option<&str>, SetBy),
+    listed: Option<Option<&str>>,
+    says: Option<&str>,
+    overrules: bool,
+) -> Heard {
+    if in_force == says {
+        return Heard::Agrees;
+    }
+    let list_changed = match listed {
+        Some(listed) => listed != says,
+        // The first word of a list counts where nobody spoke before. Who set the label of an image that an earlier build changed is
+        // not known; then it may have been a person.
+        None => matches!(set_by, SetBy::List | SetBy::Nobody),
+    };
+    if overrules || list_changed { Heard::Taken } else { Heard::LeftAlone }
 }
 
 /// An image to store.
@@ -74,6 +156,20 @@ impl Put {
     }
 }
 
+impl Put {
+    /// The image as a list gives it, label included.
+    pub fn from_list(mut self, reading: Reading) -> Listed {
+        let label = self.label.take();
+        Listed { key: self.key.clone(), label, content: self.content, photo: Some(self), reading }
+    }
+}
+
+impl From<Listed> for Operation {
+    fn from(listed: Listed) -> Self {
+        Self::Listed(listed)
+    }
+}
+
 impl From<Put> for Operation {
     fn from(put: Put) -> Self {
         Self::Put(put)
@@ -97,6 +193,18 @@ pub struct Record {
     pub content: Option<[u8; 32]>,
     /// Changes of this image so far, from 1.
     pub version: u64,
+    /// Who put the label in force, or left the image without one.
+    pub set_by: SetBy,
+    /// What a list said of it when it was read last; `None`: no list was read that names it.
+    pub listed: Option<ListSaid>,
+}
+
+impl Record {
+    /// What becomes of the label that a list gives for this image now.
+    pub fn hears(&self, says: Option<&str>, overrules: bool) -> Heard {
+        let listed = self.listed.as_ref().map(|listed| listed.label.as_deref());
+        heard((self.label.as_deref(), self.set_by), listed, says, overrules)
+    }
 }
 
 /// What a transaction did.
@@ -104,7 +212,7 @@ pub struct Record {
 pub struct Receipt {
     /// Sequence number of the transaction: every write has its own, and they rise.
     pub sequence: u64,
-    /// Images inserted, replaced, deleted or relabelled.
+    /// Images inserted, replaced, deleted or relabelled; what people say of an image is a change also where it has that label already.
     pub images_changed: usize,
     /// Index images whose stored prediction changed.
     pub predictions_changed: usize,

@@ -22,6 +22,7 @@ pub use device::{Device, Hardware, TORCH_LIB_VARIABLE};
 pub use embedder::{PhotoEmbedder, QueryReader};
 pub use maintain::{TorchMaintainer, Trial, release};
 pub use pipeline::{
-    IngestOptions, PHOTOS_PER_TRANSACTION, Progress, Report, VECTORS_PER_TRANSACTION, ingest, ingest_vectors,
+    IngestOptions, LabelReport, PHOTOS_PER_TRANSACTION, Progress, Report, VECTORS_PER_TRANSACTION, ingest, ingest_list,
+    ingest_vector_list, ingest_vectors,
 };
 pub use propose::TorchProposer;

@@ -3,13 +3,20 @@
 //! What is already there with the same content, role and label is passed over before it is decoded, so a run that was stopped or
 //! killed is finished by running it again, and ends with the same rows as an undisturbed one: the descriptor of a photo does not
 //! depend on the photos beside it. A bad photo is reported and stops nothing.
+//!
+//! A list is one source of labels and people are another one: what a list says again, as it said before, reverts nobody ([`heard`]).
+
+mod heard;
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 
-use cairn::{Database, Error, ErrorKind, MAX_KEY_BYTES, Operation, Put, Record, Result, Role};
+use cairn::{Database, Error, ErrorKind, Listed, MAX_KEY_BYTES, Operation, Put, Reading, Record, Result};
+
+pub use heard::LabelReport;
+use heard::Word;
 
 use crate::embedder::{PhotoEmbedder, Prepared};
 use crate::photo::read_file;
@@ -54,8 +61,10 @@ pub struct Report {
     pub added: usize,
     /// Keys whose content, role or label was another.
     pub replaced: usize,
-    /// Keys passed over because all was the same.
+    /// Keys passed over because all was the same, or what differs was set by people and stays.
     pub unchanged: usize,
+    /// What became of labels that differ from the list's.
+    pub labels: LabelReport,
     /// Key and reason of what could not be ingested.
     pub failed: Vec<(String, String)>,
     /// The caller asked to stop before the end; running it again goes on.
@@ -64,17 +73,27 @@ pub struct Report {
 
 /// A row that is ready to be written.
 struct Ready {
-    put: Put,
-    replaces: bool,
+    listed: Listed,
+    word: Word,
+}
+
+impl Ready {
+    /// Gives the photo its descriptor.
+    fn set_vector(&mut self, vector: Vec<f32>) {
+        if let Some(photo) = &mut self.listed.photo {
+            photo.vector = vector;
+        }
+    }
 }
 
 /// What became of an item before the writer.
 enum Outcome {
-    Unchanged,
+    /// Nothing is to be written.
+    Known(Word),
     Failed(String),
-    /// Embedded by the worker.
+    /// Embedded by the worker, or in no need of it.
     Embedded(Ready),
-    /// To be embedded in a batch; the vector of `put` is still empty.
+    /// To be embedded in a batch; its vector is still empty.
     Pixels(Ready, crate::photo::Pixels),
 }
 
@@ -89,6 +108,22 @@ pub fn ingest(
     db: &Database,
     embedder: &PhotoEmbedder,
     items: &[Item],
+    options: &IngestOptions,
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<Report> {
+    ingest_list(db, embedder, items, db.snapshot().reading(), options, progress, stop)
+}
+
+/// [`ingest`] as a reading that the caller began: one that overrules takes the list's labels whoever set the present ones.
+///
+/// # Errors
+/// As [`ingest`].
+pub fn ingest_list(
+    db: &Database,
+    embedder: &PhotoEmbedder,
+    items: &[Item],
+    reading: Reading,
     options: &IngestOptions,
     progress: &dyn Progress,
     stop: &AtomicBool,
@@ -117,7 +152,7 @@ pub fn ingest(
                 while !stop.load(Ordering::Relaxed) {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(at).filter(|_| gate.wait(at, 2 * window)) else { break };
-                    let work = || outcome(item, &snapshot, embedder, on_cuda);
+                    let work = || outcome(item, &snapshot, embedder, reading, on_cuda);
                     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
                         Outcome::Failed("an internal error while it was decoded or embedded".to_owned())
                     });
@@ -183,21 +218,28 @@ impl Drop for OpenAtEnd<'_> {
 }
 
 /// A worker's part: read, compare, decode, and on the CPU embed.
-fn outcome(item: &Item, snapshot: &cairn::Snapshot, embedder: &PhotoEmbedder, on_cuda: bool) -> Outcome {
+fn outcome(
+    item: &Item,
+    snapshot: &cairn::Snapshot,
+    embedder: &PhotoEmbedder,
+    reading: Reading,
+    on_cuda: bool,
+) -> Outcome {
     let work = || -> Result<Outcome> {
         check_words(&item.key, item.label.as_deref())?;
         let bytes = read_file(&item.path, embedder.limits())?;
         let content = *blake3::hash(&bytes).as_bytes();
         let stored = snapshot.record(&item.key)?;
-        if stored.as_ref().is_some_and(|stored| is_same(stored, content, item.label.as_deref())) {
-            return Ok(Outcome::Unchanged);
+        let word = Word::of(stored.as_ref(), item.label.as_deref(), content, reading);
+        if let Some(known) = heard_of_known(&item.key, item.label.as_deref(), content, reading, word) {
+            return Ok(known);
         }
         let source = std::path::absolute(&item.path).unwrap_or_else(|_| item.path.clone());
         if let Some(stored) = &stored {
             check_same_photo(stored, item, content, &source)?;
         }
         let Prepared { pixels, kept } = embedder.prepare(bytes)?;
-        let mut put = Put {
+        let put = Put {
             key: item.key.clone(),
             label: item.label.clone(),
             vector: Vec::new(),
@@ -205,14 +247,27 @@ fn outcome(item: &Item, snapshot: &cairn::Snapshot, embedder: &PhotoEmbedder, on
             content: Some(content),
             photo: kept,
         };
-        let replaces = stored.is_some();
+        let mut ready = Ready { listed: put.from_list(reading), word };
         if on_cuda {
-            return Ok(Outcome::Pixels(Ready { put, replaces }, pixels));
+            return Ok(Outcome::Pixels(ready, pixels));
         }
-        put.vector = embedder.model().embed(&[&pixels])?.pop().unwrap_or_default();
-        Ok(Outcome::Embedded(Ready { put, replaces }))
+        ready.set_vector(embedder.model().embed(&[&pixels])?.pop().unwrap_or_default());
+        Ok(Outcome::Embedded(ready))
     };
     work().unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
+}
+
+/// What is to be done about an image whose photo the list named before, or that has it anyway; `None`: the photo is needed.
+fn heard_of_known(key: &str, label: Option<&str>, content: [u8; 32], reading: Reading, word: Word) -> Option<Outcome> {
+    if !word.is_known_photo {
+        return None;
+    }
+    if word.is_noted {
+        return Some(Outcome::Known(word));
+    }
+    let (key, label) = (key.to_owned(), label.map(str::to_owned));
+    let listed = Listed { key, label, content: Some(content), photo: None, reading };
+    Some(Outcome::Embedded(Ready { listed, word }))
 }
 
 /// Refuses to replace a photo by another one that only has the same name in another folder: cameras count from 1 on every card.
@@ -250,11 +305,11 @@ fn finish(
     let mut rows = Vec::with_capacity(items);
     for (item, done) in batch {
         match done {
-            Outcome::Unchanged => report.unchanged += 1,
+            Outcome::Known(word) => word.count(report),
             Outcome::Failed(reason) => report.failed.push((item.key.clone(), reason)),
             Outcome::Embedded(ready) => rows.push(ready),
             Outcome::Pixels(mut ready, _) => {
-                ready.put.vector = vectors.next().unwrap_or_default();
+                ready.set_vector(vectors.next().unwrap_or_default());
                 rows.push(ready);
             }
         }
@@ -281,6 +336,22 @@ pub fn ingest_vectors(
     file: &mut VectorFile,
     keys: &[String],
     labels: &[Option<String>],
+    progress: &dyn Progress,
+    stop: &AtomicBool,
+) -> Result<Report> {
+    ingest_vector_list(db, file, keys, labels, db.snapshot().reading(), progress, stop)
+}
+
+/// [`ingest_vectors`] as a reading that the caller began.
+///
+/// # Errors
+/// As [`ingest_vectors`].
+pub fn ingest_vector_list(
+    db: &Database,
+    file: &mut VectorFile,
+    keys: &[String],
+    labels: &[Option<String>],
+    reading: Reading,
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<Report> {
@@ -331,9 +402,17 @@ pub fn ingest_vectors(
             vector.iter().for_each(|x| _ = hasher.update(&x.to_le_bytes()));
             let content = *hasher.finalize().as_bytes();
             let stored = snapshot.record(key)?;
-            if stored.as_ref().is_some_and(|stored| is_same(stored, content, label.as_deref())) {
-                report.unchanged += 1;
-                continue;
+            let word = Word::of(stored.as_ref(), label.as_deref(), content, reading);
+            match heard_of_known(key, label.as_deref(), content, reading, word) {
+                Some(Outcome::Embedded(known)) => {
+                    ready.push(known);
+                    continue;
+                }
+                Some(_) => {
+                    word.count(&mut report);
+                    continue;
+                }
+                None => {}
             }
             let put = Put {
                 key: key.clone(),
@@ -343,7 +422,7 @@ pub fn ingest_vectors(
                 content: Some(content),
                 photo: None,
             };
-            ready.push(Ready { put, replaces: stored.is_some() });
+            ready.push(Ready { listed: put.from_list(reading), word });
         }
         write(db, None, ready, &mut report)?;
         progress.step(rows.len());
@@ -357,21 +436,19 @@ fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Re
     if rows.is_empty() {
         return Ok(());
     }
-    let mut count = |replaces: bool| match replaces {
-        true => report.replaced += 1,
-        false => report.added += 1,
-    };
     let is_in_force = || db.options().model.as_ref().map(|model| model.fingerprint.as_str()) == made_by;
-    let refused_value =
-        |error: &Error| matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Mismatch) && is_in_force();
+    // An image that is not there was deleted since it was looked at.
+    let refused_value = |error: &Error| {
+        matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Mismatch | ErrorKind::NotFound) && is_in_force()
+    };
     let write_all = |operations| db.write_of_model(made_by, operations);
-    match write_all(rows.iter().map(|row| Operation::Put(row.put.clone())).collect()) {
-        Ok(_) => rows.iter().for_each(|row| count(row.replaces)),
+    match write_all(rows.iter().map(|row| Operation::Listed(row.listed.clone())).collect()) {
+        Ok(_) => rows.iter().for_each(|row| row.word.count(report)),
         Err(error) if refused_value(&error) => {
-            for Ready { put, replaces } in rows {
-                let key = put.key.clone();
-                match write_all(vec![Operation::Put(put)]) {
-                    Ok(_) => count(replaces),
+            for Ready { listed, word } in rows {
+                let key = listed.key.clone();
+                match write_all(vec![Operation::Listed(listed)]) {
+                    Ok(_) => word.count(report),
                     Err(error) if refused_value(&error) => report.failed.push((key, error.message().to_owned())),
                     Err(error) => return Err(error),
                 }
@@ -380,11 +457,6 @@ fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Re
         Err(error) => return Err(error),
     }
     Ok(())
-}
-
-fn is_same(stored: &Record, content: [u8; 32], label: Option<&str>) -> bool {
-    let role = if label.is_some() { Role::Train } else { Role::Index };
-    stored.content == Some(content) && stored.role == role && stored.label.as_deref() == label
 }
 
 fn check_model(db: &Database, embedder: &PhotoEmbedder) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries, Reembed, Target, Wanted};
+use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries, Reembed, Role, Target, Wanted};
 
 use super::*;
 use crate::model::{Architecture, Model, ModelSpec};

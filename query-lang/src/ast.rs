@@ -34,7 +34,7 @@ pub enum Statement {
         /// FRESH, SINCE SEQ or STALE.
         freshness: Option<Spanned<Freshness>>,
     },
-    /// `PUT ID 'key' <image> [AS train|index] [LABEL 'x']`; a label without AS means train.
+    /// `PUT ID 'key' <image> [AS train|index] [LABEL 'x'] [OVERWRITE]`; a label without AS means train.
     Put {
         /// External key.
         key: Spanned<String>,
@@ -44,6 +44,8 @@ pub enum Statement {
         role: Option<Spanned<Role>>,
         /// Label of a train image.
         label: Option<Spanned<String>>,
+        /// OVERWRITE: another photo, or another label, under the key is replaced.
+        overwrite: bool,
     },
     /// `DELETE ID 'key'`
     Delete {
@@ -92,6 +94,8 @@ pub enum Statement {
     Clean(Box<Clean>),
     /// `UNDO CLEAN`
     UndoClean,
+    /// `UNDO LABEL`
+    UndoLabel,
     /// `REEMBED [FROM 'model.safetensors']`
     Reembed {
         /// FROM: a file with another model; `None`: the present model.

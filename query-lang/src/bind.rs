@@ -56,6 +56,8 @@ pub enum Bound {
         role: Role,
         /// Its label: always present for a train image, never for an index image.
         label: Option<String>,
+        /// Another photo, or another label, under the key is replaced.
+        overwrite: bool,
     },
     /// Delete an image.
     Delete {
@@ -130,6 +132,8 @@ pub enum Bound {
     Clean(BoundClean),
     /// Undo the last cleaning.
     UndoClean,
+    /// Take the last change of labels back.
+    UndoLabel,
     /// Embed all photos again, as a new model's descriptors.
     Reembed {
         /// A file with another model; `None`: the present one.
@@ -269,7 +273,7 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
             k: k.as_ref().map(|k| k.node),
             freshness: freshness.as_ref().map_or_else(Freshness::default, |freshness| freshness.node),
         },
-        Statement::Put { key, image, role, label } => {
+        Statement::Put { key, image, role, label, overwrite } => {
             check_role(role.as_ref(), label.as_ref())?;
             let source = resolve(image, names)?;
             match (&image.node, &source) {
@@ -282,6 +286,7 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
                 source,
                 role: if label.is_some() { Role::Train } else { Role::Index },
                 label: label.as_ref().map(|label| label.node.clone()),
+                overwrite: *overwrite,
             }
         }
         Statement::Delete { key } => Bound::Delete { key: key.node.clone() },
@@ -311,6 +316,7 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
             Bound::Clean(bind_clean(clean))
         }
         Statement::UndoClean => Bound::UndoClean,
+        Statement::UndoLabel => Bound::UndoLabel,
         Statement::Reembed { model } => Bound::Reembed { model: node(model) },
         Statement::UseModel { number } => Bound::UseModel { number: number.node },
         Statement::DropModel { number, force } => Bound::DropModel { number: number.node, force: *force },
@@ -479,6 +485,7 @@ mod tests {
                 image: spanned(image),
                 role: role.map(spanned),
                 label: label.map(|label| spanned(label.to_owned())),
+                overwrite: false,
             };
             match bind(&spanned(statement), &Names::default()) {
                 Ok(Bound::Put { role, label, .. }) => Ok((role, label.is_some())),

@@ -113,7 +113,7 @@ fn form(statement: &str) -> String {
     let form = match statement {
         "SEARCH" => return format!("one image, then any of {}", words::CLAUSES.join(", ")),
         "PREDICT" => "PREDICT 'photo.jpg' k=3, with FRESH, SINCE SEQ 5 or STALE <= 5s",
-        "PUT" => "PUT ID 'a' 'photo.jpg' AS train LABEL 'x'",
+        "PUT" => "PUT ID 'a' 'photo.jpg' AS train LABEL 'x', with OVERWRITE where 'a' is there",
         "DELETE" => "DELETE ID 'a'",
         "LABEL" => "LABEL ID 'a' AS 'x'",
         "UNLABEL" => "UNLABEL ID 'a'",
@@ -123,7 +123,7 @@ fn form(statement: &str) -> String {
         "BACKUP" => BACKUP_FORMS,
         "TRAIN" => return format!("TRAIN alone, or with any of {}", words::TRAININGS.join(", ")),
         "CLEAN" => return format!("CLEAN alone, or with any of {}", words::CLEANINGS.join(", ")),
-        "UNDO" => "UNDO CLEAN",
+        "UNDO" => "UNDO CLEAN or UNDO LABEL",
         "REEMBED" => "REEMBED or REEMBED FROM 'model.safetensors'",
         "USE" => "USE MODEL 2",
         "DROP" => "DROP MODEL 1",

@@ -245,14 +245,17 @@ fn voters(k: usize) -> String {
 /// Statements that run as bound: their one stage, and what it works on.
 fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
     match bound {
-        Bound::Put { key, source, role, label } => {
+        Bound::Put { key, source, role, label, overwrite } => {
             let role = match (role, label) {
                 (Role::Train, Some(label)) => format!("train image with label {}", quoted(label)),
                 (role, _) => format!("{role} image"),
             };
+            let over =
+                if *overwrite { "whatever photo or label it has (OVERWRITE)" } else { "no other photo or label" };
             vec![
                 (depth, "put", String::new()),
                 (depth + 1, "image", source.to_string()),
+                (depth + 1, "over", over.to_owned()),
                 (depth + 1, "store", format!("{} as {role}", quoted(key))),
             ]
         }
@@ -283,6 +286,9 @@ fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
         }
         Bound::ShowModels => vec![(depth, "show", "the models, and which of them is in use".to_owned())],
         Bound::UndoClean => vec![(depth, "undo", "the last cleaning".to_owned())],
+        Bound::UndoLabel => {
+            vec![(depth, "undo", "the last change of labels by a statement, a program or a list".to_owned())]
+        }
         Bound::Reembed { model } => {
             let model = model.as_ref().map_or_else(|| "the present model".to_owned(), |path| quoted(path));
             vec![(depth, "reembed", format!("all photos with {model}; the descriptors get a number of their own"))]

@@ -41,4 +41,4 @@ pub use plan::{
     Access, CleanPlan, CleanRule, Facts, Plan, RerankPlan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom, plan,
     plan_train,
 };
-pub use words::KEYWORDS;
+pub use words::{KEYWORDS, nearest_name};

@@ -209,10 +209,16 @@ impl<'a> Parser<'a> {
             "TRAIN" => Statement::Train(Box::new(self.train()?)),
             "CLEAN" => Statement::Clean(Box::new(self.clean()?)),
             "UNDO" => {
-                if self.take("CLEAN").is_none() {
-                    return Err(self.expected("CLEAN", "write UNDO CLEAN: the last cleaning is undone"));
+                if self.take("CLEAN").is_some() {
+                    Statement::UndoClean
+                } else if self.take("LABEL").is_some() {
+                    Statement::UndoLabel
+                } else {
+                    return Err(self.expected(
+                        "CLEAN or LABEL",
+                        "UNDO CLEAN undoes the last cleaning, UNDO LABEL takes the last change of labels back",
+                    ));
                 }
-                Statement::UndoClean
             }
             "REEMBED" => {
                 let mut model = None;
@@ -267,6 +273,7 @@ impl<'a> Parser<'a> {
         values::check_new_image(&image)?;
         let mut role = None;
         let mut label = None;
+        let mut overwrite = false;
         loop {
             if let Some(clause) = self.take("AS") {
                 if role.is_some() {
@@ -278,6 +285,11 @@ impl<'a> Parser<'a> {
                     return Err(complaints::repeated_clause(clause, "LABEL"));
                 }
                 label = Some(self.text("a label", |typed| format!("write LABEL {typed}"))?);
+            } else if let Some(clause) = self.take("OVERWRITE") {
+                if overwrite {
+                    return Err(complaints::repeated_clause(clause, "OVERWRITE"));
+                }
+                overwrite = true;
             } else {
                 break;
             }
@@ -286,9 +298,9 @@ impl<'a> Parser<'a> {
         if let Some(word) = self.word()
             && !words::contains(words::STATEMENTS, word)
         {
-            return Err(complaints::unknown_clause(self.here(), word, "PUT", &["AS", "LABEL"]));
+            return Err(complaints::unknown_clause(self.here(), word, "PUT", &["AS", "LABEL", "OVERWRITE"]));
         }
-        Ok(Statement::Put { key, image, role, label })
+        Ok(Statement::Put { key, image, role, label, overwrite })
     }
 
     fn role(&mut self) -> Parse<Spanned<Role>> {

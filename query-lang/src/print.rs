@@ -41,10 +41,11 @@ impl Display for Statement {
                 k.as_ref().map_or(Ok(()), |k| write!(out, " k={}", k.node))?;
                 write_freshness(out, freshness)
             }
-            Self::Put { key, image, role, label } => {
+            Self::Put { key, image, role, label, overwrite } => {
                 write!(out, "PUT ID {} {}", quoted(&key.node), image.node)?;
                 clause(out, "AS", role)?;
-                label.as_ref().map_or(Ok(()), |label| write!(out, " LABEL {}", quoted(&label.node)))
+                label.as_ref().map_or(Ok(()), |label| write!(out, " LABEL {}", quoted(&label.node)))?;
+                out.write_str(if *overwrite { " OVERWRITE" } else { "" })
             }
             Self::Delete { key } => write!(out, "DELETE ID {}", quoted(&key.node)),
             Self::Label { key, label } => write!(out, "LABEL ID {} AS {}", quoted(&key.node), quoted(&label.node)),
@@ -72,6 +73,7 @@ impl Display for Statement {
             Self::Train(train) => train.fmt(out),
             Self::Clean(clean) => clean.fmt(out),
             Self::UndoClean => out.write_str("UNDO CLEAN"),
+            Self::UndoLabel => out.write_str("UNDO LABEL"),
             Self::Reembed { model } => {
                 out.write_str("REEMBED")?;
                 file(out, "FROM", model)

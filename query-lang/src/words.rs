@@ -51,6 +51,7 @@ pub const KEYWORDS: &[&str] = &[
     "MODELS",
     "NEIGHBOURS",
     "NN",
+    "OVERWRITE",
     "PREDICT",
     "PUT",
     "QUERIES",
@@ -177,6 +178,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("ROLLBACK", "UNDO CLEAN"),
     ("REVERT", "UNDO CLEAN"),
     ("EMBED", "REEMBED"),
+    ("REPLACE", "OVERWRITE"),
+    ("FORCE", "OVERWRITE"),
     ("LR", "rate"),
     ("SUSPECTS", "RULE suspects"),
     ("PAPER", "RULE paper"),
@@ -211,7 +214,7 @@ pub(crate) fn is_planned(word: &str) -> bool {
 pub(crate) fn is_reserved(word: &str) -> bool {
     contains(CLAUSES, word)
         || contains(PLANNED_CLAUSES, word)
-        || contains(&["AS", "LABEL", "ID", "VECTOR", "QUERIES"], word)
+        || contains(&["AS", "LABEL", "OVERWRITE", "ID", "VECTOR", "QUERIES"], word)
 }
 
 /// The word of `list` that was probably meant.
@@ -232,6 +235,29 @@ pub(crate) fn meant<'a>(word: &str, list: &[&'a str]) -> Option<&'a str> {
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, entry)| entry)
 }
+
+/// The name of a list that one can have meant by another one, which is not in it: at most a third of the letters differ.
+///
+/// Complexity: names that are much longer or shorter are passed over; each other one costs the product of both lengths.
+pub fn nearest_name<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let letters = |name: &str| name.chars().flat_map(char::to_lowercase).take(NAME_LONGEST).collect::<Vec<char>>();
+    let typed = letters(name);
+    let allowed = (typed.len() / 3).max(1);
+    let near = |other: &'a str| {
+        // A letter has 1 to 4 bytes.
+        let could_be = other.len() <= 4 * (typed.len() + allowed) && other != name;
+        let other_letters = could_be.then(|| letters(other))?;
+        if other_letters.len().abs_diff(typed.len()) > allowed {
+            return None;
+        }
+        let distance = distance(&typed, &other_letters);
+        (distance <= allowed && distance < typed.len()).then_some((distance, other))
+    };
+    names.filter_map(near).min_by_key(|&(distance, _)| distance).map(|(_, other)| other)
+}
+
+/// Letters of a name that are compared with others'.
+const NAME_LONGEST: usize = 64;
 
 /// Longer words than this have no likely meaning, and comparing them costs the square of their length.
 const MEANT_LONGEST: usize = 24;
@@ -427,6 +453,17 @@ mod tests {
         assert_eq!(meant("banana", STATEMENTS), None);
         assert_eq!(meant("x", CLAUSES), None);
         assert_eq!(meant(&"s".repeat(10_000), CLAUSES), None);
+    }
+
+    #[test]
+    fn the_name_that_was_meant() {
+        let names = ["Louvre", "Eiffel Tower", "Eiffel tower", "louvre palace", "X"];
+        let meant = |name| nearest_name(name, names.iter().copied());
+        assert_eq!(meant("Louvr"), Some("Louvre"));
+        assert_eq!(meant("EIFFEL TOWER"), Some("Eiffel Tower"));
+        assert_eq!(meant("Pantheon"), None);
+        assert_eq!(meant("Y"), None);
+        assert_eq!(meant("Louvre"), None, "it is in the list itself, and nothing else is near");
     }
 
     #[test]

@@ -48,11 +48,12 @@ fn without_spans(statement: Statement) -> Statement {
             k: k.map(|k| spanned(k.node)),
             freshness: freshness.map(|part| spanned(part.node)),
         },
-        Statement::Put { key, image, role, label } => Statement::Put {
+        Statement::Put { key, image, role, label, overwrite } => Statement::Put {
             key: spanned(key.node),
             image: clear_image(image),
             role: role.map(|part| spanned(part.node)),
             label: label.map(|part| spanned(part.node)),
+            overwrite,
         },
         Statement::Delete { key } => Statement::Delete { key: spanned(key.node) },
         Statement::Label { key, label } => Statement::Label { key: spanned(key.node), label: spanned(label.node) },
@@ -104,6 +105,7 @@ fn without_spans(statement: Statement) -> Statement {
         | Statement::ShowMarked
         | Statement::ShowModels
         | Statement::UndoClean
+        | Statement::UndoLabel
         | Statement::Flush
         | Statement::Compact
         | Statement::Check { .. } => statement,
@@ -229,10 +231,12 @@ fn search() -> impl Strategy<Value = Statement> {
 }
 
 fn put() -> impl Strategy<Value = Statement> {
-    (text(), new_image(), any::<bool>(), prop::option::of(text())).prop_map(|(key, image, say_role, label)| {
-        let role = say_role.then(|| spanned(if label.is_some() { Role::Train } else { Role::Index }));
-        Statement::Put { key: spanned(key), image: spanned(image), role, label: label.map(spanned) }
-    })
+    (text(), new_image(), any::<[bool; 2]>(), prop::option::of(text())).prop_map(
+        |(key, image, [say_role, overwrite], label)| {
+            let role = say_role.then(|| spanned(if label.is_some() { Role::Train } else { Role::Index }));
+            Statement::Put { key: spanned(key), image: spanned(image), role, label: label.map(spanned), overwrite }
+        },
+    )
 }
 
 fn train() -> impl Strategy<Value = Statement> {
@@ -345,6 +349,7 @@ fn plain_statement() -> impl Strategy<Value = Statement> {
             Statement::ShowMarked,
             Statement::ShowModels,
             Statement::UndoClean,
+            Statement::UndoLabel,
             Statement::Flush,
             Statement::Compact,
             Statement::Check { deep: false },
@@ -422,7 +427,7 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
             spans.extend(k.iter().map(|part| part.span));
             spans.extend(freshness.iter().map(|part| part.span));
         }
-        Statement::Put { key, image, role, label } => {
+        Statement::Put { key, image, role, label, .. } => {
             spans.extend([key.span, image.span]);
             spans.extend(role.iter().map(|part| part.span));
             spans.extend(label.iter().map(|part| part.span));
@@ -464,6 +469,7 @@ fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
         | Statement::ShowMarked
         | Statement::ShowModels
         | Statement::UndoClean
+        | Statement::UndoLabel
         | Statement::Flush
         | Statement::Compact
         | Statement::Check { .. } => {}

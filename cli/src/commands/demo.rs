@@ -64,6 +64,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
             role,
             ids: None,
             labels: None,
+            overrules: false,
             label_from_folder: false,
             model: &args.model,
         })?;

@@ -1,16 +1,17 @@
 //! `cairn ingest`: photos or vectors into a database, with progress, and a summary that names what could not go in.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn::{Database, GRAPH_FROM_ROWS, ModelInfo, Role};
+use cairn::{Database, GRAPH_FROM_ROWS, ModelInfo, Reading, Role};
 use cairndb_ingest::source::{
     Item, Labels, Listing, VectorFile, is_photo, labels_for, list_photos, read_ids, read_labels, with_role,
 };
 use cairndb_ingest::{IngestOptions, Progress, Report, TorchProposer};
 
-use crate::args::{Ingest, ModelArgs, RoleWord};
+use super::listed;
+use crate::args::{Ingest, LabelsWord, ModelArgs, RoleWord};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Again};
 use crate::output::{counted, visible};
@@ -28,6 +29,8 @@ pub(super) struct Job<'a> {
     pub(super) role: RoleWord,
     pub(super) ids: Option<&'a Path>,
     pub(super) labels: Option<&'a Path>,
+    /// The sources' labels go in force whoever set the present ones.
+    pub(super) overrules: bool,
     pub(super) label_from_folder: bool,
     pub(super) model: &'a ModelArgs,
 }
@@ -38,12 +41,24 @@ pub(super) struct Job<'a> {
 /// When a source cannot be read, the database refuses, or Ctrl-C was pressed. Bad photos are named and are no error, unless
 /// nothing else was there.
 pub(super) fn run(args: &Ingest) -> Result<()> {
+    let mut files = args.labels.iter().filter_map(|word| match word {
+        LabelsWord::File(path) => Some(path.as_path()),
+        LabelsWord::List => None,
+    });
+    let labels = files.next();
+    if files.next().is_some() {
+        return Err(Failure::usage("--labels names one file").help("write all labels into one file with id,label"));
+    }
+    if args.label_from_folder && labels.is_some() {
+        return Err(Failure::usage("--label-from-folder and a file of --labels exclude each other"));
+    }
     ingest(&Job {
         database: &args.database,
         sources: &args.sources,
         role: args.role,
         ids: args.ids.as_deref(),
-        labels: args.labels.as_deref(),
+        labels,
+        overrules: args.labels.contains(&LabelsWord::List),
         label_from_folder: args.label_from_folder,
         model: &args.model,
     })
@@ -60,10 +75,11 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
     let labels = job.labels.map(read_labels).transpose()?;
     // What an earlier run left waiting is in the database, and must be recognised as unchanged.
     carry_out(&database)?;
+    let reading = Reading { overrules: job.overrules, ..database.snapshot().reading() };
     let voters = database.snapshot().counts().train;
     let model = database.options().model.clone();
     let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {
-        (0, Some(info)) => photos(&database, job, &info, labels.as_ref())?,
+        (0, Some(info)) => photos(&database, job, &info, labels.as_ref(), reading)?,
         (0, None) => {
             return Err(Failure::new(format!("{} holds bare vectors and cannot embed photos", job.database.display()))
                 .help("give .npy or .fvecs files, or create a database with --model lite0-gem"));
@@ -71,7 +87,7 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
         (count, _) if count < job.sources.len() => {
             return Err(Failure::usage("vectors and photos cannot go in together"));
         }
-        _ => vectors(&database, job, labels.as_ref())?,
+        _ => vectors(&database, job, labels.as_ref(), reading)?,
     };
     if !carry_out(&database)? {
         note("note: some of what went in waits, and is carried out when the database is opened the next time");
@@ -79,7 +95,7 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
     make_segments(&database)?;
     let lost = voters.saturating_sub(database.snapshot().counts().train);
     if lost > 0 {
-        note(&format!("note: {} became index images; their labels are gone", counted(lost, "train image")));
+        note(&listed::lost(lost));
     }
     summary(&report, job)
 }
@@ -149,7 +165,13 @@ impl Progress for Watch {
     }
 }
 
-fn photos(database: &Database, job: &Job<'_>, info: &ModelInfo, labels: Option<&Labels>) -> Result<Report> {
+fn photos(
+    database: &Database,
+    job: &Job<'_>,
+    info: &ModelInfo,
+    labels: Option<&Labels>,
+    reading: Reading,
+) -> Result<Report> {
     if job.ids.is_some() {
         return Err(Failure::usage("--ids names vectors")
             .help("photos have the ids of their list, or their path in the folder"));
@@ -158,15 +180,33 @@ fn photos(database: &Database, job: &Job<'_>, info: &ModelInfo, labels: Option<&
     let items = match (labels, job.role) {
         // Lists that hold labels serve as index lists too: their labels are not looked at.
         (None, RoleWord::Index) => items.into_iter().map(|item| Item { label: None, ..item }).collect(),
-        _ => with_role(items, role(job.role), labels)?,
+        _ => {
+            let is_emptied = listed::emptied(
+                database,
+                role(job.role),
+                items.iter().map(|item| (&*item.key, is_labelled(item, labels))),
+            )?;
+            let (emptied, items): (Vec<Item>, Vec<Item>) =
+                items.into_iter().partition(|item| is_emptied.contains(&item.key));
+            let mut items = with_role(items, role(job.role), labels)?;
+            items.extend(emptied);
+            items
+        }
     };
     let embedder = embedder(database, info, job.model)?;
     if embedder.model().hardware().is_cuda() {
         database.set_proposer(Some(Arc::new(TorchProposer::new(embedder.model().hardware())?)));
     }
     let watch = Watch::new("photos");
-    let done =
-        cairndb_ingest::ingest(database, &embedder, &items, &IngestOptions::default(), &watch, interrupt::flag());
+    let done = cairndb_ingest::ingest_list(
+        database,
+        &embedder,
+        &items,
+        reading,
+        &IngestOptions::default(),
+        &watch,
+        interrupt::flag(),
+    );
     watch.finish();
     let mut report = done?;
     report.failed.splice(0..0, refused);
@@ -216,6 +256,10 @@ fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<Listing> {
     }
 }
 
+fn is_labelled(item: &Item, labels: Option<&Labels>) -> bool {
+    item.label.is_some() || labels.is_some_and(|labels| labels.contains_key(&item.key))
+}
+
 /// The item under the id that the labels know it by.
 fn labelled(item: Item, labels: &Labels) -> Option<Item> {
     if labels.contains_key(&item.key) {
@@ -238,7 +282,7 @@ fn paths(file: &Path) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>) -> Result<Report> {
+fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>, reading: Reading) -> Result<Report> {
     if job.label_from_folder {
         return Err(
             Failure::usage("--label-from-folder is for photos").help("label vectors with --ids FILE and --labels FILE")
@@ -256,13 +300,24 @@ fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>) -> Resul
             );
         }
     };
-    let labels = labels_for(role(job.role), &keys, vec![None; keys.len()], labels)?;
+    let has_label = |key: &str| labels.is_some_and(|labels| labels.contains_key(key));
+    let is_emptied = listed::emptied(database, role(job.role), keys.iter().map(|key| (&**key, has_label(key))))?;
+    let (emptied, others): (Vec<String>, Vec<String>) = keys.iter().cloned().partition(|key| is_emptied.contains(key));
+    let labels = match emptied.is_empty() {
+        true => labels_for(role(job.role), &keys, vec![None; keys.len()], labels)?,
+        false => {
+            let given = labels_for(role(job.role), &others, vec![None; others.len()], labels)?;
+            let given: HashMap<String, Option<String>> = others.into_iter().zip(given).collect();
+            keys.iter().map(|key| given.get(key).cloned().flatten()).collect()
+        }
+    };
     let hardware = hardware(job.model.device)?;
     if hardware.is_cuda() {
         database.set_proposer(Some(Arc::new(TorchProposer::new(&hardware)?)));
     }
     let watch = Watch::new("vectors");
-    let done = cairndb_ingest::ingest_vectors(database, &mut file, &keys, &labels, &watch, interrupt::flag());
+    let done =
+        cairndb_ingest::ingest_vector_list(database, &mut file, &keys, &labels, reading, &watch, interrupt::flag());
     watch.finish();
     Ok(done?)
 }
@@ -273,6 +328,7 @@ fn summary(report: &Report, job: &Job<'_>) -> Result<()> {
         "added {}, replaced {}, unchanged {}, failed {failed}",
         report.added, report.replaced, report.unchanged
     ));
+    listed::said(&report.labels).iter().for_each(|line| note(line));
     for (key, reason) in report.failed.iter().take(NAMED) {
         note(&format!("  {}: {}", visible(key), visible(&reason.replace('\n', " "))));
     }

@@ -9,6 +9,7 @@ mod device;
 mod eval;
 mod ingest;
 mod job;
+mod listed;
 mod losses;
 mod maintain;
 mod predict;

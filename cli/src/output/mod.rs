@@ -2,6 +2,7 @@
 
 mod cell;
 mod cleaning;
+mod labelled;
 mod outcome;
 mod printer;
 

@@ -8,6 +8,7 @@ use cairn::{
 
 use super::cell::{Cell, visible};
 use super::cleaning::print_cleaning;
+use super::labelled::print_labelled;
 use super::printer::{Format, Printer};
 use crate::failure::Result;
 use crate::terminal::note;
@@ -37,6 +38,7 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snap
         Outcome::Answers(answers) => print_answers(out, format, snapshot, answers),
         Outcome::Prediction { name, prediction } => print_predictions(out, format, &[(name.as_str(), prediction)]),
         Outcome::Written(receipt) => print_receipt(out, format, receipt),
+        Outcome::Labelled(labelled) => print_labelled(out, format, labelled),
         Outcome::Status(status) => {
             let mut printer = Printer::begin(out, format, &["name", "value"])?;
             for (name, value) in &status.lines {
@@ -81,7 +83,7 @@ fn print_table(out: &mut dyn Write, format: Format, table: &Table) -> Result<()>
     Ok(printer.end()?)
 }
 
-fn print_receipt(out: &mut dyn Write, format: Format, receipt: &Receipt) -> Result<()> {
+pub(super) fn print_receipt(out: &mut dyn Write, format: Format, receipt: &Receipt) -> Result<()> {
     if !format.is_for_people() {
         let columns = ["sequence", "images_changed", "predictions_changed", "deferred"];
         let mut printer = Printer::begin(out, format, &columns)?;
@@ -153,7 +155,7 @@ fn print_report(out: &mut dyn Write, format: Format, report: &CheckReport) -> Re
     Ok(printer.end()?)
 }
 
-fn yes_or_no(value: bool) -> Cell {
+pub(super) fn yes_or_no(value: bool) -> Cell {
     Cell::Text(if value { "yes" } else { "no" }.to_owned())
 }
 

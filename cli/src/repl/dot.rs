@@ -44,11 +44,11 @@ PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s];    EXPLAIN [ANALYZE] 
 SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;    SHOW MODELS;
 SHOW SUSPECTS [LIMIT 20];    SHOW CLEANS;    SHOW CLEAN 1;    SHOW MARKED;
 CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [evidence=0.8 | top=20]]
-      [KEEP VOTERS | UNLABEL | RELABEL] [DRY RUN] [INTO 'report.html'];    UNDO CLEAN;
+      [KEEP VOTERS | UNLABEL | RELABEL] [DRY RUN] [INTO 'report.html'];    UNDO CLEAN;    UNDO LABEL;
 TRAIN [loss=lda] [dim=512] [epochs=30] [batch=32] [rate=0.02] [margin=0.3] [scale=30] [seed=0] [validation=0.34]
       [BALANCE] [TRUNK [augment=soft] [scaleup=1] [gem=fixed]] [FROM 'model.safetensors' | FROM MODEL 2] [FORCE | DRY RUN];
 REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1 [FORCE];
-PUT ID 'key' <image> [AS train|index] [LABEL 'x'];    DELETE ID 'key';    LABEL ID 'key' AS 'x';    UNLABEL ID 'key';
+PUT ID 'key' <image> [AS train|index] [LABEL 'x'] [OVERWRITE];    DELETE ID 'key';    LABEL ID 'key' AS 'x';    UNLABEL ID 'key';
 FLUSH;    COMPACT;    CHECK [DEEP];    BACKUP TO 'folder';    BACKUP VERIFY 'folder';    BACKUP RESTORE 'folder' TO 'folder';
 <image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.fvecs' (SEARCH only)
 columns   query, rank, id, similarity, instance, instance_score, stage, label, split, path

@@ -10,12 +10,12 @@
 use prost::Message;
 
 use super::messages::{
-    CleaningMessage, LabelMessage, ListMessage, ModelMessage, OptionsMessage, RecordMessage, SegmentMessage,
-    SpaceMessage, decode,
+    CleaningMessage, LabelMessage, ListMessage, ModelMessage, OptionsMessage, RecordMessage, RelabellingMessage,
+    SegmentMessage, SpaceMessage, decode,
 };
 use super::{SegmentEntry, StoredList, codec, oplog};
 use crate::error::{ErrorKind, Result};
-use crate::operation::Operation;
+use crate::operation::{Operation, Put};
 
 /// What a decoder made of some bytes.
 pub(crate) struct Made {
@@ -27,8 +27,9 @@ pub(crate) struct Made {
 
 type Decoder = fn(&[u8]) -> Result<Made>;
 
-/// Bytes of memory that a stored byte may cost: four of them say a whole operation, which is 160 in a list that grows by doubling.
-const HELD_A_BYTE: usize = 128;
+/// Bytes of memory that a stored byte may cost: two of them say that a cleaning changed an image, which is 160 in a list that grows by
+/// doubling; four say a whole operation.
+const HELD_A_BYTE: usize = 192;
 /// Bytes of memory that the smallest value may cost.
 const HELD_AT_LEAST: usize = 2048;
 
@@ -40,10 +41,15 @@ fn bytes_of(bytes: &Option<Vec<u8>>) -> usize {
     bytes.as_ref().map_or(0, Vec::capacity)
 }
 
+fn of_put(put: &Put) -> usize {
+    put.key.capacity() + text(&put.label) + 4 * put.vector.capacity() + text(&put.source) + bytes_of(&put.photo)
+}
+
 fn of_operation(operation: &Operation) -> usize {
     match operation {
-        Operation::Put(put) => {
-            put.key.capacity() + text(&put.label) + 4 * put.vector.capacity() + text(&put.source) + bytes_of(&put.photo)
+        Operation::Put(put) => of_put(put),
+        Operation::Listed(listed) => {
+            listed.key.capacity() + text(&listed.label) + listed.photo.as_ref().map_or(0, of_put)
         }
         Operation::Delete { key } | Operation::Unlabel { key } => key.capacity(),
         Operation::Label { key, label } => key.capacity() + label.capacity(),
@@ -56,10 +62,11 @@ fn message<M: Message + Default>(bytes: &[u8], held: impl FnOnce(&M) -> usize) -
 }
 
 /// Every decoder of a value, by name.
-pub(crate) const DECODERS: [(&str, Decoder); 12] = [
+pub(crate) const DECODERS: [(&str, Decoder); 13] = [
     ("record", |bytes| {
         message(bytes, |record: &RecordMessage| {
-            record.key.capacity() + text(&record.source) + bytes_of(&record.content)
+            let listed = record.listed.as_ref().map_or(0, |listed| bytes_of(&listed.content));
+            record.key.capacity() + text(&record.source) + bytes_of(&record.content) + listed
         })
     }),
     ("neighbour list", |bytes| {
@@ -88,6 +95,12 @@ pub(crate) const DECODERS: [(&str, Decoder); 12] = [
             let change = size_of::<super::ChangeMessage>();
             let texts = cleaning.changes.iter().map(|c| c.key.capacity() + c.label.capacity() + text(&c.becomes));
             cleaning.what.capacity() + cleaning.changes.capacity() * change + texts.sum::<usize>()
+        })
+    }),
+    ("change of labels", |bytes| {
+        message(bytes, |change: &RelabellingMessage| {
+            let texts = change.changes.iter().map(|c| c.key.capacity() + text(&c.was) + text(&c.becomes));
+            change.changes.capacity() * size_of::<super::RelabelledMessage>() + texts.sum::<usize>()
         })
     }),
     ("space", |bytes| message(bytes, |space: &SpaceMessage| space.model.as_ref().map_or(0, ModelMessage::encoded_len))),
@@ -133,11 +146,11 @@ mod tests {
     use proptest::option;
     use proptest::prelude::*;
 
-    use super::super::messages::ChangeMessage;
+    use super::super::messages::{ChangeMessage, ListedMessage, OriginMessage, RelabelledMessage};
     use super::*;
     use crate::hostile::{mutated, mutations};
     use crate::id::{ImageId, SegmentId, SpaceId};
-    use crate::operation::{Put, Role};
+    use crate::operation::{Listed, Reading, Role};
     use crate::options::{Keep, ModelInfo, Options};
     use crate::vote::{Candidate, List};
 
@@ -146,9 +159,43 @@ mod tests {
     }
 
     fn record() -> impl Strategy<Value = RecordMessage> {
-        let content = option::of(vec(any::<u8>(), 32));
-        (words(), option::of(any::<u32>()), option::of(words()), content, any::<u64>())
-            .prop_map(|(key, label, source, content, version)| RecordMessage { key, label, source, content, version })
+        let content = || option::of(vec(any::<u8>(), 32));
+        let listed =
+            (option::of(any::<u32>()), content()).prop_map(|(label, content)| ListedMessage { label, content });
+        let label = (option::of(any::<u32>()), option::of(origin()), option::of(listed));
+        (words(), label, option::of(words()), content(), any::<u64>()).prop_map(
+            |(key, (label, origin, listed), source, content, version)| RecordMessage {
+                key,
+                label,
+                source,
+                content,
+                version,
+                origin,
+                listed,
+            },
+        )
+    }
+
+    fn origin() -> impl Strategy<Value = OriginMessage> {
+        (any::<u32>(), any::<u64>(), any::<Option<u64>>()).prop_map(|(by, at, cleaning)| OriginMessage {
+            by,
+            at,
+            cleaning,
+        })
+    }
+
+    fn relabelling() -> impl Strategy<Value = RelabellingMessage> {
+        let change = (words(), option::of(words()), option::of(origin()), option::of(words()))
+            .prop_map(|(key, was, was_by, becomes)| RelabelledMessage { key, was, was_by, becomes });
+        (any::<[u64; 3]>(), any::<Option<u64>>(), vec(change, 0..6)).prop_map(
+            |([sequence, part, images], reading, changes)| RelabellingMessage {
+                sequence,
+                reading,
+                part,
+                images,
+                changes,
+            },
+        )
     }
 
     fn list() -> impl Strategy<Value = List> {
@@ -161,10 +208,18 @@ mod tests {
 
     fn operation() -> impl Strategy<Value = Operation> {
         let put =
-            (words(), option::of(words()), vec(-1.0f32..1.0, 0..9), option::of(words()), any::<Option<[u8; 32]>>());
+            || {
+                let vector = vec(-1.0f32..1.0, 0..9);
+                let put = (words(), option::of(words()), vector, option::of(words()), any::<Option<[u8; 32]>>());
+                (put, option::of(vec(any::<u8>(), 0..40))).prop_map(|((key, label, vector, source, content), photo)| {
+                    Put { key, label, vector, source, content, photo }
+                })
+            };
+        let said = (words(), option::of(words()), any::<Option<[u8; 32]>>(), option::of(put()));
         prop_oneof![
-            (put, option::of(vec(any::<u8>(), 0..40))).prop_map(|((key, label, vector, source, content), photo)| {
-                Operation::Put(Put { key, label, vector, source, content, photo })
+            put().prop_map(Operation::Put),
+            (said, any::<(u64, bool)>()).prop_map(|((key, label, content, photo), (number, overrules))| {
+                Operation::Listed(Listed { key, label, content, photo, reading: Reading { number, overrules } })
             }),
             words().prop_map(|key| Operation::Delete { key }),
             (words(), words()).prop_map(|(key, label)| Operation::Label { key, label }),
@@ -190,8 +245,9 @@ mod tests {
 
     fn cleaning() -> impl Strategy<Value = CleaningMessage> {
         let ids = [option::of(any::<u64>()), option::of(any::<u64>())];
+        let ids = (ids, option::of(origin()));
         let change = (words(), words(), option::of(words()), any::<u64>(), any::<bool>(), ids).prop_map(
-            |(key, label, becomes, version, left_alone, [judged, left])| ChangeMessage {
+            |(key, label, becomes, version, left_alone, ([judged, left], was_by))| ChangeMessage {
                 key,
                 label,
                 becomes,
@@ -199,6 +255,7 @@ mod tests {
                 left_alone,
                 judged,
                 left,
+                was_by,
             },
         );
         let next_image = option::of(any::<u64>());
@@ -244,6 +301,7 @@ mod tests {
                 ("segment's entry", [&key[..], &value].concat())
             }),
             cleaning().prop_map(|cleaning| ("cleaning", cleaning.encode_to_vec())),
+            relabelling().prop_map(|change| ("change of labels", change.encode_to_vec())),
             options().prop_map(|options| ("options", OptionsMessage::of(&options).encode_to_vec())),
         ]
     }
@@ -272,7 +330,7 @@ mod tests {
         #[test]
         fn values_are_read_as_they_were_written(
             record in record(), list in list(), operations in vec(operation(), 0..6), entry in entry(), cleaning in cleaning(),
-            options in options()
+            relabelling in relabelling(), options in options()
         ) {
             prop_assert_eq!(decode::<RecordMessage>(&record.encode_to_vec(), "a record").unwrap(), record);
             let stored = StoredList::of(&ListMessage::of(&list).encode_to_vec()).unwrap();
@@ -283,6 +341,8 @@ mod tests {
             let (key, value) = entry.encoded();
             prop_assert_eq!(SegmentEntry::of(&key, &value).unwrap(), entry);
             prop_assert_eq!(decode::<CleaningMessage>(&cleaning.encode_to_vec(), "a cleaning").unwrap(), cleaning);
+            let stored = decode::<RelabellingMessage>(&relabelling.encode_to_vec(), "a change of labels").unwrap();
+            prop_assert_eq!(stored, relabelling);
             let stored = OptionsMessage::of(&options).encode_to_vec();
             let again = decode::<OptionsMessage>(&stored, "the options").unwrap().options().unwrap();
             prop_assert_eq!(format!("{again:?}"), format!("{options:?}"));

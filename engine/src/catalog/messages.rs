@@ -3,6 +3,7 @@
 use prost::Message;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::operation::SetBy;
 use crate::options::{Keep, ModelInfo, Options};
 use crate::vote::List;
 
@@ -20,15 +21,106 @@ pub(crate) struct RecordMessage {
     pub(crate) content: Option<Vec<u8>>,
     #[prost(uint64, tag = "5")]
     pub(crate) version: u64,
+    /// Who put the label in force, or left the image without one. Absent: written by a build of format 3 or earlier.
+    #[prost(message, optional, tag = "6")]
+    pub(crate) origin: Option<OriginMessage>,
+    /// What a list said of the image when it was read last. Absent: none was read.
+    #[prost(message, optional, tag = "7")]
+    pub(crate) listed: Option<ListedMessage>,
+}
+
+/// Who put a label in force, inside other values.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct OriginMessage {
+    /// One of the numbers below.
+    #[prost(uint32, tag = "1")]
+    pub(crate) by: u32,
+    /// Sequence number of the transaction that did so.
+    #[prost(uint64, tag = "2")]
+    pub(crate) at: u64,
+    /// Number of the cleaning, where it was one.
+    #[prost(uint64, optional, tag = "3")]
+    pub(crate) cleaning: Option<u64>,
+}
+
+/// Numbers of `by`.
+const BY_LIST: u32 = 1;
+const BY_STATEMENT: u32 = 2;
+const BY_CLEANING: u32 = 3;
+const BY_NOBODY: u32 = 4;
+
+impl OriginMessage {
+    /// What is stored of it; `None`: nothing.
+    pub(crate) fn of(set_by: SetBy, at: u64) -> Option<Self> {
+        let (by, cleaning) = match set_by {
+            SetBy::List => (BY_LIST, None),
+            SetBy::Statement => (BY_STATEMENT, None),
+            SetBy::Cleaning(number) => (BY_CLEANING, Some(number)),
+            SetBy::Nobody => (BY_NOBODY, None),
+            SetBy::Unknown => return None,
+        };
+        Some(Self { by, at, cleaning })
+    }
+
+    /// Who it was.
+    pub(crate) fn set_by(self) -> SetBy {
+        match self.by {
+            BY_LIST => SetBy::List,
+            BY_STATEMENT => SetBy::Statement,
+            BY_CLEANING => SetBy::Cleaning(self.cleaning.unwrap_or_default()),
+            BY_NOBODY => SetBy::Nobody,
+            // A later build may know more.
+            _ => SetBy::Unknown,
+        }
+    }
+
+    /// Whether the image came without a label, and nobody gave it one.
+    pub(crate) fn is_nobody(self) -> bool {
+        self.by == BY_NOBODY
+    }
+}
+
+/// What a list said of an image when it was read last, inside a record.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct ListedMessage {
+    /// The label that it gave; absent: none.
+    #[prost(uint32, optional, tag = "1")]
+    pub(crate) label: Option<u32>,
+    /// BLAKE3 of the photo that it named, where the image has another one since; absent: the image's own.
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub(crate) content: Option<Vec<u8>>,
 }
 
 impl RecordMessage {
+    /// Who put the label in force.
+    pub(crate) fn set_by(&self) -> SetBy {
+        self.origin.map_or(SetBy::Unknown, OriginMessage::set_by)
+    }
+
+    /// What a list said when it was read last. Of an image that an earlier build stored and nobody changed since it is taken for what
+    /// is stored: most images come from lists.
+    pub(crate) fn listed(&self) -> Option<ListedMessage> {
+        let untouched = self.origin.is_none() && self.version <= 1;
+        self.listed.clone().or_else(|| untouched.then_some(ListedMessage { label: self.label, content: None }))
+    }
+
     /// BLAKE3 of the photo's file as it was ingested, where it came from one.
     pub(crate) fn photo_hash(&self) -> Result<Option<[u8; 32]>> {
-        let Some(content) = &self.content else { return Ok(None) };
-        let hash = content.as_slice().try_into();
-        hash.map(Some).map_err(|_| Error::corrupt(format!("the content hash of '{}' is not 32 bytes", self.key)))
+        hash_of(self.content.as_ref(), &self.key)
     }
+}
+
+impl ListedMessage {
+    /// BLAKE3 of the photo that the list named for that key, where the image has another one since.
+    pub(crate) fn photo_hash(&self, key: &str) -> Result<Option<[u8; 32]>> {
+        hash_of(self.content.as_ref(), key)
+    }
+}
+
+fn hash_of(content: Option<&Vec<u8>>, key: &str) -> Result<Option<[u8; 32]>> {
+    let Some(content) = content else { return Ok(None) };
+    let hash = content.as_slice().try_into();
+    hash.map(Some).map_err(|_| Error::corrupt(format!("a content hash of '{key}' is not 32 bytes")))
 }
 
 /// Value of `neighbours`.
@@ -66,7 +158,7 @@ pub(crate) struct TransactionMessage {
 /// One operation; exactly one field is there.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct OperationMessage {
-    #[prost(oneof = "StepMessage", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "StepMessage", tags = "1, 2, 3, 4, 5")]
     pub(crate) step: Option<StepMessage>,
 }
 
@@ -80,6 +172,25 @@ pub(crate) enum StepMessage {
     Label(LabelMessage),
     #[prost(string, tag = "4")]
     Unlabel(String),
+    #[prost(message, tag = "5")]
+    Listed(SaidMessage),
+}
+
+/// What a list says of an image, as an operation that waits.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SaidMessage {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) label: Option<String>,
+    #[prost(bytes = "vec", optional, tag = "3")]
+    pub(crate) content: Option<Vec<u8>>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) photo: Option<PutMessage>,
+    #[prost(uint64, tag = "5")]
+    pub(crate) reading: u64,
+    #[prost(bool, tag = "6")]
+    pub(crate) overrules: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -174,6 +285,9 @@ pub(crate) struct ChangeMessage {
     /// Absent: noted by a build that did not tell; any id below the cleaning's `next_image` can be it.
     #[prost(uint64, optional, tag = "7")]
     pub(crate) left: Option<u64>,
+    /// Who had put the label in force that the cleaning found: its undo gives that back too. Absent: an earlier build.
+    #[prost(message, optional, tag = "8")]
+    pub(crate) was_by: Option<OriginMessage>,
 }
 
 impl ChangeMessage {
@@ -186,6 +300,41 @@ impl ChangeMessage {
         };
         is_the_same && version == self.version + 1
     }
+}
+
+/// Value of `jobs` for a transaction that changed labels by people or by a list.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RelabellingMessage {
+    #[prost(uint64, tag = "1")]
+    pub(crate) sequence: u64,
+    /// Number of the list's reading; absent: people.
+    #[prost(uint64, optional, tag = "2")]
+    pub(crate) reading: Option<u64>,
+    /// Transactions of the same reading that changed labels before this one.
+    #[prost(uint64, tag = "3")]
+    pub(crate) part: u64,
+    /// Images whose label it changed.
+    #[prost(uint64, tag = "4")]
+    pub(crate) images: u64,
+    /// Each of them; none, where there are too many to be kept.
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) changes: Vec<RelabelledMessage>,
+}
+
+/// An image whose label changed.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RelabelledMessage {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    /// Absent: it had none.
+    #[prost(string, optional, tag = "2")]
+    pub(crate) was: Option<String>,
+    /// Who had put that in force.
+    #[prost(message, optional, tag = "3")]
+    pub(crate) was_by: Option<OriginMessage>,
+    /// Absent: it lost its label.
+    #[prost(string, optional, tag = "4")]
+    pub(crate) becomes: Option<String>,
 }
 
 /// Value of `meta` / `options`.
@@ -241,7 +390,7 @@ pub(crate) struct SpaceMessage {
 }
 
 /// The layout of the catalog that this build writes.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 /// The oldest layout that this build reads, and brings up to date when it opens it.
 pub(crate) const OLDEST_FORMAT: u32 = 1;
 

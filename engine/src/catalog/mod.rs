@@ -12,6 +12,7 @@ mod messages;
 mod oplog;
 mod pin;
 mod read;
+mod relabellings;
 mod salvage;
 mod spaces;
 mod store;
@@ -29,7 +30,9 @@ use rocksdb::{
 pub(crate) use batch::Batch;
 pub(crate) use jobs::Seen;
 pub(crate) use manifest::SegmentEntry;
-pub(crate) use messages::{ChangeMessage, CleaningMessage, RecordMessage};
+pub(crate) use messages::{
+    ChangeMessage, CleaningMessage, ListedMessage, OriginMessage, RecordMessage, RelabelledMessage, RelabellingMessage,
+};
 use messages::{FORMAT, OptionsMessage, decode};
 pub(crate) use oplog::Waiting;
 pub(crate) use pin::Pinned;
@@ -207,7 +210,8 @@ impl Catalog {
         let catalog = Self { store, space, options, database: database.unwrap_or_else(fresh_name) };
         catalog.read_spaces()?;
         if !is_current {
-            // Format 1 had neither segments nor a name, format 2 one model and no cleanings; everything else is as it was.
+            // Format 1 had neither segments nor a name, format 2 one model and no cleanings, format 3 did not tell who set a label;
+            // everything else is as it was.
             let mut batch = Batch::new(&catalog);
             batch.put_identity()?;
             batch.commit()?;

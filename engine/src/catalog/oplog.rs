@@ -2,11 +2,13 @@
 
 use prost::Message;
 
-use super::messages::{LabelMessage, OperationMessage, PutMessage, StepMessage, TransactionMessage, decode};
+use super::messages::{
+    LabelMessage, OperationMessage, PutMessage, SaidMessage, StepMessage, TransactionMessage, decode,
+};
 use super::{Batch, Family, Pinned, codec};
 use crate::error::{Error, Result};
 use crate::id::ImageId;
-use crate::operation::{Operation, Put};
+use crate::operation::{Listed, Operation, Put, Reading};
 
 /// A transaction that waits.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,31 +71,51 @@ pub(super) fn operations_of(value: &[u8]) -> Result<Vec<Operation>> {
 
 fn step_of(operation: &Operation) -> StepMessage {
     match operation {
-        Operation::Put(put) => StepMessage::Put(PutMessage {
-            key: put.key.clone(),
-            label: put.label.clone(),
-            vector: put.vector.clone(),
-            source: put.source.clone(),
-            content: put.content.map(|content| content.to_vec()),
-            photo: put.photo.clone(),
-        }),
+        Operation::Put(put) => StepMessage::Put(message_of(put)),
         Operation::Delete { key } => StepMessage::Delete(key.clone()),
         Operation::Label { key, label } => StepMessage::Label(LabelMessage { key: key.clone(), label: label.clone() }),
         Operation::Unlabel { key } => StepMessage::Unlabel(key.clone()),
+        Operation::Listed(Listed { key, label, content, photo, reading }) => StepMessage::Listed(SaidMessage {
+            key: key.clone(),
+            label: label.clone(),
+            content: content.map(|content| content.to_vec()),
+            photo: photo.as_ref().map(message_of),
+            reading: reading.number,
+            overrules: reading.overrules,
+        }),
     }
+}
+
+fn message_of(put: &Put) -> PutMessage {
+    PutMessage {
+        key: put.key.clone(),
+        label: put.label.clone(),
+        vector: put.vector.clone(),
+        source: put.source.clone(),
+        content: put.content.map(|content| content.to_vec()),
+        photo: put.photo.clone(),
+    }
+}
+
+fn put_of(PutMessage { key, label, vector, source, content, photo }: PutMessage) -> Result<Put> {
+    Ok(Put { key, label, vector, source, content: content.map(hash_of).transpose()?, photo })
+}
+
+fn hash_of(content: Vec<u8>) -> Result<[u8; 32]> {
+    content.try_into().map_err(|_| Error::corrupt("a waiting operation has a content hash that is not 32 bytes"))
 }
 
 fn operation_of(message: OperationMessage) -> Result<Operation> {
     let step = message.step.ok_or_else(|| Error::corrupt("a waiting operation says nothing"))?;
     Ok(match step {
-        StepMessage::Put(PutMessage { key, label, vector, source, content, photo }) => {
-            let content = content.map(<[u8; 32]>::try_from).transpose();
-            let content =
-                content.map_err(|_| Error::corrupt("a waiting put has a content hash that is not 32 bytes"))?;
-            Operation::Put(Put { key, label, vector, source, content, photo })
-        }
+        StepMessage::Put(put) => Operation::Put(put_of(put)?),
         StepMessage::Delete(key) => Operation::Delete { key },
         StepMessage::Label(LabelMessage { key, label }) => Operation::Label { key, label },
         StepMessage::Unlabel(key) => Operation::Unlabel { key },
+        StepMessage::Listed(SaidMessage { key, label, content, photo, reading, overrules }) => {
+            let content = content.map(hash_of).transpose()?;
+            let photo = photo.map(put_of).transpose()?;
+            Operation::Listed(Listed { key, label, content, photo, reading: Reading { number: reading, overrules } })
+        }
     })
 }

@@ -11,7 +11,7 @@ use crate::answers::clean::{LEAST_IMAGES, Neighbour, Pair, Rule, Verdict, Weighi
 use crate::catalog::{ChangeMessage, CleaningMessage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ImageId;
-use crate::motion::{Published, Snapshot};
+use crate::motion::{Note, Published, Snapshot};
 use crate::operation::{Operation, Receipt, Role};
 use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::LocalFeatures;
@@ -189,12 +189,13 @@ impl Database {
                 keep_voters,
                 ..CleaningMessage::default()
             };
-            Ok(Some((operations, note)))
+            Ok(Some((operations, Note::Cleaning(note))))
         })?;
-        if let Some((receipt, note)) = &written {
+        cleaning.found = 0;
+        if let Some((receipt, Note::Cleaning(note))) = &written {
             (cleaning.number, cleaning.receipt) = (Some(note.number), Some(*receipt));
+            cleaning.found = note.changes.len();
         }
-        cleaning.found = written.map_or(0, |(_, note)| note.changes.len());
         cleaning.changed_meanwhile = found_now - cleaning.found;
         Ok(cleaning)
     }
@@ -395,6 +396,7 @@ fn still_there(seen: &Published, now: &Published, found: &[&Judged], action: Act
         if as_of(now, &judged.key)? != Some(image) {
             continue;
         }
+        let was_by = now.stored(&judged.key)?.and_then(|(_, record)| record.origin);
         let becomes = match (&judged.judgement, action) {
             (Judgement::Suspect { proposed, .. }, Action::Relabel) => Some(proposed.clone()),
             _ => None,
@@ -402,7 +404,7 @@ fn still_there(seen: &Published, now: &Published, found: &[&Judged], action: Act
         let (key, label) = (judged.key.clone(), judged.label.clone());
         // Which id it is left with is known once the change is made.
         let (judged, left) = (Some(id.0), None);
-        changes.push(ChangeMessage { key, label, becomes, version, left_alone: false, judged, left });
+        changes.push(ChangeMessage { key, label, becomes, version, left_alone: false, judged, left, was_by });
     }
     Ok(changes)
 }

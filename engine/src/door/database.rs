@@ -56,6 +56,8 @@ pub(super) struct Shared {
     /// Held while another model is being put in force.
     pub(super) epochs: Mutex<()>,
     pub(super) ages: Ages,
+    /// Held by statements that look at an image's label and then change it, so that no other one comes between.
+    pub(super) labelling: Mutex<()>,
     worker: Mutex<Option<Worker>>,
 }
 
@@ -171,6 +173,7 @@ impl Database {
             gate: RwLock::default(),
             epochs: Mutex::default(),
             ages: Ages::default(),
+            labelling: Mutex::default(),
             worker: Mutex::new(worker),
         };
         Self { shared: Arc::new(shared) }
@@ -219,7 +222,8 @@ impl Database {
         self.shared.core().snapshot()
     }
 
-    /// Carries out a transaction: all operations and every prediction that they change become durable together, or nothing does.
+    /// Carries out a transaction: all operations and every prediction that they change become durable together, or nothing does. A put
+    /// replaces whatever has its key, as in any key-value store; the statement PUT asks first.
     ///
     /// Writers wait for each other. A transaction that would change very many predictions is acknowledged when it is in the log and
     /// carried out behind the caller ([`Receipt::deferred`], [`Database::set_deferral`]).

@@ -196,9 +196,9 @@ impl Database {
                 return Ok(Outcome::Done(format!("restored {copied} to {to}")));
             }
             Bound::Delete { key } => Operation::Delete { key },
-            Bound::Label { key, label } => Operation::Label { key, label },
-            Bound::Unlabel { key } => Operation::Unlabel { key },
-            Bound::Put { key, source, role, label } => {
+            Bound::Label { key, label } => return Ok(Outcome::Labelled(Box::new(self.give_label(key, Some(label))?))),
+            Bound::Unlabel { key } => return Ok(Outcome::Labelled(Box::new(self.give_label(key, None)?))),
+            Bound::Put { key, source, role, label, overwrite } => {
                 debug_assert_eq!(role == Role::Train, label.is_some());
                 let (snapshot, resolved) = self
                     .under_one_model(Freshness::AsIs, |snapshot| snapshot.resolve(&source, arguments, ports, true))?;
@@ -215,12 +215,13 @@ impl Database {
                 };
                 let put = Put { key, label, vector: resolved.asked.query.vector, source, content, photo };
                 let made_by = fingerprint_of(&snapshot.state.options);
-                return Ok(Outcome::Written(self.write_of_model(made_by, vec![Operation::Put(put)])?));
+                return Ok(Outcome::Labelled(Box::new(self.put_image(put, made_by, overwrite)?)));
             }
             Bound::ShowCleans => return Ok(Outcome::Table(self.table_of_cleanings()?)),
             Bound::ShowClean { number } => return Ok(Outcome::Table(self.table_of_cleaned(number)?)),
             Bound::ShowMarked => return Ok(Outcome::Table(self.table_of_marks()?)),
             Bound::ShowModels => return Ok(Outcome::Table(self.table_of_models()?)),
+            Bound::UndoLabel => return Ok(Outcome::Done(self.undo_labels()?.words())),
             Bound::UndoClean => return Ok(Outcome::Done(self.undo_cleaning()?.words())),
             Bound::Reembed { model } => return Ok(Outcome::Status(self.run_reembedding(model.as_deref(), ports)?)),
             Bound::UseModel { number } => return Ok(Outcome::Status(self.run_use(number, ports)?)),
@@ -327,6 +328,7 @@ fn analysis(outcome: &Outcome) -> String {
     let lines = match outcome {
         Outcome::Answers(answers) => counts_of(answers),
         Outcome::Written(receipt) => vec![written(receipt)],
+        Outcome::Labelled(labelled) => vec![written(&labelled.receipt)],
         Outcome::Cleaned(cleaning) => found_by(cleaning),
         Outcome::Prediction { prediction: Prediction { vote, voters, as_of_sequence, lag }, .. } => vec![
             seen(*as_of_sequence, *lag),

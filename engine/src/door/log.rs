@@ -4,7 +4,7 @@ use super::database::Database;
 use crate::catalog::{ChangeMessage, CleaningMessage};
 use crate::error::{Error, Result};
 use crate::id::LabelId;
-use crate::motion::Published;
+use crate::motion::{Note, Published};
 use crate::operation::{Operation, Receipt, Role};
 
 /// A cleaning in the log.
@@ -116,10 +116,11 @@ impl Database {
                     operations.push(Operation::Label { key: change.key.clone(), label: change.label.clone() });
                 }
             }
-            Ok(Some((operations, CleaningMessage { undone: true, ..last })))
+            Ok(Some((operations, Note::Cleaning(CleaningMessage { undone: true, ..last }))))
         })?;
-        let (receipt, undone) =
-            undone.ok_or_else(|| Error::not_found("there is no cleaning to undo").help("SHOW CLEANS lists them"))?;
+        let Some((receipt, Note::Cleaning(undone))) = undone else {
+            return Err(Error::not_found("there is no cleaning to undo").help("SHOW CLEANS lists them"));
+        };
         let left_alone = undone.changes.iter().filter(|change| change.left_alone).count();
         let marks_removed = if undone.keep_voters { undone.changes.len() - left_alone } else { 0 };
         Ok(Undone { cleaning: entry(undone), receipt, marks_removed, left_alone })

@@ -1,6 +1,7 @@
 //! What a statement returns, as plain data.
 
 use super::cleaning::Cleaning;
+use super::labelling::Labelled;
 use crate::answer::{Answers, CheckReport, Prediction, SegmentInfo, Status};
 use crate::operation::Receipt;
 
@@ -16,8 +17,10 @@ pub enum Outcome {
         /// What it shows.
         prediction: Prediction,
     },
-    /// PUT, DELETE, LABEL, UNLABEL.
+    /// DELETE.
     Written(Receipt),
+    /// PUT, LABEL, UNLABEL.
+    Labelled(Box<Labelled>),
     /// SHOW STATUS.
     Status(Status),
     /// SHOW LABELS: label and number of train images, by label.

@@ -13,12 +13,13 @@ use parking_lot::{Mutex, RwLock};
 use super::commits::Commits;
 use super::open::{open_segments, remove_orphans};
 use super::policy::{HOLD_BACK_ROWS, HOLD_BACK_SEGMENTS};
+use super::resolve::Transaction;
 use super::snapshot::{Published, Snapshot};
 use super::waiting::{Deferral, Queue, is_far_reaching};
 use super::worker::{Duty, Signal};
-use super::write::Writer;
+use super::write::{Note, Writer};
 use super::{acknowledged, columns, space};
-use crate::catalog::{Batch, Catalog, CleaningMessage, Waiting, too_busy};
+use crate::catalog::{Batch, Catalog, Waiting, too_busy};
 use crate::disk::catalog_folder;
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Receipt, Role};
@@ -291,8 +292,8 @@ impl Core {
     /// It is called under the writer's lock, so that nothing comes between; it must not write.
     pub(crate) fn write_noted(
         &self,
-        decide: impl FnOnce(&Published) -> Result<Option<(Vec<Operation>, CleaningMessage)>>,
-    ) -> Result<Option<(Receipt, CleaningMessage)>> {
+        decide: impl FnOnce(&Published) -> Result<Option<(Vec<Operation>, Note)>>,
+    ) -> Result<Option<(Receipt, Note)>> {
         let mut writer = self.writer.lock();
         // Most of it before the queue is held: other writes are acknowledged meanwhile.
         self.drain_to(&mut writer, self.accepted())?;
@@ -309,11 +310,11 @@ impl Core {
         writer: &mut Writer,
         queue: &mut Queue,
         operations: Vec<Operation>,
-        note: Option<&CleaningMessage>,
+        note: Option<&Note>,
     ) -> Result<Receipt> {
         self.drain_all(writer, queue)?;
         let sequence = self.current().sequence + 1;
-        let carried = self.carry_out(writer, operations, sequence, &[], note)?;
+        let carried = self.carry_out(writer, vec![Transaction { sequence, operations }], &[], note)?;
         self.set_accepted(sequence);
         Ok(Receipt {
             sequence,
@@ -326,14 +327,12 @@ impl Core {
     fn carry_out(
         &self,
         writer: &mut Writer,
-        operations: Vec<Operation>,
-        sequence: u64,
+        transactions: Vec<Transaction>,
         drained: &[u64],
-        note: Option<&CleaningMessage>,
+        note: Option<&Note>,
     ) -> Result<super::write::Carried> {
         let proposer = self.proposer();
-        let (published, carried) =
-            writer.write(&self.current(), operations, proposer.as_deref(), sequence, drained, note)?;
+        let (published, carried) = writer.write(&self.current(), transactions, proposer.as_deref(), drained, note)?;
         self.publish(published);
         Ok(carried)
     }
@@ -354,12 +353,12 @@ impl Core {
     /// Carries out waiting transactions until readers see number `sequence`. More may come to wait meanwhile.
     pub(super) fn drain_to(&self, writer: &mut Writer, sequence: u64) -> Result<()> {
         while self.current().sequence < sequence {
-            let (operations, numbers) = self.waitlist.lock().queue.next();
-            if numbers.is_empty() {
+            let transactions = self.waitlist.lock().queue.next();
+            if transactions.is_empty() {
                 break;
             }
-            self.carry_out_waiting(writer, operations, &numbers)?;
-            self.forget_waiting(&mut self.waitlist.lock().queue, numbers.len());
+            let count = self.carry_out_waiting(writer, transactions)?;
+            self.forget_waiting(&mut self.waitlist.lock().queue, count);
         }
         Ok(())
     }
@@ -367,16 +366,22 @@ impl Core {
     /// Carries out everything that waits; nothing comes to wait meanwhile.
     fn drain_all(&self, writer: &mut Writer, queue: &mut Queue) -> Result<()> {
         while !queue.is_empty() {
-            let (operations, numbers) = queue.next();
-            self.carry_out_waiting(writer, operations, &numbers)?;
-            self.forget_waiting(queue, numbers.len());
+            let count = self.carry_out_waiting(writer, queue.next())?;
+            self.forget_waiting(queue, count);
         }
         Ok(())
     }
 
-    fn carry_out_waiting(&self, writer: &mut Writer, operations: Vec<Operation>, numbers: &[u64]) -> Result<()> {
-        let reached = numbers.last().copied().unwrap_or_default();
-        self.carry_out(writer, operations, reached, numbers, None).map(|_carried| ())
+    /// Returns how many transactions it were.
+    fn carry_out_waiting(&self, writer: &mut Writer, transactions: Vec<Transaction>) -> Result<usize> {
+        let numbers: Vec<u64> = transactions.iter().map(|transaction| transaction.sequence).collect();
+        self.carry_out(writer, transactions, &numbers, None)?;
+        Ok(numbers.len())
+    }
+
+    /// Whether something that waits to be carried out names this key.
+    pub(crate) fn waits_on(&self, key: &str) -> bool {
+        self.waitlist.lock().queue.names(key)
     }
 
     fn forget_waiting(&self, queue: &mut Queue, count: usize) {

@@ -11,6 +11,7 @@ mod lists;
 mod maintain;
 mod open;
 mod policy;
+mod relabellings;
 pub(crate) mod repair;
 mod resolve;
 mod snapshot;
@@ -29,7 +30,9 @@ pub(crate) use self::core::Core;
 pub(crate) use labels::Labels;
 #[cfg(test)]
 use lists::list_of;
+pub(crate) use relabellings::{KEPT_IMAGES, KEPT_TRANSACTIONS};
 pub use snapshot::{Counts, Snapshot};
 pub(crate) use snapshot::{Published, Revote};
 pub use waiting::Deferral;
 pub(crate) use worker::Worker;
+pub(crate) use write::Note;

@@ -229,7 +229,9 @@ fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<
 
 /// Gives every label that is used a text, and returns how many labels there are.
 fn labels(catalog: &Arc<Catalog>, pinned: &Pinned, kept: &[Kept], story: &mut Story) -> Result<usize> {
-    let used = kept.iter().filter_map(|kept| kept.record.label).max().map_or(0, |most| most as usize + 1);
+    let of_list = |kept: &Kept| kept.record.listed.as_ref().and_then(|listed| listed.label);
+    let used =
+        kept.iter().filter_map(|kept| kept.record.label.max(of_list(kept))).max().map_or(0, |most| most as usize + 1);
     let known = pinned.readable_labels()?;
     let count = used.max(known.keys().max().map_or(0, |&most| most as usize + 1));
     let mut batch = Batch::new(catalog);

@@ -11,7 +11,7 @@ use crate::answer::{SegmentInfo, Vote};
 use crate::catalog::{Pinned, RecordMessage, SegmentEntry};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
-use crate::operation::{Record, Role};
+use crate::operation::{ListSaid, Reading, Record, Role};
 use crate::options::Options;
 use crate::rows::{Part, RowSet};
 use crate::vote::{Ballot, soft_vote};
@@ -121,6 +121,11 @@ impl Snapshot {
         Ok(labels)
     }
 
+    /// A reading of a list that begins now, for what is written of it. Its number is its own as soon as something was written.
+    pub fn reading(&self) -> Reading {
+        Reading { number: self.accepted + 1, overrules: false }
+    }
+
     /// External keys in byte order, of one role or of both.
     ///
     /// # Errors
@@ -146,8 +151,16 @@ impl Snapshot {
         let content = record.photo_hash()?;
         let role = if label.is_some() { Role::Train } else { Role::Index };
         let marked = if role == Role::Train { self.state.pinned.mark(id)? } else { None };
+        let set_by = record.set_by();
+        let listed = match record.listed() {
+            Some(listed) => Some(ListSaid {
+                label: listed.label.map(|label| self.state.label(LabelId(label)).map(str::to_owned)).transpose()?,
+                content: listed.photo_hash(&record.key)?.or(content),
+            }),
+            None => None,
+        };
         let RecordMessage { key, source, version, .. } = record;
-        Ok(Some(Record { key, role, label, marked, source, content, version }))
+        Ok(Some(Record { key, role, label, marked, source, content, version, set_by, listed }))
     }
 
     /// The stored descriptor of an image: unit length, bit for bit what votes and similarities are computed from.

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::resolve::check_operation;
+use super::resolve::{Transaction, check_operation};
 use super::snapshot::Published;
 use crate::catalog::Waiting;
 use crate::error::Result;
-use crate::operation::{Operation, Role};
+use crate::operation::{Listed, Operation, Role};
 
 /// Index images that one transaction may touch before it is deferred by itself.
 const DEFERRED_FROM_IMAGES: usize = 50_000;
@@ -111,19 +111,23 @@ impl Queue {
         self.waiting.push_back(waiting);
     }
 
-    /// The next transactions to be carried out together, and the numbers of them.
-    pub(super) fn next(&self) -> (Vec<Operation>, Vec<u64>) {
-        let (mut operations, mut numbers, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for waiting in &self.waiting {
-            bytes += bytes_of(&waiting.operations);
-            let is_much = operations.len() + waiting.operations.len() > DRAINED_OPERATIONS || bytes > DRAINED_BYTES;
-            if is_much && !numbers.is_empty() {
+    /// Whether a transaction that waits names this key.
+    pub(super) fn names(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// The next transactions to be carried out together.
+    pub(super) fn next(&self) -> Vec<Transaction> {
+        let (mut next, mut operations, mut bytes) = (Vec::new(), 0, 0);
+        for Waiting { sequence, operations: more } in &self.waiting {
+            operations += more.len();
+            bytes += bytes_of(more);
+            if (operations > DRAINED_OPERATIONS || bytes > DRAINED_BYTES) && !next.is_empty() {
                 break;
             }
-            operations.extend_from_slice(&waiting.operations);
-            numbers.push(waiting.sequence);
+            next.push(Transaction { sequence: *sequence, operations: more.clone() });
         }
-        (operations, numbers)
+        next
     }
 
     /// The first `count` transactions were carried out.
@@ -147,14 +151,19 @@ impl Queue {
 fn key_of(operation: &Operation) -> &str {
     match operation {
         Operation::Put(put) => &put.key,
-        Operation::Delete { key } | Operation::Label { key, .. } | Operation::Unlabel { key } => key,
+        Operation::Delete { key }
+        | Operation::Label { key, .. }
+        | Operation::Unlabel { key }
+        | Operation::Listed(Listed { key, .. }) => key,
     }
 }
 
 /// About what operations take in memory.
 fn bytes_of(operations: &[Operation]) -> usize {
     let of = |operation: &Operation| match operation {
-        Operation::Put(put) => put.photo.as_ref().map_or(0, Vec::len) + size_of_val(&*put.vector),
+        Operation::Put(put) | Operation::Listed(Listed { photo: Some(put), .. }) => {
+            put.photo.as_ref().map_or(0, Vec::len) + size_of_val(&*put.vector)
+        }
         _ => 0,
     };
     operations.iter().map(of).sum::<usize>() + size_of_val(operations)
@@ -171,6 +180,7 @@ pub(super) fn is_far_reaching(state: &Published, operations: &[Operation]) -> bo
     }
     let becomes_train = |operation: &&Operation| match operation {
         Operation::Put(put) => put.label.is_some(),
+        Operation::Listed(listed) => listed.label.is_some(),
         Operation::Label { key, .. } => {
             let found = state.pinned.image(key).ok().flatten();
             found.is_some_and(|id| state.rows(Role::Index).row_of(id).is_some())
@@ -225,7 +235,7 @@ mod tests {
             queue.is_full()
         });
         assert_eq!(fills, Some((2 * MOST_WAITING_BYTES / DRAINED_BYTES) as u64));
-        assert_eq!(queue.next().1, [1], "two of them and their vectors are more than one batch takes");
+        assert_eq!(queue.next().len(), 1, "two of them and their vectors are more than one batch takes");
         queue.done(1);
         assert!(!queue.is_full());
         queue.done(queue.len().0);

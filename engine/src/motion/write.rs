@@ -7,13 +7,14 @@ use parking_lot::Mutex;
 
 use super::commits::Commits;
 use super::labels::LabelNumbers;
-use super::resolve::{After, Before, Change, resolve};
+use super::relabellings::Log;
+use super::resolve::{After, Author, Before, Change, Resolved, Transaction, resolve};
 use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
-use crate::catalog::{Batch, CleaningMessage, RecordMessage};
+use crate::catalog::{Batch, CleaningMessage, ListedMessage, RecordMessage, RelabellingMessage};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
-use crate::operation::{Operation, Role};
+use crate::operation::Role;
 use crate::ports::Propose;
 use crate::rows::{NewRow, RowSet};
 use crate::vote::Ballot;
@@ -23,6 +24,28 @@ pub(super) struct Writer {
     commits: Arc<Commits>,
     next_image: u64,
     numbers: LabelNumbers,
+    relabellings: Log,
+}
+
+/// What is written together with a transaction of the database's own.
+#[derive(Debug, Clone)]
+pub(crate) enum Note {
+    /// A cleaning, or its undo.
+    Cleaning(CleaningMessage),
+    /// Changes of labels that are taken back.
+    TakenBack(Vec<RelabellingMessage>),
+}
+
+impl Note {
+    fn author(&self) -> Author {
+        match self {
+            Self::Cleaning(cleaning) => Author::of(cleaning),
+            Self::TakenBack(changes) => {
+                let changes = changes.iter().flat_map(|change| &change.changes);
+                Author::Undo(changes.map(|change| (change.key.clone(), change.was_by)).collect())
+            }
+        }
+    }
 }
 
 /// What a carried-out transaction did to the rows.
@@ -60,7 +83,12 @@ struct Effects {
 impl Writer {
     /// The writer of a database whose present state is `state`.
     pub(super) fn new(commits: Arc<Commits>, state: &Published) -> Result<Self> {
-        Ok(Self { commits, next_image: state.pinned.next_image()?, numbers: LabelNumbers::of(&state.labels) })
+        Ok(Self {
+            commits,
+            next_image: state.pinned.next_image()?,
+            numbers: LabelNumbers::of(&state.labels),
+            relabellings: Log::default(),
+        })
     }
 
     /// The id that the next image gets.
@@ -83,21 +111,22 @@ impl Writer {
         self.commits.commit(fill)
     }
 
-    /// Carries out operations on `state` and returns the state after them, whose sequence number is `sequence`; the waiting
+    /// Carries out transactions on `state` and returns the state after them, whose sequence number is that of the last one; the waiting
     /// transactions numbered `drained` are taken off the log by the same batch, and a `note` goes with it. Nothing
     /// changed when it fails.
     pub(super) fn write(
         &mut self,
         state: &Published,
-        operations: Vec<Operation>,
+        transactions: Vec<Transaction>,
         proposer: Option<&dyn Propose>,
-        sequence: u64,
         drained: &[u64],
-        note: Option<&CleaningMessage>,
+        note: Option<&Note>,
     ) -> Result<(Published, Carried)> {
         let commits = Arc::clone(&self.commits);
         commits.refuse()?;
-        let changes = resolve(state, operations)?;
+        let sequence = transactions.last().map_or(state.sequence, |last| last.sequence);
+        let author = note.map_or(Author::People, Note::author);
+        let Resolved { changes, relabellings } = resolve(state, transactions, &author)?;
         let catalog = commits.catalog();
         let mut next = Draft {
             labels: state.labels.clone(),
@@ -115,7 +144,11 @@ impl Writer {
         let watched = commits.watch();
         let filled = next.fill(state, changes, numbers, proposer, sequence, drained);
         let filled = filled.and_then(|carried| {
-            note.map_or(Ok(()), |note| next.note(state, note))?;
+            match note {
+                Some(Note::Cleaning(cleaning)) => next.note(state, cleaning)?,
+                Some(Note::TakenBack(taken)) => self.relabellings.take_back(&mut next.batch, state, taken)?,
+                None => self.relabellings.add(&mut next.batch, state, relabellings)?,
+            }
             Ok(carried)
         });
         watched.over();
@@ -124,6 +157,7 @@ impl Writer {
             Err(error) => {
                 // Numbers given to new label texts by a write that failed must not be remembered.
                 self.numbers = LabelNumbers::of(&state.labels);
+                self.relabellings = Log::default();
                 return Err(error);
             }
         };
@@ -277,6 +311,13 @@ impl Draft<'_> {
         Ok(id)
     }
 
+    /// What a list said, as it is stored.
+    fn listed(&mut self, after: &After, numbers: &mut LabelNumbers) -> Result<Option<ListedMessage>> {
+        let Some(listed) = &after.listed else { return Ok(None) };
+        let label = listed.label.as_ref().map(|label| self.label_number(label, numbers)).transpose()?;
+        Ok(Some(ListedMessage { label: label.map(|label| label.0), content: listed.content.clone() }))
+    }
+
     fn replace(
         &mut self,
         state: &Published,
@@ -299,22 +340,35 @@ impl Draft<'_> {
             return Ok(true);
         }
         let label = after.label.as_ref().map(|label| self.label_number(label, numbers)).transpose()?;
+        let listed = self.listed(&after, numbers)?;
         let record = RecordMessage {
             key: key.to_owned(),
             label: label.map(|label| label.0),
             source: after.source,
             content: after.content,
             version: before.record.version + 1,
+            origin: after.origin,
+            listed,
         };
         let same_photo = match &after.photo {
             Some(photo) => state.pinned.photo(before.id)? == *photo,
             None => true,
         };
-        let same_record = RecordMessage { version: before.record.version, ..record.clone() } == before.record;
+        // What a list said is noted beside the image; it is no change of the image.
+        let as_before = RecordMessage { version: before.record.version, ..record.clone() };
+        let same_record = RecordMessage { listed: before.record.listed.clone(), ..as_before.clone() } == before.record;
         let loses_mark = (settles_mark || record.label != before.record.label) && self.unmark(state, before.id)?;
         if same_record && same_photo {
+            if as_before.listed != before.record.listed() {
+                self.batch.put_record(before.id, &as_before)?;
+            }
             return Ok(loses_mark);
         }
+        // Said again by the same is noted, so that nobody changes it unseen, and counts for no change.
+        let is_said_again = same_photo && as_before.set_by() == before.record.set_by() && {
+            let origin = before.record.origin;
+            RecordMessage { listed: before.record.listed.clone(), origin, ..as_before } == before.record
+        };
         self.batch.put_record(before.id, &record)?;
         if let (false, Some(photo)) = (same_photo, after.photo) {
             match photo {
@@ -333,7 +387,7 @@ impl Draft<'_> {
             self.train.instances.set(row, Some(now));
             self.effects.relabelled.push(before.id);
         }
-        Ok(true)
+        Ok(loses_mark || !is_said_again)
     }
 
     /// Takes a cleaning's mark away; `false`: there was none.
@@ -400,6 +454,7 @@ impl Draft<'_> {
         if let Some(before) = before {
             self.carry_over(state, before, &after, id)?;
         }
+        let listed = self.listed(&after, numbers)?;
         let vector = match (after.vector, before) {
             (Some(vector), _) => vector,
             (None, Some(before)) => state
@@ -420,6 +475,8 @@ impl Draft<'_> {
             source: after.source,
             content: after.content,
             version: before.map_or(1, |before| before.record.version + 1),
+            origin: after.origin,
+            listed,
         };
         self.batch.put_record(id, &record)?;
         self.batch.put_vector(self.space, id, &vector)?;

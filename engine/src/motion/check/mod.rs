@@ -139,6 +139,10 @@ impl Check<'_> {
                     problems.push(format!("the label of '{}' is not the one that votes", record.key));
                 }
             }
+            let of_list = record.listed.as_ref().and_then(|listed| listed.label);
+            if of_list.is_some_and(|label| state.label(LabelId(label)).is_err()) {
+                problems.push(format!("the label that a list gave '{}' has no text", record.key));
+            }
             Ok(())
         })?;
         state.pinned.vectors(state.pinned.space(), first, last, |id, _| {

@@ -52,7 +52,7 @@ fn list(core: &Core, key: &str) -> List {
 type Damage = (&'static str, fn(&Core, &mut Batch<'_>) -> Result<()>, &'static str, bool);
 
 fn record(key: &str, label: Option<u32>) -> RecordMessage {
-    RecordMessage { key: key.into(), label, source: None, content: None, version: 0 }
+    RecordMessage { key: key.into(), label, ..RecordMessage::default() }
 }
 
 fn ballot(label: u32, score: f32) -> Ballot<LabelId> {

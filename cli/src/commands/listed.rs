@@ -1,0 +1,112 @@
+//! What a list says of images that are there already: labels that it gives no more, and what an ingest tells of those that it left alone.
+
+use std::collections::HashSet;
+
+use cairn::{Database, Role};
+use cairndb_ingest::LabelReport;
+
+use crate::failure::Result;
+use crate::output::counted;
+
+/// Of keys, each with whether the list gives it a label, those that it gives none any more: the image has or had one, so that it is a
+/// change of the list and no mistake in it. A list without any label is a mistake, and a new train image needs one.
+///
+/// # Errors
+/// A damaged catalog.
+pub(super) fn emptied<'k>(
+    database: &Database,
+    role: Role,
+    keys: impl Iterator<Item = (&'k str, bool)>,
+) -> Result<HashSet<String>> {
+    let (mut without, mut gives_labels) = (HashSet::new(), false);
+    let snapshot = database.snapshot();
+    for (key, has_label) in keys {
+        gives_labels |= has_label;
+        if role == Role::Train && !has_label
+            // What has been an index image from the beginning was not emptied: its row lacks a label.
+            && snapshot.record(key)?.is_some_and(|record| record.label.is_some() || record.version > 1)
+        {
+            without.insert(key.to_owned());
+        }
+    }
+    Ok(if gives_labels { without } else { HashSet::new() })
+}
+
+/// The lines of a summary about labels: what the list changed, and what it did not.
+pub(super) fn said(labels: &LabelReport) -> Vec<String> {
+    let LabelReport { changed, changed_by_hand, taken_away, .. } = *labels;
+    let mut lines = Vec::new();
+    if changed > 0 {
+        let by_hand = match changed_by_hand {
+            0 => String::new(),
+            1 => ", 1 of them had been set by hand".to_owned(),
+            many => format!(", {many} of them had been set by hand"),
+        };
+        let gone = match taken_away {
+            0 => String::new(),
+            many => format!(", {many} of them taken away"),
+        };
+        lines.push(format!(
+            "{} changed by the list{by_hand}{gone}; UNDO LABEL takes it back",
+            counted(changed, "label")
+        ));
+    }
+    let left = [
+        (labels.left_by_hand, "set by hand"),
+        (labels.left_by_cleaning, "set by a cleaning"),
+        (labels.left_unknown, "of which an earlier version did not note who set it"),
+    ];
+    let left: Vec<String> = left
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, how)| format!("{} {how}", counted(*count, "label")))
+        .collect();
+    if !left.is_empty() {
+        let index = match labels.left_in_index {
+            0 => String::new(),
+            1 => "; 1 of these images has no label and stays an index image".to_owned(),
+            many => format!("; {many} of these images have no label and stay index images"),
+        };
+        lines.push(format!(
+            "left alone: {}; the list says what it said before, and --labels list takes its labels{index}",
+            left.join(", ")
+        ));
+    }
+    if labels.left_photos > 0 {
+        lines.push(format!(
+            "left alone: {} put by hand; the list names the file that it named before",
+            counted(labels.left_photos, "photo")
+        ));
+    }
+    lines
+}
+
+/// Train images became index images.
+pub(super) fn lost(images: usize) -> String {
+    match images {
+        1 => "note: 1 train image became an index image; its label is gone".to_owned(),
+        many => format!("note: {many} train images became index images; their labels are gone"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_alone_is_said_with_who_set_it() {
+        assert!(said(&LabelReport::default()).is_empty());
+        let labels = LabelReport {
+            changed: 12,
+            changed_by_hand: 3,
+            left_by_hand: 1,
+            left_by_cleaning: 2,
+            left_in_index: 1,
+            ..LabelReport::default()
+        };
+        let lines = said(&labels);
+        assert!(lines[0].starts_with("12 labels changed by the list, 3 of them had been set by hand;"), "{lines:?}");
+        assert!(lines[1].starts_with("left alone: 1 label set by hand, 2 labels set by a cleaning;"), "{lines:?}");
+        assert!(lines[1].ends_with("1 of these images has no label and stays an index image"), "{lines:?}");
+    }
+}

@@ -1,0 +1,109 @@
+//! What PUT, LABEL and UNLABEL did to an image's label: what it replaced, that it is a new one, that a photo leaves the index.
+
+use std::io::Write;
+
+use cairn::{Labelled, Role};
+
+use super::cell::{Cell, visible};
+use super::outcome::{print_receipt, role_word, yes_or_no};
+use super::printer::{Format, Printer};
+use crate::failure::Result;
+
+/// Writes it: sentences for people; for programs the columns of every write, and those of the label behind them.
+///
+/// # Errors
+/// When the output cannot be written.
+pub(super) fn print_labelled(out: &mut dyn Write, format: Format, labelled: &Labelled) -> Result<()> {
+    if format.is_for_people() {
+        print_receipt(out, format, &labelled.receipt)?;
+        for line in sentences(labelled) {
+            writeln!(out, "{line}")?;
+        }
+        return Ok(());
+    }
+    let columns = [
+        "sequence",
+        "images_changed",
+        "predictions_changed",
+        "deferred",
+        "id",
+        "split_before",
+        "split",
+        "label_before",
+        "label",
+        "new_label",
+        "nearest_label",
+    ];
+    let Labelled { receipt, key, role_before, label_before, label, is_new_label, nearest } = labelled;
+    let mut printer = Printer::begin(out, format, &columns)?;
+    printer.row(vec![
+        Cell::Whole(receipt.sequence),
+        Cell::Whole(receipt.images_changed as u64),
+        Cell::Whole(receipt.predictions_changed as u64),
+        yes_or_no(receipt.deferred),
+        Cell::Text(key.clone()),
+        Cell::text(role_before.map(role_word)),
+        Cell::Text(role_word(labelled.role()).to_owned()),
+        Cell::text(label_before.clone()),
+        Cell::text(label.clone()),
+        yes_or_no(*is_new_label),
+        Cell::text(nearest.clone()),
+    ])?;
+    Ok(printer.end()?)
+}
+
+fn sentences(labelled: &Labelled) -> Vec<String> {
+    let Labelled { key, role_before, label_before, label, is_new_label, nearest, .. } = labelled;
+    let key = visible(key);
+    let mut lines = Vec::new();
+    match (role_before, label_before.as_deref().map(visible), label.as_deref().map(visible)) {
+        (Some(_), Some(before), Some(now)) if before == now => {
+            lines.push(format!("'{key}' had the label '{now}' already; it is set by hand now"));
+        }
+        (Some(_), Some(before), Some(now)) => lines.push(format!("'{key}' had the label '{before}', and has '{now}'")),
+        (Some(_), Some(before), None) => {
+            lines.push(format!("'{key}' had the label '{before}', and has none: it is an index image"));
+        }
+        (Some(Role::Index), None, Some(now)) => {
+            lines.push(format!("'{key}' leaves the index: it is a train image with the label '{now}'"));
+        }
+        // A new image, or one that was and is an index image.
+        _ => {}
+    }
+    if let (Some(label), true) = (label.as_deref().map(visible), is_new_label) {
+        let nearest = nearest.as_deref().map(visible);
+        let nearest = nearest.map_or(String::new(), |nearest| format!("; the nearest one is '{nearest}'"));
+        lines.push(format!("'{label}' is a new label{nearest}"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn::Receipt;
+
+    #[test]
+    fn what_happens_to_a_label_is_said() {
+        let labelled = |role, before: Option<&str>, now: Option<&str>| Labelled {
+            receipt: Receipt::default(),
+            key: "k".to_owned(),
+            role_before: role,
+            label_before: before.map(str::to_owned),
+            label: now.map(str::to_owned),
+            is_new_label: now == Some("Louvr"),
+            nearest: (now == Some("Louvr")).then(|| "Louvre".to_owned()),
+        };
+        let (train, index) = (Some(Role::Train), Some(Role::Index));
+        for (labelled, said) in [
+            (labelled(train, Some("a"), Some("b")), &["'k' had the label 'a', and has 'b'"][..]),
+            (labelled(train, Some("a"), Some("a")), &["'k' had the label 'a' already; it is set by hand now"]),
+            (labelled(train, Some("a"), None), &["'k' had the label 'a', and has none: it is an index image"]),
+            (labelled(index, None, Some("a")), &["'k' leaves the index: it is a train image with the label 'a'"]),
+            (labelled(index, None, None), &[]),
+            (labelled(None, None, Some("Louvr")), &["'Louvr' is a new label; the nearest one is 'Louvre'"]),
+        ] {
+            assert_eq!(sentences(&labelled), said, "{labelled:?}");
+        }
+    }
+}

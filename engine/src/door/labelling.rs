@@ -1,0 +1,260 @@
+//! PUT, LABEL and UNLABEL as statements: what they would overwrite, what they change of an image's label, and how the last change of
+//! labels is taken back.
+
+use super::database::Database;
+use crate::catalog::RelabellingMessage;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::LabelId;
+use crate::motion::{KEPT_IMAGES, KEPT_TRANSACTIONS, Note, Published, Snapshot};
+use crate::operation::{Operation, Put, Receipt, Record, Role};
+use crate::vector::unit;
+use cairndb_query::nearest_name;
+
+/// What PUT, LABEL or UNLABEL did to an image and its label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled {
+    /// The transaction.
+    pub receipt: Receipt,
+    /// External key.
+    pub key: String,
+    /// What the image was; `None`: there was none.
+    pub role_before: Option<Role>,
+    /// The label that it had.
+    pub label_before: Option<String>,
+    /// The label that it has now; `None`: it is an index image.
+    pub label: Option<String>,
+    /// No other train image has that label.
+    pub is_new_label: bool,
+    /// Of a new label: the one that is spelt almost like it.
+    pub nearest: Option<String>,
+}
+
+impl Labelled {
+    /// What it is now.
+    pub fn role(&self) -> Role {
+        if self.label.is_some() { Role::Train } else { Role::Index }
+    }
+}
+
+/// What UNDO LABEL did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelsUndone {
+    /// Sequence numbers of the first and the last transaction that were taken back.
+    pub sequences: (u64, u64),
+    /// They were of one reading of a list, not of people.
+    pub by_list: bool,
+    /// The images that have back the label that is named, or none.
+    pub images: Vec<(String, Option<String>)>,
+    /// Images that were changed since, and stay as they are.
+    pub left_alone: usize,
+    /// The transaction.
+    pub receipt: Receipt,
+}
+
+impl LabelsUndone {
+    /// One line for people.
+    pub(super) fn words(&self) -> String {
+        let (first, last) = self.sequences;
+        let change = match (self.by_list, first == last) {
+            (false, _) => format!("the change of sequence {last}"),
+            (true, true) => format!("what a list changed by sequence {last}"),
+            (true, false) => format!("what a list changed from sequence {first} to {last}"),
+        };
+        let images = match &self.images[..] {
+            [(key, Some(label))] => format!("'{key}' has the label '{label}' again"),
+            [(key, None)] => format!("'{key}' has no label again, and is an index image"),
+            images => format!("{} images have their labels back", images.len()),
+        };
+        let rest = match self.left_alone {
+            0 => String::new(),
+            1 => "; 1 image was changed since and stays as it is".to_owned(),
+            rest => format!("; {rest} images were changed since and stay as they are"),
+        };
+        format!("{change} is taken back: {images}{rest}")
+    }
+}
+
+impl Database {
+    /// PUT: without `overwrite` the image must be new, or the same photo with the same label or none yet.
+    ///
+    /// # Errors
+    /// `AlreadyExists`: another photo, or another label; what [`Database::write_of_model`] gives.
+    pub(super) fn put_image(&self, put: Put, made_by: Option<&str>, overwrite: bool) -> Result<Labelled> {
+        let _alone = self.shared.labelling.lock();
+        let snapshot = self.knowing(&put.key)?;
+        let stored = snapshot.record(&put.key)?;
+        if let (Some(stored), false) = (&stored, overwrite) {
+            refuse_to_overwrite(&snapshot, stored, &put)?;
+        }
+        let (key, label) = (put.key.clone(), put.label.clone());
+        let mut operations = vec![Operation::Put(put)];
+        // The statement is a word on the label too, and takes a mark away as LABEL does.
+        operations.extend(label.clone().map(|label| Operation::Label { key: key.clone(), label }));
+        let told = told(&snapshot, stored, key, label)?;
+        Ok(Labelled { receipt: self.write_of_model(made_by, operations)?, ..told })
+    }
+
+    /// LABEL, or UNLABEL where there is no label.
+    ///
+    /// # Errors
+    /// What [`Database::write`] gives.
+    pub(super) fn give_label(&self, key: String, label: Option<String>) -> Result<Labelled> {
+        let _alone = self.shared.labelling.lock();
+        let operation = match &label {
+            Some(label) => Operation::Label { key: key.clone(), label: label.clone() },
+            None => Operation::Unlabel { key: key.clone() },
+        };
+        let snapshot = self.knowing(&key)?;
+        let stored = snapshot.record(&key)?;
+        let told = told(&snapshot, stored, key, label)?;
+        Ok(Labelled { receipt: self.write(vec![operation])?, ..told })
+    }
+
+    /// A state in which everything that was acknowledged of this key is carried out.
+    fn knowing(&self, key: &str) -> Result<Snapshot> {
+        let waits = self.shared.core().waits_on(key);
+        if waits { self.drain() } else { Ok(self.snapshot()) }
+    }
+
+    /// Takes the last change of labels back: of LABEL, UNLABEL, PUT over an image with the same photo, a transaction of
+    /// [`Database::write`], or the reading of a list. Images whose label was set again since are left alone, be it to the same label.
+    /// Who had set a label is given back with it. Cleanings are no such change; [`Database::undo_cleaning`] undoes them.
+    ///
+    /// The last 1,000 transactions that changed labels are kept, with 50,000 images in all.
+    ///
+    /// Complexity: one transaction; reads what is kept, and the record of each image.
+    ///
+    /// # Errors
+    /// `NotFound`: no change of labels is kept; `Invalid`: the last one changed more labels than are kept, or the database was
+    /// opened for reading only.
+    pub fn undo_labels(&self) -> Result<LabelsUndone> {
+        let _no_flip = self.shared.gate.read();
+        let core = self.shared.core();
+        core.refuse_when_read_only()?;
+        let (mut images, mut left_alone) = (Vec::new(), 0);
+        let undone = core.write_noted(|state| {
+            let changes = last_change(state)?;
+            let mut operations = Vec::new();
+            for change in &changes {
+                for image in &change.changes {
+                    if !stands(state, change.sequence, image)? {
+                        left_alone += 1;
+                        continue;
+                    }
+                    let key = image.key.clone();
+                    operations.push(match image.was.clone() {
+                        Some(label) => Operation::Label { key, label },
+                        None => Operation::Unlabel { key },
+                    });
+                    images.push((image.key.clone(), image.was.clone()));
+                }
+            }
+            Ok(Some((operations, Note::TakenBack(changes))))
+        })?;
+        let Some((receipt, Note::TakenBack(changes))) = undone else { return Err(nothing_kept()) };
+        let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return Err(nothing_kept()) };
+        let sequences = (first.sequence, last.sequence);
+        Ok(LabelsUndone { sequences, by_list: last.reading.is_some(), images, left_alone, receipt })
+    }
+}
+
+fn nothing_kept() -> Error {
+    Error::not_found("there is no change of labels to take back").help(
+        "LABEL, UNLABEL, PUT over an image and lists change labels; what a cleaning changed is undone by UNDO CLEAN",
+    )
+}
+
+/// The last transaction that changed labels, or all those of the last reading of a list.
+fn last_change(state: &Published) -> Result<Vec<RelabellingMessage>> {
+    let mut kept = state.pinned.relabellings()?;
+    let reading = kept.last().ok_or_else(nothing_kept)?.reading;
+    let is_of_it = |change: &RelabellingMessage| reading.is_some() && change.reading == reading;
+    let others = kept.iter().rposition(|change| !is_of_it(change)).map_or(0, |last| last + 1);
+    let changes = kept.split_off(if reading.is_some() { others } else { kept.len() - 1 });
+    let begins = changes.first().is_some_and(|first| first.part == 0);
+    if begins && changes.iter().all(|change| change.changes.len() as u64 == change.images) {
+        return Ok(changes);
+    }
+    Err(Error::invalid(format!(
+        "the last change of labels is too large to be taken back: {KEPT_IMAGES} images in {KEPT_TRANSACTIONS} transactions are kept"
+    ))
+    .help("give the list as it was before once more, or restore a backup"))
+}
+
+/// Whether an image has the label that a transaction gave it, and nobody said anything of it since.
+fn stands(state: &Published, sequence: u64, change: &crate::catalog::RelabelledMessage) -> Result<bool> {
+    let Some((_, record)) = state.stored(&change.key)? else { return Ok(false) };
+    let label = record.label.map(|label| state.label(LabelId(label))).transpose()?;
+    Ok(record.origin.is_some_and(|origin| origin.at == sequence) && label == change.becomes.as_deref())
+}
+
+/// Refuses a PUT that would replace what somebody else may need.
+fn refuse_to_overwrite(snapshot: &Snapshot, stored: &Record, put: &Put) -> Result<()> {
+    let key = &put.key;
+    let is_same_photo = match (stored.content, put.content) {
+        (Some(stored), Some(put)) => stored == put,
+        // What has no direction is refused by the write itself.
+        (None, None) => match unit(&put.vector) {
+            Ok(vector) => snapshot.vector(key)? == Some(vector),
+            Err(_refused_later) => true,
+        },
+        _ => false,
+    };
+    let label = stored.label.as_ref().map_or(String::new(), |label| format!(", labelled '{label}'"));
+    if !is_same_photo {
+        let what = match &stored.source {
+            Some(source) => format!("another photo, {source}"),
+            None => "another image".to_owned(),
+        };
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("'{key}' holds {what}{label}"))
+            .help("give the new one a key of its own, or add OVERWRITE to the PUT: it then replaces photo and label"));
+    }
+    match (&stored.label, &put.label) {
+        (Some(stored), given) if given.as_ref() != Some(stored) => {
+            let given = match given {
+                Some(given) => format!("gives '{given}'"),
+                None => "gives none".to_owned(),
+            };
+            Err(Error::new(ErrorKind::AlreadyExists, format!("'{key}' has the label '{stored}', and the PUT {given}"))
+                .help("LABEL and UNLABEL change the label alone; or add OVERWRITE to the PUT"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a statement is about to do to a label.
+fn told(snapshot: &Snapshot, stored: Option<Record>, key: String, label: Option<String>) -> Result<Labelled> {
+    let (role_before, label_before) = stored.map_or((None, None), |stored| (Some(stored.role), stored.label));
+    let asked = label.as_ref().filter(|label| label_before.as_ref() != Some(label));
+    let is_new_label = match asked {
+        Some(label) => !is_carried(&snapshot.state, label)?,
+        None => false,
+    };
+    let mut nearest = None;
+    if let (Some(label), true) = (asked, is_new_label) {
+        let texts = snapshot.state.labels.iter().map(|text| &**text);
+        let found = nearest_name(label, texts).map(str::to_owned);
+        nearest = match found {
+            Some(found) if is_carried(&snapshot.state, &found)? => Some(found),
+            _ => None,
+        };
+    }
+    Ok(Labelled { receipt: Receipt::default(), key, role_before, label_before, label, is_new_label, nearest })
+}
+
+/// Whether a train image has this label. Complexity: looks at each text once.
+fn is_carried(state: &Published, label: &str) -> Result<bool> {
+    let Some(number) = state.labels.iter().position(|text| **text == *label) else { return Ok(false) };
+    let mut found = false;
+    state.pinned.postings(
+        state.pinned.space(),
+        state.options.vote_k,
+        Role::Train,
+        LabelId(number as u32),
+        |_, _, _| {
+            found = true;
+            Ok(false)
+        },
+    )?;
+    Ok(found)
+}
