@@ -148,6 +148,17 @@ fn no_clock_below_the_program() {
 }
 
 #[test]
+fn no_environment_below_the_program() {
+    for (file, text) in sources() {
+        let below = file.starts_with("engine/src") || file.starts_with("query-lang/src");
+        let is_test = file.ends_with("/laws.rs") || file.ends_with("/tests.rs");
+        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let reads = ["env::var", "env::vars", "temp_dir()", "home_dir()"].into_iter().find(|word| text.contains(word));
+        assert!(!below || is_test || reads.is_none(), "{file} reads the environment: {reads:?}");
+    }
+}
+
+#[test]
 fn every_invariant_names_a_test_that_exists() {
     let document = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
     let sources = sources();

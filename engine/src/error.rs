@@ -1,6 +1,9 @@
 //! One error for the whole engine: what kind, what happened, and what to do about it.
 
+mod owner;
+
 use std::fmt;
+use std::path::Path;
 
 /// The result of every fallible call of the engine.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -73,10 +76,21 @@ impl Error {
         )
     }
 
-    /// A refusal of the operating system, with the path it concerns.
-    pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+    /// A refusal of the operating system, with the path it concerns. Where a right is missing, it says whose the file is.
+    pub fn io(path: &Path, source: std::io::Error) -> Self {
         let kind = if source.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
-        Self::new(kind, format!("{}: {source}", path.display())).because(source)
+        let error = Self::new(kind, format!("{}: {source}", path.display()));
+        let error = if owner::is_refusal(&source) { error.help(owner::help(path)) } else { error };
+        error.because(source)
+    }
+
+    /// The same with another next step, but where a right is missing: no look at the disk helps then.
+    #[must_use]
+    pub(crate) fn help_of_disk(self, underneath: &Self, help: &str) -> Self {
+        match (&underneath.help, owner::refused_file(&underneath.message)) {
+            (Some(own), Some(_)) => self.help(own.as_str()),
+            _ => self.help(help),
+        }
     }
 
     /// Whether the disk, or what this user may take of it, is full.
@@ -124,6 +138,14 @@ impl std::error::Error for Error {
 
 impl From<rocksdb::Error> for Error {
     fn from(source: rocksdb::Error) -> Self {
+        let message = source.to_string();
+        // First of all: RocksDB calls a table that it may not read corrupt.
+        if let Some(file) = owner::refused_file(&message) {
+            let help = owner::help(file.as_deref().unwrap_or(Path::new("")));
+            return Self::new(ErrorKind::Io, format!("the catalog may not be used: {message}"))
+                .help(help)
+                .because(source);
+        }
         let kind = match source.kind() {
             rocksdb::ErrorKind::Corruption => ErrorKind::Corrupt,
             rocksdb::ErrorKind::InvalidArgument => ErrorKind::Invalid,

@@ -48,6 +48,8 @@ pub use answers::rerank::spatial;
 pub use answers::{clean, eval, rerank};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
+#[doc(hidden)]
+pub use disk::{Faults, install_faults};
 pub use door::{
     Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, Judged, Judgement,
     Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Standing, Table, Target,

@@ -28,7 +28,7 @@ pub enum Keep {
     /// A small JPEG: it can be shown (the default).
     #[default]
     Thumb,
-    /// Nothing: photos are shown from their path while it exists.
+    /// Nothing: a photo is read from its path, where that is asked for and its file is the one that was ingested.
     None,
 }
 

@@ -440,7 +440,14 @@ fn what_is_found_in_a_thumbnail_is_found_again_when_the_photo_is_back() {
         let vector = vec![1.0, 0.01 * f32::from(view), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         // Every thumbnail shows something else.
         let photo = Some(vec![100 + view, view]);
-        Operation::Put(Put { key, label: Some("scene".into()), vector, source: Some(source), content: None, photo })
+        Operation::Put(Put {
+            key,
+            label: Some("scene".into()),
+            vector,
+            source: Some(source),
+            content: Some([view; 32]),
+            photo,
+        })
     };
     database.write((0..6).map(put).collect()).unwrap();
     let scenes = Scenes::default();

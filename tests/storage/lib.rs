@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers fail by panicking")]
 
 pub mod epochs;
+mod faults;
 mod look;
 mod stream;
 
@@ -10,6 +11,7 @@ use std::process::{Child, Command};
 
 use cairn::{Database, Operation, Options, Put};
 
+pub use faults::obey_faults;
 pub use look::{digest, healthy, sound, status, votes_near_f64};
 pub use stream::{DIMENSION, Model, Random, Stream, apply, unit};
 
@@ -62,7 +64,7 @@ pub fn images(
 pub fn load() -> Command {
     let program = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("storage-load");
     let mut command = Command::new(program);
-    command.env_remove("CAIRN_FAULT").env_remove("CAIRN_FAULT_LOG");
+    faults::VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
     command
 }
 

@@ -23,6 +23,7 @@ fn say(line: &str) {
 }
 
 fn main() {
+    cairndb_storage_tests::obey_faults();
     let words: Vec<String> = std::env::args().collect();
     let folder = PathBuf::from(&words[2]);
     let number = |at: usize| -> u64 { words[at].parse().unwrap() };

@@ -210,7 +210,7 @@ impl<'c> Batch<'c> {
         let written = self.catalog.store.db.write_opt(self.inner, &options).map_err(Error::from);
         written.and_then(|()| point("commit.after")).map_err(|error| {
             Error::new(error.kind(), format!("the write failed: {}", error.message()))
-                .help("check the disk's space and health, then close the database and open it again: it then shows whether this write was stored, as a whole or not at all")
+                .help_of_disk(&error, "check the disk's space and health, then close the database and open it again: it then shows whether this write was stored, as a whole or not at all")
                 .because(error)
         })
     }

@@ -5,6 +5,7 @@ mod file;
 mod lock;
 mod reserve;
 
+pub use fault::{Faults, install_faults};
 pub(crate) use fault::{point, syncs};
 pub(crate) use file::{make_folder, remove, sync_folder, write_whole};
 pub(crate) use lock::{LOCK_FILE, Lock};

@@ -177,11 +177,12 @@ impl<'a> Comparer<'a> {
         stored.map(|(_, bytes)| Features::decode(&bytes)).transpose()
     }
 
-    /// Where the photo is, if it is there, and the digest of what was stored.
-    fn file(&self, at: usize) -> Result<Option<(PathBuf, Option<[u8; 32]>)>> {
+    /// Where the photo is, if it is there, and the digest of what was stored. Without a digest any file of this machine could stand at
+    /// the path: it is not looked at.
+    fn file(&self, at: usize) -> Result<Option<(PathBuf, [u8; 32])>> {
         let Some(record) = self.snapshot.record(&self.keys[at])? else { return Ok(None) };
         let path = record.source.map(PathBuf::from).filter(|path| path.is_file());
-        Ok(path.map(|path| (path, record.content)))
+        Ok(path.zip(record.content))
     }
 
     /// The features of the photo or, where it is not there or cannot be read, of what is kept of it. The inner error is the photo's,
@@ -190,7 +191,7 @@ impl<'a> Comparer<'a> {
         let mut unreadable = None;
         // The file as it came shows more than what is kept of it.
         if let Some((path, content)) = self.file(at)? {
-            match self.found_in(at, &Photo::File(path), content.as_ref()) {
+            match self.found_in(at, &Photo::File(path), Some(&content)) {
                 Ok(found) => return Ok(Ok((Seen::Whole, found))),
                 Err(error) => unreadable = Some(error),
             }
