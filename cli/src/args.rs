@@ -8,17 +8,25 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::failure::exit_codes;
 use crate::output::Format;
 
 mod maintain;
+mod shared;
 
 pub(crate) use maintain::{CleanOptions, Maintain, Shown, TrainOptions, Upkeep};
+pub(crate) use shared::{Allowed, FailureArgs, PhotoArgs, allowed};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
+
+/// What stands below the commands: examples, and what the program ends with.
+fn epilogue() -> String {
+    format!("{EXAMPLES}\n\n{}", exit_codes())
+}
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,13 +36,11 @@ Examples:
   cairn ingest photos.db holiday/ --as index
   cairn query photos.db -c \"SEARCH 'where.jpg' K 100 RERANK k=3 tau=0.6 INTO 'answer.html'\"
   cairn repl photos.db
-  cairn backup photos.db /mnt/other-disk/monday
-
-Exit codes: 0 ok, 1 a statement or command failed, 2 usage, 3 corrupt database, 4 locked database, 130 Ctrl-C.";
+  cairn backup photos.db /mnt/other-disk/monday";
 
 /// An embedded retrieval database for photos: finds by similarity, re-ranks by what the photos show.
 #[derive(Debug, Parser)]
-#[command(name = "cairn", version, styles = STYLES, after_help = EXAMPLES, arg_required_else_help = true, subcommand_required = true)]
+#[command(name = "cairn", version, styles = STYLES, after_help = epilogue(), arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -246,7 +252,8 @@ impl From<std::ffi::OsString> for LabelsWord {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Sources: a folder of photos, a CSV list (header id,path[,label]; paths relative to the file), a text file with a
-path a line, photos themselves, or vectors (.npy, .fvecs) with --ids.
+path a line, photos themselves, or vectors (.npy, .fvecs) with --ids. What cannot go in is named and counted, an unreadable folder as
+one; the rest goes in, and the exit code is 5.
 
 Examples:
   cairn ingest photos.db train.csv --as train
@@ -276,6 +283,8 @@ pub(crate) struct Ingest {
     #[arg(long)]
     pub(crate) label_from_folder: bool,
     #[command(flatten)]
+    pub(crate) failures: FailureArgs,
+    #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
 
@@ -304,6 +313,8 @@ pub(crate) struct Query {
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) photos: PhotoArgs,
+    #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
 
@@ -315,6 +326,8 @@ pub(crate) struct Repl {
     /// Known answers (id,images,Usage): marks right and wrong in reports
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) photos: PhotoArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
@@ -340,6 +353,9 @@ pub(crate) struct Predict {
     /// How answers are written
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
+    /// So many may fail without exit code 5: a number, or all
+    #[arg(long, value_name = "N", default_value = "0", value_parser = allowed)]
+    pub(crate) allow_failures: Allowed,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
@@ -373,6 +389,8 @@ pub(crate) struct Eval {
     /// How the table is written
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) photos: PhotoArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

@@ -9,7 +9,7 @@ use cairn::ErrorKind;
 /// The result of every fallible call of the program.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// The exit codes of the program; `docs/` and `cairn --help` list them.
+/// What the program ends with; [`EXIT_CODES`] says what each means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// A reader that went away (`| head`): nothing is wrong.
@@ -22,8 +22,27 @@ pub(crate) enum Exit {
     Corrupt = 3,
     /// Another process holds the database.
     Locked = 4,
+    /// Some of many failed, more than were allowed; the rest is done.
+    Partly = 5,
     /// Ctrl-C.
     Interrupted = 130,
+}
+
+/// The exit codes of the program, as `cairn --help` and README.md list them.
+pub(crate) const EXIT_CODES: [(Exit, &str); 7] = [
+    (Exit::Quiet, "ok, also where the reader of the output went away (`| head`)"),
+    (Exit::Failed, "a statement or command failed, or its output could not be written"),
+    (Exit::Usage, "the command line cannot be understood"),
+    (Exit::Corrupt, "the database is damaged"),
+    (Exit::Locked, "another process holds the database"),
+    (Exit::Partly, "some photos, vectors or images failed, more than --allow-failures allows; the rest is done"),
+    (Exit::Interrupted, "stopped by Ctrl-C"),
+];
+
+/// The same as lines of a help text.
+pub(crate) fn exit_codes() -> String {
+    let line = |(exit, what): &(Exit, &str)| format!("\n  {:>3}  {what}", *exit as u8);
+    format!("Exit codes:{}", EXIT_CODES.iter().map(line).collect::<String>())
 }
 
 /// A command that did not succeed.
@@ -48,6 +67,11 @@ impl Failure {
     /// Stored bytes that are not what was written.
     pub(crate) fn corrupt(message: impl Into<String>) -> Self {
         Self { exit: Exit::Corrupt, ..Self::new(message) }
+    }
+
+    /// Some of many failed; the rest is done.
+    pub(crate) fn partly(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Partly, ..Self::new(message) }
     }
 
     /// Ctrl-C.
@@ -131,6 +155,15 @@ mod tests {
         assert_eq!(Failure::usage("x").exit() as u8, 2);
         assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit() as u8, 0);
         assert_eq!(Failure::from(io::Error::from(io::ErrorKind::StorageFull)).exit() as u8, 1);
+    }
+
+    #[test]
+    fn the_readme_lists_the_exit_codes() {
+        let readme = include_str!("../../README.md");
+        for (exit, what) in EXIT_CODES {
+            let row = format!("| {} | {what} |", exit as u8);
+            assert!(readme.contains(&row), "README.md has no row: {row}");
+        }
     }
 
     #[test]

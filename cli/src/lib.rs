@@ -18,28 +18,29 @@ mod solution;
 mod terminal;
 mod watch;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 
-/// Runs the program with the arguments of the process: exit code 0 ok, 1 a statement or command failed, 2 usage, 3 corrupt,
-/// 4 locked, 130 interrupted.
+/// Runs the program with the arguments of the process. What it ends with is a code of `failure::EXIT_CODES`.
 pub fn main() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version go to standard output with code 0, mistakes to standard error with code 2.
-            let code = u8::try_from(error.exit_code()).unwrap_or(failure::Exit::Usage as u8);
-            return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::SUCCESS };
+    let done = match args::Cli::try_parse() {
+        Ok(cli) => commands::run(cli.command),
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // The help goes to standard error, since nothing was asked for; it holds nothing that was typed.
+            let _ = error.print();
+            return ExitCode::from(failure::Exit::Usage as u8);
         }
+        Err(error) if error.use_stderr() => Err(failure::Failure::usage(error.render().to_string())),
+        Err(help_or_version) => terminal::writable().and_then(|()| help_or_version.print()).map_err(Into::into),
     };
-    match commands::run(cli.command) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if failure.exit() != failure::Exit::Quiet {
                 // Standard error may be closed; the exit code still tells.
-                let _ = writeln!(std::io::stderr(), "{}", terminal::error_text(&failure));
+                terminal::complain(&failure);
             }
             ExitCode::from(failure.exit() as u8)
         }

@@ -1,6 +1,7 @@
 //! An open database and what statements need beside it: the model on first use, the output format, known answers.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::comparison::{self, Comparison, print_metrics};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt;
 use crate::output::{Format, print_cleaning, print_outcome};
-use crate::report;
+use crate::report::{self, PhotoFolders};
 use crate::solution::Solution;
 use crate::terminal::note;
 use crate::watch::Attention;
@@ -28,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) format: Format,
     /// The one of the ports.
     watch: Arc<Attention>,
+    /// Folders whose photos a report may show.
+    pub(crate) folders: PhotoFolders,
     truth: Option<Solution>,
     truth_path: Option<PathBuf>,
 }
@@ -42,7 +45,16 @@ impl Session {
         let database = open(opened)?;
         let watch = Arc::new(Attention::new());
         let ports = model::ports(&database, model, Arc::clone(&watch) as Arc<dyn Watch>);
-        Ok(Self { database, ports, format, watch, truth: solution, truth_path: truth.map(Path::to_owned) })
+        let (truth, truth_path) = (solution, truth.map(Path::to_owned));
+        Ok(Self { database, ports, format, watch, folders: PhotoFolders::default(), truth, truth_path })
+    }
+
+    /// The same with reports that may show the photos below these folders.
+    ///
+    /// # Errors
+    /// When one of them is not there.
+    pub(crate) fn with_photos_from(self, folders: &[PathBuf]) -> Result<Self> {
+        Ok(Self { folders: PhotoFolders::new(folders)?, ..self })
     }
 
     /// The known answers, if there are any.
@@ -124,8 +136,8 @@ impl Session {
         print_cleaning(out, self.format, cleaning, into.is_none())?;
         let Some(path) = into else { return Ok(()) };
         out.flush()?;
-        report::write_cleaning(path, self.facts(None), &self.database.snapshot(), cleaning)?;
-        note(&format!("report: {}", absolute(path).display()));
+        report::write_cleaning(path, self.facts(None), (&self.database.snapshot(), &self.folders), cleaning)?;
+        self.written(path);
         Ok(())
     }
 
@@ -152,12 +164,19 @@ impl Session {
         let vote_k = self.database.options().vote_k;
         let comparison = Comparison::of(&snapshot, answers, vote_k)?;
         let title = match comparison.asked.as_slice() {
-            [one] => format!("Search: {}", one.name),
+            [one] => format!("Search: {}", report::named(&one.name)),
             many => format!("Search: {} queries", many.len()),
         };
-        report::write(path, &title, self.facts(Some(answers.asked.len())), &snapshot, &comparison, self.truth())?;
-        note(&format!("report: {}", absolute(path).display()));
+        let facts = self.facts(Some(answers.asked.len()));
+        report::write(path, &title, facts, (&snapshot, &self.folders), &comparison, self.truth())?;
+        self.written(path);
         Ok(())
+    }
+
+    /// Says where a report is, and which photos were read for it.
+    pub(crate) fn written(&self, path: &Path) {
+        self.folders.told().iter().for_each(|read| note(read));
+        note(&format!("report: {}", absolute(path).display()));
     }
 
     /// What a report says about the database.
@@ -166,14 +185,14 @@ impl Session {
         let options = self.database.options();
         let model = options.model.as_ref().map_or("vectors as they came", |model| model.name.as_str());
         let mut facts = vec![
-            ("database", self.database.folder().display().to_string()),
+            ("database", report::file_name(self.database.folder())),
             ("model", format!("{model}, {} dimensions", options.dimension)),
             ("train", format!("{} images, {} labels", counts.train, counts.labels)),
             ("index", format!("{} images", counts.index)),
         ];
         facts.extend(queries.map(|queries| ("queries", queries.to_string())));
         if let Some(path) = &self.truth_path {
-            facts.push(("known answers", path.display().to_string()));
+            facts.push(("known answers", report::file_name(path)));
         }
         facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
@@ -187,6 +206,7 @@ pub(crate) fn open(opened: &Opened) -> Result<Database> {
     if opened.read_only {
         return Ok(Database::open_read_only(&opened.database)?);
     }
+    warn_root(&opened.database);
     Database::open(&opened.database).map_err(|error| {
         let failure = Failure::from(error);
         match failure.exit() {
@@ -195,6 +215,21 @@ pub(crate) fn open(opened: &Opened) -> Result<Database> {
             _ => failure,
         }
     })
+}
+
+/// Warns who writes as root into a folder of somebody else: files that root makes lock the owner out.
+pub(crate) fn warn_root(database: &Path) {
+    let Ok(about) = std::fs::metadata(database) else { return };
+    if rustix::process::geteuid().is_root() && about.uid() != 0 {
+        note(&format!(
+            "note: this runs as root, and {} belongs to the user {}, who may not be able to use what root writes there: run it as \
+             that user, or end with chown -R {} {}",
+            database.display(),
+            about.uid(),
+            about.uid(),
+            database.display()
+        ));
+    }
 }
 
 /// A check that found something fails, so that scripts notice.

@@ -1,10 +1,101 @@
-//! What depends on whether a person is looking: colours (NO_COLOR is respected), bars, notes on standard error.
+//! What depends on where words go: standard output, which may be a terminal or closed; notes and errors on standard error, where a
+//! person may want colours (NO_COLOR is respected).
 
 use std::env;
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
 
-use crate::output::visible;
+use crate::output::{Shielded, visible_lines};
+
+/// Bytes of answers that are written at a time.
+const BUFFER: usize = 1 << 16;
+
+/// Standard output, buffered; flush it before the end. A terminal gets no character that could drive it. One that was closed, or
+/// cannot be written to, is an error as soon as something is written: the standard library would drop the answers without a word.
+pub(crate) fn standard_output() -> impl Write {
+    BufWriter::with_capacity(BUFFER, Standard::open())
+}
+
+/// Writes a line for people to standard output.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn say(line: &str) -> io::Result<()> {
+    let mut out = standard_output();
+    writeln!(out, "{}", visible_lines(line))?;
+    out.flush()
+}
+
+/// Whether something can be written to standard output, for words that somebody else writes there.
+///
+/// # Errors
+/// When it is closed.
+pub(crate) fn writable() -> io::Result<()> {
+    match Standard::open() {
+        Standard::Lost(why) => Err(io::Error::other(why)),
+        _ => Ok(()),
+    }
+}
+
+enum Standard {
+    Terminal(Shielded<File>),
+    File(File),
+    /// Nothing can be written, and why.
+    Lost(String),
+}
+
+impl Standard {
+    fn open() -> Self {
+        let out = io::stdout();
+        match out.as_fd().try_clone_to_owned().map(File::from) {
+            _ if start::standard_output_was_closed() => Self::Lost("standard output is closed".to_owned()),
+            Err(error) => Self::Lost(error.to_string()),
+            Ok(file) if out.is_terminal() => Self::Terminal(Shielded::new(file)),
+            Ok(file) => Self::File(file),
+        }
+    }
+}
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Terminal(out) => out.write(bytes),
+            Self::File(out) => out.write(bytes),
+            Self::Lost(why) => Err(io::Error::other(why.as_str())),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Terminal(out) => out.flush(),
+            Self::File(out) => out.flush(),
+            Self::Lost(_) => Ok(()),
+        }
+    }
+}
+
+/// What the process was started with, seen before the standard library opens `/dev/null` in place of what is closed.
+mod start {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static CLOSED: AtomicBool = AtomicBool::new(false);
+
+    /// Whether the process was started without a standard output (`>&-`).
+    pub(super) fn standard_output_was_closed() -> bool {
+        CLOSED.load(Ordering::Relaxed)
+    }
+
+    extern "C" fn look() {
+        CLOSED.store(rustix::io::fcntl_getfd(rustix::stdio::stdout()).is_err(), Ordering::Relaxed);
+    }
+
+    /// The C library calls it before `main`; `look` uses nothing that the runtime of Rust sets up.
+    #[used]
+    #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+    static BEFORE_MAIN: extern "C" fn() = look;
+}
 
 /// Whether standard error may carry colours.
 fn colours() -> bool {
@@ -13,17 +104,12 @@ fn colours() -> bool {
 }
 
 /// An error for standard error, its first word in red.
-pub(crate) fn error_text(error: &impl Display) -> String {
-    let text = printable(&error.to_string());
+fn error_text(error: &impl Display) -> String {
+    let text = visible_lines(&error.to_string());
     match text.strip_prefix("error") {
         Some(rest) if colours() => format!("\x1b[1;31merror\x1b[0m{rest}"),
         _ => text,
     }
-}
-
-/// Text whose lines stay and whose other control characters are made visible: a file name must not drive the terminal.
-fn printable(text: &str) -> String {
-    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
 /// An output whose reader may go away (`| head`) without ending the work: what is written from then on is lost.
@@ -67,9 +153,14 @@ impl<W: io::Write> io::Write for Patient<W> {
     }
 }
 
-/// A note beside the results, on standard error; a closed one is no reason to stop.
+/// A note beside the results, on standard error; a closed one is no reason to stop. A file name in it cannot drive the terminal.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", visible_lines(text));
+}
+
+/// An error that does not end the work, or ends it; as [`note`].
+pub(crate) fn complain(error: &impl Display) {
+    let _ = writeln!(io::stderr(), "{}", error_text(error));
 }
 
 #[cfg(test)]
@@ -99,6 +190,6 @@ mod tests {
 
     #[test]
     fn control_characters_of_names_are_shown_and_lines_stay() {
-        assert_eq!(printable("a\r: no\n  help: \u{1b}[2J"), "a\\r: no\n  help: \\u{1b}[2J");
+        assert!(error_text(&"error: a\r: no\n  help: \u{1b}[2J").ends_with(": a\\r: no\n  help: \\u{1b}[2J"));
     }
 }

@@ -41,6 +41,10 @@ impl Display for Source {
     }
 }
 
+/// Which photos are read: the paths are those of the database, which may have come from elsewhere.
+const READ: &str =
+    "the file that each was ingested from, where it is still the same; otherwise what the database keeps";
+
 type Line = (usize, &'static str, String);
 
 fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
@@ -114,7 +118,7 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
     let columns: Vec<&str> = search.columns.iter().copied().map(Column::name).collect();
     stages.push(("return", columns.join(", ")));
     if let Some(path) = &search.into {
-        stages.push(("into", format!("report {}", quoted(path))));
+        stages.push(("into", report(path)));
     }
     stages
 }
@@ -176,7 +180,7 @@ fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
     if train.loss.has_steps() {
         stages.push(("draw", drawn.to_owned()));
         if let Some(TrunkPlan { augment, scaleup, gem }) = &train.trunk {
-            stages.push(("see", format!("photos of one shape at a time, views of each (augment={augment})")));
+            stages.push(("see", format!("photos of one shape at a time, views of each (augment={augment}): {READ}")));
             stages.push(("train", format!("the whole network (TRUNK), exponent of the mean {gem} (gem={gem})")));
             stages.push((
                 "finish",
@@ -217,6 +221,7 @@ fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {
     let same = format!("same label among the {nn} nearest, at most {neighbours} (nn={nn} neighbours={neighbours})");
     let mut stages = match clean.rule {
         CleanRule::Paper => vec![
+            ("read", format!("photos without local features: {READ}")),
             ("pair", format!("each train image with those of the {same}")),
             ("verify", format!("pairs with at least {inliers} inliers (inliers={inliers})")),
             ("count", format!("the verified pairs of an image: {freq} are enough (freq={freq})")),
@@ -230,8 +235,12 @@ fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {
     if clean.dry_run {
         stages.push(("dry run", "all of this is reported and nothing changed (DRY RUN)".to_owned()));
     }
-    stages.extend(clean.into.as_ref().map(|path| ("into", format!("report {}", quoted(path)))));
+    stages.extend(clean.into.as_ref().map(|path| ("into", report(path))));
     stages
+}
+
+fn report(path: &str) -> String {
+    format!("report {}, with the photos that the database keeps", quoted(path))
 }
 
 fn suspects(images: usize) -> String {
@@ -291,7 +300,8 @@ fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
         }
         Bound::Reembed { model } => {
             let model = model.as_ref().map_or_else(|| "the present model".to_owned(), |path| quoted(path));
-            vec![(depth, "reembed", format!("all photos with {model}; the descriptors get a number of their own"))]
+            let what = format!("all photos with {model}; the descriptors get a number of their own");
+            vec![(depth, "reembed", what), (depth + 1, "read", READ.to_owned())]
         }
         Bound::UseModel { number } => vec![(depth, "use", format!("model {number}"))],
         Bound::DropModel { number, force: false } => vec![(

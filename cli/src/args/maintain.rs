@@ -10,7 +10,7 @@ use cairn::language::{
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
-use super::ModelArgs;
+use super::{ModelArgs, PhotoArgs};
 use crate::output::Format;
 
 /// `cairn maintain`
@@ -153,6 +153,8 @@ pub(crate) struct CleanOptions {
     /// Write a page with the photos, each beside the one that decided most
     #[arg(long, value_name = "FILE")]
     pub(crate) into: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) photos: PhotoArgs,
 }
 
 /// The options of TRAIN.

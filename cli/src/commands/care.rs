@@ -4,11 +4,11 @@ use std::io::Write as _;
 
 use cairn::{Database, Outcome};
 
-use super::standard_output;
 use crate::args::{Backup, Check, Repair, Restore};
 use crate::failure::{Failure, Result};
 use crate::output::print_outcome;
 use crate::session::{must_be_sound, open};
+use crate::terminal::{say, standard_output};
 
 /// Looks at everything that is stored.
 ///
@@ -36,7 +36,7 @@ pub(super) fn backup(args: &Backup) -> Result<()> {
         }
         _ => return Err(Failure::usage("name the database and the folder of the backup")),
     };
-    say(&text)
+    Ok(say(&text)?)
 }
 
 /// Makes a database of a backup.
@@ -45,7 +45,7 @@ pub(super) fn backup(args: &Backup) -> Result<()> {
 /// When the backup is damaged or the folder is not free.
 pub(super) fn restore(args: &Restore) -> Result<()> {
     let copied = Database::restore_backup(&args.backup, &args.database)?;
-    say(&format!("restored {copied} to {}", args.database.display()))
+    Ok(say(&format!("restored {copied} to {}", args.database.display()))?)
 }
 
 /// Makes a database usable again and tells how.
@@ -56,9 +56,5 @@ pub(super) fn repair(args: &Repair) -> Result<()> {
     for line in Database::repair(&args.database)? {
         say(&line)?;
     }
-    say(&format!("repaired; look at it with: cairn check {} --deep", args.database.display()))
-}
-
-fn say(text: &str) -> Result<()> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    Ok(say(&format!("repaired; look at it with: cairn check {} --deep", args.database.display()))?)
 }

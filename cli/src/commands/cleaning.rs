@@ -10,13 +10,12 @@ use cairn::{Cleaning, Judgement, Outcome, Query, Role, Scope, SearchRequest};
 use cairndb_ingest::train::Adapter;
 
 use super::bench::{Change, Score, Set, opened, plan, spread};
-use super::standard_output;
 use crate::args::BenchCleaning;
 use crate::failure::{Failure, Result};
 use crate::output::{Cell, Printer};
 use crate::session::Session;
 use crate::solution::labels;
-use crate::terminal::note;
+use crate::terminal::{note, standard_output};
 
 /// Neighbours of the baseline that a ranking of wrong labels must beat: the share of other labels among them.
 const BASELINE_NEIGHBOURS: usize = 10;

@@ -1,7 +1,6 @@
 //! `cairn demo`: photos, a database of them, a measurement and a page to look at, in one command.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -12,13 +11,14 @@ use cairndb_ingest::model::{Architecture, Model, ModelSpec};
 use super::create::create;
 use super::eval::{Asking, evaluate};
 use super::ingest::{Job, ingest};
-use crate::args::{Demo, DeviceWord, Opened, RoleWord};
+use super::partial::Tally;
+use crate::args::{Allowed, Demo, DeviceWord, Opened, RoleWord};
 use crate::demo::{MOST_PLACES, Part, Photo, generate, photos_of, split_folder, write_lists};
 use crate::failure::{Failure, Result};
 use crate::output::Format;
 use crate::progress::Bar;
 use crate::session::{absolute, hardware};
-use crate::terminal::note;
+use crate::terminal::{note, say};
 
 /// Marks a folder as a demo's own, so that a second run may replace it and nothing else is ever deleted.
 const MARK: &str = "made-by-cairn-demo";
@@ -55,10 +55,11 @@ pub(super) fn run(args: &Demo) -> Result<()> {
     let model = Model::load(&ModelSpec::new(Architecture::default()), &hardware(DeviceWord::Cpu)?)?;
     create(&database, Options { keep: Keep::Thumb, ..Options::for_model(model.info().clone(), model.dimension()) })?;
     drop(model);
+    let mut tally = Tally::default();
     for (step, role, list) in [(3, RoleWord::Train, "train.csv"), (4, RoleWord::Index, "index.csv")] {
         note(&format!("{step}/5  embedding the photos of {list}"));
         let sources = [out.join(list)];
-        ingest(&Job {
+        let done = ingest(&Job {
             database: &database,
             sources: &sources,
             role,
@@ -67,7 +68,9 @@ pub(super) fn run(args: &Demo) -> Result<()> {
             overrules: false,
             label_from_folder: false,
             model: &args.model,
+            list_failures: None,
         })?;
+        tally = tally.with(done);
     }
     note("5/5  asking every query three ways");
     let report = out.join(REPORT);
@@ -80,17 +83,19 @@ pub(super) fn run(args: &Demo) -> Result<()> {
         k: None,
         tau: DEFAULT_TAU,
         report: Some(&report),
+        photos_from: &[],
         title: "Cairn demo: which photos show the same place?",
         format: Format::Table,
         model: &args.model,
     })?;
     note(&format!("done in {:.0} s; ask more: cairn repl {}", began.elapsed().as_secs_f64(), database.display()));
-    say_where(&absolute(&report))
+    say_where(&absolute(&report))?;
+    tally.end(Allowed::default(), "ingested", "they are named above")
 }
 
 /// The last line, alone on standard output: where the page is.
 fn say_where(report: &Path) -> Result<()> {
-    Ok(writeln!(std::io::stdout(), "report: {}", report.display())?)
+    Ok(say(&format!("report: {}", report.display()))?)
 }
 
 fn photos(args: &Demo) -> Result<Vec<Photo>> {

@@ -16,11 +16,11 @@ use cairndb_ingest::source::list_photos;
 use cairndb_ingest::train::{StepSize, TRAINING_SIZES, step_speed};
 use cairndb_ingest::{Hardware, IngestOptions, PhotoEmbedder, TorchProposer, ingest};
 
-use super::standard_output;
 use crate::args::Device;
 use crate::demo;
 use crate::failure::{Failure, Result};
 use crate::session::hardware;
+use crate::terminal::standard_output;
 
 /// Descriptors of two devices must agree at least to this cosine; bf16 keeps 8 bits of each number.
 const LEAST_COSINE: f32 = 0.99;

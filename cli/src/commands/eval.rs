@@ -2,18 +2,17 @@
 
 use std::collections::HashSet;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cairn::{Asked, Photo, Query, SearchRequest};
 
-use super::standard_output;
 use crate::args::{Eval, ModelArgs, Opened};
 use crate::comparison::{Comparison, METHODS, check_known, print_metrics};
 use crate::failure::{Failure, Result};
 use crate::output::Format;
 use crate::report;
-use crate::session::{Session, absolute};
-use crate::terminal::note;
+use crate::session::Session;
+use crate::terminal::{note, standard_output};
 
 /// Runs the command.
 ///
@@ -28,15 +27,12 @@ pub(super) fn run(args: &Eval) -> Result<()> {
         k: args.k,
         tau: args.tau,
         report: args.report.as_deref(),
+        photos_from: &args.photos.photos_from,
         title: "Evaluation",
         format: args.format,
         model: &args.model,
     };
-    evaluate(&asked)?;
-    if let Some(path) = &args.report {
-        note(&format!("report: {}", absolute(path).display()));
-    }
-    Ok(())
+    evaluate(&asked)
 }
 
 /// What is evaluated, and how it is shown.
@@ -48,6 +44,8 @@ pub(super) struct Asking<'a> {
     pub(super) k: Option<usize>,
     pub(super) tau: f64,
     pub(super) report: Option<&'a Path>,
+    /// Folders whose photos the report may show.
+    pub(super) photos_from: &'a [PathBuf],
     pub(super) title: &'a str,
     pub(super) format: Format,
     pub(super) model: &'a ModelArgs,
@@ -66,6 +64,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
         return Err(Failure::usage("--k must be at least 1"));
     }
     let session = Session::open(asking.opened, asking.model, asking.format, Some(asking.truth))?;
+    let session = session.with_photos_from(asking.photos_from)?;
     let truth = session.truth().ok_or_else(|| Failure::new("no known answers"))?;
     let asked = queries(&session, asking)?;
     check_known(&asked, truth, asking.queries, asking.truth)?;
@@ -86,7 +85,9 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     print_metrics(&mut out, asking.format, comparison.depth, &lines)?;
     out.flush()?;
     if let Some(path) = asking.report {
-        report::write(path, asking.title, session.facts(Some(count)), &snapshot, &comparison, Some(truth))?;
+        let (facts, shown) = (session.facts(Some(count)), (&snapshot, &session.folders));
+        report::write(path, asking.title, facts, shown, &comparison, Some(truth))?;
+        session.written(path);
     }
     Ok(())
 }

@@ -11,16 +11,14 @@ use cairndb_ingest::source::{
 use cairndb_ingest::{IngestOptions, Progress, Report, TorchProposer};
 
 use super::listed;
+use super::partial::{self, Tally};
 use crate::args::{Ingest, LabelsWord, ModelArgs, RoleWord};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Again};
-use crate::output::{counted, visible};
+use crate::output::{Format, counted};
 use crate::progress::Bar;
-use crate::session::{embedder, hardware};
+use crate::session::{embedder, hardware, warn_root};
 use crate::terminal::note;
-
-/// Bad files that are named; the others are counted.
-const NAMED: usize = 20;
 
 /// What goes in, and how.
 pub(super) struct Job<'a> {
@@ -33,13 +31,13 @@ pub(super) struct Job<'a> {
     pub(super) overrules: bool,
     pub(super) label_from_folder: bool,
     pub(super) model: &'a ModelArgs,
+    pub(super) list_failures: Option<Format>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When a source cannot be read, the database refuses, or Ctrl-C was pressed. Bad photos are named and are no error, unless
-/// nothing else was there.
+/// When a source cannot be read, the database refuses, Ctrl-C was pressed, or more photos failed than are allowed: the others are in.
 pub(super) fn run(args: &Ingest) -> Result<()> {
     let mut files = args.labels.iter().filter_map(|word| match word {
         LabelsWord::File(path) => Some(path.as_path()),
@@ -52,7 +50,7 @@ pub(super) fn run(args: &Ingest) -> Result<()> {
     if args.label_from_folder && labels.is_some() {
         return Err(Failure::usage("--label-from-folder and a file of --labels exclude each other"));
     }
-    ingest(&Job {
+    let tally = ingest(&Job {
         database: &args.database,
         sources: &args.sources,
         role: args.role,
@@ -61,14 +59,20 @@ pub(super) fn run(args: &Ingest) -> Result<()> {
         overrules: args.labels.contains(&LabelsWord::List),
         label_from_folder: args.label_from_folder,
         model: &args.model,
-    })
+        list_failures: args.failures.list_failures,
+    })?;
+    tally.end(args.failures.allow_failures, "ingested", LIST_THEM)
 }
 
-/// Puts everything in and says what became of it.
+/// How all failures are listed.
+const LIST_THEM: &str = "--list-failures writes all of them to standard output";
+
+/// Puts everything in and says what became of it; how many of how many failed.
 ///
 /// # Errors
 /// As [`run`].
-pub(super) fn ingest(job: &Job<'_>) -> Result<()> {
+pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
+    warn_root(job.database);
     let database = Database::open(job.database)?;
     interrupt::listen(Again::Ends)?;
     interrupt::forget();
@@ -322,18 +326,16 @@ fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>, reading:
     Ok(done?)
 }
 
-fn summary(report: &Report, job: &Job<'_>) -> Result<()> {
+fn summary(report: &Report, job: &Job<'_>) -> Result<Tally> {
     let failed = report.failed.len();
     note(&format!(
         "added {}, replaced {}, unchanged {}, failed {failed}",
         report.added, report.replaced, report.unchanged
     ));
     listed::said(&report.labels).iter().for_each(|line| note(line));
-    for (key, reason) in report.failed.iter().take(NAMED) {
-        note(&format!("  {}: {}", visible(key), visible(&reason.replace('\n', " "))));
-    }
-    if failed > NAMED {
-        note(&format!("  and {} more", failed - NAMED));
+    match job.list_failures {
+        None => partial::name(&report.failed),
+        Some(format) => partial::list(&report.failed, format)?,
     }
     if report.stopped {
         return Err(Failure::interrupted(format!(
@@ -342,10 +344,7 @@ fn summary(report: &Report, job: &Job<'_>) -> Result<()> {
         ))
         .help("run the same command again to go on where it stopped"));
     }
-    if failed > 0 && report.added + report.replaced + report.unchanged == 0 {
-        return Err(Failure::new("nothing could be ingested"));
-    }
-    Ok(())
+    Ok(Tally { failed, all: report.added + report.replaced + report.unchanged + failed })
 }
 
 #[cfg(test)]

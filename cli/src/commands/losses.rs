@@ -6,11 +6,10 @@ use cairn::language::Loss;
 use cairndb_ingest::train::Adapter;
 
 use super::bench::{Change, Score, Set, opened, plan, spread};
-use super::standard_output;
 use crate::args::BenchLosses;
 use crate::failure::Result;
 use crate::output::{Cell, Printer};
-use crate::terminal::note;
+use crate::terminal::{note, standard_output};
 
 /// Runs the command.
 ///

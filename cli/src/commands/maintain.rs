@@ -2,38 +2,41 @@
 
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cairn::language::{Names, bind, parse};
 
 use super::job::Job;
-use super::standard_output;
 use crate::args::{CleanOptions, Opened, Shown, TrainOptions, Upkeep};
 use crate::failure::{Failure, Result};
 use crate::session::Session;
-use crate::terminal::{Patient, note};
+use crate::terminal::{Patient, note, standard_output};
 
 /// Runs the command.
 ///
 /// # Errors
 /// Usage, when the options make no statement; the first statement that fails.
 pub(super) fn run(what: &Upkeep) -> Result<()> {
+    let mut folders: &[PathBuf] = &[];
     let (database, shown, text) = match what {
-        Upkeep::Clean { database, options, dry_run, shown } => (database, shown, clean(options, *dry_run)?),
+        Upkeep::Clean { database, options, dry_run, shown } => {
+            folders = &options.photos.photos_from;
+            (database, shown, clean(options, *dry_run)?)
+        }
         Upkeep::UndoClean { database, shown } => (database, shown, "UNDO CLEAN".to_owned()),
         Upkeep::Train { database, options, dry_run, shown } => (database, shown, train(options, *dry_run)?),
         Upkeep::Reembed { database, from, shown } => (database, shown, reembed(from.as_deref())?),
         Upkeep::Run { database, anew, training, cleaning, shown } => {
-            return run_job(database, shown, &job(training, cleaning)?, *anew);
+            return run_job(database, shown, &job(training, cleaning)?, *anew, &cleaning.photos.photos_from);
         }
     };
     check(&text)?;
-    run_statements(database, shown, &text)
+    run_statements(database, shown, &text, folders)
 }
 
-fn run_statements(database: &Path, shown: &Shown, text: &str) -> Result<()> {
+fn run_statements(database: &Path, shown: &Shown, text: &str, folders: &[PathBuf]) -> Result<()> {
     let opened = Opened { database: database.to_owned(), read_only: false };
-    let session = Session::open(&opened, &shown.model, shown.format, None)?;
+    let session = Session::open(&opened, &shown.model, shown.format, None)?.with_photos_from(folders)?;
     let mut out = Patient::new(standard_output());
     let ran = session.run(text, &mut out);
     // What ran before a failure has its results on the output.
@@ -43,11 +46,11 @@ fn run_statements(database: &Path, shown: &Shown, text: &str) -> Result<()> {
 
 /// Runs statements one after the other and notes in the database which are done: after a kill or a failure the same command goes on
 /// with the one that was cut short, which itself goes on where it was.
-fn run_job(database: &Path, shown: &Shown, statements: &[String; 3], anew: bool) -> Result<()> {
+fn run_job(database: &Path, shown: &Shown, statements: &[String; 3], anew: bool, folders: &[PathBuf]) -> Result<()> {
     let text = statements.join(";\n");
     check(&text)?;
     let opened = Opened { database: database.to_owned(), read_only: false };
-    let session = Session::open(&opened, &shown.model, shown.format, None)?;
+    let session = Session::open(&opened, &shown.model, shown.format, None)?.with_photos_from(folders)?;
     let job = Job { database: &session.database, text: &text };
     let first = if anew { 0 } else { job.steps_done()? };
     if first >= statements.len() {

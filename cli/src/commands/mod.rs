@@ -12,11 +12,10 @@ mod job;
 mod listed;
 mod losses;
 mod maintain;
+mod partial;
 mod predict;
 mod query;
 mod status;
-
-use std::io::{self, BufWriter, Write};
 
 use crate::args::Command;
 use crate::failure::Result;
@@ -46,9 +45,4 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Device(args) => device::run(&args),
     }
-}
-
-/// Standard output, buffered; flush it before the end.
-fn standard_output() -> impl Write {
-    BufWriter::with_capacity(1 << 16, io::stdout().lock())
 }

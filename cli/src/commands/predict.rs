@@ -4,12 +4,12 @@ use std::io::Write as _;
 
 use cairn::{Photo, Query};
 
-use super::standard_output;
+use super::partial::Tally;
 use crate::args::Predict;
 use crate::failure::{Failure, Result};
 use crate::output::print_predictions;
 use crate::session::Session;
-use crate::terminal::{error_text, note};
+use crate::terminal::{complain, standard_output};
 
 /// Runs the command: every image is tried, and the command fails if one of them does.
 ///
@@ -49,16 +49,13 @@ pub(super) fn run(args: &Predict) -> Result<()> {
             Ok(prediction) => predictions.push((name, prediction)),
             Err(error) => {
                 failed += 1;
-                note(&error_text(&Failure::from(error)));
+                complain(&Failure::from(error));
             }
         }
     }
     let named: Vec<_> = predictions.iter().map(|(name, prediction)| (name.as_str(), prediction)).collect();
     print_predictions(&mut out, args.format, &named)?;
     out.flush()?;
-    match failed {
-        0 => Ok(()),
-        1 => Err(Failure::new("one image has no prediction")),
-        many => Err(Failure::new(format!("{many} images have no prediction"))),
-    }
+    let all = failed + predictions.len();
+    Tally { failed, all }.end(args.allow_failures, "predicted", "they are named above")
 }

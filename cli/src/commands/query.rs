@@ -2,12 +2,12 @@
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
-use super::standard_output;
 use crate::args::{Query, Repl};
 use crate::failure::{Failure, Result};
 use crate::output::Format;
 use crate::repl;
 use crate::session::Session;
+use crate::terminal::standard_output;
 
 /// Runs the command.
 ///
@@ -18,7 +18,10 @@ pub(super) fn run(args: &Query) -> Result<()> {
     if let Some(path) = &args.file {
         texts.push(std::fs::read_to_string(path).map_err(|error| Failure::io(path, error))?);
     }
-    let open = || Session::open(&args.opened, &args.model, args.format, args.truth.as_deref());
+    let open = || {
+        Session::open(&args.opened, &args.model, args.format, args.truth.as_deref())?
+            .with_photos_from(&args.photos.photos_from)
+    };
     if texts.is_empty() {
         if io::stdin().is_terminal() {
             return repl::run(open()?);
@@ -45,5 +48,6 @@ pub(super) fn run(args: &Query) -> Result<()> {
 /// # Errors
 /// When the database cannot be opened or the terminal cannot be used.
 pub(super) fn shell(args: &Repl) -> Result<()> {
-    repl::run(Session::open(&args.opened, &args.model, Format::Table, args.truth.as_deref())?)
+    let session = Session::open(&args.opened, &args.model, Format::Table, args.truth.as_deref())?;
+    repl::run(session.with_photos_from(&args.photos.photos_from)?)
 }

@@ -4,11 +4,11 @@ use std::io::Write as _;
 
 use cairn::Outcome;
 
-use super::standard_output;
 use crate::args::Status;
 use crate::failure::Result;
 use crate::output::print_outcome;
 use crate::session::open;
+use crate::terminal::standard_output;
 
 /// Runs the command.
 ///

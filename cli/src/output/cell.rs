@@ -1,5 +1,7 @@
 //! One value of an answer, and how each format writes it.
 
+use super::escape::{json_string, visible};
+
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cell {
@@ -32,7 +34,7 @@ impl Cell {
         }
     }
 
-    /// For people: four decimals, and control characters made visible, so that a key cannot drive the terminal.
+    /// For people: four decimals, and hidden characters made visible, so that a key cannot drive the terminal.
     pub(crate) fn shown(&self) -> String {
         match self {
             Cell::Number(number) => format!("{number:.4}"),
@@ -52,14 +54,27 @@ impl Cell {
         }
     }
 
-    /// One field of a CSV line (RFC 4180).
+    /// One field of a CSV line (RFC 4180): exactly the value.
     pub(crate) fn csv(&self) -> String {
-        let text = self.exact();
-        if text.contains([',', '"', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        } else {
-            text
+        quoted(self.exact())
+    }
+
+    /// One field of a CSV line for a spreadsheet: words from which it would make a formula have a `'` in front of it, also behind what
+    /// some spreadsheets take for the end of a cell (OWASP, CSV injection). Numbers are left alone.
+    pub(crate) fn csv_safe(&self) -> String {
+        let Cell::Text(text) = self else { return self.csv() };
+        let (mut safe, mut begins) = (String::with_capacity(text.len()), true);
+        for c in text.chars() {
+            let formula =
+                matches!(c, '=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}' | '\t' | '\r');
+            if begins && formula {
+                safe.push('\'');
+            }
+            safe.push(c);
+            begins = matches!(c, ',' | ';' | '|' | '\t' | '\r' | '\n')
+                || (begins && (c.is_whitespace() || is_passed_over(c)));
         }
+        quoted(safe)
     }
 
     /// One cell of a Markdown table.
@@ -73,14 +88,17 @@ impl Cell {
     }
 }
 
-/// Text with its control characters escaped.
-pub(crate) fn visible(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+fn quoted(text: String) -> String {
+    if text.contains([',', '"', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ') {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
-/// A JSON string.
-pub(crate) fn json_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+/// What a spreadsheet may not see in front of a formula.
+fn is_passed_over(c: char) -> bool {
+    c == '"' || c == '\u{feff}' || c == '\u{200b}' || c.is_control()
 }
 
 #[cfg(test)]
@@ -106,6 +124,29 @@ mod tests {
         assert_eq!(csv("say \"hi\""), "\"say \"\"hi\"\"\"");
         assert_eq!(csv("two\nlines"), "\"two\nlines\"");
         assert_eq!(Cell::Nothing.csv(), "");
+    }
+
+    #[test]
+    fn a_spreadsheet_takes_no_word_for_a_formula() {
+        let safe = |text: &str| Cell::Text(text.to_owned()).csv_safe();
+        for (text, expected) in [
+            ("=1+1", "'=1+1"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t'=1"),
+            ("\r=1", "\"'\r'=1\""),
+            (" =1", "\" '=1\""),
+            ("\u{feff}=1", "\u{feff}'=1"),
+            ("a;=1", "a;'=1"),
+            ("a\n\"=1", "\"a\n\"\"'=1\""),
+            ("a-b=c", "a-b=c"),
+            ("plain, words", "\"plain, words\""),
+        ] {
+            assert_eq!(safe(text), expected, "{text:?}");
+        }
+        assert_eq!(Cell::Number(-0.5).csv_safe(), "-0.5");
+        assert_eq!(Cell::Text("=1".to_owned()).csv(), "=1", "data stay as they are where nobody asks");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::io::Write;
 use cairn::language::{Action, CleanRule};
 use cairn::{Cleaning, Judged, Judgement};
 
-use super::cell::{Cell, visible};
+use super::cell::Cell;
+use super::escape::visible;
 use super::outcome::counted;
 use super::printer::{Format, Printer};
 use crate::failure::Result;

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use cairn::{Labelled, Role};
 
-use super::cell::{Cell, visible};
+use super::cell::Cell;
+use super::escape::visible;
 use super::outcome::{print_receipt, role_word, yes_or_no};
 use super::printer::{Format, Printer};
 use crate::failure::Result;

@@ -6,8 +6,9 @@ use cairn::{
     Answers, CheckReport, Column, Field, Outcome, Prediction, Receipt, Role, Scope, SegmentInfo, Snapshot, Table,
 };
 
-use super::cell::{Cell, visible};
+use super::cell::Cell;
 use super::cleaning::print_cleaning;
+use super::escape::{visible, visible_lines};
 use super::labelled::print_labelled;
 use super::printer::{Format, Printer};
 use crate::failure::Result;
@@ -57,13 +58,13 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snap
         Outcome::Checked(report) => print_report(out, format, report),
         Outcome::Cleaned(cleaning) => print_cleaning(out, format, cleaning, true),
         Outcome::Table(table) => print_table(out, format, table),
-        Outcome::Done(text) if format.is_for_people() => Ok(writeln!(out, "{text}")?),
+        Outcome::Done(text) if format.is_for_people() => Ok(writeln!(out, "{}", visible_lines(text))?),
         Outcome::Done(text) => {
             let mut printer = Printer::begin(out, format, &["done"])?;
             printer.row(vec![Cell::Text(text.clone())])?;
             Ok(printer.end()?)
         }
-        Outcome::Explained(text) if format == Format::Table => Ok(writeln!(out, "{}", text.trim_end())?),
+        Outcome::Explained(text) if format == Format::Table => Ok(writeln!(out, "{}", visible_lines(text.trim_end()))?),
         Outcome::Explained(text) => {
             let mut printer = Printer::begin(out, format, &["plan"])?;
             for line in text.trim_end().lines() {

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::cell::{Cell, json_string};
+use super::cell::Cell;
+use super::escape::json_string;
 
 /// How answers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -16,8 +17,10 @@ pub(crate) enum Format {
     Json,
     /// One object a line.
     Jsonl,
-    /// Comma-separated, with a header for each statement.
+    /// Comma-separated, with a header for each statement; every value exactly as it is.
     Csv,
+    /// The same for a spreadsheet: a ' before words that it would take for a formula.
+    CsvSafe,
     /// A Markdown table.
     Markdown,
 }
@@ -48,7 +51,7 @@ impl<'a> Printer<'a> {
             Format::Table => {}
             Format::Json => write!(out, "[")?,
             Format::Jsonl => {}
-            Format::Csv => writeln!(out, "{}", columns.join(","))?,
+            Format::Csv | Format::CsvSafe => writeln!(out, "{}", columns.join(","))?,
             Format::Markdown => {
                 writeln!(out, "| {} |", columns.join(" | "))?;
                 writeln!(out, "|{}", " --- |".repeat(columns.len()))?;
@@ -74,6 +77,7 @@ impl<'a> Printer<'a> {
             Format::Json => write!(self.out, "{}\n  {}", if self.rows == 0 { "" } else { "," }, object())?,
             Format::Jsonl => writeln!(self.out, "{}", object())?,
             Format::Csv => writeln!(self.out, "{}", join(Cell::csv, ","))?,
+            Format::CsvSafe => writeln!(self.out, "{}", join(Cell::csv_safe, ","))?,
             Format::Markdown => writeln!(self.out, "| {} |", join(Cell::markdown, " | "))?,
         }
         self.rows += 1;
@@ -88,7 +92,7 @@ impl<'a> Printer<'a> {
         match self.format {
             Format::Table => writeln!(self.out, "{}", self.drawn()),
             Format::Json => writeln!(self.out, "{}]", if self.rows == 0 { "" } else { "\n" }),
-            Format::Jsonl | Format::Csv => Ok(()),
+            Format::Jsonl | Format::Csv | Format::CsvSafe => Ok(()),
             Format::Markdown => writeln!(self.out),
         }
     }

@@ -1,7 +1,6 @@
 //! Dot commands: about the shell, never about the data.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
@@ -9,6 +8,7 @@ use clap::ValueEnum as _;
 use super::Shell;
 use crate::failure::{Failure, Result};
 use crate::output::Format;
+use crate::terminal::say;
 
 /// What a shell does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) const COMMANDS: [&str; 11] =
 
 const HELP: &str = "\
 .help                     this list
-.mode FORMAT              how answers are written: table, json, jsonl, csv, markdown
+.mode FORMAT              how answers are written: table, json, jsonl, csv, csv-safe, markdown
 .timer on|off             show how long each statement takes
 .output [FILE]            write answers to a file; without FILE to the screen again
 .read FILE                run the statements of a file
@@ -75,11 +75,14 @@ impl Shell {
                     counts.train, counts.labels, counts.index
                 ))?;
             }
-            "mode" if argument.is_empty() => self.print(&format!("{:?}", self.session.format).to_lowercase())?,
+            "mode" if argument.is_empty() => {
+                let word = self.session.format.to_possible_value();
+                self.print(word.as_ref().map_or("", |word| word.get_name()))?;
+            }
             "mode" => {
                 self.session.format = Format::from_str(argument, true).map_err(|_| {
                     Failure::new(format!("there is no format '{argument}'"))
-                        .help("formats are table, json, jsonl, csv, markdown")
+                        .help("formats are table, json, jsonl, csv, csv-safe, markdown")
                 })?;
             }
             "timer" => match argument {
@@ -112,7 +115,7 @@ impl Shell {
     }
 
     fn print(&self, text: &str) -> Result<()> {
-        Ok(writeln!(std::io::stdout(), "{text}")?)
+        Ok(say(text)?)
     }
 }
 

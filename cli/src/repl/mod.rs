@@ -21,7 +21,7 @@ use rustyline::{CompletionType, Config, Editor};
 use crate::failure::{Exit, Failure, Result};
 use crate::interrupt::{self, Again};
 use crate::session::Session;
-use crate::terminal::{error_text, note};
+use crate::terminal::{complain, note, standard_output};
 use crate::watch::Attention;
 use complete::Words;
 use dot::After;
@@ -118,7 +118,7 @@ impl Shell {
                 After::Stay
             }
             Err(failure) => {
-                note(&error_text(&failure));
+                complain(&failure);
                 After::Stay
             }
         };
@@ -133,7 +133,7 @@ impl Shell {
         let session = &self.session;
         let execute = |statement: String| execute(session, statement);
         match &self.output {
-            None => session.run_by(&execute, text, &mut Watched(BufWriter::new(io::stdout().lock()))),
+            None => session.run_by(&execute, text, &mut Watched(standard_output())),
             Some((_, file)) => session.run_by(&execute, text, &mut Watched(BufWriter::new(file))),
         }
     }

@@ -1,8 +1,9 @@
 //! A cleaning into the plain data of a page: which images are shown, each beside the one that decided most.
 
 use cairn::language::CleanRule;
-use cairn::{Cleaning, Judged, Judgement, Snapshot};
+use cairn::{Cleaning, Judged, Judgement};
 
+use super::names::{named, without_paths};
 use super::pictures::{Framed, Pictures};
 use crate::failure::Result;
 use crate::output::summary;
@@ -23,6 +24,8 @@ pub(super) struct Page {
     pub(super) facts: Vec<(String, String)>,
     /// What was found and done.
     pub(super) words: Vec<String>,
+    /// What is to be said of the pictures.
+    pub(super) notes: Vec<String>,
     pub(super) sections: Vec<Section>,
     /// JPEGs in base64, each once.
     pub(super) pictures: Vec<String>,
@@ -43,10 +46,11 @@ pub(super) struct Finding {
     pub(super) judged: Judged,
     pub(super) picture: Option<Framed>,
     pub(super) witness: Option<Framed>,
+    /// What is to be said of the pictures.
+    pub(super) note: Option<&'static str>,
 }
 
-pub(super) fn page(facts: Vec<(String, String)>, snapshot: &Snapshot, cleaning: &Cleaning) -> Result<Page> {
-    let mut pictures = Pictures::new(snapshot);
+pub(super) fn page(facts: Vec<(String, String)>, mut pictures: Pictures<'_>, cleaning: &Cleaning) -> Result<Page> {
     let kind = |is_it: fn(&Judgement) -> bool| -> Vec<&Judged> {
         cleaning.judged.iter().filter(|judged| is_it(&judged.judgement)).collect()
     };
@@ -88,13 +92,15 @@ pub(super) fn page(facts: Vec<(String, String)>, snapshot: &Snapshot, cleaning: 
         });
     }
     let mut facts = facts;
-    facts.push(("rule".to_owned(), cleaning.what.clone()));
+    facts.push(("rule".to_owned(), without_paths(&cleaning.what)));
+    let (notes, pictures) = pictures.finish();
     Ok(Page {
         title: if paper { "Cleaning of the train images" } else { "Doubtful labels of the train images" }.to_owned(),
         facts,
-        words: summary(cleaning),
+        words: summary(cleaning).iter().map(|line| without_paths(line)).collect(),
+        notes,
         sections,
-        pictures: pictures.into_list(),
+        pictures,
     })
 }
 
@@ -108,15 +114,22 @@ fn findings(list: &[&Judged], pictures: &mut Pictures<'_>) -> Result<Vec<Finding
     let mut findings = Vec::with_capacity(list.len());
     for (at, &judged) in list.iter().enumerate() {
         let mut judged = judged.clone();
-        let mut picture = pictures.framed(&judged.key, FRAME)?;
+        let (mut picture, mut note) = pictures.framed(&judged.key, FRAME)?;
         let mut witness = None;
         if let Some(of) = &mut judged.witness {
             of.lines = sample(&of.lines, MOST_DRAWN);
-            witness = pictures.framed(&of.key, FRAME)?;
+            let other;
+            (witness, other) = pictures.framed(&of.key, FRAME)?;
+            note = note.or(other);
+            of.key = named(&of.key);
             picture = picture.map(|framed| holding(framed, of.lines.iter().map(|line| line[0])));
             witness = witness.map(|framed| holding(framed, of.lines.iter().map(|line| line[1])));
         }
-        findings.push(Finding { rank: at + 1, judged, picture, witness });
+        judged.key = named(&judged.key);
+        if let Judgement::NotCompared(reason) | Judgement::Doubtful(reason) = &mut judged.judgement {
+            *reason = without_paths(reason);
+        }
+        findings.push(Finding { rank: at + 1, judged, picture, witness, note });
     }
     Ok(findings)
 }
@@ -196,7 +209,8 @@ mod tests {
             changed_meanwhile: 0,
             receipt: None,
         };
-        let page = page(Vec::new(), &database.snapshot(), &cleaning).unwrap();
+        let (snapshot, folders) = (database.snapshot(), super::super::PhotoFolders::default());
+        let page = page(Vec::new(), Pictures::new(&snapshot, &folders), &cleaning).unwrap();
         let headings: Vec<&str> = page.sections.iter().map(|section| section.heading.as_str()).collect();
         assert_eq!(headings, ["Doubtful: 1", "Passed: 1"]);
         assert_eq!(page.pictures.len(), 2, "each photo is there once, though b is shown twice");

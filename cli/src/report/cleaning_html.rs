@@ -6,7 +6,7 @@ use std::fmt::{Result, Write};
 use cairn::{Judgement, Witness};
 
 use super::cleaning::{Finding, Page};
-use super::html::{begin, end, escape, short};
+use super::html::{begin, end, escape, notes, short};
 use super::pictures::Framed;
 
 /// Between the two photos of a pair, in pixels of the drawing.
@@ -29,6 +29,7 @@ fn write_page(out: &mut String, page: &Page) -> Result {
     for line in &page.words {
         writeln!(out, "<p>{}</p>", escape(line.trim()))?;
     }
+    notes(out, &page.notes)?;
     writeln!(out, "</section>")?;
     for section in &page.sections {
         writeln!(out, "<h2>{}</h2>", escape(&section.heading))?;
@@ -70,6 +71,9 @@ fn write_finding(out: &mut String, finding: &Finding) -> Result {
     }
     if let Some(cleaning) = judged.marked {
         write!(out, "<small>marked by cleaning {cleaning}</small>")?;
+    }
+    if let Some(note) = finding.note {
+        write!(out, "<small>{note}</small>")?;
     }
     writeln!(out, "</header>")?;
     write_pair(out, finding)?;
@@ -169,6 +173,7 @@ mod tests {
             },
             picture: framed(0),
             witness: framed(1).map(|framed| Framed { height: 960.0, ..framed }),
+            note: Some("file changed"),
         }
     }
 
@@ -177,6 +182,7 @@ mod tests {
             title: "<script>".to_owned(),
             facts: Vec::new(),
             words: vec!["<script>".to_owned()],
+            notes: vec!["<script>".to_owned()],
             sections: vec![Section { heading: "<script>".to_owned(), note: None, findings }],
             pictures: Vec::new(),
         })

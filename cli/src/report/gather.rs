@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cairn::{Answer, Photo, Snapshot, Stage};
+use cairn::{Answer, Photo, Stage};
+use cairndb_ingest::photo::{DecodeLimits, read_file};
 
-use super::pictures::Pictures;
+use super::names::named;
+use super::pictures::{Pictures, Sight};
 use super::{Block, MOST_QUERIES, Measured, Page, Shown, Strip, Tile};
 use crate::comparison::Comparison;
 use crate::failure::Result;
@@ -20,7 +22,7 @@ const INSERTED_TILES: usize = 3;
 pub(super) fn page(
     title: &str,
     facts: Vec<(String, String)>,
-    snapshot: &Snapshot,
+    mut pictures: Pictures<'_>,
     comparison: &Comparison,
     solution: Option<&Solution>,
 ) -> Result<Page> {
@@ -32,18 +34,19 @@ pub(super) fn page(
         queries: scores.iter().copied().flatten().collect(),
     });
     let (chosen, selection) = choose(&scores);
-    let mut pictures = Pictures::new(snapshot);
     let mut blocks = Vec::new();
     for query in chosen {
         blocks.push(block(comparison, solution, scores[query], &mut pictures, query)?);
     }
+    let (notes, pictures) = pictures.finish();
     Ok(Page {
         title: title.to_owned(),
         facts,
         truth,
         selection,
+        notes,
         blocks,
-        pictures: pictures.into_list(),
+        pictures,
         k: comparison.k,
         tau: comparison.tau,
         depth: comparison.depth,
@@ -100,17 +103,16 @@ fn block(
             }
             last = at + 1;
             let row = &answer.rows[at];
-            let (picture, source) = pictures.of_stored(&row.id)?;
+            let sight = pictures.of_stored(&row.id)?;
             tiles.push(Shown::Tile(Tile {
-                id: row.id.clone(),
-                source,
+                id: named(&row.id),
                 rank: at + 1,
                 similarity: row.similarity,
                 prediction: row.prediction.as_ref().map(|vote| (vote.instance.clone(), vote.score)),
                 stage: row.stage,
                 right: relevant.map(|relevant| relevant.contains(&row.id)),
                 was: first.get(row.id.as_str()).copied().filter(|&was| method > 0 && was != at + 1),
-                picture,
+                sight,
             }));
         }
         strips.push(Strip {
@@ -121,11 +123,15 @@ fn block(
             average_precision: scores.map(|scores| scores[method]),
         });
     }
-    let picture = match (&asked.photo, &asked.query.without, &asked.id) {
-        (Some(Photo::File(path)), ..) => pictures.of_file(path),
-        (Some(Photo::Bytes(bytes)), ..) => pictures.of_bytes(bytes),
-        (None, Some(key), _) | (None, None, Some(key)) => pictures.of_stored(key)?.0,
-        (None, None, None) => None,
+    let sight = match (&asked.photo, &asked.query.without, &asked.id) {
+        // Whoever asks names this file, in the statement or in a list: it does not come from the database.
+        (Some(Photo::File(path)), ..) => {
+            let bytes = read_file(path, &DecodeLimits::default()).ok();
+            Sight { picture: bytes.and_then(|bytes| pictures.of_bytes(&bytes)), note: None }
+        }
+        (Some(Photo::Bytes(bytes)), ..) => Sight { picture: pictures.of_bytes(bytes), note: None },
+        (None, Some(key), _) | (None, None, Some(key)) => pictures.of_stored(key)?,
+        (None, None, None) => Sight::default(),
     };
     let prediction = comparison.answers[2][query].prediction.as_ref().map(|vote| (vote.instance.clone(), vote.score));
     let mut strips = strips.into_iter();
@@ -139,8 +145,8 @@ fn block(
         })
     };
     Ok(Block {
-        name: asked.name.clone(),
-        picture,
+        name: named(&asked.name),
+        sight,
         prediction,
         relevant: relevant.map(HashSet::len),
         strips: [next(), next(), next()],

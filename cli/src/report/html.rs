@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use cairn::Stage;
 
-use super::{Block, Measured, OPENING, Page, Shown, Strip, Tile};
+use super::{Block, Measured, OPENING, Page, Shown, Sight, Strip, Tile};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -95,6 +95,7 @@ fn write_page(out: &mut String, page: &Page) -> std::fmt::Result {
     if let Some(selection) = &page.selection {
         writeln!(out, "<p class=\"note\">{}</p>", escape(selection))?;
     }
+    notes(out, &page.notes)?;
     if page.blocks.is_empty() {
         writeln!(out, "<p class=\"note\">There was no query.</p>")?;
     }
@@ -198,18 +199,28 @@ fn legend(out: &mut String, page: &Page) -> std::fmt::Result {
     )
 }
 
-fn picture(out: &mut String, picture: Option<usize>, label: &str) -> std::fmt::Result {
-    match picture {
+fn picture(out: &mut String, sight: Sight, label: &str) -> std::fmt::Result {
+    match sight.picture {
         Some(number) => {
             write!(out, "<div class=\"photo p{number}\" role=\"img\" aria-label=\"{}\"></div>", escape(label))
         }
-        None => write!(out, "<div class=\"photo none\"><span>{}</span></div>", escape(&short(label, 40))),
+        None => write!(
+            out,
+            "<div class=\"photo none\"><span>{}{}</span></div>",
+            escape(&short(label, 40)),
+            sight.note.map(|note| format!("<br>({note})")).unwrap_or_default()
+        ),
     }
+}
+
+/// What is to be said of the pictures of a page, a line each.
+pub(super) fn notes(out: &mut String, notes: &[String]) -> std::fmt::Result {
+    notes.iter().try_for_each(|note| writeln!(out, "<p class=\"note\">{}</p>", escape(note)))
 }
 
 fn write_block(out: &mut String, block: &Block) -> std::fmt::Result {
     writeln!(out, "<section class=\"card query-card\"><div class=\"query\"><div class=\"frame\">")?;
-    picture(out, block.picture, &block.name)?;
+    picture(out, block.sight, &block.name)?;
     writeln!(out, "</div><h3 title=\"{}\">{}</h3>", escape(&block.name), escape(&short(&block.name, 44)))?;
     match &block.prediction {
         Some((instance, score)) => {
@@ -259,9 +270,8 @@ fn write_tile(out: &mut String, tile: &Tile) -> std::fmt::Result {
         None => ("", ""),
     };
     let stage = tile.stage.map_or("", Stage::word);
-    let hint = tile.source.as_deref().map_or_else(|| tile.id.clone(), |source| format!("{}\n{source}", tile.id));
-    write!(out, "<li class=\"tile{right} {stage}\" title=\"{}\"><div class=\"frame\">", escape(&hint))?;
-    picture(out, tile.picture, &tile.id)?;
+    write!(out, "<li class=\"tile{right} {stage}\" title=\"{}\"><div class=\"frame\">", escape(&tile.id))?;
+    picture(out, tile.sight, &tile.id)?;
     write!(out, "<b class=\"rank\">{}</b>{mark}</div><div class=\"text\">", tile.rank)?;
     match &tile.prediction {
         Some((instance, score)) => {
@@ -293,14 +303,13 @@ mod tests {
         let tile = |stage| {
             Shown::Tile(Tile {
                 id: nasty.to_owned(),
-                source: Some(nasty.to_owned()),
                 rank: 1,
                 similarity: 0.5,
                 prediction: Some((nasty.to_owned(), 1.0)),
                 stage,
                 right: Some(false),
                 was: Some(3),
-                picture: None,
+                sight: Sight::default(),
             })
         };
         let strip = |stage| Strip {
@@ -315,9 +324,10 @@ mod tests {
             facts: vec![(nasty.to_owned(), nasty.to_owned())],
             truth: None,
             selection: Some(nasty.to_owned()),
+            notes: vec![nasty.to_owned()],
             blocks: vec![Block {
                 name: nasty.to_owned(),
-                picture: None,
+                sight: Sight { picture: None, note: Some("file changed") },
                 prediction: Some((nasty.to_owned(), 0.1)),
                 relevant: Some(1),
                 strips: [strip(None), strip(Some(Stage::Negative)), strip(Some(Stage::Inserted))],

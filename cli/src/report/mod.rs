@@ -1,13 +1,16 @@
 //! Pages to look at: the query in blue and, as in figure 1 of the paper, what kNN, the sort-step and sort+insert answer; or what a
 //! cleaning found.
 //!
-//! One file with everything in it: no script, nothing fetched. [`gather`] turns answers into a [`Page`] of plain data, [`html`]
+//! One file with everything in it: no script, nothing fetched; and nothing that the photos shown bring along, no path of the machine,
+//! no file that was not ingested ([`pictures`], [`names`], [`files`]). [`gather`] turns answers into a [`Page`] of plain data, [`html`]
 //! turns that into text; [`cleaning`] and [`cleaning_html`] do so for a cleaning.
 
 mod cleaning;
 mod cleaning_html;
+mod files;
 mod gather;
 mod html;
+mod names;
 mod pictures;
 
 use std::path::Path;
@@ -18,6 +21,10 @@ use cairn::{Cleaning, Snapshot, Stage};
 use crate::comparison::Comparison;
 use crate::failure::{Failure, Result};
 use crate::solution::Solution;
+
+pub(crate) use files::PhotoFolders;
+pub(crate) use names::{file_name, named};
+use pictures::{Pictures, Sight};
 
 /// Queries shown at most; the metrics count all of them.
 pub(crate) const MOST_QUERIES: usize = 24;
@@ -30,6 +37,8 @@ pub(crate) struct Page {
     pub(crate) truth: Option<Measured>,
     /// Says which queries are shown, when not all are.
     pub(crate) selection: Option<String>,
+    /// What is to be said of the pictures.
+    pub(crate) notes: Vec<String>,
     pub(crate) blocks: Vec<Block>,
     /// JPEGs in base64, each once; tiles name them by number.
     pub(crate) pictures: Vec<String>,
@@ -48,7 +57,7 @@ pub(crate) struct Measured {
 /// One query and its three lists.
 pub(crate) struct Block {
     pub(crate) name: String,
-    pub(crate) picture: Option<usize>,
+    pub(crate) sight: Sight,
     pub(crate) prediction: Option<(String, f32)>,
     /// How many images it should find.
     pub(crate) relevant: Option<usize>,
@@ -77,8 +86,8 @@ pub(crate) enum Shown {
 
 /// A result.
 pub(crate) struct Tile {
+    /// Its key, without where the machine keeps its file.
     pub(crate) id: String,
-    pub(crate) source: Option<String>,
     pub(crate) rank: usize,
     pub(crate) similarity: f32,
     pub(crate) prediction: Option<(String, f32)>,
@@ -86,7 +95,7 @@ pub(crate) struct Tile {
     pub(crate) right: Option<bool>,
     /// Its rank in the kNN list, when that was another one.
     pub(crate) was: Option<usize>,
-    pub(crate) picture: Option<usize>,
+    pub(crate) sight: Sight,
 }
 
 /// Writes the page.
@@ -97,12 +106,12 @@ pub(crate) fn write(
     path: &Path,
     title: &str,
     facts: Vec<(String, String)>,
-    snapshot: &Snapshot,
+    (snapshot, folders): (&Snapshot, &PhotoFolders),
     comparison: &Comparison,
     solution: Option<&Solution>,
 ) -> Result<()> {
     check_target(path)?;
-    let page = gather::page(title, facts, snapshot, comparison, solution)?;
+    let page = gather::page(title, facts, Pictures::new(snapshot, folders), comparison, solution)?;
     save(path, &html::render(&page))
 }
 
@@ -113,11 +122,11 @@ pub(crate) fn write(
 pub(crate) fn write_cleaning(
     path: &Path,
     facts: Vec<(String, String)>,
-    snapshot: &Snapshot,
+    (snapshot, folders): (&Snapshot, &PhotoFolders),
     cleaning: &Cleaning,
 ) -> Result<()> {
     check_target(path)?;
-    let page = cleaning::page(facts, snapshot, cleaning)?;
+    let page = cleaning::page(facts, Pictures::new(snapshot, folders), cleaning)?;
     save(path, &cleaning_html::render(&page))
 }
 

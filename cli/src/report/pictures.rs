@@ -1,23 +1,32 @@
 //! The pictures of a page: small JPEGs in base64, each kept once; where places in a photo are drawn, with the frame they lie in.
+//!
+//! Every picture is decoded and encoded again, so that a page holds pixels and nothing else that a photo brings along: no EXIF (place,
+//! time, camera), no XMP, no comment, no embedded thumbnail. What is shown of a stored image is what the database keeps of it; a file
+//! is read only below a folder that was named for that, and only if it is the very photo that was ingested.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cairn::Snapshot;
-use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, read_file, resize, thumbnail};
-use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageEncoder as _};
+use cairn::{Record, Snapshot};
+use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, encode, thumbnail};
 
+use super::files::{Found, PhotoFolders};
 use crate::failure::Result;
 
-/// A stored JPEG of at most this size goes into the page as it is.
-const SMALL_BYTES: usize = 32 * 1024;
 /// Longest side of a picture in which places are drawn.
 const DRAWN_LONGEST_SIDE: u32 = 420;
 /// Quality of such a picture.
 const DRAWN_QUALITY: u8 = 80;
+
+/// What a page can show of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Sight {
+    /// Number of its picture.
+    pub(crate) picture: Option<usize>,
+    /// What is to be said of it: why there is no picture, or only a small one.
+    pub(crate) note: Option<&'static str>,
+}
 
 /// A picture of a whole photo and the frame in which its extractor saw it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,88 +38,98 @@ pub(super) struct Framed {
     pub(super) height: f64,
 }
 
-pub(super) struct Pictures<'a> {
+/// The pictures of a page, and how many images were shown from where.
+pub(crate) struct Pictures<'a> {
     snapshot: &'a Snapshot,
+    folders: &'a PhotoFolders,
     list: Vec<String>,
-    stored: HashMap<String, (Option<usize>, Option<String>)>,
-    framed: HashMap<String, Option<Framed>>,
+    stored: HashMap<String, Sight>,
+    framed: HashMap<String, (Option<Framed>, Option<&'static str>)>,
 }
 
 impl<'a> Pictures<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, list: Vec::new(), stored: HashMap::new(), framed: HashMap::new() }
+    pub(super) fn new(snapshot: &'a Snapshot, folders: &'a PhotoFolders) -> Self {
+        Self { snapshot, folders, list: Vec::new(), stored: HashMap::new(), framed: HashMap::new() }
     }
 
-    /// The picture of a stored image, and where it came from: what the database keeps, or the file it came from.
-    pub(super) fn of_stored(&mut self, key: &str) -> Result<(Option<usize>, Option<String>)> {
+    /// The picture of a stored image: what the database keeps of it, or else its file.
+    pub(super) fn of_stored(&mut self, key: &str) -> Result<Sight> {
         if let Some(known) = self.stored.get(key) {
-            return Ok(known.clone());
+            return Ok(*known);
         }
-        let source = self.snapshot.record(key)?.and_then(|record| record.source);
         let kept = self.snapshot.photo(key)?.and_then(|bytes| self.of_bytes(&bytes));
-        let picture = match (&source, kept) {
-            (Some(source), None) => self.of_file(Path::new(source)),
-            (_, kept) => kept,
+        let sight = match (kept, self.snapshot.record(key)?) {
+            (None, Some(record)) => {
+                let (bytes, note) = self.file(&record);
+                let picture = bytes.and_then(|bytes| self.of_bytes(&bytes));
+                Sight { picture, note: if picture.is_some() { None } else { note.or(Some("no picture")) } }
+            }
+            (picture, _) => Sight { picture, note: None },
         };
-        self.stored.insert(key.to_owned(), (picture, source.clone()));
-        Ok((picture, source))
+        self.stored.insert(key.to_owned(), sight);
+        Ok(sight)
     }
 
-    /// The whole picture of a stored image in a frame whose longest side is at most `frame` pixels. As for the extractor the file it
-    /// came from counts first, then what the database keeps of it.
-    pub(super) fn framed(&mut self, key: &str, frame: u32) -> Result<Option<Framed>> {
+    /// The whole picture of a stored image in a frame whose longest side is at most `frame` pixels, and what is to be said of it. A
+    /// file that may be read comes first, as for the extractor, since it shows more than what the database keeps.
+    pub(super) fn framed(&mut self, key: &str, frame: u32) -> Result<(Option<Framed>, Option<&'static str>)> {
         if let Some(known) = self.framed.get(key) {
             return Ok(*known);
         }
-        let limits = DecodeLimits::default();
-        let source = self.snapshot.record(key)?.and_then(|record| record.source).map(PathBuf::from);
-        let file = source.filter(|path| path.is_file()).and_then(|path| read_file(&path, &limits).ok());
-        let seen = match file.and_then(|bytes| decode(&bytes, &limits).ok()) {
-            Some(seen) => Some(seen),
-            None => self.snapshot.photo(key)?.and_then(|bytes| decode(&bytes, &limits).ok()),
+        let seen = |bytes: Vec<u8>| decode(&bytes, &DecodeLimits::default()).ok();
+        let (file, note) = self.snapshot.record(key)?.map_or((None, None), |record| self.file(&record));
+        let (seen, note) = match file.and_then(seen) {
+            Some(seen) => (Some(seen), None),
+            None => match self.snapshot.photo(key)?.and_then(seen) {
+                // That a file was not asked for is no news where the database keeps a picture.
+                Some(kept) => (Some(kept), note.filter(|note| *note == Found::CHANGED)),
+                None => (None, note),
+            },
         };
         let framed = seen.and_then(|seen| {
-            self.list.push(STANDARD.encode(drawn(&seen)?));
+            self.list.push(STANDARD.encode(encode(&seen, DRAWN_LONGEST_SIDE, DRAWN_QUALITY).ok()?));
             let longest = f64::from(seen.width().max(seen.height()));
             let scale = (f64::from(frame) / longest).min(1.0);
             let side = |side: u32| f64::from(side) * scale;
             Some(Framed { picture: self.list.len() - 1, width: side(seen.width()), height: side(seen.height()) })
         });
-        self.framed.insert(key.to_owned(), framed);
-        Ok(framed)
+        self.framed.insert(key.to_owned(), (framed, note));
+        Ok((framed, note))
     }
 
-    /// The picture of a file; none where it cannot be read any more.
-    pub(super) fn of_file(&mut self, path: &Path) -> Option<usize> {
-        let bytes = read_file(path, &DecodeLimits::default()).ok()?;
-        self.of_bytes(&bytes)
+    fn file(&self, record: &Record) -> (Option<Vec<u8>>, Option<&'static str>) {
+        match self.folders.find(record) {
+            Found::Photo(bytes) => (Some(bytes), None),
+            other => (None, other.note()),
+        }
     }
 
     /// The picture of a photo's bytes; none where they are no photo.
     pub(super) fn of_bytes(&mut self, bytes: &[u8]) -> Option<usize> {
-        let small = if bytes.len() <= SMALL_BYTES && bytes.starts_with(&[0xff, 0xd8]) {
-            STANDARD.encode(bytes)
-        } else {
-            STANDARD.encode(thumbnail(&decode(bytes, &DecodeLimits::default()).ok()?).ok()?)
-        };
-        self.list.push(small);
+        self.of_pixels(&decode(bytes, &DecodeLimits::default()).ok()?)
+    }
+
+    /// A small picture of these pixels.
+    fn of_pixels(&mut self, pixels: &Pixels) -> Option<usize> {
+        self.list.push(STANDARD.encode(thumbnail(pixels).ok()?));
         Some(self.list.len() - 1)
     }
 
-    pub(super) fn into_list(self) -> Vec<String> {
-        self.list
+    /// What the page says of images that it does not show as they were ingested, and the pictures.
+    pub(super) fn finish(self) -> (Vec<String>, Vec<String>) {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let notes = self.stored.values().filter_map(|sight| sight.note);
+        notes
+            .chain(self.framed.values().filter_map(|framed| framed.1))
+            .for_each(|note| *counts.entry(note).or_default() += 1);
+        let mut lines: Vec<String> = [Found::CHANGED, Found::NOT_ASKED, Found::GONE]
+            .into_iter()
+            .filter_map(|note| Some((note, *counts.get(note)?)))
+            .map(|(note, count)| format!("{count} of the images shown: {}", Found::explain(note)))
+            .collect();
+        if self.folders.count() > 0 {
+            lines.push(format!("{} photos were read from their files.", self.folders.count()));
+        }
+        (lines, self.list)
     }
-}
-
-/// A JPEG to draw on.
-fn drawn(picture: &Pixels) -> Option<Vec<u8>> {
-    let longest = picture.width().max(picture.height());
-    let scale = (f64::from(DRAWN_LONGEST_SIDE) / f64::from(longest)).min(1.0);
-    let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
-    let small = resize(picture, side(picture.width()), side(picture.height())).ok()?;
-    let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, DRAWN_QUALITY)
-        .write_image(small.rgb(), small.width(), small.height(), ExtendedColorType::Rgb8)
-        .ok()?;
-    Some(jpeg)
 }

@@ -77,14 +77,16 @@ fn features(database: &Database, args: &ModelArgs) -> LoadFeatures {
 }
 
 /// The photos of the train images, where they came from or as they are kept.
-fn train_photos(database: &Database) -> cairn::Result<Vec<Photo>> {
+fn train_photos(database: &Database) -> cairn::Result<Vec<(Photo, Option<[u8; 32]>)>> {
     let snapshot = database.snapshot();
     let mut photos = Vec::new();
     for key in snapshot.keys(Some(Role::Train))? {
-        let source = snapshot.record(&key)?.and_then(|record| record.source).map(PathBuf::from);
-        match source.filter(|path| path.is_file()) {
-            Some(path) => photos.push(Photo::File(path)),
-            None => photos.extend(snapshot.photo(&key)?.map(Photo::Bytes)),
+        let record = snapshot.record(&key)?;
+        let (source, content) = record.map_or((None, None), |record| (record.source, record.content));
+        // Without a digest any file could stand at the path.
+        match source.map(PathBuf::from).filter(|path| content.is_some() && path.is_file()) {
+            Some(path) => photos.push((Photo::File(path), content)),
+            None => photos.extend(snapshot.photo(&key)?.map(|kept| (Photo::Bytes(kept), None))),
         }
     }
     Ok(photos)

@@ -29,11 +29,11 @@ fn lite0() -> Arc<Model> {
 
 /// A trunk extractor fitted on a few scenes.
 fn trunk(folder: &std::path::Path) -> TrunkExtractor {
-    let photos: Vec<Photo> = (0..4)
+    let photos: Vec<_> = (0..4)
         .map(|seed| {
             let path = folder.join(format!("{seed}.bmp"));
             save(&scene(320, 240, 100 + seed), &path);
-            Photo::File(path)
+            (Photo::File(path), None)
         })
         .collect();
     TrunkExtractor::fit(lite0(), &photos).unwrap()
@@ -296,8 +296,9 @@ fn separation_on_landmarks_by_xfeat() {
 fn a_photo_that_cannot_be_read_is_passed_over_while_the_projection_is_fitted() {
     let folder = tempfile::tempdir().unwrap();
     let fitted = trunk(folder.path());
-    let file = |name: &str| Photo::File(folder.path().join(name));
-    let with_bad = [file("0.bmp"), file("1.bmp"), file("gone.bmp"), file("2.bmp"), file("3.bmp")];
+    let file = |name: &str| (Photo::File(folder.path().join(name)), None);
+    let another = (file("0.bmp").0, Some([7; 32]));
+    let with_bad = [file("0.bmp"), file("1.bmp"), file("gone.bmp"), another, file("2.bmp"), file("3.bmp")];
     let other = TrunkExtractor::fit(lite0(), &with_bad).unwrap();
     assert_eq!(other.fingerprint(), fitted.fingerprint());
     let refused = TrunkExtractor::fit(lite0(), &[file("gone.bmp")]).err().unwrap();
@@ -308,7 +309,7 @@ fn a_photo_that_cannot_be_read_is_passed_over_while_the_projection_is_fitted() {
 #[ignore = "measures; minutes"]
 fn separation_on_landmarks_by_the_trunk() {
     let Some(list) = shared_photos("photos/landmarks/train.csv") else { return };
-    let files: Vec<Photo> = list.into_iter().map(|(_, path)| Photo::File(path)).collect();
+    let files: Vec<_> = list.into_iter().map(|(_, path)| (Photo::File(path), None)).collect();
     let start = computed();
     let trunk = TrunkExtractor::fit(lite0(), &files).unwrap();
     println!("fitted in {:.1} s", (computed() - start) / 1e3);

@@ -45,17 +45,19 @@ pub struct TrunkExtractor {
 
 impl TrunkExtractor {
     /// Fits the projection on train photos: on at most [`FIT_PHOTOS`] of them, photo `i * n / m` of the `n` given for each `i`
-    /// below `m`, and of each its [`FIT_FEATURES`] best cells; a photo that cannot be read is passed over. The same photos in the same
+    /// below `m`, and of each its [`FIT_FEATURES`] best cells; a photo that cannot be read, or is another one than that with the BLAKE3
+    /// beside it, is passed over. The same photos in the same
     /// order give the same projection.
     ///
     /// # Errors
     /// When the photos that can be read have too few cells: then that of the first that cannot be read, if there is one.
-    pub fn fit(model: Arc<Model>, photos: &[Photo]) -> Result<Self> {
+    pub fn fit(model: Arc<Model>, photos: &[(Photo, Option<[u8; 32]>)]) -> Result<Self> {
         let limits = DecodeLimits::default();
         let count = photos.len().min(FIT_PHOTOS);
         let (mut rows, mut unreadable) = (Vec::new(), None);
         for i in 0..count {
-            match stored_pixels(&photos[i * photos.len() / count], None, &limits) {
+            let (photo, content) = &photos[i * photos.len() / count];
+            match stored_pixels(photo, content.as_ref(), &limits) {
                 Ok(pixels) => rows.extend(cells(&model, &pixels, FIT_FEATURES)?.activations),
                 Err(error) => unreadable = unreadable.or(Some(error)),
             }

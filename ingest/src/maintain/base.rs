@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cairn::{Database, Error, Keep, Reembed, Result, Snapshot, Wanted, Watch};
 use rayon::prelude::*;
 
-use super::photos::{Each, completed, of_image, original};
+use super::photos::{Each, Readings, completed, of_image, original};
 use crate::embedder::PhotoEmbedder;
 use crate::model::Model;
 use crate::train::Adapter;
@@ -21,6 +21,8 @@ pub(super) struct Base {
     /// Its number in the database; `None`: it has none of its descriptors.
     number: Option<u32>,
     in_force: bool,
+    /// Photos that were read for it.
+    pub(super) read: Arc<Readings>,
 }
 
 impl Base {
@@ -31,7 +33,7 @@ impl Base {
         let those = entries.iter().filter(|entry| entry.model.as_ref().is_some_and(is_it));
         let entry = those.max_by_key(|entry| (entry.in_force, entry.unfinished.is_none(), entry.number));
         let in_force = database.options().model.as_ref().is_some_and(is_it);
-        Ok(Self { number: entry.map(|entry| entry.number), in_force, model })
+        Ok(Self { number: entry.map(|entry| entry.number), in_force, model, read: Arc::default() })
     }
 
     /// The descriptors of these images, one behind the other; what is not stored is made from the photos.
@@ -47,7 +49,7 @@ impl Base {
         let (mut done, all) = (0, keys.len());
         for keys in keys.chunks(READ_ROWS) {
             let stored = self.stored(snapshot, keys)?;
-            let photo = |at: usize| Ok((keys[at].clone(), of_image(database, snapshot, &keys[at])?));
+            let photo = |at: usize| Ok((keys[at].clone(), of_image(database, snapshot, &keys[at], &self.read)?));
             let (rows, _) = completed(&embedder, stored, photo)?;
             for row in rows {
                 vectors.extend(row?);
@@ -78,24 +80,30 @@ pub(super) struct Again {
     /// What the database keeps of its photos.
     keep: Keep,
     photos: AtomicUsize,
+    read: Arc<Readings>,
 }
 
 impl Again {
     /// The base with an adapter behind it, or alone.
     pub(super) fn new(database: &Database, base: Base, adapter: Option<Adapter>) -> Self {
         let stored = Some((base.number, base.in_force));
-        Self { stored, adapter, ..Self::from_photos(database, base.model) }
+        Self { stored, adapter, read: base.read, ..Self::from_photos(database, base.model) }
     }
 
     /// From the photos only.
     pub(super) fn from_photos(database: &Database, model: Arc<Model>) -> Self {
         let keep = database.options().keep;
-        Self { model, stored: None, adapter: None, keep, photos: AtomicUsize::new(0) }
+        Self { model, stored: None, adapter: None, keep, photos: AtomicUsize::new(0), read: Arc::default() }
     }
 
     /// Photos that were read so far.
     pub(super) fn photos_read(&self) -> usize {
         self.photos.load(Ordering::Relaxed)
+    }
+
+    /// Which files, for the person who asked.
+    pub(super) fn files_read(&self) -> Option<String> {
+        self.read.line()
     }
 
     fn base_of(&self, image: &Wanted) -> Option<Vec<f32>> {
@@ -113,7 +121,7 @@ impl Reembed for Again {
         let stored: Vec<Option<Vec<f32>>> = images.iter().map(|image| self.base_of(image)).collect();
         let photo = |at: usize| {
             let Wanted { key, source, content, photo, .. } = &images[at];
-            Ok((key.clone(), original(key, source.as_deref(), *content, photo.clone(), self.keep)?))
+            Ok((key.clone(), original(key, source.as_deref(), *content, photo.clone(), self.keep, &self.read)?))
         };
         let (rows, made) = completed(&embedder, stored, photo)?;
         self.photos.fetch_add(made, Ordering::Relaxed);

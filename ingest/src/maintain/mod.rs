@@ -27,6 +27,9 @@ use base::{Again, Base};
 pub use release::release;
 use tuned::Workshop;
 
+/// The line of an answer that says which files were read: their paths came from the database.
+const FILES_READ: &str = "photo files read";
+
 /// Trains and embeds with torch.
 pub struct TorchMaintainer {
     hardware: Hardware,
@@ -182,13 +185,14 @@ fn put_in_force(database: &Database, target: Target, again: &Again, watch: Optio
         };
         watch.is_none_or(|watch| watch.went_on(what, done, all))
     })?;
-    let lines = [
+    let mut lines = vec![
         ("model in force", number.to_string()),
         ("name", name.unwrap_or_default()),
         ("dimension", dimension.to_string()),
         ("descriptors made from photos", again.photos_read().to_string()),
     ];
-    Ok(Status { lines: lines.map(|(name, value)| (name.to_owned(), value)).into() })
+    lines.extend(again.files_read().map(|files| (FILES_READ, files)));
+    Ok(Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
 }
 
 #[cfg(test)]

@@ -1,20 +1,66 @@
 //! The photo of an image as it was ingested: nothing that a thumbnail could stand for.
 
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use cairn::{Database, Embed, Error, ErrorKind, Keep, Photo, Result, Snapshot};
 use rayon::prelude::*;
 
 use crate::embedder::PhotoEmbedder;
-use crate::photo::{Pixels, about_photo, read_photo};
+use crate::photo::{DecodeLimits, Pixels, about_photo, hash_file, read_photo};
 
 /// What to do about a photo that cannot be embedded.
 const MEND: &str = "put a sound file back where it was, or DELETE the image, and give the same command again";
 
+/// Groups of folders that are named.
+const NAMED: usize = 3;
+
+/// Which photos were read: the paths come from the database, which may be somebody else's, and the person in front of it is told.
+#[derive(Default)]
+pub(super) struct Readings(Mutex<Read>);
+
+#[derive(Default)]
+struct Read {
+    /// Numbers of the files, since a training opens each many times.
+    seen: HashSet<u64>,
+    hash: RandomState,
+    /// Files by folder.
+    folders: BTreeMap<PathBuf, usize>,
+}
+
+impl Readings {
+    fn note(&self, path: &Path) {
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = read.hash.hash_one(path);
+        if read.seen.insert(number) {
+            *read.folders.entry(path.parent().unwrap_or(path).to_owned()).or_default() += 1;
+        }
+    }
+
+    /// How many files were read, and below which folders: few of them, each as deep as that allows. `None`: none was.
+    pub(super) fn line(&self) -> Option<String> {
+        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner).folders.clone();
+        let all: usize = folders.values().sum();
+        while folders.len() > NAMED {
+            // The deepest goes into the folder that holds it.
+            let Some(deepest) = folders.keys().max_by_key(|folder| folder.components().count()).cloned() else { break };
+            let count = folders.remove(&deepest).unwrap_or_default();
+            let above = deepest.parent().unwrap_or(&deepest).to_owned();
+            *folders.entry(above).or_default() += count;
+        }
+        let parts: Vec<String> = match folders.len() {
+            1 => folders.keys().map(|folder| format!("below {}", folder.display())).collect(),
+            _ => folders.iter().map(|(folder, count)| format!("{count} below {}", folder.display())).collect(),
+        };
+        (all > 0).then(|| format!("{all}: {}", parts.join(", ")))
+    }
+}
+
 /// The photo behind an image: its file, or the bytes that the database keeps where it keeps originals. A file that is another than
 /// was ingested (by `content`, its BLAKE3 then) is none: a descriptor of it would stand beside the label and the thumbnail of the first.
+/// Without such a digest no file is opened: any file of this machine could stand at the path. `read` notes what is.
 ///
 /// # Errors
 /// `NotFound`: the file is gone, and a thumbnail or nothing is kept of it; `Mismatch`: it is another one.
@@ -24,9 +70,12 @@ pub(super) fn original(
     content: Option<[u8; 32]>,
     kept: Option<Vec<u8>>,
     keep: Keep,
+    read: &Readings,
 ) -> Result<Photo> {
-    let file = source.map(PathBuf::from).filter(|path| path.is_file());
+    let file = source.map(PathBuf::from).filter(|path| content.is_some() && path.is_file());
+    let hash = |path: &Path| hash_file(path, &DecodeLimits::default());
     let is_it = file.as_deref().zip(content).map(|(path, content)| hash(path).map(|now| now == content));
+    file.iter().for_each(|path| read.note(path));
     match (file, is_it, kept) {
         (Some(path), None | Some(Ok(true)), _) => Ok(Photo::File(path)),
         (_, _, Some(bytes)) if keep == Keep::Original => Ok(Photo::Bytes(bytes)),
@@ -37,6 +86,17 @@ pub(super) fn original(
             Err(Error::new(ErrorKind::Mismatch, changed).help(
                 "ingest it again, which takes the new photo in, or put the first one back, and give the same command again",
             ))
+        }
+        (None, _, _) if content.is_none() && source.is_some() => {
+            let place = source.unwrap_or_default();
+            Err(Error::new(
+                ErrorKind::Mismatch,
+                format!(
+                    "the database has no digest of the photo of '{key}', so that any file could stand \
+                at {place}: it is not read"
+                ),
+            )
+            .help("ingest it again, or DELETE the image, and give the same command again"))
         }
         (None, _, kept) => {
             let place = source.map_or_else(String::new, |path| format!(" ({path})"));
@@ -49,17 +109,11 @@ pub(super) fn original(
     }
 }
 
-fn hash(path: &Path) -> std::io::Result<[u8; 32]> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
-    Ok(*hasher.finalize().as_bytes())
-}
-
 /// The same for an image of a snapshot.
-pub(super) fn of_image(database: &Database, snapshot: &Snapshot, key: &str) -> Result<Photo> {
+pub(super) fn of_image(database: &Database, snapshot: &Snapshot, key: &str, read: &Readings) -> Result<Photo> {
     let record = snapshot.record(key)?;
     let (source, content) = record.map_or((None, None), |record| (record.source, record.content));
-    original(key, source.as_deref(), content, snapshot.photo(key)?, database.options().keep)
+    original(key, source.as_deref(), content, snapshot.photo(key)?, database.options().keep, read)
 }
 
 /// What is known of each of some images, in order.
@@ -136,13 +190,33 @@ mod tests {
         let path = folder.path().join("a.jpg");
         std::fs::write(&path, b"bytes").unwrap();
         let (there, gone) = (path.to_str().unwrap(), "/nowhere/a.jpg");
-        let of =
-            |source: &str, kept: Option<&[u8]>, keep| original("a", Some(source), None, kept.map(Into::into), keep);
+        let content = Some(*blake3::hash(b"bytes").as_bytes());
+        let read = Readings::default();
+        let of = |source: &str, kept: Option<&[u8]>, keep| {
+            original("a", Some(source), content, kept.map(Into::into), keep, &read)
+        };
         assert_eq!(of(there, None, Keep::Thumb).unwrap(), Photo::File(path.clone()));
         assert_eq!(of(gone, Some(b"kept"), Keep::Original).unwrap(), Photo::Bytes(b"kept".to_vec()));
         let refused = of(gone, Some(b"kept"), Keep::Thumb).unwrap_err();
         assert!(refused.to_string().contains("only a thumbnail") && refused.to_string().contains(gone), "{refused}");
-        assert!(original("a", None, None, None, Keep::None).unwrap_err().to_string().contains("nothing is kept"));
+        let nowhere = original("a", None, None, None, Keep::None, &read).unwrap_err().to_string();
+        assert!(nowhere.contains("nothing is kept"), "{nowhere}");
+        let blind = original("a", Some(there), None, None, Keep::None, &read).unwrap_err().to_string();
+        assert!(blind.contains("no digest"), "a file that cannot be told from another one is not read: {blind}");
+        assert_eq!(read.line(), Some(format!("1: below {}", folder.path().display())));
+    }
+
+    #[test]
+    fn what_was_read_is_told_by_few_folders() {
+        let read = Readings::default();
+        assert_eq!(read.line(), None);
+        for n in 0..20 {
+            read.note(Path::new(&format!("/data/photos/{}/{n}.jpg", n % 7)));
+            read.note(Path::new("/data/photos/0/0.jpg"));
+        }
+        assert_eq!(read.line().as_deref(), Some("20: below /data/photos"));
+        read.note(Path::new("/home/anna/secret.jpg"));
+        assert_eq!(read.line().as_deref(), Some("21: 20 below /data/photos, 1 below /home/anna"));
     }
 
     #[test]
@@ -151,7 +225,7 @@ mod tests {
         let path = folder.path().join("a.jpg");
         let of = |kept: Option<&[u8]>, keep| {
             let content = Some(*blake3::hash(b"bytes").as_bytes());
-            original("a", path.to_str(), content, kept.map(Into::into), keep)
+            original("a", path.to_str(), content, kept.map(Into::into), keep, &Readings::default())
         };
         std::fs::write(&path, b"bytes").unwrap();
         assert_eq!(of(Some(b"bytes"), Keep::Original).unwrap(), Photo::File(path.clone()));

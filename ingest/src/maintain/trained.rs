@@ -278,6 +278,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
             (Outcome::Adapter(learnt.adapter), learnt.judged)
         }
     };
+    lines.extend(base.read.line().map(|files| (super::FILES_READ, files)));
     if let Some(judged) = &judged {
         lines.extend(judged.lines());
     }

@@ -9,7 +9,7 @@ use cairn::{Database, Error, ErrorKind, Keep, Photo, Result, Snapshot, Watch};
 use super::base::Base;
 use super::checkpoints::Files;
 use super::judgement::Judged;
-use super::photos::{embed_all, of_image};
+use super::photos::{Readings, embed_all, of_image};
 use super::report::loss_plot;
 use super::trained::{Gathered, loss_options, progress, sampling};
 use crate::device::Hardware;
@@ -55,7 +55,7 @@ pub(super) fn tune(
     let begin = settings.weights(&|name| database.file(name), weights)?;
     let options = options(plan, trunk)?;
     let snapshot = database.snapshot();
-    let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize]);
+    let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize], &base.read);
     let set = PhotoSet { samples: &gathered.samples, photo: &photo, photos: gathered.photos };
     let told = progress(watch);
     let run =
@@ -66,7 +66,12 @@ pub(super) fn tune(
     let settings = Settings { digest: network.digest(), place: Where::Kept, adapter: None, ..settings };
     let model = Arc::new(Model::of_weights(settings, &network, hardware)?);
     let judged = judge_trunk(&gathered.samples, &options, &|images| {
-        described(workshop, &model, &snapshot, images.iter().map(|&image| gathered.keys[image as usize].as_str()))
+        described(
+            workshop,
+            (&model, &base.read),
+            &snapshot,
+            images.iter().map(|&image| gathered.keys[image as usize].as_str()),
+        )
     })?;
     let in_force = |images: &[u32]| gathered.in_force(images);
     let other = if judged.is_some() && gathered.displaces(base).is_some() {
@@ -97,7 +102,7 @@ pub(super) fn tune(
 /// Descriptors of images, from their photos.
 fn described<'k>(
     workshop: &Workshop<'_>,
-    model: &Arc<Model>,
+    (model, read): (&Arc<Model>, &Readings),
     snapshot: &Snapshot,
     keys: impl Iterator<Item = &'k str>,
 ) -> Result<Vec<Vec<f32>>> {
@@ -105,7 +110,7 @@ fn described<'k>(
     let keys: Vec<&str> = keys.collect();
     let mut vectors = Vec::with_capacity(keys.len());
     for chunk in keys.chunks(JUDGED_AT_ONCE) {
-        let photo = |key: &&str| Ok(((*key).to_owned(), of_image(workshop.database, snapshot, key)?));
+        let photo = |key: &&str| Ok(((*key).to_owned(), of_image(workshop.database, snapshot, key, read)?));
         let photos: Vec<(String, Photo)> = chunk.iter().map(photo).collect::<Result<_>>()?;
         for vector in embed_all(&embedder, &photos)? {
             vectors.push(vector?);

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -44,23 +45,43 @@ static LARGE_PHOTO: Mutex<()> = Mutex::new(());
 /// # Errors
 /// When it is not there, no file, too large, or cannot be read; the message names it.
 pub fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>> {
-    // Before it is opened: opening a pipe waits for somebody to write.
-    let about = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
-    if !about.is_file() {
-        return Err(Error::invalid(format!("{}: not a regular file", path.display())));
-    }
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    if about.len() > limits.file_bytes {
-        return Err(Error::invalid(format!(
-            "{}: {} bytes are more than the {} that a photo may have",
-            path.display(),
-            about.len(),
-            limits.file_bytes
-        )));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
+    let (file, length) = open_plain(path, limits)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     file.take(limits.file_bytes).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
     Ok(bytes)
+}
+
+/// A plain file of no more than the limit, and its length. A pipe or a device is not even opened: it might wait for ever, or act.
+fn open_plain(path: &Path, limits: &DecodeLimits) -> Result<(File, u64)> {
+    let check = |about: std::fs::Metadata| match about.len() {
+        _ if !about.is_file() => Err(Error::invalid(format!("{}: not a regular file", path.display()))),
+        length if length > limits.file_bytes => Err(Error::invalid(format!(
+            "{}: {length} bytes are more than the {} that a photo may have",
+            path.display(),
+            limits.file_bytes
+        ))),
+        length => Ok(length),
+    };
+    let io = |error| Error::io(path, error);
+    check(std::fs::metadata(path).map_err(io)?)?;
+    // Whatever takes its place meanwhile is looked at again, and nobody waits for a pipe.
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = File::options().read(true).custom_flags(no_wait).open(path).map_err(io)?;
+    let length = check(file.metadata().map_err(io)?)?;
+    Ok((file, length))
+}
+
+/// Whether bytes are those of a photo with that BLAKE3, which a record keeps of what was ingested.
+pub fn is_content(bytes: &[u8], content: &[u8; 32]) -> bool {
+    blake3::hash(bytes).as_bytes() == content
+}
+
+/// The BLAKE3 of a file, if it is a file and no larger than a photo may be.
+pub(crate) fn hash_file(path: &Path, limits: &DecodeLimits) -> Result<[u8; 32]> {
+    let (file, _) = open_plain(path, limits)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file.take(limits.file_bytes)).map_err(|error| Error::io(path, error))?;
+    Ok(*hasher.finalize().as_bytes())
 }
 
 /// The bytes of a photo, wherever they are, if they are no more than the limit.
@@ -81,7 +102,7 @@ pub(crate) fn read_photo(photo: &Photo, limits: &DecodeLimits) -> Result<Vec<u8>
 fn read_stored(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeLimits) -> Result<Vec<u8>> {
     let bytes = read_photo(photo, limits)?;
     match content {
-        Some(content) if blake3::hash(&bytes).as_bytes() != content => Err(about_photo(
+        Some(content) if !is_content(&bytes, content) => Err(about_photo(
             photo,
             Error::new(ErrorKind::Mismatch, "the file is not the photo any more that was ingested"),
         )

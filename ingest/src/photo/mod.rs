@@ -4,10 +4,10 @@ mod decode;
 mod resize;
 mod thumb;
 
-pub use decode::{DecodeLimits, decode, read_file};
-pub(crate) use decode::{about_photo, read_photo, stored_pixels, upright_size};
+pub use decode::{DecodeLimits, decode, is_content, read_file};
+pub(crate) use decode::{about_photo, hash_file, read_photo, stored_pixels, upright_size};
 pub use resize::{SizeRule, aspect_group, resize};
-pub use thumb::{THUMB_LONGEST_SIDE, thumbnail};
+pub use thumb::{THUMB_LONGEST_SIDE, encode, thumbnail};
 
 /// An upright RGB picture, 8 bits a channel, rows from the top, no padding.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The small JPEG that a database keeps of a photo, so that an answer can be shown later.
+//! Pixels into a small JPEG without anything else in it: what a database keeps of a photo so that an answer can be shown later.
 
 use cairn::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
@@ -15,12 +15,20 @@ const QUALITY: u8 = 85;
 /// # Errors
 /// When the encoder fails.
 pub fn thumbnail(picture: &Pixels) -> Result<Vec<u8>> {
-    let longest = picture.width().max(picture.height());
-    let scale = (f64::from(THUMB_LONGEST_SIDE) / f64::from(longest)).min(1.0);
+    encode(picture, THUMB_LONGEST_SIDE, QUALITY)
+}
+
+/// A JPEG of the picture, aspect ratio kept, its longest side at most `longest` pixels, of a quality from 1 to 100. It holds pixels
+/// alone: no EXIF, no XMP, no colour profile, no comment.
+///
+/// # Errors
+/// When the encoder fails.
+pub fn encode(picture: &Pixels, longest: u32, quality: u8) -> Result<Vec<u8>> {
+    let scale = (f64::from(longest) / f64::from(picture.width().max(picture.height()))).min(1.0);
     let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
     let small = resize(picture, side(picture.width()), side(picture.height()))?;
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
+    JpegEncoder::new_with_quality(&mut jpeg, quality)
         .write_image(small.rgb(), small.width(), small.height(), ExtendedColorType::Rgb8)
         .map_err(|error| Error::invalid(format!("no thumbnail could be made: {error}")).because(error))?;
     Ok(jpeg)

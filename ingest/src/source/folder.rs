@@ -13,7 +13,7 @@ pub const PHOTO_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "b
 
 /// All photos below `folder`, in byte order of their keys. Key: the path relative to the folder, unchanged. With
 /// `subfolder_is_label`, the first subfolder is the label, and photos beside the subfolders have none. Names that start with a
-/// dot are passed over; linked folders are followed, each folder once.
+/// dot are passed over; linked folders are followed, each folder once. Folders and links that cannot be followed are refused by name.
 ///
 /// # Errors
 /// When the folder cannot be read, or there is no photo in it.
@@ -42,17 +42,30 @@ pub fn list_folder(folder: &Path, subfolder_is_label: bool) -> Result<Listing> {
             }
         };
         for entry in entries {
-            let path = entry.map_err(|error| Error::io(&current, error))?.path();
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    listing.refused.push((current.display().to_string(), error.to_string()));
+                    continue;
+                }
+            };
+            let path = entry.path();
             if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
                 continue;
             }
-            if path.is_dir() {
-                waiting.push(path);
-            } else if is_photo(&path) {
-                match item(folder, path, subfolder_is_label) {
+            match fs::metadata(&path) {
+                Ok(about) if about.is_dir() => waiting.push(path),
+                // One that cannot be read is told of when it is read.
+                _ if is_photo(&path) => match item(folder, path, subfolder_is_label) {
                     Ok(item) => listing.items.push(item),
                     Err(refused) => listing.refused.push(refused),
+                },
+                Ok(_) => {}
+                // There may be photos behind it: a folder that nobody may enter, whose path is too long, or a link that leads nowhere.
+                Err(error) if !entry.file_type().is_ok_and(|kind| kind.is_file()) => {
+                    listing.refused.push((path.display().to_string(), error.to_string()));
                 }
+                Err(_) => {}
             }
         }
     }
@@ -103,6 +116,29 @@ mod tests {
             [("a/1.jpeg", Some("a")), ("b/2.JPG", Some("b")), ("b/deep/3.png", Some("b")), ("top.webp", None)];
         assert_eq!(found, expected);
         assert!(list_folder(root.path(), false).unwrap().items.iter().all(|item| item.label.is_none()));
+    }
+
+    #[test]
+    fn what_may_hold_photos_and_cannot_be_reached_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("a.jpg"), b"x").unwrap();
+        std::os::unix::fs::symlink("nowhere", root.path().join("card")).unwrap();
+        std::os::unix::fs::symlink("circle", root.path().join("circle")).unwrap();
+        let name = "n".repeat(200);
+        let deep = (0..20).fold(root.path().to_owned(), |folder, _| folder.join(&name));
+        fs::create_dir_all(&deep).unwrap();
+        // Beyond what the system takes for a path: only the last steps are relative.
+        let step = rustix::fs::open(
+            &deep,
+            rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::PATH,
+            rustix::fs::Mode::empty(),
+        );
+        let step = step.unwrap();
+        rustix::fs::mkdirat(&step, &name, rustix::fs::Mode::RWXU).unwrap();
+        let listing = list_folder(root.path(), false).unwrap();
+        assert_eq!(listing.items.len(), 1);
+        let refused: Vec<_> = listing.refused.iter().map(|(name, _)| name.rsplit('/').next().unwrap()).collect();
+        assert_eq!(refused, ["card", "circle", name.as_str()], "{:?}", listing.refused);
     }
 
     #[test]

@@ -1,0 +1,85 @@
+//! What becomes of a command some of whose many things failed: every failure counts, and the exit code tells.
+
+use std::io::Write as _;
+
+use crate::args::Allowed;
+use crate::failure::{Failure, Result};
+use crate::output::{Cell, Format, Printer, visible};
+use crate::terminal::{note, standard_output};
+
+/// Failures that are named; the others are counted.
+const NAMED: usize = 20;
+
+/// How many of how many failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tally {
+    pub(super) failed: usize,
+    pub(super) all: usize,
+}
+
+impl Tally {
+    /// The same with those of another step.
+    pub(super) fn with(self, other: Self) -> Self {
+        Self { failed: self.failed + other.failed, all: self.all + other.all }
+    }
+
+    /// The last line of a command: how many of how many failed, and how to list them.
+    ///
+    /// # Errors
+    /// More failed than are allowed: `Partly` where others did not, otherwise `Failed`.
+    pub(super) fn end(self, allowed: Allowed, verb: &str, list: &str) -> Result<()> {
+        let Self { failed, all } = self;
+        let said = format!("{failed} of {all} could not be {verb}");
+        if failed <= allowed.0 {
+            if failed > 0 {
+                note(&format!("{said}, as --allow-failures allows; {list}"));
+            }
+            return Ok(());
+        }
+        let help = format!("{list}; --allow-failures {failed} takes so many for no failure");
+        Err(if failed == all { Failure::new(said) } else { Failure::partly(said) }.help(help))
+    }
+}
+
+/// Names the first failures on standard error.
+pub(super) fn name(failed: &[(String, String)]) {
+    for (key, reason) in failed.iter().take(NAMED) {
+        note(&format!("  {}: {}", visible(key), visible(&reason.replace('\n', " "))));
+    }
+    if failed.len() > NAMED {
+        note(&format!("  and {} more", failed.len() - NAMED));
+    }
+}
+
+/// Writes all of them to standard output, a row each.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn list(failed: &[(String, String)], format: Format) -> Result<()> {
+    let mut out = standard_output();
+    let mut printer = Printer::begin(&mut out, format, &["id", "reason"])?;
+    for (key, reason) in failed {
+        printer.row(vec![Cell::Text(key.clone()), Cell::Text(reason.clone())])?;
+    }
+    printer.end()?;
+    Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Exit;
+
+    #[test]
+    fn one_failure_of_many_is_no_success_and_the_last_line_says_how_many() {
+        let end = |failed, all, allowed| Tally { failed, all }.end(Allowed(allowed), "ingested", "look there");
+        let failure = end(1, 100_001, 0).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Partly);
+        assert!(failure.to_string().contains("1 of 100001 could not be ingested\n  help: look there"), "{failure}");
+        assert_eq!(end(3, 9, 2).unwrap_err().exit(), Exit::Partly);
+        assert_eq!(end(9, 9, 8).unwrap_err().exit(), Exit::Failed);
+        for (failed, all, allowed) in [(0, 0, 0), (0, 5, 0), (3, 9, 3), (9, 9, usize::MAX)] {
+            assert!(end(failed, all, allowed).is_ok(), "{failed} of {all}, {allowed} allowed");
+        }
+    }
+}
