@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors of the engine, lowest first; modules of one floor may see each other.
 const FLOORS: [&[&str]; 8] = [
-    &["answer", "error", "id", "operation", "options", "ports"],
+    &["answer", "error", "id", "operation", "options", "ports", "process"],
     &["disk"],
     &["vector"],
     &["graph", "vote"],
@@ -16,7 +16,9 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// The files in which `unsafe` may stand, each with a SAFETY text at every use (a lint holds that).
-const UNSAFE_FILES: [&str; 9] = [
+const UNSAFE_FILES: [&str; 11] = [
+    "engine/src/process/leaving.rs",
+    "engine/src/process/pool.rs",
     "engine/src/segment/reader.rs",
     "engine/src/vector/kernel/bits.rs",
     "engine/src/vector/kernel/mod.rs",
@@ -104,6 +106,15 @@ fn crates_depend_one_way() {
         assert_eq!(uses_torch, folder == "ingest", "{folder} and torch");
         let uses_rocksdb = manifest.lines().any(|line| line.starts_with("rocksdb"));
         assert_eq!(uses_rocksdb, folder == "engine", "{folder} and RocksDB");
+    }
+}
+
+/// Work on a pool that belongs to the caller, or to everybody, hangs with it: the engine has threads of its own (`cairn::pool`).
+#[test]
+fn nothing_computes_on_a_foreign_pool() {
+    for folder in ["query-lang", "engine", "ingest", "cli"] {
+        let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+        assert!(!manifest.lines().any(|line| line.starts_with("rayon")), "{folder} depends on rayon");
     }
 }
 

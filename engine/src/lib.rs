@@ -19,6 +19,7 @@ mod id;
 mod operation;
 mod options;
 mod ports;
+mod process;
 // 1 bytes
 mod disk;
 // 2 numbers
@@ -66,4 +67,6 @@ pub use ports::{
     Embed, Embedded, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Propose, ReadQueries, Reembed, VectorChunk,
     VectorChunks, Wanted,
 };
+pub use process::leaving::{Gated, Inside, may_end, native};
+pub use process::pool;
 pub use vote::{Ballot, soft_vote};

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::{Embed, Embedded, Error, Keep, NamedQuery, Photo, ReadQueries, Result};
-use rayon::prelude::*;
+use cairn::{Embed, Embedded, Error, Keep, NamedQuery, Photo, ReadQueries, Result, pool};
 
 use crate::model::Model;
 use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, resize, thumbnail};
@@ -77,11 +76,11 @@ impl PhotoEmbedder {
             let one = |(id, photo): &(String, Photo)| {
                 self.embed(photo).map(|embedded| vec![embedded.vector]).map_err(|error| named(id, error))
             };
-            photos.par_iter().map(one).collect()
+            pool::try_map(photos, one)
         } else {
             let many = |photos: &[(String, Photo)]| {
                 let one = |(id, photo): &(String, Photo)| self.prepared(photo).map_err(|error| named(id, error));
-                let ready: Vec<_> = photos.par_iter().map(one).collect::<Result<_>>()?;
+                let ready: Vec<_> = pool::try_map(photos, one)?;
                 self.model.embed(&ready.iter().map(|(_, ready)| &ready.pixels).collect::<Vec<_>>())
             };
             photos.chunks(group).map(many).collect()

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
-use cairn::{Error, ErrorKind, Propose, Result, VectorChunk, VectorChunks};
+use cairn::{Error, ErrorKind, Gated, Propose, Result, VectorChunk, VectorChunks};
 use tch::{Kind, TchError, Tensor};
 
 use crate::device::{Hardware, one_thread, torch_error};
@@ -34,10 +34,13 @@ struct Placed {
     longest: f64,
 }
 
+/// Chunks by address, length and dimension.
+type AllPlaced = HashMap<(usize, usize, usize), Placed>;
+
 /// Proposes by `queries x rows^T` in f32 on the CPU or on CUDA; the rows stay on the device between calls.
 pub struct TorchProposer {
     hardware: Hardware,
-    placed: Mutex<HashMap<(usize, usize, usize), Placed>>,
+    placed: Gated<Mutex<AllPlaced>>,
 }
 
 impl TorchProposer {
@@ -46,13 +49,14 @@ impl TorchProposer {
     /// # Errors
     /// When the device multiplies f32 matrices in lower precision (TF32), which would void the proof.
     pub fn new(hardware: &Hardware) -> Result<Self> {
+        let _native = cairn::native();
         one_thread();
         let residue = tch::no_grad(|| lost_precision(hardware)).map_err(torch_error)?;
         if residue != 0.0 {
             return Err(Error::new(ErrorKind::Mismatch, "the device multiplies f32 matrices in lower precision")
                 .help("unset TORCH_ALLOW_TF32_CUBLAS_OVERRIDE, NVIDIA_TF32_OVERRIDE and ONEDNN_DEFAULT_FPMATH_MODE"));
         }
-        Ok(Self { hardware: hardware.clone(), placed: Mutex::default() })
+        Ok(Self { hardware: hardware.clone(), placed: Gated::new(Mutex::default) })
     }
 
     fn place(&self, chunk: &VectorChunk, dimension: usize) -> Result<Placed, TchError> {
@@ -103,6 +107,7 @@ impl Propose for TorchProposer {
         queries: &[f32],
         count: usize,
     ) -> Result<Vec<Option<Vec<u32>>>> {
+        let _native = cairn::native();
         let dimension = rows.dimension.max(1);
         let chunks: Vec<&VectorChunk> = rows.chunks.iter().filter(|chunk| !chunk.is_empty()).collect();
         let total: usize = chunks.iter().map(|chunk| chunk.len() / dimension).sum();

@@ -4,11 +4,15 @@
 //! DB SEED COUNT`: so many, with everything else a database does at fixed places; a failing call is told, the database is opened
 //! again, and the load goes on. `hold DB`: opens and holds it until its input ends. `epochs DB SEED`: transactions, and between
 //! them, for ever, the other one of two models is put in force. `flip DB SEED`: transactions, the other model once, transactions;
-//! the first failing call is told and ends it. `race DB MS`: opens it, holds it so long, and says how it went.
+//! the first failing call is told and ends it. `race DB MS`: opens it, holds it so long, and says how it went. `leave
+//! DB SEED ..`: see `leave.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program fails by panicking")]
+
+mod leave;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
@@ -22,7 +26,7 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-fn main() {
+fn main() -> ExitCode {
     cairndb_storage_tests::obey_faults();
     let words: Vec<String> = std::env::args().collect();
     let folder = PathBuf::from(&words[2]);
@@ -34,8 +38,10 @@ fn main() {
         "flip" => flip(&folder, number(3)),
         "hold" => hold(&folder),
         "race" => race(&folder, number(3)),
+        "leave" => return leave::leave(&folder, &words[3..]),
         other => panic!("no such part: {other}"),
     }
+    ExitCode::SUCCESS
 }
 
 fn open(folder: &Path) -> cairn::Result<Database> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rayon::prelude::*;
+use cairn::pool;
 
 use super::camera;
 use super::canvas::Canvas;
@@ -129,7 +129,7 @@ pub(crate) fn generate(folder: &Path, places: usize, seed: u64, each: &(dyn Fn()
     let outsides = kinds(seed, 1, places, exterior::KINDS);
     let insides = kinds(seed, 3, places, interior::KINDS);
     let shots = plan(places, seed);
-    shots.par_iter().try_for_each(|shot| -> Result<()> {
+    pool::try_map(&shots, |shot| -> Result<()> {
         let place = shot.place as u64;
         let mut stream = shot.stream.clone();
         let mut scene = Canvas::new(480, 360);

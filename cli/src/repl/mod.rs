@@ -4,13 +4,14 @@
 mod complete;
 mod dot;
 
+use std::cell::RefCell;
 use std::env;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use cairn::{Arguments, Outcome, Watch};
@@ -31,9 +32,14 @@ const HISTORY_LINES: usize = 2_000;
 /// How often a running statement looks for Ctrl-C.
 const LOOK: Duration = Duration::from_millis(30);
 
+/// How long leaving the shell waits for statements that were left by Ctrl-C: a write that had begun is finished.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The state of a shell.
 pub(crate) struct Shell {
     session: Session,
+    /// Threads of statements that were left and may still run. Each holds the database.
+    left: RefCell<Vec<JoinHandle<()>>>,
     timer: bool,
     /// Where answers go; `None`: standard output.
     output: Option<(PathBuf, File)>,
@@ -63,7 +69,7 @@ pub(crate) fn run(session: Session) -> Result<()> {
         "cairn {}: .help lists what can be typed, Tab completes, statements end with ;",
         env!("CARGO_PKG_VERSION")
     ));
-    let mut shell = Shell { session, timer: false, output: None };
+    let mut shell = Shell { session, left: RefCell::default(), timer: false, output: None };
     loop {
         match editor.readline("cairn> ") {
             Ok(line) if line.trim().is_empty() => {}
@@ -131,7 +137,7 @@ impl Shell {
     /// Runs statements.
     fn run(&mut self, text: &str) -> Result<()> {
         let session = &self.session;
-        let execute = |statement: String| execute(session, statement);
+        let execute = |statement: String| execute(session, &self.left, statement);
         match &self.output {
             None => session.run_by(&execute, text, &mut Watched(standard_output())),
             Some((_, file)) => session.run_by(&execute, text, &mut Watched(BufWriter::new(file))),
@@ -140,13 +146,13 @@ impl Shell {
 }
 
 /// Runs a statement on a thread of its own, so that Ctrl-C need not wait for it.
-fn execute(session: &Session, statement: String) -> Result<Vec<Outcome>> {
+fn execute(session: &Session, left: &RefCell<Vec<JoinHandle<()>>>, statement: String) -> Result<Vec<Outcome>> {
     // Its own, so that what was left goes on stopping while the next statement runs.
     let watch = Arc::new(Attention::new());
     let (database, mut ports) = (session.database.clone(), session.ports.clone());
     ports.watch = Some(Arc::clone(&watch) as Arc<dyn Watch>);
     let (sender, receiver) = channel();
-    thread::spawn(move || {
+    let thread = thread::spawn(move || {
         // Nobody listens any more after Ctrl-C.
         let _ = sender.send(database.query(&statement, &Arguments::default(), &ports));
     });
@@ -154,15 +160,38 @@ fn execute(session: &Session, statement: String) -> Result<Vec<Outcome>> {
         match receiver.recv_timeout(LOOK) {
             Ok(outcomes) => {
                 watch.rest();
+                // It lets go of the database: whoever closes it last is the session.
+                let _panicked = thread.join();
                 return Ok(outcomes?);
             }
             Err(RecvTimeoutError::Disconnected) => return Err(Failure::new("the statement ended without an answer")),
             Err(RecvTimeoutError::Timeout) if interrupt::pressed() => {
                 watch.stop();
+                let mut left = left.borrow_mut();
+                left.retain(|thread| !thread.is_finished());
+                left.push(thread);
                 return Err(Failure::interrupted("cancelled; a write that had begun is finished in the background"));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
+    }
+}
+
+impl Drop for Shell {
+    /// Statements that were left stop at their next piece. What does not come to an end in time, or before another Ctrl-C, ends with
+    /// the process, which loses nothing that was acknowledged.
+    fn drop(&mut self) {
+        interrupt::forget();
+        let mut waited = Duration::ZERO;
+        while self.left.borrow().iter().any(|thread| !thread.is_finished()) {
+            if waited >= PATIENCE || interrupt::pressed() {
+                return;
+            }
+            thread::sleep(LOOK);
+            waited += LOOK;
+        }
+        // Finished, they still have to let go of the database.
+        self.left.take().into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 

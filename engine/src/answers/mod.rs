@@ -1,6 +1,5 @@
 //! Answers: first-stage search, re-ranking, metrics; and what the train images say about each other.
 
-mod aside;
 pub mod clean;
 pub mod eval;
 mod filter;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairndb_query::Scope;
-use rayon::prelude::*;
 
-use super::aside::{Aside, pool_is_free};
 use super::filter::Filter;
 use super::rerank::{gate, rerank};
 use crate::answer::{Answer, Prediction, Query, Row, SearchRequest, Stage, Voter};
@@ -16,6 +14,7 @@ use crate::id::{ImageId, LabelId};
 use crate::motion::{Published, Revote, Snapshot};
 use crate::operation::Role;
 use crate::options::{MAX_SEARCH_DEPTH, MAX_VOTERS};
+use crate::process::pool;
 use crate::rows::{MOST_SKETCHED_ROWS, RowSet};
 use crate::vector::{Hit, dot, unit};
 use crate::vote::Ballot;
@@ -80,7 +79,7 @@ impl Running {
 
     /// Whether there are two processors for each of them.
     fn leave_processors() -> bool {
-        2 * RUNNING.load(Ordering::Relaxed) <= rayon::current_num_threads()
+        2 * RUNNING.load(Ordering::Relaxed) <= pool::threads()
     }
 }
 
@@ -111,9 +110,8 @@ impl Snapshot {
         let context = Context { state, request, filter: Filter::new(state, &request.filter), lag: self.lag(), revote };
         let mut answers = Vec::with_capacity(ready.len());
         for ready in ready.chunks(QUERIES_AT_ONCE) {
-            let each = ready.par_iter().zip(context.first_stage(ready)?);
-            let done: Result<Vec<Answer>> = each.map(|(query, first)| context.answer(query, first)).collect();
-            answers.extend(done?);
+            let first = context.first_stage(ready)?;
+            answers.extend(pool::try_each(ready.len(), |at| context.answer(&ready[at], &first[at]))?);
         }
         Ok(answers)
     }
@@ -242,7 +240,7 @@ fn joined(queries: &[Ready]) -> Vec<f32> {
 fn each<T: Send>(queries: &[Ready], one: impl Fn((usize, &Ready)) -> Result<T> + Sync + Send) -> Result<Vec<T>> {
     match queries {
         [query] => Ok(vec![one((0, query))?]),
-        _ => queries.par_iter().enumerate().map(one).collect(),
+        _ => pool::try_each(queries.len(), |at| one((at, &queries[at]))),
     }
 }
 
@@ -318,20 +316,19 @@ impl Context<'_> {
         let k = asked.k;
         let aside = match (self.voting_breadth(), queries) {
             (Some(ef), [query])
-                if self.state.train.len() >= VOTE_ASIDE_FROM_ROWS && Running::leave_processors() && pool_is_free() =>
+                if self.state.train.len() >= VOTE_ASIDE_FROM_ROWS && Running::leave_processors() && pool::is_free() =>
             {
-                let (state, query) = (Arc::clone(self.state), query.clone());
-                Some(Aside::offer(move || state.near_voters(&query, k, ef)))
+                Some((ef, query))
             }
             _ => None,
         };
-        let retrieved = self.retrieve(queries);
-        // Waited for whatever became of the retrieval: it holds the snapshot.
-        let aside = aside.map(Aside::outcome);
-        let retrieved = retrieved?;
-        let voters = match aside {
-            Some(voters) => vec![voters?],
-            None => self.voters(queries, k)?,
+        let (retrieved, voters) = match aside {
+            Some((ef, query)) => {
+                let votes = || self.state.near_voters(query, k, ef);
+                let (retrieved, voters) = pool::join(|| self.retrieve(queries), votes);
+                (retrieved?, vec![voters?])
+            }
+            None => (self.retrieve(queries)?, self.voters(queries, k)?),
         };
         let votes = voters.iter().map(|voters| self.state.ballot_of(voters, k));
         Ok(retrieved.into_iter().zip(votes).map(|(retrieved, vote)| FirstStage { retrieved, vote }).collect())
@@ -366,8 +363,9 @@ impl Context<'_> {
         self.state.rows(found.role).key(found.row)
     }
 
-    fn answer(&self, query: &Ready, FirstStage { retrieved, vote }: FirstStage) -> Result<Answer> {
+    fn answer(&self, query: &Ready, first: &FirstStage) -> Result<Answer> {
         let depth = self.request.depth;
+        let (retrieved, vote) = (first.retrieved.clone(), first.vote);
         let staged: Vec<(Found, Option<Stage>)> = match &self.request.rerank {
             None => retrieved.into_iter().map(|found| (found, None)).collect(),
             Some(asked) => {

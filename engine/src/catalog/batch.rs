@@ -9,6 +9,7 @@ use crate::disk::{point, syncs};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
+use crate::process::leaving::inside_slow;
 use crate::vote::Ballot;
 
 /// Everything one write changes. It becomes durable as a whole in [`Batch::commit`], the only commit point of the database.
@@ -207,6 +208,7 @@ impl<'c> Batch<'c> {
         let mut options = WriteOptions::default();
         options.set_sync(syncs());
         point("commit.before")?;
+        let _inside = inside_slow();
         let written = self.catalog.store.db.write_opt(self.inner, &options).map_err(Error::from);
         written.and_then(|()| point("commit.after")).map_err(|error| {
             Error::new(error.kind(), format!("the write failed: {}", error.message()))

@@ -9,6 +9,7 @@ use rocksdb::{DB, IteratorMode, WriteBatch};
 use super::messages::OptionsMessage;
 use super::{Batch, Catalog, DATABASE, Family, OPTIONS};
 use crate::error::{Error, Result};
+use crate::process::leaving::inside;
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -43,6 +44,7 @@ impl Batch<'_> {
 impl Catalog {
     /// Makes the second copies what they should be: of a database that was written by a build that made none, or lost them.
     pub(crate) fn copy_identity(&self) -> Result<()> {
+        let _inside = inside();
         let db = &self.store.db;
         let own = stated(db)?;
         // Copies that cannot be read are no reason not to open what they copy.
@@ -59,6 +61,7 @@ impl Catalog {
 /// # Errors
 /// Entries that cannot be read.
 pub(super) fn is_copied(db: &DB) -> Result<bool> {
+    let _inside = inside();
     Ok(stated(db)? == copies(db)?)
 }
 
@@ -67,6 +70,7 @@ pub(super) fn is_copied(db: &DB) -> Result<bool> {
 /// # Errors
 /// `Corrupt`: neither can be read.
 pub(super) fn restore(db: &DB, all: bool) -> Result<()> {
+    let _inside = inside();
     let (mut own, copies) = (stated(db)?, copies(db)?);
     if copies.contains_key(OPTIONS) && (all || !own.contains_key(OPTIONS) || !own.contains_key(DATABASE)) {
         let meta = super::handle(db, Family::Meta)?;

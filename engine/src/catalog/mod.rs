@@ -44,6 +44,7 @@ use crate::disk::{Lock, point};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SpaceId;
 use crate::options::Options;
+use crate::process::leaving::{inside, inside_slow, is_closed};
 
 fn handle(db: &DB, family: Family) -> Result<&rocksdb::ColumnFamily> {
     db.cf_handle(family.name()).ok_or_else(|| Error::corrupt(format!("the catalog has no family '{}'", family.name())))
@@ -171,6 +172,7 @@ impl Catalog {
 
     /// Makes a catalog in a folder that must not hold one.
     pub(crate) fn create(folder: &Path, options: Options, lock: Lock) -> Result<Self> {
+        let _inside = inside_slow();
         let db = Self::open_db(folder, true)?;
         let store = Arc::new(Store::new(db, Some(lock)));
         let catalog = Self { store, space: SpaceId::FIRST, options, database: fresh_name() };
@@ -189,6 +191,7 @@ impl Catalog {
 
     /// What a repair has not finished yet would answer wrongly without a word.
     fn unless_half_repaired(self) -> Result<Self> {
+        let _inside = inside();
         if self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING)?.is_none() {
             return Ok(self);
         }
@@ -197,6 +200,7 @@ impl Catalog {
 
     /// [`Catalog::open`], also of a database whose last repair was cut short.
     pub(crate) fn open_for_repair(folder: &Path, lock: Lock) -> Result<Self> {
+        let _inside = inside_slow();
         if !folder.join("CURRENT").exists() {
             return Err(unfinished(folder));
         }
@@ -225,6 +229,7 @@ impl Catalog {
     /// # Errors
     /// `Locked`: the writer was too busy for a consistent look; trying again helps.
     pub(crate) fn open_beside(folder: &Path) -> Result<Self> {
+        let _inside = inside_slow();
         if !folder.join("CURRENT").exists() {
             return Err(unfinished(folder));
         }
@@ -347,6 +352,7 @@ impl Catalog {
     /// # Errors
     /// `Corrupt`: not even what the database is can be read; `Io`. The damaged catalog is then as it was.
     pub(crate) fn salvage(folder: &Path, lock: Lock) -> Result<(Self, Vec<String>)> {
+        let _inside = inside_slow();
         let story = salvage::salvage(folder)?;
         Ok((Self::open_for_repair(folder, lock)?, story))
     }
@@ -367,6 +373,7 @@ impl Catalog {
 
     /// A consistent copy of the catalog in a folder that must not exist: hard links where the file system has them.
     pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
+        let _inside = inside_slow();
         // RocksDB moves its log into tables first, so that there are links to make and next to nothing of a log to copy; what is
         // written meanwhile is copied with the log's end.
         Ok(Checkpoint::new(&self.store.db)?.create_checkpoint(folder)?)
@@ -374,6 +381,7 @@ impl Catalog {
 
     /// Moves what is in the log into tables, so that the next opening has none to read.
     pub(crate) fn flush(&self) -> Result<()> {
+        let _inside = inside_slow();
         let families = Family::ALL.iter().map(|&family| self.family(family)).collect::<Result<Vec<_>>>()?;
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(true);
@@ -387,6 +395,7 @@ impl Catalog {
     /// # Errors
     /// `Io`; what was there stays.
     pub(crate) fn compact(&self) -> Result<()> {
+        let _inside = inside_slow();
         point("compact.catalog")?;
         // A database that RocksDB stopped says so here; the compaction below would do nothing and count nothing.
         self.flush()?;
@@ -400,7 +409,11 @@ impl Catalog {
         options.set_exclusive_manual_compaction(false);
         // A table that overlaps no other is moved to the last level as it is, with all that it hides.
         options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
+        let _while_it_lasts = self.store.db.compacting();
         for family in Family::ALL {
+            if is_closed() {
+                break;
+            }
             self.store.db.compact_range_cf_opt(self.family(family)?, None::<&[u8]>, None::<&[u8]>, &options);
         }
         // RocksDB's C interface drops the outcome; a failure is counted.
@@ -414,6 +427,7 @@ impl Catalog {
 
     /// Bytes of the catalog's tables; what is still in its log is not counted.
     pub(crate) fn bytes(&self) -> u64 {
+        let _inside = inside();
         let live = |family: &Family| {
             let handle = self.store.db.cf_handle(family.name())?;
             self.store.db.property_int_value_cf(handle, "rocksdb.total-sst-files-size").ok()?

@@ -6,6 +6,7 @@ use self_cell::self_cell;
 
 use super::Catalog;
 use crate::id::SpaceId;
+use crate::process::leaving::{Inside, inside};
 
 type Inner<'c> = rocksdb::Snapshot<'c>;
 
@@ -18,17 +19,28 @@ self_cell!(
 );
 
 /// The catalog as it was at one moment. Reading never waits for the writer.
-pub(crate) struct Pinned(Cell);
+pub(crate) struct Pinned {
+    cell: Cell,
+    /// Behind what is let go.
+    closing: Option<Inside>,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        self.closing = Some(inside());
+    }
+}
 
 impl Pinned {
     /// Pins the catalog's present state.
     pub(super) fn of(catalog: Arc<Catalog>) -> Self {
-        Self(Cell::new(catalog, |catalog| catalog.store.db.snapshot()))
+        let _inside = inside();
+        Self { cell: Cell::new(catalog, |catalog| catalog.store.db.snapshot()), closing: None }
     }
 
     /// The database it is a view of.
     pub(crate) fn catalog(&self) -> &Catalog {
-        self.0.borrow_owner()
+        self.cell.borrow_owner()
     }
 
     /// The space it is a view of.
@@ -38,6 +50,6 @@ impl Pinned {
 
     /// The view.
     pub(super) fn snapshot(&self) -> &rocksdb::Snapshot<'_> {
-        self.0.borrow_dependent()
+        self.cell.borrow_dependent()
     }
 }

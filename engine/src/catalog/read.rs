@@ -9,12 +9,14 @@ use super::{Family, NEXT_IMAGE, Pinned, SEQUENCE, Space, codec};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
+use crate::process::leaving::{Gated, inside};
 use crate::vote::Ballot;
 
 /// Reads as they were when the catalog was pinned.
 impl Pinned {
     pub(super) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let handle = self.catalog().family(family)?;
+        let _inside = inside();
         Ok(self.snapshot().get_cf(handle, key)?)
     }
 
@@ -42,7 +44,9 @@ impl Pinned {
             options.set_iterate_upper_bound(end);
         }
         let start = IteratorMode::From(from, rocksdb::Direction::Forward);
-        for entry in self.snapshot().iterator_cf_opt(handle, options, start) {
+        // What is done with an entry may take long, and is done outside.
+        let mut entries = Gated::new(|| self.snapshot().iterator_cf_opt(handle, options, start));
+        while let Some(entry) = entries.with(Iterator::next) {
             let (key, value) = entry?;
             if !visit(&key, &value)? {
                 break;

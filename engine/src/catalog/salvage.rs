@@ -13,6 +13,7 @@ use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 use super::{Catalog, Family, REPAIRING, handle, identity, logs};
 use crate::disk::sync_folder;
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::leaving::Gated;
 
 /// Families whose entries cannot be made again from others; by the manifest, segments lend descriptors that are lost.
 const KEPT: [Family; 9] = [
@@ -154,12 +155,21 @@ pub(super) fn read_all(db: &DB) -> Result<()> {
 /// # Errors
 /// `Corrupt`, as RocksDB says it.
 pub(super) fn read_through(db: &DB, family: Family) -> Result<()> {
-    let mut entries = entries(db, family)?;
-    entries.seek_to_first();
-    while entries.valid() {
-        entries.next();
-    }
-    Ok(entries.status()?)
+    /// Entries that are read before a process that ends may do so.
+    const AT_ONCE: usize = 1_024;
+    let family = handle(db, family)?;
+    let mut entries = Gated::new(|| db.raw_iterator_cf_opt(family, thorough()));
+    entries.with(DBRawIterator::seek_to_first);
+    let some = |entries: &mut DBRawIterator<'_>| {
+        (0..AT_ONCE).for_each(|_| {
+            if entries.valid() {
+                entries.next();
+            }
+        });
+        entries.valid()
+    };
+    while entries.with(some) {}
+    Ok(entries.with(|entries| entries.status())?)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<()> {
@@ -174,11 +184,12 @@ fn clear(folder: &Path) -> Result<()> {
     }
 }
 
-fn entries(db: &DB, family: Family) -> Result<DBRawIterator<'_>> {
+/// Reading that trusts nothing and keeps nothing.
+fn thorough() -> ReadOptions {
     let mut options = ReadOptions::default();
     options.fill_cache(false);
     options.set_verify_checksums(true);
-    Ok(db.raw_iterator_cf_opt(handle(db, family)?, options))
+    options
 }
 
 /// The keys between two, without them; `None`: as far as there are any.
@@ -201,7 +212,7 @@ fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
     let mut unlogged = WriteOptions::default();
     unlogged.disable_wal(true);
     let (mut copied, mut batch) = (Copied::default(), WriteBatch::default());
-    let mut entries = entries(from, family)?;
+    let mut entries = from.raw_iterator_cf_opt(handle(from, family)?, thorough());
     let mut last = range.after.clone();
     entries.seek(last.as_deref().unwrap_or_default());
     loop {

@@ -12,6 +12,7 @@ use super::{ACTIVE, Batch, Catalog, Family, OPTIONS, Pinned, codec};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, SpaceId};
 use crate::options::{ModelInfo, Options};
+use crate::process::leaving::inside;
 
 /// Key prefix in `meta` of what is known of a space.
 const SPACE: &[u8] = b"space/";
@@ -60,6 +61,7 @@ impl Catalog {
 
     /// Learns which spaces there are.
     pub(super) fn read_spaces(&self) -> Result<()> {
+        let _inside = inside();
         let mut known = vec![SpaceId::FIRST, self.space];
         let family = self.family(Family::Meta)?;
         for entry in self.store.db.prefix_iterator_cf(family, SPACE) {

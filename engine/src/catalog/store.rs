@@ -1,25 +1,86 @@
 //! The RocksDB handle that the views of all spaces share, and what they must agree on.
 
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use parking_lot::{Mutex, RwLock};
 use rocksdb::DB;
 
 use crate::disk::Lock;
 use crate::id::{SegmentId, SpaceId};
+use crate::process::leaving::{Inside, Leave, inside_slow, register};
+
+/// The handle. Every call to RocksDB through it is made inside the gate (`process/leaving.rs`).
+pub(super) struct Handle {
+    db: DB,
+    /// Compactions that callers asked for and that are under way.
+    compactions: AtomicUsize,
+}
+
+impl Handle {
+    /// What is held while a caller compacts.
+    pub(super) fn compacting(&self) -> Compacting<'_> {
+        self.compactions.fetch_add(1, Ordering::SeqCst);
+        Compacting(self)
+    }
+}
+
+/// A compaction that may be cut short when the process ends.
+pub(super) struct Compacting<'h>(&'h Handle);
+
+impl Drop for Compacting<'_> {
+    fn drop(&mut self) {
+        self.0.compactions.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Deref for Handle {
+    type Target = DB;
+
+    fn deref(&self) -> &DB {
+        &self.db
+    }
+}
+
+impl Leave for Handle {
+    fn hurry(&self) {
+        // It may take minutes, and nothing is lost with it.
+        if self.compactions.load(Ordering::SeqCst) > 0 {
+            self.db.cancel_all_background_work(false);
+        }
+    }
+
+    fn stop(&self) {
+        self.db.cancel_all_background_work(true);
+    }
+}
 
 /// The handle and its lock.
 pub(super) struct Store {
-    pub(super) db: DB,
+    /// Apart from the store, so that RocksDB's threads can be stopped while whoever closes the store stands before the gate.
+    pub(super) db: Arc<Handle>,
     // Behind `db`, so that it is released when RocksDB is closed: a snapshot may outlive its `Database`.
     lock: Option<Lock>,
     /// Every space that has, or had and may keep, descriptors.
     pub(super) spaces: RwLock<Vec<SpaceId>>,
     /// The number after the last one given to a segment in this process: two spaces may make segments at once.
     given: Mutex<u64>,
+    /// Behind everything that is closed.
+    closing: Option<Inside>,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.closing = Some(inside_slow());
+    }
 }
 
 impl Store {
     pub(super) fn new(db: DB, lock: Option<Lock>) -> Self {
-        Self { db, lock, spaces: RwLock::new(vec![SpaceId::FIRST]), given: Mutex::new(0) }
+        let db = Arc::new(Handle { db, compactions: AtomicUsize::new(0) });
+        register(&db);
+        Self { db, lock, spaces: RwLock::new(vec![SpaceId::FIRST]), given: Mutex::new(0), closing: None }
     }
 
     pub(super) fn is_read_only(&self) -> bool {

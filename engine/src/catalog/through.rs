@@ -11,6 +11,7 @@ use super::{BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving
 use crate::error::Result;
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
+use crate::process::leaving::{Inside, inside, inside_slow};
 use crate::vote::Ballot;
 
 /// The files as they are now.
@@ -19,6 +20,14 @@ struct Again {
     /// `None`: they are no catalog any more.
     db: Option<DB>,
     problem: Option<String>,
+    /// Behind the files that are closed.
+    closing: Option<Inside>,
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        self.closing = Some(inside());
+    }
 }
 
 fn open(folder: &Path, paranoid: bool) -> Result<DB> {
@@ -38,10 +47,10 @@ impl Catalog {
     /// # Errors
     /// `Io`: the folder cannot be listed; `Corrupt`: the handle lacks a family.
     pub(crate) fn damages(&self) -> Result<Vec<String>> {
-        let Again { db, problem } = self.open_again()?;
-        let mut problems: Vec<String> = problem.into_iter().collect();
+        let again = self.open_again()?;
+        let mut problems: Vec<String> = again.problem.iter().cloned().collect();
         for family in Family::ALL {
-            if let Err(error) = salvage::read_through(db.as_ref().unwrap_or(&self.store.db), family) {
+            if let Err(error) = salvage::read_through(again.db.as_ref().unwrap_or(&self.store.db), family) {
                 problems.push(format!("the family '{}' cannot be read: {}", family.name(), error.message()));
             }
         }
@@ -55,6 +64,7 @@ impl Catalog {
     pub(crate) const FAMILIES: usize = Family::ALL.len();
 
     fn open_again(&self) -> Result<Again> {
+        let _inside = inside_slow();
         let folder = self.store.db.path();
         for _ in 0..BESIDE_TRIES {
             let written = self.store.db.latest_sequence_number();
@@ -69,11 +79,15 @@ impl Catalog {
                 Ok(db) => {
                     let read = db.latest_sequence_number();
                     let problem = format!("the catalog's log is damaged: of {written} changes {read} can be read");
-                    Again { problem: (read < written && !self.is_read_only()).then_some(problem), db: Some(db) }
+                    Again {
+                        problem: (read < written && !self.is_read_only()).then_some(problem),
+                        db: Some(db),
+                        closing: None,
+                    }
                 }
                 Err(error) if salvage::is_damaged(&error) => {
                     let problem = format!("the catalog could not be opened as it is: {}", error.message());
-                    Again { db: open(folder, false).ok(), problem: Some(problem) }
+                    Again { db: open(folder, false).ok(), problem: Some(problem), closing: None }
                 }
                 Err(error) => return Err(error),
             });

@@ -3,8 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use rayon::prelude::*;
-
 use super::cleaning::went_on;
 use super::database::Database;
 use super::ports::Watch;
@@ -15,6 +13,7 @@ use crate::id::ImageId;
 use crate::motion::Snapshot;
 use crate::options::Keep;
 use crate::ports::{LocalFeatures, Photo};
+use crate::process::pool;
 
 /// Photos whose features are found, or images whose pairs are compared, before what came out is stored.
 const STORED_AT_A_TIME: usize = 64;
@@ -91,8 +90,8 @@ impl<'a> Comparer<'a> {
         let (all, mut done) = (missing.len(), 0);
         let mut unseen = HashMap::new();
         for images in missing.chunks(STORED_AT_A_TIME) {
-            let found: Vec<Result<(Seen, Features)>> =
-                images.par_iter().map(|&at| self.extract(at)).collect::<Result<_>>()?;
+            // Whoever finds features may use threads of its own, and wait for them.
+            let found: Vec<Result<(Seen, Features)>> = pool::on_threads(images, |&at| self.extract(at))?;
             core.keep(|batch| {
                 let found = images.iter().zip(&found).filter_map(|(&at, found)| Some((at, found.as_ref().ok()?)));
                 found
@@ -116,33 +115,27 @@ impl<'a> Comparer<'a> {
         for (chunk, images) in candidates.chunks(STORED_AT_A_TIME).enumerate() {
             let first = chunk * STORED_AT_A_TIME;
             let state = core.snapshot();
-            let counted: Vec<Vec<(Option<u32>, bool)>> = images
-                .par_iter()
-                .enumerate()
-                .map(|(within, others)| {
-                    let at = first + within;
-                    let mut own = None;
-                    others
-                        .iter()
-                        .map(|&other| {
-                            if unseen.contains_key(&at) || unseen.contains_key(&other) {
-                                return Ok((None, false));
-                            }
-                            if let Some(known) = state.state.pinned.inliers(self.ids[at], self.ids[other])? {
-                                return Ok((Some(known), false));
-                            }
-                            if own.is_none() {
-                                own = self.stored(&state, at)?;
-                            }
-                            // One that was deleted meanwhile has none any more.
-                            let (Some(own), Some(other)) = (&own, self.stored(&state, other)?) else {
-                                return Ok((None, false));
-                            };
-                            Ok((Some(verify(own, &other, &self.how)?.inliers.len() as u32), true))
-                        })
-                        .collect::<Result<_>>()
-                })
-                .collect::<Result<_>>()?;
+            let count = |at: usize, others: &[usize]| -> Result<Vec<(Option<u32>, bool)>> {
+                let mut own = None;
+                let count_with = |&other: &usize| {
+                    if unseen.contains_key(&at) || unseen.contains_key(&other) {
+                        return Ok((None, false));
+                    }
+                    if let Some(known) = state.state.pinned.inliers(self.ids[at], self.ids[other])? {
+                        return Ok((Some(known), false));
+                    }
+                    if own.is_none() {
+                        own = self.stored(&state, at)?;
+                    }
+                    // One that was deleted meanwhile has none any more.
+                    let (Some(own), Some(other)) = (&own, self.stored(&state, other)?) else {
+                        return Ok((None, false));
+                    };
+                    Ok((Some(verify(own, &other, &self.how)?.inliers.len() as u32), true))
+                };
+                others.iter().map(count_with).collect()
+            };
+            let counted = pool::try_each(images.len(), |within| count(first + within, &images[within]))?;
             if counted.iter().flatten().any(|count| count.1) {
                 core.keep(|batch| {
                     for (within, counts) in counted.iter().enumerate() {

@@ -15,6 +15,7 @@ use crate::motion::{Core, Deferral, Snapshot, Worker};
 use crate::operation::{Operation, Receipt};
 use crate::options::Options;
 use crate::ports::Propose;
+use crate::process::leaving::{Inside, Leave, inside_slow, register};
 
 /// How long a change of models stands before the gate at first, and then lets others pass: it comes between short writes.
 const GATE_PATIENCE: Duration = Duration::from_millis(20);
@@ -22,6 +23,15 @@ const GATE_PATIENCE: Duration = Duration::from_millis(20);
 const MOST_GATE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A database. Clones share it; it closes when the last clone and the last snapshot are gone.
+///
+/// **Threads.** Every call may be made by any thread, by several at once, and from tasks of rayon's or another pool: no call depends on
+/// its caller's pool, and none takes up other tasks while it waits. Calls block; in asynchronous code make them where blocking is
+/// allowed (`tokio::task::spawn_blocking`). The exception is code that the database calls (a [`Propose`], a
+/// [`Reembed`](crate::Reembed)): it may read, and must not write, which would wait for itself, nor wait for threads that write.
+///
+/// **The end of the process.** `main` may return, and `exit` may be called, while any thread is in a call. Such a call does not return;
+/// a commit that has begun is finished, and the database is saved as when it is closed. `exit` waits for a call into RocksDB or a
+/// network for 10 seconds at most; then the process ends with the same code and without running destructors of C++ objects.
 ///
 /// ```
 /// # fn main() -> cairn::Result<()> {
@@ -50,7 +60,7 @@ pub struct Database {
 pub(super) struct Shared {
     folder: PathBuf,
     /// Of the active space; another one after a flip.
-    core: RwLock<Arc<Core>>,
+    running: Arc<Running>,
     /// Held for reading by everything that changes the database, for writing by a flip. Readers do not touch it.
     pub(super) gate: RwLock<()>,
     /// Held while another model is being put in force.
@@ -59,12 +69,33 @@ pub(super) struct Shared {
     /// Held by statements that look at an image's label and then change it, so that no other one comes between.
     pub(super) labelling: Mutex<()>,
     worker: Mutex<Option<Worker>>,
+    /// Behind everything that is closed.
+    closing: Option<Inside>,
+}
+
+/// What the end of the process saves, apart from the database, whose last clone may stand before the gate then.
+struct Running {
+    core: RwLock<Arc<Core>>,
+}
+
+impl Leave for Running {
+    fn hurry(&self) {
+        if let Some(core) = self.core.try_read_for(MOST_GATE_PATIENCE) {
+            core.hurry();
+        }
+    }
+
+    fn save(&self) {
+        if let Some(core) = self.core.try_read_for(MOST_GATE_PATIENCE) {
+            let _slower = core.save();
+        }
+    }
 }
 
 impl Shared {
     /// The running database of the active space.
     pub(super) fn core(&self) -> Arc<Core> {
-        Arc::clone(&self.core.read())
+        Arc::clone(&self.running.core.read())
     }
 
     /// The gate held against everything that changes the database. Whoever holds it for long (a check reads for minutes) must not stop
@@ -84,7 +115,7 @@ impl Shared {
     /// threads for a worker it answers too, and says so.
     pub(super) fn replace(&self, core: Arc<Core>) {
         {
-            let mut running = self.core.write();
+            let mut running = self.running.core.write();
             core.inherit(&running);
             *running = Arc::clone(&core);
         }
@@ -111,6 +142,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // The worker first: what it still does is in what is saved.
         self.stop_worker();
+        self.closing = Some(inside_slow());
         // Without the saved columns the next opening reads them from the catalog: slower, and nothing else.
         let _slower = self.core().save();
     }
@@ -135,7 +167,7 @@ impl Database {
                 .help("choose another folder, or delete this one"));
         }
         make_folder(folder, "create.folder")?;
-        let lock = Lock::take(folder)?;
+        let lock = taken(folder)?;
         let catalog = Catalog::create(&catalog_folder(folder), options, lock)?;
         // RocksDB syncs what is in its folder and not the folder's own name.
         sync_folder(folder, "create")?;
@@ -148,7 +180,7 @@ impl Database {
     /// `NotFound`, `Locked` with the process id of the holder, `Corrupt` (also when acknowledged writes are gone), `Io`.
     pub fn open(folder: &Path) -> Result<Self> {
         Self::must_exist(folder)?;
-        let open = || Self::start(folder, Catalog::open(&catalog_folder(folder), Lock::take(folder)?)?);
+        let open = || Self::start(folder, Catalog::open(&catalog_folder(folder), taken(folder)?)?);
         match open() {
             // What was set aside for a full disk is enough for an opening.
             Err(error) if error.is_disk_full() && release(folder) => open(),
@@ -167,14 +199,17 @@ impl Database {
     }
 
     fn sharing(folder: &Path, core: Arc<Core>, worker: Option<Worker>) -> Self {
+        let running = Arc::new(Running { core: RwLock::new(core) });
+        register(&running);
         let shared = Shared {
             folder: folder.to_owned(),
-            core: RwLock::new(core),
+            running,
             gate: RwLock::default(),
             epochs: Mutex::default(),
             ages: Ages::default(),
             labelling: Mutex::default(),
             worker: Mutex::new(worker),
+            closing: None,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -208,13 +243,13 @@ impl Database {
     /// Lets a device propose neighbours during writes; results do not change, only their speed.
     pub fn set_proposer(&self, proposer: Option<Arc<dyn Propose>>) {
         // Held until it is set: what is chosen while another model comes in force must not go to the one before.
-        self.shared.core.read().set_proposer(proposer);
+        self.shared.running.core.read().set_proposer(proposer);
     }
 
     /// Chooses which writes may return before their predictions are made; [`Deferral::Automatic`] until it is called.
     pub fn set_deferral(&self, deferral: Deferral) {
         // As for the proposer.
-        self.shared.core.read().set_deferral(deferral);
+        self.shared.running.core.read().set_deferral(deferral);
     }
 
     /// The database as it is now. Never waits for a write in progress.
@@ -372,6 +407,12 @@ impl Database {
         lines.push(("health", if health.is_empty() { "ok".to_owned() } else { health.join("; ") }));
         Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
     }
+}
+
+/// The lock of a folder. In a process that ends nobody gets it: it may still be held by a database that is saved.
+fn taken(folder: &Path) -> Result<Lock> {
+    let _inside = inside_slow();
+    Lock::take(folder)
 }
 
 /// The fingerprint of the model that makes a database's descriptors, if one does.

@@ -239,7 +239,9 @@ impl Core {
     }
 
     pub(super) fn publish(&self, state: Published) {
-        *self.current.write() = Arc::new(state);
+        let last = std::mem::replace(&mut *self.current.write(), Arc::new(state));
+        // Letting go of the last one may take long, and wait before the gate of a process that ends: readers must not wait with it.
+        drop(last);
         self.signal.notify();
     }
 
@@ -436,6 +438,11 @@ impl Core {
             self.noted.store(accepted, Ordering::Relaxed);
         }
         Ok(is_behind)
+    }
+
+    /// Whoever works long behind it comes to an end, or waits no more.
+    pub(crate) fn hurry(&self) {
+        self.signal.close();
     }
 
     /// Saves what makes the next opening fast. Call it when nothing writes any more.

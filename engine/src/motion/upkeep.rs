@@ -6,14 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rayon::prelude::*;
-
 use super::lists::{label_in, list_of};
 use crate::catalog::{Batch, Pinned};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::options::Options;
 use crate::ports::Propose;
+use crate::process::pool;
 use crate::rows::{RowSet, Run};
 use crate::vector::{CodedQuery, Hit, Top, dot, products, row_residual, stride};
 use crate::vote::{Ballot, Candidate, List, soft_vote};
@@ -192,8 +191,10 @@ fn entering(
     added: std::ops::Range<usize>,
     keep: usize,
 ) -> Result<HashMap<usize, Vec<Candidate>>> {
-    /// Index rows of one task.
+    /// Index rows of one task at most.
     const TASK_ROWS: usize = 4096;
+    /// Pairs of one task: of 512 components about 10 milliseconds, after which a helper may turn to a search.
+    const TASK_PAIRS: usize = 1 << 20;
     /// Index rows whose coded scores are computed at once.
     const BLOCK_ROWS: usize = 256;
     /// New train images that share a block of index rows.
@@ -243,8 +244,8 @@ fn entering(
         }
         Ok(found)
     };
-    let lists: Vec<Vec<(usize, Vec<Candidate>)>> =
-        index.runs(until, TASK_ROWS).into_par_iter().map(task).collect::<Result<_>>()?;
+    let runs = index.runs(until, (TASK_PAIRS / rows.len()).clamp(BLOCK_ROWS, TASK_ROWS));
+    let lists: Vec<Vec<(usize, Vec<Candidate>)>> = pool::try_map(&runs, |&run| task(run))?;
     Ok(lists.into_iter().flatten().collect())
 }
 
@@ -278,17 +279,15 @@ pub(super) fn scan_lists(
             _ => None,
         };
         let best = match proposed {
-            Some(proposed) => proposed
-                .into_par_iter()
-                .zip(rows)
-                .map(|(proposed, &row)| match proposed {
+            Some(proposed) => pool::try_each(rows.len(), |at| {
+                let query = index.vector(rows[at])?;
+                match &proposed[at] {
                     Some(proposed) => {
-                        let proposed = proposed.into_iter().map(|row| row as usize);
-                        train.best_among(&index.vector(row)?, proposed, keep, |_| true)
+                        train.best_among(&query, proposed.iter().map(|&row| row as usize), keep, |_| true)
                     }
-                    None => train.best(&index.vector(row)?, keep, |_| true),
-                })
-                .collect::<Result<_>>()?,
+                    None => train.best(&query, keep, |_| true),
+                }
+            })?,
             None => train.best_of_many(&queries, keep, |_, _| true)?,
         };
         lists.extend(rows.iter().zip(best).map(|(&row, best)| {

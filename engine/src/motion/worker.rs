@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use super::core::{Core, tail_rows};
 use super::policy::FLUSH_ROWS;
 use crate::error::Result;
+use crate::process::leaving::is_leaving;
 
 /// How long the side file may be behind.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
@@ -53,8 +54,8 @@ impl Signal {
         }
     }
 
-    /// Stops the threads.
-    fn close(&self) {
+    /// Stops the threads, and whoever waits for them.
+    pub(super) fn close(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.notify();
         // Whoever is about to rest sees the flag, or is resting when it is woken.
@@ -122,6 +123,10 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.core.signal.close();
+        if is_leaving() {
+            // They may stand before the gate.
+            return;
+        }
         for thread in self.threads.drain(..) {
             // A panic was printed where it happened; the data is as the last commit left it.
             let _panicked = thread.join();

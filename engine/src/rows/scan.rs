@@ -6,13 +6,12 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rayon::prelude::*;
-
 use super::part::Part;
 use super::set::RowSet;
 use super::sieve::{Interval, Sieve};
 use crate::error::Result;
 use crate::graph::{Codes, Scratch, search};
+use crate::process::pool;
 use crate::vector::{CodedQuery, Hit, Top, dot, products, row_residual, stride};
 
 /// Rows that one task of a parallel scan takes.
@@ -138,11 +137,7 @@ impl RowSet {
             sieve.into_kept()
         };
         let runs = self.runs(self.len(), TASK_ROWS);
-        let parts: Vec<Vec<Interval>> = match runs.len() {
-            // Handing one task to another thread takes longer than doing it.
-            0 | 1 => runs.into_iter().map(task).collect(),
-            _ => runs.into_par_iter().map(task).collect(),
-        };
+        let parts: Vec<Vec<Interval>> = pool::map(&runs, |&run| task(run));
         self.decided(query, count, parts.into_iter().flatten())
     }
 
@@ -179,12 +174,12 @@ impl RowSet {
             };
             group.1.chunks_exact(self.dimension).enumerate().map(decide).collect::<Result<Vec<_>>>()
         };
-        let lists: Vec<Vec<Vec<Hit>>> = if groups.len() >= rayon::current_num_threads() || runs.len() < 2 {
-            groups.par_iter().map(|group| decided(group, vec![sieved(group, &runs)])).collect::<Result<_>>()?
+        let lists: Vec<Vec<Vec<Hit>>> = if groups.len() >= pool::threads() || runs.len() < 2 {
+            pool::try_map(&groups, |group| decided(group, vec![sieved(group, &runs)]))?
         } else {
             // Few queries: the rows are shared out instead.
             let over_rows = |group: &(usize, &[f32])| {
-                decided(group, runs.par_iter().map(|run| sieved(group, std::slice::from_ref(run))).collect())
+                decided(group, pool::map(&runs, |run| sieved(group, std::slice::from_ref(run))))
             };
             groups.iter().map(over_rows).collect::<Result<_>>()?
         };

@@ -62,7 +62,6 @@ impl RowSet {
         count: usize,
         admit: impl Fn(usize) -> bool,
     ) -> Result<Option<Vec<Hit>>> {
-        // Made before the scratch is borrowed: a thread that waits for its helpers may take up another search.
         let sketches: Vec<&Sketches> = self.parts.iter().map(Part::sketches).collect();
         let kept = SCRATCH.with_borrow_mut(|scratch| self.sieved(query, &sketches, count, admit, scratch));
         kept.map(|kept| self.decided(query, count, kept.into_iter())).transpose()
@@ -243,6 +242,7 @@ mod tests {
     use super::super::{NewRow, RowSet};
     use super::*;
     use crate::id::ImageId;
+    use crate::process::pool;
     use crate::vector::{Random, unit};
 
     /// Rows of some places, several of each, in blocks as writes make them, and a query near each of the first places.
@@ -305,15 +305,11 @@ mod tests {
         assert_eq!(set.near_by_sketch(&unit(&query).unwrap(), 3, |_| true).unwrap(), None);
     }
 
-    /// A thread that waits for the sketches to be made takes up other searches meanwhile.
     #[test]
     fn searches_on_many_threads_may_make_the_sketches() {
-        use rayon::prelude::*;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
         for _ in 0..20 {
             let (set, queries) = places(3_000, 64, 32);
-            let search = || queries.par_iter().map(|query| set.near_by_sketch(query, 3, |_| true).unwrap());
-            let together: Vec<_> = pool.install(|| search().collect());
+            let together = pool::map(&queries, |query| set.near_by_sketch(query, 3, |_| true).unwrap());
             let alone: Vec<_> = queries.iter().map(|query| set.near_by_sketch(query, 3, |_| true).unwrap()).collect();
             assert_eq!(together, alone);
         }

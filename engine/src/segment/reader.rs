@@ -15,13 +15,13 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use memmap2::{Advice, Mmap};
 use parking_lot::Mutex;
-use rayon::prelude::*;
 
 use super::layout::{ALIGN, FOOTER_BYTES, Header, SECTIONS_START, Section, check_of};
 use crate::disk::point;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::id::ImageId;
+use crate::process::pool;
 use crate::vector::{Sketches, sketched_once};
 
 /// Bytes read at a time while checking.
@@ -272,8 +272,9 @@ impl Segment {
 
     /// All descriptors, row-major, once every row was found whole; `None`: one is not.
     pub(crate) fn all_vectors(&self) -> Option<&[f32]> {
-        let whole = (0..self.rows()).into_par_iter().with_min_len(1024).all(|row| self.is_whole(row));
-        if !whole {
+        let pieces = pool::pieces(self.rows(), 1024);
+        let whole = pool::map(&pieces, |piece| piece.clone().all(|row| self.is_whole(row)));
+        if whole.contains(&false) {
             self.damaged.store(true, Ordering::Relaxed);
             return None;
         }
@@ -330,7 +331,7 @@ fn check_sections(path: &Path, header: &Header, wanted: impl Fn(Section) -> bool
         })
         .collect();
     let sums: Vec<std::io::Result<(Section, crc32fast::Hasher)>> =
-        pieces.par_iter().map(|&(section, offset, length)| Ok((section, sum(path, offset, length)?))).collect();
+        pool::map(&pieces, |&(section, offset, length)| Ok((section, sum(path, offset, length)?)));
     let mut whole: Vec<crc32fast::Hasher> = Section::ALL.iter().map(|_| crc32fast::Hasher::new()).collect();
     for sum in sums {
         let (section, sum) = sum.map_err(|error| Damage(format!("cannot be read: {error}")))?;

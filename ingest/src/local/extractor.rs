@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use cairn::{LocalFeatureSet, LocalFeatures, Photo, Result};
+use cairn::{Gated, LocalFeatureSet, LocalFeatures, Photo, Result};
 
 use super::frame::{Frame, LONGEST_SIDE};
 use super::xfeat::{CHANNELS, XFeat};
@@ -30,7 +30,7 @@ pub struct XFeatExtractor {
     longest: u32,
     digest: blake3::Hash,
     /// Tensors may move between threads but not be shared by reference: each call takes handles of its own.
-    network: Mutex<XFeat>,
+    network: Gated<Mutex<XFeat>>,
 }
 
 impl XFeatExtractor {
@@ -39,6 +39,7 @@ impl XFeatExtractor {
     /// # Errors
     /// When the weights are missing, damaged, of another network, or not the pinned ones.
     pub fn load(weights: Option<&Path>, hardware: &Hardware) -> Result<Self> {
+        let _native = cairn::native();
         one_thread();
         let weights = match weights {
             Some(path) => Weights::read(path, None)?,
@@ -50,7 +51,7 @@ impl XFeatExtractor {
             limits: DecodeLimits::default(),
             longest: LONGEST_SIDE,
             digest: weights.digest(),
-            network: Mutex::new(network),
+            network: Gated::new(|| Mutex::new(network)),
         })
     }
 
@@ -71,6 +72,7 @@ impl XFeatExtractor {
     /// # Errors
     /// When the network fails.
     pub fn extract_pixels(&self, photo: &Pixels) -> Result<LocalFeatureSet> {
+        let _native = cairn::native();
         one_thread();
         let frame = Frame::of(photo, self.longest);
         let picture = frame.resized(photo, 1.0)?;

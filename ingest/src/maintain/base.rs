@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Error, Keep, Reembed, Result, Snapshot, Wanted, Watch};
-use rayon::prelude::*;
+use cairn::{Database, Error, Keep, Reembed, Result, Snapshot, Wanted, Watch, pool};
 
 use super::photos::{Each, Readings, completed, of_image, original};
 use crate::embedder::PhotoEmbedder;
@@ -126,7 +125,10 @@ impl Reembed for Again {
         let (rows, made) = completed(&embedder, stored, photo)?;
         self.photos.fetch_add(made, Ordering::Relaxed);
         match &self.adapter {
-            Some(adapter) => Ok(rows.into_par_iter().map(|row| adapter.apply(&row?)).collect()),
+            Some(adapter) => {
+                let rows: Vec<Result<Vec<f32>>> = rows;
+                pool::try_map_owned(rows, |row| Ok(row.and_then(|row| adapter.apply(&row))))
+            }
             None => Ok(rows),
         }
     }

@@ -5,8 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use cairn::{Database, Embed, Error, ErrorKind, Keep, Photo, Result, Snapshot};
-use rayon::prelude::*;
+use cairn::{Database, Embed, Error, ErrorKind, Keep, Photo, Result, Snapshot, pool};
 
 use crate::embedder::PhotoEmbedder;
 use crate::photo::{DecodeLimits, Pixels, about_photo, hash_file, read_photo};
@@ -130,7 +129,7 @@ pub(super) fn embed_all(embedder: &PhotoEmbedder, photos: &[(String, Photo)]) ->
             Ok(embedded) => Ok(embedded.vector),
             Err(error) => Err(named(key, &error)),
         };
-        return Ok(photos.par_iter().map(one).collect());
+        return Ok(pool::map(photos, one));
     }
     let ready = |(key, photo): &(String, Photo)| {
         let pixels = || {
@@ -139,7 +138,7 @@ pub(super) fn embed_all(embedder: &PhotoEmbedder, photos: &[(String, Photo)]) ->
         };
         pixels().map_err(|error: Error| named(key, &error))
     };
-    let ready: Each<Pixels> = photos.par_iter().map(ready).collect();
+    let ready: Each<Pixels> = pool::map(photos, ready);
     let mut made = embedder.model().embed(&ready.iter().flatten().collect::<Vec<_>>())?.into_iter();
     Ok(ready.into_iter().filter_map(|pixels| pixels.map(|_| made.next()).transpose()).collect())
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cairn::{Error, ErrorKind, ModelInfo, Result};
+use cairn::{Error, ErrorKind, Gated, ModelInfo, Result};
 use tch::{Kind, Tensor};
 
 pub use gem::{GEM_EPSILON, GEM_P};
@@ -155,7 +155,7 @@ pub struct Model {
     hardware: Hardware,
     adapter: Option<Arc<Adapter>>,
     /// Tensors may move between threads but not be shared by reference: each call takes handles of its own.
-    network: Mutex<Network>,
+    network: Gated<Mutex<Network>>,
 }
 
 impl Model {
@@ -210,6 +210,7 @@ impl Model {
 
     /// The network of these weights, without an adapter.
     pub(crate) fn of_weights(settings: Settings, weights: &Weights, hardware: &Hardware) -> Result<Self> {
+        let _native = cairn::native();
         let sound = |s: &f64| (0.1..=4.0).contains(s);
         let scales = &settings.scales;
         if scales.is_empty() || scales.len() > MAX_SCALES || !scales.iter().all(sound) {
@@ -240,7 +241,8 @@ impl Model {
                 kind,
             })
         };
-        let network = Mutex::new(place().map_err(torch_error)?);
+        let placed = place().map_err(torch_error)?;
+        let network = Gated::new(|| Mutex::new(placed));
         let [dimension, channels] = [dimension, channels].map(|count| usize::try_from(count).unwrap_or(0));
         Ok(Self {
             info,
@@ -320,6 +322,7 @@ impl Model {
     /// # Errors
     /// When the device fails, or a photo has no usable descriptor.
     pub fn embed(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>> {
+        let _native = cairn::native();
         one_thread();
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
         if !self.hardware.is_cuda() {
@@ -365,6 +368,7 @@ impl Model {
     /// # Errors
     /// When the device fails.
     pub(crate) fn feature_map(&self, picture: &Pixels) -> Result<Vec<f32>> {
+        let _native = cairn::native();
         one_thread();
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
         let shape = [1, i64::from(picture.height()), i64::from(picture.width()), 3];

@@ -1,7 +1,6 @@
 //! A trained map from a descriptor to a better one, as plain data.
 
-use cairn::{Error, MAX_DIMENSION, Result};
-use rayon::prelude::*;
+use cairn::{Error, MAX_DIMENSION, Result, pool};
 
 use super::samples::unit;
 
@@ -95,7 +94,7 @@ impl Adapter {
     }
 
     /// The adapted descriptors of many, given and returned one behind the other; each has the bits that [`Adapter::apply`] gives
-    /// it. On all threads of rayon's pool; memory: the result, and for each thread a few rows.
+    /// it. On the engine's threads ([`pool`]); memory: the result, and for each thread a few rows.
     ///
     /// # Errors
     /// `Mismatch` where the numbers are no whole rows; `Invalid` where the length of a row is zero or not finite.
@@ -103,8 +102,8 @@ impl Adapter {
         if !vectors.len().is_multiple_of(self.input.max(1)) {
             return Err(self.mismatch(vectors.len()));
         }
-        let chunks = vectors.par_chunks(self.input.max(1) * TOGETHER);
-        Ok(chunks.map(|rows| self.adapt(rows)).collect::<Result<Vec<_>>>()?.concat())
+        let chunks: Vec<&[f32]> = vectors.chunks(self.input.max(1) * TOGETHER).collect();
+        Ok(pool::try_map(&chunks, |rows| self.adapt(rows))?.concat())
     }
 
     /// A number of whole rows.

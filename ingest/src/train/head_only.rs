@@ -1,7 +1,6 @@
 //! Training a head on cached descriptors: the trunk stays as it is, so two CPU cores suffice.
 
-use cairn::Result;
-use rayon::prelude::*;
+use cairn::{Result, pool};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::adapter::{Adapter, Affine};
@@ -43,6 +42,7 @@ pub struct Trained {
 /// checkpoint that is another training's or damaged; `Cancelled` when `progress` says [`super::Control::Stop`] (the state is saved
 /// first); `Io`.
 pub fn train_head(samples: &Samples, options: &HeadOptions, hardware: &Hardware, run: &Run) -> Result<Trained> {
+    let _native = cairn::native();
     one_thread();
     options.check(samples.dimension)?;
     let prepared = Prepared::new(samples, options.singles, HoldOut::images(options.validation), options.seed)?;
@@ -54,7 +54,7 @@ pub fn train_head(samples: &Samples, options: &HeadOptions, hardware: &Hardware,
     course.go(&identity, run)?;
     let adapter = course.learner.adapter(samples.dimension).map_err(torch_error)?;
     let validation =
-        validate(&prepared, &|images| images.par_iter().map(|&image| adapter.apply(&prepared.plain(image))).collect())?;
+        validate(&prepared, &|images| pool::try_map(images, |&image| adapter.apply(&prepared.plain(image))))?;
     Ok(Trained { adapter, log: course.log, validation })
 }
 
@@ -159,6 +159,7 @@ impl Learner for Learning<'_> {
     }
 
     fn lesson(&mut self, at: u64, batch: &[u32], norm: Norm) -> Result<Lesson> {
+        let _native = cairn::native();
         let mut lesson = || -> Result<Lesson, TchError> {
             let rows: Vec<f32> = batch.iter().enumerate().flat_map(|(slot, &of)| self.view(at, slot, of)).collect();
             let input = rows.len() / batch.len().max(1);

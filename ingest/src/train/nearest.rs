@@ -1,6 +1,6 @@
 //! The rows nearest to each of many rows, by cosine.
 
-use rayon::prelude::*;
+use cairn::pool;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::device::one_thread;
@@ -26,7 +26,7 @@ pub(crate) fn nearest(
             Ok((usize::try_from(start).unwrap_or(0), rows, base.f_tr()?))
         })
         .collect::<Result<_, TchError>>()?;
-    let found = chunks.into_par_iter().map(|(start, queries, base)| {
+    let found = pool::try_map_owned(chunks, |(start, queries, base)| {
         one_thread();
         let similarities = queries.f_mm(&base)?;
         let (rows, columns) = similarities.size2()?;
@@ -36,9 +36,9 @@ pub(crate) fn nearest(
             let left_out = but.and_then(|but| but.get(start + at).copied());
             best(values.get(at * columns..(at + 1) * columns).unwrap_or(&[]), k, left_out)
         };
-        Ok((0..usize::try_from(rows).unwrap_or(0)).map(row).collect::<Vec<_>>())
+        Ok::<_, TchError>((0..usize::try_from(rows).unwrap_or(0)).map(row).collect::<Vec<_>>())
     });
-    Ok(found.collect::<Result<Vec<_>, TchError>>()?.into_iter().flatten().collect())
+    Ok(found?.into_iter().flatten().collect())
 }
 
 /// The places of the `k` largest similarities.

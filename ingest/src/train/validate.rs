@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use cairn::Result;
 use cairn::eval::{Metrics, Truth, evaluate};
-use rayon::prelude::*;
+use cairn::{Result, pool};
 
 use super::judge::{Comparison, Labelled, Quality, judge_among};
 use super::nearest::tensor;
@@ -41,13 +40,14 @@ pub(crate) fn validate(prepared: &Prepared, adapt: Descriptors<'_>) -> Result<Op
     }
     let every = prepared.held_out.len().div_ceil(MOST_QUERIES);
     let queries: Vec<u32> = prepared.held_out.iter().copied().step_by(every).collect();
-    let plain = |images: &[u32]| -> Vec<Vec<f32>> { images.par_iter().map(|&image| prepared.plain(image)).collect() };
+    let plain = |images: &[u32]| -> Vec<Vec<f32>> { pool::map(images, |&image| prepared.plain(image)) };
     let label = |images: &[u32]| images.iter().map(|&image| prepared.label(image)).collect::<Vec<u32>>();
     let (labels, query_labels) = (label(&prepared.train), label(&queries));
     let (rows, query_rows) = (plain(&prepared.train), plain(&queries));
     let before = retrieval(&rows, &labels, &query_rows, &query_labels);
     let items = plain(&prepared.held_out);
     let among = |voters: &[Vec<f32>], items: &[Vec<f32>], item_labels: &[u32]| -> Result<Quality> {
+        let _native = cairn::native();
         let rows = |rows: &[Vec<f32>]| tensor(&rows.concat(), rows.first().map_or(1, Vec::len)).map_err(torch_error);
         let voters = Labelled { rows: &rows(voters)?, labels: &labels };
         judge_among(voters, Labelled { rows: &rows(items)?, labels: item_labels }).map_err(torch_error)
@@ -84,7 +84,7 @@ pub(crate) fn retrieval(rows: &[Vec<f32>], labels: &[u32], queries: &[Vec<f32>],
         scores.sort_unstable_by(best_first);
         scores.into_iter().map(|(_, row)| name(row)).collect()
     };
-    let lists: Vec<Vec<String>> = queries.par_iter().map(ranked).collect();
+    let lists: Vec<Vec<String>> = pool::map(queries, ranked);
     let truth: Vec<Truth> = (0..queries.len())
         .map(|query| {
             let same = labels.iter().enumerate().filter(|(_, label)| **label == query_labels[query]);

@@ -1,6 +1,6 @@
 //! What the neighbours say about a label: which training images to leave out of a fit, which unlabelled images to take in.
 
-use rayon::prelude::*;
+use cairn::pool;
 use tch::{TchError, Tensor};
 
 use super::fit::Fit;
@@ -67,18 +67,18 @@ pub(super) fn believed<E: From<TchError>>(
     let rows = given.classes.len();
     let mut order: Vec<usize> = (0..rows).collect();
     Mix::new(&[options.seed, PURPOSE]).shuffle(&mut order);
-    let together = if rows < ONE_BY_ONE { rayon::current_num_threads().max(1) } else { 1 };
+    let together = if rows < ONE_BY_ONE { pool::threads() } else { 1 };
     let mut stays = vec![true; rows];
     for first in (0..options.folds).step_by(together) {
         // A tensor may go to another thread, but not be seen from two.
         let folds: Vec<(usize, Tensor)> =
             (first..options.folds.min(first + together)).map(|fold| (fold, given.x.shallow_clone())).collect();
         let (classes, count, order) = (given.classes, given.count, &order);
-        let doubted = folds.into_par_iter().map(|(fold, x)| {
+        let doubted = pool::try_map_owned(folds, |(fold, x)| {
             one_thread();
             doubted(Given { x: &x, classes, count }, order, fold, options)
         });
-        for places in doubted.collect::<Result<Vec<_>, TchError>>()? {
+        for places in doubted? {
             places.into_iter().for_each(|place| stays[place] = false);
             tick()?;
         }

@@ -69,6 +69,7 @@ pub(crate) fn judge_with_more(
     options: &DiscriminantOptions,
     progress: &dyn Fn(&str, usize, usize) -> Control,
 ) -> Result<Option<HeldOut>> {
+    let _native = cairn::native();
     let Material { images, classes, x, count } = Material::of(samples, options)?;
     // Labels that only the others have become classes behind those that there are; not every one of these has images here.
     let mut numbers: BTreeMap<u32, i64> =
@@ -100,11 +101,12 @@ pub(crate) fn judge_discriminant(
     options: &DiscriminantOptions,
     descriptors: Descriptors<'_>,
 ) -> Result<Option<HeldOut>> {
+    let mut native = cairn::native();
     let Material { images, classes, x, count } = Material::of(samples, options)?;
     let given = Given { x: &x, classes: &classes, count };
     let (chosen, x, classes) = judged(&given, options)?;
     let numbers: Vec<u32> = chosen.iter().map(|&place| images[place]).collect();
-    let others = descriptors(&numbers)?;
+    let others = native.outside(|| descriptors(&numbers))?;
     let others = tensor(&others.concat(), others.first().map_or(1, Vec::len)).map_err(torch_error)?;
     let given = Given { x: &x, classes: &classes, ..given };
     let pick = |places: &[usize]| select(&others, places).map_err(torch_error);

@@ -13,8 +13,7 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-use cairn::{Error, ErrorKind, Result};
-use rayon::prelude::*;
+use cairn::{Error, ErrorKind, Result, pool};
 use tch::Tensor;
 
 use self::evidence::{Given, adopted, believed};
@@ -72,6 +71,7 @@ pub fn train_discriminant(
     options: &DiscriminantOptions,
     progress: &dyn Fn(&str, usize, usize) -> Control,
 ) -> Result<TrainedDiscriminant> {
+    let _native = cairn::native();
     one_thread();
     let Material { images, classes, x, count } = Material::of(samples, options)?;
     let side = samples.dimension;
@@ -112,7 +112,7 @@ impl Material {
         let chosen = balanced(&classes, prepared.class_count, MOST_TRAIN_IMAGES, options.seed);
         let images: Vec<u32> = chosen.iter().map(|&place| prepared.train[place]).collect();
         let classes: Vec<i64> = chosen.iter().map(|&place| classes[place]).collect();
-        let rows: Vec<Vec<f32>> = images.par_iter().map(|&image| prepared.plain(image)).collect();
+        let rows: Vec<Vec<f32>> = pool::map(&images, |&image| prepared.plain(image));
         let x = tensor(&rows.concat(), samples.dimension).map_err(torch_error)?;
         Ok(Self { images, classes, x, count: prepared.class_count })
     }
@@ -128,6 +128,8 @@ struct Ticker<'a> {
 impl Ticker<'_> {
     /// One part is done.
     fn tick(&mut self, what: &str) -> Result<()> {
+        // A process that ends does not wait for the next one.
+        cairn::may_end();
         self.done += 1;
         match (self.progress)(what, self.done, self.total) {
             Control::Stop if self.done < self.total => {
@@ -209,7 +211,7 @@ fn index_rows(index: &[f32], side: usize) -> Result<Vec<f32>> {
         let unusable = || Error::invalid(format!("index row {at} cannot be learnt from: it is zero, or not finite"));
         unit(&index[at * side..(at + 1) * side]).ok_or_else(unusable)
     };
-    Ok(places.par_iter().map(row).collect::<Result<Vec<_>>>()?.concat())
+    Ok(pool::try_map(&places, row)?.concat())
 }
 
 /// At most `most` of 0..`count`, evenly spread.

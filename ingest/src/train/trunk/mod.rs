@@ -10,8 +10,7 @@ mod tests;
 use std::time::Instant;
 
 use cairn::language::{DEFAULT_SCALEUP, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION};
-use cairn::{Error, Photo, Result};
-use rayon::prelude::*;
+use cairn::{Error, Photo, Result, pool};
 use tch::{Kind, TchError, Tensor};
 
 use super::Augmentation;
@@ -187,10 +186,12 @@ pub(crate) fn train_trunk(
     let recipe = Recipe { pool, open: &photo, options, sizes: sizes(architecture), per_epoch };
     let identity = Identity { options: options.text(), data: digest(&prepared, set, weights) };
     let head = (options.dimension, options.learns_p, options.seed);
+    let native = cairn::native();
     let network = Network::load(architecture, weights, head.0, head.1, head.2, hardware)?;
     let objective = class_weights(prepared.class_count, options.dimension, options.seed)
         .and_then(|drawn| Objective::new(options.loss, drawn)?.learning(hardware.torch()))
         .map_err(torch_error)?;
+    drop(native);
     let HeadOptions { epochs, frozen_epochs, rate, last_rate, momentum, weight_decay, .. } = options.as_head();
     let schedule = Schedule { epochs, frozen_epochs, rate, last_rate, momentum, weight_decay };
     // On the CPU the network computes on one thread, so that one other is free.
@@ -206,6 +207,7 @@ pub(crate) fn train_trunk(
         Ok((network, course.log, loader.waited.as_secs_f64(), loader.seen))
     })?;
     let seconds = start.elapsed().as_secs_f64().max(1e-9);
+    let _native = cairn::native();
     let (weights, images_per_second) = (network.encode()?, seen as f64 / seconds);
     Ok(TrainedTrunk { weights, log, never_seen, images_per_second, waited: waited / seconds })
 }
@@ -225,15 +227,17 @@ pub(crate) fn judge_trunk(
 /// The aspect group of each photo, by its header.
 fn groups(count: usize, photo: &(dyn Fn(u32) -> Result<Photo> + Sync)) -> Result<Vec<u8>> {
     let limits = DecodeLimits::default();
-    let group = |place: u32| {
-        let photo = photo(place)?;
+    let group = |place: usize| {
+        let photo = photo(place as u32)?;
         let size = read_photo(&photo, &limits).and_then(|bytes| upright_size(&bytes, &limits));
         let (width, height) =
             size.map_err(|error| about_photo(&photo, error).help("mend the file or DELETE the image"))?;
         Ok(aspect_group(width, height))
     };
-    let count = u32::try_from(count).map_err(|_| Error::invalid("more than 2^32 images cannot be learnt from"))?;
-    (0..count).into_par_iter().map(group).collect()
+    if u32::try_from(count).is_err() {
+        return Err(Error::invalid("more than 2^32 images cannot be learnt from"));
+    }
+    pool::try_each(count, group)
 }
 
 /// A digest of what is learnt from: which images, their classes, and where the network begins.
@@ -274,7 +278,9 @@ impl Learner for Learning<'_, '_> {
     }
 
     fn lesson(&mut self, at: u64, batch: &[u32], norm: Norm) -> Result<Lesson> {
+        // Not inside: the loader's threads may read photos from the database.
         let photos = self.loader.take(at)?;
+        let _native = cairn::native();
         let mut lesson = || -> Result<Lesson, TchError> {
             let shape = [batch.len() as i64, i64::from(photos.height), i64::from(photos.width), 3];
             let rgb = Tensor::f_from_data_size(&photos.rgb, &shape, Kind::Uint8)?;
