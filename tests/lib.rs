@@ -1,6 +1,8 @@
 //! What the tests share: where the shared data is, reading it, and running the program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers fail by panicking")]
 
+pub mod wrong_labels;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -35,12 +37,24 @@ pub fn npy(path: &Path) -> (Vec<f64>, Vec<usize>) {
     let values = match dtype.trim_matches('\'') {
         "<f4" => file.into_vec::<f32>().unwrap().into_iter().map(f64::from).collect(),
         "<f8" => file.into_vec::<f64>().unwrap(),
+        "<f2" => {
+            let count = file.shape().iter().product::<u64>() as usize;
+            bytes[bytes.len() - 2 * count..].chunks(2).map(|two| half(u16::from_le_bytes([two[0], two[1]]))).collect()
+        }
         "<i4" => file.into_vec::<i32>().unwrap().into_iter().map(f64::from).collect(),
         "<i2" => file.into_vec::<i16>().unwrap().into_iter().map(f64::from).collect(),
         "|i1" => file.into_vec::<i8>().unwrap().into_iter().map(f64::from).collect(),
         other => panic!("{}: numbers of type {other}", path.display()),
     };
     (values, shape)
+}
+
+/// A number of 16 bits that is neither infinite nor none.
+fn half(bits: u16) -> f64 {
+    let (sign, exponent, fraction) = (bits >> 15, i32::from((bits >> 10) & 31), f64::from(bits & 1023) / 1024.0);
+    let size =
+        if exponent == 0 { fraction * 2.0_f64.powi(-14) } else { (1.0 + fraction) * 2.0_f64.powi(exponent - 15) };
+    if sign == 1 { -size } else { size }
 }
 
 /// A 2-d .npy file as rows of f32.

@@ -391,7 +391,7 @@ pub struct Clean {
     pub rule: Option<Spanned<Rule>>,
     /// `top=20` or `evidence=0.8`; only of `RULE suspects`.
     pub cut: Option<Spanned<Cut>>,
-    /// KEEP VOTERS, UNLABEL, or RELABEL (only of `RULE suspects`).
+    /// KEEP VOTERS, UNLABEL, or RELABEL and RELABEL EMPTY (only of `RULE suspects`).
     pub action: Option<Spanned<Action>>,
     /// DRY RUN: report only.
     pub dry_run: bool,
@@ -427,8 +427,10 @@ pub enum Action {
     KeepVoters,
     /// `UNLABEL`: their label is taken away, so they become index images.
     Unlabel,
-    /// `RELABEL`: they get the label that is proposed for them.
+    /// `RELABEL`: they get the label that is proposed for them. The last image of a label stays as it is.
     Relabel,
+    /// `RELABEL EMPTY`: the last image of a label too, so labels may disappear.
+    RelabelEmpty,
 }
 
 /// A column of an answer.

@@ -251,7 +251,7 @@ pub struct BoundClean {
     pub rule: Rule,
     /// top or evidence; only of [`Rule::Suspects`].
     pub cut: Option<Cut>,
-    /// KEEP VOTERS, UNLABEL, or RELABEL (only of [`Rule::Suspects`]).
+    /// KEEP VOTERS, UNLABEL, or RELABEL and RELABEL EMPTY (only of [`Rule::Suspects`]).
     pub action: Action,
     /// DRY RUN.
     pub dry_run: bool,
@@ -470,6 +470,7 @@ mod tests {
         };
         assert_eq!(clean(Rule::Paper, Some(Cut::Top(1)), Action::Unlabel), Err("only-of-suspects"));
         assert_eq!(clean(Rule::Paper, None, Action::Relabel), Err("only-of-suspects"));
+        assert_eq!(clean(Rule::Paper, None, Action::RelabelEmpty), Err("only-of-suspects"));
         assert!(clean(Rule::Paper, None, Action::KeepVoters).is_ok());
         assert!(clean(Rule::Suspects, Some(Cut::Evidence(0.5)), Action::Relabel).is_ok());
         let few = Clean { freq: Some(spanned(4)), neighbours: Some(spanned(3)), ..Clean::default() };

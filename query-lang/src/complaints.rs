@@ -509,14 +509,9 @@ pub(crate) fn cut_twice(span: Span, name: &str, given: &Spanned<Cut>) -> Diagnos
 }
 
 pub(crate) fn action_twice(action: &Spanned<Action>, given: &Spanned<Action>) -> Diagnostic {
-    let name = |action: Action| match action {
-        Action::KeepVoters => "KEEP VOTERS",
-        Action::Unlabel => "UNLABEL",
-        Action::Relabel => "RELABEL",
-    };
     let help =
         "keep one: KEEP VOTERS only marks images, UNLABEL takes their label away, RELABEL gives them another label";
-    one_of_two(action.span, name(action.node), name(given.node), given.span, help)
+    one_of_two(action.span, action.node.name(), given.node.name(), given.span, help)
 }
 
 pub(crate) fn unknown_rule(span: Span, word: &str) -> Diagnostic {

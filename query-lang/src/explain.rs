@@ -213,7 +213,12 @@ fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {
     };
     let action = match clean.action {
         Action::Unlabel => ("unlabel", "what was found (UNLABEL)"),
-        Action::Relabel => ("relabel", "what was found, as is proposed (RELABEL)"),
+        Action::Relabel => {
+            ("relabel", "what was found, as is proposed; the last image of a label stays as it is (RELABEL)")
+        }
+        Action::RelabelEmpty => {
+            ("relabel", "what was found, as is proposed, the last image of a label too (RELABEL EMPTY)")
+        }
         Action::KeepVoters => {
             ("mark", "what was found and has no mark; it votes as before, and training passes it over (KEEP VOTERS)")
         }

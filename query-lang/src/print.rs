@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use crate::ast::{
-    Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank,
-    Role, Rule, Scope, Search, Spanned, Statement, Train,
+    Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank, Role, Rule,
+    Scope, Search, Spanned, Statement, Train,
 };
 
 /// Text in single quotes, as the language reads it.
@@ -193,12 +193,9 @@ impl Display for Clean {
         if let Some(cut) = &self.cut {
             write!(out, " {}", cut.node)?;
         }
-        out.write_str(match self.action.as_ref().map(|action| action.node) {
-            None => "",
-            Some(Action::Unlabel) => " UNLABEL",
-            Some(Action::Relabel) => " RELABEL",
-            Some(Action::KeepVoters) => " KEEP VOTERS",
-        })?;
+        if let Some(action) = &self.action {
+            write!(out, " {}", action.node.name())?;
+        }
         if self.dry_run {
             out.write_str(" DRY RUN")?;
         }

@@ -1,6 +1,6 @@
 //! The words of the language: which there are, which are planned, and which one a typing mistake meant.
 
-use crate::ast::{Augment, Column, Cut, Field, Gem, Loss, Role, Rule, Scope};
+use crate::ast::{Action, Augment, Column, Cut, Field, Gem, Loss, Role, Rule, Scope};
 
 /// Every word of the language, in capitals: what a shell completes. Columns, fields, scopes, losses and rules have lists of
 /// their own ([`Column::ALL`], [`Field::ALL`], [`Scope::ALL`], [`Loss::ALL`], [`Rule::ALL`]).
@@ -22,6 +22,7 @@ pub const KEYWORDS: &[&str] = &[
     "DROP",
     "DRY",
     "EF",
+    "EMPTY",
     "EPOCHS",
     "EVIDENCE",
     "EXACT",
@@ -135,6 +136,7 @@ pub(crate) const CLEANINGS: &[&str] = &[
     "top",
     "evidence",
     "RELABEL",
+    "RELABEL EMPTY",
     "UNLABEL",
     "KEEP VOTERS",
     "DRY RUN",
@@ -186,6 +188,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("LIMIT", "top"),
     ("MIN_INLIERS", "inliers"),
     ("TAU_FREQ", "freq"),
+    ("EMPTY", "RELABEL EMPTY"),
     ("VACUUM", "COMPACT"),
     ("OPTIMIZE", "COMPACT"),
     ("MERGE", "COMPACT"),
@@ -409,6 +412,26 @@ impl Gem {
     }
 }
 
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 4] = [Self::KeepVoters, Self::Unlabel, Self::Relabel, Self::RelabelEmpty];
+
+    /// As it is typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KeepVoters => "KEEP VOTERS",
+            Self::Unlabel => "UNLABEL",
+            Self::Relabel => "RELABEL",
+            Self::RelabelEmpty => "RELABEL EMPTY",
+        }
+    }
+
+    /// Whether images get the label that is proposed for them: only the suspects have one.
+    pub const fn relabels(self) -> bool {
+        matches!(self, Self::Relabel | Self::RelabelEmpty)
+    }
+}
+
 impl Cut {
     /// Its name in front of `=`.
     pub(crate) const fn name(self) -> &'static str {
@@ -450,6 +473,7 @@ mod tests {
         assert_eq!(meant("suspects", STATEMENTS), Some("SHOW SUSPECTS"));
         assert_eq!(meant("suspects", CLEANINGS), Some("RULE suspects"));
         assert_eq!(meant("neighbors", CLEANINGS), Some("neighbours"));
+        assert_eq!(meant("empty", CLEANINGS), Some("RELABEL EMPTY"));
         assert_eq!(meant("banana", STATEMENTS), None);
         assert_eq!(meant("x", CLAUSES), None);
         assert_eq!(meant(&"s".repeat(10_000), CLAUSES), None);

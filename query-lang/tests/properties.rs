@@ -303,13 +303,13 @@ fn clean() -> impl Strategy<Value = Statement> {
     let numbers =
         (optional(50..=10_000_usize), optional(50..=1000_usize), optional(3..=1000_usize), optional(1..=50_usize));
     let rule = optional(prop::sample::select(Rule::ALL.to_vec()));
-    let action = optional(prop::sample::select(vec![Action::Relabel, Action::KeepVoters, Action::Unlabel]));
+    let action = optional(prop::sample::select(Action::ALL.to_vec()));
     (numbers, rule, optional(cut), action, any::<bool>(), optional(text())).prop_map(
         |((nn, neighbours, inliers, freq), rule, cut, action, dry_run, into)| {
             // Neither rule takes what belongs to the other one.
             let suspects = rule.as_ref().is_some_and(|rule| rule.node == Rule::Suspects);
             let cut = cut.filter(|_| suspects);
-            let action = action.filter(|action| suspects || action.node != Action::Relabel);
+            let action = action.filter(|action| suspects || !action.node.relabels());
             let [nn, neighbours, inliers, freq] =
                 [nn, neighbours, inliers, freq].map(|number| number.filter(|_| !suspects));
             Statement::Clean(Box::new(Clean { nn, neighbours, inliers, freq, rule, cut, action, dry_run, into }))

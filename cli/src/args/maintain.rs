@@ -144,6 +144,9 @@ pub(crate) struct CleanOptions {
     /// With --rule suspects: give what is found the label that is proposed for it
     #[arg(long, requires = "rule", conflicts_with_all = ["keep_voters", "unlabel"])]
     pub(crate) relabel: bool,
+    /// With --relabel: the last image of a label too, so that labels may disappear
+    #[arg(long, requires = "relabel")]
+    pub(crate) empty: bool,
     /// Take the label of what is found away: it becomes an index image
     #[arg(long, conflicts_with = "keep_voters")]
     pub(crate) unlabel: bool,

@@ -102,6 +102,7 @@ fn clean(options: &CleanOptions, dry_run: bool) -> Result<String> {
     option(&mut text, "top", options.top);
     option(&mut text, "evidence", options.evidence);
     word(&mut text, options.relabel, "RELABEL");
+    word(&mut text, options.empty, "EMPTY");
     word(&mut text, options.unlabel, "UNLABEL");
     word(&mut text, options.keep_voters, "KEEP VOTERS");
     word(&mut text, dry_run, "DRY RUN");
@@ -201,6 +202,10 @@ mod tests {
         assert_eq!(
             text("cairn maintain clean DB --rule suspects --top 5 --relabel").unwrap(),
             "CLEAN RULE suspects top=5 RELABEL"
+        );
+        assert_eq!(
+            text("cairn maintain clean DB --rule suspects --relabel --empty").unwrap(),
+            "CLEAN RULE suspects RELABEL EMPTY"
         );
         assert_eq!(text("cairn maintain clean DB").unwrap(), "CLEAN");
         assert_eq!(

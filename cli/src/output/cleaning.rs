@@ -14,6 +14,8 @@ use crate::failure::Result;
 
 /// Images whose photo could not be read, of which people are told why.
 const NOT_COMPARED_SHOWN: usize = 3;
+/// Why RELABEL leaves an image as it is.
+pub(crate) const WOULD_EMPTY: &str = "left: its label would have no image";
 /// Rows that people see; programs and reports get all.
 const SHOWN: usize = 50;
 
@@ -75,6 +77,15 @@ pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
         1 => lines.push("1 of them was changed meanwhile and stays as it is".to_owned()),
         changed => lines.push(format!("{changed} of them were changed meanwhile and stay as they are")),
     }
+    match cleaning.would_empty {
+        0 => {}
+        1 => {
+            lines.push("1 of them keeps its label, which would have no image; RELABEL EMPTY relabels it too".to_owned())
+        }
+        left => lines.push(format!(
+            "{left} of them keep their labels, which would have no image; RELABEL EMPTY relabels them too"
+        )),
+    }
     lines.push(done(cleaning));
     lines
 }
@@ -107,7 +118,9 @@ fn done(cleaning: &Cleaning) -> String {
     let (found, one) = (images(cleaning.found), cleaning.found == 1);
     let what = match cleaning.plan.action {
         Action::Unlabel => format!("{found} lost {}", if one { "its label" } else { "their labels" }),
-        Action::Relabel => format!("{found} got the {} proposed", if one { "label" } else { "labels" }),
+        Action::Relabel | Action::RelabelEmpty => {
+            format!("{found} got the {} proposed", if one { "label" } else { "labels" })
+        }
         Action::KeepVoters => {
             return format!(
                 "cleaning {number} (sequence {}): {found} {} marked and {} on voting; UNDO CLEAN takes it back",
@@ -135,15 +148,20 @@ fn for_people(out: &mut dyn Write, format: Format, rule: CleanRule, found: &[&Ju
     let shows_marks = found.iter().any(|judged| judged.marked.is_some());
     let mut names = [&["rank", "id", "label"][..], &columns].concat();
     names.extend(shows_marks.then_some("marked"));
+    let shows_left = rule != CleanRule::Paper && found.iter().any(|judged| judged.would_empty);
+    names.extend(shows_left.then_some("reason"));
     let mut printer = Printer::begin(out, format, &names)?;
     for (at, judged) in found.iter().enumerate() {
         let cells = Cells::of(judged);
         let mut row = vec![rank(at), Cell::Text(judged.key.clone()), Cell::Text(judged.label.clone())];
         row.extend(match rule {
-            CleanRule::Paper => [cells.reason, Cell::Whole(judged.compared as u64), cells.witness, cells.inliers],
+            CleanRule::Paper => {
+                [cells.reason.clone(), Cell::Whole(judged.compared as u64), cells.witness, cells.inliers]
+            }
             CleanRule::Suspects(_) => [cells.proposed, cells.evidence, cells.witness, cells.similarity],
         });
         row.extend(shows_marks.then_some(cells.marked));
+        row.extend(shows_left.then_some(cells.reason));
         printer.row(row)?;
     }
     Ok(printer.end()?)
@@ -215,7 +233,8 @@ impl Cells {
                 (Cell::Nothing, Cell::Nothing, Cell::Text(reason.clone()))
             }
             Judgement::Suspect { proposed, evidence } => {
-                (Cell::Text(proposed.clone()), Cell::Fixed(*evidence, 4), Cell::Nothing)
+                let left = if judged.would_empty { Cell::Text(WOULD_EMPTY.to_owned()) } else { Cell::Nothing };
+                (Cell::Text(proposed.clone()), Cell::Fixed(*evidence, 4), left)
             }
         };
         let witness = judged.witness.as_ref();
@@ -257,6 +276,7 @@ mod tests {
             verified: 1,
             witness: Some(witness),
             marked: None,
+            would_empty: false,
         }
     }
 
@@ -274,6 +294,7 @@ mod tests {
             found: 1,
             marked_already: 0,
             changed_meanwhile: 0,
+            would_empty: 0,
             receipt: number.map(|_| Receipt { sequence: 9, predictions_changed: 2, ..Receipt::default() }),
         }
     }
@@ -293,6 +314,7 @@ mod tests {
             found: doubtful,
             marked_already: 0,
             changed_meanwhile: 0,
+            would_empty: 0,
             receipt: Some(Receipt { sequence: 7, deferred: true, ..Receipt::default() }),
         }
     }

@@ -8,7 +8,7 @@ mod outcome;
 mod printer;
 
 pub(crate) use cell::Cell;
-pub(crate) use cleaning::{print_cleaning, summary};
+pub(crate) use cleaning::{WOULD_EMPTY, print_cleaning, summary};
 pub(crate) use escape::{Shielded, visible, visible_lines};
 pub(crate) use outcome::{counted, print_outcome, print_predictions};
 pub(crate) use printer::{Format, Printer};

@@ -197,6 +197,7 @@ mod tests {
                 lines,
             }),
             marked: None,
+            would_empty: false,
         };
         let doubtful = Judgement::Doubtful("1 of 3 verified pairs".to_owned());
         let cleaning = Cleaning {
@@ -207,6 +208,7 @@ mod tests {
             found: 1,
             marked_already: 0,
             changed_meanwhile: 0,
+            would_empty: 0,
             receipt: None,
         };
         let (snapshot, folders) = (database.snapshot(), super::super::PhotoFolders::default());

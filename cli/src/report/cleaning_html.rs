@@ -8,6 +8,7 @@ use cairn::{Judgement, Witness};
 use super::cleaning::{Finding, Page};
 use super::html::{begin, end, escape, notes, short};
 use super::pictures::Framed;
+use crate::output::WOULD_EMPTY;
 
 /// Between the two photos of a pair, in pixels of the drawing.
 const GAP: f64 = 12.0;
@@ -71,6 +72,9 @@ fn write_finding(out: &mut String, finding: &Finding) -> Result {
     }
     if let Some(cleaning) = judged.marked {
         write!(out, "<small>marked by cleaning {cleaning}</small>")?;
+    }
+    if judged.would_empty {
+        write!(out, "<small>{WOULD_EMPTY}</small>")?;
     }
     if let Some(note) = finding.note {
         write!(out, "<small>{note}</small>")?;
@@ -170,6 +174,7 @@ mod tests {
                 verified: 1,
                 witness: Some(witness),
                 marked: Some(7),
+                would_empty: true,
             },
             picture: framed(0),
             witness: framed(1).map(|framed| Framed { height: 960.0, ..framed }),

@@ -1,13 +1,13 @@
 //! CLEAN: which train images do not belong to their label, by the paper's rule or by what their neighbours say; what is done about
 //! them is one transaction that can be undone (SPEC section 4; paper section 3.1).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::comparing::{Compared, Comparer};
 use super::database::Database;
 use super::ports::Watch;
 use crate::answer::{Query, SearchRequest};
-use crate::answers::clean::{LEAST_IMAGES, Neighbour, Pair, Rule, Verdict, Weighing, clean, suspects};
+use crate::answers::clean::{LEAST_IMAGES, Neighbour, Pair, Rule, Verdict, Weighing, clean, suspects, would_empty};
 use crate::catalog::{ChangeMessage, CleaningMessage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ImageId;
@@ -37,6 +37,8 @@ pub struct Judged {
     pub witness: Option<Witness>,
     /// Number of an earlier cleaning whose mark it has.
     pub marked: Option<u64>,
+    /// It is found, and RELABEL leaves it as it is: its label would have no image ([`would_empty`]).
+    pub would_empty: bool,
 }
 
 /// What was found of a train image.
@@ -96,11 +98,20 @@ pub struct Cleaning {
     pub marked_already: usize,
     /// Images that the rule finds too and that stay as they are: somebody changed or deleted them while it looked.
     pub changed_meanwhile: usize,
+    /// Images that the rule finds too and that RELABEL leaves as they are: their label would have no image.
+    pub would_empty: usize,
     /// The transaction.
     pub receipt: Option<Receipt>,
 }
 
 impl Cleaning {
+    /// Some of the images found stay as they are: their label would have no image.
+    fn leave(&mut self, stay: Vec<usize>) {
+        self.found -= stay.len();
+        self.would_empty = stay.len();
+        stay.into_iter().for_each(|at| self.judged[at].would_empty = true);
+    }
+
     /// The images that could not be judged, and why: neither a photo nor what is kept of it can be read, or not of enough neighbours.
     pub fn not_compared(&self) -> Vec<(&str, &str)> {
         let mut list = Vec::new();
@@ -167,16 +178,32 @@ impl Database {
             found: found_now,
             marked_already,
             changed_meanwhile: 0,
+            would_empty: 0,
             receipt: None,
         };
+        let spares_labels = cleaning.plan.action == Action::Relabel;
         if cleaning.plan.dry_run || found.is_empty() {
+            let leaving = found.iter().map(|&at| cleaning.judged[at].label.as_str());
+            let stay = would_empty(leaving.filter(|_| spares_labels), tally(train.labels.iter().map(String::as_str)));
+            let stay = found.iter().zip(stay).filter_map(|(&at, stays)| stays.then_some(at)).collect();
+            cleaning.leave(stay);
             return Ok(cleaning);
         }
-        let found: Vec<&Judged> = found.iter().map(|&at| &cleaning.judged[at]).collect();
+        let found_at = found;
+        let found: Vec<&Judged> = found_at.iter().map(|&at| &cleaning.judged[at]).collect();
+        let mut stay: HashSet<String> = HashSet::new();
         let _no_flip = self.shared.gate.read();
         let core = self.shared.core();
         let written = core.write_noted(|now| {
-            let changes = still_there(&train.snapshot.state, now, &found, cleaning.plan.action)?;
+            let mut changes = still_there(&train.snapshot.state, now, &found, cleaning.plan.action)?;
+            if spares_labels {
+                let counts = now.label_counts().into_iter().map(|(id, count)| Ok((now.label(id)?, count)));
+                let stays =
+                    would_empty(changes.iter().map(|change| change.label.as_str()), counts.collect::<Result<_>>()?);
+                let keys = changes.iter().zip(stays).filter(|(_, stays)| *stays);
+                stay = keys.map(|(change, _)| change.key.clone()).collect();
+                changes.retain(|change| !stay.contains(&change.key));
+            }
             if changes.is_empty() {
                 return Ok(None);
             }
@@ -196,7 +223,10 @@ impl Database {
             (cleaning.number, cleaning.receipt) = (Some(note.number), Some(*receipt));
             cleaning.found = note.changes.len();
         }
-        cleaning.changed_meanwhile = found_now - cleaning.found;
+        cleaning.changed_meanwhile = found_now - cleaning.found - stay.len();
+        cleaning.found += stay.len();
+        let stay = found_at.into_iter().filter(|&at| stay.contains(&cleaning.judged[at].key)).collect();
+        cleaning.leave(stay);
         Ok(cleaning)
     }
 
@@ -335,6 +365,7 @@ impl Database {
                 verified: inliers[at].iter().flatten().filter(|&&count| count >= rule.min_inliers).count(),
                 witness,
                 marked: train.marked[at],
+                would_empty: false,
             });
         }
         let found = (0..judged.len()).filter(|&at| judged[at].judgement.is_found()).collect();
@@ -379,6 +410,7 @@ fn by_neighbours(train: &Train, cut: Cut) -> Result<(Vec<Judged>, Vec<usize>)> {
         verified: suspect.given.verified + suspect.other.verified,
         witness: suspect.other.images.first().map(|&other| train.witness(suspect.image, other)),
         marked: train.marked[suspect.image],
+        would_empty: false,
     };
     Ok((ranked.iter().take(found).map(judge).collect(), (0..found).collect()))
 }
@@ -398,7 +430,7 @@ fn still_there(seen: &Published, now: &Published, found: &[&Judged], action: Act
         }
         let was_by = now.stored(&judged.key)?.and_then(|(_, record)| record.origin);
         let becomes = match (&judged.judgement, action) {
-            (Judgement::Suspect { proposed, .. }, Action::Relabel) => Some(proposed.clone()),
+            (Judgement::Suspect { proposed, .. }, action) if action.relabels() => Some(proposed.clone()),
             _ => None,
         };
         let (key, label) = (judged.key.clone(), judged.label.clone());
@@ -407,6 +439,13 @@ fn still_there(seen: &Published, now: &Published, found: &[&Judged], action: Act
         changes.push(ChangeMessage { key, label, becomes, version, left_alone: false, judged, left, was_by });
     }
     Ok(changes)
+}
+
+/// How many images carry each label.
+fn tally<'l>(labels: impl Iterator<Item = &'l str>) -> HashMap<&'l str, usize> {
+    let mut counts = HashMap::new();
+    labels.for_each(|label| *counts.entry(label).or_default() += 1);
+    counts
 }
 
 fn operation(change: &ChangeMessage) -> Operation {
@@ -425,12 +464,7 @@ fn words(plan: &CleanPlan) -> String {
         CleanRule::Suspects(Cut::Top(top)) => format!("RULE suspects top={top}"),
         CleanRule::Suspects(Cut::Evidence(least)) => format!("RULE suspects evidence={least}"),
     };
-    let action = match plan.action {
-        Action::KeepVoters => " KEEP VOTERS",
-        Action::Unlabel => " UNLABEL",
-        Action::Relabel => " RELABEL",
-    };
-    rule + action
+    format!("{rule} {}", plan.action.name())
 }
 
 /// Tells whoever watches.

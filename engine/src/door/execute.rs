@@ -346,7 +346,7 @@ fn analysis(outcome: &Outcome) -> String {
 }
 
 fn found_by(cleaning: &Cleaning) -> Vec<String> {
-    let Cleaning { judged, found, marked_already, changed_meanwhile, .. } = cleaning;
+    let Cleaning { judged, found, marked_already, changed_meanwhile, would_empty, .. } = cleaning;
     let doubtful = found + marked_already + changed_meanwhile;
     let looked_at = match cleaning.plan.rule {
         CleanRule::Paper => format!("train images {}, doubtful {doubtful}", judged.len()),
@@ -365,6 +365,9 @@ fn found_by(cleaning: &Cleaning) -> Vec<String> {
     }
     if *changed_meanwhile > 0 {
         lines.push(format!("changed by others meanwhile, and left {changed_meanwhile}"));
+    }
+    if *would_empty > 0 {
+        lines.push(format!("the last of their label, and left {would_empty}"));
     }
     lines
 }

@@ -72,6 +72,19 @@ pub struct Counts {
     pub labels: usize,
 }
 
+impl Published {
+    /// Train images of each label that has any. Complexity: one pass over the train images.
+    pub(crate) fn label_counts(&self) -> HashMap<LabelId, usize> {
+        let mut counts = HashMap::new();
+        for row in self.train.live() {
+            if let Some(ballot) = self.train.instances[row] {
+                *counts.entry(ballot.label).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
 impl Snapshot {
     /// Number of the last write it sees.
     pub fn sequence(&self) -> u64 {
@@ -88,7 +101,7 @@ impl Snapshot {
         Counts {
             train: self.state.train.live_rows(),
             index: self.state.index.live_rows(),
-            labels: self.label_counts().len(),
+            labels: self.state.label_counts().len(),
         }
     }
 
@@ -97,22 +110,13 @@ impl Snapshot {
         Role::ALL.into_iter().flat_map(|role| self.state.segments(role)).collect()
     }
 
-    fn label_counts(&self) -> HashMap<LabelId, usize> {
-        let mut counts = HashMap::new();
-        for row in self.state.train.live() {
-            if let Some(ballot) = self.state.train.instances[row] {
-                *counts.entry(ballot.label).or_default() += 1;
-            }
-        }
-        counts
-    }
-
     /// Labels and the number of train images that carry each, by label.
     ///
     /// # Errors
     /// A damaged catalog.
     pub fn labels(&self) -> Result<Vec<(String, usize)>> {
         let mut labels = self
+            .state
             .label_counts()
             .into_iter()
             .map(|(label, count)| Ok((self.state.label(label)?.to_owned(), count)))

@@ -41,8 +41,10 @@ impl Parser<'_> {
             }
             Some("TOP" | "EVIDENCE") => self.cut(clean),
             Some("RELABEL") => {
-                let span = self.bump();
-                self.action(clean, Spanned { node: Action::Relabel, span })
+                let start = self.bump();
+                let empty = self.take("EMPTY").is_some();
+                let node = if empty { Action::RelabelEmpty } else { Action::Relabel };
+                self.action(clean, Spanned { node, span: self.since(start) })
             }
             Some("UNLABEL") => {
                 let span = self.bump();
@@ -113,8 +115,8 @@ pub(crate) fn check_clean(clean: &Clean) -> Result<(), Diagnostic> {
     if let Some(cut) = clean.cut.as_ref().filter(|_| !suspects) {
         return Err(complaints::only_of_suspects(cut.span, cut.node.name(), rule));
     }
-    if let Some(action) = clean.action.as_ref().filter(|action| action.node == Action::Relabel && !suspects) {
-        return Err(complaints::only_of_suspects(action.span, "RELABEL", rule));
+    if let Some(action) = clean.action.as_ref().filter(|action| action.node.relabels() && !suspects) {
+        return Err(complaints::only_of_suspects(action.span, action.node.name(), rule));
     }
     let of_the_paper =
         [("nn", &clean.nn), ("neighbours", &clean.neighbours), ("inliers", &clean.inliers), ("freq", &clean.freq)];
