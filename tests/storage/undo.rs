@@ -66,21 +66,21 @@ fn clean(database: &Database, action: Action, keys: &[&str]) {
 
 #[test]
 fn cleanings_of_one_image_are_undone_one_after_the_other() {
-    for last in [Action::Relabel, Action::Unlabel] {
+    for last in [Action::RelabelEmpty, Action::Unlabel] {
         for others in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let database = database(folder.path());
-            clean(&database, Action::Relabel, &["odd0", "odd1"]);
+            clean(&database, Action::RelabelEmpty, &["odd0", "odd1"]);
             for turn in 1..4 {
                 rename(&database, 0, &format!("name {turn}"));
-                clean(&database, if turn == 3 { last } else { Action::Relabel }, &["odd0"]);
+                clean(&database, if turn == 3 { last } else { Action::RelabelEmpty }, &["odd0"]);
                 // What was cleaned and undone in between is none of the chain.
                 if others && turn == 1 {
                     database.undo_cleaning().unwrap();
-                    clean(&database, Action::Relabel, &["odd0"]);
+                    clean(&database, Action::RelabelEmpty, &["odd0"]);
                 }
             }
-            let now = (last == Action::Relabel).then_some("name 3");
+            let now = (last == Action::RelabelEmpty).then_some("name 3");
             assert_eq!(label(&database, "odd0").as_deref(), now);
             assert_eq!(label(&database, "odd1").as_deref(), Some("scene 1"));
             for before in ["name 2", "name 1", "scene 0", "scene 2"] {
@@ -107,7 +107,7 @@ fn replace(database: &Database, key: &str, scene: usize, label: &str) {
 fn an_image_that_is_handed_back_says_nothing_of_others() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(folder.path());
-    clean(&database, Action::Relabel, &["odd0", "odd1"]);
+    clean(&database, Action::RelabelEmpty, &["odd0", "odd1"]);
     replace(&database, "odd1", 1, "scene 1");
     rename(&database, 0, "name 1");
     clean(&database, Action::Unlabel, &["odd0"]);
@@ -120,10 +120,10 @@ fn an_image_that_is_handed_back_says_nothing_of_others() {
 
 #[test]
 fn another_image_is_not_handed_back() {
-    for action in [Action::Relabel, Action::Unlabel] {
+    for action in [Action::RelabelEmpty, Action::Unlabel] {
         let folder = tempfile::tempdir().unwrap();
         let database = database(folder.path());
-        clean(&database, Action::Relabel, &["odd0", "odd1"]);
+        clean(&database, Action::RelabelEmpty, &["odd0", "odd1"]);
         replace(&database, "odd0", 0, "scene 0");
         rename(&database, 0, "name 1");
         clean(&database, action, &["odd0"]);
