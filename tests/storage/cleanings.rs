@@ -237,7 +237,7 @@ fn relabel_leaves_every_label_an_image_unless_it_is_asked_to_empty_labels() {
     let cleaning = all(Action::Relabel, false);
     assert_eq!((cleaning.found, left(&cleaning)), (dry.found, left(&dry)));
     assert!(["alone", "only2", "only3", "left", "right"].iter().all(|key| left(&cleaning).contains(*key)), "{dry:?}");
-    assert_eq!(cleaning.receipt.unwrap().images_changed as usize, cleaning.found);
+    assert_eq!(cleaning.receipt.unwrap().images_changed, cleaning.found);
     assert_eq!(label(&database, "left").as_deref(), Some("left"));
     let now = label_counts(&database);
     assert!(now.iter().map(|(label, _)| label).eq(before.iter().map(|(label, _)| label)), "{now:?}");
