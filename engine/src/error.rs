@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Io,
     /// The caller asked to stop.
     Cancelled,
+    /// The folder was moved, deleted or replaced while the database was open; nothing more is written.
+    Displaced,
 }
 
 /// An error: kind, message, and (nearly always) the next step.
@@ -40,9 +42,10 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error without a next step; add one with [`Error::help`].
+    /// An error without a next step; add one with [`Error::help`]. A path that leads through an open handle is told as where that
+    /// leads.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), help: None, source: None }
+        Self { kind, message: with_real_paths(message.into()), help: None, source: None }
     }
 
     /// Says what the reader can do.
@@ -157,5 +160,42 @@ impl From<rocksdb::Error> for Error {
                 .help("check the disk's space and health, then open the database again; acknowledged writes are kept"),
         }
         .because(source)
+    }
+}
+
+/// RocksDB and others are handed paths that lead through open handles (`disk/folder.rs`); people are told where those lead.
+fn with_real_paths(text: String) -> String {
+    const THROUGH: &str = "/proc/self/fd/";
+    if !text.contains(THROUGH) {
+        return text;
+    }
+    let mut parts = text.split(THROUGH);
+    let mut told = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let (handle, rest) = part.split_at(end);
+        let through = format!("{THROUGH}{handle}");
+        let real = std::fs::read_link(&through).map_or(through, |real| real.display().to_string());
+        told.push_str(&real);
+        told.push_str(rest);
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_path_through_a_handle_is_told_as_where_it_leads() {
+        use std::os::fd::AsRawFd;
+        let folder = tempfile::tempdir().unwrap();
+        let handle = std::fs::File::open(folder.path()).unwrap();
+        let number = handle.as_raw_fd();
+        let real = folder.path().canonicalize().unwrap();
+        let told = with_real_paths(format!("IO error: /proc/self/fd/{number}/000007.log: no; /proc/self/fd/{number}"));
+        assert_eq!(told, format!("IO error: {0}/000007.log: no; {0}", real.display()));
+        assert_eq!(with_real_paths("/proc/self/fd/999999999/x".to_owned()), "/proc/self/fd/999999999/x");
     }
 }

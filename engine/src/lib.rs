@@ -52,9 +52,9 @@ pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
 pub use door::{
-    Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, Judged, Judgement,
-    Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Standing, Table, Target,
-    Undone, Watch, Witness,
+    Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, HeldFolder, Judged,
+    Judgement, Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Standing, Table,
+    Target, Undone, Watch, Witness,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};

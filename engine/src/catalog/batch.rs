@@ -6,7 +6,7 @@ use rocksdb::{WriteBatch, WriteOptions};
 use super::messages::{ListMessage, RecordMessage};
 use super::{Catalog, Family, NEXT_IMAGE, REPAIRING, SEQUENCE, codec};
 use crate::disk::{point, syncs};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
 use crate::process::leaving::inside_slow;
@@ -204,13 +204,22 @@ impl<'c> Batch<'c> {
     }
 
     /// Writes it all, synced to disk, or nothing.
+    ///
+    /// # Errors
+    /// `Displaced`: the folder that was opened is not at its path any more; the batch may be in it, wherever it lies. `Io`.
     pub(crate) fn commit(self) -> Result<()> {
         let mut options = WriteOptions::default();
         options.set_sync(syncs());
+        self.catalog.check_place()?;
         point("commit.before")?;
         let _inside = inside_slow();
         let written = self.catalog.store.db.write_opt(self.inner, &options).map_err(Error::from);
-        written.and_then(|()| point("commit.after")).map_err(|error| {
+        // Once more: what is acknowledged lies, now that it is durable, where the path leads.
+        let stayed = written.and_then(|()| point("commit.after")).and_then(|()| self.catalog.check_place());
+        stayed.map_err(|error| {
+            if error.kind() == ErrorKind::Displaced {
+                return error;
+            }
             Error::new(error.kind(), format!("the write failed: {}", error.message()))
                 .help_of_disk(&error, "check the disk's space and health, then close the database and open it again: it then shows whether this write was stored, as a whole or not at all")
                 .because(error)

@@ -4,10 +4,11 @@
 //! (RocksDB 9.3 to 11.8; facebook/rocksdb, issue 13333). One flipped bit makes such a kind of a sound one, so opening would hang. Logs
 //! are not recycled here: whatever claims to be is damage.
 
-use std::fs::{File, OpenOptions};
+use std::ffi::OsString;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::disk::Folder;
 use crate::error::{Error, Result};
 
 /// A log is blocks of this length; no record goes beyond its block, and what is damaged is passed over to the next one.
@@ -23,10 +24,10 @@ const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 ///
 /// # Errors
 /// `Corrupt`, naming the file and the byte.
-pub(super) fn check(folder: &Path) -> Result<()> {
-    for path in logs(folder)? {
-        if let Some(at) = first_recycled_of(&path)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
+pub(super) fn check(folder: &Folder) -> Result<()> {
+    for name in logs(folder)? {
+        if let Some(at) = first_recycled_of(folder, &name)? {
+            let name = name.to_string_lossy();
             return Err(Error::corrupt(format!("the catalog's {name} is damaged at byte {at}")));
         }
     }
@@ -35,20 +36,20 @@ pub(super) fn check(folder: &Path) -> Result<()> {
 
 /// Empties the write-ahead logs from where RocksDB would not get past them, and says whether it would get past the manifest. What goes
 /// was written after what stays. Lengths stay: RocksDB compares them with its manifest.
-pub(super) fn cut(folder: &Path) -> Result<bool> {
+pub(super) fn cut(folder: &Folder) -> Result<bool> {
     let (mut is_listed, mut is_cut) = (true, false);
-    for path in logs(folder)? {
-        let found = first_recycled_of(&path)?;
-        if path.extension().is_none() {
+    for name in logs(folder)? {
+        let found = first_recycled_of(folder, &name)?;
+        if Path::new(&name).extension().is_none() {
             is_listed = found.is_none();
         } else if is_cut || found.is_some() {
-            let empty = |file: File| {
+            let file = folder.file_or_new(&name)?;
+            let empty = || {
                 let length = file.metadata()?.len();
                 file.set_len(found.filter(|_| !is_cut).unwrap_or(0))?;
                 file.set_len(length)
             };
-            let file = OpenOptions::new().write(true).open(&path);
-            file.and_then(empty).map_err(|error| Error::io(&path, error))?;
+            empty().map_err(|error| Error::io(&folder.path_of(&name), error))?;
             is_cut = true;
         }
     }
@@ -56,32 +57,25 @@ pub(super) fn cut(folder: &Path) -> Result<bool> {
 }
 
 /// The write-ahead logs, oldest first, and the manifest in force, which has the same form.
-fn logs(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut logs = Vec::new();
-    let read = |error| Error::io(folder, error);
-    for entry in std::fs::read_dir(folder).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        if path.extension().is_some_and(|end| end == "log") {
-            logs.push(path);
-        }
-    }
+fn logs(folder: &Folder) -> Result<Vec<OsString>> {
+    let mut logs = folder.names()?;
+    logs.retain(|name| Path::new(name).extension().is_some_and(|end| end == "log"));
     // What CURRENT says is checked by whoever opens the catalog.
-    let current = std::fs::read_to_string(folder.join("CURRENT")).unwrap_or_default();
+    let current = folder.read("CURRENT")?.unwrap_or_default();
+    let current = String::from_utf8_lossy(&current);
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if current.trim_end().strip_prefix("MANIFEST-").is_some_and(is_number) {
-        logs.push(folder.join(current.trim_end()));
+        logs.push(current.trim_end().into());
     }
     logs.sort();
     Ok(logs)
 }
 
 /// [`first_recycled`] of a file.
-fn first_recycled_of(path: &Path) -> Result<Option<u64>> {
-    match File::open(path).and_then(first_recycled) {
-        // A writer beside removes what it needs no longer.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        found => found.map_err(|error| Error::io(path, error)),
-    }
+fn first_recycled_of(folder: &Folder, name: &OsString) -> Result<Option<u64>> {
+    // A writer beside removes what it needs no longer.
+    let Some(file) = folder.file(name)? else { return Ok(None) };
+    first_recycled(file).map_err(|error| Error::io(&folder.path_of(name), error))
 }
 
 /// Where the first record lies that claims to be of a recycled log.
@@ -149,16 +143,17 @@ mod tests {
     #[test]
     fn logs_are_cut_at_the_first_such_record() {
         let folder = tempfile::tempdir().unwrap();
+        let its = Folder::open(folder.path()).unwrap();
         let file = |name: &str| folder.path().join(name);
         let bytes = [record(1, 100), record(5, 9), vec![7; BLOCK - 123], record(1, 4), record(131, 2)].concat();
         std::fs::write(file("000006.log"), record(1, 9)).unwrap();
         std::fs::write(file("000007.log"), &bytes).unwrap();
         std::fs::write(file("000008.log"), record(1, 1)).unwrap();
         std::fs::write(file("LOG"), record(5, 1)).unwrap();
-        let error = check(folder.path()).unwrap_err();
+        let error = check(&its).unwrap_err();
         assert!(error.message().contains("000007.log") && error.message().contains("107"), "{error}");
-        assert!(cut(folder.path()).unwrap());
-        check(folder.path()).unwrap();
+        assert!(cut(&its).unwrap());
+        check(&its).unwrap();
         assert_eq!(std::fs::read(file("000006.log")).unwrap(), record(1, 9));
         assert_eq!(std::fs::read(file("000007.log")).unwrap(), [&bytes[..107], &vec![0; bytes.len() - 107]].concat());
         assert_eq!(std::fs::read(file("000008.log")).unwrap(), [0; 8]);
@@ -168,8 +163,8 @@ mod tests {
             std::fs::write(file("MANIFEST-000001"), record(1, 1)).unwrap();
             std::fs::write(file("MANIFEST-000002"), record(6, 1)).unwrap();
             std::fs::write(file("CURRENT"), current).unwrap();
-            assert_eq!(check(folder.path()).is_ok(), sound, "{current}");
-            assert_eq!(cut(folder.path()).unwrap(), sound, "{current}");
+            assert_eq!(check(&its).is_ok(), sound, "{current}");
+            assert_eq!(cut(&its).unwrap(), sound, "{current}");
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) use read::StoredList;
 pub(crate) use spaces::Space;
 use store::Store;
 
-use crate::disk::{Lock, point};
+use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, point};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SpaceId;
 use crate::options::Options;
@@ -165,16 +165,19 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Whether there is one, be it damaged or half repaired.
-    pub(crate) fn exists(folder: &Path) -> bool {
-        folder.is_dir() || salvage::is_half_done(folder)
+    /// Whether a database's folder holds one, damaged and half repaired ones included.
+    ///
+    /// # Errors
+    /// `Invalid`: something else has its name; `Io`.
+    pub(crate) fn exists(folder: &Folder) -> Result<bool> {
+        Ok(folder.inner(CATALOG)?.is_some() || salvage::is_half_done(folder)?)
     }
 
-    /// Makes a catalog in a folder that must not hold one.
-    pub(crate) fn create(folder: &Path, options: Options, lock: Lock) -> Result<Self> {
+    /// Makes a catalog in its folder, which must be empty. The lock is not signed.
+    pub(crate) fn create(folder: Folder, options: Options, lock: Lock) -> Result<Self> {
         let _inside = inside_slow();
-        let db = Self::open_db(folder, true)?;
-        let store = Arc::new(Store::new(db, Some(lock)));
+        let db = Self::open_db(&folder, true)?;
+        let store = Arc::new(Store::new(db, folder, Some(lock)));
         let catalog = Self { store, space: SpaceId::FIRST, options, database: fresh_name() };
         let mut batch = Batch::new(&catalog);
         batch.set_sequence(0)?;
@@ -184,8 +187,22 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Opens the catalog of a folder; one of an older format is brought up to date.
-    pub(crate) fn open(folder: &Path, lock: Lock) -> Result<Self> {
+    /// The lock's holder is written into it, and from now on every commit looks whether the folder is still in its place.
+    pub(crate) fn sign(&self) {
+        self.store.sign();
+    }
+
+    /// Whether what lies at the database's path is still the folder that was opened. Everything that writes asks this before, and a
+    /// commit also after it.
+    ///
+    /// # Errors
+    /// `Displaced`.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        self.store.check_place()
+    }
+
+    /// Opens the catalog of a database's folder; one of an older format is brought up to date.
+    pub(crate) fn open(folder: &Folder, lock: Lock) -> Result<Self> {
         Self::open_for_repair(folder, lock)?.unless_half_repaired()
     }
 
@@ -199,18 +216,22 @@ impl Catalog {
     }
 
     /// [`Catalog::open`], also of a database whose last repair was cut short.
-    pub(crate) fn open_for_repair(folder: &Path, lock: Lock) -> Result<Self> {
+    pub(crate) fn open_for_repair(folder: &Folder, lock: Lock) -> Result<Self> {
         let _inside = inside_slow();
-        if !folder.join("CURRENT").exists() {
-            return Err(unfinished(folder));
-        }
-        logs::check(folder)?;
-        let db = Self::open_db(folder, false).map_err(|error| match error.kind() {
+        let its = Self::sound_folder(folder)?;
+        let no_file = |error: Error| match error.kind() {
             ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
             _ => error,
-        })?;
-        let Identity { options, database, space, is_current } = Self::identity(&db, folder)?;
-        let store = Arc::new(Store::new(db, Some(lock)));
+        };
+        // Before anything is written: another program's RocksDB must not get families of ours.
+        let found = DB::list_cf(&Self::db_options(), its.native()).map_err(|error| no_file(error.into()))?;
+        if !found.iter().any(|name| name == Family::Records.name()) {
+            return Err(foreign(folder));
+        }
+        let db = Self::open_db(&its, false).map_err(no_file)?;
+        let Identity { options, database, space, is_current } = Self::identity(&db, || unfinished(folder))?;
+        lock.sign();
+        let store = Arc::new(Store::new(db, its, Some(lock)));
         let catalog = Self { store, space, options, database: database.unwrap_or_else(fresh_name) };
         catalog.read_spaces()?;
         if !is_current {
@@ -228,14 +249,11 @@ impl Catalog {
     ///
     /// # Errors
     /// `Locked`: the writer was too busy for a consistent look; trying again helps.
-    pub(crate) fn open_beside(folder: &Path) -> Result<Self> {
+    pub(crate) fn open_beside(folder: &Folder) -> Result<Self> {
         let _inside = inside_slow();
-        if !folder.join("CURRENT").exists() {
-            return Err(unfinished(folder));
-        }
-        logs::check(folder)?;
+        let its = Self::sound_folder(folder)?;
         // Of an older format it has fewer families, and RocksDB refuses to open what is not there.
-        if let Ok(found) = DB::list_cf(&Self::db_options(), folder)
+        if let Ok(found) = DB::list_cf(&Self::db_options(), its.native())
             && Family::ALL.iter().any(|family| !found.iter().any(|name| name == family.name()))
         {
             return Err(older_format());
@@ -243,17 +261,17 @@ impl Catalog {
         let mut trouble = None;
         for _ in 0..BESIDE_TRIES {
             // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
-            let before = moving_files(folder)?;
+            let before = moving_files(&its)?;
             let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-            let opened = DB::open_cf_descriptors_read_only(&Self::db_options(), folder, families, false);
-            if moving_files(folder)? != before {
+            let opened = DB::open_cf_descriptors_read_only(&Self::db_options(), its.native(), families, false);
+            if moving_files(&its)? != before {
                 trouble = opened.err();
                 continue;
             }
             let db = opened?;
-            let Identity { options, database, space, .. } = Self::identity(&db, folder)?;
+            let Identity { options, database, space, .. } = Self::identity(&db, || unfinished(folder))?;
             let database = database.ok_or_else(older_format)?;
-            let store = Arc::new(Store::new(db, None));
+            let store = Arc::new(Store::new(db, its, None));
             return Self { store, space, options, database }.unless_half_repaired();
         }
         // What was refused while files came and went says nothing about the database.
@@ -264,9 +282,20 @@ impl Catalog {
         })
     }
 
-    fn identity(db: &DB, folder: &Path) -> Result<Identity> {
+    /// The folder of a catalog in which RocksDB can be let loose: whatever it opens is a plain file, and it comes to an end with it.
+    fn sound_folder(folder: &Folder) -> Result<Folder> {
+        let its = folder.inner(CATALOG)?.ok_or_else(|| unfinished(folder))?;
+        look_at_catalog(&its)?;
+        if its.about("CURRENT")?.is_none() {
+            return Err(unfinished(folder));
+        }
+        logs::check(&its)?;
+        Ok(its)
+    }
+
+    fn identity(db: &DB, unfinished: impl FnOnce() -> Error) -> Result<Identity> {
         let meta = handle(db, Family::Meta)?;
-        let stored = db.get_cf(meta, OPTIONS)?.ok_or_else(|| unfinished(folder))?;
+        let stored = db.get_cf(meta, OPTIONS)?.ok_or_else(unfinished)?;
         let message: OptionsMessage = decode(&stored, "the options")?;
         let is_current = message.format() == FORMAT;
         let options = message.options()?;
@@ -293,7 +322,7 @@ impl Catalog {
         options
     }
 
-    fn open_db(folder: &Path, create: bool) -> Result<DB> {
+    fn open_db(folder: &Folder, create: bool) -> Result<DB> {
         // What the log holds is not written as tables at once: an opening needs little room then, and is faster.
         let mut options = Self::db_options().get_options_from_string("avoid_flush_during_recovery=true")?;
         options.create_if_missing(create);
@@ -301,7 +330,7 @@ impl Catalog {
         // A database of an older format gets the families that came later.
         options.create_missing_column_families(true);
         let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-        Ok(DB::open_cf_descriptors(&options, folder, families)?)
+        Ok(DB::open_cf_descriptors(&options, folder.native(), families)?)
     }
 
     /// The name that its segments carry.
@@ -315,14 +344,14 @@ impl Catalog {
     }
 
     /// Opens, for reading, a catalog of which some files may be damaged; `None`: RocksDB cannot list its files.
-    fn open_unsound(folder: &Path) -> Result<Option<DB>> {
+    fn open_unsound(folder: &Folder) -> Result<Option<DB>> {
         let mut options = Self::db_options();
-        let Ok(found) = DB::list_cf(&options, folder) else { return Ok(None) };
+        let Ok(found) = DB::list_cf(&options, folder.native()) else { return Ok(None) };
         for paranoid in [true, false] {
             options.set_paranoid_checks(paranoid);
             let families = Family::ALL.iter().filter(|family| found.iter().any(|name| name == family.name()));
             let families = families.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-            match DB::open_cf_descriptors_read_only(&options, folder, families, false) {
+            match DB::open_cf_descriptors_read_only(&options, folder.native(), families, false) {
                 Ok(db) => return Ok(Some(db)),
                 Err(error) => salvage::is_damage(error)?,
             }
@@ -331,7 +360,7 @@ impl Catalog {
     }
 
     /// Ends a salvage that was cut short before its last step.
-    pub(crate) fn take_up_salvage(folder: &Path) -> Result<()> {
+    pub(crate) fn take_up_salvage(folder: &Folder) -> Result<()> {
         salvage::take_up(folder)
     }
 
@@ -341,7 +370,7 @@ impl Catalog {
     }
 
     /// [`Catalog::open_for_repair`] of a catalog that can be read to the end.
-    pub(crate) fn open_whole(folder: &Path, lock: Lock) -> Result<Self> {
+    pub(crate) fn open_whole(folder: &Folder, lock: Lock) -> Result<Self> {
         let catalog = Self::open_for_repair(folder, lock)?;
         salvage::read_all(&catalog.store.db)?;
         Ok(catalog)
@@ -351,7 +380,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `Corrupt`: not even what the database is can be read; `Io`. The damaged catalog is then as it was.
-    pub(crate) fn salvage(folder: &Path, lock: Lock) -> Result<(Self, Vec<String>)> {
+    pub(crate) fn salvage(folder: &Folder, lock: Lock) -> Result<(Self, Vec<String>)> {
         let _inside = inside_slow();
         let story = salvage::salvage(folder)?;
         Ok((Self::open_for_repair(folder, lock)?, story))
@@ -382,6 +411,7 @@ impl Catalog {
     /// Moves what is in the log into tables, so that the next opening has none to read.
     pub(crate) fn flush(&self) -> Result<()> {
         let _inside = inside_slow();
+        self.check_place()?;
         let families = Family::ALL.iter().map(|&family| self.family(family)).collect::<Result<Vec<_>>>()?;
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(true);
@@ -453,26 +483,23 @@ struct Identity {
 }
 
 /// The logs and lists of a RocksDB folder, by name and, for lists, by length: what changes when data moves between them.
-fn moving_files(folder: &Path) -> Result<Vec<(std::ffi::OsString, u64)>> {
-    let io = |error| Error::io(folder, error);
+fn moving_files(folder: &Folder) -> Result<Vec<(std::ffi::OsString, u64)>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let name = entry.file_name();
+    for name in folder.names()? {
         let text = name.to_string_lossy();
         if text.starts_with("MANIFEST") || text == "CURRENT" {
-            files.push((name.clone(), entry.metadata().map_or(0, |metadata| metadata.len())));
+            let bytes = folder.about(&name)?.map_or(0, |found| found.bytes);
+            files.push((name, bytes));
         } else if text.ends_with(".log") {
             files.push((name, 0));
         }
     }
-    files.sort();
     Ok(files)
 }
 
 /// The writer beside a reader changes files faster than they are read.
-pub(crate) fn too_busy(folder: &Path) -> Error {
-    Error::new(ErrorKind::Locked, format!("{} changes too fast to be read", folder.display())).help("try again")
+pub(crate) fn too_busy(folder: &Folder) -> Error {
+    Error::new(ErrorKind::Locked, format!("{} changes too fast to be read", folder.path().display())).help("try again")
 }
 
 fn older_format() -> Error {
@@ -483,23 +510,37 @@ fn half_repaired() -> Error {
     Error::corrupt("a repair of the database was cut short").help("repair it again: cairn repair DB")
 }
 
-fn unfinished(folder: &Path) -> Error {
-    if salvage::is_half_done(folder) {
+fn foreign(folder: &Folder) -> Error {
+    Error::invalid(format!("{} holds a RocksDB database that is none of Cairn's", folder.path_of(CATALOG).display()))
+        .help("nothing in it was changed; name the folder of a database")
+}
+
+/// Why a database's folder cannot be opened whose catalog lacks files.
+fn unfinished(folder: &Folder) -> Error {
+    if salvage::is_half_done(folder).unwrap_or(false) {
         return half_repaired();
     }
-    let holds_data = |entry: std::fs::DirEntry| {
-        entry
-            .path()
-            .extension()
-            .is_some_and(|end| end == "sst" || end == "log" && entry.metadata().is_ok_and(|of| of.len() > 0))
-    };
-    if std::fs::read_dir(folder).into_iter().flatten().flatten().any(holds_data) {
-        return Error::corrupt(format!("{} lacks files without which it is no database", folder.display())).help(
+    let path = folder.path_of(CATALOG);
+    if holds_data(folder).unwrap_or(false) {
+        return Error::corrupt(format!("{} lacks files without which it is no database", path.display())).help(
             "keep what is sound: cairn repair DB; only if that finds nothing, delete the folder and restore a backup",
         );
     }
-    Error::corrupt(format!("{} holds no finished database", folder.display()))
+    Error::corrupt(format!("{} holds no finished database", path.display()))
         .help("its creation or its restoring was cut short, or files of it are missing: delete the folder, and create or restore it again")
+}
+
+/// Whether there is anything in the catalog that a repair could keep.
+fn holds_data(folder: &Folder) -> Result<bool> {
+    let Some(catalog) = folder.inner(CATALOG)? else { return Ok(false) };
+    for name in catalog.names()? {
+        let end = Path::new(&name).extension();
+        let is_filled = || Ok::<_, Error>(catalog.about(&name)?.is_some_and(|found| found.bytes > 0));
+        if end.is_some_and(|end| end == "sst") || end.is_some_and(|end| end == "log") && is_filled()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A name that no other database has.

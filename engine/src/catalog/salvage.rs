@@ -6,12 +6,12 @@
 //!
 //! The damaged catalog is not written: RocksDB works in a clone of it. It gives way when the new one is full, and stays beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 
 use super::{Catalog, Family, REPAIRING, handle, identity, logs};
-use crate::disk::sync_folder;
+use crate::disk::{CATALOG, Folder, is_of_catalog, look_at_catalog};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::leaving::Gated;
 
@@ -33,18 +33,22 @@ const BATCH_BYTES: usize = 4 << 20;
 const COUNTED: usize = 32;
 
 /// A new catalog that is full and has to take the place of the damaged one.
-fn filled(catalog: &Path) -> PathBuf {
-    catalog.with_extension("filled")
-}
+const FILLED: &str = "catalog.filled";
+/// A new catalog that is being filled.
+const FILLING: &str = "catalog.filling";
+/// What RocksDB works in.
+const CLONE: &str = "catalog.clone";
+/// Names of files in which RocksDB tells what it did, and of its lock: they are no part of a catalog.
+const NO_PART: [&str; 2] = ["LOG", "LOCK"];
 
 /// Whether a repair was cut short between its last two steps.
-pub(super) fn is_half_done(catalog: &Path) -> bool {
-    !catalog.exists() && filled(catalog).is_dir()
+pub(super) fn is_half_done(folder: &Folder) -> Result<bool> {
+    Ok(folder.about(CATALOG)?.is_none() && folder.inner(FILLED)?.is_some())
 }
 
 /// Does the last step of a salvage that was cut short before it.
-pub(super) fn take_up(catalog: &Path) -> Result<()> {
-    if is_half_done(catalog) { rename(&filled(catalog), catalog) } else { Ok(()) }
+pub(super) fn take_up(folder: &Folder) -> Result<()> {
+    if is_half_done(folder)? { rename(folder, FILLED, CATALOG) } else { Ok(()) }
 }
 
 /// Puts a new catalog with what can be read in the place of a damaged one, which stays beside it. Only a repair may open the new one:
@@ -54,52 +58,55 @@ pub(super) fn take_up(catalog: &Path) -> Result<()> {
 ///
 /// # Errors
 /// `Corrupt`: not even what the database is can be read; `Io`. The damaged catalog is then as it was.
-pub(super) fn salvage(catalog: &Path) -> Result<Vec<String>> {
-    let (filling, clone, filled) =
-        (catalog.with_extension("filling"), catalog.with_extension("clone"), filled(catalog));
-    [&filling, &clone, &filled].into_iter().try_for_each(|folder| clear(folder))?;
-    let done = self::clone(catalog, &clone).and_then(|()| fill(&filling, &clone));
-    clear(&clone)?;
+pub(super) fn salvage(folder: &Folder) -> Result<Vec<String>> {
+    let catalog = folder.within(CATALOG)?;
+    look_at_catalog(&catalog)?;
+    [FILLING, CLONE, FILLED].into_iter().try_for_each(|name| clear(folder, name))?;
+    let clone = folder.inner_or_new(CLONE, "repair")?;
+    let filling = folder.inner_or_new(FILLING, "repair")?;
+    let done = self::clone(&catalog, &clone).and_then(|()| fill(&filling, &clone));
+    clear(folder, CLONE)?;
     let mut story = match done {
         Ok(story) => story,
         Err(error) => {
-            clear(&filling)?;
+            clear(folder, FILLING)?;
             return Err(error);
         }
     };
-    let damaged = (1..)
-        .map(|number| catalog.with_extension(format!("damaged-{number}")))
-        .find(|damaged| !damaged.exists())
-        .unwrap_or_default();
-    rename(&filling, &filled)?;
-    rename(catalog, &damaged)?;
-    rename(&filled, catalog)?;
+    let mut number = 1;
+    let mut damaged = format!("{CATALOG}.damaged-{number}");
+    while folder.about(&damaged)?.is_some() {
+        number += 1;
+        damaged = format!("{CATALOG}.damaged-{number}");
+    }
+    rename(folder, FILLING, FILLED)?;
+    rename(folder, CATALOG, &damaged)?;
+    rename(folder, FILLED, CATALOG)?;
     story.push(format!(
         "what was there before lies in {}; remove it when the database is as you want it",
-        damaged.display()
+        folder.path_of(&damaged).display()
     ));
     Ok(story)
 }
 
 /// The files of a catalog once more. Tables are never written again, so a link does; where the file system has none, a copy.
-fn clone(from: &Path, to: &Path) -> Result<()> {
-    let io = |error| Error::io(to, error);
-    std::fs::create_dir(to).map_err(io)?;
-    for entry in std::fs::read_dir(from).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        let is_log = |name: &str| name.starts_with("LOG") || name == "LOCK";
-        let Some(name) = path.file_name().filter(|name| path.is_file() && !is_log(&name.to_string_lossy())) else {
+fn clone(from: &Folder, to: &Folder) -> Result<()> {
+    for name in from.names()? {
+        let text = name.to_string_lossy();
+        if !is_of_catalog(&name) || NO_PART.iter().any(|begin| text.starts_with(begin)) {
             continue;
-        };
-        let is_table = path.extension().is_some_and(|end| end == "sst");
-        if !(is_table && std::fs::hard_link(&path, to.join(name)).is_ok()) {
-            std::fs::copy(&path, to.join(name)).map_err(io)?;
+        }
+        let is_table = Path::new(&name).extension().is_some_and(|end| end == "sst");
+        if !(is_table && from.link(&name, to)) {
+            let Some(mut file) = from.file(&name)? else { continue };
+            let copied = std::io::copy(&mut file, &mut to.create(&name)?);
+            copied.map_err(|error| Error::io(&to.path_of(&name), error))?;
         }
     }
     Ok(())
 }
 
-fn fill(new: &Path, damaged: &Path) -> Result<Vec<String>> {
+fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
     let new = Catalog::open_db(new, true)?;
     // Behind a record that RocksDB would not get past, a log is cut; without all of the manifest its tables must be looked for.
     let is_listed = logs::cut(damaged)?;
@@ -120,7 +127,7 @@ fn fill(new: &Path, damaged: &Path) -> Result<Vec<String>> {
     drop(opened);
     let mut found = 0;
     if !gaps.is_empty() {
-        DB::repair(&Catalog::db_options(), damaged)?;
+        DB::repair(&Catalog::db_options(), damaged.native())?;
         let repaired =
             Catalog::open_unsound(damaged)?.ok_or_else(|| Error::corrupt("no table of the catalog can be read"))?;
         for (family, gap) in gaps.iter().filter(|(family, _)| repaired.cf_handle(family.name()).is_some()) {
@@ -130,7 +137,7 @@ fn fill(new: &Path, damaged: &Path) -> Result<Vec<String>> {
     let is_whole = |family| gaps.iter().all(|(other, _)| *other != family);
     identity::restore(&new, !is_whole(Family::Meta) && is_whole(Family::Jobs))?;
     // What this build cannot open must not take the place of what another can.
-    Catalog::identity(&new, damaged)?;
+    Catalog::identity(&new, || Error::corrupt("what the database is can be read nowhere"))?;
     new.put_cf(handle(&new, Family::Meta)?, REPAIRING, [])?;
     for family in Family::ALL {
         new.flush_cf(handle(&new, family)?)?;
@@ -172,16 +179,22 @@ pub(super) fn read_through(db: &DB, family: Family) -> Result<()> {
     Ok(entries.with(|entries| entries.status())?)
 }
 
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).map_err(|error| Error::io(from, error))?;
-    sync_folder(to.parent().unwrap_or(Path::new("")), "repair")
+fn rename(folder: &Folder, from: &str, to: &str) -> Result<()> {
+    folder.rename(from, to)?;
+    folder.sync("repair")
 }
 
-fn clear(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, error)),
-        _ => Ok(()),
+/// Removes a folder in which a repair worked, if it is there: the files of a catalog, and then the folder.
+fn clear(folder: &Folder, name: &str) -> Result<()> {
+    let Some(inner) = folder.inner(name)? else { return Ok(()) };
+    for file in inner.names()? {
+        if is_of_catalog(&file) {
+            inner.discard(&file)?;
+        } else if matches!(file.to_str(), Some("archive" | "lost")) {
+            clear(&inner, file.to_str().unwrap_or_default())?;
+        }
     }
+    folder.remove_empty(name)
 }
 
 /// Reading that trusts nothing and keeps nothing.

@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::DB;
 
-use crate::disk::Lock;
+use crate::disk::{Folder, Lock};
+use crate::error::Result;
 use crate::id::{SegmentId, SpaceId};
 use crate::process::leaving::{Inside, Leave, inside_slow, register};
 
 /// The handle. Every call to RocksDB through it is made inside the gate (`process/leaving.rs`).
 pub(super) struct Handle {
     db: DB,
+    /// Behind `db`, whose threads reach their files through it until RocksDB is closed.
+    pub(super) folder: Folder,
     /// Compactions that callers asked for and that are under way.
     compactions: AtomicUsize,
 }
@@ -77,14 +80,29 @@ impl Drop for Store {
 }
 
 impl Store {
-    pub(super) fn new(db: DB, lock: Option<Lock>) -> Self {
-        let db = Arc::new(Handle { db, compactions: AtomicUsize::new(0) });
+    pub(super) fn new(db: DB, folder: Folder, lock: Option<Lock>) -> Self {
+        let db = Arc::new(Handle { db, folder, compactions: AtomicUsize::new(0) });
         register(&db);
         Self { db, lock, spaces: RwLock::new(vec![SpaceId::FIRST]), given: Mutex::new(0), closing: None }
     }
 
     pub(super) fn is_read_only(&self) -> bool {
         self.lock.is_none()
+    }
+
+    /// [`Lock::sign`].
+    pub(super) fn sign(&self) {
+        if let Some(lock) = &self.lock {
+            lock.sign();
+        }
+    }
+
+    /// Whether what lies at the database's path is still what was opened.
+    ///
+    /// # Errors
+    /// `Displaced`.
+    pub(super) fn check_place(&self) -> Result<()> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.check(&self.db.folder))
     }
 
     /// A segment number at or above `least` that nobody else gets in this process.

@@ -3,11 +3,10 @@
 //! The handle that is in use has its tables open and blocks of them in memory, so it would not notice what became of the files since.
 //! A second one, for reading, has nothing yet.
 
-use std::path::Path;
-
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
 use super::{BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
+use crate::disk::{Folder, look_at_catalog};
 use crate::error::Result;
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
@@ -30,12 +29,13 @@ impl Drop for Again {
     }
 }
 
-fn open(folder: &Path, paranoid: bool) -> Result<DB> {
+fn open(folder: &Folder, paranoid: bool) -> Result<DB> {
+    look_at_catalog(folder)?;
     logs::check(folder)?;
     let mut options = Catalog::db_options();
     options.set_paranoid_checks(paranoid);
     let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-    Ok(DB::open_cf_descriptors_read_only(&options, folder, families, false)?)
+    Ok(DB::open_cf_descriptors_read_only(&options, folder.native(), families, false)?)
 }
 
 impl Catalog {
@@ -65,7 +65,7 @@ impl Catalog {
 
     fn open_again(&self) -> Result<Again> {
         let _inside = inside_slow();
-        let folder = self.store.db.path();
+        let folder = &self.store.db.folder;
         for _ in 0..BESIDE_TRIES {
             let written = self.store.db.latest_sequence_number();
             // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
@@ -192,18 +192,20 @@ impl Pinned {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use super::super::Batch;
     use super::*;
-    use crate::disk::Lock;
+    use crate::disk::{CATALOG, Lock};
     use crate::options::Options;
 
     /// The tables of a catalog that holds something in every family, each with the name of its family.
     fn written(folder: &Path) -> (Catalog, Vec<(String, PathBuf)>) {
         std::fs::create_dir_all(folder).unwrap();
-        let lock = Lock::take(folder).unwrap();
-        let catalog = Catalog::create(&folder.join("catalog"), Options::for_vectors(2), lock).unwrap();
+        let folder = Folder::open(folder).unwrap();
+        let lock = Lock::take(&folder).unwrap();
+        let its = folder.inner_or_new(CATALOG, "test").unwrap();
+        let catalog = Catalog::create(its, Options::for_vectors(2), lock).unwrap();
         let mut batch = Batch::new(&catalog);
         for family in Family::ALL {
             let key =

@@ -5,63 +5,57 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use super::fault::{point, syncs};
+use super::folder::{Folder, Kind};
 use crate::error::{Error, Result};
 
 /// Bytes handed to the operating system at a time.
 const WRITE_BUFFER: usize = 1 << 20;
 
-/// Writes `path` as a whole: whoever opens the name afterwards, in this process or after a power loss, sees all of it or the file
-/// that was there before.
+/// Writes a file of a folder as a whole: whoever opens the name afterwards, in this process or after a power loss, sees all of it or
+/// the file that was there before.
 ///
-/// `name` prefixes the fault points that it passes.
+/// `point` prefixes the fault points that it passes.
 ///
 /// # Errors
-/// What `fill` gives, or `Io`; the half-written file is removed.
+/// What `fill` gives; `Invalid`: something that is no plain file has the name; `Io`. The half-written file is removed.
 pub(crate) fn write_whole(
-    path: &Path,
+    folder: &Folder,
     name: &str,
+    point: &str,
     fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
 ) -> Result<()> {
-    let beside = path.with_extension("tmp");
-    let written = write_beside(&beside, path, name, fill);
+    let beside = Path::new(name).with_extension("tmp");
+    let written = write_beside(folder, &beside, name, point, fill);
     if written.is_err() {
         // The first error is the one to tell.
-        let _left_for_the_next_open = std::fs::remove_file(&beside);
+        let _left_for_the_next_open = folder.discard(&beside);
     }
     written
 }
 
 fn write_beside(
+    folder: &Folder,
     beside: &Path,
-    path: &Path,
     name: &str,
+    step: &str,
     fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
 ) -> Result<()> {
-    let io = |error| Error::io(beside, error);
-    point(&format!("{name}.create"))?;
-    let mut file = BufWriter::with_capacity(WRITE_BUFFER, File::create(beside).map_err(io)?);
-    point(&format!("{name}.write"))?;
+    let io = |error| Error::io(&folder.path_of(beside), error);
+    folder.must_be(name, Kind::File)?;
+    point(&format!("{step}.create"))?;
+    let mut file = BufWriter::with_capacity(WRITE_BUFFER, folder.create(beside)?);
+    point(&format!("{step}.write"))?;
     fill(&mut file)?;
-    point(&format!("{name}.written"))?;
+    point(&format!("{step}.written"))?;
     let file = file.into_inner().map_err(|error| io(error.into_error()))?;
-    point(&format!("{name}.sync"))?;
+    point(&format!("{step}.sync"))?;
     if syncs() {
         file.sync_all().map_err(io)?;
     }
-    point(&format!("{name}.rename"))?;
-    std::fs::rename(beside, path).map_err(|error| Error::io(path, error))?;
-    point(&format!("{name}.renamed"))?;
-    match path.parent() {
-        Some(folder) => sync_folder(folder, name),
-        None => Ok(()),
-    }
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path, name: &str) -> Result<()> {
-    point(&format!("{name}.sync_folder"))?;
-    let io = |error| Error::io(folder, error);
-    if syncs() { File::open(folder).map_err(io)?.sync_all().map_err(io) } else { Ok(()) }
+    point(&format!("{step}.rename"))?;
+    folder.rename(beside, name)?;
+    point(&format!("{step}.renamed"))?;
+    folder.sync(step)
 }
 
 /// Makes a folder, with those above it that are missing, and makes the names of all of them durable.
@@ -74,18 +68,9 @@ pub(crate) fn make_folder(folder: &Path, name: &str) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
     for made in missing {
         let above = made.parent().filter(|above| !above.as_os_str().is_empty());
-        sync_folder(above.unwrap_or(Path::new(".")), name)?;
+        Folder::open(above.unwrap_or(Path::new(".")))?.sync(name)?;
     }
     Ok(())
-}
-
-/// Unlinks a file; one that is gone already is as good, and a folder of its name is none of ours and stays.
-pub(crate) fn remove(path: &Path, name: &str) -> Result<()> {
-    point(&format!("{name}.remove"))?;
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound && !path.is_dir() => Err(Error::io(path, error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -96,18 +81,22 @@ mod tests {
 
     #[test]
     fn a_failed_write_leaves_what_was_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.file");
-        write_whole(&path, "test", |file| file.write_all(b"first").map_err(|error| Error::io(&path, error))).unwrap();
-        let failed = write_whole(&path, "test", |file| {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        let path = place.path().join("a.file");
+        write_whole(&folder, "a.file", "test", |file| {
+            file.write_all(b"first").map_err(|error| Error::io(&path, error))
+        })
+        .unwrap();
+        let failed = write_whole(&folder, "a.file", "test", |file| {
             file.write_all(b"sec").map_err(|error| Error::io(&path, error))?;
             Err(Error::invalid("no more"))
         });
         assert!(failed.is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        remove(&path, "test").unwrap();
-        remove(&path, "test").unwrap();
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+        folder.remove("a.file", "test").unwrap();
+        folder.remove("a.file", "test").unwrap();
     }
 
     #[test]
@@ -117,7 +106,7 @@ mod tests {
         make_folder(&path, "test").unwrap();
         make_folder(&path, "test").unwrap();
         std::fs::write(path.join("file"), b"mine").unwrap();
-        remove(&path, "test").unwrap();
+        Folder::open(&folder.path().join("a/b")).unwrap().remove("c", "test").unwrap();
         assert!(path.join("file").is_file());
     }
 }

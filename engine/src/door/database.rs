@@ -1,6 +1,6 @@
 //! A database: one folder, one writer, any number of readers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use super::staleness::Ages;
 use crate::answer::{SegmentInfo, Status};
 use crate::catalog::Catalog;
-use crate::disk::{LOCK_FILE, Lock, catalog_folder, make_folder, release, set_aside, sync_folder};
+use crate::disk::{CATALOG, Folder, Kind, LOCK, Lock, look_at_database, make_folder, release, set_aside};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::{Core, Deferral, Snapshot, Worker};
 use crate::operation::{Operation, Receipt};
@@ -58,7 +58,7 @@ pub struct Database {
 }
 
 pub(super) struct Shared {
-    folder: PathBuf,
+    pub(super) folder: Folder,
     /// Of the active space; another one after a flip.
     running: Arc<Running>,
     /// Held for reading by everything that changes the database, for writing by a flip. Readers do not touch it.
@@ -155,35 +155,36 @@ impl Database {
     /// `AlreadyExists` when the folder holds something; `Invalid` for options out of range; `Io`.
     pub fn create(folder: &Path, options: Options) -> Result<Self> {
         options.check()?;
-        let occupied = match std::fs::read_dir(folder) {
-            // A lone lock file is what a creation that was cut short leaves.
-            Ok(mut entries) => entries.any(|entry| entry.map_or(true, |entry| entry.file_name() != LOCK_FILE)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-            Err(error) => return Err(Error::io(folder, error)),
-        };
-        if occupied {
-            let what = if catalog_folder(folder).exists() { "already holds a database" } else { "is not empty" };
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("{} {what}", folder.display()))
+        make_folder(folder, "create.folder")?;
+        let folder = Folder::open(folder)?;
+        // A lone lock file is what a creation that was cut short leaves.
+        let names = folder.names()?;
+        if names.iter().any(|name| name != LOCK) {
+            let is_database = names.iter().any(|name| name == CATALOG);
+            let what = if is_database { "already holds a database" } else { "is not empty" };
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("{} {what}", folder.path().display()))
                 .help("choose another folder, or delete this one"));
         }
-        make_folder(folder, "create.folder")?;
-        let lock = taken(folder)?;
-        let catalog = Catalog::create(&catalog_folder(folder), options, lock)?;
+        folder.must_be(LOCK, Kind::File)?;
+        let lock = taken(&folder)?;
         // RocksDB syncs what is in its folder and not the folder's own name.
-        sync_folder(folder, "create")?;
-        Self::start(folder, catalog)
+        let its = folder.inner_or_new(CATALOG, "create")?;
+        let catalog = Catalog::create(its, options, lock)?;
+        catalog.sign();
+        Self::start(&folder, catalog)
     }
 
     /// Opens a database: segments are checked and mapped, rows newer than the segments are read into memory.
     ///
     /// # Errors
-    /// `NotFound`, `Locked` with the process id of the holder, `Corrupt` (also when acknowledged writes are gone), `Io`.
+    /// `NotFound`, `Locked` with the process id of the holder, `Corrupt` (also when acknowledged writes are gone), `Invalid`: a name of
+    /// ours in the folder is a link, a pipe, ..; `Io`.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::must_exist(folder)?;
-        let open = || Self::start(folder, Catalog::open(&catalog_folder(folder), taken(folder)?)?);
+        let folder = Self::opened_folder(folder)?;
+        let open = || Self::start(&folder, Catalog::open(&folder, taken(&folder)?)?);
         match open() {
             // What was set aside for a full disk is enough for an opening.
-            Err(error) if error.is_disk_full() && release(folder) => open(),
+            Err(error) if error.is_disk_full() && release(&folder) => open(),
             opened => opened,
         }
     }
@@ -194,15 +195,15 @@ impl Database {
     /// # Errors
     /// As [`Database::open`]; `Locked` only when the writer was too busy for a consistent look.
     pub fn open_read_only(folder: &Path) -> Result<Self> {
-        Self::must_exist(folder)?;
-        Ok(Self::sharing(folder, Arc::new(Core::load_beside(folder)?), None))
+        let folder = Self::opened_folder(folder)?;
+        Ok(Self::sharing(&folder, Arc::new(Core::load_beside(&folder)?), None))
     }
 
-    fn sharing(folder: &Path, core: Arc<Core>, worker: Option<Worker>) -> Self {
+    fn sharing(folder: &Folder, core: Arc<Core>, worker: Option<Worker>) -> Self {
         let running = Arc::new(Running { core: RwLock::new(core) });
         register(&running);
         let shared = Shared {
-            folder: folder.to_owned(),
+            folder: folder.clone(),
             running,
             gate: RwLock::default(),
             epochs: Mutex::default(),
@@ -214,19 +215,26 @@ impl Database {
         Self { shared: Arc::new(shared) }
     }
 
-    pub(super) fn must_exist(folder: &Path) -> Result<()> {
-        if Catalog::exists(&catalog_folder(folder)) {
-            return Ok(());
+    /// The folder of a database that is there, in which every name of ours is what we make.
+    pub(super) fn opened_folder(folder: &Path) -> Result<Folder> {
+        let missing = || {
+            Error::not_found(format!("there is no database in {}", folder.display())).help(
+                "make one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors",
+            )
+        };
+        if !folder.is_dir() {
+            return Err(missing());
         }
-        Err(Error::not_found(format!("there is no database in {}", folder.display()))
-            .help("make one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors"))
+        let folder = Folder::open(folder)?;
+        look_at_database(&folder)?;
+        if Catalog::exists(&folder)? { Ok(folder) } else { Err(missing()) }
     }
 
-    fn start(folder: &Path, catalog: Catalog) -> Result<Self> {
+    fn start(folder: &Folder, catalog: Catalog) -> Result<Self> {
         let core = Arc::new(Core::load(folder, catalog)?);
         // Before anything is written: on a nearly full disk it takes all there is for a moment.
         set_aside(folder);
-        let worker = Worker::start(&core).map_err(|error| Error::io(folder, error))?;
+        let worker = Worker::start(&core).map_err(|error| Error::io(folder.path(), error))?;
         Ok(Self::sharing(folder, core, Some(worker)))
     }
 
@@ -237,7 +245,7 @@ impl Database {
 
     /// Where it is.
     pub fn folder(&self) -> &Path {
-        &self.shared.folder
+        self.shared.folder.path()
     }
 
     /// Lets a device propose neighbours during writes; results do not change, only their speed.
@@ -394,7 +402,9 @@ impl Database {
             })
             .collect();
         let mut health = Vec::new();
-        if let Some(cause) = self.shared.core().poison() {
+        if let Err(displaced) = self.shared.core().check_place() {
+            health.push(displaced.message().to_owned());
+        } else if let Some(cause) = self.shared.core().poison() {
             health.push(format!("takes no more writes until it is opened again: {cause}"));
         }
         if !degraded.is_empty() {
@@ -410,7 +420,7 @@ impl Database {
 }
 
 /// The lock of a folder. In a process that ends nobody gets it: it may still be held by a database that is saved.
-fn taken(folder: &Path) -> Result<Lock> {
+fn taken(folder: &Folder) -> Result<Lock> {
     let _inside = inside_slow();
     Lock::take(folder)
 }

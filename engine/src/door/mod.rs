@@ -12,6 +12,7 @@ mod operations;
 mod outcome;
 mod ports;
 mod staleness;
+mod training;
 
 pub use cleaning::{Cleaning, Judged, Judgement, Witness};
 pub use database::Database;
@@ -22,3 +23,4 @@ pub use log::{Cleaned, CleaningEntry, Marked, Standing, Undone};
 pub use operations::Copied;
 pub use outcome::{Outcome, Table};
 pub use ports::{LoadFeatures, Maintain, Ports, Watch};
+pub use training::HeldFolder;

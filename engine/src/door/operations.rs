@@ -75,12 +75,12 @@ impl Database {
     /// read. Returns what was found and done, line by line. Make a copy of the folder first.
     ///
     /// # Errors
-    /// `Locked`; `Corrupt` when not even the options can be read; `Io`.
+    /// `Locked`; `Corrupt` when not even the options can be read; `Invalid`: a name of ours is a link, a pipe, ..; `Io`.
     pub fn repair(folder: &Path) -> Result<Vec<String>> {
-        Self::must_exist(folder)?;
-        match repair::repair(folder) {
+        let folder = Self::opened_folder(folder)?;
+        match repair::repair(&folder) {
             // What was set aside for a full disk may be enough for it.
-            Err(error) if error.is_disk_full() && release(folder) => repair::repair(folder),
+            Err(error) if error.is_disk_full() && release(&folder) => repair::repair(&folder),
             repaired => repaired,
         }
     }

@@ -4,11 +4,10 @@
 //! file is how that is noticed: it holds a sequence number that was acknowledged, written about once a second and at close.
 
 use std::io::Write;
-use std::path::Path;
 
 use bytes::{Buf, BufMut};
 
-use crate::disk::{acknowledged_file, write_whole};
+use crate::disk::{ACKNOWLEDGED, Folder, write_whole};
 use crate::error::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"CAIRNACK";
@@ -17,14 +16,14 @@ const MAGIC: [u8; 8] = *b"CAIRNACK";
 ///
 /// # Errors
 /// `Io`.
-pub(super) fn note(folder: &Path, database: [u8; 16], sequence: u64) -> Result<()> {
+pub(super) fn note(folder: &Folder, database: [u8; 16], sequence: u64) -> Result<()> {
     let mut bytes = Vec::with_capacity(36);
     bytes.put_slice(&MAGIC);
     bytes.put_slice(&database);
     bytes.put_u64_le(sequence);
     bytes.put_u32_le(crc32fast::hash(&bytes));
-    let path = acknowledged_file(folder);
-    write_whole(&path, "acknowledged", |file| file.write_all(&bytes).map_err(|error| Error::io(&path, error)))
+    let io = |error| Error::io(&folder.path_of(ACKNOWLEDGED), error);
+    write_whole(folder, ACKNOWLEDGED, "acknowledged", |file| file.write_all(&bytes).map_err(io))
 }
 
 /// What the file says.
@@ -38,8 +37,8 @@ pub(super) struct Note {
 ///
 /// A write is noted after its commit is in the log. So a catalog that is opened after the note was read holds what it names, also
 /// beside a process that goes on writing both.
-pub(super) fn read(folder: &Path) -> Option<Note> {
-    let bytes = std::fs::read(acknowledged_file(folder)).ok()?;
+pub(super) fn read(folder: &Folder) -> Option<Note> {
+    let bytes = folder.read(ACKNOWLEDGED).ok()??;
     let (body, check) = bytes.split_last_chunk::<4>()?;
     let (database, mut rest) = body.strip_prefix(&MAGIC)?.split_first_chunk::<16>()?;
     let sequence = rest.try_get_u64_le().ok()?;
@@ -48,7 +47,7 @@ pub(super) fn read(folder: &Path) -> Option<Note> {
 }
 
 /// The sequence number noted last for this database.
-pub(super) fn noted(folder: &Path, database: [u8; 16]) -> Option<u64> {
+pub(super) fn noted(folder: &Folder, database: [u8; 16]) -> Option<u64> {
     read(folder).filter(|note| note.database == database).map(|note| note.sequence)
 }
 

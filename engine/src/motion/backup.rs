@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::core::Core;
-use crate::disk::{catalog_folder, make_folder, point, segment_folder, sync_folder, write_whole};
+use crate::disk::{CATALOG, Folder, SEGMENTS, make_folder, point, write_whole};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The list of a backup's files.
@@ -29,7 +29,9 @@ impl Core {
     /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Io`.
     pub(crate) fn backup(&self, to: &Path) -> Result<(usize, u64)> {
         self.refuse_when_read_only()?;
-        must_be_outside(to, &self.folder)?;
+        // A copy of it moves the log into tables first.
+        self.check_place()?;
+        must_be_outside(to, self.folder.path())?;
         must_be_free(to, "backup.folder")?;
         self.copy_files(to)?;
         point("backup.list")?;
@@ -42,21 +44,22 @@ impl Core {
         // No segment is named or unlinked while the catalog and the segments are copied, so they fit.
         let _no_merge = self.merging.lock();
         let _no_flush = self.flushing.lock();
-        let segments = segment_folder(to);
+        let segments = to.join(SEGMENTS);
         std::fs::create_dir_all(&segments).map_err(|error| Error::io(&segments, error))?;
         point("backup.catalog")?;
-        self.catalog.copy_to(&catalog_folder(to))?;
+        self.catalog.copy_to(&to.join(CATALOG))?;
         for role in crate::operation::Role::ALL {
             for (_, entry, _) in self.current().rows(role).frozen() {
-                let from = crate::segment::file_of(&segment_folder(&self.folder), entry.id);
+                let name = crate::segment::file_of(entry.id);
+                let from = self.folder.native().join(SEGMENTS).join(&name);
                 // A lost segment is made again by whoever opens the backup.
                 if from.is_file() {
-                    link_or_copy(&from, &crate::segment::file_of(&segments, entry.id))?;
+                    link_or_copy(&from, &segments.join(name))?;
                 }
             }
         }
         // RocksDB syncs the catalog's folder, and writing the list that of the backup.
-        sync_folder(&segments, "backup.segments")
+        Folder::open(&segments)?.sync("backup.segments")
     }
 }
 
@@ -73,7 +76,9 @@ fn list(folder: &Path) -> Result<(usize, u64)> {
     let body = lines.join("\n") + "\n";
     let text = format!("{body}end {:08x}\n", crc32fast::hash(body.as_bytes()));
     let path = folder.join(LIST);
-    write_whole(&path, "backup", |file| file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, error)))?;
+    write_whole(&Folder::open(folder)?, LIST, "backup", |file| {
+        file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, error))
+    })?;
     Ok((files.len(), bytes))
 }
 
@@ -117,13 +122,16 @@ pub(crate) fn restore(from: &Path, to: &Path) -> Result<(usize, u64)> {
             return Err(damaged(&format!("{} changed while it was copied", file.name)));
         }
     }
-    for folder in [segment_folder(to), to.to_owned()].iter().filter(|folder| folder.is_dir()) {
-        sync_folder(folder, "restore")?;
+    for folder in [to.join(SEGMENTS), to.to_owned()].iter().filter(|folder| folder.is_dir()) {
+        Folder::open(folder)?.sync("restore")?;
     }
     for file in last {
         let bytes = std::fs::read(from.join(&file.name)).map_err(|error| Error::io(from, error))?;
         let target = to.join(&file.name);
-        write_whole(&target, "restore", |out| out.write_all(&bytes).map_err(|error| Error::io(&target, error)))?;
+        let catalog = Folder::open(&to.join(CATALOG))?;
+        write_whole(&catalog, "CURRENT", "restore", |out| {
+            out.write_all(&bytes).map_err(|error| Error::io(&target, error))
+        })?;
     }
     Ok(verified)
 }
@@ -243,7 +251,7 @@ fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
 /// Every file of a new backup by its name inside it, sorted.
 fn files_under(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for part in [catalog_folder(folder), segment_folder(folder)] {
+    for part in [folder.join(CATALOG), folder.join(SEGMENTS)] {
         for entry in std::fs::read_dir(&part).map_err(|error| Error::io(&part, error))? {
             let path: PathBuf = entry.map_err(|error| Error::io(&part, error))?.path();
             let name = path.strip_prefix(folder).ok().and_then(Path::to_str).map(|name| name.replace('\\', "/"));

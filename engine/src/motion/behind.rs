@@ -13,7 +13,7 @@ use super::policy::{FLUSH_ROWS, HOLD_BACK_ROWS};
 use super::{Core, Deferral, Worker, acknowledged};
 use crate::VectorChunks;
 use crate::catalog::Catalog;
-use crate::disk::{Lock, catalog_folder};
+use crate::disk::{CATALOG, Folder, Lock};
 use crate::error::{ErrorKind, Result};
 use crate::operation::{Operation, Put};
 use crate::options::Options;
@@ -26,9 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 
 fn core(folder: &Path) -> Arc<Core> {
-    let lock = Lock::take(folder).unwrap();
-    let catalog = Catalog::create(&catalog_folder(folder), Options::for_vectors(2), lock).unwrap();
-    Arc::new(Core::load(folder, catalog).unwrap())
+    let folder = Folder::open(folder).unwrap();
+    let its = folder.inner_or_new(CATALOG, "test").unwrap();
+    let catalog = Catalog::create(its, Options::for_vectors(2), Lock::take(&folder).unwrap()).unwrap();
+    Arc::new(Core::load(&folder, catalog).unwrap())
 }
 
 fn put(number: usize, label: Option<&str>) -> Operation {
@@ -111,7 +112,7 @@ fn everything_else_goes_on_beside_a_merge() {
     let sequence = core.write(vec![put(FLUSH_ROWS, None)]).unwrap().sequence;
     until("the drain", || core.current().sequence == sequence);
     let database = core.catalog().database();
-    until("the note", || acknowledged::noted(folder.path(), database) == Some(sequence));
+    until("the note", || acknowledged::noted(&core.folder, database) == Some(sequence));
     drop(merges);
     drop(worker);
 }

@@ -5,12 +5,11 @@
 //! not there.
 
 use std::io::Write;
-use std::path::Path;
 
 use bytes::{Buf, BufMut};
 
 use super::snapshot::Published;
-use crate::disk::{columns_file, write_whole};
+use crate::disk::{COLUMNS, Folder, write_whole};
 use crate::error::{Error, Result};
 use crate::id::{LabelId, SegmentId};
 use crate::operation::Role;
@@ -35,7 +34,7 @@ pub(super) struct Saved {
 ///
 /// # Errors
 /// `Io`.
-pub(super) fn save(folder: &Path, database: [u8; 16], state: &Published) -> Result<()> {
+pub(super) fn save(folder: &Folder, database: [u8; 16], state: &Published) -> Result<()> {
     let mut bytes = Vec::new();
     bytes.put_slice(&MAGIC);
     bytes.put_u32_le(VERSION);
@@ -45,8 +44,8 @@ pub(super) fn save(folder: &Path, database: [u8; 16], state: &Published) -> Resu
         put_set(&mut bytes, state.rows(role));
     }
     bytes.put_u32_le(crc32fast::hash(&bytes));
-    let path = columns_file(folder);
-    write_whole(&path, "columns", |file| file.write_all(&bytes).map_err(|error| Error::io(&path, error)))
+    let io = |error| Error::io(&folder.path_of(COLUMNS), error);
+    write_whole(folder, COLUMNS, "columns", |file| file.write_all(&bytes).map_err(io))
 }
 
 fn put_set(bytes: &mut Vec<u8>, set: &RowSet) {
@@ -64,8 +63,8 @@ fn put_set(bytes: &mut Vec<u8>, set: &RowSet) {
 }
 
 /// The columns saved for this sequence number; `None`: there are none that can be believed.
-pub(super) fn load(folder: &Path, database: [u8; 16], sequence: u64) -> Option<Vec<Saved>> {
-    let bytes = std::fs::read(columns_file(folder)).ok()?;
+pub(super) fn load(folder: &Folder, database: [u8; 16], sequence: u64) -> Option<Vec<Saved>> {
+    let bytes = folder.read(COLUMNS).ok()??;
     let (body, check) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(body) != u32::from_le_bytes(*check) {
         return None;

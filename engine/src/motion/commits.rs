@@ -1,12 +1,11 @@
 //! Commits to the catalog, by the writer and beside it; after one that failed there are no more.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::catalog::{Batch, Catalog};
-use crate::disk::release;
+use crate::disk::{Folder, release};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is said when a write neither succeeded nor failed: foreign code panicked in it.
@@ -14,7 +13,7 @@ const CUT_SHORT: &str = "it was cut short";
 
 /// The way to the catalog.
 pub(super) struct Commits {
-    folder: PathBuf,
+    folder: Folder,
     catalog: Arc<Catalog>,
     /// Why a commit failed: what is on disk is uncertain until the database is opened again.
     poison: Mutex<Option<String>>,
@@ -22,7 +21,7 @@ pub(super) struct Commits {
 
 impl Commits {
     /// The way to the catalog of the database in `folder`.
-    pub(super) fn new(folder: PathBuf, catalog: Arc<Catalog>) -> Self {
+    pub(super) fn new(folder: Folder, catalog: Arc<Catalog>) -> Self {
         Self { folder, catalog, poison: Mutex::new(None) }
     }
 
@@ -42,9 +41,10 @@ impl Commits {
     }
 
     /// # Errors
-    /// `Io`: a commit failed; `Invalid`: the database was opened for reading only.
+    /// `Displaced`: the folder that was opened is not at its path any more; `Io`: a commit failed; `Invalid`: the database was opened for reading only.
     pub(super) fn refuse(&self) -> Result<()> {
         if let Some(cause) = self.poison() {
+            self.catalog.check_place()?;
             let message = format!("an earlier write failed, so the database takes no more writes; {cause}");
             return Err(Error::new(ErrorKind::Io, message)
                 .help("reading goes on; close the database and open it again to see what was stored"));

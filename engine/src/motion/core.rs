@@ -4,7 +4,6 @@
 //! transaction is carried out at a time), `waitlist` (which transactions wait). Readers take none. A drain holds the last one only between two
 //! batches, so that writes behind a waiting one are acknowledged while it is carried out.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,7 +19,7 @@ use super::worker::{Duty, Signal};
 use super::write::{Note, Writer};
 use super::{acknowledged, columns, space};
 use crate::catalog::{Batch, Catalog, Waiting, too_busy};
-use crate::disk::catalog_folder;
+use crate::disk::Folder;
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Receipt, Role};
 use crate::ports::Propose;
@@ -49,7 +48,7 @@ impl Waitlist {
 
 /// The running database.
 pub(crate) struct Core {
-    pub(super) folder: PathBuf,
+    pub(super) folder: Folder,
     pub(super) catalog: Arc<Catalog>,
     pub(super) merging: Mutex<()>,
     /// Beside `merging`: rows become segments while large ones are merged, or the tail would grow until writers had to wait.
@@ -75,7 +74,7 @@ impl Core {
     ///
     /// # Errors
     /// A damaged catalog, or one that lost acknowledged writes.
-    pub(crate) fn load(folder: &Path, catalog: Catalog) -> Result<Self> {
+    pub(crate) fn load(folder: &Folder, catalog: Catalog) -> Result<Self> {
         let catalog = Arc::new(catalog);
         let pinned = catalog.pin();
         let queue = Queue::of(pinned.waiting()?);
@@ -94,13 +93,13 @@ impl Core {
     ///
     /// # Errors
     /// As [`Core::load`]; `Locked`: the writer was too busy for a consistent look.
-    pub(crate) fn load_beside(folder: &Path) -> Result<Self> {
+    pub(crate) fn load_beside(folder: &Folder) -> Result<Self> {
         let mut looks = BESIDE_LOOKS;
         let mut missed = Vec::new();
         loop {
             looks -= 1;
             let note = acknowledged::read(folder);
-            let catalog = Arc::new(Catalog::open_beside(&catalog_folder(folder))?);
+            let catalog = Arc::new(Catalog::open_beside(folder)?);
             let pinned = catalog.pin();
             let queue = Queue::of(pinned.waiting()?);
             let accepted = queue.last().unwrap_or(0).max(pinned.sequence()?);
@@ -120,7 +119,13 @@ impl Core {
         }
     }
 
-    fn with_queue(folder: &Path, catalog: Arc<Catalog>, state: Published, queue: Queue, accepted: u64) -> Result<Self> {
+    fn with_queue(
+        folder: &Folder,
+        catalog: Arc<Catalog>,
+        state: Published,
+        queue: Queue,
+        accepted: u64,
+    ) -> Result<Self> {
         let mut core = Self::with(folder, catalog, state)?;
         core.waiting = Mutex::new(queue.len());
         core.waitlist.get_mut().queue = queue;
@@ -130,10 +135,10 @@ impl Core {
     }
 
     /// The running database of a state; nothing waits.
-    pub(super) fn with(folder: &Path, catalog: Arc<Catalog>, state: Published) -> Result<Self> {
-        let commits = Arc::new(Commits::new(folder.to_owned(), Arc::clone(&catalog)));
+    pub(super) fn with(folder: &Folder, catalog: Arc<Catalog>, state: Published) -> Result<Self> {
+        let commits = Arc::new(Commits::new(folder.clone(), Arc::clone(&catalog)));
         Ok(Self {
-            folder: folder.to_owned(),
+            folder: folder.clone(),
             catalog,
             merging: Mutex::new(()),
             flushing: Mutex::new(()),
@@ -231,6 +236,14 @@ impl Core {
     /// Takes no more writes: what is on disk is uncertain until the database is opened again.
     pub(super) fn set_poison(&self, cause: &str) {
         self.commits.set_poison(cause);
+    }
+
+    /// Whether what lies at the path is still the folder that was opened; when it is not, the database takes no more writes.
+    ///
+    /// # Errors
+    /// `Displaced`.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        self.catalog.check_place().inspect_err(|error| self.set_poison(error.message()))
     }
 
     /// The state of now. Never waits for a write.
@@ -434,6 +447,7 @@ impl Core {
         let accepted = self.accepted();
         let is_behind = self.noted.load(Ordering::Relaxed) != accepted;
         if is_behind {
+            self.check_place()?;
             acknowledged::note(&self.folder, self.catalog.database(), accepted)?;
             self.noted.store(accepted, Ordering::Relaxed);
         }
@@ -446,8 +460,15 @@ impl Core {
     }
 
     /// Saves what makes the next opening fast. Call it when nothing writes any more.
+    ///
+    /// # Errors
+    /// `Displaced`: the folder that was opened is not at its path any more, and nothing was written; `Io`.
     pub(crate) fn save(&self) -> Result<()> {
-        if self.catalog.is_read_only() || self.poison().is_some() {
+        if self.catalog.is_read_only() {
+            return Ok(());
+        }
+        self.check_place()?;
+        if self.poison().is_some() {
             return Ok(());
         }
         // Whether or not it is behind: a crash may have left half of one.

@@ -9,7 +9,7 @@ use super::open::truth;
 use super::policy::{Size, choose};
 use super::snapshot::Published;
 use crate::catalog::SegmentEntry;
-use crate::disk::{make_folder, point, remove, segment_folder};
+use crate::disk::{SEGMENTS, point};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{self, Codes, Graph, OwnedGraph};
 use crate::id::{ImageId, SegmentId};
@@ -44,6 +44,7 @@ impl Core {
     /// `Io`; the tail stays as it was.
     pub(crate) fn flush(&self) -> Result<bool> {
         self.refuse_when_read_only()?;
+        self.check_place()?;
         let _one_at_a_time = self.flushing.lock();
         let (state, end) = {
             let writer = self.writer.lock();
@@ -119,10 +120,16 @@ impl Core {
             |now, role, made| now.rows(role).with_merged(&range, made),
         )?;
         // Readers keep their maps; the names go. What is left by a crash here is removed at the next opening.
-        for id in gone {
-            remove(&file_of(&segment_folder(&self.folder), id), "merged")?;
-        }
-        Ok(())
+        self.remove_segments(gone, "merged")
+    }
+
+    /// Removes the files of segments that the manifest no longer names; `point` prefixes the fault points.
+    ///
+    /// # Errors
+    /// `Io`; the next opening removes what stays.
+    pub(super) fn remove_segments(&self, gone: impl IntoIterator<Item = SegmentId>, point: &str) -> Result<()> {
+        let Some(folder) = self.folder.inner(SEGMENTS)? else { return Ok(()) };
+        gone.into_iter().try_for_each(|id| folder.remove(file_of(id), point))
     }
 
     /// Writes a segment of these live rows and opens it as any reader would.
@@ -148,11 +155,12 @@ impl Core {
         };
         let ids: Vec<ImageId> = rows.iter().map(|&row| set.id(row)).collect();
         let keys: Vec<&str> = rows.iter().map(|&row| set.key(row)).collect();
-        let folder = segment_folder(&self.folder);
-        make_folder(&folder, "segments.folder")?;
-        let path = file_of(&folder, number);
+        self.check_place()?;
+        let folder = self.folder.inner_or_new(SEGMENTS, "segments.folder")?;
+        let name = file_of(number);
         let header = segment::write(
-            &path,
+            &folder,
+            &name,
             &Contents {
                 database: self.catalog.database(),
                 segment: number,
@@ -168,9 +176,12 @@ impl Core {
             },
         )?;
         let check = segment::layout::check_of(&header.encode());
-        let opened = Segment::open(&path, check, truth(&self.catalog)).map_err(|damage| {
-            Error::new(ErrorKind::Io, format!("the segment just written {}: {}", path.display(), damage.0))
-                .help("check the disk's health; nothing is lost, the rows are in the catalog")
+        let opened = Segment::open(&folder, &name, check, truth(&self.catalog)).map_err(|damage| {
+            Error::new(
+                ErrorKind::Io,
+                format!("the segment just written {}: {}", folder.path_of(&name).display(), damage.0),
+            )
+            .help("check the disk's health; nothing is lost, the rows are in the catalog")
         })?;
         if role == Role::Train && set.len() < MOST_SKETCHED_ROWS {
             // A vote does not wait for them then.

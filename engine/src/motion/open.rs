@@ -4,7 +4,6 @@
 //! the state says so until the segment is built anew.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -13,12 +12,12 @@ use super::columns::{self, Saved};
 use super::labels::Labels;
 use super::snapshot::{Problem, Published};
 use crate::catalog::{Catalog, Pinned, SegmentEntry, codec};
-use crate::disk::{make_folder, remove, segment_folder};
+use crate::disk::{Folder, SEGMENTS, is_of_segments};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::Role;
 use crate::rows::{NewRow, Part, RowSet};
-use crate::segment::{Segment, Truth, file_of};
+use crate::segment::{Damage, Segment, Truth, file_of};
 use crate::vote::Ballot;
 
 /// Rows handed to a row set at a time.
@@ -47,17 +46,23 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// A damaged manifest; a damaged segment is none.
-pub(super) fn open_segments(folder: &Path, catalog: &Arc<Catalog>, pinned: &Pinned) -> Result<Vec<Opened>> {
+pub(super) fn open_segments(folder: &Folder, catalog: &Arc<Catalog>, pinned: &Pinned) -> Result<Vec<Opened>> {
     let mut entries = pinned.segments()?;
     entries.sort_by_key(|entry| entry.first);
+    let segments = folder.inner(SEGMENTS)?;
     let open = |entry: SegmentEntry| {
-        let path = file_of(&segment_folder(folder), entry.id);
-        let segment = match Segment::open(&path, entry.check, truth(catalog)) {
+        let name = file_of(entry.id);
+        let opened = match &segments {
+            Some(segments) => Segment::open(segments, &name, entry.check, truth(catalog)),
+            None => Err(Damage("is not there, nor is the folder of segments".to_owned())),
+        };
+        let segment = match opened {
             Ok(segment) if segment.bytes() == entry.bytes => Ok(Arc::new(segment)),
             Ok(_) => Err("has another length".to_owned()),
             Err(damage) => Err(damage.0),
         };
-        let is_gone = segment.is_err() && !path.exists();
+        let is_there = || segments.as_ref().is_some_and(|folder| !matches!(folder.about(&name), Ok(None)));
+        let is_gone = segment.is_err() && !is_there();
         Opened { entry, segment, is_gone }
     };
     Ok(entries.into_iter().map(open).collect())
@@ -66,14 +71,14 @@ pub(super) fn open_segments(folder: &Path, catalog: &Arc<Catalog>, pinned: &Pinn
 impl Published {
     /// The present state of a database's folder. Complexity: checks the segments' ids, codes and links by reading; after a close,
     /// only the tail is read from the catalog, after a crash every prediction and floor.
-    pub(crate) fn load(folder: &Path, catalog: &Arc<Catalog>) -> Result<Self> {
+    pub(crate) fn load(folder: &Folder, catalog: &Arc<Catalog>) -> Result<Self> {
         let pinned = catalog.pin();
         let segments = open_segments(folder, catalog, &pinned)?;
         Self::of(folder, catalog, pinned, segments)
     }
 
     /// The state of a view of the catalog whose segments were opened.
-    pub(super) fn of(folder: &Path, catalog: &Arc<Catalog>, pinned: Pinned, segments: Vec<Opened>) -> Result<Self> {
+    pub(super) fn of(folder: &Folder, catalog: &Arc<Catalog>, pinned: Pinned, segments: Vec<Opened>) -> Result<Self> {
         let options = catalog.options().clone();
         let labels = pinned.labels()?.into_iter().fold(Labels::default(), |mut labels, text| {
             labels.push(text.into());
@@ -125,19 +130,17 @@ impl Published {
     }
 }
 
-/// Removes files in the folder of segments that the manifest does not name: what a crash between writing and naming leaves. A folder
-/// there is nobody's leaving, and stays.
+/// Removes segment files that the manifest does not name: what a crash between writing and naming leaves. Whatever has another kind of
+/// name is somebody else's, and stays.
 ///
 /// # Errors
 /// `Io`.
-pub(super) fn remove_orphans(folder: &Path, pinned: &Pinned) -> Result<()> {
-    let folder = segment_folder(folder);
-    make_folder(&folder, "segments.folder")?;
-    let named: Vec<_> = pinned.all_segments()?.iter().map(|entry| file_of(&folder, entry.id)).collect();
-    for entry in std::fs::read_dir(&folder).map_err(|error| Error::io(&folder, error))? {
-        let path = entry.map_err(|error| Error::io(&folder, error))?.path();
-        if !named.contains(&path) {
-            remove(&path, "orphan")?;
+pub(super) fn remove_orphans(folder: &Folder, pinned: &Pinned) -> Result<()> {
+    let folder = folder.inner_or_new(SEGMENTS, "segments.folder")?;
+    let named: Vec<_> = pinned.all_segments()?.iter().map(|entry| file_of(entry.id)).collect();
+    for name in folder.names()? {
+        if is_of_segments(&name) && !named.iter().any(|named| **named == *name) {
+            folder.remove(&name, "orphan")?;
         }
     }
     Ok(())

@@ -4,7 +4,6 @@
 //! dropped; neighbours, predictions and postings are recomputed; segments are made again after the next opening.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use super::acknowledged;
@@ -12,7 +11,7 @@ use super::upkeep::scan_lists;
 use super::waiting::Queue;
 use super::write::own;
 use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, Waiting, codec};
-use crate::disk::{Lock, catalog_folder, columns_file, remove, segment_folder};
+use crate::disk::{COLUMNS, Folder, Lock, SEGMENTS, is_of_segments};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId};
 use crate::operation::{Operation, Role};
@@ -35,18 +34,17 @@ type Story = Vec<String>;
 ///
 /// # Errors
 /// `Locked`; `Corrupt` when not even the options can be read; `Io`. A repair that was cut short is done again from the start.
-pub(crate) fn repair(folder: &Path) -> Result<Story> {
+pub(crate) fn repair(folder: &Folder) -> Result<Story> {
     let mut story = Story::new();
-    let catalog_folder = catalog_folder(folder);
     let lock = Lock::take(folder)?;
-    Catalog::take_up_salvage(&catalog_folder)?;
+    Catalog::take_up_salvage(folder)?;
     let mut lost_ids = 0;
-    let catalog = match Catalog::open_whole(&catalog_folder, lock) {
+    let catalog = match Catalog::open_whole(folder, lock) {
         Ok(catalog) => catalog,
         Err(error) if !Catalog::is_damaged(&error) => return Err(error),
         Err(error) => {
             story.push(format!("the catalog could not be read: {}", error.message()));
-            let (catalog, salvaged) = Catalog::salvage(&catalog_folder, Lock::take(folder)?)?;
+            let (catalog, salvaged) = Catalog::salvage(folder, Lock::take(folder)?)?;
             story.extend(salvaged);
             lost_ids = LOST_IDS;
             catalog
@@ -54,7 +52,7 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     };
     let catalog = Arc::new(catalog);
     let pinned = catalog.pin();
-    let segments = sound_segments(folder, &pinned);
+    let segments = sound_segments(folder, &pinned)?;
     let (kept, dropped) = readable(&pinned, &segments, &mut story)?;
     drop(segments);
     let sequence = pinned.sequence().unwrap_or(0);
@@ -93,10 +91,11 @@ pub(crate) fn repair(folder: &Path) -> Result<Story> {
     batch.set_next_image(next_image + lost_ids)?;
     batch.put_identity()?;
     batch.commit()?;
-    for entry in std::fs::read_dir(segment_folder(folder)).into_iter().flatten().flatten() {
-        remove(&entry.path(), "repair")?;
+    if let Some(segments) = folder.inner(SEGMENTS)? {
+        let ours = segments.names()?.into_iter().filter(|name| is_of_segments(name));
+        ours.into_iter().try_for_each(|name| segments.remove(name, "repair"))?;
     }
-    remove(&columns_file(folder), "repair")?;
+    folder.remove(COLUMNS, "repair")?;
 
     let texts = labels(&catalog, &pinned, &kept, &mut story)?;
     let (train, index) = rewrite(&catalog, kept)?;
@@ -157,13 +156,13 @@ struct Kept {
 }
 
 /// The segments that can be opened: their copies stand in for descriptors that the catalog lost.
-fn sound_segments(folder: &Path, pinned: &Pinned) -> Vec<Segment> {
+fn sound_segments(folder: &Folder, pinned: &Pinned) -> Result<Vec<Segment>> {
+    let Some(folder) = folder.inner(SEGMENTS)? else { return Ok(Vec::new()) };
     let no_other: Truth = Arc::new(|_| Err(Error::corrupt("the copy is damaged too")));
     let entries = pinned.segments().unwrap_or_default();
-    let open = |entry: &SegmentEntry| {
-        Segment::open(&file_of(&segment_folder(folder), entry.id), entry.check, Arc::clone(&no_other)).ok()
-    };
-    entries.iter().filter_map(open).collect()
+    let open =
+        |entry: &SegmentEntry| Segment::open(&folder, &file_of(entry.id), entry.check, Arc::clone(&no_other)).ok();
+    Ok(entries.iter().filter_map(open).collect())
 }
 
 /// The images that are stored as a whole, of two with one key the newer; and where the records of all others are.

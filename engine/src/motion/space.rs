@@ -13,13 +13,11 @@ use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
 use super::write::{Appended, own};
 use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, Space};
-use crate::disk::{remove, segment_folder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
 use crate::options::ModelInfo;
 use crate::rows::{NewRow, RowSet};
-use crate::segment::file_of;
 use crate::vector::unit;
 use crate::vote::Ballot;
 
@@ -179,9 +177,7 @@ impl Core {
             })?;
             (gone, self.current())
         };
-        for entry in gone {
-            remove(&file_of(&segment_folder(&self.folder), entry.id), "space")?;
-        }
+        self.remove_segments(gone.iter().map(|entry| entry.id), "space")?;
         let options = catalog.options().clone();
         let state = Published {
             sequence: active.sequence,
@@ -225,9 +221,7 @@ impl Core {
         })?;
         self.repin(&mut writer);
         // The next opening removes what stays.
-        for entry in gone.iter().filter(|_| is_begun) {
-            let _stays = remove(&file_of(&segment_folder(&self.folder), entry.id), "space");
-        }
+        let _stays = self.remove_segments(gone.iter().filter(|_| is_begun).map(|entry| entry.id), "space");
         Ok(())
     }
 
@@ -485,9 +479,7 @@ impl Building {
             writer.learn_labels(&core.current());
         }
         // Readers keep their maps. The space is in force whatever becomes of these files; the next opening removes what stays.
-        for id in gone {
-            let _stays = remove(&file_of(&segment_folder(&core.folder), id), "space");
-        }
+        let _stays = core.remove_segments(gone, "space");
         Ok(core)
     }
 }

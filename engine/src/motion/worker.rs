@@ -174,8 +174,9 @@ fn run(core: &Core, duty: Duty) {
 /// One piece of work; `false`: there was none.
 fn round(core: &Core, duty: Duty) -> Result<bool> {
     match duty {
+        Duty::Note if core.check_place().is_err() => Ok(false),
         Duty::Note => core.note_if_behind(),
-        // Whatever it made could not be named; the disk may be full.
+        // Whatever it made could not be named: the disk may be full, or the folder be gone.
         _ if core.poison().is_some() => Ok(false),
         Duty::Drain => core.drain_some(),
         Duty::Flush if tail_rows(&core.current()) < FLUSH_ROWS => Ok(false),

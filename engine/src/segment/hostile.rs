@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::layout::{self, Section};
 use super::{Segment, Truth};
+use crate::disk::Folder;
 use crate::error::Error;
 use crate::graph::{self, Codes};
 use crate::vector::{CodedQuery, products, stride};
@@ -58,8 +59,12 @@ pub(crate) fn withstands(path: &Path, bytes: &[u8]) -> usize {
 /// Where the reader breaks its promise, or the file cannot be written.
 pub(crate) fn is_used(path: &Path, bytes: &[u8], check: u32) -> bool {
     assert!(std::fs::write(path, bytes).is_ok(), "{} cannot be written", path.display());
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return false;
+    };
+    let Ok(folder) = Folder::open(folder) else { return false };
     let truth: Truth = Arc::new(|_| Err(Error::corrupt("there is no other copy")));
-    let Ok(segment) = Segment::open(path, check, truth) else { return false };
+    let Ok(segment) = Segment::open(&folder, name, check, truth) else { return false };
     for row in 0..segment.rows() {
         let _ = (segment.ids()[row], segment.key(row).len(), segment.vector(row).is_ok());
     }
@@ -68,7 +73,7 @@ pub(crate) fn is_used(path: &Path, bytes: &[u8], check: u32) -> bool {
     let query = CodedQuery::new(&vec![0.5; dimension]);
     let mut scores = vec![0.0; segment.rows()];
     products(std::slice::from_ref(&query), codes, &mut scores);
-    let _ = (segment.all_vectors().map(<[f32]>::len), segment.check_deep().is_ok(), segment.is_damaged());
+    let _ = (segment.all_vectors().map(<[f32]>::len), segment.check_deep(&folder, name).is_ok(), segment.is_damaged());
     if let Some(found) = segment.graph() {
         let mut scratch = graph::Scratch::default();
         let near = graph::search(found, Codes { bytes: codes, dimension }, &query, 10, &mut scratch);

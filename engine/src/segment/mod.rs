@@ -11,17 +11,15 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use reader::{Segment, Truth, Vector};
+pub(crate) use reader::{Damage, Segment, Truth, Vector};
 pub(crate) use writer::{Contents, write};
-
-use std::path::{Path, PathBuf};
 
 use crate::id::SegmentId;
 
 /// Ending of a segment's file name.
 pub(crate) const FILE_ENDING: &str = "segment";
 
-/// The file of a segment inside the folder of segments.
-pub(crate) fn file_of(folder: &Path, segment: SegmentId) -> PathBuf {
-    folder.join(format!("{:010}.{FILE_ENDING}", segment.0))
+/// The name of a segment's file in the folder of segments; `disk/contents.rs` knows it again.
+pub(crate) fn file_of(segment: SegmentId) -> String {
+    format!("{:010}.{FILE_ENDING}", segment.0)
 }

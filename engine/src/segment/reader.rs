@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Deref;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +16,7 @@ use memmap2::{Advice, Mmap};
 use parking_lot::Mutex;
 
 use super::layout::{ALIGN, FOOTER_BYTES, Header, SECTIONS_START, Section, check_of};
-use crate::disk::point;
+use crate::disk::{Folder, point};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::id::ImageId;
@@ -70,7 +69,6 @@ impl Deref for Vector<'_> {
 /// An open segment. Its file may be unlinked while it is held.
 pub(crate) struct Segment {
     header: Header,
-    path: PathBuf,
     file: File,
     map: Bytes,
     truth: Truth,
@@ -82,16 +80,16 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Opens a file whose header must carry the checksum `check`, and checks everything but the vectors by reading.
+    /// Opens a file of a folder whose header must carry the checksum `check`, and checks everything but the vectors by reading.
     ///
     /// Complexity: reads ids, keys, codes and links once, on all processors.
     ///
     /// # Errors
     /// [`Damage`]: the file is not there, is not whole, or is another one.
-    pub(crate) fn open(path: &Path, check: u32, truth: Truth) -> std::result::Result<Self, Damage> {
+    pub(crate) fn open(folder: &Folder, name: &str, check: u32, truth: Truth) -> std::result::Result<Self, Damage> {
         let io = |error: std::io::Error| Damage(format!("cannot be read: {error}"));
         point("segment.open").map_err(|error| Damage(error.message().to_owned()))?;
-        let mut file = File::open(path).map_err(io)?;
+        let mut file = opened(folder, name)?;
         let length = file.metadata().map_err(io)?.len();
         let mut head = vec![0; SECTIONS_START.min(usize::try_from(length).unwrap_or(SECTIONS_START))];
         file.read_exact(&mut head).map_err(io)?;
@@ -100,7 +98,7 @@ impl Segment {
             return Err(Damage("is another file than the one that the database wrote under this name".to_owned()));
         }
         check_footer(&mut file, &header, &head).map_err(io)?.map_err(Damage)?;
-        check_sections(path, &header, |section| section.is_checked_at_open())?;
+        check_sections(&file, &header, |section| section.is_checked_at_open())?;
         check_vector_padding(&mut file, &header).map_err(io)?.map_err(Damage)?;
         // SAFETY: the file was written by this program under a name that is never written again, and the database's lock keeps
         // other writers out; files are unlinked, never truncated.
@@ -120,7 +118,6 @@ impl Segment {
         let whole = (0..header.rows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let segment = Self {
             header,
-            path: path.to_owned(),
             file,
             map: Bytes::from_owner(map),
             truth,
@@ -286,13 +283,18 @@ impl Segment {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    /// Reads the whole file again and compares every checksum: CHECK DEEP.
+    /// Reads the whole file again, as it is in its folder now, and compares every checksum: CHECK DEEP.
     ///
     /// # Errors
     /// The first difference.
-    pub(crate) fn check_deep(&self) -> std::result::Result<(), Damage> {
-        check_sections(&self.path, &self.header, |_| true)
+    pub(crate) fn check_deep(&self, folder: &Folder, name: &str) -> std::result::Result<(), Damage> {
+        check_sections(&opened(folder, name)?, &self.header, |_| true)
     }
+}
+
+fn opened(folder: &Folder, name: &str) -> std::result::Result<File, Damage> {
+    let opened = folder.file(name).map_err(|error| Damage(format!("cannot be read: {}", error.message())))?;
+    opened.ok_or_else(|| Damage("cannot be read: it is not there".to_owned()))
 }
 
 /// The advice is not known.
@@ -317,7 +319,7 @@ fn check_vector_padding(file: &mut File, header: &Header) -> Checked {
 }
 
 /// Reads sections and compares their checksums, in pieces on all processors.
-fn check_sections(path: &Path, header: &Header, wanted: impl Fn(Section) -> bool) -> std::result::Result<(), Damage> {
+fn check_sections(file: &File, header: &Header, wanted: impl Fn(Section) -> bool) -> std::result::Result<(), Damage> {
     let pieces: Vec<(Section, u64, u64)> = Section::ALL
         .into_iter()
         .filter(|&section| wanted(section))
@@ -331,7 +333,7 @@ fn check_sections(path: &Path, header: &Header, wanted: impl Fn(Section) -> bool
         })
         .collect();
     let sums: Vec<std::io::Result<(Section, crc32fast::Hasher)>> =
-        pool::map(&pieces, |&(section, offset, length)| Ok((section, sum(path, offset, length)?)));
+        pool::map(&pieces, |&(section, offset, length)| Ok((section, sum(file, offset, length)?)));
     let mut whole: Vec<crc32fast::Hasher> = Section::ALL.iter().map(|_| crc32fast::Hasher::new()).collect();
     for sum in sums {
         let (section, sum) = sum.map_err(|error| Damage(format!("cannot be read: {error}")))?;
@@ -345,16 +347,15 @@ fn check_sections(path: &Path, header: &Header, wanted: impl Fn(Section) -> bool
     Ok(())
 }
 
-fn sum(path: &Path, offset: u64, length: u64) -> std::io::Result<crc32fast::Hasher> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
+fn sum(file: &File, offset: u64, length: u64) -> std::io::Result<crc32fast::Hasher> {
     let mut hasher = crc32fast::Hasher::new();
     let mut buffer = vec![0; READ_BYTES.min(length as usize)];
-    let mut left = length as usize;
+    let (mut at, mut left) = (offset, length as usize);
     while left > 0 {
         let part = buffer.len().min(left);
-        file.read_exact(&mut buffer[..part])?;
+        file.read_exact_at(&mut buffer[..part], at)?;
         hasher.update(&buffer[..part]);
+        at += part as u64;
         left -= part;
     }
     Ok(hasher)

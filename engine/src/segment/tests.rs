@@ -13,7 +13,8 @@ use proptest::prelude::*;
 
 use super::hostile::{is_used, resealed};
 use super::layout::{self, Entry, Header, Section, check_of};
-use super::{Contents, Segment, Truth, Vector, file_of, write};
+use super::{Contents, Damage, Segment, Truth, Vector, file_of, write};
+use crate::disk::Folder;
 use crate::error::Error;
 use crate::graph::{self, Codes};
 use crate::hostile::{mutated, mutations};
@@ -32,6 +33,11 @@ fn truth(vectors: Vec<Vec<f32>>) -> Truth {
     Arc::new(move |id| vectors.get(id.0 as usize / 3).cloned().ok_or_else(|| Error::not_found("no such image")))
 }
 
+fn open(path: &Path, check: u32, truth: Truth) -> Result<Segment, Damage> {
+    let folder = Folder::open(path.parent().unwrap()).unwrap();
+    Segment::open(&folder, path.file_name().unwrap().to_str().unwrap(), check, truth)
+}
+
 /// A segment of so many rows, with a graph, and the checksum of its header.
 fn written(folder: &Path, rows: usize, database: u8) -> (std::path::PathBuf, u32) {
     let vectors = vectors(rows);
@@ -43,9 +49,10 @@ fn written(folder: &Path, rows: usize, database: u8) -> (std::path::PathBuf, u32
     let keys: Vec<String> = (0..rows).map(|row| format!("photo {row}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let graph = graph::merged(Codes { bytes: &codes, dimension: DIMENSION }, None, 1, &Default::default(), &|_| {});
-    let path = file_of(folder, SegmentId(7));
+    let path = folder.join(file_of(SegmentId(7)));
     let header = write(
-        &path,
+        &Folder::open(folder).unwrap(),
+        &file_of(SegmentId(7)),
         &Contents {
             database: [database; 16],
             segment: SegmentId(7),
@@ -69,14 +76,14 @@ fn written(folder: &Path, rows: usize, database: u8) -> (std::path::PathBuf, u32
 fn what_was_written_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let (path, check) = written(folder.path(), 300, 1);
-    let segment = Segment::open(&path, check, truth(vectors(300))).unwrap();
+    let segment = open(&path, check, truth(vectors(300))).unwrap();
     assert_eq!((segment.rows(), segment.header().role, segment.header().sequence), (300, Role::Index, 5));
     for (row, vector) in vectors(300).iter().enumerate() {
         assert_eq!(&*segment.vector(row).unwrap(), &vector[..]);
         assert_eq!((segment.ids()[row], segment.key(row)), (3 * row as u64, format!("photo {row}").as_str()));
     }
     assert!(segment.graph().is_some() && !segment.is_damaged());
-    segment.check_deep().unwrap();
+    segment.check_deep(&Folder::open(folder.path()).unwrap(), &file_of(SegmentId(7))).unwrap();
     assert!(graph::unreachable(segment.graph().unwrap()).is_empty());
 }
 
@@ -94,7 +101,7 @@ fn rows_are_verified_without_touching_the_map() {
     const ROWS: usize = 10_000;
     let folder = tempfile::tempdir().unwrap();
     let (path, check) = written(folder.path(), ROWS, 1);
-    let segment = Segment::open(&path, check, truth(Vec::new())).unwrap();
+    let segment = open(&path, check, truth(Vec::new())).unwrap();
     let before = touched(&path);
     assert!(segment.all_vectors().is_some());
     let (after, vectors) = (touched(&path), 4 * DIMENSION * ROWS);
@@ -103,7 +110,7 @@ fn rows_are_verified_without_touching_the_map() {
 
 /// Opens the file and uses everything in it: `true` when the damage was noticed and every answer is right.
 fn noticed(path: &Path, check: u32, vectors: &[Vec<f32>]) -> bool {
-    let Ok(segment) = Segment::open(path, check, truth(vectors.to_vec())) else { return true };
+    let Ok(segment) = open(path, check, truth(vectors.to_vec())) else { return true };
     for (row, vector) in vectors.iter().enumerate() {
         assert_eq!(&*segment.vector(row).unwrap(), &vector[..], "a wrong answer");
     }
@@ -182,7 +189,7 @@ fn other_files_are_refused() {
     let elsewhere = tempfile::tempdir().unwrap();
     refused(&std::fs::read(written(elsewhere.path(), 300, 2).0).unwrap(), "a file of another database");
     std::fs::remove_file(&path).unwrap();
-    assert!(Segment::open(&path, check, truth(vectors)).is_err());
+    assert!(open(&path, check, truth(vectors)).is_err());
 }
 
 /// The document describes the layout byte by byte; its tables must say what the constants say.
@@ -295,7 +302,7 @@ fn an_absurd_sum_of_codes_gives_a_score_and_no_overflow() {
     }
     let check = resealed(&mut bytes);
     std::fs::write(&path, &bytes).unwrap();
-    let segment = Segment::open(&path, check, truth(vectors(60))).unwrap();
+    let segment = open(&path, check, truth(vectors(60))).unwrap();
     // As many as the batch kernel takes.
     let queries = vec![CodedQuery::new(&[0.5; DIMENSION]); 16];
     let mut out = vec![0.0; queries.len() * 60];

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::layout::{ALIGN, Entry, Header, Section};
 use super::reader::Vector;
-use crate::disk::write_whole;
+use crate::disk::{Folder, write_whole};
 use crate::error::{Error, Result};
 use crate::graph::OwnedGraph;
 use crate::id::{ImageId, SegmentId, SpaceId};
@@ -33,7 +33,7 @@ pub(crate) struct Contents<'a> {
 ///
 /// # Errors
 /// `Io`; nothing of the file is left then.
-pub(crate) fn write(path: &Path, contents: &Contents<'_>) -> Result<Header> {
+pub(crate) fn write(folder: &Folder, name: &str, contents: &Contents<'_>) -> Result<Header> {
     let mut header = Header {
         database: contents.database,
         segment: contents.segment,
@@ -46,8 +46,9 @@ pub(crate) fn write(path: &Path, contents: &Contents<'_>) -> Result<Header> {
         sequence: contents.sequence,
         entries: [Entry::default(); Section::ALL.len()],
     };
-    write_whole(path, "segment", |file| {
-        let mut out = Out { file, path, at: 0 };
+    let path = folder.path_of(name);
+    write_whole(folder, name, "segment", |file| {
+        let mut out = Out { file, path: &path, at: 0 };
         out.put(&header.encode())?;
         let mut row_checks = Vec::with_capacity(4 * contents.ids.len());
         for section in Section::ALL {
@@ -83,7 +84,7 @@ pub(crate) fn write(path: &Path, contents: &Contents<'_>) -> Result<Header> {
         }
         let head = header.encode();
         out.put(&header.footer(&head))?;
-        let io = |error| Error::io(path, error);
+        let io = |error| Error::io(&path, error);
         out.file.seek(SeekFrom::Start(0)).map_err(io)?;
         out.file.write_all(&head).map_err(io)
     })?;

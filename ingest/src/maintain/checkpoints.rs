@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use cairn::{Error, ErrorKind, Result};
+use cairn::{Error, ErrorKind, HeldFolder, Result};
 
-/// Folder of a training's files, inside the database's.
-const FOLDER: &str = "training";
+/// The log's name.
+const LOG: &str = "log.csv";
+/// The plot's name.
+const PLOT: &str = "loss.html";
 /// What the name of a checkpoint begins with.
 const PREFIX: &str = "checkpoint-";
 /// States of other trainings that are kept; the oldest of more are removed.
@@ -46,7 +48,7 @@ impl Drop for Alone {
 
 /// The files of one training.
 pub(super) struct Files {
-    folder: PathBuf,
+    folder: HeldFolder,
     /// State of the training while it runs, and after it was cut short.
     pub(super) checkpoint: PathBuf,
     /// A line a step (CSV).
@@ -56,13 +58,11 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Those of the training of that identity (options and what is learnt from), in the database's folder.
+    /// Those of the training of that identity (options and what is learnt from), in the database's folder of trainings.
     ///
     /// # Errors
     /// `Io`.
-    pub(super) fn new(database: &Path, identity: &[&str]) -> Result<Self> {
-        let folder = database.join(FOLDER);
-        std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+    pub(super) fn new(folder: HeldFolder, identity: &[&str]) -> Result<Self> {
         let mut hasher = blake3::Hasher::new();
         for part in identity {
             hasher.update(&(part.len() as u64).to_le_bytes());
@@ -71,13 +71,18 @@ impl Files {
         let digest = hasher.finalize().to_hex();
         let digest: String = digest.chars().take(DIGITS).collect();
         let files = Self {
-            checkpoint: folder.join(format!("{PREFIX}{digest}")),
-            log: folder.join("log.csv"),
-            plot: folder.join("loss.html"),
+            checkpoint: folder.path().join(format!("{PREFIX}{digest}")),
+            log: folder.path().join(LOG),
+            plot: folder.path().join(PLOT),
             folder,
         };
         files.prune()?;
         Ok(files)
+    }
+
+    /// Where people find the log and the plot.
+    pub(super) fn shown(&self) -> [(&'static str, String); 2] {
+        [("log", LOG), ("plot", PLOT)].map(|(what, name)| (what, self.folder.shown(name).display().to_string()))
     }
 
     /// The name of the state's file.
@@ -93,7 +98,7 @@ impl Files {
     /// Removes the state of a training that was killed behind its last step, by the name of its file.
     pub(super) fn clear(&self, name: &str) -> Result<()> {
         if name.starts_with(PREFIX) && Path::new(name).components().count() == 1 {
-            remove(&self.folder.join(name))
+            remove(&self.folder.path().join(name))
         } else {
             Ok(())
         }
@@ -101,12 +106,13 @@ impl Files {
 
     /// Removes the states of trainings that nobody came back to.
     fn prune(&self) -> Result<()> {
-        let io = |error| Error::io(&self.folder, error);
+        let io = |error| Error::io(self.folder.path(), error);
         let mut others: Vec<(SystemTime, PathBuf)> = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).map_err(io)? {
+        for entry in std::fs::read_dir(self.folder.path()).map_err(io)? {
             let entry = entry.map_err(io)?;
+            let is_plain = entry.file_type().map_err(io)?.is_file();
             let is_checkpoint = entry.file_name().to_string_lossy().starts_with(PREFIX);
-            if is_checkpoint && entry.path() != self.checkpoint {
+            if is_plain && is_checkpoint && entry.path() != self.checkpoint {
                 let written = entry.metadata().and_then(|about| about.modified()).map_err(io)?;
                 others.push((written, entry.path()));
             }
@@ -141,9 +147,11 @@ mod tests {
     #[test]
     fn each_training_has_a_state_of_its_own_and_old_ones_go() {
         let folder = tempfile::tempdir().unwrap();
-        let files = |name: &str| Files::new(folder.path(), &["options", name]).unwrap();
+        let database = cairn::Database::create(&folder.path().join("db"), cairn::Options::for_vectors(2)).unwrap();
+        let its = database.training_folder().unwrap();
+        let files = |name: &str| Files::new(its.clone(), &["options", name]).unwrap();
         assert_eq!(files("a").checkpoint, files("a").checkpoint);
-        assert_ne!(files("a").checkpoint, Files::new(folder.path(), &["option", "sa"]).unwrap().checkpoint);
+        assert_ne!(files("a").checkpoint, Files::new(its.clone(), &["option", "sa"]).unwrap().checkpoint);
         for name in ["a", "b", "c"] {
             std::fs::write(files(name).checkpoint, name).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(20));

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use cairn::{Error, Result};
+use cairn::Result;
 
-use crate::train::Step;
+use crate::train::{Step, write_whole};
 
 /// A number of a step.
 type Value<'v> = &'v dyn Fn(&Step) -> f32;
@@ -47,5 +47,5 @@ pub(super) fn loss_plot(path: &Path, name: &str, log: &[Step]) -> Result<()> {
         ));
     }
     page.push_str("</body></html>\n");
-    std::fs::write(path, page).map_err(|error| Error::io(path, error))
+    write_whole(path, page.as_bytes())
 }

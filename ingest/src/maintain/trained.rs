@@ -250,7 +250,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         lines.push(("left out: only image of its label", alone.len().to_string()));
     }
     let identity = [&format!("{plan:?}"), &base.model.info().fingerprint, &gathered.digest()];
-    let files = Files::new(database.folder(), &identity.map(String::as_str))?;
+    let files = Files::new(database.training_folder()?, &identity.map(String::as_str))?;
     let asked = gathered.asked(plan, base);
     if plan.trunk.is_some()
         && let Some(model) = &gathered.model
@@ -434,8 +434,7 @@ fn descend(
     ];
     if let Some(files) = files {
         loss_plot(&files.plot, plan.loss.name(), &trained.log)?;
-        lines.push(("log", files.log.display().to_string()));
-        lines.push(("plot", files.plot.display().to_string()));
+        lines.extend(files.shown());
     }
     let judged = trained.validation.as_ref();
     let other = in_force.filter(|_| judged.is_some());

@@ -85,9 +85,8 @@ pub(super) fn tune(
         ("last loss", last.map_or_else(String::new, |step| format!("{:.4}", step.loss))),
         ("images a second", format!("{:.1}", trained.images_per_second)),
         ("waited for photos", format!("{:.1} % of the time", 100.0 * trained.waited)),
-        ("log", files.log.display().to_string()),
-        ("plot", files.plot.display().to_string()),
     ];
+    lines.extend(files.shown());
     if trained.never_seen > 0 {
         lines.push(("left out: too few photos of their shape", trained.never_seen.to_string()));
     }

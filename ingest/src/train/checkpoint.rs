@@ -96,6 +96,10 @@ impl State {
     /// # Errors
     /// `Mismatch` for a checkpoint of another training, `Corrupt` for a damaged one, `Io`.
     pub(crate) fn load(path: &Path, identity: &Identity) -> Result<Option<Self>> {
+        // A pipe would be waited for, and a link is not ours.
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(corrupt(path, "it is no plain file"));
+        }
         let bytes = match read_file(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

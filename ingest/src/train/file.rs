@@ -65,18 +65,25 @@ pub(crate) fn checksum(about: &BTreeMap<String, String>, tensors: &[Named]) -> S
     hasher.finalize().to_hex().to_string()
 }
 
-/// Writes `path` as a whole: whoever opens it afterwards, also after a power loss, sees all of it or what was there before.
+/// Writes `path` as a whole: whoever opens it afterwards, also after a power loss, sees all of it or what was there before. Nothing is
+/// written through a link.
 ///
 /// # Errors
 /// `Io`; then what was there before stays, and the half-written file is removed.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let io = |error: std::io::Error| {
+        let help =
+            "free some space or choose another place; what was saved before is whole, and a training goes on from it";
+        Error::io(path, error).help(help)
+    };
     let beside = beside(path);
-    let written = write_beside(&beside, path, bytes);
+    let file = new_file(&beside).map_err(io)?;
+    let written = write_beside(file, &beside, path, bytes);
     if written.is_err() {
         // The first error is the one to tell.
         let _gone_or_left_for_the_next_writer = std::fs::remove_file(&beside);
     }
-    written
+    written.map_err(io)
 }
 
 /// The name under which a file is written before it gets its own.
@@ -86,18 +93,23 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn write_beside(beside: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |error: std::io::Error| {
-        let help =
-            "free some space or choose another place; what was saved before is whole, and a training goes on from it";
-        Error::io(path, error).help(help)
-    };
-    let mut file = File::create(beside).map_err(io)?;
-    file.write_all(bytes).map_err(io)?;
-    file.sync_all().map_err(io)?;
-    std::fs::rename(beside, path).map_err(io)?;
+fn write_beside(mut file: File, beside: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+    File::open(folder)?.sync_all()
+}
+
+/// A new, empty file. A plain file that has the name gives way; nothing is written through a link, or into a file that has other
+/// names as well.
+pub(crate) fn new_file(path: &Path) -> std::io::Result<File> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_file() => std::fs::remove_file(path)?,
+        // What is no plain file is refused by what follows.
+        _ => {}
+    }
+    File::options().write(true).create_new(true).open(path)
 }
 
 #[cfg(test)]
@@ -106,19 +118,23 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_os = "linux")]
-    fn a_full_disk_is_told_and_leaves_what_was_there() {
+    fn what_cannot_be_written_leaves_what_was_there_and_what_a_link_leads_to() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
+        let (path, outside) = (folder.path().join("state"), folder.path().join("outside"));
         write_whole(&path, b"first").unwrap();
-        // The name that is written first leads to the device that is always full.
-        std::os::unix::fs::symlink("/dev/full", beside(&path)).unwrap();
+        std::fs::write(&outside, b"theirs").unwrap();
+        // The name that is written first leads elsewhere.
+        std::os::unix::fs::symlink(&outside, beside(&path)).unwrap();
         let refusal = write_whole(&path, &[7; 100_000]).unwrap_err().to_string();
-        assert!(refusal.contains("No space left") && refusal.contains("free some space"), "{refusal}");
+        assert!(refusal.contains("File exists") && refusal.contains("goes on from it"), "{refusal}");
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read(&outside).unwrap(), b"theirs");
+        // One that a killed process left is replaced, and another name of it is not written.
+        std::fs::remove_file(beside(&path)).unwrap();
+        std::fs::hard_link(&outside, beside(&path)).unwrap();
         write_whole(&path, b"second").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert_eq!(std::fs::read(&outside).unwrap(), b"theirs");
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub use discriminant::{
     DiscriminantOptions, HeldOut, MOST_INDEX_IMAGES, MOST_TRAIN_IMAGES, TrainedDiscriminant, train_discriminant,
 };
 pub(crate) use discriminant::{judge_discriminant, judge_with_more};
+pub(crate) use file::write_whole;
 pub(crate) use head_only::judge_head;
 pub use head_only::{Trained, train_head};
 pub use init::Init;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use cairn::{Error, Result};
 
+use super::file::new_file;
+
 /// One step of a training, after it was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
@@ -50,7 +52,7 @@ pub(crate) struct LogFile {
 impl LogFile {
     /// Begins the file with the steps that were made before; a log of the same training is replaced by them.
     pub(crate) fn create(path: &Path, before: &[Step]) -> Result<Self> {
-        let file = File::create(path).map_err(|error| Error::io(path, error))?;
+        let file = new_file(path).map_err(|error| Error::io(path, error))?;
         let mut log = Self { path: path.to_owned(), file };
         let mut text = format!("{LOG_HEADER}\n");
         before.iter().for_each(|step| text.push_str(&line(step)));

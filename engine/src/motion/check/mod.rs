@@ -10,10 +10,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::core::Core;
 use super::snapshot::Published;
 use crate::answer::CheckReport;
+use crate::disk::SEGMENTS;
 use crate::error::Result;
 use crate::id::{ImageId, LabelId};
 use crate::operation::Role;
 use crate::rows::Part;
+use crate::segment::{Damage, file_of};
 use crate::vote::Ballot;
 
 /// Problems that are told one by one; of more, only the number.
@@ -290,11 +292,16 @@ impl Check<'_> {
         for problem in &*self.state.problems {
             self.wrong(format!("segment {} {}", problem.segment.0, problem.why));
         }
+        let folder = self.core.folder.within(SEGMENTS);
         for role in Role::ALL {
             for (part, entry, _) in self.state.rows(role).frozen() {
                 count += 1;
                 let Part::Segment(segment) = part else { continue };
-                let read = if deep { segment.check_deep() } else { Ok(()) };
+                let read = match &folder {
+                    Ok(folder) if deep => segment.check_deep(folder, &file_of(entry.id)),
+                    Err(error) if deep => Err(Damage(format!("cannot be read: {}", error.message()))),
+                    _ => Ok(()),
+                };
                 // Its file is gone when it was merged since this state was taken; nobody will read it again.
                 let is_named = self.core.current().rows(role).frozen().any(|(_, now, _)| now.id == entry.id);
                 if !is_named {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::*;
 use crate::catalog::{Batch, Catalog, RecordMessage, Seen};
-use crate::disk::{Lock, catalog_folder};
+use crate::disk::{CATALOG, Folder, Lock};
 use crate::id::SpaceId;
 use crate::operation::{Operation, Put};
 use crate::options::Options;
@@ -24,8 +24,10 @@ const PHOTO: [u8; 64] = [0xc3; 64];
 fn written(folder: &Path) -> Core {
     std::fs::create_dir_all(folder).unwrap();
     let options = Options { vote_k: VOTE_K, kept_neighbours: KEEP, ..Options::for_vectors(3) };
-    let catalog = Catalog::create(&catalog_folder(folder), options, Lock::take(folder).unwrap()).unwrap();
-    let core = Core::load(folder, catalog).unwrap();
+    let folder = Folder::open(folder).unwrap();
+    let its = folder.inner_or_new(CATALOG, "test").unwrap();
+    let catalog = Catalog::create(its, options, Lock::take(&folder).unwrap()).unwrap();
+    let core = Core::load(&folder, catalog).unwrap();
     let put = |n: u8| {
         let put = Put::new(format!("k{n:02}"), [f32::from(n) - 12.0, f32::from(n % 7) + 0.5, 1.0]);
         let put = if n.is_multiple_of(3) { put.label(format!("label {}", n % 4)) } else { put };
@@ -269,7 +271,7 @@ fn a_flipped_bit_in_a_photo_is_named() {
     core.catalog().flush().unwrap();
     for (family, bytes) in [("blobs", PHOTO), ("features", [0x5a; 64])] {
         let mut sound = Vec::new();
-        for entry in std::fs::read_dir(catalog_folder(folder.path())).unwrap() {
+        for entry in std::fs::read_dir(folder.path().join(CATALOG)).unwrap() {
             let path = entry.unwrap().path();
             let mut whole = std::fs::read(&path).unwrap();
             let is_table = path.extension().is_some_and(|end| end == "sst");

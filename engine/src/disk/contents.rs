@@ -1,0 +1,155 @@
+//! What may lie in a database's folder under which name. Names of our own must be what we make them, a plain file or a folder, before
+//! anything is opened by them; every other name is somebody else's and is left alone.
+
+use std::ffi::OsStr;
+
+use super::folder::{Folder, Kind};
+use super::{ACKNOWLEDGED, CATALOG, COLUMNS, LOCK, RESERVE, SEGMENTS, TRAINING};
+use crate::error::Result;
+
+/// Digits of a segment's number in its name, at least.
+const DIGITS: usize = 10;
+
+/// What we make under this name in a database's folder, if we do.
+fn kind_in_database(name: &str) -> Option<Kind> {
+    let is_where_catalogs_are_made = |name: &str| {
+        let made = name.strip_prefix(CATALOG).and_then(|rest| rest.strip_prefix('.'));
+        matches!(made, Some("unfinished" | "unfinished.tmp" | "tmp" | "clone" | "filling" | "filled"))
+    };
+    match name {
+        CATALOG | SEGMENTS | TRAINING => Some(Kind::Folder),
+        name if is_where_catalogs_are_made(name) => Some(Kind::Folder),
+        name => match name.strip_suffix(".tmp").unwrap_or(name) {
+            LOCK | COLUMNS | ACKNOWLEDGED | RESERVE | "BACKUP" => Some(Kind::File),
+            _ => None,
+        },
+    }
+}
+
+/// Whether a file of this name in the folder of segments is ours: a segment, or one that was being written.
+pub(crate) fn is_of_segments(name: &OsStr) -> bool {
+    let number = name.to_str().and_then(|name| name.strip_suffix(".segment").or_else(|| name.strip_suffix(".tmp")));
+    number.is_some_and(|number| number.len() >= DIGITS && is_number(number))
+}
+
+/// Whether a file of this name in the folder of trainings is one that the program makes.
+fn is_of_trainings(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let name = name.strip_suffix(".tmp").unwrap_or(name);
+    matches!(name, "log.csv" | "loss.html") || name.starts_with("checkpoint-")
+}
+
+/// Whether a file of this name in the folder of the catalog is RocksDB's.
+pub(crate) fn is_of_catalog(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let name = name.strip_suffix(".trash").unwrap_or(name);
+    if matches!(name, "CURRENT" | "IDENTITY" | "LOCK" | "LOG") || name.starts_with("LOG.old") {
+        return true;
+    }
+    let (stem, end) = name.split_once('.').unwrap_or((name, ""));
+    let numbered = ["MANIFEST-", "OPTIONS-"].iter().find_map(|begin| stem.strip_prefix(begin));
+    match (numbered, end) {
+        (Some(number), "" | "dbtmp") => is_number(number),
+        (None, "sst" | "ldb" | "log" | "blob" | "dbtmp") => is_number(stem) || stem == "CURRENT",
+        _ => false,
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Refuses a database's folder in which a name of ours is something else than we make: a link, a pipe, a folder where a file belongs.
+/// Nothing is opened by it, so nothing waits for a pipe and no device acts.
+///
+/// Complexity: a call of the system for each entry.
+///
+/// # Errors
+/// `Invalid`, with the first such name and what it is; `Io`.
+pub(crate) fn look_at_database(folder: &Folder) -> Result<()> {
+    for name in folder.names()? {
+        if let Some(kind) = name.to_str().and_then(kind_in_database) {
+            folder.must_be(&name, kind)?;
+        }
+    }
+    if let Some(segments) = folder.inner(SEGMENTS)? {
+        for name in segments.names()?.iter().filter(|name| is_of_segments(name)) {
+            segments.must_be(name, Kind::File)?;
+        }
+    }
+    if let Some(training) = folder.inner(TRAINING)? {
+        for name in training.names()?.iter().filter(|name| is_of_trainings(name)) {
+            training.must_be(name, Kind::File)?;
+        }
+    }
+    match folder.inner(CATALOG)? {
+        Some(catalog) => look_at_catalog(&catalog),
+        None => Ok(()),
+    }
+}
+
+/// The same of the folder of a catalog.
+///
+/// # Errors
+/// As [`look_at_database`].
+pub(crate) fn look_at_catalog(catalog: &Folder) -> Result<()> {
+    for name in catalog.names()? {
+        if is_of_catalog(&name) {
+            catalog.must_be(&name, Kind::File)?;
+        } else if matches!(name.to_str(), Some("archive" | "lost")) {
+            // RocksDB's own folders.
+            catalog.must_be(&name, Kind::Folder)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_names_are_known_and_others_are_nobodys() {
+        for name in ["0000000001.segment", "12345678901.segment", "0000000001.tmp"] {
+            assert!(is_of_segments(OsStr::new(name)), "{name}");
+        }
+        for name in
+            ["1.segment", "000000000a.segment", "0000000001.jpg", ".segment", "0000000001.segment.bak", "notes.txt"]
+        {
+            assert!(!is_of_segments(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "CURRENT",
+            "IDENTITY",
+            "LOCK",
+            "LOG",
+            "LOG.old.1732",
+            "MANIFEST-000004",
+            "OPTIONS-000007",
+            "OPTIONS-000007.dbtmp",
+            "000012.sst",
+            "000013.log",
+            "000014.dbtmp",
+            "CURRENT.dbtmp",
+            "000012.sst.trash",
+            "000013.log.trash",
+        ] {
+            assert!(is_of_catalog(OsStr::new(name)), "{name}");
+        }
+        for name in
+            ["", "MANIFEST-", "MANIFEST-1a", "notes.txt", "photo.sst", "12.jpg", "archive", ".log", "000012.sst.bak"]
+        {
+            assert!(!is_of_catalog(OsStr::new(name)), "{name}");
+        }
+        for (name, kind) in [
+            ("LOCK", Some(Kind::File)),
+            ("columns.tmp", Some(Kind::File)),
+            ("catalog", Some(Kind::Folder)),
+            ("catalog.filled", Some(Kind::Folder)),
+            ("catalog.txt", None),
+            ("photos", None),
+        ] {
+            assert_eq!(kind_in_database(name), kind, "{name}");
+        }
+    }
+}
