@@ -4,8 +4,9 @@
 //! DB SEED COUNT`: so many, with everything else a database does at fixed places; a failing call is told, the database is opened
 //! again, and the load goes on. `hold DB`: opens and holds it until its input ends. `epochs DB SEED`: transactions, and between
 //! them, for ever, the other one of two models is put in force. `flip DB SEED`: transactions, the other model once, transactions;
-//! the first failing call is told and ends it. `race DB MS`: opens it, holds it so long, and says how it went. `leave
-//! DB SEED ..`: see `leave.rs`.
+//! the first failing call is told and ends it. `race DB MS`: opens it, holds it so long, and says how it went. `obey DB`: opens it and
+//! carries out what is asked of it line by line. `visit DB BACKUP NEW`: everything that opens a folder, each told by a line.
+//! `leave DB SEED ..`: see `leave.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program fails by panicking")]
 
 mod leave;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
 use cairn::{Database, Deferral, Error, Operation, Options, Query, Role, SearchRequest};
-use cairndb_storage_tests::{DIMENSION, Stream, epochs::Turns};
+use cairndb_storage_tests::{DIMENSION, Stream, epochs::Turns, images};
 
 fn say(line: &str) {
     // One call of the operating system: a kill cuts between lines or the reader drops the rest.
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
         "flip" => flip(&folder, number(3)),
         "hold" => hold(&folder),
         "race" => race(&folder, number(3)),
+        "obey" => obey(&folder),
+        "visit" => visit(&folder, Path::new(&words[3]), Path::new(&words[4])),
         "leave" => return leave::leave(&folder, &words[3..]),
         other => panic!("no such part: {other}"),
     }
@@ -296,6 +299,74 @@ fn hold(folder: &Path) {
     say("open");
     let _until_it_ends = std::io::stdin().read(&mut [0]);
     drop(database);
+}
+
+/// Opens it, and answers each line of its input by one line: `put KEY`, `wait KEY` (a write that is carried out later), `flush`,
+/// `compact`, `note` (beyond the time after which the side file is written), `count`, `health`. It closes the database at the end.
+fn obey(folder: &Path) {
+    let database = match Database::open(folder) {
+        Ok(database) => database,
+        Err(error) => return tell("open", &error),
+    };
+    say("open");
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        let (what, key) = line.split_once(' ').unwrap_or((&line, ""));
+        let write = |deferral| {
+            database.set_deferral(deferral);
+            database.write(images(key, 2, DIMENSION, 3, 2, 1)).map(|receipt| format!("ack {}", receipt.sequence))
+        };
+        let answer = match what {
+            "put" => write(Deferral::Never),
+            "wait" => write(Deferral::Always),
+            "flush" => database.flush().map(|_| "done".to_owned()),
+            "compact" => database.compact().map(|()| "done".to_owned()),
+            "note" => {
+                std::thread::sleep(Duration::from_millis(1100));
+                Ok("done".to_owned())
+            }
+            "count" => database.snapshot().keys(None).map(|keys| keys.len().to_string()),
+            _ => Ok(database.status().unwrap().lines.into_iter().find(|line| line.0 == "health").unwrap().1),
+        };
+        match answer {
+            Ok(answer) => say(&answer),
+            Err(error) => tell(what, &error),
+        }
+    }
+    drop(database);
+    say("closed");
+}
+
+/// Does everything with a folder that opens it; `backup` is a sound backup, `new` a folder for what is made.
+fn visit(folder: &Path, backup: &Path, new: &Path) {
+    let looked = |database: &Database| {
+        let keys = database.snapshot().keys(None)?.len();
+        let problems = database.check(true)?.problems;
+        Ok(format!("{keys} images, problems {problems:?}"))
+    };
+    let told = |what: &str, done: cairn::Result<String>| match done {
+        Ok(done) => say(&format!("{what}: {done}")),
+        Err(error) => tell(what, &error),
+    };
+    told("read", Database::open_read_only(folder).and_then(|database| looked(&database)));
+    let written = |database: &Database| {
+        let seen = looked(database)?;
+        database.write(images("visit-", 2, DIMENSION, 3, 2, 1))?;
+        database.flush()?;
+        database.training_folder()?;
+        let (copy, restored) = (new.join("backup"), new.join("restored"));
+        database.backup(&copy)?;
+        Database::restore_backup(&copy, &restored)?;
+        database.compact()?;
+        Ok(seen)
+    };
+    told("open", Database::open(folder).and_then(|database| written(&database)));
+    told("repair", Database::repair(folder).map(|_story| String::new()));
+    told("reopen", Database::open(folder).and_then(|database| looked(&database)));
+    told("verify", Database::verify_backup(folder).map(|copied| copied.to_string()));
+    told("create", Database::create(folder, Options::for_vectors(DIMENSION)).map(|_| String::new()));
+    told("restore", Database::restore_backup(backup, folder).map(|copied| copied.to_string()));
+    say("done");
 }
 
 fn race(folder: &Path, milliseconds: u64) {
