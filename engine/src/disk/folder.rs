@@ -423,11 +423,12 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (folder, outside) = (filled(&place.path().join("in")), filled(&place.path().join("out")));
         outside.create("file").unwrap().write_all(b"theirs").unwrap();
-        let kinds: [(&str, &str, &dyn Fn(&Path)); 4] = [
-            ("to a file", "a link", &|path| symlink("../out/file", path).unwrap()),
-            ("to a folder", "a link", &|path| symlink("../out", path).unwrap()),
-            ("to nothing", "a link", &|path| symlink("../out/new", path).unwrap()),
-            ("pipe", "a pipe", &|path| rustix::fs::mkfifoat(rustix::fs::CWD, path, FILE_MODE).unwrap()),
+        type Make = fn(&Path);
+        let kinds: [(&str, &str, Make); 4] = [
+            ("to a file", "a link", |path| symlink("../out/file", path).unwrap()),
+            ("to a folder", "a link", |path| symlink("../out", path).unwrap()),
+            ("to nothing", "a link", |path| symlink("../out/new", path).unwrap()),
+            ("pipe", "a pipe", |path| rustix::fs::mkfifoat(rustix::fs::CWD, path, FILE_MODE).unwrap()),
         ];
         for (name, what, make) in kinds {
             make(&folder.path_of(name));
