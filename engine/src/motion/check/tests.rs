@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::catalog::{Batch, Catalog, RecordMessage, Seen};
+use crate::catalog::{Batch, Catalog, ListedMessage, RecordMessage, Seen};
 use crate::disk::{CATALOG, Folder, Lock};
 use crate::id::SpaceId;
 use crate::operation::{Operation, Put};
@@ -61,7 +61,7 @@ fn ballot(label: u32, score: f32) -> Ballot<LabelId> {
     Ballot { label: LabelId(label), score }
 }
 
-const DAMAGES: [Damage; 24] = [
+const DAMAGES: [Damage; 25] = [
     (
         "a key without a record",
         |_, batch| {
@@ -109,6 +109,16 @@ const DAMAGES: [Damage; 24] = [
         "another label of a train image",
         |core, batch| batch.put_record(image(core, "k03"), &record("k03", Some(0))),
         "the label of 'k03' is not the one that votes",
+        false,
+    ),
+    (
+        "a list's label without a text",
+        |core, batch| {
+            let stored = core.current().pinned.record(image(core, "k01"))?.unwrap();
+            let listed = Some(ListedMessage { label: Some(77), content: None });
+            batch.put_record(image(core, "k01"), &RecordMessage { listed, ..stored })
+        },
+        "the label that a list gave 'k01' has no text",
         false,
     ),
     ("an id that is given twice", |_, batch| batch.set_next_image(3), "would get the id 3", false),
