@@ -93,6 +93,31 @@ pub fn run_ok(folder: &Path, words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Every entry below a folder with its bytes and when it was last written.
+///
+/// # Panics
+/// When one cannot be read.
+pub fn tree(folder: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        let about = path.symlink_metadata().unwrap();
+        if about.is_dir() {
+            lines.push(format!("{} {:?}", path.display(), about.modified().unwrap()));
+            lines.extend(tree(&path));
+        } else {
+            lines.push(format!(
+                "{} {:?} {:?}",
+                path.display(),
+                about.modified().unwrap(),
+                std::fs::read(&path).unwrap()
+            ));
+        }
+    }
+    lines
+}
+
 /// Makes a database of every third photo of the landmarks, and the lists `train.csv` and `index.csv` beside it.
 pub fn few_landmarks(folder: &Path, database: &str) -> Option<()> {
     let landmarks = shared("photos/landmarks")?;

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use cairndb_tests::{run, run_ok};
+use cairndb_tests::{run, run_ok, tree};
 
 /// Two labels of six images each; image t0 carries the label of the others.
 fn database(folder: &Path) {
@@ -44,7 +44,9 @@ fn a_wrong_label_is_shown_corrected_and_given_back() {
     assert_eq!(csv(path, "SHOW CLEANS").len(), 1, "looking is no cleaning");
 
     let clean = ["maintain", "clean", "DB", "--rule", "suspects", "--top", "1", "--relabel"];
+    let before = tree(&path.join("DB"));
     let dry = run_ok(path, &[&clean[..], &["--dry-run", "--into", "page.html"]].concat());
+    assert_eq!(tree(&path.join("DB")), before, "a dry run writes nothing");
     assert!(dry.contains("nothing was changed") && !dry.contains("t0"), "the rows are on the page: {dry}");
     let page = std::fs::read_to_string(path.join("page.html")).unwrap();
     assert!(page.contains("Suspects: 1") && page.contains("<s>dome</s>"));

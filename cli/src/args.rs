@@ -128,7 +128,7 @@ pub(crate) struct BenchSet {
 #[command(after_help = "Example:
   cairn bench cleaning photos.db --queries query.csv --truth solution.csv --labels truth.csv
 
-Models, labels and marks stay as they are; local features and their comparisons are kept, as those of CLEAN DRY RUN.")]
+Nothing of the database is changed; local features that no CLEAN kept are found again.")]
 pub(crate) struct BenchCleaning {
     /// What is measured
     #[command(flatten)]
@@ -197,7 +197,7 @@ pub(crate) struct Create {
 pub(crate) struct Opened {
     /// Folder of the database
     pub(crate) database: PathBuf,
-    /// Only read, beside a program that may be writing: the database as it is at this moment
+    /// Only read, whatever is typed: a statement that writes is refused, and the database is shown as it is at this moment
     #[arg(long)]
     pub(crate) read_only: bool,
 }
@@ -431,12 +431,12 @@ pub(crate) struct Check {
   cairn backup --verify /mnt/other-disk/monday
 
 On the same file system a backup shares its files with the database: it protects from mistakes, not from a dying disk.
-A database that another program holds is backed up by that program: BACKUP TO 'folder'.")]
+It works beside a program that writes the database; the backup is what was durable at one moment of the command.")]
 pub(crate) struct Backup {
     /// Folder of the database
     #[arg(required_unless_present = "verify")]
     pub(crate) database: Option<PathBuf>,
-    /// Folder of the backup; it does not exist or is empty
+    /// Folder of the backup; it does not exist, is empty, or holds a backup that was cut short
     #[arg(required_unless_present = "verify")]
     pub(crate) folder: Option<PathBuf>,
     /// Read a backup and compare every file with what was backed up
@@ -453,7 +453,7 @@ The backup is verified first and stays as it is.")]
 pub(crate) struct Restore {
     /// Folder of the backup
     pub(crate) backup: PathBuf,
-    /// Folder of the new database; it does not exist or is empty
+    /// Folder of the new database; it does not exist, is empty, or holds a restore that was cut short
     pub(crate) database: PathBuf,
 }
 
@@ -463,10 +463,13 @@ pub(crate) struct Restore {
   cp -r photos.db before-repair.db && cairn repair photos.db && cairn check photos.db --deep
 
 It works where opening fails. Images that can be read as a whole are kept; everything else is made of them again, which takes as
-long as putting them all anew. If there is a backup, restoring it loses less.")]
+long as putting them all in again. If there is a backup, restoring it loses less. Exit code 3 when something was lost.")]
 pub(crate) struct Repair {
     /// Folder of the database
     pub(crate) database: PathBuf,
+    /// Repair it also where more images would be dropped than kept
+    #[arg(long)]
+    pub(crate) accept_loss: bool,
 }
 
 /// `cairn demo`

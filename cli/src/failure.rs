@@ -18,7 +18,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line cannot be understood.
     Usage = 2,
-    /// Stored bytes are not what was written.
+    /// Stored bytes are not what was written, or a creation, restore or backup was not finished.
     Corrupt = 3,
     /// Another process holds the database.
     Locked = 4,
@@ -123,7 +123,7 @@ impl fmt::Display for Failure {
 impl From<cairn::Error> for Failure {
     fn from(error: cairn::Error) -> Self {
         let exit = match error.kind() {
-            ErrorKind::Corrupt => Exit::Corrupt,
+            ErrorKind::Corrupt | ErrorKind::Unfinished => Exit::Corrupt,
             ErrorKind::Locked => Exit::Locked,
             ErrorKind::Cancelled => Exit::Interrupted,
             _ => Exit::Failed,

@@ -1,7 +1,6 @@
 //! An open database and what statements need beside it: the model on first use, the output format, known answers.
 
 use std::io::Write;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use cairn::{Answers, Arguments, CheckReport, Cleaning, Database, Outcome, Ports,
 
 use crate::args::{ModelArgs, Opened};
 use crate::comparison::{self, Comparison, print_metrics};
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::output::{Format, print_cleaning, print_outcome};
 use crate::report::{self, PhotoFolders};
@@ -18,8 +17,10 @@ use crate::solution::Solution;
 use crate::terminal::note;
 use crate::watch::Attention;
 
+mod access;
 mod model;
 
+pub(crate) use access::{open, open_for_writing};
 pub(crate) use model::{embedder, hardware};
 
 /// An open database.
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) database: Database,
     pub(crate) ports: Ports,
     pub(crate) format: Format,
+    /// The command line says that nothing is written.
+    only_read: bool,
     /// The one of the ports.
     watch: Arc<Attention>,
     /// Folders whose photos a report may show.
@@ -36,17 +39,45 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Opens a database. The model is loaded when a statement first needs it.
+    /// Opens a database for reading; before the first statement that writes it is taken over for writing, unless the command line
+    /// says that it is only read. The model is loaded when a statement first needs it.
     ///
     /// # Errors
     /// When the database cannot be opened or the known answers cannot be read.
     pub(crate) fn open(opened: &Opened, model: &ModelArgs, format: Format, truth: Option<&Path>) -> Result<Self> {
         let solution = truth.map(Solution::read).transpose()?;
-        let database = open(opened)?;
+        Ok(Self::on(access::open(opened)?, opened, model, format, (solution, truth)))
+    }
+
+    /// Opens a database for writing at once; for reading where the command line says so, or where it is a backup.
+    ///
+    /// # Errors
+    /// As [`Session::open`]; when another process holds the database.
+    pub(crate) fn open_for_writing(
+        opened: &Opened,
+        model: &ModelArgs,
+        format: Format,
+        truth: Option<&Path>,
+    ) -> Result<Self> {
+        if opened.read_only || Database::is_backup(&opened.database) {
+            return Self::open(opened, model, format, truth);
+        }
+        let solution = truth.map(Solution::read).transpose()?;
+        Ok(Self::on(access::open_for_writing(&opened.database)?, opened, model, format, (solution, truth)))
+    }
+
+    fn on(
+        database: Database,
+        opened: &Opened,
+        model: &ModelArgs,
+        format: Format,
+        truth: (Option<Solution>, Option<&Path>),
+    ) -> Self {
         let watch = Arc::new(Attention::new());
         let ports = model::ports(&database, model, Arc::clone(&watch) as Arc<dyn Watch>);
-        let (truth, truth_path) = (solution, truth.map(Path::to_owned));
-        Ok(Self { database, ports, format, watch, folders: PhotoFolders::default(), truth, truth_path })
+        let (truth, truth_path) = (truth.0, truth.1.map(Path::to_owned));
+        let only_read = opened.read_only;
+        Self { database, ports, format, only_read, watch, folders: PhotoFolders::default(), truth, truth_path }
     }
 
     /// The same with reports that may show the photos below these folders.
@@ -75,6 +106,9 @@ impl Session {
     /// # Errors
     /// The statement's.
     pub(crate) fn execute(&self, statement: &str) -> Result<Vec<Outcome>> {
+        if !self.only_read {
+            access::before(&self.database, statement)?;
+        }
         let done = self.database.query(statement, &Arguments::default(), &self.ports);
         self.watch.rest();
         Ok(done?)
@@ -198,40 +232,6 @@ impl Session {
     }
 }
 
-/// Opens a database as the command line says.
-///
-/// # Errors
-/// What [`Database::open`] and [`Database::open_read_only`] give.
-pub(crate) fn open(opened: &Opened) -> Result<Database> {
-    if opened.read_only {
-        return Ok(Database::open_read_only(&opened.database)?);
-    }
-    warn_root(&opened.database);
-    Database::open(&opened.database).map_err(|error| {
-        let failure = Failure::from(error);
-        match failure.exit() {
-            Exit::Locked => failure.help("close that program, or only read beside it: --read-only"),
-            Exit::Corrupt => failure.or_help("cairn repair DB"),
-            _ => failure,
-        }
-    })
-}
-
-/// Warns who writes as root into a folder of somebody else: files that root makes lock the owner out.
-pub(crate) fn warn_root(database: &Path) {
-    let Ok(about) = std::fs::metadata(database) else { return };
-    if rustix::process::geteuid().is_root() && about.uid() != 0 {
-        note(&format!(
-            "note: this runs as root, and {} belongs to the user {}, who may not be able to use what root writes there: run it as \
-             that user, or end with chown -R {} {}",
-            database.display(),
-            about.uid(),
-            about.uid(),
-            database.display()
-        ));
-    }
-}
-
 /// A check that found something fails, so that scripts notice.
 ///
 /// # Errors
@@ -288,6 +288,7 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Exit;
 
     #[test]
     fn statements_keep_their_places() {

@@ -270,6 +270,31 @@ pub struct SegmentInfo {
     pub problem: Option<String>,
 }
 
+/// What a repair found and did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Repaired {
+    /// What was found and done, for people.
+    pub lines: Vec<String>,
+    /// Images that were kept.
+    pub kept_images: usize,
+    /// Images of which something was left, and that were dropped.
+    pub dropped_images: usize,
+    /// Labels whose text was gone.
+    pub dropped_labels: usize,
+    /// Acknowledged writes that are gone.
+    pub dropped_writes: u64,
+    /// Places of the catalog that could not be read and that held images, their photos, labels, waiting writes or cleanings: what was
+    /// there is not known, and may be more than the numbers above say.
+    pub unreadable_places: u64,
+}
+
+impl Repaired {
+    /// Whether something that was stored is not there any more.
+    pub fn has_lost(&self) -> bool {
+        self.dropped_images > 0 || self.dropped_labels > 0 || self.dropped_writes > 0 || self.unreadable_places > 0
+    }
+}
+
 /// What CHECK found.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CheckReport {

@@ -30,6 +30,12 @@ pub enum ErrorKind {
     Cancelled,
     /// The folder was moved, deleted or replaced while the database was open; nothing more is written.
     Displaced,
+    /// A change was asked of a backup, or of a database that was opened for reading.
+    ReadOnly,
+    /// The creation, the restore or the backup that makes the folder was cut short; the same command starts it over.
+    Unfinished,
+    /// A database of an older format, which must be opened for writing once before it can be opened for reading.
+    OlderFormat,
 }
 
 /// An error: kind, message, and (nearly always) the next step.

@@ -42,8 +42,8 @@ mod door;
 pub mod hostile;
 
 pub use answer::{
-    Answer, Answers, Asked, CheckReport, Prediction, Query, Rerank, Row, SearchRequest, SegmentInfo, Stage, Status,
-    Vote, Voter,
+    Answer, Answers, Asked, CheckReport, Prediction, Query, Repaired, Rerank, Row, SearchRequest, SegmentInfo, Stage,
+    Status, Vote, Voter,
 };
 pub use answers::rerank::spatial;
 pub use answers::{clean, eval, rerank};

@@ -18,7 +18,7 @@ use cairn::{
     Database, Error, ErrorKind, Judgement, LocalFeatureSet, LocalFeatures, Operation, Options, Outcome, Photo, Ports,
     Put, Watch,
 };
-use cairndb_storage_tests::Random;
+use cairndb_storage_tests::{Random, tree};
 
 const DIMENSION: usize = 16;
 const FEATURES: usize = 60;
@@ -125,11 +125,13 @@ fn the_papers_rule_finds_what_does_not_verify_and_can_be_undone() {
     let witness = kept.witness.as_ref().unwrap();
     assert!(witness.inliers.unwrap() >= 31 && witness.lines.len() == witness.inliers.unwrap() as usize);
 
-    // Nothing is found or counted twice.
+    // A dry run keeps nothing; what a cleaning found or counted is used by a dry run too.
     let asked = scenes.asked.load(Ordering::Relaxed);
     let plan = CleanPlan { action: Action::Unlabel, ..CleanPlan::default() };
     let cleaning = database.clean(&plan, Some(&scenes), None).unwrap();
-    assert_eq!(scenes.asked.load(Ordering::Relaxed), asked);
+    assert_eq!(scenes.asked.load(Ordering::Relaxed), 2 * asked);
+    database.clean(&dry, Some(&scenes), None).unwrap();
+    assert_eq!(scenes.asked.load(Ordering::Relaxed), 2 * asked);
     assert_eq!(cleaning.receipt.unwrap().images_changed, 3);
     assert_eq!(label(&database, "s0v6"), None);
     assert!(database.check(true).unwrap().problems.is_empty());
@@ -548,10 +550,9 @@ fn what_is_found_in_a_thumbnail_is_found_again_when_the_photo_is_back() {
     };
     database.write((0..6).map(put).collect()).unwrap();
     let scenes = Scenes::default();
-    let dry = CleanPlan { dry_run: true, ..CleanPlan::default() };
     let clean = || {
         let before = scenes.asked.load(Ordering::Relaxed);
-        let found = database.clean(&dry, Some(&scenes), None).unwrap().found;
+        let found = doubtful(&database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap()).len();
         (found, scenes.asked.load(Ordering::Relaxed) - before)
     };
     assert_eq!(clean(), (6, 6), "no thumbnail shows what another one does");
@@ -570,18 +571,37 @@ fn what_could_not_be_written_is_refused_before_the_work() {
     drop(database(&path));
     let reader = Database::open_read_only(&path).unwrap();
     let scenes = Scenes::default();
-    for dry_run in [false, true] {
-        let error = reader.clean(&CleanPlan { dry_run, ..CleanPlan::default() }, Some(&scenes), None).unwrap_err();
-        assert!(error.to_string().contains("reading only"), "{error}");
-    }
+    let error = reader.clean(&CleanPlan::default(), Some(&scenes), None).unwrap_err();
+    assert!(error.kind() == ErrorKind::ReadOnly && error.to_string().contains("reading only"), "{error}");
     assert_eq!(scenes.asked.load(Ordering::Relaxed), 0);
-    for statement in ["TRAIN", "TRAIN DRY RUN", "REEMBED", "USE MODEL 0", "CLEAN RULE suspects", "UNDO CLEAN"] {
+    for statement in ["TRAIN", "REEMBED", "USE MODEL 0", "CLEAN RULE suspects", "UNDO CLEAN"] {
         let error = reader.query(statement, &Default::default(), &Ports::default()).unwrap_err();
-        assert!(error.to_string().contains("reading only") || statement == "UNDO CLEAN", "{statement}: {error}");
+        assert_eq!(error.kind(), ErrorKind::ReadOnly, "{statement}: {error}");
     }
     reader
         .query("SHOW SUSPECTS; CLEAN RULE suspects DRY RUN; SHOW MARKED", &Default::default(), &Ports::default())
         .unwrap();
+}
+
+#[test]
+fn a_dry_run_changes_nothing_in_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    drop(database(&path));
+    let before = tree(&path);
+    let dry = CleanPlan { dry_run: true, into: Some("report.html".into()), ..CleanPlan::default() };
+    for is_writer in [false, true] {
+        let database = if is_writer { Database::open(&path) } else { Database::open_read_only(&path) }.unwrap();
+        let opened = tree(&path);
+        assert!(is_writer || opened == before);
+        let scenes = Scenes::default();
+        let found = database.clean(&dry, Some(&scenes), None).unwrap();
+        assert_eq!(doubtful(&found), ["alone", "s0v6", "s0v7"]);
+        assert!(found.judged.iter().any(|judged| judged.witness.as_ref().is_some_and(|seen| !seen.lines.is_empty())));
+        assert_eq!(tree(&path), opened, "writer: {is_writer}");
+        drop(database);
+        assert!(is_writer || tree(&path) == before);
+    }
 }
 
 /// Stops after so many steps.

@@ -3,7 +3,8 @@
 //! It catches: a segment named before it is synced and renamed (`segment.*`), old segments unlinked before the batch that forgets
 //! them (`merged.remove`), an acknowledgement before the commit (`commit.*`), a failed commit after which writes go on
 //! (`commit.after`), a failed commit that nobody is told of, a change of models that is taken for failed when its commit is done
-//! (`space.remove`) or for undone when it is uncertain (`commit.after`), a half-written list that makes a backup (`backup.*`), a
+//! (`space.remove`) or for undone when it is uncertain (`commit.after`), a half-written list that makes a backup (`backup.*`), a database, backup or restore that was cut
+//! short and is taken for whole or cannot be started over (`making.*`, `*.finish`), a
 //! repair that cannot be done again (`repair.remove`), a new folder whose name is not synced (`*.folder.sync_folder`,
 //! `create.sync_folder`, `backup.segments.sync_folder`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -14,9 +15,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use cairn::Database;
+use cairn::{Database, ErrorKind};
 use cairndb_storage_tests::epochs::{self, Turns, counted, is_mirrored, model_after, under};
-use cairndb_storage_tests::{Guarded, Random, Said, Stream, load, many, no_leftovers, said, sound, survives};
+use cairndb_storage_tests::{
+    DIMENSION, Guarded, Random, Said, Stream, create, healthy, load, many, no_leftovers, said, sound, survives,
+};
 
 /// Transactions of a scene: enough for every kind of work, twice.
 const TRANSACTIONS: u64 = 40;
@@ -80,7 +83,7 @@ fn points(seed: u64) -> BTreeMap<String, u64> {
 
 /// The points that a scene passes; a change of models passes more. Those of `write_whole` and `remove` carry the name of what is
 /// written.
-const NAMED: [&str; 53] = [
+const NAMED: [&str; 66] = [
     "acknowledged.create",
     "acknowledged.rename",
     "acknowledged.renamed",
@@ -90,8 +93,11 @@ const NAMED: [&str; 53] = [
     "acknowledged.written",
     "backup.catalog",
     "backup.create",
+    "backup.finish",
+    "backup.finished",
     "backup.folder.sync_folder",
     "backup.list",
+    "backup.made.sync_folder",
     "backup.rename",
     "backup.renamed",
     "backup.segments.sync_folder",
@@ -109,22 +115,32 @@ const NAMED: [&str; 53] = [
     "commit.after",
     "commit.before",
     "compact.catalog",
+    "create.finish",
+    "create.finished",
     "create.folder.sync_folder",
+    "create.made.sync_folder",
     "create.sync_folder",
     "flush.made",
+    "making.clear",
+    "making.cleared",
+    "making.create",
+    "making.rename",
+    "making.renamed",
+    "making.sync",
+    "making.sync_folder",
+    "making.write",
+    "making.written",
     "merge.made",
     "merged.remove",
     "orphan.remove",
     "repair.remove",
     "restore.copy",
-    "restore.create",
+    "restore.finish",
+    "restore.finished",
     "restore.folder.sync_folder",
-    "restore.rename",
-    "restore.renamed",
-    "restore.sync",
+    "restore.made.sync_folder",
+    "restore.segments.sync_folder",
     "restore.sync_folder",
-    "restore.write",
-    "restore.written",
     "segment.create",
     "segment.open",
     "segment.rename",
@@ -180,19 +196,23 @@ fn death_at_every_point() {
 
 fn check_what_is_left(path: &Path, seed: u64, said: &Said, story: &str) {
     if said.tried == 0 && Database::open(path).is_err() {
-        // Killed in its creation: nothing was promised yet, and the error says so.
+        // Killed in its creation: nothing was promised yet, the error says so, and the same command starts over.
         let error = Database::open(path).err().unwrap();
-        assert!(
-            error.message().contains("no finished database") || error.message().contains("there is no database"),
-            "{story}: {error}"
-        );
+        assert!([ErrorKind::Unfinished, ErrorKind::NotFound].contains(&error.kind()), "{story}: {error}");
+        create(path, DIMENSION);
+        assert!(healthy(&Database::open(path).unwrap()), "{story}");
         return;
     }
     survives(path, &mut Stream::new(seed), said, story);
     let (backup, restored) = (path.with_extension("backup"), path.with_extension("restored"));
-    if restored.join("catalog").exists() {
-        // Restoring or repairing it was cut short: repairing is done again from the start; restoring leaves what cannot be opened or
-        // what is whole.
+    if restored.join("catalog.unfinished").exists() {
+        let error = Database::open(&restored).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unfinished, "{story}: {error}");
+        Database::restore_backup(&backup, &restored).unwrap_or_else(|error| panic!("{story}: {error}"));
+        let restored = Database::open(&restored).unwrap_or_else(|error| panic!("{story}: {error}"));
+        assert_eq!(restored.check(true).unwrap().problems, Vec::<String>::new(), "{story}");
+    } else if restored.join("catalog").exists() {
+        // Repairing it was cut short: that is done again from the start. What was restored is whole.
         let last = said.lines.iter().rfind(|line| ["copying", "restored"].contains(&line.as_str()));
         let is_restored = last.is_some_and(|line| line == "restored");
         if is_restored && backup.join("BACKUP").exists() {

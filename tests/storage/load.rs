@@ -5,8 +5,9 @@
 //! again, and the load goes on. `hold DB`: opens and holds it until its input ends. `epochs DB SEED`: transactions, and between
 //! them, for ever, the other one of two models is put in force. `flip DB SEED`: transactions, the other model once, transactions;
 //! the first failing call is told and ends it. `race DB MS`: opens it, holds it so long, and says how it went. `obey DB`: opens it and
-//! carries out what is asked of it line by line. `visit DB BACKUP NEW`: everything that opens a folder, each told by a line.
-//! `leave DB SEED ..`: see `leave.rs`.
+//! carries out what is asked of it line by line. `visit DB BACKUP NEW`: everything that opens a folder, each told by a line. `create
+//! DB`, `backup DB TO`, `restore FROM DB`, `clean DB`, `compact DB`: that alone. `busy DB SEED`: transactions, flushes and merges for
+//! ever. `leave DB SEED ..`: see `leave.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program fails by panicking")]
 
 mod leave;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, Deferral, Error, Operation, Options, Query, Role, SearchRequest};
+use cairn::{Database, Deferral, Error, ErrorKind, Operation, Options, Query, Role, SearchRequest};
 use cairndb_storage_tests::{DIMENSION, Stream, epochs::Turns, images};
 
 fn say(line: &str) {
@@ -42,18 +43,31 @@ fn main() -> ExitCode {
         "obey" => obey(&folder),
         "visit" => visit(&folder, Path::new(&words[3]), Path::new(&words[4])),
         "leave" => return leave::leave(&folder, &words[3..]),
+        "busy" => busy(&folder, number(3)),
+        word @ ("create" | "backup" | "restore" | "clean" | "compact") => {
+            one(word, &folder, words.get(3).map(Path::new)).unwrap_or_else(|error| tell(word, &error));
+        }
         other => panic!("no such part: {other}"),
     }
     ExitCode::SUCCESS
 }
 
+/// Opens it; one that is not there, or whose creation failed, is created.
 fn open(folder: &Path) -> cairn::Result<Database> {
-    if folder.exists() { Database::open(folder) } else { Database::create(folder, Options::for_vectors(DIMENSION)) }
+    match Database::open(folder) {
+        Err(error) if [ErrorKind::NotFound, ErrorKind::Unfinished].contains(&error.kind()) => {
+            Database::create(folder, Options::for_vectors(DIMENSION))
+        }
+        opened => opened,
+    }
 }
 
+/// A folder beside the database without what was finished there before; what was not is started over.
 fn scratch(folder: &Path, what: &str) -> PathBuf {
     let path = folder.with_extension(what);
-    let _absent = std::fs::remove_dir_all(&path);
+    if !path.join("catalog.unfinished").exists() {
+        let _absent = std::fs::remove_dir_all(&path);
+    }
     path
 }
 
@@ -187,13 +201,8 @@ impl Scene {
     /// Opens it; one failing opening is told and tried again, two are too many.
     fn open(&mut self) {
         self.database = None;
-        let is_new = !self.folder.exists();
         let opened = open(&self.folder).or_else(|error| {
             tell("open", &error);
-            if is_new {
-                // Nothing was acknowledged yet, so a creation that failed may be thrown away.
-                std::fs::remove_dir_all(&self.folder).unwrap();
-            }
             open(&self.folder)
         });
         self.database = Some(opened.unwrap());
@@ -367,6 +376,43 @@ fn visit(folder: &Path, backup: &Path, new: &Path) {
     told("create", Database::create(folder, Options::for_vectors(DIMENSION)).map(|_| String::new()));
     told("restore", Database::restore_backup(backup, folder).map(|copied| copied.to_string()));
     say("done");
+}
+
+/// One command, as the program carries it out.
+fn one(word: &str, folder: &Path, other: Option<&Path>) -> cairn::Result<()> {
+    match word {
+        "create" => Database::create(folder, Options::for_vectors(DIMENSION)).map(|_| ())?,
+        "backup" => Database::open_read_only(folder)?.backup(other.unwrap()).map(|_| ())?,
+        "restore" => Database::restore_backup(folder, other.unwrap()).map(|_| ())?,
+        "clean" => {
+            let rule = CleanRule::Suspects(Cut::Top(5));
+            let plan = CleanPlan { rule, action: Action::Unlabel, ..CleanPlan::default() };
+            Database::open(folder)?.clean(&plan, None, None).map(|_| ())?;
+        }
+        _ => Database::open(folder)?.compact()?,
+    }
+    say("done");
+    Ok(())
+}
+
+/// Writes, makes segments and merges them without a pause.
+fn busy(folder: &Path, seed: u64) {
+    let database = open(folder).unwrap();
+    let mut stream = Stream::new(seed);
+    stream.run_to(database.drain().unwrap().sequence());
+    say("open");
+    loop {
+        say(&format!("try {}", stream.next));
+        let receipt = database.write(stream.transaction()).unwrap();
+        say(&format!("ack {}", receipt.sequence));
+        stream.advance();
+        if receipt.sequence.is_multiple_of(3) {
+            database.flush().unwrap();
+        }
+        if receipt.sequence.is_multiple_of(25) {
+            database.compact().unwrap();
+        }
+    }
 }
 
 fn race(folder: &Path, milliseconds: u64) {

@@ -53,7 +53,7 @@ impl Set {
     /// # Errors
     /// When a photo or the file cannot be read, or the known answers are of other queries.
     pub(super) fn read(session: &Session, trial: &Trial<'_>, args: &BenchSet) -> Result<Self> {
-        let snapshot = session.database.drain()?;
+        let snapshot = session.database.snapshot();
         let mut images = Vec::new();
         for role in [Role::Train, Role::Index] {
             let keys = snapshot.keys(Some(role))?;

@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
-use cairn::{Database, Outcome};
+use cairn::{Database, Outcome, Repaired};
 
-use crate::args::{Backup, Check, Repair, Restore};
+use crate::args::{Backup, Check, Opened, Repair, Restore};
 use crate::failure::{Failure, Result};
 use crate::output::print_outcome;
 use crate::session::{must_be_sound, open};
@@ -31,7 +31,8 @@ pub(super) fn backup(args: &Backup) -> Result<()> {
     let text = match (&args.verify, &args.database, &args.folder) {
         (Some(folder), ..) => format!("{} is sound: {}", folder.display(), Database::verify_backup(folder)?),
         (None, Some(database), Some(folder)) => {
-            let copied = Database::open(database)?.backup(folder)?;
+            let opened = Opened { database: database.clone(), read_only: false };
+            let copied = open(&opened)?.backup(folder)?;
             format!("backed up {copied} to {}", folder.display())
         }
         _ => return Err(Failure::usage("name the database and the folder of the backup")),
@@ -51,10 +52,38 @@ pub(super) fn restore(args: &Restore) -> Result<()> {
 /// Makes a database usable again and tells how.
 ///
 /// # Errors
-/// When another process holds it, or not even its options can be read.
+/// When another process holds it, or not even its options can be read; when something was lost, as corrupt.
 pub(super) fn repair(args: &Repair) -> Result<()> {
-    for line in Database::repair(&args.database)? {
-        say(&line)?;
+    let repaired = match args.accept_loss {
+        true => Database::repair_at_any_loss(&args.database)?,
+        false => Database::repair(&args.database)?,
+    };
+    for line in &repaired.lines {
+        say(line)?;
     }
-    Ok(say(&format!("repaired; look at it with: cairn check {} --deep", args.database.display()))?)
+    say(&format!("repaired; look at it with: cairn check {} --deep", args.database.display()))?;
+    if !repaired.has_lost() {
+        return Ok(());
+    }
+    Err(Failure::corrupt(format!("the repair lost {}", losses(&repaired)))
+        .help("the database can be used; what is gone comes back from a backup, or by putting it in again"))
+}
+
+/// What a repair lost, in words.
+fn losses(repaired: &Repaired) -> String {
+    let Repaired { kept_images, dropped_images, dropped_labels, dropped_writes, unreadable_places, .. } = repaired;
+    let mut lost = Vec::new();
+    if *dropped_images > 0 {
+        lost.push(format!("{dropped_images} of {} images", kept_images + dropped_images));
+    }
+    if *dropped_labels > 0 {
+        lost.push(format!("the texts of {dropped_labels} labels"));
+    }
+    if *dropped_writes > 0 {
+        lost.push(format!("{dropped_writes} acknowledged writes"));
+    }
+    if *unreadable_places > 0 {
+        lost.push(format!("what lay in {unreadable_places} unreadable places of the catalog"));
+    }
+    lost.join(", ")
 }

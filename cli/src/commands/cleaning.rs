@@ -155,7 +155,7 @@ fn cut(judged: &cairn::Judged) -> Option<String> {
 
 /// The train images and their labels.
 fn given(session: &Session) -> Result<Vec<(String, String)>> {
-    let snapshot = session.database.drain()?;
+    let snapshot = session.database.snapshot();
     let mut given = Vec::new();
     for key in snapshot.keys(Some(Role::Train))? {
         let label = snapshot.record(&key)?.and_then(|record| record.label);
@@ -166,7 +166,7 @@ fn given(session: &Session) -> Result<Vec<(String, String)>> {
 
 /// Train images by how many of their nearest others have another label.
 fn by_neighbours(session: &Session, given: &[(String, String)]) -> Result<Vec<String>> {
-    let snapshot = session.database.drain()?;
+    let snapshot = session.database.snapshot();
     let labels: std::collections::HashMap<&str, &str> =
         given.iter().map(|(key, label)| (key.as_str(), label.as_str())).collect();
     let (depth, limit) = (BASELINE_NEIGHBOURS, BASELINE_NEIGHBOURS);

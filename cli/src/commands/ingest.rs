@@ -17,7 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Again};
 use crate::output::{Format, counted};
 use crate::progress::Bar;
-use crate::session::{embedder, hardware, warn_root};
+use crate::session::{embedder, hardware, open_for_writing};
 use crate::terminal::note;
 
 /// What goes in, and how.
@@ -72,8 +72,7 @@ const LIST_THEM: &str = "--list-failures writes all of them to standard output";
 /// # Errors
 /// As [`run`].
 pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
-    warn_root(job.database);
-    let database = Database::open(job.database)?;
+    let database = open_for_writing(job.database)?;
     interrupt::listen(Again::Ends)?;
     interrupt::forget();
     let labels = job.labels.map(read_labels).transpose()?;

@@ -50,7 +50,7 @@ fn run_job(database: &Path, shown: &Shown, statements: &[String; 3], anew: bool,
     let text = statements.join(";\n");
     check(&text)?;
     let opened = Opened { database: database.to_owned(), read_only: false };
-    let session = Session::open(&opened, &shown.model, shown.format, None)?.with_photos_from(folders)?;
+    let session = Session::open_for_writing(&opened, &shown.model, shown.format, None)?.with_photos_from(folders)?;
     let job = Job { database: &session.database, text: &text };
     let first = if anew { 0 } else { job.steps_done()? };
     if first >= statements.len() {

@@ -24,7 +24,9 @@ pub(super) fn run(args: &Query) -> Result<()> {
     };
     if texts.is_empty() {
         if io::stdin().is_terminal() {
-            return repl::run(open()?);
+            let (opened, model, truth) = (&args.opened, &args.model, args.truth.as_deref());
+            let session = Session::open_for_writing(opened, model, args.format, truth)?;
+            return repl::run(session.with_photos_from(&args.photos.photos_from)?);
         }
         let mut text = String::new();
         io::stdin()
@@ -48,6 +50,6 @@ pub(super) fn run(args: &Query) -> Result<()> {
 /// # Errors
 /// When the database cannot be opened or the terminal cannot be used.
 pub(super) fn shell(args: &Repl) -> Result<()> {
-    let session = Session::open(&args.opened, &args.model, Format::Table, args.truth.as_deref())?;
+    let session = Session::open_for_writing(&args.opened, &args.model, Format::Table, args.truth.as_deref())?;
     repl::run(session.with_photos_from(&args.photos.photos_from)?)
 }

@@ -4,6 +4,7 @@ use prost::Message;
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::messages::{ListMessage, RecordMessage};
+use super::salvage::Lost;
 use super::{Catalog, Family, NEXT_IMAGE, REPAIRING, SEQUENCE, codec};
 use crate::disk::{point, syncs};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,9 +48,12 @@ impl<'c> Batch<'c> {
         self.put(Family::Meta, NEXT_IMAGE, &codec::number(next))
     }
 
-    /// Whether a repair is under way.
-    pub(crate) fn set_repairing(&mut self, repairing: bool) -> Result<()> {
-        if repairing { self.put(Family::Meta, REPAIRING, &[]) } else { self.delete(Family::Meta, REPAIRING) }
+    /// Whether a repair is under way, and what it has lost so far.
+    pub(crate) fn set_repairing(&mut self, lost: Option<&Lost>) -> Result<()> {
+        match lost {
+            Some(lost) => self.put(Family::Meta, REPAIRING, &lost.encode()),
+            None => self.delete(Family::Meta, REPAIRING),
+        }
     }
 
     pub(crate) fn put_label(&mut self, id: LabelId, text: &str) -> Result<()> {

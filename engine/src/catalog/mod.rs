@@ -1,6 +1,7 @@
 //! The catalog: RocksDB with typed column families. It holds the truth; everything in memory is read from it at open.
 
 mod batch;
+mod beside;
 pub(crate) mod codec;
 #[cfg(any(test, feature = "hostile"))]
 pub(crate) mod hostile;
@@ -37,6 +38,7 @@ use messages::{FORMAT, OptionsMessage, decode};
 pub(crate) use oplog::Waiting;
 pub(crate) use pin::Pinned;
 pub(crate) use read::StoredList;
+pub(crate) use salvage::Lost;
 pub(crate) use spaces::Space;
 use store::Store;
 
@@ -173,23 +175,17 @@ impl Catalog {
         Ok(folder.inner(CATALOG)?.is_some() || salvage::is_half_done(folder)?)
     }
 
-    /// Makes a catalog in its folder, which must be empty. The lock is not signed.
-    pub(crate) fn create(folder: Folder, options: Options, lock: Lock) -> Result<Self> {
+    /// Makes a catalog in its folder, which holds nothing of one. The caller holds whatever lock there is.
+    pub(crate) fn create(folder: Folder, options: Options) -> Result<()> {
         let _inside = inside_slow();
         let db = Self::open_db(&folder, true)?;
-        let store = Arc::new(Store::new(db, folder, Some(lock)));
+        let store = Arc::new(Store::new(db, folder, None));
         let catalog = Self { store, space: SpaceId::FIRST, options, database: fresh_name() };
         let mut batch = Batch::new(&catalog);
         batch.set_sequence(0)?;
         batch.set_next_image(0)?;
         batch.put_identity()?;
-        batch.commit()?;
-        Ok(catalog)
-    }
-
-    /// The lock's holder is written into it, and from now on every commit looks whether the folder is still in its place.
-    pub(crate) fn sign(&self) {
-        self.store.sign();
+        batch.commit()
     }
 
     /// Whether what lies at the database's path is still the folder that was opened. Everything that writes asks this before, and a
@@ -251,28 +247,23 @@ impl Catalog {
     /// `Locked`: the writer was too busy for a consistent look; trying again helps.
     pub(crate) fn open_beside(folder: &Folder) -> Result<Self> {
         let _inside = inside_slow();
-        let its = Self::sound_folder(folder)?;
-        // Of an older format it has fewer families, and RocksDB refuses to open what is not there.
-        if let Ok(found) = DB::list_cf(&Self::db_options(), its.native())
-            && Family::ALL.iter().any(|family| !found.iter().any(|name| name == family.name()))
-        {
-            return Err(older_format());
-        }
+        Self::beside(&Self::sound_folder(folder)?, folder)
+    }
+
+    /// [`Catalog::open_beside`] of a catalog in a folder of another name.
+    pub(crate) fn beside(its: &Folder, folder: &Folder) -> Result<Self> {
+        must_have_all_families(its)?;
         let mut trouble = None;
         for _ in 0..BESIDE_TRIES {
             // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
-            let before = moving_files(&its)?;
+            let before = moving_files(its)?;
             let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
             let opened = DB::open_cf_descriptors_read_only(&Self::db_options(), its.native(), families, false);
-            if moving_files(&its)? != before {
+            if moving_files(its)? != before {
                 trouble = opened.err();
                 continue;
             }
-            let db = opened?;
-            let Identity { options, database, space, .. } = Self::identity(&db, || unfinished(folder))?;
-            let database = database.ok_or_else(older_format)?;
-            let store = Arc::new(Store::new(db, its, None));
-            return Self { store, space, options, database }.unless_half_repaired();
+            return Self::only_read(opened?, its.clone())?.unless_half_repaired();
         }
         // What was refused while files came and went says nothing about the database.
         let busy = too_busy(folder);
@@ -369,6 +360,44 @@ impl Catalog {
         salvage::is_damaged(error)
     }
 
+    /// Opens a catalog that nobody writes for reading, also one whose repair was cut short; nothing of it is changed.
+    ///
+    /// # Errors
+    /// `OlderFormat`; `Corrupt`; `Io`.
+    pub(crate) fn open_still(folder: &Folder) -> Result<Self> {
+        Self::of_folder(Self::sound_folder(folder)?)
+    }
+
+    /// [`Catalog::open_still`] of a catalog in a folder of whatever name.
+    fn of_folder(its: Folder) -> Result<Self> {
+        let _inside = inside_slow();
+        must_have_all_families(&its)?;
+        let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
+        let db = DB::open_cf_descriptors_read_only(&Self::db_options(), its.native(), families, false)?;
+        Self::only_read(db, its)
+    }
+
+    /// Whether every entry can be read.
+    ///
+    /// # Errors
+    /// `Corrupt`, as RocksDB says it.
+    pub(crate) fn read_through(&self) -> Result<()> {
+        salvage::read_all(&self.store.db)
+    }
+
+    /// What a repair that was cut short had lost.
+    pub(crate) fn lost_by_repair(&self) -> Result<Lost> {
+        let noted = self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING)?;
+        Ok(noted.map_or_else(Lost::default, |bytes| Lost::decode(&bytes)))
+    }
+
+    fn only_read(db: DB, its: Folder) -> Result<Self> {
+        let missing = || Error::corrupt(format!("{} does not say what the database is", its.path().display()));
+        let Identity { options, database, space, .. } = Self::identity(&db, missing)?;
+        let database = database.ok_or_else(older_format)?;
+        Ok(Self { store: Arc::new(Store::new(db, its, None)), space, options, database })
+    }
+
     /// [`Catalog::open_for_repair`] of a catalog that can be read to the end.
     pub(crate) fn open_whole(folder: &Folder, lock: Lock) -> Result<Self> {
         let catalog = Self::open_for_repair(folder, lock)?;
@@ -376,13 +405,18 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Opens what can be read of a damaged catalog, as a new one in its place; also says what was done.
+    /// Opens what can be read of a damaged catalog, as a new one in its place; also says what was done. `judge` sees the new one
+    /// before it takes the place.
     ///
     /// # Errors
-    /// `Corrupt`: not even what the database is can be read; `Io`. The damaged catalog is then as it was.
-    pub(crate) fn salvage(folder: &Folder, lock: Lock) -> Result<(Self, Vec<String>)> {
+    /// `Corrupt`: not even what the database is can be read; `Io`; what `judge` gives. The damaged catalog is then as it was.
+    pub(crate) fn salvage(
+        folder: &Folder,
+        lock: Lock,
+        judge: &dyn Fn(&Arc<Self>) -> Result<()>,
+    ) -> Result<(Self, Vec<String>)> {
         let _inside = inside_slow();
-        let story = salvage::salvage(folder)?;
+        let story = salvage::salvage(folder, judge)?;
         Ok((Self::open_for_repair(folder, lock)?, story))
     }
 
@@ -502,8 +536,19 @@ pub(crate) fn too_busy(folder: &Folder) -> Error {
     Error::new(ErrorKind::Locked, format!("{} changes too fast to be read", folder.path().display())).help("try again")
 }
 
+/// A catalog of an older format has fewer families, and RocksDB refuses to open what is not there.
+fn must_have_all_families(folder: &Folder) -> Result<()> {
+    match DB::list_cf(&Catalog::db_options(), folder.native()) {
+        Ok(found) if Family::ALL.iter().any(|family| !found.iter().any(|name| name == family.name())) => {
+            Err(older_format())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn older_format() -> Error {
-    Error::invalid("the database has an older format").help("open it once for writing; that brings it up to date")
+    Error::new(ErrorKind::OlderFormat, "the database has an older format")
+        .help("open it once for writing; that brings it up to date")
 }
 
 fn half_repaired() -> Error {
@@ -526,8 +571,8 @@ fn unfinished(folder: &Folder) -> Error {
             "keep what is sound: cairn repair DB; only if that finds nothing, delete the folder and restore a backup",
         );
     }
-    Error::corrupt(format!("{} holds no finished database", path.display()))
-        .help("its creation or its restoring was cut short, or files of it are missing: delete the folder, and create or restore it again")
+    Error::corrupt(format!("{} holds no database: its files are missing", path.display()))
+        .help("delete the folder, and create the database again or restore a backup")
 }
 
 /// Whether there is anything in the catalog that a repair could keep.

@@ -7,6 +7,7 @@
 //! The damaged catalog is not written: RocksDB works in a clone of it. It gives way when the new one is full, and stays beside it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 
@@ -32,6 +33,43 @@ const BATCH_BYTES: usize = 4 << 20;
 /// First bytes of a key that are counted with to find the next readable one; keys that are equal so far go together.
 const COUNTED: usize = 32;
 
+/// Families with what nothing else tells of: of a place in them that cannot be read, nobody knows what was there. A lost descriptor
+/// is missed by its record; segments and features are made again; what the database is is kept twice.
+const IRREPLACEABLE: [Family; 5] = [Family::Records, Family::Blobs, Family::Labels, Family::Oplog, Family::Jobs];
+
+/// What a repair has lost so far; kept while it is under way, so that one that was cut short and is done again tells all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) images: u64,
+    pub(crate) labels: u64,
+    pub(crate) writes: u64,
+    /// Places that cannot be read, and of which nobody knows what was there.
+    pub(crate) places: u64,
+}
+
+impl Lost {
+    pub(super) fn encode(self) -> Vec<u8> {
+        [self.images, self.labels, self.writes, self.places].into_iter().flat_map(u64::to_le_bytes).collect()
+    }
+
+    /// Of a repair by an older build nothing is known.
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        let mut numbers = bytes.chunks_exact(8).map(|number| number.try_into().map_or(0, u64::from_le_bytes));
+        let mut next = || numbers.next().unwrap_or(0);
+        Self { images: next(), labels: next(), writes: next(), places: next() }
+    }
+
+    /// The greater of two counts of the same loss.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            images: self.images.max(other.images),
+            labels: self.labels.max(other.labels),
+            writes: self.writes.max(other.writes),
+            places: self.places.max(other.places),
+        }
+    }
+}
+
 /// A new catalog that is full and has to take the place of the damaged one.
 const FILLED: &str = "catalog.filled";
 /// A new catalog that is being filled.
@@ -54,17 +92,20 @@ pub(super) fn take_up(folder: &Folder) -> Result<()> {
 /// Puts a new catalog with what can be read in the place of a damaged one, which stays beside it. Only a repair may open the new one:
 /// what is derived is not in it. The caller holds the lock.
 ///
+/// `judge` sees the new catalog before anything is changed, and may refuse it.
+///
 /// Complexity: reads the damaged catalog once and writes what is kept of it; needs as much room on the disk again.
 ///
 /// # Errors
-/// `Corrupt`: not even what the database is can be read; `Io`. The damaged catalog is then as it was.
-pub(super) fn salvage(folder: &Folder) -> Result<Vec<String>> {
+/// `Corrupt`: not even what the database is can be read; `Io`; what `judge` gives. The damaged catalog is then as it was.
+pub(super) fn salvage(folder: &Folder, judge: &dyn Fn(&Arc<Catalog>) -> Result<()>) -> Result<Vec<String>> {
     let catalog = folder.within(CATALOG)?;
     look_at_catalog(&catalog)?;
     [FILLING, CLONE, FILLED].into_iter().try_for_each(|name| clear(folder, name))?;
     let clone = folder.inner_or_new(CLONE, "repair")?;
     let filling = folder.inner_or_new(FILLING, "repair")?;
     let done = self::clone(&catalog, &clone).and_then(|()| fill(&filling, &clone));
+    let done = done.and_then(|story| judge(&Arc::new(Catalog::of_folder(filling.clone())?)).map(|()| story));
     clear(folder, CLONE)?;
     let mut story = match done {
         Ok(story) => story,
@@ -138,7 +179,8 @@ fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
     identity::restore(&new, !is_whole(Family::Meta) && is_whole(Family::Jobs))?;
     // What this build cannot open must not take the place of what another can.
     Catalog::identity(&new, || Error::corrupt("what the database is can be read nowhere"))?;
-    new.put_cf(handle(&new, Family::Meta)?, REPAIRING, [])?;
+    let places = gaps.iter().filter(|(family, _)| IRREPLACEABLE.contains(family)).count() as u64;
+    new.put_cf(handle(&new, Family::Meta)?, REPAIRING, Lost { places, ..Lost::default() }.encode())?;
     for family in Family::ALL {
         new.flush_cf(handle(&new, family)?)?;
     }

@@ -90,13 +90,6 @@ impl Store {
         self.lock.is_none()
     }
 
-    /// [`Lock::sign`].
-    pub(super) fn sign(&self) {
-        if let Some(lock) = &self.lock {
-            lock.sign();
-        }
-    }
-
     /// Whether what lies at the database's path is still what was opened.
     ///
     /// # Errors

@@ -203,9 +203,8 @@ mod tests {
     fn written(folder: &Path) -> (Catalog, Vec<(String, PathBuf)>) {
         std::fs::create_dir_all(folder).unwrap();
         let folder = Folder::open(folder).unwrap();
-        let lock = Lock::take(&folder).unwrap();
-        let its = folder.inner_or_new(CATALOG, "test").unwrap();
-        let catalog = Catalog::create(its, Options::for_vectors(2), lock).unwrap();
+        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2)).unwrap();
+        let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap()).unwrap();
         let mut batch = Batch::new(&catalog);
         for family in Family::ALL {
             let key =

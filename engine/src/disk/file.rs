@@ -1,5 +1,6 @@
 //! Whole files: written beside their place, synced, renamed, and the folder synced, so that a name never stands for half a file.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -71,6 +72,30 @@ pub(crate) fn make_folder(folder: &Path, name: &str) -> Result<()> {
         Folder::open(above.unwrap_or(Path::new(".")))?.sync(name)?;
     }
     Ok(())
+}
+
+/// A copy of a file that never changes: a hard link, or on another file system a synced copy.
+///
+/// # Errors
+/// `NotFound`: it went; `Invalid`: it is a link, a pipe, ..; `Io`.
+pub(crate) fn link_or_copy(from: &Folder, to: &Folder, name: &OsStr) -> Result<()> {
+    let gone = || Error::io(&from.path_of(name), std::io::Error::from(std::io::ErrorKind::NotFound));
+    from.must_be(name, Kind::File)?.ok_or_else(gone)?;
+    if from.link(name, to) {
+        return Ok(());
+    }
+    copy_file(from.file(name)?.ok_or_else(gone)?, to, name)
+}
+
+/// Copies a file and syncs the copy.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn copy_file(mut from: File, to: &Folder, name: &OsStr) -> Result<()> {
+    let io = |error| Error::io(&to.path_of(name), error);
+    let mut written = to.create(name)?;
+    std::io::copy(&mut from, &mut written).map_err(io)?;
+    if syncs() { written.sync_all().map_err(io) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -312,6 +312,15 @@ impl Folder {
         rustix::fs::renameat(&self.0.handle, from.as_ref(), &self.0.handle, to).map_err(|error| self.io(to, error))
     }
 
+    /// Moves an entry into another folder, under its name.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn move_to(&self, name: impl AsRef<OsStr>, to: &Self) -> Result<()> {
+        let name = name.as_ref();
+        rustix::fs::renameat(&self.0.handle, name, &to.0.handle, name).map_err(|error| to.io(name, error))
+    }
+
     /// Gives a file of this folder a name in another one as well; no: the file systems differ, or have no such links.
     pub(crate) fn link(&self, name: impl AsRef<OsStr>, to: &Self) -> bool {
         let name = name.as_ref();

@@ -6,14 +6,18 @@ mod file;
 mod folder;
 mod lock;
 mod reserve;
+mod unfinished;
 
 pub(crate) use contents::{is_of_catalog, is_of_segments, look_at_catalog, look_at_database};
 pub use fault::{Faults, install_faults};
 pub(crate) use fault::{point, syncs};
-pub(crate) use file::{make_folder, write_whole};
+pub(crate) use file::{copy_file, link_or_copy, make_folder, write_whole};
 pub(crate) use folder::{Folder, Kind};
 pub(crate) use lock::Lock;
 pub(crate) use reserve::{release, set_aside};
+pub(crate) use unfinished::{Making, What, refuse_unfinished};
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// Who holds the database.
 pub(crate) const LOCK: &str = "LOCK";
@@ -29,3 +33,24 @@ pub(crate) const ACKNOWLEDGED: &str = "acknowledged";
 const RESERVE: &str = "reserve";
 /// Files that a program keeps of its trainings.
 pub(crate) const TRAINING: &str = "training";
+/// The list of a backup's files: a folder that has one is a backup.
+pub(crate) const BACKUP: &str = "BACKUP";
+
+/// Whether a folder is a backup, which is only read: a change would make its list wrong, and it could not be restored any more.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn is_backup(folder: &Folder) -> Result<bool> {
+    Ok(folder.about(BACKUP)?.is_some())
+}
+
+/// Why a folder that was opened for reading is not changed.
+pub(crate) fn only_read(folder: &Folder) -> Error {
+    let shown = folder.path().display();
+    if is_backup(folder).unwrap_or(false) {
+        let what = format!("{shown} is a backup, and a backup is only read");
+        return Error::new(ErrorKind::ReadOnly, what).help(format!("restore it first: cairn restore {shown} NEW"));
+    }
+    Error::new(ErrorKind::ReadOnly, "the database was opened for reading only")
+        .help("ask the program that holds it for writing, or open it for writing when that program is done")
+}

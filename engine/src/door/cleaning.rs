@@ -144,14 +144,14 @@ impl Database {
     /// that lacks neighbours to be compared with for that reason ([`Judgement::NotCompared`]).
     ///
     /// `features` are needed for the paper's rule; the ranking of suspects goes by descriptors alone. Features and inlier counts are
-    /// kept, so a cleaning that was cut short goes on.
+    /// kept, so a cleaning that was cut short goes on; not so those of a dry run, which changes nothing on the disk.
     ///
     /// Complexity: a search for each train image; by the paper's rule `neighbours` comparisons of local features for each, about 10
     /// ms of one core.
     ///
     /// # Errors
-    /// `Invalid`: there is nothing to clean, or the database was opened for reading only (a dry run of the ranking of suspects is all
-    /// that it takes then); `Cancelled`; where no photo at all can be read, what the first of them gives. Nothing was changed then.
+    /// `Invalid`: there is nothing to clean; `ReadOnly`: the database was opened for reading only, and it is no dry run; `Cancelled`;
+    /// where no photo at all can be read, what the first of them gives. Nothing was changed then.
     pub fn clean(
         &self,
         plan: &CleanPlan,
@@ -233,11 +233,10 @@ impl Database {
     /// Refuses what could only fail after the work.
     ///
     /// # Errors
-    /// `Invalid`: the database was opened for reading only, or it has no photos to compare.
+    /// `ReadOnly`: the database was opened for reading only; `Invalid`: it has no photos to compare.
     pub(super) fn check_cleaning(&self, plan: &CleanPlan) -> Result<()> {
         let compares = plan.rule == CleanRule::Paper;
-        // What was found and counted is kept, by a dry run too.
-        if compares || !plan.dry_run {
+        if !plan.dry_run {
             self.shared.core().refuse_when_read_only()?;
         }
         if !compares || self.options().model.is_some() {
@@ -258,7 +257,8 @@ impl Database {
     }
 
     fn train_set(&self, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Result<Train> {
-        let snapshot = self.drain()?;
+        // A dry run changes nothing, and judges what readers see.
+        let snapshot = if plan.dry_run { self.snapshot() } else { self.drain()? };
         let keys = snapshot.keys(Some(Role::Train))?;
         if keys.len() < 2 {
             return Err(Error::invalid(format!("there are {} labelled images: nothing can be compared", keys.len()))
@@ -317,7 +317,7 @@ impl Database {
         })?;
         let candidates: Vec<Vec<usize>> =
             train.near.iter().map(|near| near.iter().map(|&(other, _)| other).collect()).collect();
-        let comparer = Comparer::new(self, &train.snapshot, &train.keys, features)?;
+        let comparer = Comparer::new(self, &train.snapshot, &train.keys, features, plan.dry_run)?;
         let Compared { inliers, unseen } = comparer.compare(&candidates, watch)?;
         let pairs = candidates.iter().enumerate().zip(&inliers).flat_map(|((image, others), counts)| {
             others

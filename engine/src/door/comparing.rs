@@ -1,4 +1,4 @@
-//! Comparing stored photos by their local features, with everything kept that took time.
+//! Comparing stored photos by their local features, with everything kept that took time; a dry run reads what is kept and adds nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::cleaning::went_on;
 use super::database::Database;
 use super::ports::Watch;
+use super::scratch::Scratch;
 use crate::answers::rerank::spatial::{Features, Matching, Ransac, Verify, verify};
 use crate::catalog::Seen;
 use crate::error::{Error, Result};
@@ -28,6 +29,22 @@ pub(super) struct Comparer<'a> {
     ids: Vec<ImageId>,
     features: &'a dyn LocalFeatures,
     how: Verify,
+    /// What a dry run finds; `None`: what is found goes into the database.
+    dry: Option<Dry>,
+}
+
+/// What a dry run has instead of the database's features and counts.
+struct Dry {
+    found: Scratch,
+    /// Whether those of the database came of the same extractor.
+    is_same_extractor: bool,
+}
+
+impl Dry {
+    /// Whether what the database keeps of an image holds.
+    fn trusts(&self, id: ImageId) -> bool {
+        self.is_same_extractor && !self.found.has(id)
+    }
 }
 
 /// What comparing gave.
@@ -39,12 +56,13 @@ pub(super) struct Compared {
 }
 
 impl<'a> Comparer<'a> {
-    /// A comparer of these images. What another extractor left is thrown away.
+    /// A comparer of these images. What another extractor left is thrown away; by a dry run it is passed over.
     pub(super) fn new(
         database: &'a Database,
         snapshot: &'a Snapshot,
         keys: &'a [String],
         features: &'a dyn LocalFeatures,
+        dry_run: bool,
     ) -> Result<Self> {
         let mut ids = Vec::with_capacity(keys.len());
         for key in keys {
@@ -55,10 +73,12 @@ impl<'a> Comparer<'a> {
         let how = Verify { matching, ransac: Ransac::default() };
         let fingerprint = format!("{STORED_AS} {} {how:?}", features.fingerprint());
         let core = database.shared.core();
-        if core.snapshot().state.pinned.extractor()?.as_ref() != Some(&fingerprint) {
+        let is_same_extractor = core.snapshot().state.pinned.extractor()?.as_ref() == Some(&fingerprint);
+        let dry = if dry_run { Some(Dry { found: Scratch::new()?, is_same_extractor }) } else { None };
+        if dry.is_none() && !is_same_extractor {
             core.keep(|batch| batch.set_extractor(&fingerprint))?;
         }
-        Ok(Self { database, snapshot, keys, ids, features, how })
+        Ok(Self { database, snapshot, keys, ids, features, how, dry })
     }
 
     /// Compares each image with its candidates. An image that nothing can be seen of is told and ends nothing, unless it is so with
@@ -75,6 +95,7 @@ impl<'a> Comparer<'a> {
         for at in (0..self.keys.len()).filter(|&at| needed[at]) {
             match pinned.state.pinned.features(self.ids[at])? {
                 None => missing.push(at),
+                Some(_) if self.dry.as_ref().is_some_and(|dry| !dry.is_same_extractor) => missing.push(at),
                 // The photo is back: it shows more than the thumbnail did.
                 Some((Seen::Thumbnail, _)) if self.file(at)?.is_some() => {
                     missing.push(at);
@@ -83,7 +104,7 @@ impl<'a> Comparer<'a> {
                 Some(_) => {}
             }
         }
-        if !outdated.is_empty() {
+        if self.dry.is_none() && !outdated.is_empty() {
             let pairs = pinned.state.pinned.pairs_of(&outdated)?;
             core.keep(|batch| batch.forget_features(&outdated, &pairs))?;
         }
@@ -92,12 +113,15 @@ impl<'a> Comparer<'a> {
         for images in missing.chunks(STORED_AT_A_TIME) {
             // Whoever finds features may use threads of its own, and wait for them.
             let found: Vec<Result<(Seen, Features)>> = pool::on_threads(images, |&at| self.extract(at))?;
-            core.keep(|batch| {
-                let found = images.iter().zip(&found).filter_map(|(&at, found)| Some((at, found.as_ref().ok()?)));
-                found
-                    .into_iter()
-                    .try_for_each(|(at, (seen, found))| batch.put_features(self.ids[at], *seen, &found.encode()))
-            })?;
+            let whole = || images.iter().zip(&found).filter_map(|(&at, found)| Some((at, found.as_ref().ok()?)));
+            match &self.dry {
+                Some(dry) => {
+                    whole().try_for_each(|(at, (_, features))| dry.found.put(self.ids[at], &features.encode()))?;
+                }
+                None => core.keep(|batch| {
+                    whole().try_for_each(|(at, (seen, found))| batch.put_features(self.ids[at], *seen, &found.encode()))
+                })?,
+            }
             unseen.extend(images.iter().zip(found).filter_map(|(&at, found)| Some((at, found.err()?))));
             done += images.len();
             went_on(watch, "local features", done, all)?;
@@ -121,7 +145,7 @@ impl<'a> Comparer<'a> {
                     if unseen.contains_key(&at) || unseen.contains_key(&other) {
                         return Ok((None, false));
                     }
-                    if let Some(known) = state.state.pinned.inliers(self.ids[at], self.ids[other])? {
+                    if let Some(known) = self.counted(&state, at, other)? {
                         return Ok((Some(known), false));
                     }
                     if own.is_none() {
@@ -136,7 +160,7 @@ impl<'a> Comparer<'a> {
                 others.iter().map(count_with).collect()
             };
             let counted = pool::try_each(images.len(), |within| count(first + within, &images[within]))?;
-            if counted.iter().flatten().any(|count| count.1) {
+            if self.dry.is_none() && counted.iter().flatten().any(|count| count.1) {
                 core.keep(|batch| {
                     for (within, counts) in counted.iter().enumerate() {
                         for (&other, &(count, is_new)) in images[within].iter().zip(counts) {
@@ -165,9 +189,22 @@ impl<'a> Comparer<'a> {
         Ok(verified.inliers.iter().map(|pair| [place(&first, pair.first), place(&second, pair.second)]).collect())
     }
 
+    /// The inliers of a pair that was counted before.
+    fn counted(&self, state: &Snapshot, at: usize, other: usize) -> Result<Option<u32>> {
+        let (id, other) = (self.ids[at], self.ids[other]);
+        match &self.dry {
+            Some(dry) if !(dry.trusts(id) && dry.trusts(other)) => Ok(None),
+            _ => state.state.pinned.inliers(id, other),
+        }
+    }
+
     fn stored(&self, state: &Snapshot, at: usize) -> Result<Option<Features>> {
-        let stored = state.state.pinned.features(self.ids[at])?;
-        stored.map(|(_, bytes)| Features::decode(&bytes)).transpose()
+        let id = self.ids[at];
+        let stored = match &self.dry {
+            Some(dry) if !dry.trusts(id) => dry.found.get(id)?,
+            _ => state.state.pinned.features(id)?.map(|(_, bytes)| bytes),
+        };
+        stored.map(|bytes| Features::decode(&bytes)).transpose()
     }
 
     /// Where the photo is, if it is there, and the digest of what was stored. Without a digest any file of this machine could stand at

@@ -9,7 +9,9 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use super::staleness::Ages;
 use crate::answer::{SegmentInfo, Status};
 use crate::catalog::Catalog;
-use crate::disk::{CATALOG, Folder, Kind, LOCK, Lock, look_at_database, make_folder, release, set_aside};
+use crate::disk::{
+    Folder, Lock, Making, What, is_backup, look_at_database, only_read, refuse_unfinished, release, set_aside,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::{Core, Deferral, Snapshot, Worker};
 use crate::operation::{Operation, Receipt};
@@ -132,6 +134,16 @@ impl Shared {
         self.replace(core);
     }
 
+    /// Goes on with a database that was opened for writing.
+    fn take_over(&self, core: Arc<Core>, worker: Worker) {
+        {
+            let mut running = self.running.core.write();
+            core.inherit(&running);
+            *running = core;
+        }
+        *self.worker.lock() = Some(worker);
+    }
+
     /// Stops the worker, if there is one, and waits for it.
     pub(super) fn stop_worker(&self) {
         drop(self.worker.lock().take());
@@ -149,54 +161,89 @@ impl Drop for Shared {
 }
 
 impl Database {
-    /// Makes a database in a folder that does not exist or is empty.
+    /// Makes a database in a folder that does not exist or is empty, or where a creation was cut short.
     ///
     /// # Errors
-    /// `AlreadyExists` when the folder holds something; `Invalid` for options out of range; `Io`.
+    /// `AlreadyExists` when the folder holds something; `Locked`: another process makes it; `Invalid` for options out of range; `Io`,
+    /// after which the same call starts over.
     pub fn create(folder: &Path, options: Options) -> Result<Self> {
         options.check()?;
-        make_folder(folder, "create.folder")?;
-        let folder = Folder::open(folder)?;
-        // A lone lock file is what a creation that was cut short leaves.
-        let names = folder.names()?;
-        if names.iter().any(|name| name != LOCK) {
-            let is_database = names.iter().any(|name| name == CATALOG);
-            let what = if is_database { "already holds a database" } else { "is not empty" };
-            return Err(Error::new(ErrorKind::AlreadyExists, format!("{} {what}", folder.path().display()))
-                .help("choose another folder, or delete this one"));
-        }
-        folder.must_be(LOCK, Kind::File)?;
+        let making = Making::begin(folder, What::Creation)?;
+        let folder = making.folder().clone();
         let lock = taken(&folder)?;
-        // RocksDB syncs what is in its folder and not the folder's own name.
-        let its = folder.inner_or_new(CATALOG, "create")?;
-        let catalog = Catalog::create(its, options, lock)?;
-        catalog.sign();
-        Self::start(&folder, catalog)
+        Catalog::create(making.catalog().clone(), options)?;
+        making.finish()?;
+        let (core, worker) = Self::start(&folder, Catalog::open(&folder, lock)?)?;
+        Ok(Self::sharing(&folder, core, Some(worker)))
     }
 
     /// Opens a database: segments are checked and mapped, rows newer than the segments are read into memory.
     ///
     /// # Errors
-    /// `NotFound`, `Locked` with the process id of the holder, `Corrupt` (also when acknowledged writes are gone), `Invalid`: a name of
-    /// ours in the folder is a link, a pipe, ..; `Io`.
+    /// `NotFound`, `Locked` with the process id of the holder, `ReadOnly`: the folder is a backup, `Unfinished`: its creation or its
+    /// restore was cut short, `Corrupt` (also when acknowledged writes are gone), `Invalid`: a name of ours in the folder is a link, a
+    /// pipe, ..; `Io`.
     pub fn open(folder: &Path) -> Result<Self> {
-        let folder = Self::opened_folder(folder)?;
+        let (folder, core, worker) = Self::load(folder)?;
+        Ok(Self::sharing(&folder, core, Some(worker)))
+    }
+
+    /// What is behind a database that is open for writing.
+    fn load(folder: &Path) -> Result<(Folder, Arc<Core>, Worker)> {
+        let folder = Self::writable_folder(folder)?;
         let open = || Self::start(&folder, Catalog::open(&folder, taken(&folder)?)?);
-        match open() {
+        let (core, worker) = match open() {
             // What was set aside for a full disk is enough for an opening.
             Err(error) if error.is_disk_full() && release(&folder) => open(),
             opened => opened,
-        }
+        }?;
+        Ok((folder, core, worker))
     }
 
-    /// Opens a database for reading, beside a process that may be writing it. It shows what was durable at this moment; open it again
-    /// for what came later.
+    /// Opens a database or a backup for reading, beside a process that may be writing it. It shows what was durable at this moment;
+    /// open it again for what came later. Nothing in the folder is changed, and no thread is started.
     ///
     /// # Errors
-    /// As [`Database::open`]; `Locked` only when the writer was too busy for a consistent look.
+    /// As [`Database::open`], but that a backup is taken; `Locked` only when the writer was too busy for a consistent look;
+    /// `OlderFormat`: it must be opened for writing once.
     pub fn open_read_only(folder: &Path) -> Result<Self> {
         let folder = Self::opened_folder(folder)?;
-        Ok(Self::sharing(&folder, Arc::new(Core::load_beside(&folder)?), None))
+        let is_backup = is_backup(&folder)?;
+        let loaded = Core::load_beside(&folder).map_err(|error| match error.kind() {
+            ErrorKind::Corrupt if is_backup => Error::new(ErrorKind::Corrupt, error.message())
+                .help("the backup is damaged: use another one; cairn backup --verify BACKUP names the files"),
+            _ => error,
+        })?;
+        Ok(Self::sharing(&folder, Arc::new(loaded), None))
+    }
+
+    /// Takes a database that was opened for reading over for writing: what it shows from now on is the state of now. Snapshots that
+    /// were taken before stay as they are. One that is open for writing stays so.
+    ///
+    /// # Errors
+    /// As [`Database::open`]; `Displaced`: another folder has taken its place since. It stays open for reading then.
+    pub fn reopen_for_writing(&self) -> Result<()> {
+        let _alone = self.shared.epochs.lock();
+        if !self.is_read_only() {
+            return Ok(());
+        }
+        let (folder, core, worker) = Self::load(self.folder())?;
+        if folder.id()? != self.shared.folder.id()? {
+            let what = format!("{} was moved, deleted or replaced while it was being read", self.folder().display());
+            return Err(Error::new(ErrorKind::Displaced, what).help("run the command again"));
+        }
+        self.shared.take_over(core, worker);
+        Ok(())
+    }
+
+    /// Whether it is open for reading only.
+    pub fn is_read_only(&self) -> bool {
+        self.shared.core().catalog().is_read_only()
+    }
+
+    /// Whether a folder is a backup: it holds the list of a backup's files. A backup is opened for reading only.
+    pub fn is_backup(folder: &Path) -> bool {
+        Folder::open(folder).and_then(|folder| is_backup(&folder)).unwrap_or(false)
     }
 
     fn sharing(folder: &Folder, core: Arc<Core>, worker: Option<Worker>) -> Self {
@@ -215,7 +262,13 @@ impl Database {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The folder of a database that is there, in which every name of ours is what we make.
+    /// The folder of a database that is there and may be written.
+    pub(super) fn writable_folder(folder: &Path) -> Result<Folder> {
+        let folder = Self::opened_folder(folder)?;
+        if is_backup(&folder)? { Err(only_read(&folder)) } else { Ok(folder) }
+    }
+
+    /// The folder of a database or a backup that is there and finished, in which every name of ours is what we make.
     pub(super) fn opened_folder(folder: &Path) -> Result<Folder> {
         let missing = || {
             Error::not_found(format!("there is no database in {}", folder.display())).help(
@@ -226,16 +279,17 @@ impl Database {
             return Err(missing());
         }
         let folder = Folder::open(folder)?;
+        refuse_unfinished(&folder)?;
         look_at_database(&folder)?;
         if Catalog::exists(&folder)? { Ok(folder) } else { Err(missing()) }
     }
 
-    fn start(folder: &Folder, catalog: Catalog) -> Result<Self> {
+    fn start(folder: &Folder, catalog: Catalog) -> Result<(Arc<Core>, Worker)> {
         let core = Arc::new(Core::load(folder, catalog)?);
         // Before anything is written: on a nearly full disk it takes all there is for a moment.
         set_aside(folder);
         let worker = Worker::start(&core).map_err(|error| Error::io(folder.path(), error))?;
-        Ok(Self::sharing(folder, core, Some(worker)))
+        Ok((core, worker))
     }
 
     /// What it was created with; the model and the dimension are those in force.

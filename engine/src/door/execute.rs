@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    Access, Bound, CleanPlan, CleanRule, Facts, Freshness, Names, Plan, Role, Scope, SearchPlan, Source, bind, parse,
-    plan,
+    Access, Bound, CleanPlan, CleanRule, Effect, Facts, Freshness, Names, Plan, Role, Scope, SearchPlan, Source, bind,
+    parse, plan,
 };
 
 use super::cleaning::Cleaning;
@@ -74,7 +74,7 @@ impl Database {
         let mut bound = Vec::with_capacity(parsed.statements.len());
         for statement in &parsed.statements {
             match bind(statement, &arguments.names()) {
-                Ok(statement) => bound.push(statement),
+                Ok(ready) => bound.push((ready, statement.node.effect())),
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
         }
@@ -82,7 +82,11 @@ impl Database {
             let rendered: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(text)).collect();
             return Err(Error::invalid(rendered.join("\n")));
         }
-        let run = |statement: Bound| {
+        let run = |(statement, effect): (Bound, Effect)| {
+            if effect == Effect::Writes {
+                // Before any work, whatever way the statement takes.
+                self.shared.core().refuse_when_read_only()?;
+            }
             let facts = self.facts(statement.scope());
             self.run(plan(statement, &facts), arguments, ports)
         };

@@ -99,7 +99,7 @@ impl Database {
     /// Complexity: one transaction; reads the record of each image that the cleaning changed.
     ///
     /// # Errors
-    /// `NotFound`: there is none; `Invalid`: the database was opened for reading only.
+    /// `NotFound`: there is none; `ReadOnly`: the database was opened for reading only.
     pub fn undo_cleaning(&self) -> Result<Undone> {
         let _no_flip = self.shared.gate.read();
         let core = self.shared.core();

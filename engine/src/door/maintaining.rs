@@ -15,9 +15,8 @@ const FINGERPRINT_SHOWN: usize = 12;
 const FINGERPRINT_IN_NAME: usize = 6;
 
 impl Database {
-    /// Whoever trains and embeds again; refused before the work where nothing could be written after it.
-    fn maintainer<'p>(&self, ports: &'p Ports, statement: &str) -> Result<&'p dyn Maintain> {
-        self.shared.core().refuse_when_read_only()?;
+    /// Whoever trains and embeds again.
+    fn maintainer<'p>(ports: &'p Ports, statement: &str) -> Result<&'p dyn Maintain> {
         ports.maintain.as_deref().ok_or_else(|| {
             Error::invalid(format!("{statement} needs a model, and this database brings its own vectors"))
                 .help("create a database with a model: cairn create DB --model lite0-gem")
@@ -25,15 +24,15 @@ impl Database {
     }
 
     pub(super) fn run_training(&self, plan: &TrainPlan, ports: &Ports) -> Result<Status> {
-        self.maintainer(ports, "TRAIN")?.train(self, plan, ports.watch.as_deref())
+        Self::maintainer(ports, "TRAIN")?.train(self, plan, ports.watch.as_deref())
     }
 
     pub(super) fn run_reembedding(&self, weights: Option<&str>, ports: &Ports) -> Result<Status> {
-        self.maintainer(ports, "REEMBED")?.reembed(self, weights, ports.watch.as_deref())
+        Self::maintainer(ports, "REEMBED")?.reembed(self, weights, ports.watch.as_deref())
     }
 
     pub(super) fn run_use(&self, number: u64, ports: &Ports) -> Result<Status> {
-        self.maintainer(ports, "USE MODEL")?.use_model(self, number, ports.watch.as_deref())
+        Self::maintainer(ports, "USE MODEL")?.use_model(self, number, ports.watch.as_deref())
     }
 
     pub(super) fn run_cleaning(&self, plan: &CleanPlan, ports: &Ports) -> Result<Outcome> {

@@ -11,6 +11,7 @@ mod maintaining;
 mod operations;
 mod outcome;
 mod ports;
+mod scratch;
 mod staleness;
 mod training;
 

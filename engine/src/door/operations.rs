@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::database::Database;
-use crate::answer::CheckReport;
+use crate::answer::{CheckReport, Repaired};
 use crate::disk::release;
 use crate::error::Result;
 use crate::motion::{backup, repair};
@@ -43,13 +43,16 @@ impl Database {
         self.shared.core().check(deep)
     }
 
-    /// Copies the database, as it is at one moment, into a folder that does not exist or is empty. Writes go on meanwhile.
+    /// Copies the database, as it is at one moment, into a folder that does not exist or is empty, or where a backup was cut short.
+    /// Writes go on meanwhile, also those of another process where this one only reads: then it is what is durable at the moment of
+    /// the call, whatever this one sees. The folder that it copies from is not changed then.
     ///
     /// On the same file system the files are shared by hard links, which protects from mistakes and from lost folders, not from a
     /// dying disk: back up to another one for that.
     ///
     /// # Errors
-    /// `AlreadyExists`, `Io`.
+    /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Locked`: another process makes the same backup; `Io`,
+    /// after which the same call starts over.
     pub fn backup(&self, to: &Path) -> Result<Copied> {
         let _no_flip = self.shared.gate.read();
         self.shared.core().backup(to).map(Copied::from)
@@ -58,29 +61,45 @@ impl Database {
     /// Reads every file of a backup and compares it with what was backed up.
     ///
     /// # Errors
-    /// `NotFound`: no backup; `Corrupt`: what differs.
+    /// `NotFound`: no backup; `Unfinished`; `Corrupt`: what differs, or a file that was not backed up.
     pub fn verify_backup(folder: &Path) -> Result<Copied> {
         backup::verify(folder).map(Copied::from)
     }
 
-    /// Verifies a backup and copies it into a folder that does not exist or is empty; then that folder is a database.
+    /// Verifies a backup and copies it into a folder that does not exist or is empty, or where a restore was cut short; then that
+    /// folder is a database.
     ///
     /// # Errors
-    /// As [`Database::verify_backup`]; `AlreadyExists`; `Io`.
+    /// As [`Database::verify_backup`], but that files which were not backed up are left where they are; `AlreadyExists`; `Locked`;
+    /// `Io`, after which the same call starts over.
     pub fn restore_backup(from: &Path, to: &Path) -> Result<Copied> {
         backup::restore(from, to).map(Copied::from)
     }
 
     /// Makes a database usable again that cannot be opened, or whose check found something wrong, from whatever images can still be
-    /// read. Returns what was found and done, line by line. Make a copy of the folder first.
+    /// read. Returns what was found, done and lost. Make a copy of the folder first.
     ///
     /// # Errors
-    /// `Locked`; `Corrupt` when not even the options can be read; `Invalid`: a name of ours is a link, a pipe, ..; `Io`.
-    pub fn repair(folder: &Path) -> Result<Vec<String>> {
-        let folder = Self::opened_folder(folder)?;
-        match repair::repair(&folder) {
+    /// `Locked`; `Unfinished`; `ReadOnly`: the folder is a backup; `Invalid`: a name of ours is a link, a pipe, ..; `Corrupt` when
+    /// not even the options can be read, or when it would drop more images than it keeps ([`Database::repair_at_any_loss`]), with which
+    /// nothing changed; `Io`.
+    pub fn repair(folder: &Path) -> Result<Repaired> {
+        Self::repaired(folder, false)
+    }
+
+    /// [`Database::repair`], however much is lost.
+    ///
+    /// # Errors
+    /// As [`Database::repair`].
+    pub fn repair_at_any_loss(folder: &Path) -> Result<Repaired> {
+        Self::repaired(folder, true)
+    }
+
+    fn repaired(folder: &Path, at_any_loss: bool) -> Result<Repaired> {
+        let folder = &Self::writable_folder(folder)?;
+        match repair::repair(folder, at_any_loss) {
             // What was set aside for a full disk may be enough for it.
-            Err(error) if error.is_disk_full() && release(&folder) => repair::repair(&folder),
+            Err(error) if error.is_disk_full() && release(folder) => repair::repair(folder, at_any_loss),
             repaired => repaired,
         }
     }

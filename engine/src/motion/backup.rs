@@ -3,96 +3,122 @@
 //! RocksDB's tables and the segments never change, so a backup on the same file system is hard links and takes little room. The list
 //! `BACKUP` names every file with its length and checksum; nothing that it does not name is read.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::core::Core;
-use crate::disk::{CATALOG, Folder, SEGMENTS, make_folder, point, write_whole};
+use crate::disk::{
+    BACKUP, CATALOG, Folder, Kind, Lock, Making, SEGMENTS, What, copy_file, is_backup, link_or_copy, point,
+    refuse_unfinished, write_whole,
+};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The list of a backup's files.
-const LIST: &str = "BACKUP";
-/// Its first line.
+/// The first line of a list.
 const TITLE: &str = "CAIRN BACKUP 1";
-/// The file without which a folder is no database: it is restored when all others are there, so that a restoring that was cut short
-/// leaves nothing that opens.
-const LAST: &str = "catalog/CURRENT";
 /// Bytes read at a time.
 const READ_BYTES: usize = 1 << 20;
 
 impl Core {
-    /// Copies the database, as it is at one moment, into a folder outside of it that does not exist or is empty. Returns the number
-    /// of files and their bytes.
+    /// Copies the database, as it is at one moment, into a folder outside of it that does not exist or is empty, or where a backup was
+    /// cut short. Returns the number of files and their bytes.
+    ///
+    /// Of a database that is only read, it is what is durable when the copy is made, whoever writes it meanwhile.
     ///
     /// # Errors
-    /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Io`.
+    /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Locked`: who writes it is too busy, or another process
+    /// makes the same backup; `Io`.
     pub(crate) fn backup(&self, to: &Path) -> Result<(usize, u64)> {
-        self.refuse_when_read_only()?;
         // A copy of it moves the log into tables first.
         self.check_place()?;
         must_be_outside(to, self.folder.path())?;
-        must_be_free(to, "backup.folder")?;
-        self.copy_files(to)?;
+        let making = Making::begin(to, What::Backup(self.folder.path()))?;
+        let segments = making.folder().inner_or_new(SEGMENTS, "backup.segments")?;
+        point("backup.catalog")?;
+        if self.catalog.is_read_only() {
+            self.copy_beside(&making, &segments)?;
+        } else {
+            self.copy_files(&making, &segments)?;
+        }
+        segments.sync("backup.segments")?;
         point("backup.list")?;
-        list(to)
+        let listed = list(&making, &segments)?;
+        making.finish()?;
+        Ok(listed)
     }
 
     /// Catalog and segments of one moment. Segments are made and merged again as soon as they are there: what was linked or copied
     /// never changes, so that every byte of it can be read afterwards, which takes as long as the disk needs.
-    fn copy_files(&self, to: &Path) -> Result<()> {
+    fn copy_files(&self, making: &Making<'_>, segments: &Folder) -> Result<()> {
         // No segment is named or unlinked while the catalog and the segments are copied, so they fit.
         let _no_merge = self.merging.lock();
         let _no_flush = self.flushing.lock();
-        let segments = to.join(SEGMENTS);
-        std::fs::create_dir_all(&segments).map_err(|error| Error::io(&segments, error))?;
-        point("backup.catalog")?;
-        self.catalog.copy_to(&to.join(CATALOG))?;
+        self.catalog.copy_to(&making.checkpoint())?;
+        making.take_checkpoint()?;
+        let Some(from) = self.folder.inner(SEGMENTS)? else { return Ok(()) };
         for role in crate::operation::Role::ALL {
             for (_, entry, _) in self.current().rows(role).frozen() {
                 let name = crate::segment::file_of(entry.id);
-                let from = self.folder.native().join(SEGMENTS).join(&name);
                 // A lost segment is made again by whoever opens the backup.
-                if from.is_file() {
-                    link_or_copy(&from, &segments.join(name))?;
+                if from.about(&name)?.is_some_and(|found| found.kind == Kind::File) {
+                    link_or_copy(&from, segments, name.as_ref())?;
                 }
             }
         }
-        // RocksDB syncs the catalog's folder, and writing the list that of the backup.
-        Folder::open(&segments)?.sync("backup.segments")
+        Ok(())
     }
 }
 
-/// Writes the list of a new backup's files. Returns the number of files and their bytes.
-fn list(folder: &Path) -> Result<(usize, u64)> {
-    let files = files_under(folder)?;
+/// Writes the list of a new backup's files, by the names that they have when it is finished. Returns their number and bytes.
+fn list(making: &Making<'_>, segments: &Folder) -> Result<(usize, u64)> {
     let mut lines = vec![TITLE.to_owned()];
     let mut bytes = 0;
-    for name in &files {
-        let (length, sum) = summed(&folder.join(name))?;
-        bytes += length;
-        lines.push(format!("{sum:08x} {length} {name}"));
+    for (folder, part, names) in [(making.catalog(), CATALOG, making.names()?), (segments, SEGMENTS, segments.names()?)]
+    {
+        for name in names {
+            let listed = format!("{part}/{}", name.to_string_lossy());
+            if !is_ours(&listed) {
+                continue;
+            }
+            let path = folder.native().join(&name);
+            let (length, sum) = summed(File::open(&path).map_err(|error| Error::io(&path, error))?, &path)?;
+            bytes += length;
+            lines.push(format!("{sum:08x} {length} {listed}"));
+        }
     }
+    let files = lines.len() - 1;
     let body = lines.join("\n") + "\n";
     let text = format!("{body}end {:08x}\n", crc32fast::hash(body.as_bytes()));
-    let path = folder.join(LIST);
-    write_whole(&Folder::open(folder)?, LIST, "backup", |file| {
-        file.write_all(text.as_bytes()).map_err(|error| Error::io(&path, error))
-    })?;
-    Ok((files.len(), bytes))
+    let refused = |error| Error::io(&making.folder().path_of(BACKUP), error);
+    write_whole(making.folder(), BACKUP, "backup", |file| file.write_all(text.as_bytes()).map_err(refused))?;
+    Ok((files, bytes))
 }
 
 /// Reads every file of a backup and compares it with the list. Returns the number of files and their bytes.
 ///
 /// # Errors
-/// `Corrupt`: the first file that is not what was backed up, or a list that names what it may not.
+/// `NotFound`: no backup; `Unfinished`; `Corrupt`: the first file that is not what was backed up, a list that names what it may not,
+/// or a file that the list does not name.
 pub(crate) fn verify(folder: &Path) -> Result<(usize, u64)> {
-    let files = list_of(folder)?;
+    let (folder, listed) = list_of(folder)?;
+    let verified = compare(&folder, &listed)?;
+    match strays(&folder, &listed)? {
+        None => Ok(verified),
+        Some(stray) => Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("the backup holds {stray}, which was not backed up: something wrote into it"),
+        )
+        .help("every file that was backed up is as it was, and a restore takes only those; move the others away")),
+    }
+}
+
+/// Compares the files of a list with what was backed up.
+fn compare(folder: &Folder, files: &[Listed]) -> Result<(usize, u64)> {
     let mut bytes = 0;
-    for file in &files {
-        let path = folder.join(&file.name);
-        let found =
-            summed(&path).map_err(|error| damaged(&format!("{} cannot be read: {}", file.name, error.message())))?;
+    for file in files {
+        let found = file.open(folder).and_then(|opened| summed(opened, &folder.path_of(&file.name)));
+        let found = found.map_err(|error| damaged(&format!("{} cannot be read: {}", file.name, error.message())))?;
         if found != (file.length, file.sum) {
             return Err(damaged(&format!("{} is not the file that was backed up", file.name)));
         }
@@ -101,38 +127,49 @@ pub(crate) fn verify(folder: &Path) -> Result<(usize, u64)> {
     Ok((files.len(), bytes))
 }
 
-/// Verifies a backup and copies it into a folder that does not exist or is empty; then it is a database.
+/// The first entry of a backup that its list does not name.
+fn strays(folder: &Folder, listed: &[Listed]) -> Result<Option<String>> {
+    let known: BTreeSet<&str> = listed.iter().map(|file| file.name.as_str()).collect();
+    let names =
+        |folder: &Folder| Ok::<_, Error>(folder.names()?.into_iter().map(|name| name.to_string_lossy().into_owned()));
+    let mut found: Vec<String> =
+        names(folder)?.filter(|name| ![BACKUP, CATALOG, SEGMENTS].contains(&name.as_str())).collect();
+    for part in [CATALOG, SEGMENTS] {
+        let Some(inside) = folder.inner(part)? else { continue };
+        found
+            .extend(names(&inside)?.map(|name| format!("{part}/{name}")).filter(|name| !known.contains(name.as_str())));
+    }
+    Ok(found.into_iter().min())
+}
+
+/// Verifies a backup and copies it into a folder that does not exist or is empty, or where a restore was cut short; then it is a
+/// database.
 ///
 /// # Errors
-/// As [`verify`]; `AlreadyExists`; `Io`.
+/// As [`verify`], but that files which the list does not name are left where they are; `AlreadyExists`; `Invalid`: the folder would
+/// lie inside the backup; `Locked`: another process restores into it; `Io`.
 pub(crate) fn restore(from: &Path, to: &Path) -> Result<(usize, u64)> {
-    let verified = verify(from)?;
-    must_be_free(to, "restore.folder")?;
-    let (last, files): (Vec<Listed>, Vec<Listed>) = list_of(from)?.into_iter().partition(|file| file.name == LAST);
+    must_be_outside(to, from)?;
+    let (backup, files) = list_of(from)?;
+    let verified = compare(&backup, &files)?;
+    let making = Making::begin(to, What::Restore(from))?;
+    // Its file tells a database that was restored from one whose restore an older build did not finish.
+    let lock = Lock::take(making.folder())?;
+    let segments = making.folder().inner_or_new(SEGMENTS, "restore.segments")?;
     for file in files {
-        let target = to.join(&file.name);
-        if let Some(parent) = target.parent() {
-            std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
-        }
+        let (part, name) = file.parts();
+        let target = if part == CATALOG { making.catalog() } else { &segments };
         point("restore.copy")?;
         // Copied, not linked: the backup must survive whatever happens to the database.
-        std::fs::copy(from.join(&file.name), &target).map_err(|error| Error::io(&target, error))?;
-        File::open(&target).and_then(|file| file.sync_all()).map_err(|error| Error::io(&target, error))?;
-        if summed(&target)? != (file.length, file.sum) {
+        copy_file(file.open(&backup)?, target, name.as_ref())?;
+        let copied = target.file(name)?.ok_or_else(|| damaged(&format!("{} went while it was copied", file.name)))?;
+        if summed(copied, &target.path_of(name))? != (file.length, file.sum) {
             return Err(damaged(&format!("{} changed while it was copied", file.name)));
         }
     }
-    for folder in [to.join(SEGMENTS), to.to_owned()].iter().filter(|folder| folder.is_dir()) {
-        Folder::open(folder)?.sync("restore")?;
-    }
-    for file in last {
-        let bytes = std::fs::read(from.join(&file.name)).map_err(|error| Error::io(from, error))?;
-        let target = to.join(&file.name);
-        let catalog = Folder::open(&to.join(CATALOG))?;
-        write_whole(&catalog, "CURRENT", "restore", |out| {
-            out.write_all(&bytes).map_err(|error| Error::io(&target, error))
-        })?;
-    }
+    segments.sync("restore.segments")?;
+    making.finish()?;
+    drop(lock);
     Ok(verified)
 }
 
@@ -142,20 +179,39 @@ struct Listed {
     sum: u32,
 }
 
-fn damaged(what: &str) -> Error {
-    Error::new(ErrorKind::Corrupt, format!("the backup is damaged: {what}")).help("use another backup")
+impl Listed {
+    /// Its folder in the backup, and its name there.
+    fn parts(&self) -> (&str, &str) {
+        self.name.split_once('/').unwrap_or(("", &self.name))
+    }
+
+    /// Opens the file in a backup.
+    fn open(&self, backup: &Folder) -> Result<File> {
+        let (part, name) = self.parts();
+        backup
+            .within(part)?
+            .file(name)?
+            .ok_or_else(|| Error::io(&backup.path_of(&self.name), std::io::Error::from(std::io::ErrorKind::NotFound)))
+    }
 }
 
-/// What the list says, every name checked.
-fn list_of(folder: &Path) -> Result<Vec<Listed>> {
+fn damaged(what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("the backup is damaged: {what}")).help(
+        "use another backup; without one, copy the folder, delete the file BACKUP of the copy, and keep what can be read: cairn repair COPY",
+    )
+}
+
+/// A backup's folder and what its list says, every name checked.
+fn list_of(path: &Path) -> Result<(Folder, Vec<Listed>)> {
     /// Far more than any list is long.
     const MOST_BYTES: u64 = 1 << 26;
-    let path = folder.join(LIST);
-    let file = File::open(&path).map_err(|error| {
-        Error::new(ErrorKind::NotFound, format!("{} is not a backup: it has no list", folder.display()))
+    let missing = || {
+        Error::new(ErrorKind::NotFound, format!("{} is not a backup: it has no list", path.display()))
             .help("name the folder that BACKUP TO wrote")
-            .because(error)
-    })?;
+    };
+    let folder = Folder::open(path).map_err(|error| missing().because(error))?;
+    refuse_unfinished(&folder)?;
+    let file = folder.file(BACKUP)?.ok_or_else(missing)?;
     let mut text = String::new();
     file.take(MOST_BYTES).read_to_string(&mut text).map_err(|_| damaged("its list cannot be read"))?;
     let (body, end) = text.trim_end_matches('\n').rsplit_once('\n').ok_or_else(|| damaged("its list is cut short"))?;
@@ -172,7 +228,7 @@ fn list_of(folder: &Path) -> Result<Vec<Listed>> {
         let (sum, length, name) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Listed { name: name.to_owned(), length: length.parse().ok()?, sum: u32::from_str_radix(sum, 16).ok()? })
     };
-    lines
+    let listed = lines
         .map(|line| match parse(line) {
             Some(listed) if is_ours(&listed.name) => Ok(listed),
             Some(listed) => {
@@ -180,7 +236,8 @@ fn list_of(folder: &Path) -> Result<Vec<Listed>> {
             }
             None => Err(damaged("its list has a line that cannot be read")),
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    Ok((folder, listed))
 }
 
 /// Whether a backup may hold a file of that name: one of ours, one level deep at most, of harmless letters.
@@ -199,13 +256,15 @@ fn is_ours(name: &str) -> bool {
 
 /// Refuses a folder inside another one, by whatever links and dots its path leads there; neither needs to exist.
 fn must_be_outside(folder: &Path, other: &Path) -> Result<()> {
-    let (folder, other) = (resolved(folder)?, resolved(other)?);
+    let (folder, inside) = (resolved(folder)?, resolved(other)?);
     // The database's own folder is refused as one that is not empty.
-    if folder == other || !folder.starts_with(&other) {
+    if folder == inside || !folder.starts_with(&inside) {
         return Ok(());
     }
-    Err(Error::invalid(format!("{} is inside the database {}", folder.display(), other.display()))
-        .help("back it up into a folder beside it; better, onto another disk"))
+    let other = Folder::open(other).and_then(|other| is_backup(&other));
+    let what = if other.unwrap_or(false) { "backup" } else { "database" };
+    Err(Error::invalid(format!("{} is inside the {what} {}", folder.display(), inside.display()))
+        .help("choose a folder beside it; better, on another disk"))
 }
 
 /// Where a path leads, part by part; those that do not exist stay as they are.
@@ -225,47 +284,9 @@ fn resolved(path: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Refuses a folder that holds something, and makes one that does not exist; `name` prefixes the fault points.
-fn must_be_free(folder: &Path, name: &str) -> Result<()> {
-    match std::fs::read_dir(folder) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("{} is not empty", folder.display()))
-                .help("choose another folder")),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_folder(folder, name),
-        Err(error) => Err(Error::io(folder, error)),
-    }
-}
-
-fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
-    match std::fs::hard_link(from, to) {
-        Ok(()) => Ok(()),
-        Err(_another_file_system) => {
-            std::fs::copy(from, to).map_err(|error| Error::io(to, error))?;
-            File::open(to).and_then(|file| file.sync_all()).map_err(|error| Error::io(to, error))
-        }
-    }
-}
-
-/// Every file of a new backup by its name inside it, sorted.
-fn files_under(folder: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for part in [folder.join(CATALOG), folder.join(SEGMENTS)] {
-        for entry in std::fs::read_dir(&part).map_err(|error| Error::io(&part, error))? {
-            let path: PathBuf = entry.map_err(|error| Error::io(&part, error))?.path();
-            let name = path.strip_prefix(folder).ok().and_then(Path::to_str).map(|name| name.replace('\\', "/"));
-            names.extend(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
 /// Length and checksum of a file.
-fn summed(path: &Path) -> Result<(u64, u32)> {
+fn summed(mut file: File, path: &Path) -> Result<(u64, u32)> {
     let io = |error| Error::io(path, error);
-    let mut file = File::open(path).map_err(io)?;
     let (mut hasher, mut length) = (crc32fast::Hasher::new(), 0);
     let mut buffer = vec![0; READ_BYTES];
     loop {

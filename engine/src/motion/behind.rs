@@ -28,7 +28,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 fn core(folder: &Path) -> Arc<Core> {
     let folder = Folder::open(folder).unwrap();
     let its = folder.inner_or_new(CATALOG, "test").unwrap();
-    let catalog = Catalog::create(its, Options::for_vectors(2), Lock::take(&folder).unwrap()).unwrap();
+    Catalog::create(its, Options::for_vectors(2)).unwrap();
+    let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap()).unwrap();
     Arc::new(Core::load(&folder, catalog).unwrap())
 }
 

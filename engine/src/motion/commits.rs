@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::catalog::{Batch, Catalog};
-use crate::disk::{Folder, release};
+use crate::disk::{Folder, only_read, release};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is said when a write neither succeeded nor failed: foreign code panicked in it.
@@ -41,7 +41,8 @@ impl Commits {
     }
 
     /// # Errors
-    /// `Displaced`: the folder that was opened is not at its path any more; `Io`: a commit failed; `Invalid`: the database was opened for reading only.
+    /// `Displaced`: the folder that was opened is not at its path any more; `Io`: a commit failed; `ReadOnly`: the database was opened
+    /// for reading only.
     pub(super) fn refuse(&self) -> Result<()> {
         if let Some(cause) = self.poison() {
             self.catalog.check_place()?;
@@ -50,7 +51,7 @@ impl Commits {
                 .help("reading goes on; close the database and open it again to see what was stored"));
         }
         if self.catalog.is_read_only() {
-            return Err(Error::invalid("the database was opened for reading only").help("open it for writing"));
+            return Err(only_read(&self.folder));
         }
         Ok(())
     }

@@ -19,14 +19,14 @@ use super::worker::{Duty, Signal};
 use super::write::{Note, Writer};
 use super::{acknowledged, columns, space};
 use crate::catalog::{Batch, Catalog, Waiting, too_busy};
-use crate::disk::Folder;
+use crate::disk::{Folder, only_read};
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Receipt, Role};
 use crate::ports::Propose;
 
 /// Times a reader looks again whose view of the catalog was overtaken by the writer beside it. With 8, a reader of 8,000 rows beside a
 /// writer that made 240 segments a second once took a segment for lost.
-const BESIDE_LOOKS: usize = 20;
+pub(super) const BESIDE_LOOKS: usize = 20;
 
 /// The transactions that wait, and which ones are to.
 #[derive(Default)]
@@ -195,13 +195,9 @@ impl Core {
     /// A reader beside a writer must not touch the writer's files, and does not see all that the writer has acknowledged.
     ///
     /// # Errors
-    /// `Invalid`, when it was opened for reading only.
+    /// `ReadOnly`, when it was opened for reading only, as every backup is.
     pub(crate) fn refuse_when_read_only(&self) -> Result<()> {
-        if self.catalog.is_read_only() {
-            return Err(Error::invalid("the database was opened for reading only")
-                .help("ask the program that holds it for writing, or open it for writing when that program is done"));
-        }
-        Ok(())
+        if self.catalog.is_read_only() { Err(only_read(&self.folder)) } else { Ok(()) }
     }
 
     /// What the threads behind the database could not do, the last time they tried.

@@ -375,7 +375,8 @@ fn repair_makes_everything_again() {
     let backup = folder.path().join("backup");
     database.backup(&backup).unwrap();
     drop(database);
-    Database::repair(&path).unwrap();
+    let repaired = Database::repair(&path).unwrap();
+    assert!(!repaired.has_lost() && repaired.kept_images == model.len(), "{repaired:?}");
     let database = Database::open(&path).unwrap();
     hold(&database.snapshot(), &model);
     assert_eq!(digest(&database.snapshot()).len(), sound.len());
@@ -413,7 +414,7 @@ fn a_half_repaired_database_is_refused() {
     let database = Database::create(&path, options()).unwrap();
     let state = database.snapshot().state;
     let mut batch = crate::catalog::Batch::new(state.pinned.catalog());
-    batch.set_repairing(true).unwrap();
+    batch.set_repairing(Some(&crate::catalog::Lost::default())).unwrap();
     batch.commit().unwrap();
     drop((state, database));
     for refused in [Database::open(&path), Database::open_read_only(&path)] {

@@ -2,6 +2,7 @@
 
 mod acknowledged;
 pub(crate) mod backup;
+mod beside;
 mod check;
 mod columns;
 mod commits;

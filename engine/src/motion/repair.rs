@@ -10,9 +10,10 @@ use super::acknowledged;
 use super::upkeep::scan_lists;
 use super::waiting::Queue;
 use super::write::own;
-use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, Waiting, codec};
+use crate::answer::Repaired;
+use crate::catalog::{Batch, Catalog, Lost, Pinned, RecordMessage, SegmentEntry, Waiting, codec};
 use crate::disk::{COLUMNS, Folder, Lock, SEGMENTS, is_of_segments};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId};
 use crate::operation::{Operation, Role};
 use crate::rows::{NewRow, RowSet};
@@ -28,46 +29,67 @@ const BATCH_ROWS: usize = 4096;
 /// What a repair found and did, for people.
 type Story = Vec<String>;
 
-/// Repairs the database of a folder and says what it did.
+/// Repairs the database of a folder and says what it did. Without `at_any_loss` one that would lose more images than it keeps is
+/// refused before anything is changed.
 ///
 /// Complexity: as putting every image anew.
 ///
 /// # Errors
-/// `Locked`; `Corrupt` when not even the options can be read; `Io`. A repair that was cut short is done again from the start.
-pub(crate) fn repair(folder: &Folder) -> Result<Story> {
+/// `Locked`; `Corrupt` when not even the options can be read, or when too much would be lost; `Io`. A repair that was cut short is
+/// done again from the start.
+pub(crate) fn repair(folder: &Folder, at_any_loss: bool) -> Result<Repaired> {
     let mut story = Story::new();
-    let lock = Lock::take(folder)?;
+    let mut lock = Some(Lock::take(folder)?);
+    let mut lock = || lock.take().map_or_else(|| Lock::take(folder), Ok);
     Catalog::take_up_salvage(folder)?;
+    let judge = |catalog: &Arc<Catalog>| {
+        let found = readable(folder, catalog, &mut Story::new())?;
+        found.must_be_worth_it(catalog.lost_by_repair()?, at_any_loss)
+    };
+    // What is only read first changes nothing where it is refused.
+    let looked_at = Catalog::open_still(folder).and_then(|catalog| catalog.read_through().map(|()| catalog));
+    let whole = match looked_at {
+        Ok(catalog) => {
+            judge(&Arc::new(catalog))?;
+            Catalog::open_whole(folder, lock()?)
+        }
+        Err(error) if error.kind() == ErrorKind::OlderFormat => Catalog::open_whole(folder, lock()?),
+        Err(error) => Err(error),
+    };
     let mut lost_ids = 0;
-    let catalog = match Catalog::open_whole(folder, lock) {
-        Ok(catalog) => catalog,
+    let catalog = match whole {
+        Ok(catalog) => Arc::new(catalog),
         Err(error) if !Catalog::is_damaged(&error) => return Err(error),
         Err(error) => {
             story.push(format!("the catalog could not be read: {}", error.message()));
-            let (catalog, salvaged) = Catalog::salvage(folder, Lock::take(folder)?)?;
+            let (catalog, salvaged) = Catalog::salvage(folder, lock()?, &judge)?;
             story.extend(salvaged);
             lost_ids = LOST_IDS;
-            catalog
+            Arc::new(catalog)
         }
     };
-    let catalog = Arc::new(catalog);
     let pinned = catalog.pin();
-    let segments = sound_segments(folder, &pinned)?;
-    let (kept, dropped) = readable(&pinned, &segments, &mut story)?;
-    drop(segments);
+    let found = readable(folder, &catalog, &mut story)?;
+    let mut lost = catalog.lost_by_repair()?;
+    found.must_be_worth_it(lost, at_any_loss)?;
+    lost = lost.or(Lost { images: found.gone.len() as u64, ..Lost::default() });
+    let Readable { kept, dropped, .. } = found;
     let sequence = pinned.sequence().unwrap_or(0);
     let (found, hopeless) = still_possible(&pinned, catalog.options().dimension, sequence, &kept, &mut story)?;
     let noted = acknowledged::noted(folder, catalog.database()).unwrap_or(0);
-    if noted > found.max(sequence) {
+    let never_done = hopeless.iter().filter(|&&number| number > sequence).count() as u64;
+    let gone = noted.saturating_sub(found.max(sequence));
+    if gone > 0 {
         story.push(format!("writes {} to {noted} were acknowledged and are gone", found.max(sequence) + 1));
     }
+    lost = lost.or(Lost { writes: never_done.max(gone), ..Lost::default() });
     if found > sequence {
         story.push(format!("writes {} to {found} wait and will be carried out at the next opening", sequence + 1));
     }
 
     // From here on nobody but a repair may open it, until everything is made again.
     let mut batch = Batch::new(&catalog);
-    batch.set_repairing(true)?;
+    batch.set_repairing(Some(&lost))?;
     batch.commit()?;
     // What only segments still hold is safe in the catalog before they go.
     let copies: Vec<&Kept> = kept.iter().filter(|kept| kept.is_copy).collect();
@@ -97,12 +119,17 @@ pub(crate) fn repair(folder: &Folder) -> Result<Story> {
     }
     folder.remove(COLUMNS, "repair")?;
 
-    let texts = labels(&catalog, &pinned, &kept, &mut story)?;
+    let kept_images = kept.len();
+    let (texts, lost_texts) = labels(&catalog, &pinned, &kept, &mut story)?;
+    lost = lost.or(Lost { labels: lost_texts as u64, ..Lost::default() });
+    let mut batch = Batch::new(&catalog);
+    batch.set_repairing(Some(&lost))?;
+    batch.commit()?;
     let (train, index) = rewrite(&catalog, kept)?;
     let predictions = recompute(&catalog, &train, &index)?;
     drop(pinned);
     let mut batch = Batch::new(&catalog);
-    batch.set_repairing(false)?;
+    batch.set_repairing(None)?;
     batch.commit()?;
     let accepted = catalog.pin().sequence()?.max(found);
     acknowledged::note(folder, catalog.database(), accepted)?;
@@ -111,7 +138,15 @@ pub(crate) fn repair(folder: &Folder) -> Result<Story> {
         train.live_rows(),
         index.live_rows()
     ));
-    Ok(story)
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Ok(Repaired {
+        lines: story,
+        kept_images,
+        dropped_images: count(lost.images),
+        dropped_labels: count(lost.labels),
+        dropped_writes: lost.writes,
+        unreadable_places: lost.places,
+    })
 }
 
 /// The number of the last transaction that waits and can still be carried out, or 0; and those that cannot, or were carried out
@@ -165,9 +200,43 @@ fn sound_segments(folder: &Folder, pinned: &Pinned) -> Result<Vec<Segment>> {
     Ok(entries.iter().filter_map(open).collect())
 }
 
-/// The images that are stored as a whole, of two with one key the newer; and where the records of all others are.
-fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<(Vec<Kept>, Vec<Vec<u8>>)> {
+/// What of a catalog's images is left.
+struct Readable {
+    /// Those that are stored as a whole, of two with one key the newer.
+    kept: Vec<Kept>,
+    /// Where the records of all others are.
+    dropped: Vec<Vec<u8>>,
+    /// Images of which something is left, and too little.
+    gone: HashSet<ImageId>,
+}
+
+impl Readable {
+    /// Refuses a repair that would lose more than it keeps.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    fn must_be_worth_it(&self, lost: Lost, at_any_loss: bool) -> Result<()> {
+        let (kept, gone) = (self.kept.len(), self.gone.len());
+        if at_any_loss || gone <= kept && (kept > 0 || lost.places == 0) {
+            return Ok(());
+        }
+        let all = kept + gone;
+        let more = if lost.places > 0 { ", and nobody knows of how many more nothing can be read" } else { "" };
+        Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("a repair would drop {gone} of {all} images{more}; nothing was changed"),
+        )
+        .help("restore a backup; or, where there is none, take the loss: cairn repair DB --accept-loss"))
+    }
+}
+
+/// Looks for the images that are stored as a whole.
+fn readable(folder: &Folder, catalog: &Arc<Catalog>, story: &mut Story) -> Result<Readable> {
+    let pinned = &catalog.pin();
+    let segments = &sound_segments(folder, pinned)?;
     let (records, mut dropped) = pinned.readable_records()?;
+    let mut gone: HashSet<ImageId> = dropped.iter().filter_map(|key| codec::image_of_key(key).ok()).collect();
+    let mut old = HashSet::new();
     let unreadable = dropped.len();
     let mut newest: HashMap<&str, ImageId> = HashMap::new();
     for (id, record) in &records {
@@ -179,6 +248,7 @@ fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<
     for (id, record) in records {
         if newest.get(&record.key) != Some(&id) {
             doubled += 1;
+            old.insert(id);
             dropped.push(codec::image_key(id).to_vec());
             continue;
         }
@@ -197,6 +267,7 @@ fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<
             }
             None => {
                 partial += 1;
+                gone.insert(id);
                 dropped.push(codec::image_key(id).to_vec());
             }
         }
@@ -207,10 +278,12 @@ fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<
     pinned.vectors(pinned.space(), ImageId(0), ImageId(u64::MAX), |id, _| {
         let key = codec::image_key(id).to_vec();
         if !known.contains(&id) && !going.contains(&key) {
+            gone.insert(id);
             dropped.push(key);
         }
         Ok(())
     })?;
+    gone.extend(named_elsewhere(pinned, segments).into_iter().filter(|id| !known.contains(id) && !old.contains(id)));
     let lonely = dropped.len() - before;
     for (count, what) in [
         (unreadable, "records could not be read"),
@@ -223,11 +296,33 @@ fn readable(pinned: &Pinned, segments: &[Segment], story: &mut Story) -> Result<
             story.push(format!("{count} {what}"));
         }
     }
-    Ok((kept, dropped))
+    if !gone.is_empty() {
+        story.push(format!("dropped {} of {} images", gone.len(), gone.len() + kept.len()));
+    }
+    Ok(Readable { kept, dropped, gone })
 }
 
-/// Gives every label that is used a text, and returns how many labels there are.
-fn labels(catalog: &Arc<Catalog>, pinned: &Pinned, kept: &[Kept], story: &mut Story) -> Result<usize> {
+/// Images that a key leads to, or that a segment holds and nobody deleted.
+fn named_elsewhere(pinned: &Pinned, segments: &[Segment]) -> HashSet<ImageId> {
+    let mut named: HashSet<ImageId> =
+        segments.iter().flat_map(|segment| segment.ids()).map(|&id| ImageId(id)).collect();
+    let dead = pinned.tombstones(pinned.space(), |id| {
+        named.remove(&id);
+        Ok(())
+    });
+    if dead.is_err() {
+        // Who is dead cannot be read, so a segment says nothing.
+        named.clear();
+    }
+    // As many as can be read: whoever is missed is not counted.
+    let _unreadable = pinned.each_key(|_, id| {
+        named.insert(id);
+    });
+    named
+}
+
+/// Gives every label that is used a text, and returns how many labels there are, and how many texts were gone.
+fn labels(catalog: &Arc<Catalog>, pinned: &Pinned, kept: &[Kept], story: &mut Story) -> Result<(usize, usize)> {
     let of_list = |kept: &Kept| kept.record.listed.as_ref().and_then(|listed| listed.label);
     let used =
         kept.iter().filter_map(|kept| kept.record.label.max(of_list(kept))).max().map_or(0, |most| most as usize + 1);
@@ -245,7 +340,7 @@ fn labels(catalog: &Arc<Catalog>, pinned: &Pinned, kept: &[Kept], story: &mut St
     if lost > 0 {
         story.push(format!("the texts of {lost} labels were gone; they are called 'lost label N' now"));
     }
-    Ok(count)
+    Ok((count, lost))
 }
 
 /// Writes keys again and gives the rows of both roles.

@@ -101,7 +101,7 @@ impl TorchMaintainer {
     /// `Invalid`: there are none, or the database has no model.
     pub fn trial<'d>(&'d self, database: &'d Database) -> Result<Trial<'d>> {
         let base = self.base(database, &in_force(database)?)?;
-        let gathered = trained::gather(database, &base, None)?;
+        let gathered = trained::gather(database, &base, true, None)?;
         Ok(Trial { maintainer: self, database, base, gathered })
     }
 }

@@ -150,9 +150,10 @@ impl Gathered {
     }
 }
 
-/// The labelled images with the base's descriptors.
-pub(super) fn gather(database: &Database, base: &Base, watch: Option<&dyn Watch>) -> Result<Gathered> {
-    let (snapshot, model) = (database.drain()?, database.options().model);
+/// The labelled images with the base's descriptors; `dry`: as readers see them, with nothing carried out that waits.
+pub(super) fn gather(database: &Database, base: &Base, dry: bool, watch: Option<&dyn Watch>) -> Result<Gathered> {
+    let snapshot = if dry { database.snapshot() } else { database.drain()? };
+    let model = database.options().model;
     let cleaning = database.cleanings()?.last().map_or(0, |cleaning| cleaning.number);
     let mut keys = snapshot.keys(Some(Role::Train))?;
     let mut marked = database.marked()?;
@@ -238,7 +239,8 @@ enum Outcome {
 pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Status> {
     let Workshop { database, hardware, watch, .. } = *workshop;
     let _alone = Alone::on(database.folder())?;
-    let gathered = gather(database, base, watch)?;
+    let is_dry = plan.flip == Flip::Never;
+    let gathered = gather(database, base, is_dry, watch)?;
     let mut lines = vec![
         ("loss", plan.loss.name().to_owned()),
         ("train images", gathered.samples.labels.len().to_string()),
@@ -250,14 +252,20 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         lines.push(("left out: only image of its label", alone.len().to_string()));
     }
     let identity = [&format!("{plan:?}"), &base.model.info().fingerprint, &gathered.digest()];
-    let files = Files::new(database.training_folder()?, &identity.map(String::as_str))?;
+    // A dry run leaves nothing in the folder, so it cannot be taken up either.
+    let files = match is_dry {
+        true => None,
+        false => Some(Files::new(database.training_folder()?, &identity.map(String::as_str))?),
+    };
     let asked = gathered.asked(plan, base);
     if plan.trunk.is_some()
         && let Some(model) = &gathered.model
         && let Some(origin) = recipe::origin(database, &base_of(model)?.fingerprint)?
         && origin.asked == asked
     {
-        files.clear(&origin.checkpoint)?;
+        if let Some(files) = &files {
+            files.clear(&origin.checkpoint)?;
+        }
         let number = database.models()?.into_iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
         let outcome = format!(
             "the network of model {number} in force came of this training (FROM MODEL {number} goes on from it)"
@@ -267,12 +275,12 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     }
     let (outcome, judged) = match plan.trunk {
         Some(trunk) => {
-            let tuned = tune(workshop, base, &gathered, plan, trunk, &files)?;
+            let tuned = tune(workshop, base, &gathered, plan, trunk, files.as_ref())?;
             lines.extend(tuned.lines);
             (Outcome::Network(tuned.weights, tuned.model), tuned.judged)
         }
         None => {
-            let setting = Setting { hardware, concatenation: CONCATENATION, files: Some(&files), watch };
+            let setting = Setting { hardware, concatenation: CONCATENATION, files: files.as_ref(), watch };
             let learnt = learn(database, base, &gathered, plan, &setting)?;
             lines.extend(learnt.lines);
             (Outcome::Adapter(learnt.adapter), learnt.judged)
@@ -306,7 +314,9 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         Flip::Always => None,
     };
     if let Some(stays) = stays {
-        files.done()?;
+        if let Some(files) = &files {
+            files.done()?;
+        }
         lines.push(("outcome", stays));
         return Ok(status(lines));
     }
@@ -314,11 +324,15 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         recipe::keep(database, &same, Recipe { dimension: plan.dimension, cleaning: gathered.cleaning })?;
     }
     if plan.trunk.is_some() {
-        recipe::keep_origin(database, &same, &Origin { asked, checkpoint: files.name() })?;
+        recipe::keep_origin(
+            database,
+            &same,
+            &Origin { asked, checkpoint: files.as_ref().map_or_else(String::new, Files::name) },
+        )?;
     }
     let put = put(workshop, base, outcome)?;
     // Not before: what was learnt is kept from now on.
-    let left = files.done();
+    let left = files.as_ref().map_or(Ok(()), Files::done);
     let mut status = status(lines);
     status.lines.extend(put.lines);
     // The model is in force, whatever becomes of its leavings.

@@ -48,7 +48,7 @@ pub(super) fn tune(
     gathered: &Gathered,
     plan: &TrainPlan,
     trunk: TrunkPlan,
-    files: &Files,
+    files: Option<&Files>,
 ) -> Result<Tuned> {
     let Workshop { database, hardware, weights, watch } = *workshop;
     let settings = Settings::parse(&base.model.info().settings)?;
@@ -58,10 +58,13 @@ pub(super) fn tune(
     let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize], &base.read);
     let set = PhotoSet { samples: &gathered.samples, photo: &photo, photos: gathered.photos };
     let told = progress(watch);
-    let run =
-        Run { checkpoint: Some(&files.checkpoint), every: CHECKPOINT_STEPS, log: Some(&files.log), progress: &told };
+    let run = Run {
+        checkpoint: files.map(|files| files.checkpoint.as_path()),
+        every: CHECKPOINT_STEPS,
+        log: files.map(|files| files.log.as_path()),
+        progress: &told,
+    };
     let trained = train_trunk(&set, settings.architecture, &begin, &options, hardware, &run)?;
-    loss_plot(&files.plot, plan.loss.name(), &trained.log)?;
     let network = Weights::from_bytes(Path::new("the trained network"), trained.weights.clone(), None)?;
     let settings = Settings { digest: network.digest(), place: Where::Kept, adapter: None, ..settings };
     let model = Arc::new(Model::of_weights(settings, &network, hardware)?);
@@ -86,7 +89,10 @@ pub(super) fn tune(
         ("images a second", format!("{:.1}", trained.images_per_second)),
         ("waited for photos", format!("{:.1} % of the time", 100.0 * trained.waited)),
     ];
-    lines.extend(files.shown());
+    if let Some(files) = files {
+        loss_plot(&files.plot, plan.loss.name(), &trained.log)?;
+        lines.extend(files.shown());
+    }
     if trained.never_seen > 0 {
         lines.push(("left out: too few photos of their shape", trained.never_seen.to_string()));
     }

@@ -26,7 +26,8 @@ fn written(folder: &Path) -> Core {
     let options = Options { vote_k: VOTE_K, kept_neighbours: KEEP, ..Options::for_vectors(3) };
     let folder = Folder::open(folder).unwrap();
     let its = folder.inner_or_new(CATALOG, "test").unwrap();
-    let catalog = Catalog::create(its, options, Lock::take(&folder).unwrap()).unwrap();
+    Catalog::create(its, options).unwrap();
+    let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap()).unwrap();
     let core = Core::load(&folder, catalog).unwrap();
     let put = |n: u8| {
         let put = Put::new(format!("k{n:02}"), [f32::from(n) - 12.0, f32::from(n % 7) + 0.5, 1.0]);

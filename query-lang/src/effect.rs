@@ -1,0 +1,108 @@
+//! Which statements change the database that runs them. Programs open a database for reading until one does.
+
+use crate::ast::{Flip, Freshness, Statement};
+
+/// What a statement does to the database that runs it. Files that it names (a report, a backup) are not part of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Changes nothing.
+    Reads,
+    /// Changes nothing itself; where acknowledged writes wait, it has them carried out first.
+    Drains,
+    /// Changes what is stored, or how it lies on the disk.
+    Writes,
+}
+
+impl Statement {
+    /// What the statement does to the database that runs it.
+    pub fn effect(&self) -> Effect {
+        // Every statement by its name: a new one must decide.
+        match self {
+            Self::Search(search) => of_freshness(search.freshness.as_ref().map(|freshness| freshness.node)),
+            Self::Predict { freshness, .. } => of_freshness(freshness.as_ref().map(|freshness| freshness.node)),
+            Self::ShowStatus
+            | Self::ShowLabels
+            | Self::ShowSegments
+            | Self::ShowStale
+            | Self::ShowCleans
+            | Self::ShowClean { .. }
+            | Self::ShowMarked
+            | Self::ShowSuspects { .. }
+            | Self::ShowModels
+            | Self::Check { .. }
+            | Self::Backup { .. }
+            | Self::BackupVerify { .. }
+            | Self::BackupRestore { .. } => Effect::Reads,
+            Self::Train(train) if train.flip.as_ref().is_some_and(|flip| flip.node == Flip::Never) => Effect::Reads,
+            Self::Clean(clean) if clean.dry_run => Effect::Reads,
+            Self::Put { .. }
+            | Self::Delete { .. }
+            | Self::Label { .. }
+            | Self::Unlabel { .. }
+            | Self::Train(_)
+            | Self::Clean(_)
+            | Self::UndoClean
+            | Self::UndoLabel
+            | Self::Reembed { .. }
+            | Self::UseModel { .. }
+            | Self::DropModel { .. }
+            | Self::Flush
+            | Self::Compact => Effect::Writes,
+            Self::Explain { analyze: false, .. } => Effect::Reads,
+            Self::Explain { analyze: true, statement } => statement.node.effect(),
+        }
+    }
+}
+
+fn of_freshness(freshness: Option<Freshness>) -> Effect {
+    match freshness {
+        None | Some(Freshness::AsIs) => Effect::Reads,
+        Some(Freshness::Fresh | Freshness::Since(_) | Freshness::Within(_)) => Effect::Drains,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::parse;
+
+    #[test]
+    fn statements_say_whether_they_write() {
+        let effect = |text: &str| {
+            let parsed = parse(text);
+            assert!(parsed.diagnostics.is_empty(), "{text}: {:?}", parsed.diagnostics);
+            parsed.statements.first().unwrap().node.effect()
+        };
+        for text in [
+            "SEARCH ID 'a'",
+            "PREDICT ID 'a'",
+            "SHOW STATUS",
+            "SHOW SUSPECTS",
+            "CHECK DEEP",
+            "BACKUP TO 'folder'",
+            "CLEAN DRY RUN",
+            "TRAIN DRY RUN",
+            "EXPLAIN DELETE ID 'a'",
+            "EXPLAIN ANALYZE SEARCH ID 'a'",
+        ] {
+            assert_eq!(effect(text), Effect::Reads, "{text}");
+        }
+        for text in ["SEARCH ID 'a' FRESH", "PREDICT ID 'a' SINCE SEQ 5", "EXPLAIN ANALYZE SEARCH ID 'a' STALE <= 5s"] {
+            assert_eq!(effect(text), Effect::Drains, "{text}");
+        }
+        for text in [
+            "PUT ID 'a' VECTOR [1, 2]",
+            "DELETE ID 'a'",
+            "LABEL ID 'a' AS 'x'",
+            "CLEAN",
+            "TRAIN",
+            "TRAIN FORCE",
+            "COMPACT",
+            "EXPLAIN ANALYZE DELETE ID 'a'",
+        ] {
+            assert_eq!(effect(text), Effect::Writes, "{text}");
+        }
+    }
+}
