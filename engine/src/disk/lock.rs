@@ -77,7 +77,7 @@ impl Lock {
     /// Whether what lies at the path is still the folder that was opened, with this lock and this catalog in it. Once it was not, it
     /// stays so: what was written meanwhile is elsewhere.
     ///
-    /// Complexity: four calls of the system, none of which reads from the disk.
+    /// Complexity: six calls of the system, none of which reads from the disk.
     ///
     /// # Errors
     /// `Displaced`.
