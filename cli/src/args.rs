@@ -303,7 +303,7 @@ pub(crate) struct Query {
     /// A statement, or several with ; between them; may be repeated
     #[arg(short = 'c', long = "command", value_name = "STATEMENT")]
     pub(crate) statements: Vec<String>,
-    /// A file of statements
+    /// A file of statements, - for standard input; it runs as it comes and stops at the first mistake, while -c is checked as a whole
     #[arg(short = 'f', long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// How answers are written
@@ -386,6 +386,9 @@ pub(crate) struct Eval {
     /// Write a page to look at
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// The page may replace any file, not only an earlier page
+    #[arg(long, alias = "force", requires = "report")]
+    pub(crate) overwrite: bool,
     /// How the table is written
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use cairn::ErrorKind;
 
+use crate::interrupt::{self, Stopped};
+
 /// The result of every fallible call of the program.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -24,19 +26,28 @@ pub(crate) enum Exit {
     Locked = 4,
     /// Some of many failed, more than were allowed; the rest is done.
     Partly = 5,
-    /// Ctrl-C.
+    /// SIGHUP: the terminal is gone.
+    HungUp = 129,
+    /// Ctrl-C (SIGINT).
     Interrupted = 130,
+    /// SIGTERM.
+    Terminated = 143,
+    /// SIGXCPU: the processor time that this process was given is used up.
+    OutOfTime = 152,
 }
 
 /// The exit codes of the program, as `cairn --help` and README.md list them.
-pub(crate) const EXIT_CODES: [(Exit, &str); 7] = [
+pub(crate) const EXIT_CODES: [(Exit, &str); 10] = [
     (Exit::Quiet, "ok, also where the reader of the output went away (`| head`)"),
     (Exit::Failed, "a statement or command failed, or its output could not be written"),
     (Exit::Usage, "the command line cannot be understood"),
-    (Exit::Corrupt, "the database is damaged"),
+    (Exit::Corrupt, "the database is damaged, or a mapped file of it was cut short"),
     (Exit::Locked, "another process holds the database"),
     (Exit::Partly, "some photos, vectors or images failed, more than --allow-failures allows; the rest is done"),
+    (Exit::HungUp, "ended by SIGHUP; what was acknowledged is kept, and the lock is free: so for the next three"),
     (Exit::Interrupted, "stopped by Ctrl-C"),
+    (Exit::Terminated, "ended by SIGTERM"),
+    (Exit::OutOfTime, "ended by SIGXCPU (ulimit -t)"),
 ];
 
 /// The same as lines of a help text.
@@ -51,12 +62,20 @@ pub(crate) struct Failure {
     exit: Exit,
     message: String,
     help: Option<String>,
+    note: Option<String>,
+}
+
+impl Exit {
+    /// Whether a person or a signal stopped the work.
+    pub(crate) fn is_stop(self) -> bool {
+        matches!(self, Self::HungUp | Self::Interrupted | Self::Terminated | Self::OutOfTime)
+    }
 }
 
 impl Failure {
     /// A command that failed.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into(), help: None }
+        Self { exit: Exit::Failed, message: message.into(), help: None, note: None }
     }
 
     /// A command line that clap accepts and that means nothing.
@@ -74,9 +93,9 @@ impl Failure {
         Self { exit: Exit::Partly, ..Self::new(message) }
     }
 
-    /// Ctrl-C.
+    /// Ctrl-C, or a signal that ends the program.
     pub(crate) fn interrupted(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Interrupted, ..Self::new(message) }
+        Self { exit: interrupt::exit(), ..Self::new(message) }
     }
 
     /// A refusal of the operating system, with the path it concerns.
@@ -102,6 +121,13 @@ impl Failure {
         self
     }
 
+    /// Says behind everything else what the failure left.
+    #[must_use]
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -113,10 +139,12 @@ impl fmt::Display for Failure {
         // A diagnostic of the query language brings its own `error:`, its caret and its help.
         let rendered = self.message.starts_with("error");
         write!(f, "{}{}", if rendered { "" } else { "error: " }, self.message.trim_end())?;
-        match &self.help {
-            Some(help) => write!(f, "\n  help: {help}"),
-            None => Ok(()),
+        for (word, text) in [("help", &self.help), ("note", &self.note)] {
+            if let Some(text) = text {
+                write!(f, "\n  {word}: {text}")?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -125,16 +153,19 @@ impl From<cairn::Error> for Failure {
         let exit = match error.kind() {
             ErrorKind::Corrupt | ErrorKind::Unfinished => Exit::Corrupt,
             ErrorKind::Locked => Exit::Locked,
-            ErrorKind::Cancelled => Exit::Interrupted,
+            ErrorKind::Cancelled => interrupt::exit(),
             _ => Exit::Failed,
         };
-        Self { exit, message: error.message().to_owned(), help: error.next_step().map(str::to_owned) }
+        Self { exit, message: error.message().to_owned(), help: error.next_step().map(str::to_owned), note: None }
     }
 }
 
 /// An error while writing results.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
+        if error.get_ref().is_some_and(|inner| inner.is::<Stopped>()) {
+            return Self::interrupted(error.to_string());
+        }
         let exit = if error.kind() == io::ErrorKind::BrokenPipe { Exit::Quiet } else { Exit::Failed };
         Self { exit, ..Self::new(format!("the output cannot be written: {error}")) }
     }
@@ -170,6 +201,7 @@ mod tests {
     fn a_message_says_error_once_and_then_the_next_step() {
         assert_eq!(Failure::new("no").help("yes").to_string(), "error: no\n  help: yes");
         assert_eq!(Failure::new("no").help("a").or_help("b").or_help("b").to_string(), "error: no\n  help: a; or b");
+        assert_eq!(Failure::new("no").note("so far").help("yes").to_string(), "error: no\n  help: yes\n  note: so far");
         assert_eq!(Failure::new("error: no\n  --> 1:2").to_string(), "error: no\n  --> 1:2");
     }
 }

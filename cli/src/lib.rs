@@ -9,11 +9,14 @@ mod comparison;
 mod demo;
 mod failure;
 mod interrupt;
+mod limits;
 mod output;
+mod panics;
 mod progress;
 mod repl;
 mod report;
 mod session;
+mod signals;
 mod solution;
 mod terminal;
 mod watch;
@@ -24,9 +27,16 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 /// Runs the program with the arguments of the process. What it ends with is a code of `failure::EXIT_CODES`.
+///
+/// It installs handlers for signals and panics, which only a program may; libraries below install none.
 pub fn main() -> ExitCode {
+    signals::install();
+    panics::guarded(run)
+}
+
+fn run() -> ExitCode {
     let done = match args::Cli::try_parse() {
-        Ok(cli) => commands::run(cli.command),
+        Ok(cli) => limits::check().and_then(|()| commands::run(cli.command)),
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // The help goes to standard error, since nothing was asked for; it holds nothing that was typed.
             let _ = error.print();

@@ -4,14 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn::language::{Statement, parse};
+use cairn::language::Piece;
 use cairn::{Answers, Arguments, CheckReport, Cleaning, Database, Outcome, Ports, Watch};
 
 use crate::args::{ModelArgs, Opened};
 use crate::comparison::{self, Comparison, print_metrics};
 use crate::failure::{Failure, Result};
-use crate::interrupt;
-use crate::output::{Format, print_cleaning, print_outcome};
+use crate::output::{Format, Target, print_cleaning, print_outcome};
 use crate::report::{self, PhotoFolders};
 use crate::solution::Solution;
 use crate::terminal::note;
@@ -19,9 +18,11 @@ use crate::watch::Attention;
 
 mod access;
 mod model;
+mod scripts;
 
 pub(crate) use access::{open, open_for_writing};
 pub(crate) use model::{embedder, hardware};
+pub(crate) use scripts::Execute;
 
 /// An open database.
 pub(crate) struct Session {
@@ -93,69 +94,35 @@ impl Session {
         self.truth.as_ref()
     }
 
-    /// Runs the statements of a text one by one, writing what each gives before the next begins.
-    ///
-    /// # Errors
-    /// When the text has a mistake anywhere (then nothing runs), or the first failure of a statement.
-    pub(crate) fn run(&self, text: &str, out: &mut dyn Write) -> Result<()> {
-        self.run_by(&|statement: String| self.execute(&statement), text, out)
-    }
-
     /// Carries out one statement.
     ///
     /// # Errors
     /// The statement's.
-    pub(crate) fn execute(&self, statement: &str) -> Result<Vec<Outcome>> {
+    pub(crate) fn execute(&self, statement: &Piece) -> Result<Vec<Outcome>> {
         if !self.only_read {
-            access::before(&self.database, statement)?;
+            access::before(&self.database, &statement.text)?;
         }
-        let done = self.database.query(statement, &Arguments::default(), &self.ports);
+        let done = self.database.query_piece(statement, &Arguments::default(), &self.ports);
         self.watch.rest();
         Ok(done?)
-    }
-
-    /// The same with another way to execute one statement: the shell's can be left by Ctrl-C.
-    ///
-    /// # Errors
-    /// As [`Session::run`].
-    pub(crate) fn run_by(
-        &self,
-        execute: &dyn Fn(String) -> Result<Vec<Outcome>>,
-        text: &str,
-        out: &mut dyn Write,
-    ) -> Result<()> {
-        for TextOf { text, into } in statements(text)? {
-            if interrupt::pressed() {
-                return Err(Failure::interrupted("stopped before the next statement"));
-            }
-            if let Some(path) = into {
-                // Before the work: hours of it must not end at a name that cannot be written to.
-                report::check_target(&path)?;
-            }
-            for outcome in execute(text)? {
-                self.show(&outcome, out)?;
-            }
-            out.flush()?;
-        }
-        Ok(())
     }
 
     /// Writes an outcome: rows, or the report that the statement asked for; then its metrics where answers are known.
     ///
     /// # Errors
     /// When the output or the report cannot be written, or when the outcome is a check that found something.
-    pub(crate) fn show(&self, outcome: &Outcome, out: &mut dyn Write) -> Result<()> {
+    pub(crate) fn show(&self, outcome: &Outcome, into: Option<Target>, out: &mut dyn Write) -> Result<()> {
         let snapshot = self.database.snapshot();
         let answers = match outcome {
             Outcome::Answers(answers) => answers,
-            Outcome::Cleaned(cleaning) => return self.show_cleaning(cleaning, out),
+            Outcome::Cleaned(cleaning) => return self.show_cleaning(cleaning, into, out),
             outcome => {
                 print_outcome(out, self.format, &snapshot, outcome)?;
                 return must_be_sound(outcome);
             }
         };
-        match &answers.plan.into {
-            Some(path) => self.write_report(Path::new(path), answers)?,
+        match into {
+            Some(target) => self.write_report(target, answers)?,
             None => print_outcome(out, self.format, &snapshot, outcome)?,
         }
         if let Some(truth) = &self.truth {
@@ -165,13 +132,13 @@ impl Session {
     }
 
     /// What was done comes first: it stays done where the report cannot be written.
-    fn show_cleaning(&self, cleaning: &Cleaning, out: &mut dyn Write) -> Result<()> {
-        let into = cleaning.plan.into.as_ref().map(Path::new);
+    fn show_cleaning(&self, cleaning: &Cleaning, into: Option<Target>, out: &mut dyn Write) -> Result<()> {
         print_cleaning(out, self.format, cleaning, into.is_none())?;
-        let Some(path) = into else { return Ok(()) };
+        let Some(target) = into else { return Ok(()) };
         out.flush()?;
-        report::write_cleaning(path, self.facts(None), (&self.database.snapshot(), &self.folders), cleaning)?;
-        self.written(path);
+        let path = target.path().to_owned();
+        report::write_cleaning(target, self.facts(None), (&self.database.snapshot(), &self.folders), cleaning)?;
+        self.written(&path);
         Ok(())
     }
 
@@ -193,7 +160,7 @@ impl Session {
         }
     }
 
-    fn write_report(&self, path: &Path, answers: &Answers) -> Result<()> {
+    fn write_report(&self, target: Target, answers: &Answers) -> Result<()> {
         let snapshot = self.database.snapshot();
         let vote_k = self.database.options().vote_k;
         let comparison = Comparison::of(&snapshot, answers, vote_k)?;
@@ -201,9 +168,9 @@ impl Session {
             [one] => format!("Search: {}", report::named(&one.name)),
             many => format!("Search: {} queries", many.len()),
         };
-        let facts = self.facts(Some(answers.asked.len()));
-        report::write(path, &title, facts, (&snapshot, &self.folders), &comparison, self.truth())?;
-        self.written(path);
+        let (path, facts) = (target.path().to_owned(), self.facts(Some(answers.asked.len())));
+        report::write(target, &title, facts, (&snapshot, &self.folders), &comparison, self.truth())?;
+        self.written(&path);
         Ok(())
     }
 
@@ -250,36 +217,6 @@ pub(crate) fn must_be_sound(outcome: &Outcome) -> Result<()> {
     }))
 }
 
-/// A statement, and where it writes a report.
-struct TextOf {
-    text: String,
-    into: Option<PathBuf>,
-}
-
-/// The statements of a text, each with white space in place of what comes before it, so that a diagnostic names the line and
-/// column of the whole text. A text with a mistake is refused as a whole, by the database's own words.
-fn statements(text: &str) -> Result<Vec<TextOf>> {
-    let parsed = parse(text);
-    if !parsed.diagnostics.is_empty() {
-        let rendered: Vec<String> = parsed.diagnostics.iter().map(|diagnostic| diagnostic.render(text)).collect();
-        return Err(Failure::from(cairn::Error::invalid(rendered.join("\n"))));
-    }
-    let blank = |before: &str| before.chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect::<String>();
-    Ok(parsed
-        .statements
-        .iter()
-        .map(|statement| {
-            let (before, own) = (&text[..statement.span.start], &text[statement.span.start..statement.span.end]);
-            let into = match &statement.node {
-                Statement::Search(search) => search.into.as_ref(),
-                Statement::Clean(clean) => clean.into.as_ref(),
-                _ => None,
-            };
-            TextOf { text: format!("{}{own}", blank(before)), into: into.map(|path| PathBuf::from(&path.node)) }
-        })
-        .collect())
-}
-
 /// A path that still means something in another folder.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
@@ -289,19 +226,6 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use crate::failure::Exit;
-
-    #[test]
-    fn statements_keep_their_places() {
-        let text = "SHOW STATUS;\n  SHOW LABELS";
-        let list = statements(text).unwrap();
-        assert_eq!(list.len(), 2);
-        assert_eq!(list[1].text.find("SHOW LABELS"), text.find("SHOW LABELS"));
-        assert_eq!(list[1].text.lines().count(), 2);
-        let into = |text| statements(text).unwrap()[0].into.clone();
-        assert_eq!(into("CLEAN DRY RUN INTO 'a.html'"), Some(PathBuf::from("a.html")));
-        assert_eq!(into("EXPLAIN CLEAN INTO 'a.html'"), None, "a plan writes no report");
-        assert!(statements("SHOW STATUS; SEARCH").err().unwrap().to_string().starts_with("error"));
-    }
 
     #[test]
     fn a_check_that_finds_something_fails_as_corrupt() {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 
+use crate::interrupt::Output;
 use crate::output::{Shielded, visible_lines};
 
 /// Bytes of answers that are written at a time.
@@ -40,8 +41,8 @@ pub(crate) fn writable() -> io::Result<()> {
 }
 
 enum Standard {
-    Terminal(Shielded<File>),
-    File(File),
+    Terminal(Shielded<Output<File>>),
+    File(Output<File>),
     /// Nothing can be written, and why.
     Lost(String),
 }
@@ -52,8 +53,8 @@ impl Standard {
         match out.as_fd().try_clone_to_owned().map(File::from) {
             _ if start::standard_output_was_closed() => Self::Lost("standard output is closed".to_owned()),
             Err(error) => Self::Lost(error.to_string()),
-            Ok(file) if out.is_terminal() => Self::Terminal(Shielded::new(file)),
-            Ok(file) => Self::File(file),
+            Ok(file) if out.is_terminal() => Self::Terminal(Shielded::new(Output::new(file))),
+            Ok(file) => Self::File(Output::new(file)),
         }
     }
 }

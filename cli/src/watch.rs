@@ -63,8 +63,8 @@ impl Attention {
 
 impl Watch for Attention {
     fn went_on(&self, what: &str, done: usize, all: usize) -> bool {
-        // Only now is there something that Ctrl-C must not cut in two. Where it cannot be heard it ends the process, as before.
-        let _ends_at_once = interrupt::listen(Again::Ends);
+        // Only now is there something that Ctrl-C must not cut in two.
+        interrupt::listen(Again::Ends);
         if self.stopped.load(Ordering::SeqCst) || interrupt::pressed() {
             return false;
         }

@@ -274,6 +274,8 @@ pub struct Search {
     pub columns: Option<Vec<Spanned<Column>>>,
     /// INTO: the path of a report.
     pub into: Option<Spanned<String>>,
+    /// OVERWRITE, behind INTO: the report may replace any file.
+    pub overwrite: bool,
 }
 
 /// A TRAIN as typed: every part of it may be left out.
@@ -397,6 +399,8 @@ pub struct Clean {
     pub dry_run: bool,
     /// INTO: the path of a report.
     pub into: Option<Spanned<String>>,
+    /// OVERWRITE, behind INTO: the report may replace any file.
+    pub overwrite: bool,
 }
 
 /// Which train images a cleaning finds.

@@ -8,6 +8,8 @@ use crate::ast::Span;
 const TAB: &str = "    ";
 /// A line wider than this is shown only around its caret (a literal VECTOR has thousands of columns).
 const WIDEST_LINE: usize = 120;
+/// Of what stands in front of a text on its first line, this many columns are ever shown.
+pub(crate) const LEAD_COLUMNS: usize = WIDEST_LINE + 1;
 /// Columns kept in front of the caret of such a line.
 const BEFORE_CARET: usize = 60;
 /// Columns kept from the caret on.
@@ -74,9 +76,15 @@ impl Diagnostic {
     /// `text` is the text that was parsed; with another one the caret is off, but nothing fails. Tabs are shown as spaces,
     /// control characters as U+FFFD, and a very long line only around its caret.
     pub fn render(&self, text: &str) -> String {
-        let mut places = vec![Place::of(text, self.span, '^')];
+        self.render_within(text, 1, "")
+    }
+
+    /// The same for a text that is part of a longer one: it begins on line `line` (from 1), behind `lead`. Of a long line its last
+    /// [`LEAD_COLUMNS`] columns are enough.
+    pub(crate) fn render_within(&self, text: &str, line: usize, lead: &str) -> String {
+        let mut places = vec![Place::of(text, line, lead, self.span, '^')];
         if let Some(other) = self.other {
-            let other = Place::of(text, other, '-');
+            let other = Place::of(text, line, lead, other, '-');
             places.insert(usize::from(other.start > places[0].start), other);
         }
         let gutter = places.iter().map(|place| place.number.to_string().len()).fold(3, usize::max);
@@ -110,21 +118,23 @@ struct Place {
 }
 
 impl Place {
-    fn of(text: &str, span: Span, mark: char) -> Self {
+    fn of(text: &str, first: usize, lead: &str, span: Span, mark: char) -> Self {
         let start = text.floor_char_boundary(span.start.min(text.len()));
         let end = text.ceil_char_boundary(span.end.clamp(start, text.len()));
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let line = &text[line_start..line_end];
         let line = line.strip_suffix('\r').unwrap_or(line);
-        let number = text[..start].matches('\n').count() + 1;
+        let number = text[..start].matches('\n').count() + first;
+        let lead = if line_start == 0 { lead } else { "" };
 
-        let caret_column = columns(&text[line_start..start.min(line_start + line.len())]);
+        let caret_column = columns(lead) + columns(&text[line_start..start.min(line_start + line.len())]);
         // `start` may be past a trimmed carriage return, hence `get`.
         let caret_width = line.get(start - line_start..(end - line_start).min(line.len())).map_or(0, columns).max(1);
-        let (shown, indent) = window(line, caret_column);
+        let line = format!("{lead}{line}");
+        let (shown, indent) = window(&line, caret_column);
         let width = caret_width.min(columns(&shown).saturating_sub(indent)).max(1);
-        Self { start, number, shown, whole: columns(line) <= WIDEST_LINE, indent, width, mark }
+        Self { start, number, shown, whole: columns(&line) <= WIDEST_LINE, indent, width, mark }
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) enum Token {
 
 /// Cuts a text into tokens; comments and white space are left out.
 pub(crate) fn lex(text: &str) -> Vec<Spanned<Token>> {
-    let mut lexer = Lexer { text, at: 0 };
+    let mut lexer = Lexer::new(text, 0);
     let mut tokens = Vec::new();
     while let Some(token) = lexer.next_token() {
         tokens.push(token);
@@ -48,12 +48,23 @@ pub(crate) fn lex(text: &str) -> Vec<Spanned<Token>> {
     tokens
 }
 
-struct Lexer<'a> {
+/// Reads one token after the other; a caller that waits for more text may begin at the start of any token.
+pub(crate) struct Lexer<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl Lexer<'_> {
+impl<'a> Lexer<'a> {
+    /// Begins at a byte of the text where a token or a blank begins.
+    pub(crate) fn new(text: &'a str, at: usize) -> Self {
+        Self { text, at }
+    }
+
+    /// The byte that it has come to.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     fn rest(&self) -> &str {
         &self.text[self.at..]
     }
@@ -67,17 +78,22 @@ impl Lexer<'_> {
         self.at += rest.find(|character| !wanted(character)).unwrap_or(rest.len());
     }
 
-    fn skip_blank(&mut self) {
+    /// Passes white space and comments; true when the text ends inside a comment.
+    pub(crate) fn skip_blank(&mut self) -> bool {
         loop {
             self.skip_while(|character| character.is_whitespace() || character == '\u{feff}');
             if !self.rest().starts_with("--") {
-                return;
+                return false;
             }
             self.skip_while(|character| character != '\n');
+            if self.at == self.text.len() {
+                return true;
+            }
         }
     }
 
-    fn next_token(&mut self) -> Option<Spanned<Token>> {
+    /// The next token; `None` at the end.
+    pub(crate) fn next_token(&mut self) -> Option<Spanned<Token>> {
         self.skip_blank();
         let start = self.at;
         let first = self.peek()?;

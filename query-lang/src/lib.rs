@@ -21,6 +21,7 @@ mod limits;
 mod parser;
 mod plan;
 mod print;
+mod script;
 mod words;
 
 pub use ast::{
@@ -43,4 +44,5 @@ pub use plan::{
     Access, CleanPlan, CleanRule, Facts, Plan, RerankPlan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom, plan,
     plan_train,
 };
+pub use script::{Piece, Script, ScriptError};
 pub use words::{KEYWORDS, nearest_name};

@@ -109,6 +109,12 @@ fn file(out: &mut Formatter<'_>, word: &str, path: &Option<Spanned<String>>) -> 
     path.as_ref().map_or(Ok(()), |path| write!(out, " {word} {}", quoted(&path.node)))
 }
 
+/// ` INTO 'file' OVERWRITE`, if there is a file.
+fn report(out: &mut Formatter<'_>, path: &Option<Spanned<String>>, overwrite: bool) -> fmt::Result {
+    let Some(path) = path else { return Ok(()) };
+    write!(out, " INTO {}{}", quoted(&path.node), if overwrite { " OVERWRITE" } else { "" })
+}
+
 /// The clause behind a blank; what is as it is has no words.
 fn write_freshness(out: &mut Formatter<'_>, freshness: &Option<Spanned<Freshness>>) -> fmt::Result {
     match freshness.as_ref().map(|freshness| freshness.node) {
@@ -142,7 +148,7 @@ impl Display for Search {
         for (position, column) in self.columns.iter().flatten().enumerate() {
             write!(out, "{} {}", if position == 0 { " RETURN" } else { "," }, column.node)?;
         }
-        file(out, "INTO", &self.into)
+        report(out, &self.into, self.overwrite)
     }
 }
 
@@ -199,7 +205,7 @@ impl Display for Clean {
         if self.dry_run {
             out.write_str(" DRY RUN")?;
         }
-        file(out, "INTO", &self.into)
+        report(out, &self.into, self.overwrite)
     }
 }
 

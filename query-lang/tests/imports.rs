@@ -6,8 +6,20 @@
 use std::fs;
 use std::path::Path;
 
-const ORDER: &[&str] =
-    &["ast", "limits", "words", "print", "diagnostic", "complaints", "lexer", "parser", "bind", "plan", "explain"];
+const ORDER: &[&str] = &[
+    "ast",
+    "limits",
+    "words",
+    "print",
+    "diagnostic",
+    "complaints",
+    "lexer",
+    "parser",
+    "script",
+    "bind",
+    "plan",
+    "explain",
+];
 
 fn place(module: &str) -> usize {
     let found = ORDER.iter().position(|known| *known == module);

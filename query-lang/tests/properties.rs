@@ -42,6 +42,7 @@ fn without_spans(statement: Statement) -> Statement {
             including_self: search.including_self,
             columns: search.columns.map(|columns| columns.into_iter().map(|part| spanned(part.node)).collect()),
             into: search.into.map(|part| spanned(part.node)),
+            overwrite: search.overwrite,
         })),
         Statement::Predict { image, k, freshness } => Statement::Predict {
             image: clear_image(image),
@@ -92,6 +93,7 @@ fn without_spans(statement: Statement) -> Statement {
             action: bare(clean.action),
             dry_run: clean.dry_run,
             into: bare(clean.into),
+            overwrite: clean.overwrite,
         })),
         Statement::Reembed { model } => Statement::Reembed { model: bare(model) },
         Statement::ShowClean { number } => Statement::ShowClean { number: spanned(number.node) },
@@ -196,6 +198,14 @@ fn freshness() -> impl Strategy<Value = Freshness> {
     ]
 }
 
+/// A report, and whether it may replace any file.
+fn into() -> impl Strategy<Value = (Option<Spanned<String>>, bool)> {
+    (optional(text()), any::<bool>()).prop_map(|(into, overwrite)| {
+        let overwrite = overwrite && into.is_some();
+        (into, overwrite)
+    })
+}
+
 fn search() -> impl Strategy<Value = Statement> {
     let columns = prop::sample::subsequence(Column::ALL.to_vec(), 1..=Column::ALL.len())
         .prop_shuffle()
@@ -207,10 +217,10 @@ fn search() -> impl Strategy<Value = Statement> {
         prop::option::of(0.0..=1.0_f64),
         optional(prop_oneof![Just(Mode::Exact), count().prop_map(Mode::Ef)]),
     );
-    let shown = (optional(rerank()), optional(freshness()), any::<bool>(), prop::option::of(columns), optional(text()));
+    let shown = (optional(rerank()), optional(freshness()), any::<bool>(), prop::option::of(columns), into());
     (image(), found, shown).prop_map(|(image, found, shown)| {
         let (scope, filter, depth, share, mode) = found;
-        let (rerank, freshness, including_self, columns, into) = shown;
+        let (rerank, freshness, including_self, columns, (into, overwrite)) = shown;
         // LIMIT is a share of K, because more than K is refused.
         let most = depth.as_ref().map_or(cairndb_query::DEFAULT_DEPTH, |depth| depth.node);
         let limit = share.map(|share| spanned(((most as f64 * share) as usize).max(1)));
@@ -226,6 +236,7 @@ fn search() -> impl Strategy<Value = Statement> {
             including_self,
             columns,
             into,
+            overwrite,
         }))
     })
 }
@@ -304,15 +315,26 @@ fn clean() -> impl Strategy<Value = Statement> {
         (optional(50..=10_000_usize), optional(50..=1000_usize), optional(3..=1000_usize), optional(1..=50_usize));
     let rule = optional(prop::sample::select(Rule::ALL.to_vec()));
     let action = optional(prop::sample::select(Action::ALL.to_vec()));
-    (numbers, rule, optional(cut), action, any::<bool>(), optional(text())).prop_map(
-        |((nn, neighbours, inliers, freq), rule, cut, action, dry_run, into)| {
+    (numbers, rule, optional(cut), action, any::<bool>(), into()).prop_map(
+        |((nn, neighbours, inliers, freq), rule, cut, action, dry_run, (into, overwrite))| {
             // Neither rule takes what belongs to the other one.
             let suspects = rule.as_ref().is_some_and(|rule| rule.node == Rule::Suspects);
             let cut = cut.filter(|_| suspects);
             let action = action.filter(|action| suspects || !action.node.relabels());
             let [nn, neighbours, inliers, freq] =
                 [nn, neighbours, inliers, freq].map(|number| number.filter(|_| !suspects));
-            Statement::Clean(Box::new(Clean { nn, neighbours, inliers, freq, rule, cut, action, dry_run, into }))
+            Statement::Clean(Box::new(Clean {
+                nn,
+                neighbours,
+                inliers,
+                freq,
+                rule,
+                cut,
+                action,
+                dry_run,
+                into,
+                overwrite,
+            }))
         },
     )
 }
@@ -551,7 +573,7 @@ proptest! {
         let statements: [(&str, &[&str]); 4] = [
             ("SEARCH img", &[
                 "in all", "where label = 'X' and split = train", "K 50", "LIMIT 9", "Ef 70", "rerank Sort k=3 tau=0.5",
-                "stale <= 5s", "including self", "return Id, rank", "into 'R.html'",
+                "stale <= 5s", "including self", "return Id, rank", "into 'R.html' Overwrite",
             ]),
             ("TRAIN", &[
                 "loss=cosface", "dim=64", "Epochs=2", "batch=8", "rate=0.1", "margin=0.2", "scale=9", "seed=5",

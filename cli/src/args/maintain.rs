@@ -46,6 +46,9 @@ pub(crate) enum Upkeep {
         /// Report what would be done, and change nothing
         #[arg(long, help_heading = "Options")]
         dry_run: bool,
+        /// The page may replace any file, not only an earlier page
+        #[arg(long, alias = "force", requires = "into", help_heading = "Options")]
+        overwrite: bool,
         #[command(flatten)]
         shown: Shown,
     },
@@ -100,6 +103,9 @@ cairn maintain train --force. To look first, give the three commands one by one 
         training: TrainOptions,
         #[command(flatten)]
         cleaning: CleanOptions,
+        /// The page may replace any file, not only an earlier page
+        #[arg(long, requires = "into", help_heading = "Options")]
+        overwrite: bool,
         #[command(flatten)]
         shown: Shown,
     },

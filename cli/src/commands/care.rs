@@ -6,7 +6,7 @@ use cairn::{Database, Outcome, Repaired};
 
 use crate::args::{Backup, Check, Opened, Repair, Restore};
 use crate::failure::{Failure, Result};
-use crate::output::print_outcome;
+use crate::output::{must_be_outside, print_outcome};
 use crate::session::{must_be_sound, open};
 use crate::terminal::{say, standard_output};
 
@@ -31,6 +31,7 @@ pub(super) fn backup(args: &Backup) -> Result<()> {
     let text = match (&args.verify, &args.database, &args.folder) {
         (Some(folder), ..) => format!("{} is sound: {}", folder.display(), Database::verify_backup(folder)?),
         (None, Some(database), Some(folder)) => {
+            must_be_outside(folder)?;
             let opened = Opened { database: database.clone(), read_only: false };
             let copied = open(&opened)?.backup(folder)?;
             format!("backed up {copied} to {}", folder.display())
@@ -45,6 +46,7 @@ pub(super) fn backup(args: &Backup) -> Result<()> {
 /// # Errors
 /// When the backup is damaged or the folder is not free.
 pub(super) fn restore(args: &Restore) -> Result<()> {
+    must_be_outside(&args.database)?;
     let copied = Database::restore_backup(&args.backup, &args.database)?;
     Ok(say(&format!("restored {copied} to {}", args.database.display()))?)
 }

@@ -7,6 +7,7 @@ use cairndb_ingest::model::{Model, ModelSpec};
 
 use crate::args::{Create, DeviceWord};
 use crate::failure::{Failure, Result};
+use crate::output::must_be_outside;
 use crate::session::hardware;
 use crate::terminal::note;
 
@@ -44,6 +45,7 @@ pub(super) fn create(folder: &Path, options: Options) -> Result<()> {
         Some(model) => format!("photos, {} with {} dimensions", model.name, options.dimension),
         None => format!("vectors of {} dimensions", options.dimension),
     };
+    must_be_outside(folder)?;
     Database::create(folder, options)?;
     note(&format!("created {} for {what}", folder.display()));
     Ok(())

@@ -15,7 +15,7 @@ use super::partial::Tally;
 use crate::args::{Allowed, Demo, DeviceWord, Opened, RoleWord};
 use crate::demo::{MOST_PLACES, Part, Photo, generate, photos_of, split_folder, write_lists};
 use crate::failure::{Failure, Result};
-use crate::output::Format;
+use crate::output::{Format, Replace, Target, must_be_outside};
 use crate::progress::Bar;
 use crate::session::{absolute, hardware};
 use crate::terminal::{note, say};
@@ -84,6 +84,8 @@ pub(super) fn run(args: &Demo) -> Result<()> {
         tau: DEFAULT_TAU,
         report: Some(&report),
         photos_from: &[],
+        // What an earlier demo made is replaced.
+        overwrite: true,
         title: "Cairn demo: which photos show the same place?",
         format: Format::Table,
         model: &args.model,
@@ -120,6 +122,7 @@ fn clear(out: &Path) -> Result<()> {
         let path = path.to_owned();
         move |error| Failure::io(&path, error)
     };
+    must_be_outside(out)?;
     let mark = out.join(MARK);
     let occupied = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if occupied && !mark.is_file() {
@@ -133,7 +136,7 @@ fn clear(out: &Path) -> Result<()> {
         }
     }
     fs::create_dir_all(out).map_err(failed(out))?;
-    fs::write(&mark, "cairn demo may replace this folder\n").map_err(failed(&mark))
+    Target::check(&mark, Replace::Anything)?.write(b"cairn demo may replace this folder\n")
 }
 
 #[cfg(test)]

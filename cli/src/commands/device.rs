@@ -39,11 +39,9 @@ pub(super) fn run(args: &Device) -> Result<()> {
     let device = hardware(args.device)?;
     let mut out = standard_output();
     writeln!(out, "device: {}", device.describe())?;
-    let folder = std::env::temp_dir().join(format!("cairn-device-{}", std::process::id()));
-    let checked = check(args, &device, &folder, &mut out);
-    // What was written for the check is of no use afterwards, whatever became of it.
-    let _left = std::fs::remove_dir_all(&folder);
-    checked?;
+    // What is written for the check is of no use afterwards, whatever becomes of it.
+    let folder = tempfile::tempdir().map_err(|error| Failure::io(&std::env::temp_dir(), error))?;
+    check(args, &device, folder.path(), &mut out)?;
     writeln!(out, "all checks passed")?;
     Ok(out.flush()?)
 }

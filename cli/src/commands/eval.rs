@@ -28,6 +28,7 @@ pub(super) fn run(args: &Eval) -> Result<()> {
         tau: args.tau,
         report: args.report.as_deref(),
         photos_from: &args.photos.photos_from,
+        overwrite: args.overwrite,
         title: "Evaluation",
         format: args.format,
         model: &args.model,
@@ -46,6 +47,8 @@ pub(super) struct Asking<'a> {
     pub(super) report: Option<&'a Path>,
     /// Folders whose photos the report may show.
     pub(super) photos_from: &'a [PathBuf],
+    /// The report may replace any file.
+    pub(super) overwrite: bool,
     pub(super) title: &'a str,
     pub(super) format: Format,
     pub(super) model: &'a ModelArgs,
@@ -63,6 +66,8 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     if asking.k == Some(0) {
         return Err(Failure::usage("--k must be at least 1"));
     }
+    // Before the work: it must not end at a name that cannot be written to.
+    let target = asking.report.map(|path| report::target(path, asking.overwrite)).transpose()?;
     let session = Session::open(asking.opened, asking.model, asking.format, Some(asking.truth))?;
     let session = session.with_photos_from(asking.photos_from)?;
     let truth = session.truth().ok_or_else(|| Failure::new("no known answers"))?;
@@ -84,9 +89,9 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     let lines: Vec<_> = METHODS.into_iter().zip(metrics).collect();
     print_metrics(&mut out, asking.format, comparison.depth, &lines)?;
     out.flush()?;
-    if let Some(path) = asking.report {
+    if let (Some(target), Some(path)) = (target, asking.report) {
         let (facts, shown) = (session.facts(Some(count)), (&snapshot, &session.folders));
-        report::write(path, asking.title, facts, shown, &comparison, Some(truth))?;
+        report::write(target, asking.title, facts, shown, &comparison, Some(truth))?;
         session.written(path);
     }
     Ok(())

@@ -73,7 +73,7 @@ const LIST_THEM: &str = "--list-failures writes all of them to standard output";
 /// As [`run`].
 pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     let database = open_for_writing(job.database)?;
-    interrupt::listen(Again::Ends)?;
+    interrupt::listen(Again::Ends);
     interrupt::forget();
     let labels = job.labels.map(read_labels).transpose()?;
     // What an earlier run left waiting is in the database, and must be recognised as unchanged.
@@ -338,7 +338,8 @@ fn summary(report: &Report, job: &Job<'_>) -> Result<Tally> {
     }
     if report.stopped {
         return Err(Failure::interrupted(format!(
-            "stopped by Ctrl-C; {} holds everything that was finished",
+            "stopped by {}; {} holds everything that was finished",
+            interrupt::cause(),
             job.database.display()
         ))
         .help("run the same command again to go on where it stopped"));

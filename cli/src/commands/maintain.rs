@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use cairn::language::{Names, bind, parse};
+use cairn::language::{Names, Piece, bind, parse};
 
 use super::job::Job;
 use crate::args::{CleanOptions, Opened, Shown, TrainOptions, Upkeep};
@@ -19,15 +19,16 @@ use crate::terminal::{Patient, note, standard_output};
 pub(super) fn run(what: &Upkeep) -> Result<()> {
     let mut folders: &[PathBuf] = &[];
     let (database, shown, text) = match what {
-        Upkeep::Clean { database, options, dry_run, shown } => {
+        Upkeep::Clean { database, options, dry_run, overwrite, shown } => {
             folders = &options.photos.photos_from;
-            (database, shown, clean(options, *dry_run)?)
+            (database, shown, clean(options, *dry_run, *overwrite)?)
         }
         Upkeep::UndoClean { database, shown } => (database, shown, "UNDO CLEAN".to_owned()),
         Upkeep::Train { database, options, dry_run, shown } => (database, shown, train(options, *dry_run)?),
         Upkeep::Reembed { database, from, shown } => (database, shown, reembed(from.as_deref())?),
-        Upkeep::Run { database, anew, training, cleaning, shown } => {
-            return run_job(database, shown, &job(training, cleaning)?, *anew, &cleaning.photos.photos_from);
+        Upkeep::Run { database, anew, training, cleaning, overwrite, shown } => {
+            let statements = job(training, cleaning, *overwrite)?;
+            return run_job(database, shown, &statements, *anew, &cleaning.photos.photos_from);
         }
     };
     check(&text)?;
@@ -68,8 +69,8 @@ fn run_job(database: &Path, shown: &Shown, statements: &[String; 3], anew: bool,
     let mut out = Patient::new(standard_output());
     for (at, statement) in statements.iter().enumerate().skip(first) {
         job.begin(at)?;
-        let execute = |statement: String| {
-            let outcomes = session.execute(&statement)?;
+        let execute = |statement: &Piece| {
+            let outcomes = session.execute(statement)?;
             // Before anything is written: an output or a report that fails must not make it run again.
             if at + 1 < statements.len() { job.begin(at + 1) } else { job.end() }?;
             Ok(outcomes)
@@ -90,7 +91,7 @@ fn check(text: &str) -> Result<()> {
     if wrong.is_empty() { Ok(()) } else { Err(Failure::usage(wrong.join("\n"))) }
 }
 
-fn clean(options: &CleanOptions, dry_run: bool) -> Result<String> {
+fn clean(options: &CleanOptions, dry_run: bool, overwrite: bool) -> Result<String> {
     let mut text = "CLEAN".to_owned();
     option(&mut text, "nn", options.nn);
     option(&mut text, "neighbours", options.neighbours);
@@ -107,6 +108,7 @@ fn clean(options: &CleanOptions, dry_run: bool) -> Result<String> {
     word(&mut text, options.keep_voters, "KEEP VOTERS");
     word(&mut text, dry_run, "DRY RUN");
     file(&mut text, "INTO", options.into.as_deref())?;
+    word(&mut text, overwrite, "OVERWRITE");
     Ok(text)
 }
 
@@ -143,9 +145,9 @@ fn reembed(from: Option<&Path>) -> Result<String> {
 }
 
 /// The second training goes on with what the first one made: it has no FROM.
-fn job(training: &TrainOptions, cleaning: &CleanOptions) -> Result<[String; 3]> {
+fn job(training: &TrainOptions, cleaning: &CleanOptions, overwrite: bool) -> Result<[String; 3]> {
     let again = TrainOptions { from: None, from_model: None, ..training.clone() };
-    Ok([train(training, false)?, clean(cleaning, false)?, train(&again, false)?])
+    Ok([train(training, false)?, clean(cleaning, false, overwrite)?, train(&again, false)?])
 }
 
 fn option(text: &mut String, name: &str, value: Option<impl Display>) {
@@ -182,11 +184,11 @@ mod tests {
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         let Command::Maintain(args) = cli.command else { unreachable!("{line}") };
         let text = match &args.what {
-            Upkeep::Clean { options, dry_run, .. } => clean(options, *dry_run)?,
+            Upkeep::Clean { options, dry_run, overwrite, .. } => clean(options, *dry_run, *overwrite)?,
             Upkeep::UndoClean { .. } => "UNDO CLEAN".to_owned(),
             Upkeep::Train { options, dry_run, .. } => train(options, *dry_run)?,
             Upkeep::Reembed { from, .. } => reembed(from.as_deref())?,
-            Upkeep::Run { training, cleaning, .. } => job(training, cleaning)?.join(";\n"),
+            Upkeep::Run { training, cleaning, overwrite, .. } => job(training, cleaning, *overwrite)?.join(";\n"),
         };
         check(&text).map(|()| text)
     }
@@ -208,6 +210,10 @@ mod tests {
             "CLEAN RULE suspects RELABEL EMPTY"
         );
         assert_eq!(text("cairn maintain clean DB").unwrap(), "CLEAN");
+        for word in ["--overwrite", "--force"] {
+            let line = format!("cairn maintain clean DB --into a.html {word}");
+            assert_eq!(text(&line).unwrap(), "CLEAN INTO 'a.html' OVERWRITE");
+        }
         assert_eq!(
             text("cairn maintain clean DB --rule suspects --evidence 0.9 --keep-voters").unwrap(),
             "CLEAN RULE suspects evidence=0.9 KEEP VOTERS"

@@ -1,44 +1,49 @@
 //! `cairn query`: statements from -c, -f or standard input; the shell when there are none.
 
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use crate::args::{Query, Repl};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
+use crate::interrupt::Input;
 use crate::output::Format;
 use crate::repl;
 use crate::session::Session;
 use crate::terminal::standard_output;
+
+/// What messages call it.
+const STANDARD_INPUT: &str = "standard input";
 
 /// Runs the command.
 ///
 /// # Errors
 /// The first statement that fails.
 pub(super) fn run(args: &Query) -> Result<()> {
-    let mut texts = args.statements.clone();
-    if let Some(path) = &args.file {
-        texts.push(std::fs::read_to_string(path).map_err(|error| Failure::io(path, error))?);
-    }
     let open = || {
         Session::open(&args.opened, &args.model, args.format, args.truth.as_deref())?
             .with_photos_from(&args.photos.photos_from)
     };
-    if texts.is_empty() {
-        if io::stdin().is_terminal() {
+    let script = match &args.file {
+        Some(path) if path == Path::new("-") => Some((Input::standard()?, STANDARD_INPUT.to_owned())),
+        Some(path) => Some((Input::open(path)?, path.display().to_string())),
+        None if !args.statements.is_empty() => None,
+        None if io::stdin().is_terminal() => {
             let (opened, model, truth) = (&args.opened, &args.model, args.truth.as_deref());
             let session = Session::open_for_writing(opened, model, args.format, truth)?;
             return repl::run(session.with_photos_from(&args.photos.photos_from)?);
         }
-        let mut text = String::new();
-        io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
-        texts.push(text);
-    }
+        None => Some((Input::standard()?, STANDARD_INPUT.to_owned())),
+    };
     let session = open()?;
     let mut out = standard_output();
-    for text in &texts {
+    for text in &args.statements {
         let ran = session.run(text, &mut out);
         // What ran before a failure has its answers on the output.
+        out.flush()?;
+        ran?;
+    }
+    if let Some((mut input, name)) = script {
+        let ran = session.run_script(&|piece| session.execute(piece), &mut input, Some(&name), &mut out);
         out.flush()?;
         ran?;
     }

@@ -12,6 +12,7 @@ use super::interior::{self, Interior};
 use super::random::Random;
 use super::split::{Part, Photo, write_lists};
 use crate::failure::{Failure, Result};
+use crate::output::{Replace, Target};
 
 /// Photos of each view of a place in the train split.
 const TRAIN_PER_VIEW: usize = 3;
@@ -142,7 +143,7 @@ pub(crate) fn generate(folder: &Path, places: usize, seed: u64, each: &(dyn Fn()
         let path = folder.join(&shot.photo.path);
         let jpeg = camera::take(&scene, &mut stream, shot.outside)
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-        fs::write(&path, jpeg).map_err(|error| Failure::io(&path, error))?;
+        Target::check(&path, Replace::Anything)?.write(&jpeg)?;
         each();
         Ok(())
     })?;

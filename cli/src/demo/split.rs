@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
+use crate::output::{Replace, Target};
 
 /// Which list a photo belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +57,11 @@ pub(crate) fn write_lists(folder: &Path, photos: &[Photo]) -> Result<()> {
 
 fn write(path: &Path, header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<()> {
     let failed = |error: csv::Error| Failure::new(format!("{}: {error}", path.display()));
-    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
+    let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(header).map_err(failed)?;
     for row in rows {
         writer.write_record(&row).map_err(failed)?;
     }
-    writer.flush().map_err(|error| Failure::io(path, error))
+    let bytes = writer.into_inner().map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    Target::check(path, Replace::Anything)?.write(&bytes)
 }

@@ -2,6 +2,7 @@
 
 mod cell;
 mod cleaning;
+mod door;
 mod escape;
 mod labelled;
 mod outcome;
@@ -9,6 +10,7 @@ mod printer;
 
 pub(crate) use cell::Cell;
 pub(crate) use cleaning::{WOULD_EMPTY, print_cleaning, summary};
+pub(crate) use door::{Draft, Replace, Target, must_be_outside};
 pub(crate) use escape::{Shielded, visible, visible_lines};
 pub(crate) use outcome::{counted, print_outcome, print_predictions};
 pub(crate) use printer::{Format, Printer};

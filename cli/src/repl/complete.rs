@@ -218,8 +218,7 @@ impl Validator for Words {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
         // A dot command is one line, also behind a statement that was not ended; so are the words that other shells leave by.
-        let last = text.lines().last().unwrap_or_default().trim();
-        let complete = last.starts_with('.') || super::leaves(last) || statement_is_complete(text);
+        let complete = super::dot_command(text).is_some() || statement_is_complete(text);
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }

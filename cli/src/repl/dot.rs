@@ -1,14 +1,13 @@
 //! Dot commands: about the shell, never about the data.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::ValueEnum as _;
 
-use super::Shell;
+use super::{Answers, Shell};
 use crate::failure::{Failure, Result};
-use crate::output::Format;
-use crate::terminal::say;
+use crate::output::{Format, Replace, Target};
+use crate::terminal::{note, say};
 
 /// What a shell does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +26,7 @@ const HELP: &str = "\
 .help                     this list
 .mode FORMAT              how answers are written: table, json, jsonl, csv, csv-safe, markdown
 .timer on|off             show how long each statement takes
-.output [FILE]            write answers to a file; without FILE to the screen again
+.output [FILE [OVERWRITE]] write answers to a file, which has its name once they go elsewhere; without FILE to the screen again
 .read FILE                run the statements of a file
 .tables                   how many images there are of each role
 .schema                   columns of an answer, fields of WHERE, forms of statements
@@ -39,12 +38,12 @@ Statements end with ; and may have several lines. Ctrl-C leaves a line or a stat
 const SCHEMA: &str = "\
 SEARCH <image> [IN index|train|all] [WHERE label = 'x' AND path LIKE '%y%'] [K 100] [LIMIT 10] [EXACT | EF 200]
        [RERANK [SORT] [INSERT] [k=3] [tau=0.6]] [FRESH | SINCE SEQ 5 | STALE <= 5s] [INCLUDING SELF]
-       [RETURN column, ..] [INTO 'report.html'];
+       [RETURN column, ..] [INTO 'report.html' [OVERWRITE]];
 PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s];    EXPLAIN [ANALYZE] <statement>;
 SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;    SHOW MODELS;
 SHOW SUSPECTS [LIMIT 20];    SHOW CLEANS;    SHOW CLEAN 1;    SHOW MARKED;
 CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [evidence=0.8 | top=20]]
-      [KEEP VOTERS | UNLABEL | RELABEL [EMPTY]] [DRY RUN] [INTO 'report.html'];    UNDO CLEAN;    UNDO LABEL;
+      [KEEP VOTERS | UNLABEL | RELABEL [EMPTY]] [DRY RUN] [INTO 'report.html' [OVERWRITE]];    UNDO CLEAN;    UNDO LABEL;
 TRAIN [loss=lda] [dim=512] [epochs=30] [batch=32] [rate=0.02] [margin=0.3] [scale=30] [seed=0] [validation=0.34]
       [BALANCE] [TRUNK [augment=soft] [scaleup=1] [gem=fixed]] [FROM 'model.safetensors' | FROM MODEL 2] [FORCE | DRY RUN];
 REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1 [FORCE];
@@ -91,27 +90,40 @@ impl Shell {
                 "" => self.print(if self.timer { "on" } else { "off" })?,
                 other => return Err(Failure::new(format!("the timer is on or off, not '{other}'"))),
             },
-            "output" if argument.is_empty() || argument == "stdout" => {
-                if let Some((path, _)) = self.output.take() {
-                    self.print(&format!("answers are in {}", path.display()))?;
-                }
-            }
-            "output" => {
-                let path = PathBuf::from(argument);
-                let file = File::create(&path).map_err(|error| Failure::io(&path, error))?;
-                self.output = Some((path, file));
-            }
+            "output" => self.output(line.trim()["output".len()..].trim())?,
             "read" if argument.is_empty() => return Err(Failure::new("which file?").help(".read FILE")),
             "read" => {
-                let path = Path::new(argument);
-                let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, error))?;
-                self.run(&text)?;
+                self.read(Path::new(argument))?;
             }
             other => {
                 return Err(Failure::new(format!("there is no command '.{other}'")).help(".help lists the commands"));
             }
         }
         Ok(After::Stay)
+    }
+
+    /// Sends answers to a file, or back to the screen.
+    fn output(&mut self, argument: &str) -> Result<()> {
+        let argument = argument.trim_end_matches(';').trim_end();
+        let (name, overwrite) = match argument.rsplit_once(char::is_whitespace) {
+            Some((name, last)) if last.eq_ignore_ascii_case("OVERWRITE") => (name.trim_end(), true),
+            _ => (argument, false),
+        };
+        // The file of before is whole by now; it may be named again.
+        self.answer_to(Answers::Screen)?;
+        self.answers = match name.trim_matches(['\'', '"']) {
+            "" | "stdout" | "-" | "/dev/stdout" => Answers::Screen,
+            "/dev/null" => Answers::Nowhere,
+            path => {
+                // Rows in CSV or JSON might be anybody's: no earlier output is known by its looks.
+                let target = Target::check(Path::new(path), Replace::Nothing.or_anything(overwrite))?;
+                note(&format!(
+                    "answers go to {path}, which appears when they go elsewhere (.output) or the shell ends"
+                ));
+                Answers::File(target.begin()?)
+            }
+        };
+        Ok(())
     }
 
     fn print(&self, text: &str) -> Result<()> {

@@ -20,6 +20,7 @@ use cairn::{Cleaning, Snapshot, Stage};
 
 use crate::comparison::Comparison;
 use crate::failure::{Failure, Result};
+use crate::output::{Replace, Target};
 use crate::solution::Solution;
 
 pub(crate) use files::PhotoFolders;
@@ -103,16 +104,15 @@ pub(crate) struct Tile {
 /// # Errors
 /// When the database cannot be read or the file cannot be written.
 pub(crate) fn write(
-    path: &Path,
+    target: Target,
     title: &str,
     facts: Vec<(String, String)>,
     (snapshot, folders): (&Snapshot, &PhotoFolders),
     comparison: &Comparison,
     solution: Option<&Solution>,
 ) -> Result<()> {
-    check_target(path)?;
     let page = gather::page(title, facts, Pictures::new(snapshot, folders), comparison, solution)?;
-    save(path, &html::render(&page))
+    target.write(html::render(&page).as_bytes())
 }
 
 /// Writes the page of a cleaning: what it found, each image beside the one that decided most.
@@ -120,50 +120,29 @@ pub(crate) fn write(
 /// # Errors
 /// When the database cannot be read or the file cannot be written.
 pub(crate) fn write_cleaning(
-    path: &Path,
+    target: Target,
     facts: Vec<(String, String)>,
     (snapshot, folders): (&Snapshot, &PhotoFolders),
     cleaning: &Cleaning,
 ) -> Result<()> {
-    check_target(path)?;
     let page = cleaning::page(facts, Pictures::new(snapshot, folders), cleaning)?;
-    save(path, &cleaning_html::render(&page))
-}
-
-fn save(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text)
-        .map_err(|error| Failure::io(path, error).help("name a file in a folder that you may write to"))
+    target.write(cleaning_html::render(&page).as_bytes())
 }
 
 /// What every page begins with, by which an earlier report is known.
 const OPENING: &str = "<!DOCTYPE html>\n<html lang=\"en\" data-made-by=\"cairn\">";
 
-/// Refuses a name that no page can be written to, and to write over anything but an earlier page: a slip of the pen must not cost a
-/// photo.
+/// Where a page can be written: a slip of the pen must not cost a photo. `overwrite`: any plain file may be replaced, not only an
+/// earlier report.
 ///
 /// # Errors
-/// When the name does not end in .html or .htm, its folder is not there, or something else is there.
-pub(crate) fn check_target(path: &Path) -> Result<()> {
+/// When the name does not end in .html or .htm, or [`Target::check`] refuses it.
+pub(crate) fn target(path: &Path, overwrite: bool) -> Result<Target> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     if !ending.eq_ignore_ascii_case("html") && !ending.eq_ignore_ascii_case("htm") {
         return Err(
             Failure::new(format!("{}: a report is a page", path.display())).help("name it like INTO 'report.html'")
         );
     }
-    // `r.html` lies in the present folder, whose name is empty here.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return Err(Failure::new(format!("{}: there is no folder {}", path.display(), folder.display()))
-            .help("make the folder first, or name a file in one that is there"));
-    }
-    if path.is_dir() {
-        return Err(Failure::new(format!("{} is a folder", path.display())).help("choose another name"));
-    }
-    match std::fs::read(path) {
-        Ok(there) if !there.is_empty() && !there.starts_with(OPENING.as_bytes()) => {
-            Err(Failure::new(format!("{} is not an earlier report and stays as it is", path.display()))
-                .help("choose another name"))
-        }
-        _ => Ok(()),
-    }
+    Target::check(path, Replace::Beginning(OPENING).or_anything(overwrite))
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    Access, Bound, CleanPlan, CleanRule, Effect, Facts, Freshness, Names, Plan, Role, Scope, SearchPlan, Source, bind,
-    parse, plan,
+    Access, Bound, CleanPlan, CleanRule, Diagnostic, Effect, Facts, Freshness, Names, Piece, Plan, Role, Scope,
+    SearchPlan, Source, bind, parse, plan,
 };
 
 use super::cleaning::Cleaning;
@@ -69,6 +69,24 @@ impl Database {
     /// # Errors
     /// `Invalid` with every diagnostic rendered with its place; otherwise what the first failing statement gives.
     pub fn query(&self, text: &str, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
+        self.query_shown(text, &|diagnostic| diagnostic.render(text), arguments, ports)
+    }
+
+    /// Runs a statement of a longer script ([`Script`](cairndb_query::Script)): diagnostics name its line there.
+    ///
+    /// # Errors
+    /// As [`Database::query`].
+    pub fn query_piece(&self, piece: &Piece, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
+        self.query_shown(&piece.text, &|diagnostic| piece.render(diagnostic), arguments, ports)
+    }
+
+    fn query_shown(
+        &self,
+        text: &str,
+        render: &dyn Fn(&Diagnostic) -> String,
+        arguments: &Arguments,
+        ports: &Ports,
+    ) -> Result<Vec<Outcome>> {
         let parsed = parse(text);
         let mut diagnostics = parsed.diagnostics;
         let mut bound = Vec::with_capacity(parsed.statements.len());
@@ -79,7 +97,7 @@ impl Database {
             }
         }
         if !diagnostics.is_empty() {
-            let rendered: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(text)).collect();
+            let rendered: Vec<String> = diagnostics.iter().map(render).collect();
             return Err(Error::invalid(rendered.join("\n")));
         }
         let run = |(statement, effect): (Bound, Effect)| {

@@ -65,6 +65,7 @@ impl Parser<'_> {
             Some("INTO") => {
                 self.once(clean.into.is_some(), "INTO")?;
                 clean.into = Some(self.text("the name of a report", |typed| format!("write INTO {typed}"))?);
+                clean.overwrite = self.take("OVERWRITE").is_some();
                 Ok(())
             }
             _ => Err(self.no_option("CLEAN", words::CLEANINGS)),

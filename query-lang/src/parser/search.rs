@@ -25,6 +25,7 @@ impl Parser<'_> {
             including_self: false,
             columns: None,
             into: None,
+            overwrite: false,
         };
         while self.peek().is_some() {
             self.clause(&mut search)?;
@@ -89,6 +90,7 @@ impl Parser<'_> {
             Some("INTO") => {
                 self.once(search.into.is_some(), "INTO")?;
                 search.into = Some(self.text("the name of a report", |typed| format!("write INTO {typed}"))?);
+                search.overwrite = self.take("OVERWRITE").is_some();
             }
             _ => return Err(self.complain(|span| self.no_clause(span))),
         }

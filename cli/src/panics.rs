@@ -1,0 +1,51 @@
+//! What a fault of our own, or a limit that surfaces as one, says: a sentence and the exit code of a failure, whichever thread it met.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
+use std::process::ExitCode;
+
+use crate::failure::{Exit, Failure};
+use crate::terminal::{complain, note};
+
+/// Runs the program; a panic in it ends it as a failure.
+pub(crate) fn guarded(run: impl FnOnce() -> ExitCode) -> ExitCode {
+    set_hook(Box::new(|info| {
+        complain(&failure(info));
+        // Whoever looks for a fault asks for it with RUST_BACKTRACE=1.
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            note(&trace.to_string());
+        }
+    }));
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(ExitCode::from(Exit::Failed as u8))
+}
+
+fn failure(info: &PanicHookInfo<'_>) -> Failure {
+    let place = info.location().map_or_else(String::new, |place| {
+        let file = place.file().rsplit('/').next().unwrap_or_default();
+        format!(" ({file}:{})", place.line())
+    });
+    told(info.payload_as_str().unwrap_or("no reason was given"), &place)
+}
+
+fn told(reason: &str, place: &str) -> Failure {
+    let failure = Failure::new(format!("the work ended unexpectedly: {reason}{place}; what was acknowledged is kept"));
+    // What a thread or a map that is refused says.
+    if ["os error 11", "os error 12", "WouldBlock", "OutOfMemory"].iter().any(|limit| reason.contains(limit)) {
+        return failure.help("raise the limits of this process (ulimit -u, ulimit -v), or end other programs");
+    }
+    failure.help("this is a fault of cairn: please report it with what you did; RUST_BACKTRACE=1 shows more")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_no_fault_of_the_program() {
+        let thread =
+            told("called `unwrap()`: Os { code: 11, kind: WouldBlock, message: \"..\" }", " (a.rs:1)").to_string();
+        assert!(thread.contains("ulimit -u") && !thread.contains("report"), "{thread}");
+        assert!(told("index out of bounds", "").to_string().contains("report"));
+    }
+}

@@ -1,0 +1,180 @@
+//! Texts and scripts, statement by statement: a text is checked as a whole first, a script runs as it comes.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use cairn::Outcome;
+use cairn::language::{Diagnostic, Piece, Script, Statement, parse};
+
+use super::Session;
+use crate::failure::{Failure, Result};
+use crate::interrupt;
+use crate::output::{Target, must_be_outside};
+use crate::report;
+
+/// Bytes of a script that are read at a time.
+const READ_BYTES: usize = 1 << 16;
+
+/// How one statement is carried out: the shell's can be left by Ctrl-C.
+pub(crate) type Execute<'e> = &'e dyn Fn(&Piece) -> Result<Vec<Outcome>>;
+
+impl Session {
+    /// Runs the statements of a text one by one, writing what each gives before the next begins.
+    ///
+    /// # Errors
+    /// When the text has a mistake anywhere (then nothing runs), or the first failure of a statement.
+    pub(crate) fn run(&self, text: &str, out: &mut dyn Write) -> Result<()> {
+        self.run_by(&|piece| self.execute(piece), text, out)
+    }
+
+    /// The same with another way to execute one statement.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub(crate) fn run_by(&self, execute: Execute<'_>, text: &str, out: &mut dyn Write) -> Result<()> {
+        let wrong = parse(text).diagnostics;
+        if !wrong.is_empty() {
+            return Err(mistakes(&wrong, |diagnostic| diagnostic.render(text)));
+        }
+        self.run_script(execute, &mut text.as_bytes(), None, out)
+    }
+
+    /// Runs a script of any length as it comes: a statement runs when its `;` has come, and the first mistake ends it. `name` is what
+    /// messages call it.
+    ///
+    /// # Errors
+    /// The first mistake or failure, with its line and how many statements ran before it; what they did stays.
+    pub(crate) fn run_script(
+        &self,
+        execute: Execute<'_>,
+        input: &mut dyn Read,
+        name: Option<&str>,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let (mut script, mut ran, mut bytes) = (Script::new(), 0, vec![0; READ_BYTES]);
+        loop {
+            let read = match input.read(&mut bytes) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && !interrupt::pressed() => continue,
+                Err(_) if interrupt::pressed() => return Err(stopped().note(so_far(ran, None, name))),
+                Err(error) => {
+                    let name = name.unwrap_or("the text");
+                    return Err(Failure::new(format!("{name} cannot be read: {error}")).note(so_far(ran, None, None)));
+                }
+            };
+            let unreadable = |error: cairn::language::ScriptError| {
+                Failure::new(error.to_string()).help(error.help()).note(so_far(ran, Some(error.line()), name))
+            };
+            if read == 0 {
+                script.end();
+            } else {
+                script.push(&bytes[..read]).map_err(unreadable)?;
+            }
+            while let Some(piece) = script.take().map_err(|error| {
+                Failure::new(error.to_string()).help(error.help()).note(so_far(ran, Some(error.line()), name))
+            })? {
+                self.run_piece(execute, &piece, out).map_err(|failure| {
+                    let alone = ran == 0 && name.is_none();
+                    if alone { failure } else { failure.note(so_far(ran, Some(piece.line), name)) }
+                })?;
+                ran += 1;
+            }
+            if read == 0 {
+                break;
+            }
+        }
+        let nothing = parse("").diagnostics;
+        if ran == 0 { Err(mistakes(&nothing, |diagnostic| diagnostic.render(""))) } else { Ok(()) }
+    }
+
+    /// Runs one statement of a script.
+    ///
+    /// # Errors
+    /// Its mistake or failure; a stop before it.
+    pub(crate) fn run_piece(&self, execute: Execute<'_>, piece: &Piece, out: &mut dyn Write) -> Result<()> {
+        if interrupt::pressed() {
+            return Err(stopped());
+        }
+        let parsed = parse(&piece.text);
+        if !parsed.diagnostics.is_empty() {
+            return Err(mistakes(&parsed.diagnostics, |diagnostic| piece.render(diagnostic)));
+        }
+        // Before the work: hours of it must not end at a name that cannot be written to.
+        let mut into = None;
+        for statement in &parsed.statements {
+            into = target(&statement.node)?;
+        }
+        for outcome in execute(piece)? {
+            self.show(&outcome, into.take(), out)?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// The report that a statement writes. A folder that it writes lies outside of every database.
+fn target(statement: &Statement) -> Result<Option<Target>> {
+    let (into, overwrite) = match statement {
+        Statement::Search(search) => (&search.into, search.overwrite),
+        Statement::Clean(clean) => (&clean.into, clean.overwrite),
+        Statement::Backup { folder: to } | Statement::BackupRestore { to, .. } => {
+            must_be_outside(Path::new(&to.node))?;
+            return Ok(None);
+        }
+        _ => return Ok(None),
+    };
+    into.as_ref().map(|path| report::target(Path::new(&path.node), overwrite)).transpose()
+}
+
+fn mistakes(wrong: &[Diagnostic], render: impl Fn(&Diagnostic) -> String) -> Failure {
+    let rendered: Vec<String> = wrong.iter().map(render).collect();
+    Failure::from(cairn::Error::invalid(rendered.join("\n")))
+}
+
+fn stopped() -> Failure {
+    Failure::interrupted(format!("stopped by {} before the next statement", interrupt::cause()))
+}
+
+/// Where a script stopped, and what that means for what ran.
+fn so_far(ran: usize, line: Option<usize>, name: Option<&str>) -> String {
+    let place = match (line, name) {
+        (Some(line), Some(name)) => format!("stopped at line {line} of {name}"),
+        (Some(line), None) => format!("stopped at line {line}"),
+        (None, Some(name)) => format!("stopped in {name}"),
+        (None, None) => "stopped".to_owned(),
+    };
+    match ran {
+        0 => format!("{place}; no statement ran before"),
+        1 => format!("{place}; 1 statement ran before, and what it did stays"),
+        _ => format!("{place}; {ran} statements ran before, and what they did stays"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Exit;
+    use std::path::PathBuf;
+
+    #[test]
+    fn reports_are_checked_before_the_work_and_plans_write_none() {
+        let home = tempfile::tempdir().unwrap();
+        let at = home.path().join("a.html");
+        let of = |text: &str| {
+            let text = text.replace("FILE", at.to_str().unwrap());
+            target(&parse(&text).statements[0].node).map(|into| into.map(|into| into.path().to_owned()))
+        };
+        assert_eq!(of("CLEAN DRY RUN INTO 'FILE'").unwrap(), Some(at.clone()));
+        assert_eq!(of("EXPLAIN CLEAN INTO 'FILE'").unwrap(), None::<PathBuf>);
+        std::fs::write(&at, "mine").unwrap();
+        assert!(of("SEARCH a INTO 'FILE'").is_err());
+        assert_eq!(of("SEARCH a INTO 'FILE' OVERWRITE").unwrap(), Some(at.clone()));
+    }
+
+    #[test]
+    fn a_script_that_stops_says_where_and_what_ran() {
+        assert_eq!(so_far(0, Some(3), Some("a.sql")), "stopped at line 3 of a.sql; no statement ran before");
+        assert!(so_far(1, Some(3), None).ends_with("1 statement ran before, and what it did stays"));
+        assert!(so_far(7, None, Some("standard input")).starts_with("stopped in standard input; 7 statements"));
+        assert_eq!(stopped().exit(), Exit::Interrupted);
+    }
+}
