@@ -4,6 +4,7 @@
 //! statements need beside it, `repl` is the shell, `output` writes rows, `report` writes pages, `demo` makes photos.
 
 mod args;
+mod closing;
 mod commands;
 mod comparison;
 mod demo;
@@ -31,6 +32,7 @@ use clap::error::ErrorKind;
 /// It installs handlers for signals and panics, which only a program may; libraries below install none.
 pub fn main() -> ExitCode {
     signals::install();
+    closing::allow_open_files();
     panics::guarded(run)
 }
 
@@ -45,7 +47,7 @@ fn run() -> ExitCode {
         Err(error) if error.use_stderr() => Err(failure::Failure::usage(error.render().to_string())),
         Err(help_or_version) => terminal::writable().and_then(|()| help_or_version.print()).map_err(Into::into),
     };
-    match done {
+    match done.and_then(|()| closing::outcome()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if failure.exit() != failure::Exit::Quiet {

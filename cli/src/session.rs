@@ -8,6 +8,7 @@ use cairn::language::Piece;
 use cairn::{Answers, Arguments, CheckReport, Cleaning, Database, Outcome, Ports, Watch};
 
 use crate::args::{ModelArgs, Opened};
+use crate::closing;
 use crate::comparison::{self, Comparison, print_metrics};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, Target, print_cleaning, print_outcome};
@@ -37,6 +38,12 @@ pub(crate) struct Session {
     pub(crate) folders: PhotoFolders,
     truth: Option<Solution>,
     truth_path: Option<PathBuf>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        closing::close(self.database.clone());
+    }
 }
 
 impl Session {
@@ -85,8 +92,9 @@ impl Session {
     ///
     /// # Errors
     /// When one of them is not there.
-    pub(crate) fn with_photos_from(self, folders: &[PathBuf]) -> Result<Self> {
-        Ok(Self { folders: PhotoFolders::new(folders)?, ..self })
+    pub(crate) fn with_photos_from(mut self, folders: &[PathBuf]) -> Result<Self> {
+        self.folders = PhotoFolders::new(folders)?;
+        Ok(self)
     }
 
     /// The known answers, if there are any.

@@ -5,6 +5,30 @@ mod owner;
 use std::fmt;
 use std::path::Path;
 
+/// The numbers of EMFILE and ENFILE, by which Linux and the BSDs refuse to open one file more.
+const TOO_MANY_FILES: [i32; 2] = [24, 23];
+
+/// What to do where nothing more fits on a disk.
+pub(crate) const NO_SPACE_HELP: &str =
+    "free some space on that disk; what was acknowledged is kept, and writing goes on by itself";
+
+/// The files that this process may have open at once; `None`: there is no limit.
+pub(crate) fn open_files_allowed() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+/// The kind of a refusal of the operating system of which RocksDB hands on the words only.
+fn of_words(words: &str) -> ErrorKind {
+    let says = |part: &&str| words.contains(*part);
+    if ["No space left on device", "Disk quota exceeded"].iter().any(says) {
+        ErrorKind::DiskFull
+    } else if ["Too many open files"].iter().any(says) {
+        ErrorKind::TooManyFiles
+    } else {
+        ErrorKind::Io
+    }
+}
+
 /// The result of every fallible call of the engine.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -26,6 +50,10 @@ pub enum ErrorKind {
     Corrupt,
     /// The operating system or RocksDB refused.
     Io,
+    /// The disk, or what this user may take of it, is full. The message says how much is needed where that is known.
+    DiskFull,
+    /// The process, or the whole machine, has as many files open as it may.
+    TooManyFiles,
     /// The caller asked to stop.
     Cancelled,
     /// The folder was moved, deleted or replaced while the database was open; nothing more is written.
@@ -87,30 +115,46 @@ impl Error {
 
     /// A refusal of the operating system, with the path it concerns. Where a right is missing, it says whose the file is.
     pub fn io(path: &Path, source: std::io::Error) -> Self {
-        let kind = if source.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
-        let error = Self::new(kind, format!("{}: {source}", path.display()));
+        use std::io::ErrorKind as Os;
+        let kind = match (source.kind(), source.raw_os_error()) {
+            (Os::NotFound, _) => ErrorKind::NotFound,
+            (Os::StorageFull | Os::QuotaExceeded, _) => ErrorKind::DiskFull,
+            (_, Some(code)) if TOO_MANY_FILES.contains(&code) => ErrorKind::TooManyFiles,
+            _ => ErrorKind::Io,
+        };
+        let error = Self::new(kind, format!("{}: {source}", path.display())).with_help_of(kind);
         let error = if owner::is_refusal(&source) { error.help(owner::help(path)) } else { error };
         error.because(source)
     }
 
-    /// The same with another next step, but where a right is missing: no look at the disk helps then.
+    /// The same with another next step, but where a right is missing, or room, or files that may be open: no look at the disk's health
+    /// helps then.
     #[must_use]
     pub(crate) fn help_of_disk(self, underneath: &Self, help: &str) -> Self {
-        match (&underneath.help, owner::refused_file(&underneath.message)) {
-            (Some(own), Some(_)) => self.help(own.as_str()),
+        let is_known = matches!(underneath.kind, ErrorKind::DiskFull | ErrorKind::TooManyFiles)
+            || owner::refused_file(&underneath.message).is_some();
+        match &underneath.help {
+            Some(own) if is_known => self.help(own.as_str()),
             _ => self.help(help),
+        }
+    }
+
+    /// What helps against a refusal of this kind, whatever was refused.
+    fn with_help_of(self, kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::DiskFull => self.help(NO_SPACE_HELP),
+            ErrorKind::TooManyFiles => self.help(format!(
+                "this process may have {} files open: raise that (ulimit -n 4096, or LimitNOFILE= of a service), or close \
+                 databases that nobody uses, then try again",
+                open_files_allowed().map_or("no known number of".to_owned(), |limit| limit.to_string())
+            )),
+            _ => self,
         }
     }
 
     /// Whether the disk, or what this user may take of it, is full.
     pub(crate) fn is_disk_full(&self) -> bool {
-        use std::error::Error as _;
-        let mut causes = std::iter::successors(self.source(), |&error| error.source());
-        let full = |error: &std::io::Error| {
-            matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-        };
-        // RocksDB hands on the system's words only.
-        self.message.contains("No space left on device") || causes.any(|cause| cause.downcast_ref().is_some_and(full))
+        self.kind == ErrorKind::DiskFull
     }
 
     /// What went wrong, coarsely.
@@ -158,10 +202,13 @@ impl From<rocksdb::Error> for Error {
         let kind = match source.kind() {
             rocksdb::ErrorKind::Corruption => ErrorKind::Corrupt,
             rocksdb::ErrorKind::InvalidArgument => ErrorKind::Invalid,
-            _ => ErrorKind::Io,
+            _ => of_words(source.as_ref()),
         };
         match kind {
             ErrorKind::Corrupt => Self::corrupt(format!("the catalog is damaged: {source}")),
+            ErrorKind::DiskFull | ErrorKind::TooManyFiles => {
+                Self::new(kind, format!("the catalog refused: {source}")).with_help_of(kind)
+            }
             _ => Self::new(kind, format!("the catalog refused: {source}"))
                 .help("check the disk's space and health, then open the database again; acknowledged writes are kept"),
         }
@@ -203,5 +250,19 @@ mod tests {
         let told = with_real_paths(format!("IO error: /proc/self/fd/{number}/000007.log: no; /proc/self/fd/{number}"));
         assert_eq!(told, format!("IO error: {0}/000007.log: no; {0}", real.display()));
         assert_eq!(with_real_paths("/proc/self/fd/999999999/x".to_owned()), "/proc/self/fd/999999999/x");
+    }
+
+    /// It catches: a full quota taken for a broken disk; a limit of files for a full disk; a help that names no limit.
+    #[test]
+    fn refusals_of_the_operating_system_have_their_kinds() {
+        let of = |code| Error::io(std::path::Path::new("x"), std::io::Error::from_raw_os_error(code));
+        let (no_space, quota, many, many_in_all, broken) = (28, 122, 24, 23, 5);
+        let kinds = [no_space, quota, many, many_in_all, broken].map(|code| of(code).kind());
+        let [full, files] = [ErrorKind::DiskFull, ErrorKind::TooManyFiles];
+        assert_eq!(kinds, [full, full, files, files, ErrorKind::Io]);
+        let words = ["a: No space left on device", "a: Disk quota exceeded", "a: Too many open files", "a: b"];
+        assert_eq!(words.map(of_words), [full, full, files, ErrorKind::Io]);
+        let limit = open_files_allowed().map(|limit| limit.to_string()).unwrap_or_default();
+        assert!(of(many).next_step().is_some_and(|help| help.contains(&limit) && help.contains("ulimit -n")));
     }
 }

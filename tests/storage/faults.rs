@@ -1,7 +1,8 @@
 //! Arms the engine's named points in a test program, by the variables with which its test starts it. No other program reads them.
 //!
 //! `CAIRN_FAULT=name:count:action`: the `count`-th passage of that name (from 1) is answered by `kill`, `eio` or `enospc`. With
-//! `CAIRN_FAULT_LOG=file` the name of every point passed is appended to that file. `CAIRN_SYNC=off`: nothing is synced.
+//! `CAIRN_FAULT_LOG=file` the name of every point passed is appended to that file. `CAIRN_SYNC=off`: nothing is synced. `CAIRN_ROOM=unknown`: nobody looks
+//! at what is free on a disk.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use cairn::{Error, Faults, Result, install_faults};
 
 /// What a test can say.
-pub(crate) const VARIABLES: [&str; 3] = ["CAIRN_FAULT", "CAIRN_FAULT_LOG", "CAIRN_SYNC"];
+pub(crate) const VARIABLES: [&str; 4] = ["CAIRN_FAULT", "CAIRN_FAULT_LOG", "CAIRN_SYNC", "CAIRN_ROOM"];
 
 #[derive(Default)]
 struct Armed {
@@ -25,7 +26,7 @@ static ARMED: OnceLock<Armed> = OnceLock::new();
 
 /// Does from now on what the variables say; call it first of all.
 pub fn obey_faults() {
-    let [fault, log, sync] = VARIABLES.map(std::env::var_os);
+    let [fault, log, sync, room] = VARIABLES.map(std::env::var_os);
     let text = fault.map(|text| text.into_string().unwrap());
     let fault = text.map(|text| {
         let mut parts = text.rsplitn(3, ':');
@@ -35,7 +36,8 @@ pub fn obey_faults() {
     });
     let armed = Armed { fault, log: log.map(PathBuf::from), ..Armed::default() };
     assert!(ARMED.set(armed).is_ok(), "the faults are armed already");
-    assert!(install_faults(Faults { point: pass, syncs: sync.is_none_or(|value| value != "off") }));
+    let (syncs, sees_room) = (sync.is_none_or(|value| value != "off"), room.is_none_or(|value| value != "unknown"));
+    assert!(install_faults(Faults { point: pass, syncs, sees_room }));
 }
 
 fn pass(name: &str) -> Result<()> {

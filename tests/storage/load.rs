@@ -7,7 +7,9 @@
 //! the first failing call is told and ends it. `race DB MS`: opens it, holds it so long, and says how it went. `obey DB`: opens it and
 //! carries out what is asked of it line by line. `visit DB BACKUP NEW`: everything that opens a folder, each told by a line. `create
 //! DB`, `backup DB TO`, `restore FROM DB`, `clean DB`, `compact DB`: that alone. `busy DB SEED`: transactions, flushes and merges for
-//! ever. `leave DB SEED ..`: see `leave.rs`.
+//! ever. `sessions DB FROM COUNT`: so many times it is opened, an image is put, and it is closed. `heal DB SEED`:
+//! images are put until the disk is full, and ten more when it is not. `tables DB COUNT`: images are put, each of which becomes tables of
+//! its own. `leave DB SEED ..`: see `leave.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program fails by panicking")]
 
 mod leave;
@@ -15,11 +17,11 @@ mod leave;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, Deferral, Error, ErrorKind, Operation, Options, Query, Role, SearchRequest};
-use cairndb_storage_tests::{DIMENSION, Stream, epochs::Turns, images};
+use cairn::{Database, Deferral, Error, ErrorKind, Operation, Options, Put, Query, Role, SearchRequest};
+use cairndb_storage_tests::{DIMENSION, Random, Stream, epochs::Turns, images, put};
 
 fn say(line: &str) {
     // One call of the operating system: a kill cuts between lines or the reader drops the rest.
@@ -38,6 +40,9 @@ fn main() -> ExitCode {
         "scene" => Scene::new(&folder, number(3)).play(number(4)),
         "epochs" => epochs(&folder, number(3)),
         "flip" => flip(&folder, number(3)),
+        "sessions" => sessions(&folder, number(3), number(4)),
+        "tables" => tables(&folder, number(3)),
+        "heal" => heal(&folder, number(3)),
         "hold" => hold(&folder),
         "race" => race(&folder, number(3)),
         "obey" => obey(&folder),
@@ -301,6 +306,75 @@ impl Scene {
 
 fn tell(what: &str, error: &Error) {
     say(&format!("error {what} {:?} {}", error.kind(), error.message().replace('\n', " ")));
+}
+
+fn image(number: u64) -> Operation {
+    let mut random = Random::new(number);
+    let vector: Vec<f32> = (0..DIMENSION).map(|_| random.signed()).collect();
+    put(format!("{number:06}"), number.is_multiple_of(5).then_some("place"), &vector)
+}
+
+/// The shortest sessions. How long each opening took is told, and what there is afterwards.
+fn sessions(folder: &Path, from: u64, count: u64) {
+    for number in from..from + count {
+        let begin = Instant::now();
+        let opened = Database::open(folder);
+        let milliseconds = begin.elapsed().as_secs_f64() * 1e3;
+        let written = opened.and_then(|database| {
+            database.write(vec![image(number)])?;
+            database.close()
+        });
+        match written {
+            Ok(()) => say(&format!("ack {number} {milliseconds:.1}")),
+            Err(error) => return tell("session", &error),
+        }
+    }
+    say("done");
+}
+
+/// A backup makes tables of what is in the log.
+fn tables(folder: &Path, count: u64) {
+    let database = Database::open(folder).unwrap();
+    for number in 0..count {
+        database.write(vec![image(number)]).unwrap();
+        database.backup(&scratch(folder, "backup")).unwrap();
+    }
+    let _unneeded = scratch(folder, "backup");
+    say("done");
+    // Closing would merge them.
+    std::process::abort();
+}
+
+/// Writes until the disk is full and says so; then the same write until it succeeds, and a few more. A write that nobody may take up any
+/// more ends it.
+fn heal(folder: &Path, seed: u64) {
+    let database = Database::open(folder).unwrap();
+    let mut random = Random::new(seed);
+    let (mut is_full, mut healed) = (false, 0);
+    for number in 0.. {
+        let key = format!("{number:06}");
+        let vector: Vec<f32> = (0..DIMENSION).map(|_| random.signed()).collect();
+        let photo: Vec<u8> = (0..1 << 15).map(|_| (random.signed() * 127.0) as i8 as u8).collect();
+        let write = || database.write(vec![Put::new(key.clone(), vector.clone()).photo(photo.clone()).into()]);
+        let mut outcome = write();
+        while let Err(error) = &outcome {
+            if error.kind() != ErrorKind::DiskFull {
+                return tell("heal", error);
+            }
+            if !is_full {
+                say(&format!("full {}", error.message().replace('\n', " ")));
+                is_full = true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            outcome = write();
+        }
+        say(&format!("ack {key}"));
+        healed += u32::from(is_full);
+        if healed == 10 {
+            database.close().unwrap();
+            return say("healed");
+        }
+    }
 }
 
 fn hold(folder: &Path) {

@@ -46,7 +46,7 @@ pub(super) fn create(folder: &Path, options: Options) -> Result<()> {
         None => format!("vectors of {} dimensions", options.dimension),
     };
     must_be_outside(folder)?;
-    Database::create(folder, options)?;
+    Database::create(folder, options)?.close()?;
     note(&format!("created {} for {what}", folder.display()));
     Ok(())
 }

@@ -100,6 +100,7 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     if lost > 0 {
         note(&listed::lost(lost));
     }
+    database.close()?;
     summary(&report, job)
 }
 

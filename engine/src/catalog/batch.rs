@@ -17,12 +17,13 @@ use crate::vote::Ballot;
 pub(crate) struct Batch<'c> {
     pub(super) catalog: &'c Catalog,
     inner: WriteBatch,
+    owed: bool,
 }
 
 impl<'c> Batch<'c> {
     /// Nothing yet.
     pub(crate) fn new(catalog: &'c Catalog) -> Self {
-        Self { catalog, inner: WriteBatch::default() }
+        Self { catalog, inner: WriteBatch::default(), owed: false }
     }
 
     /// The space that it writes.
@@ -33,6 +34,21 @@ impl<'c> Batch<'c> {
     pub(super) fn put(&mut self, family: Family, key: &[u8], value: &[u8]) -> Result<()> {
         self.inner.put_cf(self.catalog.family(family)?, key, value);
         Ok(())
+    }
+
+    /// It carries out what was acknowledged, or makes the database smaller in the end: it may take the space that was set aside.
+    pub(crate) fn set_owed(&mut self) {
+        self.owed = true;
+    }
+
+    /// Whether it may take the space that was set aside.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.owed
+    }
+
+    /// Bytes that it takes in the log.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.inner.size_in_bytes() as u64
     }
 
     pub(super) fn delete(&mut self, family: Family, key: &[u8]) -> Result<()> {

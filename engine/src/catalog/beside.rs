@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
+use super::tables::{Work, db_options};
 use super::{BESIDE_TRIES, Catalog, Family, logs, moving_files, too_busy};
 use crate::disk::{CATALOG, Folder, Kind, link_or_copy, syncs};
 use crate::error::{Error, ErrorKind, Result};
@@ -75,8 +76,8 @@ fn try_once(from: &Folder, to: &Folder) -> Result<bool> {
     look.write(to)?;
     logs::check(to)?;
     let _inside = inside_slow();
-    let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-    let opened = DB::open_cf_descriptors_read_only(&Catalog::db_options(), to.native(), families, false);
+    let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
+    let opened = DB::open_cf_descriptors_read_only(&db_options()?, to.native(), families, false);
     let live: HashSet<OsString> = match opened {
         Ok(db) => db.live_files()?.into_iter().map(|file| file.name.trim_start_matches('/').into()).collect(),
         // A table that the list names went before it was copied.

@@ -17,16 +17,13 @@ mod relabellings;
 mod salvage;
 mod spaces;
 mod store;
+mod tables;
 mod through;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{
-    BlockBasedOptions, BottommostLevelCompaction, ColumnFamilyDescriptor, CompactOptions, DB, DBCompressionType,
-    DBRecoveryMode, properties,
-};
+use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType};
 
 pub(crate) use batch::Batch;
 pub(crate) use jobs::Seen;
@@ -41,12 +38,14 @@ pub(crate) use read::StoredList;
 pub(crate) use salvage::Lost;
 pub(crate) use spaces::Space;
 use store::Store;
+pub(crate) use tables::LISTS;
+use tables::{Work, db_options};
 
-use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, point};
+use crate::disk::{CATALOG, Folder, Lock, look_at_catalog};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SpaceId;
 use crate::options::Options;
-use crate::process::leaving::{inside, inside_slow, is_closed};
+use crate::process::leaving::{inside, inside_slow};
 
 fn handle(db: &DB, family: Family) -> Result<&rocksdb::ColumnFamily> {
     db.cf_handle(family.name()).ok_or_else(|| Error::corrupt(format!("the catalog has no family '{}'", family.name())))
@@ -122,14 +121,15 @@ impl Family {
         }
     }
 
-    fn options(self) -> rocksdb::Options {
+    fn options(self, work: &Work) -> rocksdb::Options {
         let mut options = rocksdb::Options::default();
+        options.set_write_buffer_size(work.write_buffer);
+        options.set_disable_auto_compactions(work.holds_compactions);
         let mut table = BlockBasedOptions::default();
         table.set_bloom_filter(10.0, false);
         // Unit vectors and JPEGs do not compress; large blocks suit values of kilobytes.
         if matches!(self, Family::Embeddings | Family::Blobs | Family::Features) {
             options.set_compression_type(DBCompressionType::None);
-            options.set_write_buffer_size(LARGE_VALUES_BUFFER);
             table.set_block_size(64 << 10);
         } else {
             options.set_compression_type(DBCompressionType::Lz4);
@@ -139,13 +139,6 @@ impl Family {
     }
 }
 
-/// Bytes of log from which on RocksDB moves into tables what the oldest log holds. A database of photos that are replaced all the time
-/// takes that much beside its rows.
-const MOST_LOG: u64 = 64 << 20;
-/// Bytes of large values that are held in memory before they become a table. Four such tables are compacted, and with them goes what
-/// was replaced or deleted: so much of it is left on the disk at most, beside a share of the rows. Images come in the order of their
-/// ids, so that tables of new ones are moved down whole, and small ones cost nothing.
-const LARGE_VALUES_BUFFER: usize = 16 << 20;
 const OPTIONS: &[u8] = b"options";
 const SEQUENCE: &[u8] = b"sequence";
 const NEXT_IMAGE: &[u8] = b"next_image";
@@ -178,8 +171,8 @@ impl Catalog {
     /// Makes a catalog in its folder, which holds nothing of one. The caller holds whatever lock there is.
     pub(crate) fn create(folder: Folder, options: Options) -> Result<()> {
         let _inside = inside_slow();
-        let db = Self::open_db(&folder, true)?;
-        let store = Arc::new(Store::new(db, folder, None));
+        let (db, work) = Self::open_db(&folder, true)?;
+        let store = Arc::new(Store::new(db, folder, None).at(&work));
         let catalog = Self { store, space: SpaceId::FIRST, options, database: fresh_name() };
         let mut batch = Batch::new(&catalog);
         batch.set_sequence(0)?;
@@ -220,14 +213,14 @@ impl Catalog {
             _ => error,
         };
         // Before anything is written: another program's RocksDB must not get families of ours.
-        let found = DB::list_cf(&Self::db_options(), its.native()).map_err(|error| no_file(error.into()))?;
+        let found = DB::list_cf(&db_options()?, its.native()).map_err(|error| no_file(error.into()))?;
         if !found.iter().any(|name| name == Family::Records.name()) {
             return Err(foreign(folder));
         }
-        let db = Self::open_db(&its, false).map_err(no_file)?;
+        let (db, work) = Self::open_db(&its, false).map_err(no_file)?;
         let Identity { options, database, space, is_current } = Self::identity(&db, || unfinished(folder))?;
         lock.sign();
-        let store = Arc::new(Store::new(db, its, Some(lock)));
+        let store = Arc::new(Store::new(db, its, Some(lock)).at(&work));
         let catalog = Self { store, space, options, database: database.unwrap_or_else(fresh_name) };
         catalog.read_spaces()?;
         if !is_current {
@@ -257,8 +250,9 @@ impl Catalog {
         for _ in 0..BESIDE_TRIES {
             // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
             let before = moving_files(its)?;
-            let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-            let opened = DB::open_cf_descriptors_read_only(&Self::db_options(), its.native(), families, false);
+            let families =
+                Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
+            let opened = DB::open_cf_descriptors_read_only(&db_options()?, its.native(), families, false);
             if moving_files(its)? != before {
                 trouble = opened.err();
                 continue;
@@ -303,25 +297,16 @@ impl Catalog {
         Ok(Identity { options, database, space, is_current })
     }
 
-    fn db_options() -> rocksdb::Options {
-        let mut options = rocksdb::Options::default();
-        // Absolute consistency turns a torn last record, which every crash may leave, into a database that never opens.
-        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-        options.set_track_and_verify_wals_in_manifest(true);
-        options.set_keep_log_file_num(4);
-        options.set_max_total_wal_size(MOST_LOG);
-        options
-    }
-
-    fn open_db(folder: &Folder, create: bool) -> Result<DB> {
-        // What the log holds is not written as tables at once: an opening needs little room then, and is faster.
-        let mut options = Self::db_options().get_options_from_string("avoid_flush_during_recovery=true")?;
+    /// Opens the catalog for writing with what is in its log in memory, and no table of it is written.
+    fn open_db(folder: &Folder, create: bool) -> Result<(DB, Work)> {
+        let mut options = db_options()?;
         options.create_if_missing(create);
         options.set_error_if_exists(create);
         // A database of an older format gets the families that came later.
         options.create_missing_column_families(true);
-        let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-        Ok(DB::open_cf_descriptors(&options, folder.native(), families)?)
+        let work = Work::on(folder, &mut options);
+        let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&work)));
+        Ok((DB::open_cf_descriptors(&options, folder.native(), families)?, work))
     }
 
     /// The name that its segments carry.
@@ -336,12 +321,13 @@ impl Catalog {
 
     /// Opens, for reading, a catalog of which some files may be damaged; `None`: RocksDB cannot list its files.
     fn open_unsound(folder: &Folder) -> Result<Option<DB>> {
-        let mut options = Self::db_options();
+        let mut options = db_options()?;
         let Ok(found) = DB::list_cf(&options, folder.native()) else { return Ok(None) };
         for paranoid in [true, false] {
             options.set_paranoid_checks(paranoid);
             let families = Family::ALL.iter().filter(|family| found.iter().any(|name| name == family.name()));
-            let families = families.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
+            let families =
+                families.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
             match DB::open_cf_descriptors_read_only(&options, folder.native(), families, false) {
                 Ok(db) => return Ok(Some(db)),
                 Err(error) => salvage::is_damage(error)?,
@@ -372,8 +358,9 @@ impl Catalog {
     fn of_folder(its: Folder) -> Result<Self> {
         let _inside = inside_slow();
         must_have_all_families(&its)?;
-        let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
-        let db = DB::open_cf_descriptors_read_only(&Self::db_options(), its.native(), families, false)?;
+        let families =
+            Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
+        let db = DB::open_cf_descriptors_read_only(&db_options()?, its.native(), families, false)?;
         Self::only_read(db, its)
     }
 
@@ -434,69 +421,22 @@ impl Catalog {
         handle(&self.store.db, family)
     }
 
-    /// A consistent copy of the catalog in a folder that must not exist: hard links where the file system has them.
-    pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
-        let _inside = inside_slow();
-        // RocksDB moves its log into tables first, so that there are links to make and next to nothing of a log to copy; what is
-        // written meanwhile is copied with the log's end.
-        Ok(Checkpoint::new(&self.store.db)?.create_checkpoint(folder)?)
+    /// How many changes RocksDB has taken, whatever they were: after a write that failed, as many as before it when nothing of it was.
+    pub(crate) fn changes(&self) -> u64 {
+        let _inside = inside();
+        self.store.db.latest_sequence_number()
     }
 
-    /// Moves what is in the log into tables, so that the next opening has none to read.
-    pub(crate) fn flush(&self) -> Result<()> {
-        let _inside = inside_slow();
-        self.check_place()?;
-        let families = Family::ALL.iter().map(|&family| self.family(family)).collect::<Result<Vec<_>>>()?;
-        let mut options = rocksdb::FlushOptions::default();
-        options.set_wait(true);
-        Ok(self.store.db.flush_cfs_opt(&families, &options)?)
-    }
-
-    /// Rewrites the tables without what was replaced or deleted, but for what a pin holds. Readers and writers go on.
-    ///
-    /// Complexity: one reading and one writing of all tables.
+    /// Whether RocksDB takes writes, by one that changes nothing.
     ///
     /// # Errors
-    /// `Io`; what was there stays.
-    pub(crate) fn compact(&self) -> Result<()> {
+    /// What RocksDB says.
+    pub(crate) fn try_write(&self) -> Result<()> {
         let _inside = inside_slow();
-        point("compact.catalog")?;
-        // A database that RocksDB stopped says so here; the compaction below would do nothing and count nothing.
-        self.flush()?;
-        let failures = || {
-            let count = self.store.db.property_int_value(properties::BACKGROUND_ERRORS);
-            count.ok().flatten().unwrap_or(0)
-        };
-        let before = failures();
-        let mut options = CompactOptions::default();
-        // The compactions that writers may have to wait for go on beside it.
-        options.set_exclusive_manual_compaction(false);
-        // A table that overlaps no other is moved to the last level as it is, with all that it hides.
-        options.set_bottommost_level_compaction(BottommostLevelCompaction::ForceOptimized);
-        let _while_it_lasts = self.store.db.compacting();
-        for family in Family::ALL {
-            if is_closed() {
-                break;
-            }
-            self.store.db.compact_range_cf_opt(self.family(family)?, None::<&[u8]>, None::<&[u8]>, &options);
-        }
-        // RocksDB's C interface drops the outcome; a failure is counted.
-        if failures() == before {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Io, "the catalog could not be compacted: its tables could not be written or read").help(
-            "check the disk's space and health, then open the database again; nothing is lost, the old tables are kept",
-        ))
-    }
-
-    /// Bytes of the catalog's tables; what is still in its log is not counted.
-    pub(crate) fn bytes(&self) -> u64 {
-        let _inside = inside();
-        let live = |family: &Family| {
-            let handle = self.store.db.cf_handle(family.name())?;
-            self.store.db.property_int_value_cf(handle, "rocksdb.total-sst-files-size").ok()?
-        };
-        Family::ALL.iter().filter_map(live).sum()
+        let Some(sequence) = self.store.db.get_cf(self.family(Family::Meta)?, SEQUENCE)? else { return Ok(()) };
+        let mut batch = Batch::new(self);
+        batch.put(Family::Meta, SEQUENCE, &sequence)?;
+        batch.commit()
     }
 
     /// A view of now that later writes do not change.
@@ -538,7 +478,7 @@ pub(crate) fn too_busy(folder: &Folder) -> Error {
 
 /// A catalog of an older format has fewer families, and RocksDB refuses to open what is not there.
 fn must_have_all_families(folder: &Folder) -> Result<()> {
-    match DB::list_cf(&Catalog::db_options(), folder.native()) {
+    match DB::list_cf(&db_options()?, folder.native()) {
         Ok(found) if Family::ALL.iter().any(|family| !found.iter().any(|name| name == family.name())) => {
             Err(older_format())
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 
+use super::tables::db_options;
 use super::{Catalog, Family, REPAIRING, handle, identity, logs};
 use crate::disk::{CATALOG, Folder, is_of_catalog, look_at_catalog};
 use crate::error::{Error, ErrorKind, Result};
@@ -148,7 +149,7 @@ fn clone(from: &Folder, to: &Folder) -> Result<()> {
 }
 
 fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
-    let new = Catalog::open_db(new, true)?;
+    let (new, _) = Catalog::open_db(new, true)?;
     // Behind a record that RocksDB would not get past, a log is cut; without all of the manifest its tables must be looked for.
     let is_listed = logs::cut(damaged)?;
     let opened = if is_listed { Catalog::open_unsound(damaged)? } else { None };
@@ -168,7 +169,7 @@ fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
     drop(opened);
     let mut found = 0;
     if !gaps.is_empty() {
-        DB::repair(&Catalog::db_options(), damaged.native())?;
+        DB::repair(&db_options()?, damaged.native())?;
         let repaired =
             Catalog::open_unsound(damaged)?.ok_or_else(|| Error::corrupt("no table of the catalog can be read"))?;
         for (family, gap) in gaps.iter().filter(|(family, _)| repaired.cf_handle(family.name()).is_some()) {

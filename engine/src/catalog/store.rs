@@ -2,11 +2,12 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rocksdb::DB;
 
+use super::tables::Work;
 use crate::disk::{Folder, Lock};
 use crate::error::Result;
 use crate::id::{SegmentId, SpaceId};
@@ -69,6 +70,8 @@ pub(super) struct Store {
     pub(super) spaces: RwLock<Vec<SpaceId>>,
     /// The number after the last one given to a segment in this process: two spaces may make segments at once.
     given: Mutex<u64>,
+    /// RocksDB compacts nothing by itself.
+    pub(super) holds_compactions: AtomicBool,
     /// Behind everything that is closed.
     closing: Option<Inside>,
 }
@@ -83,7 +86,20 @@ impl Store {
     pub(super) fn new(db: DB, folder: Folder, lock: Option<Lock>) -> Self {
         let db = Arc::new(Handle { db, folder, compactions: AtomicUsize::new(0) });
         register(&db);
-        Self { db, lock, spaces: RwLock::new(vec![SpaceId::FIRST]), given: Mutex::new(0), closing: None }
+        Self {
+            db,
+            lock,
+            spaces: RwLock::new(vec![SpaceId::FIRST]),
+            given: Mutex::new(0),
+            holds_compactions: AtomicBool::new(false),
+            closing: None,
+        }
+    }
+
+    /// It was opened to work so.
+    pub(super) fn at(self, work: &Work) -> Self {
+        self.holds_compactions.store(work.holds_compactions, Ordering::Relaxed);
+        self
     }
 
     pub(super) fn is_read_only(&self) -> bool {

@@ -5,6 +5,7 @@
 
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
+use super::tables::{Work, db_options};
 use super::{BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
 use crate::disk::{Folder, look_at_catalog};
 use crate::error::Result;
@@ -32,9 +33,9 @@ impl Drop for Again {
 fn open(folder: &Folder, paranoid: bool) -> Result<DB> {
     look_at_catalog(folder)?;
     logs::check(folder)?;
-    let mut options = Catalog::db_options();
+    let mut options = db_options()?;
     options.set_paranoid_checks(paranoid);
-    let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options()));
+    let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
     Ok(DB::open_cf_descriptors_read_only(&options, folder.native(), families, false)?)
 }
 

@@ -15,6 +15,8 @@ pub struct Faults {
     /// Whether files are synced. The control run of the power-loss test does not sync, and must lose data to show that the test can
     /// see it.
     pub syncs: bool,
+    /// Whether what is free on a disk is looked at before it is needed; where not, the disk itself must refuse.
+    pub sees_room: bool,
 }
 
 static INSTALLED: OnceLock<Faults> = OnceLock::new();
@@ -27,6 +29,11 @@ pub fn install_faults(faults: Faults) -> bool {
 /// Whether files are synced: always, but in a test program that says otherwise.
 pub(crate) fn syncs() -> bool {
     INSTALLED.get().is_none_or(|faults| faults.syncs)
+}
+
+/// Whether what is free on a disk is looked at before it is needed: always, but in a test program that says otherwise.
+pub(crate) fn sees_room() -> bool {
+    INSTALLED.get().is_none_or(|faults| faults.sees_room)
 }
 
 /// Passes a named point.

@@ -6,15 +6,17 @@ mod file;
 mod folder;
 mod lock;
 mod reserve;
+mod room;
 mod unfinished;
 
 pub(crate) use contents::{is_of_catalog, is_of_segments, look_at_catalog, look_at_database};
 pub use fault::{Faults, install_faults};
-pub(crate) use fault::{point, syncs};
+pub(crate) use fault::{point, sees_room, syncs};
 pub(crate) use file::{copy_file, link_or_copy, make_folder, write_whole};
 pub(crate) use folder::{Folder, Kind};
 pub(crate) use lock::Lock;
-pub(crate) use reserve::{release, set_aside};
+pub(crate) use reserve::{RESERVE_BYTES, is_set_aside, release, set_aside};
+pub(crate) use room::{free_bytes, must_fit, too_full};
 pub(crate) use unfinished::{Making, What, refuse_unfinished};
 
 use crate::error::{Error, ErrorKind, Result};

@@ -10,7 +10,8 @@ use super::staleness::Ages;
 use crate::answer::{SegmentInfo, Status};
 use crate::catalog::Catalog;
 use crate::disk::{
-    Folder, Lock, Making, What, is_backup, look_at_database, only_read, refuse_unfinished, release, set_aside,
+    Folder, Lock, Making, What, free_bytes, is_backup, look_at_database, must_fit, only_read, refuse_unfinished,
+    release, set_aside, too_full,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::{Core, Deferral, Snapshot, Worker};
@@ -23,6 +24,11 @@ use crate::process::leaving::{Inside, Leave, inside_slow, register};
 const GATE_PATIENCE: Duration = Duration::from_millis(20);
 /// How long in the end: it comes between long ones, and a writer hardly notices.
 const MOST_GATE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Bytes that must be free for a new database: what is set aside, as much as must stay beside that, and the catalog's first files.
+const NEW_BYTES: u64 = 16 << 20;
+/// Bytes that must be free to open a database for writing.
+const OPENING_BYTES: u64 = 1 << 20;
 
 /// A database. Clones share it; it closes when the last clone and the last snapshot are gone.
 ///
@@ -152,11 +158,27 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        // Without what is saved the next opening takes longer, and nothing else. Whoever wants to know calls `Database::close`.
+        let _slower = self.close();
+        self.closing = Some(inside_slow());
+    }
+}
+
+impl Shared {
+    /// Ends what goes on behind the callers, and saves. A second call does nothing.
+    fn close(&self) -> Result<()> {
+        // Whoever writes comes to an end first.
+        let _no_write = self.close_gate();
         // The worker first: what it still does is in what is saved.
         self.stop_worker();
-        self.closing = Some(inside_slow());
-        // Without the saved columns the next opening reads them from the catalog: slower, and nothing else.
-        let _slower = self.core().save();
+        let _inside = inside_slow();
+        let core = self.core();
+        if core.is_closed() {
+            return Ok(());
+        }
+        let saved = core.save();
+        core.close();
+        saved
     }
 }
 
@@ -164,10 +186,13 @@ impl Database {
     /// Makes a database in a folder that does not exist or is empty, or where a creation was cut short.
     ///
     /// # Errors
-    /// `AlreadyExists` when the folder holds something; `Locked`: another process makes it; `Invalid` for options out of range; `Io`,
-    /// after which the same call starts over.
+    /// `AlreadyExists` when the folder holds something; `Locked`: another process makes it; `Invalid` for options out of range; `DiskFull`
+    /// where less than 16 MiB are free: nothing is left then; `Io`, after which the same call starts over.
     pub fn create(folder: &Path, options: Options) -> Result<Self> {
         options.check()?;
+        // Before there is anything: what does not fit leaves nothing.
+        let there = folder.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+        must_fit(&Folder::open(there)?, "a new database", NEW_BYTES)?;
         let making = Making::begin(folder, What::Creation)?;
         let folder = making.folder().clone();
         let lock = taken(&folder)?;
@@ -182,7 +207,7 @@ impl Database {
     /// # Errors
     /// `NotFound`, `Locked` with the process id of the holder, `ReadOnly`: the folder is a backup, `Unfinished`: its creation or its
     /// restore was cut short, `Corrupt` (also when acknowledged writes are gone), `Invalid`: a name of ours in the folder is a link, a
-    /// pipe, ..; `Io`.
+    /// pipe, ..; `DiskFull` where not even 1 MiB is free beside the space that was set aside; `TooManyFiles`; `Io`.
     pub fn open(folder: &Path) -> Result<Self> {
         let (folder, core, worker) = Self::load(folder)?;
         Ok(Self::sharing(&folder, core, Some(worker)))
@@ -192,11 +217,17 @@ impl Database {
     fn load(folder: &Path) -> Result<(Folder, Arc<Core>, Worker)> {
         let folder = Self::writable_folder(folder)?;
         let open = || Self::start(&folder, Catalog::open(&folder, taken(&folder)?)?);
-        let (core, worker) = match open() {
+        let opened = match open() {
             // What was set aside for a full disk is enough for an opening.
             Err(error) if error.is_disk_full() && release(&folder) => open(),
             opened => opened,
-        }?;
+        };
+        let (core, worker) = opened.map_err(|error| match free_bytes(&folder) {
+            Some(free) if error.is_disk_full() && free < OPENING_BYTES => {
+                too_full(&folder, "opening the database for writing", OPENING_BYTES, free).because(error)
+            }
+            _ => error,
+        })?;
         Ok((folder, core, worker))
     }
 
@@ -290,6 +321,16 @@ impl Database {
         set_aside(folder);
         let worker = Worker::start(&core).map_err(|error| Error::io(folder.path(), error))?;
         Ok((core, worker))
+    }
+
+    /// Closes the database for all its clones: waits for whatever writes and for the work behind it, saves what makes the next opening
+    /// fast, and says whether that succeeded; dropping the last clone does the same without a word. Later writes through clones are
+    /// refused (`Invalid`). Snapshots and clones go on reading; the folder is released when the last of them is gone.
+    ///
+    /// # Errors
+    /// Why the database takes no more writes, if it does not; `Io`. What was acknowledged is stored in any case.
+    pub fn close(self) -> Result<()> {
+        self.shared.close()
     }
 
     /// What it was created with; the model and the dimension are those in force.
@@ -459,7 +500,9 @@ impl Database {
         if let Err(displaced) = self.shared.core().check_place() {
             health.push(displaced.message().to_owned());
         } else if let Some(cause) = self.shared.core().poison() {
-            health.push(format!("takes no more writes until it is opened again: {cause}"));
+            health.push(format!("takes no more writes {cause}"));
+        } else if let Some(shortage) = self.shared.core().shortage() {
+            health.push(format!("{shortage}; reading and deleting go on"));
         }
         if !degraded.is_empty() {
             let degraded = degraded.join("; ");

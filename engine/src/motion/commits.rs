@@ -1,28 +1,52 @@
-//! Commits to the catalog, by the writer and beside it; after one that failed there are no more.
+//! Commits to the catalog, by the writer and beside it; after one that failed there are no more, until it is known what is stored.
+//!
+//! A full disk is met here and not in RocksDB: what may not fit is refused, with the bytes that it needs, while everything else goes on.
+//! Where another program took the space meanwhile, RocksDB stops, and takes writes again by itself when there is room.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::catalog::{Batch, Catalog};
-use crate::disk::{Folder, only_read, release};
+use crate::catalog::{Batch, Catalog, LISTS};
+use crate::disk::{Folder, RESERVE_BYTES, free_bytes, is_set_aside, only_read, release, too_full};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is said when a write neither succeeded nor failed: foreign code panicked in it.
 const CUT_SHORT: &str = "it was cut short";
+/// With so many bytes free beside its own nobody looks more closely: the log and the tables that it becomes take less.
+const AMPLE: u64 = 256 << 20;
+/// Bytes of log that are worth becoming tables when the disk gets full.
+const WORTH_A_FLUSH: u64 = 1 << 20;
+/// Times and pauses of looking whether the log is gone behind a flush.
+const FLUSH_LOOKS: usize = 10;
+const FLUSH_LOOK: Duration = Duration::from_millis(5);
+/// Bytes beside its own that a deletion needs.
+const FOR_A_DELETION: u64 = 256 << 10;
+
+/// Why no more commits are taken.
+#[derive(Clone)]
+struct Poison {
+    cause: String,
+    /// The disk was full, and RocksDB had taken so many changes before: when it has no more and takes writes again, nothing of the
+    /// failed one is stored.
+    full_at: Option<u64>,
+}
 
 /// The way to the catalog.
 pub(super) struct Commits {
     folder: Folder,
     catalog: Arc<Catalog>,
-    /// Why a commit failed: what is on disk is uncertain until the database is opened again.
-    poison: Mutex<Option<String>>,
+    /// Why a commit failed: what is on disk is uncertain until the database is opened again, or has healed.
+    poison: Mutex<Option<Poison>>,
+    closed: AtomicBool,
 }
 
 impl Commits {
     /// The way to the catalog of the database in `folder`.
     pub(super) fn new(folder: Folder, catalog: Arc<Catalog>) -> Self {
-        Self { folder, catalog, poison: Mutex::new(None) }
+        Self { folder, catalog, poison: Mutex::new(None), closed: AtomicBool::new(false) }
     }
 
     /// The catalog.
@@ -30,25 +54,51 @@ impl Commits {
         &self.catalog
     }
 
-    /// Why no more commits are taken, if so.
+    /// Takes no more commits, because the database was closed.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether it was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Why no more commits are taken, and what ends that, if so.
     pub(super) fn poison(&self) -> Option<String> {
-        self.poison.lock().clone()
+        self.poison.lock().as_ref().map(|Poison { cause, full_at }| match full_at {
+            Some(_) => format!("until {} are free: {cause}", mebibytes(self.catalog.resumed_from())),
+            None => format!("until it is opened again: {cause}"),
+        })
     }
 
     /// Takes no more commits.
     pub(super) fn set_poison(&self, cause: &str) {
-        self.poison.lock().get_or_insert_with(|| cause.to_owned());
+        self.set(Poison { cause: cause.to_owned(), full_at: None });
+    }
+
+    fn set(&self, poison: Poison) {
+        self.poison.lock().get_or_insert(poison);
     }
 
     /// # Errors
-    /// `Displaced`: the folder that was opened is not at its path any more; `Io`: a commit failed; `ReadOnly`: the database was opened
-    /// for reading only.
+    /// `Displaced`: the folder that was opened is not at its path any more; `DiskFull`: a commit met a full disk; `Io`: one failed
+    /// otherwise; `Invalid`: the database was closed; `ReadOnly`: it was opened for reading only.
     pub(super) fn refuse(&self) -> Result<()> {
-        if let Some(cause) = self.poison() {
+        if self.is_closed() {
+            return Err(Error::invalid("the database was closed").help("open it again"));
+        }
+        if let Some(poison) = &*self.poison.lock() {
             self.catalog.check_place()?;
-            let message = format!("an earlier write failed, so the database takes no more writes; {cause}");
-            return Err(Error::new(ErrorKind::Io, message)
-                .help("reading goes on; close the database and open it again to see what was stored"));
+            let message = format!("an earlier write failed, so the database takes no more writes; {}", poison.cause);
+            return Err(match poison.full_at {
+                Some(_) => Error::new(ErrorKind::DiskFull, message).help(format!(
+                    "reading goes on, and writing too some seconds after {} are free on that disk",
+                    mebibytes(self.catalog.resumed_from())
+                )),
+                None => Error::new(ErrorKind::Io, message)
+                    .help("reading goes on; close the database and open it again to see what was stored"),
+            });
         }
         if self.catalog.is_read_only() {
             return Err(only_read(&self.folder));
@@ -59,7 +109,7 @@ impl Commits {
     /// Commits what `fill` puts into a batch.
     ///
     /// # Errors
-    /// Those of `fill`, with which nothing changed; `Io`, after which nothing more is taken.
+    /// Those of `fill` and of [`Commits::commit_batch`].
     pub(super) fn commit(&self, fill: impl FnOnce(&mut Batch<'_>) -> Result<()>) -> Result<()> {
         self.refuse()?;
         let mut batch = Batch::new(&self.catalog);
@@ -70,14 +120,18 @@ impl Commits {
     /// Commits a batch.
     ///
     /// # Errors
-    /// `Io`, after which nothing more is taken.
+    /// `DiskFull`, with which nothing changed, and smaller batches and deletions are taken; or any kind, after which nothing more is
+    /// taken.
     pub(super) fn commit_batch(&self, batch: Batch<'_>) -> Result<()> {
+        self.make_room(&batch)?;
         let watched = self.watch();
+        let before = self.catalog.changes();
         let committed = batch.commit();
         if let Err(error) = &committed {
-            self.set_poison(error.message());
-            if error.is_disk_full() {
-                // Opening again writes a little.
+            let full_at = error.is_disk_full().then_some(before);
+            self.set(Poison { cause: error.message().to_owned(), full_at });
+            if full_at.is_some() {
+                // It is what RocksDB may need to take writes again, and opening writes a little.
                 release(&self.folder);
             }
         }
@@ -85,10 +139,79 @@ impl Commits {
         committed
     }
 
+    /// Bytes that must be free for a batch of so many: its own in the log, the tables that the log becomes, and what is set aside.
+    fn needed(&self, batch: u64) -> u64 {
+        let aside = if is_set_aside(&self.folder) { 0 } else { RESERVE_BYTES };
+        batch + self.catalog.flush_bytes() + LISTS + aside
+    }
+
+    /// Refuses a batch that may not fit on the disk. What is owed may take what was set aside.
+    fn make_room(&self, batch: &Batch<'_>) -> Result<()> {
+        let bytes = batch.bytes();
+        let free = || free_bytes(&self.folder).filter(|&free| free < AMPLE + bytes);
+        let Some(mut now) = free() else { return Ok(()) };
+        if batch.is_owed() {
+            let needed = bytes + FOR_A_DELETION;
+            if now >= needed {
+                return Ok(());
+            }
+            self.catalog.be_frugal()?;
+            if release(&self.folder) && free().is_none_or(|now| now >= needed) {
+                return Ok(());
+            }
+            return Err(too_full(&self.folder, "this write", needed, free().unwrap_or(now)));
+        }
+        if now >= self.needed(bytes) {
+            return Ok(());
+        }
+        if self.catalog.logged() >= WORTH_A_FLUSH && self.catalog.flush().is_ok() {
+            // Tables take the place of the log, which goes a little later.
+            for _ in 0..FLUSH_LOOKS {
+                let Some(flushed) = free() else { return Ok(()) };
+                now = flushed;
+                if now >= self.needed(bytes) {
+                    return Ok(());
+                }
+                std::thread::sleep(FLUSH_LOOK);
+            }
+        }
+        let needed = self.needed(bytes);
+        if now >= needed { Ok(()) } else { Err(too_full(&self.folder, "this write", needed, now)) }
+    }
+
+    /// What keeps a small write from being stored, in words; `None`: nothing, as far as is known.
+    pub(super) fn shortage(&self) -> Option<String> {
+        let free = free_bytes(&self.folder).filter(|_| !self.catalog.is_read_only())?;
+        let needed = self.needed(0);
+        (free < needed)
+            .then(|| format!("the disk is full: {} are free, writing needs {}", mebibytes(free), mebibytes(needed)))
+    }
+
+    /// Takes commits again when RocksDB does and nothing of the one that failed is stored; `true`: so it is now. The caller holds off
+    /// whoever writes.
+    pub(super) fn heal(&self) -> bool {
+        let mut poison = self.poison.lock();
+        let Some(Poison { full_at: Some(before), cause }) = poison.clone() else { return false };
+        if self.catalog.changes() != before {
+            // It was stored and said to have failed, so what is in memory is not what is stored.
+            *poison = Some(Poison { cause, full_at: None });
+            return false;
+        }
+        let heals = self.catalog.try_write().is_ok();
+        if heals {
+            *poison = None;
+        }
+        heals
+    }
+
     /// Until it is over, a panic leaves a database that takes no more writes.
     pub(super) fn watch(&self) -> Watched<'_> {
         Watched { commits: self }
     }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 /// A write whose outcome is not known yet.

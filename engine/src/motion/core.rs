@@ -16,11 +16,12 @@ use super::resolve::Transaction;
 use super::snapshot::{Published, Snapshot};
 use super::waiting::{Deferral, Queue, is_far_reaching};
 use super::worker::{Duty, Signal};
-use super::write::{Note, Writer};
+use super::write::{Note, Writer, only_deletes};
 use super::{acknowledged, columns, space};
 use crate::catalog::{Batch, Catalog, Waiting, too_busy};
-use crate::disk::{Folder, only_read};
+use crate::disk::{COLUMNS, Folder, only_read, release, set_aside};
 use crate::error::{Error, Result};
+use crate::id::SegmentId;
 use crate::operation::{Operation, Receipt, Role};
 use crate::ports::Propose;
 
@@ -65,6 +66,10 @@ pub(crate) struct Core {
     waiting: Mutex<(usize, usize)>,
     proposer: RwLock<Option<Arc<dyn Propose>>>,
     pub(super) signal: Signal,
+    /// Segments that were written and whose naming failed: nobody reads them, unless the naming turns out to be stored.
+    pub(super) unnamed: Mutex<Vec<SegmentId>>,
+    /// The number of changes of the catalog from which on its tables are looked at again.
+    next_look: Mutex<u64>,
     /// What each thread could not do, the last time it tried.
     troubles: Mutex<[Option<String>; Duty::ALL.len()]>,
 }
@@ -151,6 +156,8 @@ impl Core {
             waiting: Mutex::default(),
             proposer: RwLock::new(None),
             signal: Signal::default(),
+            unnamed: Mutex::default(),
+            next_look: Mutex::default(),
             troubles: Mutex::default(),
         })
     }
@@ -227,6 +234,16 @@ impl Core {
     /// `Io`: a commit failed, and nothing more is written.
     pub(super) fn refuse_when_poisoned(&self) -> Result<()> {
         self.commits.refuse()
+    }
+
+    /// Takes no more writes, because the database was closed.
+    pub(crate) fn close(&self) {
+        self.commits.close();
+    }
+
+    /// Whether it was closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.commits.is_closed()
     }
 
     /// Takes no more writes: what is on disk is uncertain until the database is opened again.
@@ -353,7 +370,12 @@ impl Core {
         let exists = |key: &str| Ok(state.pinned.image(key)?.is_some());
         queue.check(&operations, state.options.dimension, exists)?;
         let sequence = self.accepted() + 1;
-        self.commits.commit(|batch| batch.put_waiting(sequence, &operations))?;
+        self.commits.commit(|batch| {
+            if only_deletes(&operations) {
+                batch.set_owed();
+            }
+            batch.put_waiting(sequence, &operations)
+        })?;
         queue.push(Waiting { sequence, operations });
         *self.waiting.lock() = queue.len();
         self.set_accepted(sequence);
@@ -455,22 +477,87 @@ impl Core {
         self.signal.close();
     }
 
+    /// Makes good what a full disk did, once there is room: writes are taken again, space is set aside, segments that nobody names are
+    /// removed. Without trouble it costs one look for a file.
+    pub(super) fn heal(&self) -> Result<()> {
+        if self.catalog.is_read_only() {
+            return Ok(());
+        }
+        if self.commits.poison().is_some() {
+            // Whoever commits holds one of these.
+            let _no_write = self.writer.lock();
+            let _no_acceptance = self.waitlist.lock();
+            if !self.commits.heal() {
+                return Ok(());
+            }
+            self.signal.notify();
+        }
+        let unnamed = std::mem::take(&mut *self.unnamed.lock());
+        if !unnamed.is_empty() {
+            // The next opening removes what stays.
+            let _stays = self.remove_segments(unnamed, "orphan");
+        }
+        set_aside(&self.folder);
+        self.catalog.use_room()
+    }
+
+    /// Merges the catalog's small tables if there are many, at first and after every so many changes; RocksDB never does. `false`: there
+    /// is nothing to do at once.
+    pub(super) fn merge_tables(&self) -> Result<bool> {
+        /// Changes after which there may be more tables.
+        const CHANGES: u64 = 100_000;
+        let changes = self.catalog.changes();
+        let mut next_look = self.next_look.lock();
+        if changes >= *next_look {
+            *next_look = changes + CHANGES;
+            self.catalog.merge_small_tables()?;
+        }
+        Ok(false)
+    }
+
+    /// What keeps a small write from being stored, in words.
+    pub(crate) fn shortage(&self) -> Option<String> {
+        self.commits.shortage()
+    }
+
     /// Saves what makes the next opening fast. Call it when nothing writes any more.
     ///
+    /// A log of a few MiB stays for the next opening to read: a table for each family and session would be many tables. Where the disk
+    /// is too full for tables or for the columns, they are left out, and the next opening takes longer.
+    ///
     /// # Errors
-    /// `Displaced`: the folder that was opened is not at its path any more, and nothing was written; `Io`.
+    /// `Displaced`: the folder that was opened is not at its path any more, and nothing was written; why the database takes no more
+    /// writes; `Io`. Nothing acknowledged is lost.
     pub(crate) fn save(&self) -> Result<()> {
         if self.catalog.is_read_only() {
             return Ok(());
         }
         self.check_place()?;
-        if self.poison().is_some() {
-            return Ok(());
-        }
+        self.commits.refuse()?;
         // Whether or not it is behind: a crash may have left half of one.
-        acknowledged::note(&self.folder, self.catalog.database(), self.accepted())?;
-        self.catalog.flush()?;
-        columns::save(&self.folder, self.catalog.database(), &self.current())
+        let note = || acknowledged::note(&self.folder, self.catalog.database(), self.accepted());
+        match note() {
+            Err(error) if error.is_disk_full() && release(&self.folder) => note()?,
+            noted => noted?,
+        }
+        if self.catalog.has_much_log() {
+            unless_full(self.catalog.flush())?;
+            self.catalog.merge_small_tables()?;
+        }
+        let saved = columns::save(&self.folder, self.catalog.database(), &self.current());
+        if saved.as_ref().is_err_and(Error::is_disk_full) {
+            // Those of an earlier state help nobody.
+            self.folder.discard(COLUMNS)?;
+        }
+        unless_full(saved)
+    }
+}
+
+/// What a full disk leaves undone is done another time.
+fn unless_full(outcome: Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if error.is_disk_full() => Ok(()),
+        outcome => outcome,
     }
 }
 

@@ -9,12 +9,13 @@ use super::open::truth;
 use super::policy::{Size, choose};
 use super::snapshot::Published;
 use crate::catalog::SegmentEntry;
-use crate::disk::{SEGMENTS, point};
+use crate::disk::{SEGMENTS, must_fit, point};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{self, Codes, Graph, OwnedGraph};
 use crate::id::{ImageId, SegmentId};
 use crate::operation::Role;
 use crate::rows::{MOST_SKETCHED_ROWS, Part, RowSet};
+use crate::segment::layout::most_bytes;
 use crate::segment::{self, Contents, Segment, file_of};
 use crate::vector::{Aligned, stride};
 
@@ -53,12 +54,17 @@ impl Core {
         if super::core::tail_rows(&state) == 0 {
             return Ok(false);
         }
-        let mut made: Vec<(Role, Option<Made>)> = Vec::new();
-        for role in Role::ALL {
+        let tails = Role::ALL.map(|role| {
             let set = state.rows(role);
             let rows: Vec<usize> = (set.tail_start()..set.len()).filter(|&row| set.live[row]).collect();
-            let make = || self.make(&state, role, state.pinned.next_segment()?, &rows, None);
-            made.push((role, if rows.is_empty() { None } else { Some(make()?) }));
+            (role, rows)
+        });
+        self.must_fit(&state, &tails)?;
+        let mut made: Vec<(Role, Option<Made>)> = Vec::new();
+        for (role, rows) in &tails {
+            let make = || self.make(&state, *role, state.pinned.next_segment()?, rows, None);
+            let outcome = if rows.is_empty() { Ok(None) } else { make().map(Some) };
+            made.push((*role, outcome.inspect_err(|_| self.unlink(&made))?));
         }
         point("flush.made")?;
         self.name(
@@ -108,6 +114,9 @@ impl Core {
         let all = inputs.iter().flat_map(|(part, _, start)| *start..start + part.rows());
         let (rows, dead): (Vec<usize>, Vec<usize>) = all.partition(|&row| set.live[row]);
         let base = base_of(set, &inputs, &rows);
+        let rows = [(role, rows)];
+        self.must_fit(state, &rows)?;
+        let [(_, rows)] = rows;
         let number = state.pinned.next_segment()?;
         let made = if rows.is_empty() { None } else { Some(self.make(state, role, number, &rows, base)?) };
         point("merge.made")?;
@@ -130,6 +139,23 @@ impl Core {
     pub(super) fn remove_segments(&self, gone: impl IntoIterator<Item = SegmentId>, point: &str) -> Result<()> {
         let Some(folder) = self.folder.inner(SEGMENTS)? else { return Ok(()) };
         gone.into_iter().try_for_each(|id| folder.remove(file_of(id), point))
+    }
+
+    /// Refuses segments of these rows before the work is done, where they do not fit on the disk: what does not is tried again and
+    /// again. What the catalog may need comes first.
+    fn must_fit(&self, state: &Published, all: &[(Role, Vec<usize>)]) -> Result<()> {
+        let bytes = all.iter().map(|(role, rows)| {
+            let set = state.rows(*role);
+            let keys = rows.iter().map(|&row| set.key(row).len()).sum();
+            most_bytes(rows.len(), set.dimension(), keys)
+        });
+        must_fit(&self.folder, "making segments", bytes.sum::<u64>() + self.catalog.flush_bytes())
+    }
+
+    /// Removes segments that nobody will name; the next opening removes what stays.
+    fn unlink(&self, made: &[(Role, Option<Made>)]) {
+        let written = made.iter().filter_map(|(_, made)| made.as_ref()).map(|(_, entry)| entry.id);
+        let _stays = self.remove_segments(written, "orphan");
     }
 
     /// Writes a segment of these live rows and opens it as any reader would.
@@ -229,7 +255,9 @@ impl Core {
                 Role::Index => next.index = set,
             }
         }
-        writer.commit(|batch| {
+        let named = writer.commit(|batch| {
+            // Rows that died are forgotten by it, and what was written lies there already.
+            batch.set_owed();
             more(batch)?;
             gone.iter().try_for_each(|&id| batch.delete_segment(id))?;
             for (role, made) in made {
@@ -244,7 +272,15 @@ impl Core {
                 }
             }
             Ok(())
-        })?;
+        });
+        if let Err(error) = named {
+            if self.poison().is_none() {
+                self.unlink(made);
+                return Err(error);
+            }
+            self.unnamed.lock().extend(made.iter().flat_map(|(_, made)| made).map(|(_, entry)| entry.id));
+            return Err(error);
+        }
         next.pinned = self.catalog.pin();
         self.publish(next);
         Ok(())

@@ -172,6 +172,7 @@ impl Core {
             let is_gone = |entry: &SegmentEntry| spaces.contains(&Some(entry.space));
             let gone: Vec<_> = pinned.all_segments()?.into_iter().filter(is_gone).collect();
             writer.commit(|batch| {
+                batch.set_owed();
                 spaces.iter().flatten().try_for_each(|&space| forget_derived(batch, &pinned, space))?;
                 batch.set_deriving(Some(space.id))
             })?;
@@ -213,6 +214,7 @@ impl Core {
         let is_begun = pinned.deriving()? == Some(space);
         let gone: Vec<_> = pinned.all_segments()?.into_iter().filter(|entry| entry.space == space).collect();
         writer.commit(|batch| {
+            batch.set_owed();
             if is_begun {
                 forget_derived(batch, &pinned, space)?;
                 batch.set_deriving(None)?;

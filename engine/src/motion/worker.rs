@@ -75,7 +75,7 @@ impl Signal {
 /// What is done behind the callers, each by a thread of its own, because each may take minutes and none may wait for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duty {
-    /// The side file is kept up.
+    /// The side file is kept up, and what a full disk did is made good.
     Note,
     /// What waits is carried out.
     Drain,
@@ -175,12 +175,15 @@ fn run(core: &Core, duty: Duty) {
 fn round(core: &Core, duty: Duty) -> Result<bool> {
     match duty {
         Duty::Note if core.check_place().is_err() => Ok(false),
-        Duty::Note => core.note_if_behind(),
+        Duty::Note => {
+            core.heal()?;
+            core.note_if_behind()
+        }
         // Whatever it made could not be named: the disk may be full, or the folder be gone.
         _ if core.poison().is_some() => Ok(false),
         Duty::Drain => core.drain_some(),
         Duty::Flush if tail_rows(&core.current()) < FLUSH_ROWS => Ok(false),
         Duty::Flush => core.flush(),
-        Duty::Merge => core.merge_one(),
+        Duty::Merge => Ok(core.merge_one()? || core.merge_tables()?),
     }
 }

@@ -14,7 +14,7 @@ use super::upkeep::{Moves, Start, follow};
 use crate::catalog::{Batch, CleaningMessage, ListedMessage, RecordMessage, RelabellingMessage};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
-use crate::operation::Role;
+use crate::operation::{Operation, Role};
 use crate::ports::Propose;
 use crate::rows::{NewRow, RowSet};
 use crate::vote::Ballot;
@@ -124,6 +124,7 @@ impl Writer {
     ) -> Result<(Published, Carried)> {
         let commits = Arc::clone(&self.commits);
         commits.refuse()?;
+        let is_owed = !drained.is_empty() || transactions.iter().all(|one| only_deletes(&one.operations));
         let sequence = transactions.last().map_or(state.sequence, |last| last.sequence);
         let author = note.map_or(Author::People, Note::author);
         let Resolved { changes, relabellings } = resolve(state, transactions, &author)?;
@@ -161,8 +162,15 @@ impl Writer {
                 return Err(error);
             }
         };
-        let Draft { labels, index, train, next_image, batch, .. } = next;
-        commits.commit_batch(batch)?;
+        let Draft { labels, index, train, next_image, mut batch, .. } = next;
+        if is_owed {
+            batch.set_owed();
+        }
+        if let Err(error) = commits.commit_batch(batch) {
+            // When writing goes on, then from what is stored.
+            self.numbers = LabelNumbers::of(&state.labels);
+            return Err(error);
+        }
         self.next_image = next_image;
         let published = Published {
             sequence,
@@ -176,6 +184,11 @@ impl Writer {
         };
         Ok((published, carried))
     }
+}
+
+/// Whether operations make the database smaller, whatever it holds.
+pub(super) fn only_deletes(operations: &[Operation]) -> bool {
+    operations.iter().all(|operation| matches!(operation, Operation::Delete { .. }))
 }
 
 /// The state being written.

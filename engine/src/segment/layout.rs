@@ -6,6 +6,7 @@
 
 use bytes::{Buf, BufMut};
 
+use crate::graph::BASE_DEGREE;
 use crate::id::{ImageId, SegmentId, SpaceId};
 use crate::operation::Role;
 use crate::vector::stride;
@@ -101,6 +102,15 @@ impl Section {
     pub(crate) fn is_checked_at_open(self) -> bool {
         self != Self::Vectors
     }
+}
+
+/// Bytes of a segment of so many rows at most, with so many bytes of keys.
+pub(crate) fn most_bytes(rows: usize, dimension: usize, keys: usize) -> u64 {
+    /// Of the upper levels: a sixteenth of the rows has links there, and few have more.
+    const UPPER_BYTES: usize = 16;
+    let known: usize = Section::ALL.iter().filter_map(|section| section.expected_bytes(rows, dimension)).sum();
+    let graph = rows * (4 * BASE_DEGREE + UPPER_BYTES);
+    (SECTIONS_START + known + keys + graph + ALIGN * Section::ALL.len() + FOOTER_BYTES) as u64
 }
 
 /// Where a section lies and what its bytes sum to.

@@ -11,7 +11,6 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use memmap2::{Advice, Mmap};
 use parking_lot::Mutex;
 
@@ -69,8 +68,9 @@ impl Deref for Vector<'_> {
 /// An open segment. Its file may be unlinked while it is held.
 pub(crate) struct Segment {
     header: Header,
-    file: File,
-    map: Bytes,
+    map: Mmap,
+    /// Only where the kernel cannot be asked to read a piece of the map: else a segment holds no open file.
+    file: Option<File>,
     truth: Truth,
     /// One bit a row: its vector was found whole.
     whole: Box<[AtomicU64]>,
@@ -106,20 +106,16 @@ impl Segment {
         if map.len() as u64 != length {
             return Err(Damage("changed its length while it was opened".to_owned()));
         }
+        let mut can_populate = true;
         for section in Section::ALL.into_iter().filter(|section| section.is_checked_at_open()) {
             let entry = header.entry(section);
-            // An error here is what would be a fatal signal at the first touch. Kernels before 5.14 do not know the advice.
-            let populated = map.advise_range(Advice::PopulateRead, entry.offset as usize, entry.length as usize);
-            match populated {
-                Err(error) if error.raw_os_error() != Some(EINVAL) => return Err(io(error)),
-                _ => {}
-            }
+            can_populate &= populate(&map, entry.offset as usize, entry.length as usize).map_err(io)?;
         }
         let whole = (0..header.rows.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let segment = Self {
             header,
-            file,
-            map: Bytes::from_owner(map),
+            map,
+            file: (!can_populate).then_some(file),
             truth,
             whole,
             damaged: AtomicBool::new(false),
@@ -224,16 +220,20 @@ impl Segment {
         crate::vector::prefetch(self.mapped_vector(row));
     }
 
-    /// The checksum of a row's descriptor as it lies on the disk. It is read, not looked at through the map: what cannot be read is
-    /// an error so, and would be a fatal signal there. The pages that the map shows are in memory afterwards.
+    /// The checksum of a row's descriptor as it lies on the disk. Its pages are read into memory first: what cannot be read is an error
+    /// so, and would be a fatal signal at the first look.
     fn sum_of(&self, row: usize) -> std::io::Result<u32> {
         let bytes = 4 * self.header.dimension;
         let at = self.header.entry(Section::Vectors).offset + (row * bytes) as u64;
-        ROW.with_borrow_mut(|buffer| {
-            buffer.resize(bytes, 0);
-            self.file.read_exact_at(buffer, at)?;
-            Ok(crc32fast::hash(buffer))
-        })
+        if let Some(file) = &self.file {
+            return ROW.with_borrow_mut(|buffer| {
+                buffer.resize(bytes, 0);
+                file.read_exact_at(buffer, at)?;
+                Ok(crc32fast::hash(buffer))
+            });
+        }
+        populate(&self.map, at as usize, bytes)?;
+        Ok(crc32fast::hash(self.mapped_vector(row)))
     }
 
     /// Whether the copy of a row's descriptor is what was written.
@@ -299,6 +299,18 @@ fn opened(folder: &Folder, name: &str) -> std::result::Result<File, Damage> {
 
 /// The advice is not known.
 const EINVAL: i32 = 22;
+
+/// Reads a piece of a map into memory; `false`: the kernel, before 5.14, does not know how.
+///
+/// # Errors
+/// `Io`: what would be a fatal signal at the first touch.
+fn populate(map: &Mmap, offset: usize, bytes: usize) -> std::io::Result<bool> {
+    match map.advise_range(Advice::PopulateRead, offset, bytes) {
+        Err(error) if error.raw_os_error() == Some(EINVAL) => Ok(false),
+        Err(error) => Err(error),
+        Ok(()) => Ok(true),
+    }
+}
 
 type Checked = std::io::Result<std::result::Result<(), String>>;
 
