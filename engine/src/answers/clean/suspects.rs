@@ -272,18 +272,31 @@ mod tests {
 
     #[test]
     fn evidence_by_hand() {
-        // One neighbour of either label, both labels of two images, both one-sided and without a crowd: 0.5^2 against 1.
-        let mut lists = vec![near(&[(1, 0.5), (2, 1.0)]), vec![], vec![], vec![]];
+        // One neighbour of either label, which have 2 and 3 images, both one-sided and without a crowd: 0.5^2 against 1.
+        let mut lists = vec![near(&[(1, 0.5), (2, 1.0)]), vec![], vec![], vec![], vec![]];
         let how = Weighing { k: 2, exponent: 2, min_inliers: 31 };
-        let evidence = |lists: &[Vec<Neighbour>]| suspects(&[1, 1, 2, 2], lists, &how).unwrap()[0].evidence;
-        let (claim, unsaid) = (0.8 / 1.5, 0.5 * (1.0 - 1.0 / 1.5));
-        assert!((evidence(&lists) - claim / (0.2 + claim + unsaid + 0.05)).abs() < 1e-12);
+        let evidence = |lists: &[Vec<Neighbour>]| suspects(&[1, 1, 2, 2, 2], lists, &how).unwrap()[0].evidence;
+        let expected = |own: f64, other: f64| {
+            let (own, other) = (own / 2.0_f64.sqrt(), other / 3.0_f64.sqrt());
+            let (given, claim) = (own / (own + other), other / (own + other) / 1.5);
+            claim / (given + claim + 0.5 * (1.0 - 1.0 / 1.5) + 0.05)
+        };
+        assert!((evidence(&lists) - expected(0.25, 1.0)).abs() < 1e-12);
         // The neighbour of the given label has the image among its own, and a crowd: the mean of all is 0.725, its own 0.7.
         lists[1] = near(&[(0, 0.5), (3, 0.9)]);
-        let own = (0.5_f64 + 0.5 * 0.025).powi(2);
-        let (given, claim) = (own / (own + 0.5), 0.5 / (own + 0.5) / 1.5);
         let got = evidence(&lists);
-        assert!((got - claim / (given + claim + unsaid + 0.05)).abs() < 1e-6, "{got}");
+        assert!((got - expected((0.5_f64 + 0.5 * 0.025).powi(2), 0.5)).abs() < 1e-6, "{got}");
+    }
+
+    #[test]
+    fn neighbours_of_further_labels_speak_a_little_against_the_given_one() {
+        let lists = vec![near(&[(2, 1.0), (4, 0.5)]), vec![], vec![], vec![], vec![]];
+        let how = Weighing { k: 2, exponent: 2, min_inliers: 31 };
+        let found = suspects(&[1, 1, 2, 2, 3], &lists, &how).unwrap();
+        let (best, rest) = (1.0 / 2.0_f64.sqrt(), 0.25);
+        let claim = (best / 1.5 + 0.1 * rest) / (best + rest);
+        assert_eq!(found[0].proposed, 2);
+        assert!((found[0].evidence - claim / (claim + 0.5 * (1.0 - 1.0 / 1.5) + 0.05)).abs() < 1e-12);
     }
 
     /// The greatest evidence against an image whose label so many others carry: all of its neighbours agree on another label.
