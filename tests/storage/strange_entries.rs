@@ -198,7 +198,8 @@ fn what_is_no_plain_file_or_folder_is_named_and_nothing_outside_changes() {
             let is_folder = scene.path("sound").join(&entry).is_dir()
                 || entry.starts_with("catalog.")
                 || entry == "catalog/archive";
-            if made == Made::Folder && is_folder {
+            // A folder with a segment's name is nobody's and is left alone: `files_lost.rs`.
+            if made == Made::Folder && (is_folder || entry.starts_with("segments/")) {
                 continue;
             }
             let story = format!("{entry} is made {made:?}");

@@ -74,7 +74,10 @@ pub(crate) fn look_at_database(folder: &Folder) -> Result<()> {
     }
     if let Some(segments) = folder.inner(SEGMENTS)? {
         for name in segments.names()?.iter().filter(|name| is_of_segments(name)) {
-            segments.must_be(name, Kind::File)?;
+            // A folder there is nobody's: it stays, and a segment whose name it has is made again.
+            if segments.about(name)?.is_some_and(|found| found.kind != Kind::Folder) {
+                segments.must_be(name, Kind::File)?;
+            }
         }
     }
     if let Some(training) = folder.inner(TRAINING)? {
