@@ -72,7 +72,7 @@ fn what_cannot_be_done_is_said_with_the_exit_code_of_its_kind() {
     database(path);
     std::fs::write(path.join("photo.html"), "not a report").unwrap();
     for (words, code, text) in [
-        (&["clean", "DB", "--rule", "suspects", "--into", "photo.html"][..], 1, "not an earlier report"),
+        (&["clean", "DB", "--rule", "suspects", "--into", "photo.html"][..], 1, "is not what cairn wrote there before"),
         (&["clean", "DB", "--rule", "suspects", "--into", "page.txt"], 1, "report.html"),
         (&["clean", "DB", "--rule", "suspects", "--into", "reports/page.html"], 1, "there is no folder reports"),
         (&["clean", "DB"], 1, "bare vectors and has no photos"),

@@ -8,6 +8,7 @@ use std::path::Path;
 
 const ORDER: &[&str] = &[
     "ast",
+    "effect",
     "limits",
     "words",
     "print",

@@ -579,9 +579,7 @@ proptest! {
                 "loss=cosface", "dim=64", "Epochs=2", "batch=8", "rate=0.1", "margin=0.2", "scale=9", "seed=5",
                 "validation=0.1", "from 'R.html' balance", "trunk augment=hard", "scaleup=1 gem=learnt dry run",
             ]),
-            ("CLEAN", &[
-                "nn=50", "neighbours=9", "Inliers=40", "freq=2", "rule Paper", "unlabel", "dry run", "into 'R.html'",
-            ]),
+            ("CLEAN", &["nn=50", "neighbours=9", "Inliers=40", "freq=2", "rule Paper", "unlabel", "dry run", "into 'R.html'"]),
             ("CLEAN", &["rule Suspects", "top=7", "relabel", "dry run", "into 'R.html'"]),
         ];
         for (begin, clauses) in statements {
@@ -595,10 +593,8 @@ proptest! {
             let (text, canonical) = (format!("{begin} {cased}"), format!("{begin} {}", clauses.join(" ")));
             let (parsed, expected) = (parse(&text), parse(&canonical));
             prop_assert!(parsed.diagnostics.is_empty(), "{}", parsed.diagnostics[0].render(&text));
-            prop_assert_eq!(
-                without_spans(parsed.statements[0].node.clone()),
-                without_spans(expected.statements[0].node.clone())
-            );
+            let [parsed, expected] = [parsed, expected].map(|of| without_spans(of.statements[0].node.clone()));
+            prop_assert_eq!(parsed, expected);
         }
     }
 }

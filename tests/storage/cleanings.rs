@@ -569,7 +569,7 @@ fn a_photo_that_cannot_be_read_ends_no_cleaning() {
     std::fs::write(&broken, [2]).unwrap();
     let put = |key: &str| {
         let vector = database.snapshot().vector(key).unwrap().unwrap();
-        Put::new(key, vector).label("scene 2").source(broken.display().to_string())
+        Put::new(key, vector).label("scene 2").source(broken.display().to_string()).content([1; 32])
     };
     // Of one something is kept, of another nothing, and the photo of the third is gone.
     let gone = put("s2v2").source("/is/not/there.jpg");

@@ -208,10 +208,7 @@ impl Catalog {
     pub(crate) fn open_for_repair(folder: &Folder, lock: Lock) -> Result<Self> {
         let _inside = inside_slow();
         let its = Self::sound_folder(folder)?;
-        let no_file = |error: Error| match error.kind() {
-            ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
-            _ => error,
-        };
+        let no_file = |error| if_incomplete(error, folder);
         // Before anything is written: another program's RocksDB must not get families of ours.
         let found = DB::list_cf(&db_options()?, its.native()).map_err(|error| no_file(error.into()))?;
         if !found.iter().any(|name| name == Family::Records.name()) {
@@ -257,7 +254,8 @@ impl Catalog {
                 trouble = opened.err();
                 continue;
             }
-            return Self::only_read(opened?, its.clone())?.unless_half_repaired();
+            let opened = opened.map_err(|error| if_incomplete(error.into(), folder))?;
+            return Self::only_read(opened, its.clone())?.unless_half_repaired();
         }
         // What was refused while files came and went says nothing about the database.
         let busy = too_busy(folder);
@@ -498,6 +496,14 @@ fn half_repaired() -> Error {
 fn foreign(folder: &Folder) -> Error {
     Error::invalid(format!("{} holds a RocksDB database that is none of Cairn's", folder.path_of(CATALOG).display()))
         .help("nothing in it was changed; name the folder of a database")
+}
+
+/// RocksDB's error, or that files are missing where it says so.
+fn if_incomplete(error: Error, folder: &Folder) -> Error {
+    match error.kind() {
+        ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
+        _ => error,
+    }
 }
 
 /// Why a database's folder cannot be opened whose catalog lacks files.

@@ -146,10 +146,23 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whether the log is longer than what closing leaves.
+    /// Whether the log is longer than what closing leaves, or holds all that there is of a family: a repair without RocksDB's list
+    /// learns the numbers of families from their tables, and can give the records of a log to no other.
     pub(crate) fn has_much_log(&self) -> bool {
         let (bytes, files) = logged(&self.store.db.folder);
-        bytes > MOST_LOG_AT_CLOSE || files > MOST_LOGS_AT_CLOSE
+        bytes > MOST_LOG_AT_CLOSE || files > MOST_LOGS_AT_CLOSE || self.is_only_logged()
+    }
+
+    /// Whether a family has entries and no table.
+    fn is_only_logged(&self) -> bool {
+        let _inside = inside();
+        let Ok(tables) = self.store.db.live_files() else { return true };
+        let is_filled = |family: Family| {
+            let handle = self.store.db.cf_handle(family.name())?;
+            self.store.db.property_int_value_cf(handle, properties::NUM_ENTRIES_ACTIVE_MEM_TABLE).ok()?
+        };
+        let lacks = |&family: &Family| of_family(&tables, family).is_empty() && is_filled(family).unwrap_or(0) > 0;
+        Family::ALL.iter().any(lacks)
     }
 
     /// A consistent copy of the catalog in a folder that must not exist: hard links where the file system has them.

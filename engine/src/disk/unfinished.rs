@@ -218,7 +218,8 @@ fn noted(catalog: &Folder) -> Begun {
 /// without its list of files in a folder where nobody ever opened a database, or the folder in which RocksDB makes a checkpoint.
 fn is_left_by_older_builds(folder: &Folder) -> Result<bool> {
     let names = folder.names()?;
-    let only = |allowed: &[&str]| names.iter().all(|name| allowed.iter().any(|allowed| name == allowed));
+    // Whoever starts over has made the folder of the new catalog already when this is asked again.
+    let only = |allowed: &[&str]| names.iter().all(|name| name == UNFINISHED || allowed.iter().any(|own| name == own));
     let is_folder = |name: &str| Ok::<_, Error>(folder.about(name)?.is_some_and(|found| found.kind == Kind::Folder));
     if !is_folder(CATALOG)? {
         return Ok(only(&[OLD_CHECKPOINT, SEGMENTS]) && is_folder(OLD_CHECKPOINT)?);

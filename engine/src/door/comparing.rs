@@ -232,9 +232,21 @@ impl<'a> Comparer<'a> {
         Ok(match (found, unreadable) {
             (Some(Ok(found)), _) => Ok((seen, found)),
             (_, Some(error)) | (Some(Err(error)), None) => Err(error),
-            (None, None) => Err(Error::not_found(format!("the photo of '{}' is not there", self.keys[at])).help(
+            (None, None) => Err(self.nothing_of(at)?),
+        })
+    }
+
+    /// Why there is no photo of an image.
+    fn nothing_of(&self, at: usize) -> Result<Error> {
+        let key = &self.keys[at];
+        let record = self.snapshot.record(key)?;
+        let is_there = |path: &String| std::path::Path::new(path).is_file();
+        Ok(match record.filter(|record| record.content.is_none()).and_then(|record| record.source).filter(is_there) {
+            Some(path) => Error::invalid(format!("the photo of '{key}' was put without a digest, so {path} is not read"))
+                .help("put it again with its content (Put::content), or by cairn ingest"),
+            None => Error::not_found(format!("the photo of '{key}' is not there")).help(
                 "put it back where it was, or delete the image; databases created with --keep original keep the photos themselves",
-            )),
+            ),
         })
     }
 

@@ -188,7 +188,7 @@ impl<T> Drop for Gated<T> {
 /// [`LocalFeatures`](crate::LocalFeatures) or a [`Propose`](crate::Propose) that calls a C++ library on threads that hold a database.
 ///
 /// While the process ends, this call never returns. What is under way is waited for, 10 seconds at most, after which the process ends
-/// without any destructor. Meanwhile no other thread that calls this or the engine may be waited for; [`pool`](crate::pool) may.
+/// without any destructor. Meanwhile no other thread that calls this or the engine may be waited for; [`pool`](super::pool) may.
 /// Declare it before what the native code makes, so that that is destroyed first.
 #[must_use = "the code must run while it is held"]
 pub fn native() -> Inside {
