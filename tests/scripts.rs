@@ -88,7 +88,7 @@ fn a_script_stops_at_its_first_mistake_and_says_what_ran() {
     let told = said(&fed(
         path,
         &["repl", "DB"],
-        b".read s.sql\n.timer\nSHOW\nLABELZ;\nSEARCH VECTOR [1,\n.5]; .x\n;.tables\n",
+        b".read s.sql\n.timer\nSHOW\nLABELZ;\nSEARCH VECTOR [1,\n.5]; .x\n;\n.tables\n",
     ));
     assert!(told.contains("5 |   'p.jpg' K 0;") && told.contains("line 4 of s.sql; 2 statements ran"), "{told}");
     assert!(told.contains("  4 | LABELZ;") && told.contains("off\n"), "{told}");

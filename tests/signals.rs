@@ -335,16 +335,14 @@ fn a_segment_that_is_cut_short_under_the_program_ends_it_with_a_sentence() {
     assert_eq!(status.code(), Some(3), "{told}");
     assert!(told.contains("cut short") && told.contains("cairn check"), "{told}");
     // Segments are copies.
-    run(path, &["query", "DB", "-c", "FLUSH"]);
+    run(path, &["query", "DB", "-c", "COMPACT"]);
     is_free_and_sound(path);
 }
 
 #[test]
 fn the_help_lists_every_exit_code() {
     let help = run_ok(Path::new("."), &["--help"]);
-    for code in
-        ["0 ok", "1 ", "2 usage", "3 corrupt", "4 locked", "129 SIGHUP", "130 Ctrl-C", "143 SIGTERM", "152 SIGXCPU"]
-    {
+    for code in ["  0  ok", "  1  ", "  2  ", "  3  ", "  4  ", "  5  ", "129  ", "130  ", "143  ", "152  "] {
         assert!(help.contains(code), "{code}: {help}");
     }
 }

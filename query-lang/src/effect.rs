@@ -66,7 +66,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::parse;
+    use crate::parser::parse;
 
     #[test]
     fn statements_say_whether_they_write() {

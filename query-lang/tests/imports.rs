@@ -8,7 +8,6 @@ use std::path::Path;
 
 const ORDER: &[&str] = &[
     "ast",
-    "effect",
     "limits",
     "words",
     "print",
@@ -16,6 +15,7 @@ const ORDER: &[&str] = &[
     "complaints",
     "lexer",
     "parser",
+    "effect",
     "script",
     "bind",
     "plan",

@@ -67,7 +67,7 @@ pub(super) fn repair(args: &Repair) -> Result<()> {
     if !repaired.has_lost() {
         return Ok(());
     }
-    Err(Failure::corrupt(format!("the repair lost {}", losses(&repaired)))
+    Err(Failure::corrupt(losses(&repaired))
         .help("the database can be used; what is gone comes back from a backup, or by putting it in again"))
 }
 
@@ -84,8 +84,14 @@ fn losses(repaired: &Repaired) -> String {
     if *dropped_writes > 0 {
         lost.push(format!("{dropped_writes} acknowledged writes"));
     }
-    if *unreadable_places > 0 {
-        lost.push(format!("what lay in {unreadable_places} unreadable places of the catalog"));
+    let mut told = Vec::new();
+    if !lost.is_empty() {
+        told.push(format!("the repair lost {}", lost.join(", ")));
     }
-    lost.join(", ")
+    if *unreadable_places > 0 {
+        told.push(format!(
+            "it passed over {unreadable_places} unreadable places of the catalog, and what lay only there is lost"
+        ));
+    }
+    told.join("; ")
 }

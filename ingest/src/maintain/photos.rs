@@ -43,11 +43,12 @@ impl Readings {
         let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner).folders.clone();
         let all: usize = folders.values().sum();
         while folders.len() > NAMED {
-            // The deepest goes into the folder that holds it.
-            let Some(deepest) = folders.keys().max_by_key(|folder| folder.components().count()).cloned() else { break };
-            let count = folders.remove(&deepest).unwrap_or_default();
-            let above = deepest.parent().unwrap_or(&deepest).to_owned();
-            *folders.entry(above).or_default() += count;
+            // The deepest goes into the folder that holds it, with all that lie beside it.
+            let Some(deepest) = folders.keys().max_by_key(|folder| folder.components().count()) else { break };
+            let above = deepest.parent().unwrap_or(deepest).to_owned();
+            let count = folders.iter().filter(|(folder, _)| folder.starts_with(&above)).map(|(_, count)| count).sum();
+            folders.retain(|folder, _| !folder.starts_with(&above));
+            folders.insert(above, count);
         }
         let parts: Vec<String> = match folders.len() {
             1 => folders.keys().map(|folder| format!("below {}", folder.display())).collect(),

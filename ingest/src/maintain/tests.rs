@@ -224,10 +224,12 @@ fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
     let database = Database::create(&folder.path().join("db"), options).unwrap();
     let bad = folder.path().join("bad.jpg");
     std::fs::write(&bad, b"no photo").unwrap();
-    for (key, file) in [("a", &photos[0]), ("bad", &bad), ("c", &photos[1])] {
+    // The third one was damaged after it was stored.
+    for (key, file, was) in [("a", &photos[0], &photos[0]), ("bad", &bad, &photos[2]), ("c", &photos[1], &photos[1])] {
         let source = Some(file.to_str().unwrap().to_owned());
         let vector = (0..1280).map(|n| (n % 7) as f32).collect();
-        let put = Put { key: key.to_owned(), label: None, vector, source, content: None, photo: None };
+        let content = Some(*blake3::hash(&std::fs::read(was).unwrap()).as_bytes());
+        let put = Put { key: key.to_owned(), label: None, vector, source, content, photo: None };
         database.write(vec![Operation::Put(put)]).unwrap();
     }
     let refused = maintainer().reembed(&database, None, None).unwrap_err();
