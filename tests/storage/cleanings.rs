@@ -14,55 +14,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{
-    Database, Error, ErrorKind, Judgement, LocalFeatureSet, LocalFeatures, Operation, Options, Outcome, Photo, Ports,
-    Put, Watch,
-};
+use cairn::{Database, ErrorKind, Judgement, Operation, Options, Outcome, Ports, Put, Watch};
+use cairndb_storage_tests::scenes::Scenes;
 use cairndb_storage_tests::{Random, tree};
-
-const DIMENSION: usize = 16;
-const FEATURES: usize = 60;
-
-/// Features of made-up photos; counts how many it was asked for.
-#[derive(Default)]
-struct Scenes {
-    asked: AtomicUsize,
-    version: u64,
-}
-
-impl LocalFeatures for Scenes {
-    fn fingerprint(&self) -> String {
-        format!("scenes {}", self.version)
-    }
-
-    fn max_distance(&self) -> f32 {
-        0.6
-    }
-
-    fn extract(&self, photo: &Photo, _: Option<&[u8; 32]>) -> cairn::Result<LocalFeatureSet> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let bytes = match photo {
-            Photo::Bytes(bytes) => bytes.clone(),
-            Photo::File(path) => std::fs::read(path).unwrap(),
-        };
-        if bytes.len() < 2 {
-            return Err(Error::invalid("it is cut short"));
-        }
-        let (scene, view) = (u64::from(bytes[0]), u64::from(bytes[1]));
-        let (mut of_scene, mut of_view) = (Random::new(1000 + scene), Random::new(5000 + view));
-        let (turn, shift) = (0.2 * of_view.signed(), 30.0 * of_view.signed());
-        let mut set = LocalFeatureSet { dimension: DIMENSION, ..Default::default() };
-        for n in 0..FEATURES {
-            let (x, y) = (150.0 + 140.0 * of_scene.signed(), 150.0 + 140.0 * of_scene.signed());
-            set.locations.push([x * turn.cos() - y * turn.sin() + shift, x * turn.sin() + y * turn.cos()]);
-            let vector: Vec<f32> = (0..DIMENSION).map(|_| of_scene.signed()).collect();
-            let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-            set.descriptors.extend(vector.iter().map(|x| x / length));
-            set.scores.push(1.0 / (n + 1) as f32);
-        }
-        Ok(set)
-    }
-}
 
 /// Four scenes of eight views; two images of scene 0 carry scene 1's label, and label "lonely" has one image.
 fn database(folder: &std::path::Path) -> Database {

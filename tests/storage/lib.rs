@@ -4,6 +4,7 @@
 pub mod epochs;
 mod faults;
 mod look;
+pub mod scenes;
 mod stream;
 
 use std::path::{Path, PathBuf};
