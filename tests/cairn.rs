@@ -1,5 +1,5 @@
 //! The `cairn` program, so that tests can start it and kill it.
 
-fn main() -> std::process::ExitCode {
+fn main() -> ! {
     cairndb_cli::main()
 }

@@ -22,39 +22,40 @@ mod solution;
 mod terminal;
 mod watch;
 
-use std::process::ExitCode;
-
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
 /// Runs the program with the arguments of the process. What it ends with is a code of `failure::EXIT_CODES`.
 ///
 /// It installs handlers for signals and panics, which only a program may; libraries below install none.
-pub fn main() -> ExitCode {
+///
+/// It does not return: torch and RocksDB have static objects that must not be destroyed before what uses them came to its end.
+pub fn main() -> ! {
     signals::install();
     closing::allow_open_files();
-    panics::guarded(run)
+    cairn::end_process(i32::from(panics::guarded(run)))
 }
 
-fn run() -> ExitCode {
+/// The exit code.
+fn run() -> u8 {
     let done = match args::Cli::try_parse() {
         Ok(cli) => limits::check().and_then(|()| commands::run(cli.command)),
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // The help goes to standard error, since nothing was asked for; it holds nothing that was typed.
             let _ = error.print();
-            return ExitCode::from(failure::Exit::Usage as u8);
+            return failure::Exit::Usage as u8;
         }
         Err(error) if error.use_stderr() => Err(failure::Failure::usage(error.render().to_string())),
         Err(help_or_version) => terminal::writable().and_then(|()| help_or_version.print()).map_err(Into::into),
     };
     match done.and_then(|()| closing::outcome()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => failure::Exit::Quiet as u8,
         Err(failure) => {
             if failure.exit() != failure::Exit::Quiet {
                 // Standard error may be closed; the exit code still tells.
                 terminal::complain(&failure);
             }
-            ExitCode::from(failure.exit() as u8)
+            failure.exit() as u8
         }
     }
 }

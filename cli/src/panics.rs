@@ -2,13 +2,12 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
-use std::process::ExitCode;
 
 use crate::failure::{Exit, Failure};
 use crate::terminal::{complain, note};
 
 /// Runs the program; a panic in it ends it as a failure.
-pub(crate) fn guarded(run: impl FnOnce() -> ExitCode) -> ExitCode {
+pub(crate) fn guarded(run: impl FnOnce() -> u8) -> u8 {
     set_hook(Box::new(|info| {
         complain(&failure(info));
         // Whoever looks for a fault asks for it with RUST_BACKTRACE=1.
@@ -17,7 +16,7 @@ pub(crate) fn guarded(run: impl FnOnce() -> ExitCode) -> ExitCode {
             note(&trace.to_string());
         }
     }));
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or(ExitCode::from(Exit::Failed as u8))
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Exit::Failed as u8)
 }
 
 fn failure(info: &PanicHookInfo<'_>) -> Failure {

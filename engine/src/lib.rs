@@ -67,6 +67,6 @@ pub use ports::{
     Embed, Embedded, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Propose, ReadQueries, Reembed, VectorChunk,
     VectorChunks, Wanted,
 };
-pub use process::leaving::{Gated, Inside, may_end, native};
+pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;
 pub use vote::{Ballot, soft_vote};

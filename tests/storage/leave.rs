@@ -1,7 +1,8 @@
 //! A part of the load: a process that ends while its threads are in the middle of what they do.
 //!
 //! `SEED FROM MS WAY`: transactions from FROM on, and searches beside them, for MS milliseconds; then WAY. `return`: main returns 7;
-//! `exit`: another thread calls `exit(7)`; `close`: main returns while the database is closed and opened again all the time. `SEED forget`, `SEED forget-exit`: a few transactions, and nobody closes the database.
+//! `exit`: another thread calls `exit(7)`; `close`: main returns while the database is closed and opened again all the time; `look`:
+//! while it is opened for reading all the time beside the writer; `look-exit`: another thread calls `exit(7)` then. `SEED forget`, `SEED forget-exit`: a few transactions, and nobody closes the database.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,6 +19,8 @@ const CODE: u8 = 7;
 /// Ends in the midst of things.
 pub(crate) fn leave(folder: &Path, words: &[String]) -> ExitCode {
     let number = |at: usize| -> u64 { words[at].parse().unwrap() };
+    // No handler sees a thread whose very first call begins while `exit` runs.
+    drop(cairn::native());
     if words.len() == 2 {
         forget(folder, number(0));
         if words[1] == "forget-exit" {
@@ -27,14 +30,28 @@ pub(crate) fn leave(folder: &Path, words: &[String]) -> ExitCode {
     }
     let (seed, from, time, way) = (number(0), number(1), Duration::from_millis(number(2)), words[3].clone());
     let closes = way == "close";
+    if way.starts_with("look") {
+        let path = folder.to_owned();
+        std::thread::spawn(move || look(&path));
+    }
     let path = folder.to_owned();
     std::thread::spawn(move || write(&path, seed, from, closes));
     std::thread::sleep(time);
-    if way == "exit" {
+    if way.ends_with("exit") {
         std::thread::spawn(|| std::process::exit(i32::from(CODE)));
         std::thread::sleep(Duration::from_secs(3600));
     }
     ExitCode::from(CODE)
+}
+
+/// Opens the database for reading over and over, and looks at all of it.
+fn look(folder: &Path) {
+    loop {
+        // The writer may be too busy for a consistent look.
+        if let Ok(database) = Database::open_read_only(folder) {
+            assert!(database.snapshot().keys(None).is_ok());
+        }
+    }
 }
 
 fn transaction(database: &Database, stream: &mut Stream) {

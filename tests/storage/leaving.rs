@@ -28,7 +28,7 @@ fn main_may_return_while_threads_hold_the_database() {
     let (mut stream, mut random) = (Stream::new(SEED), Random::new(SEED));
     let ends = many(100, 5_000);
     for end in 0..ends {
-        let way = ["return", "exit", "close"][end % 3];
+        let way = ["return", "exit", "close", "look", "look-exit"][end % 5];
         let story = format!("end {end} ({way})");
         // Some end while they open.
         let most = if random.below(6) == 0 { 20 } else { 250 };

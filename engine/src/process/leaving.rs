@@ -7,8 +7,10 @@
 //! threads are stopped. What only computes needs no gate: memory and maps stay where they are.
 //!
 //! The handler is one among those that `exit` calls in the reverse order in which they came. A static object inside a C++ function
-//! comes at that function's first call. So the handler is set again behind the first slow call (an opening, a commit, a forward of a
-//! network), the second, the fourth, the eighth.
+//! comes at that function's first call, and its destructor would run before a handler that is older. So the handler is set before the
+//! first call and again behind slow calls (an opening, a commit, a forward of a network); and RocksDB's static objects are made in small
+//! steps before anything else is done with it ([`constructs`], `catalog/statics.rs`). No handler sees a thread whose very first call into
+//! the engine begins while `exit` runs already. A program that can end by [`end_process`] depends on none of this.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,6 +25,9 @@ use parking_lot::Mutex;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
+/// The handler is set again behind each of the first slow calls, and then behind one of so many: an entry of the list takes 32 bytes.
+const FIRST_SLOW_CALLS: usize = 4_096;
+const SLOW_CALLS_FOR_A_HANDLER: usize = 1_024;
 /// Counters of threads that are inside; each thread has one of them, so that few share a line of the cache.
 const COUNTERS: usize = 64;
 
@@ -108,6 +113,10 @@ pub(crate) fn inside() -> Inside {
 
 /// [`inside`] for calls that write or take long.
 pub(crate) fn inside_slow() -> Inside {
+    if PROCESS.load(Ordering::Relaxed) != std::process::id() {
+        // Whatever is made before a first call is destroyed behind it, whenever the process ends.
+        set_handler();
+    }
     let mut inside = inside();
     inside.is_slow = true;
     inside
@@ -129,8 +138,8 @@ impl Inside {
             return;
         }
         if self.is_slow {
-            let is_due = (SLOW_CALLS.fetch_add(1, Ordering::Relaxed) + 1).is_power_of_two();
-            if is_due || PROCESS.load(Ordering::Relaxed) != std::process::id() {
+            let before = SLOW_CALLS.fetch_add(1, Ordering::Relaxed);
+            if before < FIRST_SLOW_CALLS || before.is_multiple_of(SLOW_CALLS_FOR_A_HANDLER) {
                 set_handler();
             }
         }
@@ -296,6 +305,24 @@ extern "C" fn at_exit(status: libc::c_int, _: *mut libc::c_void) {
             libc::_exit(status);
         }
     }
+}
+
+/// Ends the process in order, with this exit status: who is inside the gate comes out, what is open is saved, RocksDB's threads stop, and
+/// then `exit` runs. A program that links a library with static objects of its own ends by this and not by returning from `main`,
+/// because `exit` destroys some of them before it asks the engine.
+///
+/// It waits 10 seconds at most for calls that are under way.
+pub fn end_process(status: i32) -> ! {
+    at_exit(status, std::ptr::null_mut());
+    std::process::exit(status)
+}
+
+/// Runs native code that constructs static objects whose destructors must run behind the handler.
+pub(crate) fn constructs<T>(make: impl FnOnce() -> T) -> T {
+    let _inside = inside();
+    let made = make();
+    set_handler();
+    made
 }
 
 unsafe extern "C" {

@@ -1,0 +1,58 @@
+//! RocksDB's static objects, made on purpose before anything else is done with it.
+//!
+//! Each is made at the first call of the function that holds it, in the middle of an opening or, later, of a flush or a compaction by
+//! threads of RocksDB. When the process ends just then, its destructor runs although the thread goes on (seen: `std::bad_alloc`, and an
+//! end that waited for ever for threads that were joined). Made here, in small steps with the handler of `process/leaving.rs` set
+//! behind each, they are destroyed behind that handler.
+
+use std::sync::Once;
+
+use rocksdb::{DB, Env, Options};
+
+use crate::process::leaving::{constructs, inside_slow};
+
+/// The name of a database in memory. Nothing of it reaches a disk.
+const NAME: &str = "/statics";
+
+/// Makes the static objects, once in the life of a process: opens, fills, compacts and reads a database in memory, some milliseconds.
+pub(super) fn construct() {
+    static DONE: Once = Once::new();
+    DONE.call_once(|| {
+        // Others wait for this thread inside the gate, so that it must not be held up before it between two steps.
+        let _inside = inside_slow();
+        // What fails here fails again where somebody is told.
+        let _not_needed = rehearse();
+    });
+}
+
+fn rehearse() -> Result<(), rocksdb::Error> {
+    let mut first = constructs(Options::default);
+    let mut options = constructs(|| first.get_options_from_string("avoid_flush_during_recovery=true"))?;
+    let memory = constructs(Env::mem_env)?;
+    options.set_env(&memory);
+    options.create_if_missing(true);
+    let db = constructs(|| DB::open(&options, NAME))?;
+    for value in [b"1", b"2"] {
+        constructs(|| db.put(b"key", value))?;
+        constructs(|| db.flush())?;
+    }
+    constructs(|| db.compact_range(None::<&[u8]>, None::<&[u8]>));
+    constructs(|| db.property_value("rocksdb.stats"))?;
+    constructs(|| db.live_files())?;
+    constructs(|| drop(db));
+    constructs(|| DB::list_cf(&options, NAME))?;
+    let read_only = constructs(|| DB::open_for_read_only(&options, NAME, false))?;
+    constructs(|| read_only.get(b"key"))?;
+    constructs(|| drop(read_only));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    /// It catches: a step that RocksDB refuses, behind which the others are left out.
+    #[test]
+    #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    fn every_step_is_taken() {
+        super::rehearse().unwrap();
+    }
+}
