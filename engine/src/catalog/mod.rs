@@ -16,6 +16,7 @@ mod read;
 mod relabellings;
 mod salvage;
 mod spaces;
+mod statics;
 mod store;
 mod tables;
 mod through;
@@ -38,7 +39,7 @@ pub(crate) use read::StoredList;
 pub(crate) use salvage::Lost;
 pub(crate) use spaces::Space;
 use store::Store;
-pub(crate) use tables::LISTS;
+pub(crate) use tables::{LISTS, ROOM_TO_COMPACT};
 use tables::{Work, db_options};
 
 use crate::disk::{CATALOG, Folder, Lock, look_at_catalog};
@@ -236,12 +237,12 @@ impl Catalog {
     /// # Errors
     /// `Locked`: the writer was too busy for a consistent look; trying again helps.
     pub(crate) fn open_beside(folder: &Folder) -> Result<Self> {
-        let _inside = inside_slow();
         Self::beside(&Self::sound_folder(folder)?, folder)
     }
 
     /// [`Catalog::open_beside`] of a catalog in a folder of another name.
     pub(crate) fn beside(its: &Folder, folder: &Folder) -> Result<Self> {
+        let _inside = inside_slow();
         must_have_all_families(its)?;
         let mut trouble = None;
         for _ in 0..BESIDE_TRIES {
@@ -372,6 +373,7 @@ impl Catalog {
 
     /// What a repair that was cut short had lost.
     pub(crate) fn lost_by_repair(&self) -> Result<Lost> {
+        let _inside = inside();
         let noted = self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING)?;
         Ok(noted.map_or_else(Lost::default, |bytes| Lost::decode(&bytes)))
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{BottommostLevelCompaction, CompactOptions, DBRecoveryMode, LiveFile, properties};
 
-use super::{Catalog, Family};
+use super::{Catalog, Family, statics};
 use crate::disk::{Folder, must_fit, point};
 use crate::error::{Error, ErrorKind, Result, open_files_allowed};
 use crate::process::leaving::{inside, inside_slow, is_closed};
@@ -37,8 +37,9 @@ const LEAST_OPEN_TABLES: u64 = 32;
 pub(crate) const LISTS: u64 = 1 << 20;
 /// Bytes that one compaction reads at most, and so writes beside them before they go.
 const MOST_COMPACTED: u64 = 25 * (64 << 20);
-/// Bytes with which RocksDB may compact as it likes; with less, only what is sure to fit is compacted.
-const ROOM_TO_COMPACT: u64 = 64 << 20;
+/// Bytes with which RocksDB may compact as it likes, what it reads first (four tables from memory) twice; with less, only what is sure to
+/// fit is compacted. One that it began before takes the last of a disk otherwise, and with it what was set aside.
+pub(crate) const ROOM_TO_COMPACT: u64 = 128 << 20;
 /// What the C interface has no call for. Nothing is set aside before it is written: RocksDB would take 18 MiB for a log and 4 for a list
 /// of tables of what is left of a disk. The file of options is read by nobody, so that an opening may fail to write it.
 const BY_NAME: &str = "avoid_flush_during_recovery=true;allow_fallocate=false;fail_if_options_file_error=false";
@@ -48,6 +49,7 @@ const BY_NAME: &str = "avoid_flush_during_recovery=true;allow_fallocate=false;fa
 /// # Errors
 /// None but a mistake in [`BY_NAME`].
 pub(super) fn db_options() -> Result<rocksdb::Options> {
+    statics::construct();
     let mut options = rocksdb::Options::default().get_options_from_string(BY_NAME)?;
     // Absolute consistency turns a torn last record, which every crash may leave, into a database that never opens.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
@@ -293,12 +295,14 @@ fn of_family(tables: &[LiveFile], family: Family) -> Vec<&LiveFile> {
     tables.iter().filter(|table| table.column_family_name == family.name()).collect()
 }
 
-/// About what a compaction writes before what it read is removed: each deletion goes with what it deletes.
+/// About what a compaction writes before what it read is removed: each deletion goes with one entry of a mean length that it deletes.
 fn kept_bytes(tables: &[&LiveFile]) -> u64 {
     let sum = |of: fn(&LiveFile) -> u64| tables.iter().map(|table| of(table)).sum::<u64>();
-    let (bytes, entries) = (sum(|table| table.size as u64), sum(|table| table.num_entries));
-    let gone = (2 * sum(|table| table.num_deletions)).min(entries);
-    ((bytes as f64 * (entries - gone) as f64 / entries.max(1) as f64) as u64).min(MOST_COMPACTED)
+    let (bytes, deletions) = (sum(|table| table.size as u64), sum(|table| table.num_deletions));
+    // Deletions are among the entries and take next to no bytes, so that they are not among those by which bytes are shared out.
+    let filled = sum(|table| table.num_entries).saturating_sub(deletions);
+    let kept = filled.saturating_sub(deletions);
+    ((bytes as f64 * kept as f64 / filled.max(1) as f64) as u64).min(MOST_COMPACTED)
 }
 
 /// The keys between which the small tables of a family lie, if they are many.
@@ -349,6 +353,9 @@ mod tests {
         let deleting = LiveFile { num_entries: 2, num_deletions: 2, ..table(50, 1) };
         assert_eq!([kept_bytes(&[]), kept_bytes(&[&table(50, 1)])], [0, 50]);
         assert_eq!(kept_bytes(&[&deleting, &LiveFile { num_entries: 2, ..table(50, 1) }]), 0);
+        // A tenth of the images deleted leaves nine tenths of the bytes, not what their share of all entries would.
+        let tenth = LiveFile { num_entries: 110, num_deletions: 10, ..table(1_000, 1) };
+        assert_eq!(kept_bytes(&[&tenth]), 900);
     }
 
     #[test]

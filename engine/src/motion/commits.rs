@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::catalog::{Batch, Catalog, LISTS};
+use crate::catalog::{Batch, Catalog, LISTS, ROOM_TO_COMPACT};
 use crate::disk::{Folder, RESERVE_BYTES, free_bytes, is_set_aside, only_read, release, too_full};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -150,12 +150,14 @@ impl Commits {
         let bytes = batch.bytes();
         let free = || free_bytes(&self.folder).filter(|&free| free < AMPLE + bytes);
         let Some(mut now) = free() else { return Ok(()) };
+        if now < ROOM_TO_COMPACT + bytes {
+            self.catalog.be_frugal()?;
+        }
         if batch.is_owed() {
             let needed = bytes + FOR_A_DELETION;
             if now >= needed {
                 return Ok(());
             }
-            self.catalog.be_frugal()?;
             if release(&self.folder) && free().is_none_or(|now| now >= needed) {
                 return Ok(());
             }
