@@ -3,6 +3,7 @@
 
     python3 .setup/run.py demo [--photos DIR] [..]   fetch what is missing, build, run `cairn demo`
     python3 .setup/run.py test                       fetch what is missing, format, lints, build, all tests, fuzzing (what CI runs)
+    python3 .setup/run.py fuzz [SECONDS] [TARGET ..] feed the fuzz targets for so long each (fuzzing.py), behind a build
     python3 .setup/run.py fetch                      only fetch
 
 It needs Rust, a C++ compiler and Python 3 with pip. After it, plain `cargo build` and `cargo test` work too.
@@ -10,12 +11,14 @@ It needs Rust, a C++ compiler and Python 3 with pip. After it, plain `cargo buil
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
+from collections import Counter
 
 import fetch
+import fuzzing
 
 # Everything is built in cargo's dev profile (optimised, see Cargo.toml), so RocksDB is compiled once: 28 CPU-minutes.
 CHECKS = [
@@ -25,20 +28,6 @@ CHECKS = [
     ["cargo", "test", "--workspace"],
     ["cargo", "doc", "--workspace", "--no-deps"],
 ]
-# The fuzz targets, and files that inputs are made of; what is not there is passed over. The photos are those of the tests.
-TARGETS = {
-    "query_text": ["query-lang/tests/statements", "query-lang/tests/diagnostics"],
-    "photo_bytes": ["../shared/photos/landmarks/images"],
-    "vector_files": ["tests/formats", "fuzz/seeds"],
-    "catalog_values": ["tests/formats"],
-    "segment_bytes": ["tests/formats"],
-    "operation_sequences": ["tests/formats"],
-}
-# What docs/TESTING.md promises of each target; as many run at once.
-FUZZ_SECONDS = 60
-FUZZ_TOGETHER = 2
-# Bytes of an input at most.
-FUZZ_LARGEST = 1 << 18
 
 
 def cargo(words: list[str]) -> None:
@@ -51,6 +40,25 @@ def cargo(words: list[str]) -> None:
         raise SystemExit(f"[set-up] `{' '.join(words)}` failed; what it printed above says why")
 
 
+def tests(words: list[str]) -> tuple[Counter[str], int]:
+    """Runs the tests; why some were skipped, and how many that only measure were left out. What a test prints is shown when it passed,
+    too, because a test that skips itself passes."""
+    fetch.say(" ".join(words))
+    skipped: Counter[str] = Counter()
+    ignored = 0
+    process = subprocess.Popen([*words, "--", "--show-output"], cwd=fetch.ROOT, stdout=subprocess.PIPE, text=True, errors="replace")
+    for line in process.stdout or ():
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        if line.startswith("SKIPPED: "):
+            skipped[line.removeprefix("SKIPPED: ").strip()] += 1
+        counted = re.match(r"test result: .* (\d+) ignored;", line)
+        ignored += int(counted[1]) if counted else 0
+    if process.wait() != 0:
+        raise SystemExit(f"[set-up] `{' '.join(words)}` failed; what it printed above says why")
+    return skipped, ignored
+
+
 def built(program: str) -> str:
     """Where the build of the whole workspace left a program. `cargo run` would choose other features of what several packages share,
     and compile RocksDB again."""
@@ -59,44 +67,43 @@ def built(program: str) -> str:
     return os.path.join(json.loads(about.stdout)["target_directory"], "debug", program)
 
 
-def fuzz() -> None:
-    """Feeds every target for a while. What a target does not survive is kept, and named."""
-    kept = os.path.join(tempfile.gettempdir(), "cairn-fuzz")
-    os.makedirs(kept, exist_ok=True)
-    names = list(TARGETS)
-    for start in range(0, len(names), FUZZ_TOGETHER):
-        running = []
-        for name in names[start : start + FUZZ_TOGETHER]:
-            seeds = [os.path.join(fetch.ROOT, seed) for seed in TARGETS[name]]
-            environment = dict(os.environ, CAIRN_FUZZ_SEEDS=os.pathsep.join(filter(os.path.exists, seeds)))
-            words = [built(name), f"-max_total_time={FUZZ_SECONDS}"]
-            words += [f"-artifact_prefix={kept}/{name}-", f"-max_len={FUZZ_LARGEST}", "-len_control=0"]
-            words += ["-verbosity=0", "-print_final_stats=1"]
-            fetch.say(f"fuzzing {name} for {FUZZ_SECONDS} s")
-            running.append((name, subprocess.Popen(words, cwd=fetch.ROOT, env=environment)))
-        # All of them end before one is told of.
-        failed = [name for name, process in running if process.wait() != 0]
-        if failed:
-            raise SystemExit(f"[set-up] fuzzing failed: {', '.join(failed)}; the bytes lie in {kept}")
-
-
 def need_tools() -> None:
     for tool, how in [("cargo", "install Rust 1.95 from rustup.rs"), ("c++", "install a C++ compiler (Debian: g++)")]:
         if shutil.which(tool) is None:
             raise SystemExit(f"[set-up] {tool} is missing: {how}, then run this again")
 
 
+def tell(seen: list[str], skipped: Counter[str], ignored: int) -> None:
+    """Ends with what was not looked at: a check that was skipped must not look like one that passed."""
+    fetch.say("all checks passed")
+    for line in seen:
+        fetch.say(f"fuzzed {line}")
+    for reason, count in skipped.most_common():
+        fetch.say(f"skipped {count} times: {reason}")
+    fetch.say(f"{sum(skipped.values())} checks skipped, {ignored} long measurements not run (cargo test -- --ignored)")
+
+
 def main() -> None:
     words = sys.argv[1:]
-    if not words or words[0] not in ("demo", "test", "fetch"):
+    if not words or words[0] not in ("demo", "test", "fuzz", "fetch"):
         raise SystemExit(__doc__)
     need_tools()
     fetch.fetch()
     if words[0] == "test":
+        skipped: Counter[str] = Counter()
+        ignored = 0
         for check in CHECKS:
-            cargo(check)
-        fuzz()
-        fetch.say("all checks passed")
+            if check[1] == "test":
+                skipped, ignored = tests(check)
+            else:
+                cargo(check)
+        tell(fuzzing.run(fuzzing.SECONDS, list(fuzzing.TARGETS)), skipped, ignored)
+    elif words[0] == "fuzz":
+        cargo(["cargo", "build", "--workspace"])
+        numbers = [word for word in words[1:] if word.isdigit()]
+        names = [word for word in words[1:] if word in fuzzing.TARGETS] or list(fuzzing.TARGETS)
+        for line in fuzzing.run(int(numbers[0]) if numbers else fuzzing.SECONDS, names):
+            fetch.say(f"fuzzed {line}")
     elif words[0] == "demo":
         fetch.say("building; the first time takes about half an hour on two cores, most of it RocksDB")
         cargo(["cargo", "build", "--workspace"])

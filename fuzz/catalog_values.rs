@@ -3,10 +3,6 @@
 #![no_main]
 #![allow(missing_docs, reason = "the macro of a fuzz target defines undocumented items")]
 
-use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| cairn::hostile::catalog_values(bytes));
-
-fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    cairndb_fuzz::mutated(data, size, max_size, seed)
-});

@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "the macro of a fuzz target defines undocumented items")]
 
 use cairndb_ingest::photo::{DecodeLimits, decode};
-use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     // Small limits, so that a finding about memory shows.
@@ -12,8 +12,4 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(pixels) = decode(bytes, &limits) {
         assert_eq!(pixels.rgb().len(), 3 * pixels.width() as usize * pixels.height() as usize);
     }
-});
-
-fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    cairndb_fuzz::mutated(data, size, max_size, seed)
 });

@@ -6,7 +6,7 @@
     reason = "a fuzz target reports by panicking; its macro defines undocumented items"
 )]
 
-use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use libfuzzer_sys::fuzz_target;
 
 /// From so many on the parser reads no further.
 const MOST_DIAGNOSTICS: usize = 100;
@@ -41,8 +41,4 @@ fuzz_target!(|text: &str| {
         assert_eq!(again.statements.len(), 1, "{printed}");
         assert_eq!(again.statements[0].node.to_string(), printed);
     }
-});
-
-fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    cairndb_fuzz::mutated(data, size, max_size, seed)
 });

@@ -3,13 +3,8 @@
 #![no_main]
 #![allow(missing_docs, reason = "the macro of a fuzz target defines undocumented items")]
 
-use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let path = std::env::temp_dir().join(format!("cairn-fuzz-{}.segment", std::process::id()));
-    cairn::hostile::segment_bytes(&path, bytes);
-});
-
-fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    cairndb_fuzz::mutated(data, size, max_size, seed)
+    cairn::hostile::segment_bytes(&cairndb_fuzz::scratch("segment"), bytes);
 });

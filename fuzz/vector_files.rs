@@ -7,12 +7,12 @@
 )]
 
 use cairndb_ingest::source::VectorFile;
-use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     for ending in ["npy", "fvecs"] {
-        let path = std::env::temp_dir().join(format!("cairn-fuzz-{}.{ending}", std::process::id()));
-        std::fs::write(&path, bytes).expect("the temporary folder can be written");
+        let path = cairndb_fuzz::scratch(ending);
+        std::fs::write(&path, bytes).expect("a scratch file can be written");
         let Ok(mut file) = VectorFile::open(&path) else { continue };
         let (rows, dimension) = (file.rows(), file.dimension());
         assert!(rows.saturating_mul(dimension) <= bytes.len(), "more numbers than bytes");
@@ -20,8 +20,4 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(values.len(), rows.min(64) * dimension);
         }
     }
-});
-
-fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    cairndb_fuzz::mutated(data, size, max_size, seed)
 });

@@ -31,6 +31,23 @@ const UNSAFE_FILES: [&str; 12] = [
     "ingest/src/device.rs",
 ];
 
+/// Licences under which what we link may stand.
+const LICENCES: [&str; 13] = [
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Unicode-3.0",
+    "Zlib",
+    "CC0-1.0",
+    "Unlicense",
+    "0BSD",
+    "BSL-1.0",
+    "NCSA",
+];
+
 /// Lines a source file may have.
 const MOST_LINES: usize = 600;
 
@@ -116,6 +133,45 @@ fn nothing_computes_on_a_foreign_pool() {
     for folder in ["query-lang", "engine", "ingest", "cli"] {
         let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
         assert!(!manifest.lines().any(|line| line.starts_with("rayon")), "{folder} depends on rayon");
+    }
+}
+
+/// Whether a licence expression offers a choice that is allowed as a whole.
+fn is_allowed(licence: &str) -> bool {
+    let choices = licence.replace('/', " OR ");
+    let mut choices = choices.split(" OR ").map(|choice| choice.split(" AND ").collect::<Vec<_>>());
+    choices.any(|all| all.iter().all(|one| LICENCES.contains(&one.trim_matches([' ', '(', ')']))))
+}
+
+/// It catches: a dependency from a repository or a folder elsewhere, or under a licence that asks for more than a notice.
+#[test]
+fn dependencies_come_from_the_registry_under_free_licences() {
+    assert!(is_allowed("GPL-2.0 OR MIT/X") && !is_allowed("GPL-2.0-only") && !is_allowed("MIT AND GPL-2.0-only"));
+    let words =
+        ["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", "x86_64-unknown-linux-gnu"];
+    let about = std::process::Command::new(env!("CARGO")).args(words).current_dir(root()).output().unwrap();
+    assert!(about.status.success(), "{}", String::from_utf8_lossy(&about.stderr));
+    let about: serde_json::Value = serde_json::from_slice(&about.stdout).unwrap();
+    let packages = about["packages"].as_array().unwrap();
+    assert!(packages.len() > 100, "only {} packages found", packages.len());
+    for package in packages {
+        let (name, source) = (&package["name"], package["source"].as_str());
+        let Some(source) = source else {
+            let place = package["manifest_path"].as_str().unwrap();
+            assert!(Path::new(place).starts_with(root()), "{name} lies in {place}");
+            continue;
+        };
+        assert!(source.starts_with("registry+https://github.com/rust-lang/crates.io-index"), "{name} is from {source}");
+        let licence = package["license"].as_str().unwrap_or_default();
+        assert!(is_allowed(licence), "{name} is under '{licence}'");
+    }
+}
+
+/// An assertion that only a debug build makes is made by nobody: everything here is built with optimisations.
+#[test]
+fn no_assertion_is_left_out_of_a_build() {
+    for (file, text) in sources().iter().filter(|(file, _)| file != "tests/house.rs") {
+        assert!(!text.contains("debug_assert!(") && !text.contains("debug_assert_eq!("), "{file} has a debug_assert");
     }
 }
 

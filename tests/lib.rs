@@ -24,7 +24,7 @@ pub fn shared(part: &str) -> Option<PathBuf> {
         "{} is absent; set {WAIVER}=1 to pass without it",
         path.display()
     );
-    eprintln!("skipped: {} is absent", path.display());
+    eprintln!("SKIPPED: {} is absent", path.display());
     None
 }
 

@@ -77,3 +77,22 @@ pub fn catalog_values(bytes: &[u8]) {
 pub fn segment_bytes(path: &std::path::Path, bytes: &[u8]) {
     crate::segment::hostile::withstands(path, bytes);
 }
+
+/// Small sound values of the catalog, for a fuzzer to begin with.
+#[cfg(feature = "hostile")]
+#[must_use]
+pub fn first_values() -> Vec<Vec<u8>> {
+    crate::catalog::hostile::first_values()
+}
+
+/// What is wrong with a small database, without reading its files again: lists, votes, postings and segments compared, and each
+/// prediction recomputed. A hundred times as fast as CHECK DEEP, whose other parts look for damage of the disk.
+///
+/// Complexity: `O(index * train)` similarities.
+///
+/// # Errors
+/// What is stored cannot be read at all.
+#[cfg(feature = "hostile")]
+pub fn history_problems(database: &crate::Database) -> crate::Result<Vec<String>> {
+    database.history_problems()
+}

@@ -16,7 +16,7 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let strict =
         std::env::var("CI").is_ok_and(|ci| ci == "true") && std::env::var_os("CAIRN_ALLOW_NO_SHARED").is_none();
     assert!(!strict, "{} is absent; set CAIRN_ALLOW_NO_SHARED=1 to skip the tests that need it", path.display());
-    println!("skipped: {} is absent", path.display());
+    println!("SKIPPED: {} is absent", path.display());
     None
 }
 

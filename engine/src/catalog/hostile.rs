@@ -117,6 +117,90 @@ pub(crate) const DECODERS: [(&str, Decoder); 13] = [
     }),
 ];
 
+/// A small sound value of every kind that has a length of its own: what a fuzzer begins with.
+#[cfg(feature = "hostile")]
+pub(crate) fn first_values() -> Vec<Vec<u8>> {
+    use super::messages::{ChangeMessage, OriginMessage, RelabelledMessage};
+    use crate::id::{ImageId, SegmentId, SpaceId};
+    use crate::operation::{Listed, Reading, Role};
+    use crate::options::Options;
+
+    let text = |word: &str| Some(word.to_owned());
+    let origin = || Some(OriginMessage { by: 2, at: 7, cleaning: Some(1) });
+    let record = RecordMessage {
+        key: "key".to_owned(),
+        label: Some(3),
+        source: text("photos/a.jpg"),
+        content: Some(vec![7; 32]),
+        version: 5,
+        origin: origin(),
+        listed: None,
+    };
+    let list = ListMessage {
+        ids: vec![1, 2, 9],
+        similarities: vec![0.5, 0.25, -1.0],
+        floor_similarity: Some(0.125),
+        floor_key: "floor".to_owned(),
+    };
+    let change = ChangeMessage {
+        key: "key".to_owned(),
+        label: "place".to_owned(),
+        becomes: text("other"),
+        version: 4,
+        left_alone: false,
+        judged: Some(1),
+        left: None,
+        was_by: origin(),
+    };
+    let cleaning = CleaningMessage {
+        number: 1,
+        sequence: 9,
+        what: "CLEAN".to_owned(),
+        changes: vec![change],
+        keep_voters: true,
+        undone: false,
+        next_image: Some(8),
+    };
+    let relabelled = RelabelledMessage { key: "key".to_owned(), was: text("a"), was_by: origin(), becomes: text("b") };
+    let relabelling =
+        RelabellingMessage { sequence: 3, reading: Some(1), part: 0, images: 1, changes: vec![relabelled] };
+    let put = Put::new("key", [0.5, -0.5]).label("place");
+    let listed = Listed {
+        key: "key".to_owned(),
+        label: text("a"),
+        content: None,
+        photo: Some(put.clone()),
+        reading: Reading { number: 1, overrules: true },
+    };
+    let operations = [
+        put.into(),
+        Operation::Listed(listed),
+        Operation::Delete { key: "a".to_owned() },
+        Operation::Label { key: "a".to_owned(), label: "b".to_owned() },
+        Operation::Unlabel { key: "a".to_owned() },
+    ];
+    let entry = SegmentEntry {
+        id: SegmentId(3),
+        space: SpaceId::FIRST,
+        role: Role::Index,
+        rows: 3,
+        first: ImageId(0),
+        last: ImageId(2),
+        check: 77,
+        bytes: 4096,
+    };
+    let (key, value) = entry.encoded();
+    vec![
+        record.encode_to_vec(),
+        list.encode_to_vec(),
+        cleaning.encode_to_vec(),
+        relabelling.encode_to_vec(),
+        oplog::encoded(&operations),
+        [&key[..], &value].concat(),
+        OptionsMessage::of(&Options::for_vectors(4)).encode_to_vec(),
+    ]
+}
+
 /// Gives bytes to a decoder; `true`: they are a value.
 ///
 /// # Panics

@@ -355,6 +355,12 @@ impl Database {
         self.shared.running.core.read().set_deferral(deferral);
     }
 
+    /// [`history_problems`](crate::hostile::history_problems).
+    #[cfg(feature = "hostile")]
+    pub(crate) fn history_problems(&self) -> Result<Vec<String>> {
+        self.shared.core().history_problems()
+    }
+
     /// The database as it is now. Never waits for a write in progress.
     pub fn snapshot(&self) -> Snapshot {
         self.shared.core().snapshot()

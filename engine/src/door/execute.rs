@@ -220,8 +220,7 @@ impl Database {
             Bound::Delete { key } => Operation::Delete { key },
             Bound::Label { key, label } => return Ok(Outcome::Labelled(Box::new(self.give_label(key, Some(label))?))),
             Bound::Unlabel { key } => return Ok(Outcome::Labelled(Box::new(self.give_label(key, None)?))),
-            Bound::Put { key, source, role, label, overwrite } => {
-                debug_assert_eq!(role == Role::Train, label.is_some());
+            Bound::Put { key, source, role: _, label, overwrite } => {
                 let (snapshot, resolved) = self
                     .under_one_model(Freshness::AsIs, |snapshot| snapshot.resolve(&source, arguments, ports, true))?;
                 let source = match &resolved.asked.photo {

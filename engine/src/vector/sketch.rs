@@ -272,7 +272,7 @@ fn hadamard(values: &mut [f32]) {
     /// Values whose first stages are done together, in registers.
     const TOGETHER: usize = 16;
     let (groups, rest) = values.as_chunks_mut::<TOGETHER>();
-    debug_assert!(rest.is_empty(), "a rotated row has a power of two of components, {BITS} or more");
+    assert!(rest.is_empty(), "a rotated row has a power of two of components, {BITS} or more");
     for group in groups {
         let mut from = *group;
         for half in [1, 2, 4, 8] {

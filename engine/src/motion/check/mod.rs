@@ -79,6 +79,17 @@ impl Core {
         Ok(report)
     }
 
+    /// What fuzzing looks at after each history.
+    ///
+    /// # Errors
+    /// The catalog cannot be read at all.
+    #[cfg(feature = "hostile")]
+    pub(crate) fn history_problems(&self) -> Result<Vec<String>> {
+        let mut problems = self.check(false)?.problems;
+        problems.extend(self.check_derived()?);
+        Ok(problems)
+    }
+
     /// What is wrong with lists, votes, postings and segments of a space that is not the active one yet. Lists, votes, postings and
     /// segments are compared with each other as a whole; lists and predictions are recomputed of [`RECOMPUTED_ROWS`] images at most,
     /// so that a change of model does not take as long as two.

@@ -125,7 +125,7 @@ impl<'scope, 'env> Loader<'scope, 'env> {
                 self.made.push(receive);
             }
         }
-        debug_assert_eq!(at, self.next, "steps are taken in order");
+        assert_eq!(at, self.next, "steps are taken in order");
         let from = usize::try_from((at - self.first) % self.threads as u64).unwrap_or(0);
         let start = Instant::now();
         let batch = self.made[from].recv();
