@@ -103,6 +103,12 @@ impl Failure {
         Self::new(format!("{}: {error}", path.display()))
     }
 
+    /// Ends the program with another code.
+    pub(crate) fn exits(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// Says what the reader can do.
     #[must_use]
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {

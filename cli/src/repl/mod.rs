@@ -43,6 +43,30 @@ pub(crate) struct Shell {
     left: RefCell<Vec<JoinHandle<()>>>,
     timer: bool,
     answers: Answers,
+    failures: Failures,
+}
+
+/// What failed while the shell ran.
+#[derive(Default)]
+struct Failures {
+    first: Option<Exit>,
+    count: usize,
+}
+
+impl Failures {
+    fn show(&mut self, failure: &Failure) {
+        complain(failure);
+        self.first.get_or_insert(failure.exit());
+        self.count += 1;
+    }
+
+    /// # Errors
+    /// Something failed; the exit code is that of the first failure.
+    fn outcome(&self) -> Result<()> {
+        let Some(first) = self.first else { return Ok(()) };
+        let what = if self.count == 1 { "statement or command" } else { "statements or commands" };
+        Err(Failure::new(format!("{} {what} failed; the others are done", self.count)).exits(first))
+    }
 }
 
 /// Where answers go.
@@ -60,11 +84,20 @@ enum Answers {
 /// When the terminal cannot be used, or such a signal came.
 pub(crate) fn run(session: Session) -> Result<()> {
     interrupt::listen(Again::Waits);
-    let mut shell = Shell { session, left: RefCell::default(), timer: false, answers: Answers::Screen };
-    let served = if io::stdin().is_terminal() { typed(&mut shell) } else { piped(&mut shell) };
+    let mut shell = Shell {
+        session,
+        left: RefCell::default(),
+        timer: false,
+        answers: Answers::Screen,
+        failures: Failures::default(),
+    };
+    let is_typed = io::stdin().is_terminal();
+    let served = if is_typed { typed(&mut shell) } else { piped(&mut shell) };
     // However the shell is left, the file of .output gets its name.
     let kept = shell.answer_to(Answers::Screen);
-    served.and(kept).and_then(|()| interrupt::check())
+    served.and(kept).and_then(|()| interrupt::check())?;
+    // A person has seen what failed; a script that pipes its statements here looks at the exit code.
+    if is_typed { Ok(()) } else { shell.failures.outcome() }
 }
 
 /// Reads what a person types.
@@ -138,7 +171,7 @@ fn piped(shell: &mut Shell) -> Result<()> {
         } else if line.is_empty() {
             script.end();
         } else if let Err(error) = script.push(&line) {
-            complain(&Failure::new(error.to_string()).help(error.help()));
+            shell.failures.show(&Failure::new(error.to_string()).help(error.help()));
             script = Script::at_line(number + 1);
         }
         loop {
@@ -151,7 +184,7 @@ fn piped(shell: &mut Shell) -> Result<()> {
                     shell.settle(done.map(|()| After::Stay), began)?;
                 }
                 Err(error) => {
-                    complain(&Failure::new(error.to_string()).help(error.help()));
+                    shell.failures.show(&Failure::new(error.to_string()).help(error.help()));
                     script = Script::at_line(number + 1);
                 }
             }
@@ -227,7 +260,7 @@ impl Shell {
                 After::Stay
             }
             Err(failure) => {
-                complain(&failure);
+                self.failures.show(&failure);
                 After::Stay
             }
         };

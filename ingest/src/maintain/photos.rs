@@ -84,7 +84,8 @@ pub(super) fn original(
         (Some(path), Some(Ok(false)), _) => {
             let changed = format!("{} is not the photo any more that was ingested as '{key}'", path.display());
             Err(Error::new(ErrorKind::Mismatch, changed).help(
-                "ingest it again, which takes the new photo in, or put the first one back, and give the same command again",
+                "ingest it again, which takes the new photo in, put the first one back, or DELETE the image, and give the same \
+                command again",
             ))
         }
         (None, _, _) if content.is_none() && source.is_some() => {
