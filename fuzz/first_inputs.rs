@@ -1,6 +1,10 @@
 //! Makes the first inputs of the fuzz targets in a folder: `first_inputs FOLDER`, a folder a target below it. They are small, of
 //! every kind that a target reads, and made here, so that fuzzing needs no file of anybody.
-#![allow(clippy::expect_used, reason = "a tool of the tests stops by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::big_endian_bytes,
+    reason = "a tool of the tests stops by panicking; EXIF and one kind of array are big-endian"
+)]
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
