@@ -42,7 +42,7 @@ use store::Store;
 pub(crate) use tables::{LISTS, ROOM_TO_COMPACT};
 use tables::{Work, db_options};
 
-use crate::disk::{CATALOG, Folder, Lock, look_at_catalog};
+use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, refuse_shared_lists};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SpaceId;
 use crate::options::Options;
@@ -209,6 +209,7 @@ impl Catalog {
     pub(crate) fn open_for_repair(folder: &Folder, lock: Lock) -> Result<Self> {
         let _inside = inside_slow();
         let its = Self::sound_folder(folder)?;
+        refuse_shared_lists(&its)?;
         let no_file = |error| if_incomplete(error, folder);
         // Before anything is written: another program's RocksDB must not get families of ours.
         let found = DB::list_cf(&db_options()?, its.native()).map_err(|error| no_file(error.into()))?;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 
 use super::folder::{Folder, Kind};
 use super::{ACKNOWLEDGED, BACKUP, CATALOG, COLUMNS, LOCK, RESERVE, SEGMENTS, TRAINING};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Digits of a segment's number in its name, at least.
 const DIGITS: usize = 10;
@@ -107,9 +107,58 @@ pub(crate) fn look_at_catalog(catalog: &Folder) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a catalog to be written in which a list of tables, or a file that is being made, is also somebody else's file under another name. RocksDB makes
+/// new ones under the next number, over whatever lies there. (Tables are shared with backups and never written; the
+/// list in force is only read.)
+///
+/// # Errors
+/// `Invalid`, with the name; `Io`.
+pub(crate) fn refuse_shared_lists(catalog: &Folder) -> Result<()> {
+    let current = catalog.read("CURRENT")?.unwrap_or_default();
+    let in_force = String::from_utf8_lossy(&current);
+    for name in catalog.names()?.iter().filter(|name| is_of_catalog(name)) {
+        let text = name.to_string_lossy();
+        let is_made = text.starts_with("MANIFEST-") || text.ends_with(".dbtmp");
+        if is_made && text != in_force.trim_end() && catalog.about(name)?.is_some_and(|found| found.names > 1) {
+            let path = catalog.path_of(name);
+            return Err(Error::invalid(format!("{} is also a file somewhere else (a hard link)", path.display()))
+                .help("RocksDB may write over it: remove this name, and the file keeps its other one"));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
+
+    /// It catches: a foreign file that the next list of tables would be written over; the list in force, or a table that a backup
+    /// shares, refused.
+    #[test]
+    fn a_list_that_has_another_name_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let (outside, inside) = (place.path().join("theirs"), place.path().join("catalog"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::write(inside.join("CURRENT"), "MANIFEST-000005\n").unwrap();
+        std::fs::write(&outside, "theirs").unwrap();
+        let catalog = Folder::open(&inside).unwrap();
+        for (name, is_refused) in [
+            ("MANIFEST-000005", false),
+            ("000007.sst", false),
+            ("notes.txt", false),
+            ("MANIFEST-000009", true),
+            ("OPTIONS-000010", false),
+            ("000011.dbtmp", true),
+        ] {
+            std::fs::hard_link(&outside, inside.join(name)).unwrap();
+            let looked = refuse_shared_lists(&catalog);
+            assert_eq!(looked.is_err(), is_refused, "{name}: {looked:?}");
+            assert!(looked.is_ok() || looked.unwrap_err().to_string().contains(name));
+            std::fs::remove_file(inside.join(name)).unwrap();
+        }
+    }
 
     #[test]
     fn our_names_are_known_and_others_are_nobodys() {
