@@ -107,8 +107,8 @@ pub(crate) fn look_at_catalog(catalog: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a catalog to be written in which a list of tables, or a file that is being made, is also somebody else's file under another name. RocksDB makes
-/// new ones under the next number, over whatever lies there. (Tables are shared with backups and never written; the
+/// Refuses a catalog to be written in which a list of tables, or a file that is being made, is also somebody else's file under another
+/// name. RocksDB makes new ones under the next number, over whatever lies there. (Tables are shared with backups and never written; the
 /// list in force is only read.)
 ///
 /// # Errors
