@@ -170,6 +170,15 @@ impl Bound {
             _ => None,
         }
     }
+
+    /// The path of the report that INTO asks for.
+    pub fn report(&self) -> Option<&str> {
+        match self {
+            Self::Search(search) => search.into.as_deref(),
+            Self::Clean(clean) => clean.into.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// A search with its names resolved.
