@@ -2,7 +2,6 @@
 
 use cairndb_query::{Condition, Scope, SearchPlan};
 
-use crate::options::DEFAULT_VOTE_K;
 use crate::ports::Photo;
 
 /// A search through the library.
@@ -12,7 +11,7 @@ pub struct SearchRequest {
     pub scope: Scope,
     /// Candidates searched and re-ranked; 1 to [`MAX_SEARCH_DEPTH`](crate::MAX_SEARCH_DEPTH), default 100.
     pub depth: usize,
-    /// Rows returned; default `depth`.
+    /// Rows returned, at most `depth`; default all of them, as any number from `depth` on.
     pub limit: usize,
     /// `None`: every row is scored; `Some(ef)`: the graph, this broad (at most [`MAX_SEARCH_DEPTH`](crate::MAX_SEARCH_DEPTH)), and the
     /// query's vote may miss a voter now and then. Default exact.
@@ -26,18 +25,18 @@ pub struct SearchRequest {
 /// The second stage: soft vote, sort-step, insert-step (SPEC section 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rerank {
-    /// Voters; 1 to [`MAX_VOTERS`](crate::MAX_VOTERS); default [`DEFAULT_VOTE_K`].
+    /// Voters; 1 to [`MAX_VOTERS`](crate::MAX_VOTERS); default [`Rerank::STORED_K`].
     pub k: usize,
     /// Positives to the front; default true.
     pub sort: bool,
-    /// `Some(tau)`: unretrieved positives are inserted unless score(query) + score(item) < tau; default 0.6.
+    /// `Some(tau)`: unretrieved positives are inserted unless score(query) + score(item) < tau, in -2 .. 2; default 0.6.
     pub insert: Option<f64>,
 }
 
 impl Default for SearchRequest {
     fn default() -> Self {
         let depth = cairndb_query::DEFAULT_DEPTH;
-        Self { scope: Scope::Index, depth, limit: depth, ef: None, rerank: None, filter: Vec::new() }
+        Self { scope: Scope::Index, depth, limit: usize::MAX, ef: None, rerank: None, filter: Vec::new() }
     }
 }
 
@@ -53,11 +52,10 @@ impl SearchRequest {
         Self { scope, ..self }
     }
 
-    /// Searches so many candidates, and returns as many rows unless a [`limit`](Self::limit) was set.
+    /// Searches so many candidates, and returns as many rows unless a [`limit`](Self::limit) is set.
     #[must_use]
     pub fn depth(self, depth: usize) -> Self {
-        let limit = if self.limit == self.depth { depth } else { self.limit };
-        Self { depth, limit, ..self }
+        Self { depth, ..self }
     }
 
     /// Returns so many rows.
@@ -66,7 +64,7 @@ impl SearchRequest {
         Self { limit, ..self }
     }
 
-    /// Searches the graph, this broad.
+    /// Searches the graph, this broad: 1 or more.
     #[must_use]
     pub fn ef(self, ef: usize) -> Self {
         Self { ef: Some(ef), ..self }
@@ -88,12 +86,16 @@ impl SearchRequest {
 
 impl Default for Rerank {
     fn default() -> Self {
-        Self { k: DEFAULT_VOTE_K, sort: true, insert: Some(cairndb_query::DEFAULT_TAU) }
+        Self { k: Self::STORED_K, sort: true, insert: Some(cairndb_query::DEFAULT_TAU) }
     }
 }
 
 impl Rerank {
-    /// Sort-step and insert-step with the paper's k and tau (sections 5.2 and 5.3).
+    /// As a [`k`](Self::k): the database's own ([`Options::vote_k`](crate::Options)), by which its predictions are stored. No other k is
+    /// as fast.
+    pub const STORED_K: usize = usize::MAX;
+
+    /// Sort-step and insert-step with the database's k and the paper's tau (section 5.3).
     pub fn new() -> Self {
         Self::default()
     }

@@ -54,6 +54,10 @@ pub enum ErrorKind {
     DiskFull,
     /// The process, or the whole machine, has as many files open as it may.
     TooManyFiles,
+    /// Code that the database called, and waits for, asked it for what waits for that call.
+    Reentrant,
+    /// The process is a fork of the one that opened the database.
+    Forked,
     /// The caller asked to stop.
     Cancelled,
     /// The folder was moved, deleted or replaced while the database was open; nothing more is written.
@@ -93,6 +97,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
+        self
+    }
+
+    /// The same told in other words, made of the message.
+    #[must_use]
+    pub(crate) fn told(mut self, words: impl FnOnce(&str) -> String) -> Self {
+        self.message = words(&self.message);
         self
     }
 

@@ -214,7 +214,7 @@ pub struct Receipt {
     pub sequence: u64,
     /// Images inserted, replaced, deleted or relabelled; what people say of an image is a change also where it has that label already.
     pub images_changed: usize,
-    /// Index images whose stored prediction changed.
+    /// Index images that have another prediction than before, those that were written included: a new one had none.
     pub predictions_changed: usize,
     /// The transaction is durable and waits to be carried out, because it would change very many predictions or because others wait
     /// before it; the two counts above are then zero. Readers see it when it is done ([`Database::drain`](crate::Database::drain)).

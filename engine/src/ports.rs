@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A photo as it comes: a file, or bytes from a pipe or an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,14 @@ pub struct Embedded {
 
 /// Turns photos into descriptors. One call embeds one photo; bulk work goes through the ingest crate's pipeline.
 pub trait Embed: Send + Sync {
+    /// Fingerprint of the model that embeds, which must be the one in force where a descriptor is stored or searched
+    /// ([`ModelInfo::fingerprint`](crate::ModelInfo)). Default `None`: it is not told, and nothing is compared.
+    ///
+    /// It is asked before and after each photo. One that goes along with the model in force tells that one's.
+    fn fingerprint(&self) -> Option<String> {
+        None
+    }
+
     /// Embeds one photo.
     ///
     /// # Errors
@@ -47,6 +55,38 @@ pub struct LocalFeatureSet {
     pub dimension: usize,
     /// How sure the extractor is of every feature, in the order of `locations`: finite, above 0, never rising.
     pub scores: Vec<f32>,
+}
+
+impl LocalFeatureSet {
+    /// Whether it is what its fields say; places, numbers and lengths are checked where they become [`Features`](crate::spatial::Features).
+    ///
+    /// # Errors
+    /// `Invalid`: another number of scores than of locations, a score that is not above 0 or larger than the one before it, a descriptor
+    /// that is not of unit length.
+    pub fn check(&self) -> Result<()> {
+        /// What rounding to 16 bits leaves of a length of 1, squared.
+        const CLOSE: f32 = 0.01;
+        if self.scores.len() != self.locations.len() {
+            let what = format!("{} local features with {} scores", self.locations.len(), self.scores.len());
+            return Err(Error::invalid(what).help("each feature needs one score"));
+        }
+        let falls = self.scores.windows(2).all(|pair| pair[0] >= pair[1]);
+        if !falls || !self.scores.iter().all(|&score| score > 0.0 && score.is_finite()) {
+            return Err(Error::invalid("scores of local features that are not finite, not above 0 or not in order")
+                .help("the best feature stands first, with the largest score"));
+        }
+        let length = |descriptor: &[f32]| descriptor.iter().map(|x| x * x).sum::<f32>();
+        match self
+            .descriptors
+            .chunks(self.dimension.max(1))
+            .map(length)
+            .find(|squared| !((squared - 1.0).abs() < CLOSE))
+        {
+            None => Ok(()),
+            Some(squared) => Err(Error::invalid(format!("a local descriptor of length {}", squared.sqrt()))
+                .help("local descriptors have unit length")),
+        }
+    }
 }
 
 /// Finds local features of photos. One call takes one photo; callers use many threads.
@@ -104,8 +144,8 @@ pub struct Wanted {
 
 /// Gives stored images descriptors of another model: from their photos, or from the descriptors they have.
 pub trait Reembed {
-    /// The descriptors of these images in order; the database normalises them. It must not write to the database: the last few
-    /// images are asked for while writers wait.
+    /// The descriptors of these images in order; the database normalises them. The last few images may be asked for while writers
+    /// wait: then what it writes itself is refused (`Reentrant`), and it must not wait for threads that write.
     ///
     /// An image that has none gives an error of its own, a message for people that names it; the others' descriptors are kept, and
     /// the work can be taken up again.
@@ -171,7 +211,11 @@ pub struct VectorChunks {
 /// returns must be a superset of the true `count` best.
 pub trait Propose: Send + Sync {
     /// For each query row (row-major in `queries`) the row numbers of a superset of its `count` best rows by inner product
-    /// among those with `live` set; `None` for a query for which it cannot prove that.
+    /// among those with `live` set; `None` for a query for which it cannot prove that. It is called in the middle of a write: what would
+    /// wait for that is refused (`Reentrant`).
+    ///
+    /// Rows that are not there, and fewer live ones than `count` where there are so many, are taken for `None`; so is a panic for all
+    /// queries. That the best rows are among those named is not checked.
     ///
     /// # Errors
     /// When the device fails; the engine then scores every row itself.

@@ -90,6 +90,10 @@ impl PhotoEmbedder {
 }
 
 impl Embed for PhotoEmbedder {
+    fn fingerprint(&self) -> Option<String> {
+        Some(self.model.info().fingerprint.clone())
+    }
+
     fn embed(&self, photo: &Photo) -> Result<Embedded> {
         let (content, Prepared { pixels, kept }) = self.prepared(photo)?;
         let vector =

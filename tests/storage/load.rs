@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         "visit" => visit(&folder, Path::new(&words[3]), Path::new(&words[4])),
         "leave" => return leave::leave(&folder, &words[3..]),
         "busy" => busy(&folder, number(3)),
+        "look" => look(&folder),
         word @ ("create" | "backup" | "restore" | "clean" | "compact") => {
             one(word, &folder, words.get(3).map(Path::new)).unwrap_or_else(|error| tell(word, &error));
         }
@@ -485,6 +486,28 @@ fn busy(folder: &Path, seed: u64) {
         }
         if receipt.sequence.is_multiple_of(25) {
             database.compact().unwrap();
+        }
+    }
+}
+
+/// Opens it for reading, holds what it sees while the writer goes on, and checks it, again and again.
+fn look(folder: &Path) {
+    loop {
+        match Database::open_read_only(folder) {
+            Ok(database) => {
+                let (snapshot, health) = (database.snapshot(), database.status().unwrap());
+                std::thread::sleep(Duration::from_millis(50));
+                let report = database.check(true).unwrap();
+                let images = snapshot.keys(None).unwrap().len();
+                let is_whole = health.lines.contains(&("health".to_owned(), "ok".to_owned()));
+                match report.problems.is_empty() && is_whole {
+                    true => say(&format!("looked {} {images} images", snapshot.sequence())),
+                    false => say(&format!("found {:?} {:?}", report.problems, health.lines)),
+                }
+            }
+            // The writer leaves no room for a look.
+            Err(error) if error.kind() == ErrorKind::Locked => {}
+            Err(error) => tell("look", &error),
         }
     }
 }

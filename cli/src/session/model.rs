@@ -53,6 +53,7 @@ pub(super) fn ports(database: &Database, args: &ModelArgs, watch: Arc<dyn Watch>
         features: Some(features(database, args)),
         maintain: Some(Arc::new(Maintainer { args: args.clone() })),
         watch: Some(watch),
+        writes_reports: true,
     }
 }
 
@@ -148,6 +149,10 @@ impl Lazy {
 }
 
 impl Embed for Lazy {
+    fn fingerprint(&self) -> Option<String> {
+        self.database.options().model.map(|model| model.fingerprint)
+    }
+
     fn embed(&self, photo: &Photo) -> cairn::Result<Embedded> {
         self.get()?.embed(photo)
     }

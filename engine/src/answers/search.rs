@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairndb_query::Scope;
+use cairndb_query::{Field, MAX_TAU, MIN_TAU, Scope};
 
 use super::filter::Filter;
 use super::rerank::{gate, rerank};
-use crate::answer::{Answer, Prediction, Query, Row, SearchRequest, Stage, Voter};
+use crate::answer::{Answer, Prediction, Query, Rerank, Row, SearchRequest, Stage, Voter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId};
 use crate::motion::{Published, Revote, Snapshot};
@@ -99,7 +99,9 @@ impl Snapshot {
     /// catalog.
     pub fn search(&self, request: &SearchRequest, queries: &[Query]) -> Result<Vec<Answer>> {
         let state = &self.state;
+        state.pinned.catalog().refuse_in_fork()?;
         check(request)?;
+        let request = &request.clone().with_k_of(state);
         let _running = Running::begin();
         // All are checked before any is searched.
         let ready = queries.iter().map(|query| state.ready(query)).collect::<Result<Vec<_>>>()?;
@@ -116,12 +118,50 @@ impl Snapshot {
         Ok(answers)
     }
 
+    /// [`Snapshot::search`] with queries that the model of this fingerprint made (`None`: none did): another one can have come in force
+    /// since they were made, of the same dimension even, and descriptors of two models are never compared.
+    ///
+    /// # Errors
+    /// `Mismatch`: the snapshot is of another model; as [`Snapshot::search`].
+    pub fn search_of_model(
+        &self,
+        fingerprint: Option<&str>,
+        request: &SearchRequest,
+        queries: &[Query],
+    ) -> Result<Vec<Answer>> {
+        self.must_be_of(fingerprint)?;
+        self.search(request, queries)
+    }
+
+    /// [`Snapshot::predict`] of a query that the model of this fingerprint made, as for [`Snapshot::search_of_model`].
+    ///
+    /// # Errors
+    /// `Mismatch`: the snapshot is of another model; as [`Snapshot::search`].
+    pub fn predict_of_model(&self, fingerprint: Option<&str>, query: &Query, k: usize) -> Result<Prediction> {
+        self.must_be_of(fingerprint)?;
+        self.predict(query, k)
+    }
+
+    fn must_be_of(&self, fingerprint: Option<&str>) -> Result<()> {
+        let own = self.model().map(|model| model.fingerprint.as_str());
+        if own == fingerprint {
+            return Ok(());
+        }
+        let name = |fingerprint: Option<&str>| {
+            fingerprint.map_or_else(|| "no model".to_owned(), |text| format!("the model {text}"))
+        };
+        let what = format!("the query was made by {}, the snapshot is of {}", name(fingerprint), name(own));
+        Err(Error::new(ErrorKind::Mismatch, what)
+            .help("take a snapshot, and embed the query with the model that it names (Snapshot::model)"))
+    }
+
     /// The vote for one image and its voters, by exact search.
     ///
     /// # Errors
     /// As [`Snapshot::search`].
     pub fn predict(&self, query: &Query, k: usize) -> Result<Prediction> {
         let state = &*self.state;
+        state.pinned.catalog().refuse_in_fork()?;
         check_voters(k)?;
         let ready = state.ready(query)?;
         let hits = state.voters(&ready, k)?;
@@ -156,18 +196,33 @@ fn check(request: &SearchRequest) -> Result<()> {
     if request.depth == 0 || request.limit == 0 {
         return Err(Error::invalid("a search of depth or limit 0 has no answer").help("use 1 or more"));
     }
-    for (name, number) in [("depth", request.depth), ("breadth (ef)", request.ef.unwrap_or(0))] {
-        if number > MAX_SEARCH_DEPTH {
-            return Err(
-                Error::invalid(format!("the {name} is {number}")).help(format!("use at most {MAX_SEARCH_DEPTH}"))
-            );
+    for (name, number) in [("depth", request.depth), ("breadth (ef)", request.ef.unwrap_or(1))] {
+        if !(1..=MAX_SEARCH_DEPTH).contains(&number) {
+            return Err(Error::invalid(format!("the {name} is {number}")).help(format!("use 1 to {MAX_SEARCH_DEPTH}")));
+        }
+    }
+    for condition in request.filter.iter().filter(|condition| condition.field == Field::Split && !condition.like) {
+        if !Role::ALL.iter().any(|role| role.name() == condition.value) {
+            return Err(Error::invalid(format!("no image has the split '{}'", condition.value))
+                .help("the splits are train and index"));
         }
     }
     let Some(asked) = &request.rerank else { return Ok(()) };
-    if asked.insert.is_some_and(|tau| !tau.is_finite()) {
-        return Err(Error::invalid("tau is not a finite number").help("scores sum to -2 .. 2; the paper's tau is 0.6"));
+    if let Some(tau) = asked.insert.filter(|tau| !(MIN_TAU..=MAX_TAU).contains(tau)) {
+        return Err(Error::invalid(format!("tau is {tau}"))
+            .help(format!("scores sum to {MIN_TAU} .. {MAX_TAU}; the paper's tau is 0.6")));
     }
-    check_voters(asked.k)
+    if asked.k == Rerank::STORED_K { Ok(()) } else { check_voters(asked.k) }
+}
+
+impl SearchRequest {
+    /// The same with the number of voters that the database stores predictions of, where none was chosen.
+    fn with_k_of(mut self, state: &Published) -> Self {
+        if let Some(asked) = self.rerank.as_mut().filter(|asked| asked.k == Rerank::STORED_K) {
+            asked.k = state.options.vote_k;
+        }
+        self
+    }
 }
 
 impl Published {

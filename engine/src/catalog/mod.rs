@@ -40,7 +40,7 @@ pub(crate) use salvage::Lost;
 pub(crate) use spaces::Space;
 use store::Store;
 pub(crate) use tables::{LISTS, ROOM_TO_COMPACT};
-use tables::{Work, db_options};
+use tables::{Work, cache, db_options, options_beside};
 
 use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, refuse_shared_lists};
 use crate::error::{Error, ErrorKind, Result};
@@ -128,6 +128,7 @@ impl Family {
         options.set_disable_auto_compactions(work.holds_compactions);
         let mut table = BlockBasedOptions::default();
         table.set_bloom_filter(10.0, false);
+        table.set_block_cache(cache());
         // Unit vectors and JPEGs do not compress; large blocks suit values of kilobytes.
         if matches!(self, Family::Embeddings | Family::Blobs | Family::Features) {
             options.set_compression_type(DBCompressionType::None);
@@ -251,7 +252,7 @@ impl Catalog {
             let before = moving_files(its)?;
             let families =
                 Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
-            let opened = DB::open_cf_descriptors_read_only(&db_options()?, its.native(), families, false);
+            let opened = DB::open_cf_descriptors_read_only(&options_beside(its)?, its.native(), families, false);
             if moving_files(its)? != before {
                 trouble = opened.err();
                 continue;
@@ -418,7 +419,20 @@ impl Catalog {
         self.space
     }
 
+    /// A number that no other handle of a catalog has while this one is there; the views of all spaces share it.
+    pub(crate) fn handle_number(&self) -> usize {
+        Arc::as_ptr(&self.store).addr()
+    }
+
+    /// # Errors
+    /// `Forked`: this process is a fork of the one that opened it.
+    pub(crate) fn refuse_in_fork(&self) -> Result<()> {
+        self.store.refuse_in_fork()
+    }
+
     fn family(&self, family: Family) -> Result<&rocksdb::ColumnFamily> {
+        // Every read and write of an entry comes by here.
+        self.store.refuse_in_fork()?;
         handle(&self.store.db, family)
     }
 

@@ -11,6 +11,7 @@ use super::tables::Work;
 use crate::disk::{Folder, Lock};
 use crate::error::Result;
 use crate::id::{SegmentId, SpaceId};
+use crate::process::fork::Origin;
 use crate::process::leaving::{Inside, Leave, inside_slow, register};
 
 /// The handle. Every call to RocksDB through it is made inside the gate (`process/leaving.rs`).
@@ -72,12 +73,20 @@ pub(super) struct Store {
     given: Mutex<u64>,
     /// RocksDB compacts nothing by itself.
     pub(super) holds_compactions: AtomicBool,
+    /// Where it was opened.
+    origin: Origin,
     /// Behind everything that is closed.
     closing: Option<Inside>,
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
+        if self.origin.is_elsewhere() {
+            // RocksDB would wait for its threads, and the lock is the other process's.
+            std::mem::forget(Arc::clone(&self.db));
+            std::mem::forget(self.lock.take());
+            return;
+        }
         self.closing = Some(inside_slow());
     }
 }
@@ -92,8 +101,15 @@ impl Store {
             spaces: RwLock::new(vec![SpaceId::FIRST]),
             given: Mutex::new(0),
             holds_compactions: AtomicBool::new(false),
+            origin: Origin::here(),
             closing: None,
         }
+    }
+
+    /// # Errors
+    /// `Forked`: this process is a fork of the one that opened it.
+    pub(super) fn refuse_in_fork(&self) -> Result<()> {
+        self.origin.refuse_elsewhere()
     }
 
     /// It was opened to work so.

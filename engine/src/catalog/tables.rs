@@ -4,10 +4,11 @@
 //! that hold little are merged here, because RocksDB moves those that overlap no others down as they are, one for each flush.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{BottommostLevelCompaction, CompactOptions, DBRecoveryMode, LiveFile, properties};
+use rocksdb::{BottommostLevelCompaction, Cache, CompactOptions, DBRecoveryMode, LiveFile, properties};
 
 use super::{Catalog, Family, statics};
 use crate::disk::{Folder, must_fit, point};
@@ -25,6 +26,11 @@ const MOST_LOGS_AT_CLOSE: usize = 16;
 /// and no less. Four such tables are compacted, and with them goes what was replaced or deleted: so much of it is left on the disk at
 /// most, beside a share of the rows.
 pub(crate) const WRITE_BUFFER: usize = 16 << 20;
+/// Bytes of all families together that are held in memory and are in no table yet. Above it the oldest becomes a table: without such a
+/// bound each of the families takes two buffers in the end.
+const MOST_BUFFERED: usize = 64 << 20;
+/// Bytes of tables that are kept in memory, of all databases of the process together: RocksDB would keep 32 MiB of each family.
+const CACHED: usize = 128 << 20;
 /// A table below this size is small.
 const SMALL_TABLE: u64 = 4 << 20;
 /// Small tables of a family that are left alone, beside one for so many bytes of it: merging reads and writes the family once at most.
@@ -57,13 +63,37 @@ pub(super) fn db_options() -> Result<rocksdb::Options> {
     options.set_keep_log_file_num(4);
     options.set_max_total_wal_size(MOST_LOG);
     options.set_max_open_files(open_tables());
+    options.set_db_write_buffer_size(MOST_BUFFERED);
     Ok(options)
+}
+
+/// What keeps tables in memory. It is made inside the gate, by whoever opens a catalog first, and stays until the process is gone.
+pub(super) fn cache() -> &'static Cache {
+    static CACHE: LazyLock<Cache> = LazyLock::new(|| Cache::new_lru_cache(CACHED));
+    &CACHE
 }
 
 /// Tables that are kept open. Those of segments, logs and the caller's own files need the rest.
 fn open_tables() -> i32 {
     let allowed = open_files_allowed().unwrap_or(u64::MAX) / 4;
     i32::try_from(allowed.clamp(LEAST_OPEN_TABLES, MOST_OPEN_TABLES)).unwrap_or(i32::MAX)
+}
+
+/// [`db_options`] of a reader beside whoever writes: a table that is merged away meanwhile is gone for whoever has not opened it, so that
+/// all are opened at once and kept, where the process may have so many.
+///
+/// # Errors
+/// As [`db_options`]; the folder cannot be listed.
+pub(super) fn options_beside(folder: &Folder) -> Result<rocksdb::Options> {
+    /// RocksDB's word for all.
+    const ALL: i32 = -1;
+    let mut options = db_options()?;
+    let tables =
+        folder.names()?.iter().filter(|name| Path::new(name).extension().is_some_and(|end| end == "sst")).count();
+    if i32::try_from(tables).is_ok_and(|tables| tables <= open_tables()) {
+        options.set_max_open_files(ALL);
+    }
+    Ok(options)
 }
 
 /// Bytes and number of the files of log in a catalog's folder, those that RocksDB does not need any more and has not removed yet
@@ -98,6 +128,7 @@ impl Work {
             return Self { holds_compactions, ..Self::USUAL };
         }
         options.set_max_total_wal_size(FOR_A_BYTE * logged + MOST_LOG);
+        options.set_db_write_buffer_size(0);
         let write_buffer = WRITE_BUFFER + usize::try_from(FOR_A_BYTE * logged).unwrap_or(WRITE_BUFFER);
         Self { write_buffer, holds_compactions }
     }
@@ -322,6 +353,9 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::catalog::Batch;
+    use crate::disk::{CATALOG, Lock};
+    use crate::options::Options;
 
     fn table(size: u64, key: u8) -> LiveFile {
         LiveFile {
@@ -334,6 +368,37 @@ mod tests {
             num_entries: 1,
             num_deletions: 0,
         }
+    }
+
+    /// It catches: a bound for each family in place of one for all; a cache of each family's own.
+    #[test]
+    fn what_is_in_memory_of_tables_is_bounded_for_all_families_together() {
+        const ENTRIES: u64 = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder.path()).unwrap();
+        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2)).unwrap();
+        let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap()).unwrap();
+        let buffered = || {
+            let of = |family: Family| {
+                let family = catalog.family(family).unwrap();
+                catalog.store.db.property_int_value_cf(family, properties::CUR_SIZE_ALL_MEM_TABLES).unwrap().unwrap()
+            };
+            Family::ALL.into_iter().map(of).sum::<u64>()
+        };
+        let mut most = 0;
+        // Short entries take several times in memory what they take of the log, whose length alone would bound them.
+        for round in 0..120 {
+            let family = [Family::Voters, Family::Keys, Family::Predictions, Family::ByInstance][round as usize % 4];
+            let mut batch = Batch::new(&catalog);
+            for entry in 0..ENTRIES {
+                batch.put(family, &(round * ENTRIES + entry).to_le_bytes(), b"").unwrap();
+            }
+            batch.commit().unwrap();
+            most = most.max(buffered());
+        }
+        // What is being written into a table counts, too.
+        assert!(most > MOST_BUFFERED as u64 / 2 && most < 3 * MOST_BUFFERED as u64 / 2, "{} MiB", most >> 20);
+        assert!(cache().get_usage() <= CACHED + (CACHED >> 3), "{} MiB", cache().get_usage() >> 20);
     }
 
     /// It catches: large tables rewritten for a few small ones; small ones that are never merged.

@@ -5,7 +5,7 @@
 
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
-use super::tables::{Work, db_options};
+use super::tables::{Work, options_beside};
 use super::{BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
 use crate::disk::{Folder, look_at_catalog};
 use crate::error::Result;
@@ -33,7 +33,7 @@ impl Drop for Again {
 fn open(folder: &Folder, paranoid: bool) -> Result<DB> {
     look_at_catalog(folder)?;
     logs::check(folder)?;
-    let mut options = db_options()?;
+    let mut options = options_beside(folder)?;
     options.set_paranoid_checks(paranoid);
     let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
     Ok(DB::open_cf_descriptors_read_only(&options, folder.native(), families, false)?)

@@ -192,8 +192,7 @@ impl Database {
         let found_at = found;
         let found: Vec<&Judged> = found_at.iter().map(|&at| &cleaning.judged[at]).collect();
         let mut stay: HashSet<String> = HashSet::new();
-        let _no_flip = self.shared.gate.read();
-        let core = self.shared.core();
+        let (_no_flip, core) = self.shared.enter()?;
         let written = core.write_noted(|now| {
             let mut changes = still_there(&train.snapshot.state, now, &found, cleaning.plan.action)?;
             if spares_labels {

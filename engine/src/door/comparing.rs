@@ -9,7 +9,7 @@ use super::ports::Watch;
 use super::scratch::Scratch;
 use crate::answers::rerank::spatial::{Features, Matching, Ransac, Verify, verify};
 use crate::catalog::Seen;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::ImageId;
 use crate::motion::Snapshot;
 use crate::options::Keep;
@@ -258,6 +258,12 @@ impl<'a> Comparer<'a> {
                 None => named,
             }
         })?;
-        Features::new(found.dimension, found.locations, &found.descriptors)
+        let places = found.locations.clone();
+        let checked = Features::new(found.dimension, places, &found.descriptors);
+        let checked = checked.and_then(|features| found.check().map(|()| features));
+        checked.map_err(|error| {
+            let what = format!("'{}': whoever finds local features gave {}", self.keys[at], error.message());
+            Error::new(ErrorKind::Mismatch, what).help("its LocalFeatureSet is not what the port promises")
+        })
     }
 }

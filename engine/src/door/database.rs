@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
+use super::gate::Gate;
 use super::staleness::Ages;
-use crate::answer::{SegmentInfo, Status};
+use crate::answer::SegmentInfo;
 use crate::catalog::Catalog;
 use crate::disk::{
     Folder, Lock, Making, What, free_bytes, is_backup, look_at_database, must_fit, only_read, refuse_unfinished,
@@ -20,10 +21,8 @@ use crate::options::Options;
 use crate::ports::Propose;
 use crate::process::leaving::{Inside, Leave, inside_slow, register};
 
-/// How long a change of models stands before the gate at first, and then lets others pass: it comes between short writes.
-const GATE_PATIENCE: Duration = Duration::from_millis(20);
-/// How long in the end: it comes between long ones, and a writer hardly notices.
-const MOST_GATE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long the end of the process waits to learn which database runs.
+const LEAVING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Bytes that must be free for a new database: what is set aside, as much as must stay beside that, and the catalog's first files.
 const NEW_BYTES: u64 = 16 << 20;
@@ -34,8 +33,14 @@ const OPENING_BYTES: u64 = 1 << 20;
 ///
 /// **Threads.** Every call may be made by any thread, by several at once, and from tasks of rayon's or another pool: no call depends on
 /// its caller's pool, and none takes up other tasks while it waits. Calls block; in asynchronous code make them where blocking is
-/// allowed (`tokio::task::spawn_blocking`). The exception is code that the database calls (a [`Propose`], a
-/// [`Reembed`](crate::Reembed)): it may read, and must not write, which would wait for itself, nor wait for threads that write.
+/// allowed (`tokio::task::spawn_blocking`).
+///
+/// **Code that the database calls** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::Reembed), whoever is told of progress, a
+/// [`Propose`]) may ask it for anything. What would wait for that very call is refused at once (`Reentrant`): writes and the like by a
+/// `Propose`, and by what is called while the last images of a new model are taken over. Such code must not wait for other threads that
+/// write: those of a change of models are refused after a minute (`Locked`), those behind a `Propose` wait for its end.
+///
+/// **A fork** of the process has no threads of the database: there every call is refused (`Forked`), and nothing is closed or saved.
 ///
 /// **The end of the process.** `main` may return, and `exit` may be called, while any thread is in a call. Such a call does not return;
 /// a commit that has begun is finished, and the database is saved as when it is closed. `exit` waits for a call into RocksDB or a
@@ -69,8 +74,8 @@ pub(super) struct Shared {
     pub(super) folder: Folder,
     /// Of the active space; another one after a flip.
     running: Arc<Running>,
-    /// Held for reading by everything that changes the database, for writing by a flip. Readers do not touch it.
-    pub(super) gate: RwLock<()>,
+    /// Everything that changes the database goes through it, and a flip closes it. Readers do not touch it.
+    pub(super) gate: Gate,
     /// Held while another model is being put in force.
     pub(super) epochs: Mutex<()>,
     pub(super) ages: Ages,
@@ -88,13 +93,13 @@ struct Running {
 
 impl Leave for Running {
     fn hurry(&self) {
-        if let Some(core) = self.core.try_read_for(MOST_GATE_PATIENCE) {
+        if let Some(core) = self.core.try_read_for(LEAVING_PATIENCE) {
             core.hurry();
         }
     }
 
     fn save(&self) {
-        if let Some(core) = self.core.try_read_for(MOST_GATE_PATIENCE) {
+        if let Some(core) = self.core.try_read_for(LEAVING_PATIENCE) {
             let _slower = core.save();
         }
     }
@@ -106,17 +111,25 @@ impl Shared {
         Arc::clone(&self.running.core.read())
     }
 
-    /// The gate held against everything that changes the database. Whoever holds it for long (a check reads for minutes) must not stop
-    /// writers that come behind this, so it does not wait in the queue of the lock but looks again.
-    pub(super) fn close_gate(&self) -> RwLockWriteGuard<'_, ()> {
-        let mut patience = GATE_PATIENCE;
-        loop {
-            if let Some(closed) = self.gate.try_write_for(patience) {
-                return closed;
-            }
-            std::thread::sleep(patience);
-            patience = (2 * patience).min(MOST_GATE_PATIENCE);
-        }
+    /// The running database, and the gate kept open for a change of it.
+    ///
+    /// # Errors
+    /// `Reentrant`, `Forked`; as [`Gate::enter`].
+    pub(super) fn enter(&self) -> Result<(RwLockReadGuard<'_, ()>, Arc<Core>)> {
+        self.core().refuse_within()?;
+        let entered = self.gate.enter()?;
+        // Another one may have come in force while it was closed.
+        Ok((entered, self.core()))
+    }
+
+    /// [`Shared::enter`] for work that may take long and changes no row.
+    ///
+    /// # Errors
+    /// `Reentrant`, `Forked`.
+    pub(super) fn enter_upkeep(&self) -> Result<(RwLockReadGuard<'_, ()>, Arc<Core>)> {
+        self.core().refuse_within()?;
+        let entered = self.gate.enter_upkeep();
+        Ok((entered, self.core()))
     }
 
     /// Lets another one answer from now on, with what was chosen for the one before until this moment; its worker is started. Without
@@ -142,6 +155,7 @@ impl Shared {
 
     /// Goes on with a database that was opened for writing.
     fn take_over(&self, core: Arc<Core>, worker: Worker) {
+        self.ages.begin(core.accepted());
         {
             let mut running = self.running.core.write();
             core.inherit(&running);
@@ -158,6 +172,9 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if self.core().is_forked() {
+            return;
+        }
         // Without what is saved the next opening takes longer, and nothing else. Whoever wants to know calls `Database::close`.
         let _slower = self.close();
         self.closing = Some(inside_slow());
@@ -167,8 +184,9 @@ impl Drop for Shared {
 impl Shared {
     /// Ends what goes on behind the callers, and saves. A second call does nothing.
     fn close(&self) -> Result<()> {
+        self.core().refuse_within()?;
         // Whoever writes comes to an end first.
-        let _no_write = self.close_gate();
+        let _no_write = self.gate.close();
         // The worker first: what it still does is in what is saved.
         self.stop_worker();
         let _inside = inside_slow();
@@ -254,6 +272,10 @@ impl Database {
     /// # Errors
     /// As [`Database::open`]; `Displaced`: another folder has taken its place since. It stays open for reading then.
     pub fn reopen_for_writing(&self) -> Result<()> {
+        // Before it waits: a change of models may be what calls.
+        if !self.is_read_only() {
+            return Ok(());
+        }
         let _alone = self.shared.epochs.lock();
         if !self.is_read_only() {
             return Ok(());
@@ -278,14 +300,15 @@ impl Database {
     }
 
     fn sharing(folder: &Folder, core: Arc<Core>, worker: Option<Worker>) -> Self {
+        let ages = Ages::behind(core.accepted());
         let running = Arc::new(Running { core: RwLock::new(core) });
         register(&running);
         let shared = Shared {
             folder: folder.clone(),
             running,
-            gate: RwLock::default(),
+            gate: Gate::default(),
             epochs: Mutex::default(),
-            ages: Ages::default(),
+            ages,
             labelling: Mutex::default(),
             worker: Mutex::new(worker),
             closing: None,
@@ -375,11 +398,16 @@ impl Database {
     /// Complexity: `O(index * added train + train * added index)` 8-bit products, plus the lists of the images that voters were taken
     /// from.
     ///
+    /// No operations are no transaction: the receipt has the number of the last one.
+    ///
     /// # Errors
-    /// The first operation that cannot be carried out, or `Io`; nothing changed then.
+    /// The first operation that cannot be carried out; `Mismatch`: descriptors, for a database whose model embeds photos
+    /// ([`ModelInfo::settings`](crate::ModelInfo)), and nothing says what made them ([`Database::write_of_model`]); `Reentrant`; `Io`.
+    /// Nothing changed then.
     pub fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
-        let _no_flip = self.shared.gate.read();
-        self.write_now(operations)
+        let (_no_flip, core) = self.shared.enter()?;
+        refuse_unnamed(core.catalog().options(), &operations)?;
+        self.write_now(&core, operations)
     }
 
     /// [`Database::write`] of descriptors that were made by the model of this fingerprint (`None`: by none): while they were made,
@@ -389,16 +417,16 @@ impl Database {
     /// `Mismatch`: another model is in force; what [`Database::write`] gives. Nothing changed then.
     pub fn write_of_model(&self, fingerprint: Option<&str>, operations: Vec<Operation>) -> Result<Receipt> {
         // Until the write is acknowledged no model comes in force.
-        let _no_flip = self.shared.gate.read();
-        if fingerprint_of(&self.options()) != fingerprint {
+        let (_no_flip, core) = self.shared.enter()?;
+        if fingerprint_of(core.catalog().options()) != fingerprint {
             return Err(another_model());
         }
-        self.write_now(operations)
+        self.write_now(&core, operations)
     }
 
     /// With the gate held.
-    fn write_now(&self, operations: Vec<Operation>) -> Result<Receipt> {
-        let receipt = self.shared.core().write(operations)?;
+    fn write_now(&self, core: &Core, operations: Vec<Operation>) -> Result<Receipt> {
+        let receipt = core.write(operations)?;
         if receipt.deferred {
             self.shared.ages.note(receipt.sequence, self.snapshot().sequence());
         }
@@ -408,17 +436,28 @@ impl Database {
     /// Carries out everything that waits and returns the state after it.
     ///
     /// # Errors
-    /// What the writes give.
+    /// `ReadOnly`: something waits, and the database was opened for reading only ([`Database::freshest`]); what the writes give.
     pub fn drain(&self) -> Result<Snapshot> {
         self.reach(self.shared.core().accepted())
     }
 
-    /// The state once readers see write number `sequence`; what waits before it is carried out now.
+    /// The freshest state that can be had here: [`Database::drain`] where the database is open for writing; where it was opened for
+    /// reading only, what was durable and carried out at that moment. [`Snapshot::lag`] says how many writes it does not see.
     ///
     /// # Errors
-    /// `Invalid` when no such write was acknowledged yet; what the writes give.
+    /// What the writes give.
+    pub fn freshest(&self) -> Result<Snapshot> {
+        if self.is_read_only() { Ok(self.snapshot()) } else { self.drain() }
+    }
+
+    /// The state once readers see write number `sequence`; what waits before it is carried out now. A number that a snapshot or an answer
+    /// tells is one of an acknowledged write.
+    ///
+    /// # Errors
+    /// `Invalid` when no such write was acknowledged yet; `ReadOnly`: it waits, and the database was opened for reading only; what the
+    /// writes give.
     pub fn reach(&self, sequence: u64) -> Result<Snapshot> {
-        let _no_flip = self.shared.gate.read();
+        // Without the gate: nothing waits behind one in whose place another came, and its states stay as they are.
         self.shared.core().reach(sequence)
     }
 
@@ -427,8 +466,8 @@ impl Database {
     /// # Errors
     /// `Io`; nothing changed then.
     pub fn flush(&self) -> Result<bool> {
-        let _no_flip = self.shared.gate.read();
-        self.shared.core().flush()
+        let (_no_flip, core) = self.shared.enter_upkeep()?;
+        core.flush()
     }
 
     /// Makes one segment of each role's rows and drops the dead ones, and gives the disk back what the catalog keeps of images that
@@ -441,84 +480,19 @@ impl Database {
     /// `Io`; nothing is lost then.
     pub fn compact(&self) -> Result<()> {
         let core = {
-            let _no_flip = self.shared.gate.read();
-            let core = self.shared.core();
+            let (_no_flip, core) = self.shared.enter_upkeep()?;
             // A deletion that waits is meant, too.
             core.reach(core.accepted())?;
             core.compact()?;
             core
         };
-        // Under the gate a flip would wait for it, and every writer for the flip.
+        // Behind the gate a flip would wait for it.
         core.catalog().compact()
     }
 
     /// The segments, train before index, in the order of their rows.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         self.snapshot().segments()
-    }
-
-    /// The state of the database, line by line.
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn status(&self) -> Result<Status> {
-        Ok(self.status_of(&self.snapshot()))
-    }
-
-    /// Rows and segments of one snapshot: those of two do not add up beside a writer.
-    fn status_of(&self, snapshot: &Snapshot) -> Status {
-        let counts = snapshot.counts();
-        let options = self.options();
-        let model = match &options.model {
-            Some(model) => format!("{} ({})", model.name, model.fingerprint.get(..12).unwrap_or(&model.fingerprint)),
-            None => "none: vectors are brought".to_owned(),
-        };
-        let segments = snapshot.segments();
-        let tail = counts.train + counts.index - segments.iter().map(|segment| segment.live).sum::<usize>();
-        let (waiting, operations) = self.shared.core().waiting();
-        let mut lines = vec![
-            ("folder", self.folder().display().to_string()),
-            ("model", model),
-            ("dimension", options.dimension.to_string()),
-            ("train images", counts.train.to_string()),
-            ("index images", counts.index.to_string()),
-            ("labels", counts.labels.to_string()),
-            ("vote_k", options.vote_k.to_string()),
-            ("kept neighbours", options.kept_neighbours.to_string()),
-            ("sequence", snapshot.sequence().to_string()),
-            ("waiting writes", format!("{waiting} ({operations} operations)")),
-            ("segments", segments.len().to_string()),
-            ("rows in the tail", tail.to_string()),
-            ("bytes in segments", segments.iter().map(|segment| segment.bytes).sum::<u64>().to_string()),
-            ("bytes in tables", self.shared.core().catalog().bytes().to_string()),
-        ];
-        if options.model.is_some() {
-            lines.push(("photos kept as", options.keep.word().to_owned()));
-        }
-        let degraded: Vec<String> = segments
-            .iter()
-            .filter_map(|segment| {
-                let problem = segment.problem.as_ref()?;
-                Some(format!("segment {} {problem}", segment.number))
-            })
-            .collect();
-        let mut health = Vec::new();
-        if let Err(displaced) = self.shared.core().check_place() {
-            health.push(displaced.message().to_owned());
-        } else if let Some(cause) = self.shared.core().poison() {
-            health.push(format!("takes no more writes {cause}"));
-        } else if let Some(shortage) = self.shared.core().shortage() {
-            health.push(format!("{shortage}; reading and deleting go on"));
-        }
-        if !degraded.is_empty() {
-            let degraded = degraded.join("; ");
-            health.push(format!("degraded: {degraded}; answers are exact, from the catalog, until it is rebuilt"));
-        }
-        if let Some(trouble) = self.shared.core().trouble() {
-            health.push(format!("the worker is in trouble: {trouble}"));
-        }
-        lines.push(("health", if health.is_empty() { "ok".to_owned() } else { health.join("; ") }));
-        Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
     }
 }
 
@@ -533,34 +507,31 @@ pub(super) fn fingerprint_of(options: &Options) -> Option<&str> {
     options.model.as_ref().map(|model| model.fingerprint.as_str())
 }
 
+/// Refuses descriptors of nobody knows which model where the database's own makes them of photos. A model without settings is loaded by
+/// nobody but the caller, whose descriptors are that model's.
+fn refuse_unnamed(options: &Options, operations: &[Operation]) -> Result<()> {
+    let has_vector = |operation: &Operation| match operation {
+        Operation::Put(_) => true,
+        Operation::Listed(listed) => listed.photo.is_some(),
+        Operation::Delete { .. } | Operation::Label { .. } | Operation::Unlabel { .. } => false,
+    };
+    match options.model.as_ref().filter(|model| !model.settings.is_empty()) {
+        Some(model) if operations.iter().any(has_vector) => Err(unnamed(&model.name)),
+        _ => Ok(()),
+    }
+}
+
+/// A vector came for a database of photos.
+pub(super) fn unnamed(model: &str) -> Error {
+    let what =
+        format!("the database holds what the model '{model}' makes of photos, and nothing says what made this vector");
+    Error::new(ErrorKind::Mismatch, what).help(
+        "put the photo; a program that embeds with that model says so: Database::write_of_model(Some(fingerprint), ..)",
+    )
+}
+
 /// Descriptors came too late.
 pub(super) fn another_model() -> Error {
     Error::new(ErrorKind::Mismatch, "another model came in force while descriptors were made")
         .help("run the same command again: it goes on with the model in force")
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-    use crate::operation::Put;
-
-    /// It catches: segments of another snapshot than the counts; the rows that came in between were taken from a tail without them.
-    #[test]
-    fn a_status_is_of_one_snapshot() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
-        let put = |key: &str| database.write(vec![Put::new(key, [1.0, 0.5]).into()]).unwrap();
-        put("a");
-        let before = database.snapshot();
-        put("b");
-        put("c");
-        database.flush().unwrap();
-        let line = |status: &Status, name: &str| status.lines.iter().find(|line| line.0 == name).unwrap().1.clone();
-        let then = database.status_of(&before);
-        assert_eq!(["index images", "segments", "rows in the tail"].map(|name| line(&then, name)), ["1", "0", "1"]);
-        let now = database.status().unwrap();
-        assert_eq!(["index images", "segments", "rows in the tail"].map(|name| line(&now, name)), ["3", "1", "0"]);
-    }
 }

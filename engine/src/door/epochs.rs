@@ -3,19 +3,25 @@
 use std::sync::Arc;
 
 use super::database::{Database, Shared};
+use super::gate::Closed;
 use crate::catalog::{Pinned, Space};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ImageId;
-use crate::motion::Core;
+use crate::motion::{Building, Core};
 use crate::options::{ModelInfo, Options};
 use crate::ports::{Reembed, Wanted};
 
 /// Images that are embedded and stored by one transaction: what a crash costs at most, seconds of a CPU.
 const EMBED_ROWS: usize = 64;
-/// Times a new epoch catches up with writes before they are made to wait for the last few.
+/// Times a new epoch catches up with writes before they are made to wait for the rest.
 const CATCH_UP_ROUNDS: usize = 8;
 /// Images behind which writes are made to wait.
 const LAST_FEW: usize = 256;
+/// Times the gate is opened again because more than the last few came, or one of them must be embedded.
+const OPENED_AGAIN: usize = 3;
+/// What is called while it is closed.
+const EMBEDS: &str = "whoever embeds for a new model";
+const IS_TOLD: &str = "whoever is told how far a change of models is";
 
 /// A model of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,11 +100,19 @@ impl Database {
     /// `progress` returns `false` to stop. What was embedded until a stop, an error or a crash is kept, and a later call for the same
     /// model goes on with it; so does a call that goes back to an earlier model, whose descriptors are still there.
     ///
+    /// **Beside writers** it catches up with what they wrote until few images are left, and makes them wait for those only. Writers that
+    /// never pause cannot keep it from its end: as soon as a round leaves more than half of what the one before left, after 19 rounds in
+    /// any case, they wait while the rest is embedded and voted on, which is what was written during one round.
+    ///
+    /// `reembed` and `progress` may ask the database for anything, and write. Only while writers wait, what would wait with them is
+    /// refused (`Reentrant`).
+    ///
     /// Complexity: one descriptor for each image that has none of that model, then as putting every image anew.
     ///
     /// # Errors
-    /// `AlreadyExists`: it is in force already; `Invalid`: the number is that of an unfinished one; `Cancelled`; what `reembed` gives;
-    /// `Corrupt` when the new epoch does not agree with itself. The model in force stays then.
+    /// `AlreadyExists`: it is in force already; `Locked`: another change of models is under way; `Invalid`: the number is that of an
+    /// unfinished one; `Cancelled`; what `reembed` gives; `Reentrant`: a [`Propose`](crate::Propose) called it; `Corrupt` when the new
+    /// epoch does not agree with itself. The model in force stays then.
     pub fn change_model(
         &self,
         to: Target,
@@ -107,53 +121,39 @@ impl Database {
     ) -> Result<u32> {
         let Target { model, dimension, again, number } = to;
         Options { dimension, ..self.options() }.check()?;
-        let mut told = |at: EpochProgress| {
-            if progress(at) {
-                return Ok(());
-            }
-            Err(Error::new(ErrorKind::Cancelled, "stopped before the new model was in force")
-                .help("what was embedded is kept; the same command goes on with it"))
-        };
+        let mut told = |at: EpochProgress| if progress(at) { Ok(()) } else { Err(stopped()) };
         // One at a time: a second one would derive the same space.
         let _one_at_a_time = self.shared.epochs.try_lock().ok_or_else(|| {
             Error::new(ErrorKind::Locked, "another model is being put in force").help("wait for it, or stop it")
         })?;
         let core = self.shared.core();
         let space = core.space_for(number, model, dimension, again)?;
-        embed(&core, &space, reembed, &mut told)?;
+        let mut change = Change { core: &core, space: &space, reembed, told: &mut told, left: usize::MAX };
+        change.embed(ImageId(0))?;
         let building = core.build(&space)?;
-        let approach = |told: &mut dyn FnMut(EpochProgress) -> Result<()>| -> Result<()> {
-            for _ in 0..CATCH_UP_ROUNDS {
-                // What waits would otherwise be carried out, and embedded, while nobody may write.
-                core.reach(core.accepted())?;
-                let (taken, bare) =
-                    building.catch_up(&core, &mut |done, all| told(EpochProgress::Voting(done, all)))?;
-                if taken + bare <= LAST_FEW {
-                    break;
-                }
-                embed(&core, &space, reembed, told)?;
-            }
-            Ok(())
-        };
-        approach(&mut told)?;
-        told(EpochProgress::Verifying)?;
+        change.approach(&building)?;
+        (change.told)(EpochProgress::Verifying)?;
         building.verify()?;
         // Verifying takes its time, and writers go on.
-        approach(&mut told)?;
-
-        let _nobody_writes = self.shared.close_gate();
+        change.approach(&building)?;
+        let mut opened = 0;
+        let closed = loop {
+            let closed = self.shared.gate.close();
+            core.reach(core.accepted())?;
+            let (rows, bare) = building.lack(&core)?;
+            let is_little = rows + bare.count <= LAST_FEW;
+            // A few are better embedded while writers write; of many, only where fewer would be left.
+            let is_ready = if is_little { bare.count == 0 } else { rows + bare.count > change.left / 2 };
+            if is_ready || opened == OPENED_AGAIN {
+                break closed;
+            }
+            opened += 1;
+            drop(closed);
+            change.round(&building)?;
+        };
         // Its worker would go on merging segments that are about to go.
         let stopped = Stopped::new(&self.shared);
-        let flipped = (|| {
-            core.reach(core.accepted())?;
-            embed(&core, &space, reembed, &mut told)?;
-            match building.catch_up(&core, &mut |done, all| told(EpochProgress::Voting(done, all)))? {
-                (_, 0) => building.flip(&core),
-                (_, bare) => Err(Error::corrupt(format!("{bare} images have no descriptor of the new model"))),
-            }
-        })();
-        let flipped = flipped?;
-        stopped.replaced_by(flipped);
+        stopped.replaced_by(change.finish(building, &closed)?);
         Ok(space.id.0)
     }
 
@@ -162,8 +162,8 @@ impl Database {
     /// # Errors
     /// `Io`.
     pub fn put_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let _no_flip = self.shared.gate.read();
-        self.shared.core().keep(|batch| batch.put_file(name, bytes))
+        let (_no_flip, core) = self.shared.enter()?;
+        core.keep(|batch| batch.put_file(name, bytes))
     }
 
     /// Forgets, in one transaction, the bytes kept under every name that begins with `prefix`.
@@ -171,8 +171,8 @@ impl Database {
     /// # Errors
     /// `Invalid` for a database that was opened to read only; `Io`.
     pub fn remove_files(&self, prefix: &str) -> Result<()> {
-        let _no_flip = self.shared.gate.read();
-        self.shared.core().keep(|batch| batch.delete_files(prefix))
+        let (_no_flip, core) = self.shared.enter()?;
+        core.keep(|batch| batch.delete_files(prefix))
     }
 
     /// The bytes kept under a name.
@@ -187,13 +187,13 @@ impl Database {
     /// DROP MODEL and not here.
     ///
     /// # Errors
-    /// `NotFound`; `Invalid` for the one in force.
+    /// `NotFound`; `Invalid` for the one in force; `Locked`: a model is being put in force, which may be that one.
     pub fn drop_model(&self, number: u32) -> Result<()> {
-        let _no_flip = self.shared.gate.read();
+        let (_no_flip, core) = self.shared.enter()?;
         let _no_epoch = self.shared.epochs.try_lock().ok_or_else(|| {
             Error::new(ErrorKind::Locked, "a model is being put in force").help("wait for it, or stop it")
         })?;
-        self.shared.core().drop_space(number)
+        core.drop_space(number)
     }
 }
 
@@ -232,18 +232,99 @@ fn others_of(pinned: &Pinned, spaces: &[Space], id: ImageId) -> Result<Vec<(u32,
     Ok(others)
 }
 
-/// Gives every image that has none a descriptor in the space.
+fn stopped() -> Error {
+    Error::new(ErrorKind::Cancelled, "stopped before the new model was in force")
+        .help("what was embedded is kept; the same command goes on with it")
+}
+
+/// A change of models under way.
+struct Change<'c> {
+    core: &'c Core,
+    space: &'c Space,
+    reembed: &'c dyn Reembed,
+    told: &'c mut dyn FnMut(EpochProgress) -> Result<()>,
+    /// Images that the last round took, or could not take: what had been left to it.
+    left: usize,
+}
+
+impl Change<'_> {
+    /// Catches up with writers while they write, until few images are left or another round would leave about as many.
+    fn approach(&mut self, building: &Building) -> Result<()> {
+        for _ in 0..CATCH_UP_ROUNDS {
+            let last = self.left;
+            self.round(building)?;
+            if self.left <= LAST_FEW || self.left > last / 2 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Catches up once.
+    fn round(&mut self, building: &Building) -> Result<()> {
+        // What waits would otherwise be carried out, and embedded, while nobody may write.
+        self.core.reach(self.core.accepted())?;
+        let told = &mut *self.told;
+        let (taken, bare) = building.catch_up(self.core, &mut |done, all| told(EpochProgress::Voting(done, all)))?;
+        if let Some(first) = bare.first {
+            self.embed(first)?;
+        }
+        self.left = taken + bare.count;
+        Ok(())
+    }
+
+    /// The last round: nobody writes any more.
+    fn finish(self, building: Building, closed: &Closed<'_>) -> Result<Core> {
+        let Self { core, space, reembed, told, left } = self;
+        let database = core.catalog().handle_number();
+        let (rows, bare) = building.lack(core)?;
+        let is_short = rows + bare.count <= EMBED_ROWS;
+        // Nobody needs to hear of a few images, and may do as before whenever told.
+        let mut told = |at| if is_short { Ok(()) } else { closed.call(database, IS_TOLD, || told(at)) };
+        if let Some(first) = bare.first {
+            let behind = Behind { reembed, closed, database };
+            Change { core, space, reembed: &behind, told: &mut told, left }.embed(first)?;
+        }
+        match building.catch_up(core, &mut |done, all| told(EpochProgress::Voting(done, all)))?.1.count {
+            0 => building.flip(core),
+            bare => Err(Error::corrupt(format!("{bare} images have no descriptor of the new model"))),
+        }
+    }
+
+    /// Gives every image from `first` on that is there now and has none a descriptor in the space.
+    fn embed(&mut self, first: ImageId) -> Result<()> {
+        let Self { core, space, reembed, told, .. } = self;
+        embed(core, space, *reembed, first, told)
+    }
+}
+
+/// Embeds behind the closed gate.
+struct Behind<'c> {
+    reembed: &'c dyn Reembed,
+    closed: &'c Closed<'c>,
+    database: usize,
+}
+
+impl Reembed for Behind<'_> {
+    fn reembed(&self, images: &[Wanted]) -> Result<Vec<Result<Vec<f32>>>> {
+        self.closed.call(self.database, EMBEDS, || self.reembed.reembed(images))
+    }
+}
+
 fn embed(
     core: &Core,
     space: &Space,
     reembed: &dyn Reembed,
+    first: ImageId,
     told: &mut dyn FnMut(EpochProgress) -> Result<()>,
 ) -> Result<()> {
-    let (mut from, mut done) = (Some(ImageId(0)), 0);
+    let (mut from, mut done) = (Some(first), 0);
+    // Images that come meanwhile are the next round's, or this one would have no end beside writers that never pause.
+    let end = core.next_image();
     let neither = |other: &Space| other.id != space.id && other.id != core.catalog().space();
     let others: Vec<Space> = core.spaces()?.into_iter().filter(neither).collect();
     while let Some(first) = from {
-        let (bare, next) = core.bare(space.id, first, EMBED_ROWS)?;
+        let (bare, next) = core.bare(space.id, first..end, EMBED_ROWS)?;
         from = next;
         let snapshot = core.snapshot();
         let mut ids = Vec::with_capacity(bare.len());

@@ -8,7 +8,7 @@ use cairndb_query::{
 };
 
 use super::cleaning::Cleaning;
-use super::database::{Database, another_model, fingerprint_of};
+use super::database::{Database, another_model, fingerprint_of, unnamed};
 use super::outcome::Outcome;
 use super::ports::Ports;
 use crate::answer::{Answers, Asked, Prediction, Query, Rerank, SearchRequest, Stage};
@@ -64,12 +64,37 @@ struct Resolved {
 impl Database {
     /// Runs the statements of a text in order and returns one outcome each.
     ///
-    /// The text is checked as a whole first: a mistake in any statement runs none of them.
+    /// The text is checked as a whole first: a mistake in any statement runs none of them. What ran before a statement that fails is done;
+    /// [`Database::query_each`] hands those outcomes over too.
     ///
     /// # Errors
-    /// `Invalid` with every diagnostic rendered with its place; otherwise what the first failing statement gives.
+    /// `Invalid` with every diagnostic rendered with its place, or where INTO names a report and the program writes none
+    /// ([`Ports::writes_reports`]); otherwise what the first failing statement gives, and behind others how many were carried out.
     pub fn query(&self, text: &str, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
-        self.query_shown(text, &|diagnostic| diagnostic.render(text), arguments, ports)
+        let mut outcomes = Vec::new();
+        self.query_each(text, arguments, ports, &mut |outcome| outcomes.push(outcome)).map_err(
+            |error| match outcomes.len() {
+                0 => error,
+                done => error.told(|message| {
+                    format!("statement {}: {message} (what stands before it was carried out)", done + 1)
+                }),
+            },
+        )?;
+        Ok(outcomes)
+    }
+
+    /// [`Database::query`] that hands each outcome over as soon as it is there, whatever becomes of the statements behind it.
+    ///
+    /// # Errors
+    /// As [`Database::query`], in the words of the statement alone.
+    pub fn query_each(
+        &self,
+        text: &str,
+        arguments: &Arguments,
+        ports: &Ports,
+        done: &mut dyn FnMut(Outcome),
+    ) -> Result<()> {
+        self.query_shown(text, &|diagnostic| diagnostic.render(text), arguments, ports, done)
     }
 
     /// Runs a statement of a longer script ([`Script`](cairndb_query::Script)): diagnostics name its line there.
@@ -77,7 +102,10 @@ impl Database {
     /// # Errors
     /// As [`Database::query`].
     pub fn query_piece(&self, piece: &Piece, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
-        self.query_shown(&piece.text, &|diagnostic| piece.render(diagnostic), arguments, ports)
+        let mut outcomes = Vec::new();
+        let render = |diagnostic: &Diagnostic| piece.render(diagnostic);
+        self.query_shown(&piece.text, &render, arguments, ports, &mut |outcome| outcomes.push(outcome))?;
+        Ok(outcomes)
     }
 
     fn query_shown(
@@ -86,7 +114,8 @@ impl Database {
         render: &dyn Fn(&Diagnostic) -> String,
         arguments: &Arguments,
         ports: &Ports,
-    ) -> Result<Vec<Outcome>> {
+        done: &mut dyn FnMut(Outcome),
+    ) -> Result<()> {
         let parsed = parse(text);
         let mut diagnostics = parsed.diagnostics;
         let mut bound = Vec::with_capacity(parsed.statements.len());
@@ -100,15 +129,18 @@ impl Database {
             let rendered: Vec<String> = diagnostics.iter().map(render).collect();
             return Err(Error::invalid(rendered.join("\n")));
         }
-        let run = |(statement, effect): (Bound, Effect)| {
+        if !ports.writes_reports && bound.iter().any(|(statement, _)| statement.report().is_some()) {
+            return Err(writes_no_reports());
+        }
+        for (statement, effect) in bound {
             if effect == Effect::Writes {
                 // Before any work, whatever way the statement takes.
                 self.shared.core().refuse_when_read_only()?;
             }
             let facts = self.facts(statement.scope());
-            self.run(plan(statement, &facts), arguments, ports)
-        };
-        bound.into_iter().map(run).collect()
+            done(self.run(plan(statement, &facts), arguments, ports)?);
+        }
+        Ok(())
     }
 
     fn facts(&self, scope: Option<Scope>) -> Facts {
@@ -235,7 +267,12 @@ impl Database {
                     None => (None, None),
                 };
                 let put = Put { key, label, vector: resolved.asked.query.vector, source, content, photo };
-                let made_by = fingerprint_of(&snapshot.state.options);
+                let model = snapshot.model();
+                let is_bare = content.is_none() && resolved.asked.id.is_none();
+                if let Some(model) = model.filter(|model| is_bare && !model.settings.is_empty()) {
+                    return Err(unnamed(&model.name));
+                }
+                let made_by = model.map(|model| model.fingerprint.as_str());
                 return Ok(Outcome::Labelled(Box::new(self.put_image(put, made_by, overwrite)?)));
             }
             Bound::ShowCleans => return Ok(Outcome::Table(self.table_of_cleanings()?)),
@@ -284,7 +321,7 @@ impl SearchRequest {
 impl Snapshot {
     fn resolve(&self, source: &Source, arguments: &Arguments, ports: &Ports, including_self: bool) -> Result<Resolved> {
         match source {
-            Source::File(path) => embed(Photo::File(PathBuf::from(path)), path.clone(), ports),
+            Source::File(path) => self.embedded(Photo::File(PathBuf::from(path)), path.clone(), ports),
             Source::Key(key) => self.stored(key, including_self),
             Source::Vector(vector) => Ok(bare("vector", vector)),
             Source::Argument(at) => match arguments.get(*at) {
@@ -294,7 +331,7 @@ impl Snapshot {
                         Photo::File(path) => path.display().to_string(),
                         Photo::Bytes(_) => "bound photo".to_owned(),
                     };
-                    embed(photo.clone(), name, ports)
+                    self.embedded(photo.clone(), name, ports)
                 }
                 Some(Argument::Key(key)) => self.stored(key, including_self),
                 None => Err(Error::invalid(format!("parameter {} is not bound", at + 1))),
@@ -312,21 +349,45 @@ impl Snapshot {
         let asked = Asked { name: key.to_owned(), id: Some(key.to_owned()), query, photo: None };
         Ok(Resolved { asked, embedded: None })
     }
+
+    fn embedded(&self, photo: Photo, name: String, ports: &Ports) -> Result<Resolved> {
+        let embedder = ports.embed.as_ref().ok_or_else(|| match self.model() {
+            None => Error::new(ErrorKind::Mismatch, "this database has no model, so it cannot embed a photo")
+                .help("query it with vectors: SEARCH VECTOR [..] or SEARCH QUERIES 'queries.npy'"),
+            Some(model) => Error::invalid(format!(
+                "this program embeds no photos, and the database has the model '{}'",
+                model.name
+            ))
+            .help("hand in whoever embeds with that model (Ports::embed)"),
+        })?;
+        let must_be_ours = || match (embedder.fingerprint(), fingerprint_of(&self.state.options)) {
+            (Some(of_embedder), own) if Some(of_embedder.as_str()) != own => Err(Error::new(
+                ErrorKind::Mismatch,
+                format!(
+                    "whoever embeds has the model {of_embedder}, the database {}",
+                    own.map_or_else(|| "none".to_owned(), |own| format!("the model {own}"))
+                ),
+            )
+            .help("descriptors of two models are never compared: embed with the model in force (Snapshot::model)")),
+            _ => Ok(()),
+        };
+        must_be_ours()?;
+        let embedded = embedder.embed(&photo)?;
+        must_be_ours()?;
+        let query = Query { vector: embedded.vector.clone(), without: None };
+        Ok(Resolved { asked: Asked { name, id: None, query, photo: Some(photo) }, embedded: Some(embedded) })
+    }
+}
+
+fn writes_no_reports() -> Error {
+    Error::invalid("INTO asks for a report, and this program writes none").help(
+        "leave INTO out; a program that writes the report from the outcome says so: Ports { writes_reports: true, .. }",
+    )
 }
 
 fn bare(name: &str, vector: &[f32]) -> Resolved {
     let query = Query { vector: vector.to_vec(), without: None };
     Resolved { asked: Asked { name: name.to_owned(), id: None, query, photo: None }, embedded: None }
-}
-
-fn embed(photo: Photo, name: String, ports: &Ports) -> Result<Resolved> {
-    let embedder = ports.embed.as_ref().ok_or_else(|| {
-        Error::new(ErrorKind::Mismatch, "this database has no model, so it cannot embed a photo")
-            .help("query it with vectors: SEARCH VECTOR [..] or SEARCH QUERIES 'queries.npy'")
-    })?;
-    let embedded = embedder.embed(&photo)?;
-    let query = Query { vector: embedded.vector.clone(), without: None };
-    Ok(Resolved { asked: Asked { name, id: None, query, photo: Some(photo) }, embedded: Some(embedded) })
 }
 
 fn read_queries(path: &str, ports: &Ports) -> Result<Vec<Asked>> {

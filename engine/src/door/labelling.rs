@@ -80,6 +80,7 @@ impl Database {
     /// # Errors
     /// `AlreadyExists`: another photo, or another label; what [`Database::write_of_model`] gives.
     pub(super) fn put_image(&self, put: Put, made_by: Option<&str>, overwrite: bool) -> Result<Labelled> {
+        self.shared.core().refuse_within()?;
         let _alone = self.shared.labelling.lock();
         let snapshot = self.knowing(&put.key)?;
         let stored = snapshot.record(&put.key)?;
@@ -99,6 +100,7 @@ impl Database {
     /// # Errors
     /// What [`Database::write`] gives.
     pub(super) fn give_label(&self, key: String, label: Option<String>) -> Result<Labelled> {
+        self.shared.core().refuse_within()?;
         let _alone = self.shared.labelling.lock();
         let operation = match &label {
             Some(label) => Operation::Label { key: key.clone(), label: label.clone() },
@@ -128,8 +130,7 @@ impl Database {
     /// `NotFound`: no change of labels is kept; `Invalid`: the last one changed more labels than are kept, or the database was
     /// opened for reading only.
     pub fn undo_labels(&self) -> Result<LabelsUndone> {
-        let _no_flip = self.shared.gate.read();
-        let core = self.shared.core();
+        let (_no_flip, core) = self.shared.enter()?;
         core.refuse_when_read_only()?;
         let (mut images, mut left_alone) = (Vec::new(), 0);
         let undone = core.write_noted(|state| {

@@ -101,8 +101,7 @@ impl Database {
     /// # Errors
     /// `NotFound`: there is none; `ReadOnly`: the database was opened for reading only.
     pub fn undo_cleaning(&self) -> Result<Undone> {
-        let _no_flip = self.shared.gate.read();
-        let core = self.shared.core();
+        let (_no_flip, core) = self.shared.enter()?;
         core.refuse_when_read_only()?;
         let undone = core.write_noted(|state| {
             let last = state.pinned.cleanings()?.into_iter().rfind(|cleaning| !cleaning.undone);

@@ -16,23 +16,28 @@ const FINGERPRINT_IN_NAME: usize = 6;
 
 impl Database {
     /// Whoever trains and embeds again.
-    fn maintainer<'p>(ports: &'p Ports, statement: &str) -> Result<&'p dyn Maintain> {
-        ports.maintain.as_deref().ok_or_else(|| {
-            Error::invalid(format!("{statement} needs a model, and this database brings its own vectors"))
-                .help("create a database with a model: cairn create DB --model lite0-gem")
+    fn maintainer<'p>(&self, ports: &'p Ports, statement: &str) -> Result<&'p dyn Maintain> {
+        ports.maintain.as_deref().ok_or_else(|| match self.options().model {
+            None => Error::invalid(format!("{statement} needs a model, and this database brings its own vectors"))
+                .help("create a database with a model: cairn create DB --model lite0-gem"),
+            Some(model) => Error::invalid(format!(
+                "this program trains and embeds nothing, and {statement} needs whoever does so with the model '{}'",
+                model.name
+            ))
+            .help("hand them in (Ports::maintain), or use the program cairn"),
         })
     }
 
     pub(super) fn run_training(&self, plan: &TrainPlan, ports: &Ports) -> Result<Status> {
-        Self::maintainer(ports, "TRAIN")?.train(self, plan, ports.watch.as_deref())
+        self.maintainer(ports, "TRAIN")?.train(self, plan, ports.watch.as_deref())
     }
 
     pub(super) fn run_reembedding(&self, weights: Option<&str>, ports: &Ports) -> Result<Status> {
-        Self::maintainer(ports, "REEMBED")?.reembed(self, weights, ports.watch.as_deref())
+        self.maintainer(ports, "REEMBED")?.reembed(self, weights, ports.watch.as_deref())
     }
 
     pub(super) fn run_use(&self, number: u64, ports: &Ports) -> Result<Status> {
-        Self::maintainer(ports, "USE MODEL")?.use_model(self, number, ports.watch.as_deref())
+        self.maintainer(ports, "USE MODEL")?.use_model(self, number, ports.watch.as_deref())
     }
 
     pub(super) fn run_cleaning(&self, plan: &CleanPlan, ports: &Ports) -> Result<Outcome> {

@@ -5,6 +5,7 @@ mod comparing;
 mod database;
 mod epochs;
 mod execute;
+mod gate;
 mod labelling;
 mod log;
 mod maintaining;
@@ -13,6 +14,7 @@ mod outcome;
 mod ports;
 mod scratch;
 mod staleness;
+mod status;
 mod training;
 
 pub use cleaning::{Cleaning, Judged, Judgement, Witness};

@@ -36,10 +36,13 @@ impl Database {
     ///
     /// Complexity: reads records, lists and postings once; `deep`: every file, photos included, and `O(index * train)` similarities.
     ///
+    /// A reader beside a process that writes looks at the state that it holds, whatever that process merged away since.
+    ///
     /// # Errors
-    /// Only when the folder cannot be listed at all; what is wrong is in the report.
+    /// When the folder cannot be listed at all; `Locked`: there are more tables than this process may have open, and the process beside
+    /// merged some away; `Forked`. What is wrong is in the report.
     pub fn check(&self, deep: bool) -> Result<CheckReport> {
-        let _no_flip = self.shared.gate.read();
+        // Without the gate: it looks at one state, which stays as it is.
         self.shared.core().check(deep)
     }
 
@@ -54,8 +57,8 @@ impl Database {
     /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Locked`: another process makes the same backup; `Io`,
     /// after which the same call starts over.
     pub fn backup(&self, to: &Path) -> Result<Copied> {
-        let _no_flip = self.shared.gate.read();
-        self.shared.core().backup(to).map(Copied::from)
+        let (_no_flip, core) = self.shared.enter_upkeep()?;
+        core.backup(to).map(Copied::from)
     }
 
     /// Reads every file of a backup and compares it with what was backed up.

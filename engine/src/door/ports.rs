@@ -22,6 +22,9 @@ pub struct Ports {
     pub maintain: Option<Arc<dyn Maintain>>,
     /// Is told how long work goes on.
     pub watch: Option<Arc<dyn Watch>>,
+    /// The program writes what `INTO 'file'` names, from the outcome; the engine writes no reports. Default no: a statement with INTO is
+    /// refused then, before anything is done.
+    pub writes_reports: bool,
 }
 
 /// Loads whoever finds local features.

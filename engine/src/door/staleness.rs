@@ -2,6 +2,7 @@
 //! answer depends on it, only whether waiting writes are carried out first.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,22 +14,54 @@ use crate::motion::Snapshot;
 
 /// When the waiting writes of this process were acknowledged, oldest first; those that were carried out since are forgotten with the
 /// next one, or with the next question.
-#[derive(Debug, Default)]
-pub(super) struct Ages(Mutex<VecDeque<(u64, Instant)>>);
+#[derive(Debug)]
+pub(super) struct Ages {
+    noted: Mutex<VecDeque<(u64, Instant)>>,
+    /// Writes up to this one were acknowledged before this process opened the database.
+    before: AtomicU64,
+}
+
+/// How long the oldest write has waited that a snapshot does not see.
+enum Waited {
+    Nothing,
+    /// For so long.
+    For(Duration),
+    /// It was acknowledged before this process opened the database.
+    SinceBefore,
+}
 
 impl Ages {
+    /// Those of a database that was opened when the last acknowledged write was this one.
+    pub(super) fn behind(before: u64) -> Self {
+        Self { noted: Mutex::default(), before: AtomicU64::new(before) }
+    }
+
+    /// The database was opened for writing when the last acknowledged write was this one.
+    pub(super) fn begin(&self, before: u64) {
+        self.before.store(before, Ordering::Relaxed);
+    }
+
     /// This write was acknowledged now and waits; those up to `seen` are carried out.
     pub(super) fn note(&self, sequence: u64, seen: u64) {
-        let mut ages = self.0.lock();
+        let mut ages = self.noted.lock();
         forget(&mut ages, seen);
         ages.push_back((sequence, Instant::now()));
     }
 
-    /// How long the oldest write behind `seen` has waited; `None`: it was acknowledged before this process opened the database.
-    fn oldest(&self, seen: u64) -> Option<Duration> {
-        let mut ages = self.0.lock();
+    /// How long the oldest write has waited that this snapshot does not see.
+    fn oldest(&self, snapshot: &Snapshot) -> Waited {
+        let seen = snapshot.sequence();
+        if snapshot.lag() == 0 {
+            return Waited::Nothing;
+        }
+        let mut ages = self.noted.lock();
         forget(&mut ages, seen);
-        ages.front().filter(|&&(sequence, _)| sequence == seen + 1).map(|(_, since)| since.elapsed())
+        match ages.iter().find(|&&(sequence, _)| sequence == seen + 1) {
+            Some((_, since)) => Waited::For(since.elapsed()),
+            None if seen < self.before.load(Ordering::Relaxed) => Waited::SinceBefore,
+            // Its writer is about to note it, or it was carried out since the snapshot was taken.
+            None => Waited::For(Duration::ZERO),
+        }
     }
 }
 
@@ -47,20 +80,21 @@ impl Database {
     /// What the writes give.
     pub fn within(&self, lag: Duration) -> Result<Snapshot> {
         let snapshot = self.snapshot();
-        if snapshot.lag() == 0 || self.shared.ages.oldest(snapshot.sequence()).is_some_and(|waited| waited <= lag) {
-            return Ok(snapshot);
+        match self.shared.ages.oldest(&snapshot) {
+            Waited::Nothing => Ok(snapshot),
+            Waited::For(waited) if waited <= lag => Ok(snapshot),
+            _ => self.drain(),
         }
-        self.drain()
     }
 
-    /// What waits, line by line.
+    /// What waits, line by line; every line is of one moment.
     pub(super) fn staleness(&self) -> Status {
         let snapshot = self.snapshot();
-        let (transactions, operations) = self.shared.core().waiting();
-        let waited = match (snapshot.lag(), self.shared.ages.oldest(snapshot.sequence())) {
-            (0, _) => "nothing waits".to_owned(),
-            (_, Some(waited)) => format!("{:.1} s", waited.as_secs_f64()),
-            (_, None) => "since before the database was opened".to_owned(),
+        let (transactions, operations) = snapshot.waiting;
+        let waited = match self.shared.ages.oldest(&snapshot) {
+            Waited::Nothing => "nothing waits".to_owned(),
+            Waited::For(waited) => format!("{:.1} s", waited.as_secs_f64()),
+            Waited::SinceBefore => "since before the database was opened".to_owned(),
         };
         let lines = [
             ("predictions of sequence", snapshot.sequence().to_string()),
@@ -80,11 +114,10 @@ mod tests {
     /// It catches: ages that nobody asks for and that are kept for good.
     #[test]
     fn what_was_carried_out_is_forgotten_though_nobody_asks() {
-        let ages = Ages::default();
+        let ages = Ages::behind(0);
         for sequence in 1..=1000 {
             ages.note(sequence, sequence.saturating_sub(3));
         }
-        assert_eq!(ages.0.lock().iter().map(|&(sequence, _)| sequence).collect::<Vec<_>>(), [998, 999, 1000]);
-        assert!(ages.oldest(997).is_some() && ages.oldest(1000).is_none());
+        assert_eq!(ages.noted.lock().iter().map(|&(sequence, _)| sequence).collect::<Vec<_>>(), [998, 999, 1000]);
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::commits::Commits;
+use super::now::{Now, Waits};
 use super::open::{open_segments, remove_orphans};
 use super::policy::{HOLD_BACK_ROWS, HOLD_BACK_SEGMENTS};
 use super::resolve::Transaction;
@@ -20,32 +21,15 @@ use super::write::{Note, Writer, only_deletes};
 use super::{acknowledged, columns, space};
 use crate::catalog::{Batch, Catalog, Waiting, too_busy};
 use crate::disk::{COLUMNS, Folder, only_read, release, set_aside};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
 use crate::operation::{Operation, Receipt, Role};
 use crate::ports::Propose;
+use crate::process::callback;
 
 /// Times a reader looks again whose view of the catalog was overtaken by the writer beside it. With 8, a reader of 8,000 rows beside a
 /// writer that made 240 segments a second once took a segment for lost.
 pub(super) const BESIDE_LOOKS: usize = 20;
-
-/// The transactions that wait, and which ones are to.
-#[derive(Default)]
-struct Waitlist {
-    queue: Queue,
-    deferral: Deferral,
-}
-
-impl Waitlist {
-    /// Whether a transaction is acknowledged before it is carried out.
-    fn takes(&self, is_far_reaching: bool) -> bool {
-        match self.deferral {
-            Deferral::Never => false,
-            Deferral::Always => true,
-            Deferral::Automatic => !self.queue.is_empty() || is_far_reaching,
-        }
-    }
-}
 
 /// The running database.
 pub(crate) struct Core {
@@ -55,15 +39,13 @@ pub(crate) struct Core {
     /// Beside `merging`: rows become segments while large ones are merged, or the tail would grow until writers had to wait.
     pub(super) flushing: Mutex<()>,
     pub(super) writer: Mutex<Writer>,
-    waitlist: Mutex<Waitlist>,
+    waitlist: Mutex<Queue>,
+    /// Which transactions are to wait: beside the queue, which a writer may hold for long.
+    deferral: Mutex<Deferral>,
     commits: Arc<Commits>,
-    current: RwLock<Arc<Published>>,
-    /// Number of the last acknowledged transaction.
-    accepted: AtomicU64,
-    /// The one that the side file tells of.
+    now: Now,
+    /// The last acknowledged transaction that the side file tells of.
     noted: AtomicU64,
-    /// Transactions that wait, and the operations in them: beside the queue, so that nobody waits for a writer to learn it.
-    waiting: Mutex<(usize, usize)>,
     proposer: RwLock<Option<Arc<dyn Propose>>>,
     pub(super) signal: Signal,
     /// Segments that were written and whose naming failed: nobody reads them, unless the naming turns out to be stored.
@@ -131,16 +113,6 @@ impl Core {
         queue: Queue,
         accepted: u64,
     ) -> Result<Self> {
-        let mut core = Self::with(folder, catalog, state)?;
-        core.waiting = Mutex::new(queue.len());
-        core.waitlist.get_mut().queue = queue;
-        core.accepted = AtomicU64::new(accepted);
-        core.noted = AtomicU64::new(accepted);
-        Ok(core)
-    }
-
-    /// The running database of a state; nothing waits.
-    pub(super) fn with(folder: &Folder, catalog: Arc<Catalog>, state: Published) -> Result<Self> {
         let commits = Arc::new(Commits::new(folder.clone(), Arc::clone(&catalog)));
         Ok(Self {
             folder: folder.clone(),
@@ -148,18 +120,23 @@ impl Core {
             merging: Mutex::new(()),
             flushing: Mutex::new(()),
             writer: Mutex::new(Writer::new(Arc::clone(&commits), &state)?),
-            waitlist: Mutex::default(),
+            deferral: Mutex::default(),
             commits,
-            accepted: AtomicU64::new(state.sequence),
-            noted: AtomicU64::new(state.sequence),
-            current: RwLock::new(Arc::new(state)),
-            waiting: Mutex::default(),
+            now: Now::new(state, accepted, queue.len()),
+            waitlist: Mutex::new(queue),
+            noted: AtomicU64::new(accepted),
             proposer: RwLock::new(None),
             signal: Signal::default(),
             unnamed: Mutex::default(),
             next_look: Mutex::default(),
             troubles: Mutex::default(),
         })
+    }
+
+    /// The running database of a state; nothing waits.
+    pub(super) fn with(folder: &Folder, catalog: Arc<Catalog>, state: Published) -> Result<Self> {
+        let sequence = state.sequence;
+        Self::with_queue(folder, catalog, state, Queue::default(), sequence)
     }
 
     /// Undoes the stop that a worker's end leaves.
@@ -169,7 +146,7 @@ impl Core {
 
     /// Takes over what was chosen for another one, which may be itself.
     pub(crate) fn inherit(&self, other: &Self) {
-        let (proposer, deferral) = (other.proposer(), other.waitlist.lock().deferral);
+        let (proposer, deferral) = (other.proposer(), *other.deferral.lock());
         self.set_proposer(proposer);
         self.set_deferral(deferral);
     }
@@ -177,11 +154,6 @@ impl Core {
     /// What narrows voters down.
     pub(super) fn proposer(&self) -> Option<Arc<dyn Propose>> {
         self.proposer.read().clone()
-    }
-
-    /// A transaction of that number was acknowledged.
-    pub(super) fn set_accepted(&self, sequence: u64) {
-        self.accepted.store(sequence, Ordering::Release);
     }
 
     /// Its catalog.
@@ -196,14 +168,30 @@ impl Core {
 
     /// Chooses which writes may wait.
     pub(crate) fn set_deferral(&self, deferral: Deferral) {
-        self.waitlist.lock().deferral = deferral;
+        *self.deferral.lock() = deferral;
     }
 
-    /// A reader beside a writer must not touch the writer's files, and does not see all that the writer has acknowledged.
+    /// Refuses a change that could only wait for its own caller, or that this process cannot make.
     ///
     /// # Errors
-    /// `ReadOnly`, when it was opened for reading only, as every backup is.
+    /// `Reentrant`, `Forked`.
+    pub(crate) fn refuse_within(&self) -> Result<()> {
+        self.catalog.refuse_in_fork()?;
+        callback::refuse_within(self.catalog.handle_number())
+    }
+
+    /// Whether this process is a fork of the one that opened the database.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.catalog.refuse_in_fork().is_err()
+    }
+
+    /// Refuses what changes something, where nothing may be: a reader beside a writer must not touch the writer's files, and does not see
+    /// all that the writer has acknowledged.
+    ///
+    /// # Errors
+    /// `ReadOnly`, when it was opened for reading only, as every backup is; as [`Core::refuse_within`].
     pub(crate) fn refuse_when_read_only(&self) -> Result<()> {
+        self.refuse_within()?;
         if self.catalog.is_read_only() { Err(only_read(&self.folder)) } else { Ok(()) }
     }
 
@@ -261,57 +249,73 @@ impl Core {
 
     /// The state of now. Never waits for a write.
     pub(crate) fn current(&self) -> Arc<Published> {
-        Arc::clone(&self.current.read())
+        self.now.state()
     }
 
     pub(super) fn publish(&self, state: Published) {
-        let last = std::mem::replace(&mut *self.current.write(), Arc::new(state));
-        // Letting go of the last one may take long, and wait before the gate of a process that ends: readers must not wait with it.
-        drop(last);
+        self.publish_behind(state, (0, 0));
+    }
+
+    /// Publishes a state by which so many of the waiting writes were carried out.
+    fn publish_behind(&self, state: Published, done: Waits) {
+        drop(self.now.publish(state, done));
         self.signal.notify();
     }
 
     /// The database as it is now. Never waits for a write.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let state = self.current();
-        Snapshot { state, accepted: self.accepted() }
+        self.now.snapshot()
     }
 
     /// Number of the last acknowledged transaction.
     pub(crate) fn accepted(&self) -> u64 {
-        self.accepted.load(Ordering::Acquire)
+        self.now.accepted()
     }
 
     /// Transactions that wait, and the operations in them.
-    pub(crate) fn waiting(&self) -> (usize, usize) {
-        *self.waiting.lock()
+    pub(crate) fn waiting(&self) -> Waits {
+        self.now.waiting()
+    }
+
+    /// Whether a transaction is acknowledged before it is carried out.
+    fn defers(&self, queue: &Queue, is_far_reaching: bool) -> bool {
+        match *self.deferral.lock() {
+            Deferral::Never => false,
+            Deferral::Always => true,
+            Deferral::Automatic => !queue.is_empty() || is_far_reaching,
+        }
     }
 
     /// Carries out a transaction, or acknowledges it and lets it wait.
     pub(crate) fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
         // Before it waits for a worker that a database opened to read does not have.
+        self.refuse_within()?;
         self.commits.refuse()?;
+        if operations.is_empty() {
+            // It changes nothing, so it has no number of its own.
+            return Ok(Receipt { sequence: self.accepted(), ..Receipt::default() });
+        }
         self.hold_back();
         let is_far_reaching = is_far_reaching(&self.current(), &operations);
         {
             // Without the writer's lock: what waits may be being carried out, which takes its time.
-            let mut waitlist = self.waitlist.lock();
-            if waitlist.takes(is_far_reaching) && !waitlist.queue.is_full() {
-                return self.accept(&mut waitlist.queue, operations);
+            let mut queue = self.waitlist.lock();
+            if self.defers(&queue, is_far_reaching) && !queue.is_full() {
+                return self.accept(&mut queue, operations);
             }
         }
         let mut writer = self.writer.lock();
-        if self.waitlist.lock().queue.is_full() {
+        if self.waitlist.lock().is_full() {
             self.drain_to(&mut writer, self.accepted())?;
         }
-        let mut waitlist = self.waitlist.lock();
-        if waitlist.takes(is_far_reaching) {
-            if waitlist.queue.is_full() {
-                self.drain_all(&mut writer, &mut waitlist.queue)?;
+        let mut queue = self.waitlist.lock();
+        if self.defers(&queue, is_far_reaching) {
+            if queue.is_full() {
+                self.drain_all(&mut writer, &mut queue)?;
             }
-            return self.accept(&mut waitlist.queue, operations);
+            return self.accept(&mut queue, operations);
         }
-        self.carry_out_now(&mut writer, &mut waitlist.queue, operations, None)
+        self.carry_out_now(&mut writer, &mut queue, operations, None)
     }
 
     /// Carries out a transaction together with what is noted of it. It never waits; what waits before it is carried out first.
@@ -322,13 +326,14 @@ impl Core {
         &self,
         decide: impl FnOnce(&Published) -> Result<Option<(Vec<Operation>, Note)>>,
     ) -> Result<Option<(Receipt, Note)>> {
+        self.refuse_within()?;
         let mut writer = self.writer.lock();
         // Most of it before the queue is held: other writes are acknowledged meanwhile.
         self.drain_to(&mut writer, self.accepted())?;
-        let mut waitlist = self.waitlist.lock();
-        self.drain_all(&mut writer, &mut waitlist.queue)?;
+        let mut queue = self.waitlist.lock();
+        self.drain_all(&mut writer, &mut queue)?;
         let Some((operations, note)) = decide(&self.current())? else { return Ok(None) };
-        let receipt = self.carry_out_now(&mut writer, &mut waitlist.queue, operations, Some(&note))?;
+        let receipt = self.carry_out_now(&mut writer, &mut queue, operations, Some(&note))?;
         Ok(Some((receipt, note)))
     }
 
@@ -343,7 +348,6 @@ impl Core {
         self.drain_all(writer, queue)?;
         let sequence = self.current().sequence + 1;
         let carried = self.carry_out(writer, vec![Transaction { sequence, operations }], &[], note)?;
-        self.set_accepted(sequence);
         Ok(Receipt {
             sequence,
             images_changed: carried.images_changed,
@@ -360,8 +364,10 @@ impl Core {
         note: Option<&Note>,
     ) -> Result<super::write::Carried> {
         let proposer = self.proposer();
+        let operations = transactions.iter().map(|transaction| transaction.operations.len()).sum();
+        let done = if drained.is_empty() { (0, 0) } else { (drained.len(), operations) };
         let (published, carried) = writer.write(&self.current(), transactions, proposer.as_deref(), drained, note)?;
-        self.publish(published);
+        self.publish_behind(published, done);
         Ok(carried)
     }
 
@@ -376,9 +382,9 @@ impl Core {
             }
             batch.put_waiting(sequence, &operations)
         })?;
+        let count = operations.len();
         queue.push(Waiting { sequence, operations });
-        *self.waiting.lock() = queue.len();
-        self.set_accepted(sequence);
+        self.now.accept(sequence, count);
         self.signal.notify();
         Ok(Receipt { sequence, images_changed: 0, predictions_changed: 0, deferred: true })
     }
@@ -386,12 +392,12 @@ impl Core {
     /// Carries out waiting transactions until readers see number `sequence`. More may come to wait meanwhile.
     pub(super) fn drain_to(&self, writer: &mut Writer, sequence: u64) -> Result<()> {
         while self.current().sequence < sequence {
-            let transactions = self.waitlist.lock().queue.next();
+            let transactions = self.waitlist.lock().next();
             if transactions.is_empty() {
                 break;
             }
             let count = self.carry_out_waiting(writer, transactions)?;
-            self.forget_waiting(&mut self.waitlist.lock().queue, count);
+            self.waitlist.lock().done(count);
         }
         Ok(())
     }
@@ -400,7 +406,7 @@ impl Core {
     fn drain_all(&self, writer: &mut Writer, queue: &mut Queue) -> Result<()> {
         while !queue.is_empty() {
             let count = self.carry_out_waiting(writer, queue.next())?;
-            self.forget_waiting(queue, count);
+            queue.done(count);
         }
         Ok(())
     }
@@ -414,12 +420,7 @@ impl Core {
 
     /// Whether something that waits to be carried out names this key.
     pub(crate) fn waits_on(&self, key: &str) -> bool {
-        self.waitlist.lock().queue.names(key)
-    }
-
-    fn forget_waiting(&self, queue: &mut Queue, count: usize) {
-        queue.done(count);
-        *self.waiting.lock() = queue.len();
+        self.waitlist.lock().names(key)
     }
 
     /// Commits what is kept beside the rows; readers see it at once.
@@ -436,15 +437,27 @@ impl Core {
     /// # Errors
     /// `Invalid`: no such write was acknowledged yet; or what the writes give.
     pub(crate) fn reach(&self, sequence: u64) -> Result<Snapshot> {
-        let accepted = self.accepted();
+        let now = self.snapshot();
+        let accepted = now.accepted;
         if sequence > accepted {
             return Err(Error::invalid(format!("no write has the number {sequence} yet: the last one is {accepted}"))
                 .help("ask for a number that a write returned"));
         }
-        if self.current().sequence < sequence {
-            self.refuse_when_read_only()?;
-            self.drain_to(&mut self.writer.lock(), sequence)?;
+        if now.sequence() >= sequence {
+            return Ok(now);
         }
+        self.refuse_when_read_only().map_err(|error| match error.kind() {
+            ErrorKind::ReadOnly => Error::new(
+                ErrorKind::ReadOnly,
+                format!("{}, and {} writes wait to be carried out", error.message(), now.lag()),
+            )
+            .help(format!(
+                "ask for the state that there is, which is of write {}: leave FRESH and SINCE out, or call Database::freshest",
+                now.sequence()
+            )),
+            _ => error,
+        })?;
+        self.drain_to(&mut self.writer.lock(), sequence)?;
         Ok(self.snapshot())
     }
 

@@ -12,7 +12,7 @@ use crate::catalog::{Pinned, RecordMessage, SegmentEntry};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::{ListSaid, Reading, Record, Role};
-use crate::options::Options;
+use crate::options::{ModelInfo, Options};
 use crate::rows::{Part, RowSet};
 use crate::vote::{Ballot, soft_vote};
 
@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub(crate) state: Arc<Published>,
     /// Number of the last write that was acknowledged when it was taken.
     pub(crate) accepted: u64,
+    /// Transactions that waited then, and the operations in them.
+    pub(crate) waiting: (usize, usize),
 }
 
 /// How much there is.
@@ -94,6 +96,16 @@ impl Snapshot {
     /// Writes that were acknowledged when it was taken and that it does not see, because they wait to be carried out.
     pub fn lag(&self) -> u64 {
         self.accepted.saturating_sub(self.state.sequence)
+    }
+
+    /// The model that made the descriptors that it sees; `None`: the caller brings them. It stays that one, whatever comes in force later.
+    pub fn model(&self) -> Option<&ModelInfo> {
+        self.state.options.model.as_ref()
+    }
+
+    /// Length of the descriptors.
+    pub fn dimension(&self) -> usize {
+        self.state.options.dimension
     }
 
     /// How many images and labels there are. Complexity: one pass over the train images.

@@ -5,10 +5,12 @@
 //! meanwhile needs no log. An id never changes its descriptor or role, so comparing the ids (and the labels of train images) of
 //! both spaces says what to catch up with; an image that was put again has another id and no descriptor in the new space yet.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::core::{Core, tail_rows};
 use super::policy::FLUSH_ROWS;
+use super::proposed::Proposer;
 use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
 use super::write::{Appended, own};
@@ -117,11 +119,24 @@ impl Core {
         self.catalog.pin().spaces()
     }
 
-    /// Some images from `from` on that have no descriptor in a space, and where to go on; `None`: there are no more.
-    pub(crate) fn bare(&self, space: SpaceId, from: ImageId, most: usize) -> Result<(Vec<Bare>, Option<ImageId>)> {
+    /// The id that the next image gets.
+    pub(crate) fn next_image(&self) -> ImageId {
+        self.writer.lock().next_image()
+    }
+
+    /// Some images with these ids that have no descriptor in a space, and where to go on; `None`: there are no more.
+    pub(crate) fn bare(
+        &self,
+        space: SpaceId,
+        ids: Range<ImageId>,
+        most: usize,
+    ) -> Result<(Vec<Bare>, Option<ImageId>)> {
         let pinned = self.catalog.pin();
         let (mut bare, mut more) = (Vec::new(), None);
-        pinned.records_while(from, |id, record| {
+        pinned.records_while(ids.start, |id, record| {
+            if id >= ids.end {
+                return Ok(false);
+            }
             if bare.len() == most {
                 more = Some(id);
                 return Ok(false);
@@ -233,6 +248,13 @@ impl Core {
     }
 }
 
+/// Images that a round could not take over, because one has no descriptor in the space.
+pub(crate) struct Bares {
+    pub(crate) count: usize,
+    /// The first without one; those before it have theirs.
+    pub(crate) first: Option<ImageId>,
+}
+
 /// A space that is being derived beside the active one.
 pub(crate) struct Building {
     core: Core,
@@ -295,6 +317,10 @@ impl Behind {
         Ok(behind)
     }
 
+    fn bare(&self) -> Bares {
+        Bares { count: self.waiting, first: self.first_waiting }
+    }
+
     fn rows(&self) -> usize {
         self.removed.len() + self.relabelled.len() + self.added.iter().map(Vec::len).sum::<usize>()
     }
@@ -302,7 +328,7 @@ impl Behind {
 
 impl Building {
     /// Takes over what the active space has and this one lacks, but for images that have no descriptor here yet. `progress` is told
-    /// how many of how many images are done. Returns how many images were taken over, and how many were not.
+    /// how many of how many images are done. Returns how many images were taken over, and which were not.
     ///
     /// What is written meanwhile is not seen: an image that is gone since, or has another id or label, is taken over as it was, and
     /// the next round, which compares again, removes or relabels it. Once nobody writes, one round is the last one.
@@ -312,7 +338,7 @@ impl Building {
         &self,
         active: &Core,
         progress: &mut dyn FnMut(usize, usize) -> Result<()>,
-    ) -> Result<(usize, usize)> {
+    ) -> Result<(usize, Bares)> {
         // Rows and descriptors of one moment: an image that is deleted while others are taken over keeps its descriptor here.
         let (state, descriptors, end) = {
             let writer = active.writer.lock();
@@ -341,7 +367,19 @@ impl Building {
             // That flush said that segments hold everything below `end`, and rows with smaller ids came in after it.
             self.core.flush()?;
         }
-        Ok((all, behind.waiting))
+        Ok((all, behind.bare()))
+    }
+
+    /// What a round would give now: how many images it would take over, and which not.
+    ///
+    /// Complexity: compares the ids of both spaces.
+    pub(crate) fn lack(&self, active: &Core) -> Result<(usize, Bares)> {
+        let (state, descriptors) = {
+            let _no_write = active.writer.lock();
+            (active.current(), self.core.catalog.pin())
+        };
+        let behind = Behind::of(&self.core.current(), &state, &descriptors)?;
+        Ok((behind.rows(), behind.bare()))
     }
 
     fn take_over(
@@ -414,8 +452,9 @@ impl Building {
                 added_index: added_index.into_set(&mut index),
                 removed_index: &removed_index,
             };
-            let start =
-                Start { pinned: &pinned, options: &state.options, train: &state.train, proposer: proposer.as_deref() };
+            let database = core.catalog.handle_number();
+            let proposer = proposer.as_deref().map(|propose| Proposer { propose, database });
+            let start = Start { pinned: &pinned, options: &state.options, train: &state.train, proposer };
             follow(batch, &start, &train, &mut index, &moves).map(|_changed| ())
         })?;
         core.publish(Published {
@@ -477,7 +516,6 @@ impl Building {
             }
             let labels = active.current().labels.clone();
             core.publish(Published { sequence, labels, ..core.current().repinned(core.catalog.pin()) });
-            core.set_accepted(sequence);
             writer.learn_labels(&core.current());
         }
         // Readers keep their maps. The space is in force whatever becomes of these files; the next opening removes what stays.

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::lists::{label_in, list_of};
+use super::proposed::Proposer;
 use crate::catalog::{Batch, Pinned};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::options::Options;
-use crate::ports::Propose;
 use crate::process::pool;
 use crate::rows::{RowSet, Run};
 use crate::vector::{CodedQuery, Hit, Top, dot, products, row_residual, stride};
@@ -27,7 +27,7 @@ pub(super) struct Moves<'a> {
     pub(super) added_train: std::ops::Range<usize>,
     /// Row numbers of the index images that want a prediction.
     pub(super) added_index: std::ops::Range<usize>,
-    /// Index images that are gone, with their last prediction.
+    /// Index images that are gone, with their last prediction; one that was put again has its key among the added ones.
     pub(super) removed_index: &'a [(ImageId, String, Option<Ballot<LabelId>>)],
 }
 
@@ -39,11 +39,12 @@ pub(super) struct Start<'a> {
     /// The train set before the write: stored lists still speak of it.
     pub(super) train: &'a RowSet,
     /// Narrows down voters; decides speed, never a result.
-    pub(super) proposer: Option<&'a dyn Propose>,
+    pub(super) proposer: Option<Proposer<'a>>,
 }
 
 /// Brings lists, votes and postings of `index` in line with `train`, both already as they are after the write; everything that
-/// changes goes into `batch`. Returns the number of existing index images whose prediction changed.
+/// changes goes into `batch`. Returns the number of index images that have another prediction than before the write, by key; one that is
+/// new had none.
 pub(super) fn follow(
     batch: &mut Batch<'_>,
     start: &Start<'_>,
@@ -101,6 +102,8 @@ pub(super) fn follow(
     for &row in &revote {
         work.list(index, row)?;
     }
+    let put_again: HashMap<&str, Option<Ballot<LabelId>>> =
+        moves.removed_index.iter().map(|(_, key, ballot)| (key.as_str(), *ballot)).collect();
     let mut changed = 0;
     for (row, lists) in work.lists {
         let id = index.id(row);
@@ -110,10 +113,12 @@ pub(super) fn follow(
             lists.now.entries.iter().filter_map(|entry| Some((label_in(train, ImageId(entry.id))?, entry.similarity)));
         let ballot = soft_vote(voters, options.vote_k);
         let last = index.instances[row];
+        let key = index.shared_key(row);
+        let before = if lists.fresh { put_again.get(&*key).copied().flatten() } else { last };
+        changed += usize::from(ballot != before);
         if ballot == last {
             continue;
         }
-        let key = index.shared_key(row);
         if let Some(last) = last {
             batch.delete_prediction(space, options.vote_k, id, &key, last)?;
         }
@@ -121,7 +126,6 @@ pub(super) fn follow(
             batch.put_prediction(space, options.vote_k, id, &key, ballot)?;
         }
         index.instances.set(row, ballot);
-        changed += usize::from(!lists.fresh);
     }
     Ok(changed)
 }
@@ -262,7 +266,7 @@ pub(super) fn scan_lists(
     rows: &[usize],
     train: &RowSet,
     keep: usize,
-    proposer: Option<&dyn Propose>,
+    proposer: Option<Proposer<'_>>,
 ) -> Result<Vec<(usize, List)>> {
     /// Rows of one pass: bounds the memory of their vectors.
     const PASS_ROWS: usize = 4096;
@@ -273,8 +277,7 @@ pub(super) fn scan_lists(
         let proposed = match (proposer, proposer.and_then(|_| train.vectors())) {
             (Some(proposer), Some(vectors)) if train.live_rows() > 0 => {
                 let live: Vec<bool> = train.live.iter().copied().collect();
-                let found = proposer.propose(&vectors, &live, &queries, keep).ok();
-                found.filter(|found| found.len() == rows.len())
+                proposer.rows(&vectors, &live, &queries, keep)
             }
             _ => None,
         };
@@ -282,9 +285,7 @@ pub(super) fn scan_lists(
             Some(proposed) => pool::try_each(rows.len(), |at| {
                 let query = index.vector(rows[at])?;
                 match &proposed[at] {
-                    Some(proposed) => {
-                        train.best_among(&query, proposed.iter().map(|&row| row as usize), keep, |_| true)
-                    }
+                    Some(proposed) => train.best_among(&query, proposed.iter().copied(), keep, |_| true),
                     None => train.best(&query, keep, |_| true),
                 }
             })?,

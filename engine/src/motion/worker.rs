@@ -122,6 +122,10 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        if self.core.is_forked() {
+            // It has none of them.
+            return;
+        }
         self.core.signal.close();
         if is_leaving() {
             // They may stand before the gate.

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::commits::Commits;
 use super::labels::LabelNumbers;
+use super::proposed::Proposer;
 use super::relabellings::Log;
 use super::resolve::{After, Author, Before, Change, Resolved, Transaction, resolve};
 use super::snapshot::Published;
@@ -521,6 +522,8 @@ impl Draft<'_> {
             added_index: effects.index.into_set(&mut self.index),
             removed_index: &effects.removed_index,
         };
+        let database = state.pinned.catalog().handle_number();
+        let proposer = proposer.map(|propose| Proposer { propose, database });
         let start = Start { pinned: &state.pinned, options: &state.options, train: &state.train, proposer };
         follow(&mut self.batch, &start, &self.train, &mut self.index, &moves)
     }

@@ -283,12 +283,38 @@ impl Segment {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    /// Reads the whole file again, as it is in its folder now, and compares every checksum: CHECK DEEP.
+    /// Reads the whole file again, as it is in its folder now, and compares every checksum: CHECK DEEP. One that is not in its folder any
+    /// more is read as it is mapped; `false`: so it was.
     ///
     /// # Errors
     /// The first difference.
-    pub(crate) fn check_deep(&self, folder: &Folder, name: &str) -> std::result::Result<(), Damage> {
-        check_sections(&opened(folder, name)?, &self.header, |_| true)
+    pub(crate) fn check_deep(&self, folder: &Folder, name: &str) -> std::result::Result<bool, Damage> {
+        let found = folder.file(name).map_err(|error| Damage(format!("cannot be read: {}", error.message())))?;
+        match found {
+            Some(file) => check_sections(&file, &self.header, |_| true).map(|()| true),
+            None => self.check_map().map(|()| false),
+        }
+    }
+
+    /// Compares the checksum of every section as it is mapped.
+    fn check_map(&self) -> std::result::Result<(), Damage> {
+        let io = |error: std::io::Error| Damage(format!("cannot be read: {error}"));
+        for section in Section::ALL {
+            let entry = self.header.entry(section);
+            let (offset, length) = (entry.offset as usize, entry.length.next_multiple_of(ALIGN as u64) as usize);
+            // A page that cannot be read would be a fatal signal.
+            let sum = match &self.file {
+                Some(file) => sum(file, entry.offset, length as u64).map_err(io)?.finalize(),
+                None => {
+                    populate(&self.map, offset, length).map_err(io)?;
+                    crc32fast::hash(&self.map[offset..offset + length])
+                }
+            };
+            if sum != entry.check {
+                return Err(Damage(format!("has a damaged section '{}'", section.name())));
+            }
+        }
+        Ok(())
     }
 }
 

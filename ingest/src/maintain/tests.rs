@@ -42,6 +42,12 @@ fn image(key: &str, label: Option<&str>, vector: Vec<f32>) -> Operation {
     Operation::Put(Put { key: key.to_owned(), label, vector, source: None, content: None, photo: None })
 }
 
+/// Writes descriptors that the model in force made.
+fn write(database: &Database, operations: Vec<Operation>) {
+    let made_by = database.options().model.map(|model| model.fingerprint);
+    database.write_of_model(made_by.as_deref(), operations).unwrap();
+}
+
 /// The landmarks without their photos: their descriptors are known.
 fn landmarks(folder: &Path) -> Option<Database> {
     let labels = column("photos/landmarks/train.csv", 2)?;
@@ -49,7 +55,7 @@ fn landmarks(folder: &Path) -> Option<Database> {
     let database = Database::create(folder, Options::for_model(model.info().clone(), model.dimension())).unwrap();
     let train = part("train")?.into_iter().map(|(id, vector)| image(&id, Some(&labels[&id]), vector));
     let index = part("index")?.into_iter().map(|(id, vector)| image(&id, None, vector));
-    database.write(train.chain(index).collect()).unwrap();
+    write(&database, train.chain(index).collect());
     Some(database)
 }
 
@@ -174,7 +180,7 @@ impl Watch for Writer {
         if what == "descriptors read" && done == 256 {
             let vector = self.0.snapshot().vector(&self.1).unwrap().unwrap();
             let new = image("new", Some("a new label"), vector);
-            self.0.write(vec![Operation::Delete { key: self.1.clone() }, new]).unwrap();
+            write(&self.0, vec![Operation::Delete { key: self.1.clone() }, new]);
         }
         true
     }
@@ -230,7 +236,7 @@ fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
         let vector = (0..1280).map(|n| (n % 7) as f32).collect();
         let content = Some(*blake3::hash(&std::fs::read(was).unwrap()).as_bytes());
         let put = Put { key: key.to_owned(), label: None, vector, source, content, photo: None };
-        database.write(vec![Operation::Put(put)]).unwrap();
+        write(&database, vec![Operation::Put(put)]);
     }
     let refused = maintainer().reembed(&database, None, None).unwrap_err();
     assert!(refused.to_string().contains("'bad'") && refused.next_step().unwrap().contains("DELETE"), "{refused}");
@@ -263,7 +269,7 @@ fn a_loss_trains_a_head_beside_the_descriptor() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let vector = database.snapshot().vector(&part("train").unwrap()[0].0).unwrap().unwrap();
-    database.write(vec![image("alone", Some("seen once"), vector)]).unwrap();
+    write(&database, vec![image("alone", Some("seen once"), vector)]);
     let second = Second { database: database.clone(), seen: Mutex::default(), refused: Mutex::default() };
     let trained = maintainer().train(&database, &plan(Loss::ArcFace), Some(&second)).unwrap();
     assert_eq!(line(&trained, "model in force"), Some("1"), "{trained:?}");
@@ -292,7 +298,7 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     let images = |from: usize, label: &str| -> Vec<Operation> {
         (from..from + 12).map(|n| image(&format!("i{n}"), Some(label), vector(n))).collect()
     };
-    database.write(images(0, "only")).unwrap();
+    write(&database, images(0, "only"));
     for loss in [Loss::Discriminant, Loss::ArcFace] {
         assert!(said(&database, loss).contains("label"), "{}", said(&database, loss));
     }

@@ -15,7 +15,13 @@ impl Check<'_> {
     pub(super) fn families(&mut self) -> Result<()> {
         let damages = self.core.catalog().damages()?;
         self.looked_at("families read", Catalog::FAMILIES);
-        damages.into_iter().for_each(|problem| self.wrong(problem));
+        for problem in damages {
+            if self.is_overtaken_by(&problem) {
+                self.is_overtaken = true;
+            } else {
+                self.wrong(problem);
+            }
+        }
         Ok(())
     }
 

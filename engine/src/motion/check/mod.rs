@@ -6,13 +6,15 @@ mod tests;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use super::core::Core;
 use super::snapshot::Published;
 use crate::answer::CheckReport;
-use crate::disk::SEGMENTS;
-use crate::error::Result;
-use crate::id::{ImageId, LabelId};
+use crate::catalog::{Catalog, too_busy};
+use crate::disk::{SEGMENTS, is_backup};
+use crate::error::{ErrorKind, Result};
+use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::Role;
 use crate::rows::Part;
 use crate::segment::{Damage, file_of};
@@ -44,19 +46,38 @@ struct Check<'s> {
     state: &'s Published,
     report: CheckReport,
     more: usize,
+    /// The writer beside merged away what was to be read.
+    is_overtaken: bool,
+}
+
+impl<'s> Check<'s> {
+    fn of(core: &'s Core, state: &'s Published) -> Self {
+        Self { core, state, report: CheckReport::default(), more: 0, is_overtaken: false }
+    }
 }
 
 impl Core {
+    /// The segments that the database names at this moment, also where this is a reader that holds an earlier state of it.
+    fn segments_now(&self) -> Result<Vec<SegmentId>> {
+        let now = match self.catalog.is_read_only() {
+            true => Arc::new(Catalog::open_beside(&self.folder)?).pin().all_segments()?,
+            false => self.catalog.pin().all_segments()?,
+        };
+        Ok(now.into_iter().map(|entry| entry.id).collect())
+    }
+
     /// Looks at everything that is stored; what is wrong is in the report. Writes go on meanwhile.
     ///
     /// Complexity: reads records, keys, lists, votes and postings once; `deep` reads every file besides, photos included, and computes
     /// `O(index * train)` similarities.
     ///
     /// # Errors
-    /// Only when the folder cannot be listed at all; what cannot be read is in the report.
+    /// When the folder cannot be listed at all; `Locked`: another process merged away what was to be read, which only happens where more
+    /// tables are there than may be open; `Forked`. What cannot be read otherwise is in the report.
     pub(crate) fn check(&self, deep: bool) -> Result<CheckReport> {
+        self.catalog.refuse_in_fork()?;
         let state = self.current();
-        let mut check = Check { core: self, state: &state, report: CheckReport::default(), more: 0 };
+        let mut check = Check::of(self, &state);
         if deep {
             check.families()?;
         }
@@ -72,7 +93,10 @@ impl Core {
             let rows: Vec<usize> = state.index.live().collect();
             check.attempt("predictions", |check| check.recompute(&rows));
         }
-        let Check { mut report, more, .. } = check;
+        let Check { mut report, more, is_overtaken, .. } = check;
+        if is_overtaken && report.problems.is_empty() {
+            return Err(too_busy(&self.folder));
+        }
         if more > 0 {
             report.problems.push(format!("and {more} more"));
         }
@@ -98,7 +122,7 @@ impl Core {
     /// Only when the catalog cannot be read at all.
     pub(super) fn check_derived(&self) -> Result<Vec<String>> {
         let state = self.current();
-        let mut check = Check { core: self, state: &state, report: CheckReport::default(), more: 0 };
+        let mut check = Check::of(self, &state);
         check.reverse_index()?;
         check.postings()?;
         check.segments(true);
@@ -121,8 +145,18 @@ impl Check<'_> {
     /// One part of the check; what it cannot read is a problem like any other, and the other parts follow.
     fn attempt(&mut self, what: &str, part: impl FnOnce(&mut Self) -> Result<()>) {
         if let Err(error) = part(self) {
+            if self.is_overtaken_by(error.message()) {
+                return self.is_overtaken = true;
+            }
             self.wrong(format!("{what} cannot be read: {}", error.message()));
         }
+    }
+
+    /// Whether a table that cannot be read is one that another process merged away: a reader beside it keeps all tables open, unless
+    /// there are more than it may open.
+    fn is_overtaken_by(&self, problem: &str) -> bool {
+        let is_read_beside = || self.core.catalog.is_read_only() && !is_backup(&self.core.folder).unwrap_or(false);
+        problem.contains("No such file") && is_read_beside()
     }
 
     fn looked_at(&mut self, what: &str, count: usize) {
@@ -298,8 +332,24 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Of segments whose files are not there any more, those that the database names now still are lost; the others were merged.
+    fn lost(&mut self, gone: &[SegmentId]) -> Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let named = match self.core.segments_now() {
+            // Whoever changes it that fast has merged them.
+            Err(error) if error.kind() == ErrorKind::Locked => return Ok(()),
+            named => named?,
+        };
+        for id in gone.iter().filter(|id| named.contains(id)) {
+            self.wrong(format!("segment {} cannot be read: it is not there", id.0));
+        }
+        Ok(())
+    }
+
     fn segments(&mut self, deep: bool) {
-        let mut count = 0;
+        let (mut count, mut gone) = (0, Vec::new());
         for problem in &*self.state.problems {
             self.wrong(format!("segment {} {}", problem.segment.0, problem.why));
         }
@@ -311,12 +361,11 @@ impl Check<'_> {
                 let read = match &folder {
                     Ok(folder) if deep => segment.check_deep(folder, &file_of(entry.id)),
                     Err(error) if deep => Err(Damage(format!("cannot be read: {}", error.message()))),
-                    _ => Ok(()),
+                    _ => Ok(true),
                 };
-                // Its file is gone when it was merged since this state was taken; nobody will read it again.
-                let is_named = self.core.current().rows(role).frozen().any(|(_, now, _)| now.id == entry.id);
-                if !is_named {
-                    continue;
+                if let Ok(false) = read {
+                    // It was merged since this state was taken, or it is lost.
+                    gone.push(entry.id);
                 }
                 if let Err(damage) = read {
                     self.wrong(format!("segment {} {}", entry.id.0, damage.0));
@@ -325,6 +374,7 @@ impl Check<'_> {
                 }
             }
         }
+        self.attempt("the present list of segments", |check| check.lost(&gone));
         self.looked_at("segments", count);
     }
 }

@@ -1,0 +1,70 @@
+//! Which databases wait, on this thread, for code of the application that they called.
+//!
+//! Some of that code is called while a database holds a lock that writers wait for: a [`Propose`](crate::Propose) in the middle of a
+//! write, a [`Reembed`](crate::Reembed) and whoever is told of progress while the last images of a new model are taken over. If such code
+//! asked the same database for that lock, both would wait for ever. So the call is made under a [`Called`], and each call that would wait
+//! asks [`refuse_within`] first.
+
+use std::cell::RefCell;
+
+use crate::error::{Error, ErrorKind, Result};
+
+thread_local! {
+    /// The databases, and what each of them called; the last one is the innermost.
+    static CALLED: RefCell<Vec<(usize, &'static str)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Held while a database waits for code that it called.
+pub(crate) struct Called(());
+
+impl Called {
+    /// This database calls `what`, in words that follow "a call of".
+    pub(crate) fn by(database: usize, what: &'static str) -> Self {
+        CALLED.with_borrow_mut(|called| called.push((database, what)));
+        Self(())
+    }
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        CALLED.with_borrow_mut(|called| called.pop());
+    }
+}
+
+/// Refuses what would wait for its own caller.
+///
+/// # Errors
+/// `Reentrant`.
+pub(crate) fn refuse_within(database: usize) -> Result<()> {
+    let what = CALLED.with_borrow(|called| called.iter().rfind(|(by, _)| *by == database).map(|&(_, what)| what));
+    match what {
+        None => Ok(()),
+        Some(what) => Err(Error::new(
+            ErrorKind::Reentrant,
+            format!("a call of {what} asked its own database for something that waits until that call is over"),
+        )
+        .help("read there as you like; write, flush, merge, back up and close before or after it, or in another thread that it does not wait for")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It catches: a call that is forgotten too early or too late, and one of another database that counts.
+    #[test]
+    fn only_the_database_that_waits_refuses() {
+        {
+            let _one = Called::by(1, "one");
+            assert!(refuse_within(2).is_ok());
+            {
+                let _two = Called::by(2, "two");
+                assert_eq!(refuse_within(1).map_err(|error| error.kind()), Err(ErrorKind::Reentrant));
+                assert_eq!(refuse_within(2).map_err(|error| error.kind()), Err(ErrorKind::Reentrant));
+            }
+            assert!(refuse_within(2).is_ok());
+            assert!(std::thread::spawn(|| refuse_within(1).is_ok()).join().is_ok_and(|is_free| is_free));
+        }
+        assert!(refuse_within(1).is_ok());
+    }
+}
