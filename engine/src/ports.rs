@@ -75,13 +75,10 @@ impl LocalFeatureSet {
             return Err(Error::invalid("scores of local features that are not finite, not above 0 or not in order")
                 .help("the best feature stands first, with the largest score"));
         }
-        let length = |descriptor: &[f32]| descriptor.iter().map(|x| x * x).sum::<f32>();
-        match self
-            .descriptors
-            .chunks(self.dimension.max(1))
-            .map(length)
-            .find(|squared| !((squared - 1.0).abs() < CLOSE))
-        {
+        let squared = |descriptor: &[f32]| descriptor.iter().map(|x| x * x).sum::<f32>();
+        let mut lengths = self.descriptors.chunks(self.dimension.max(1)).map(squared);
+        // What is no number is in no range.
+        match lengths.find(|squared| !(1.0 - CLOSE..1.0 + CLOSE).contains(squared)) {
             None => Ok(()),
             Some(squared) => Err(Error::invalid(format!("a local descriptor of length {}", squared.sqrt()))
                 .help("local descriptors have unit length")),

@@ -40,7 +40,7 @@ pub(crate) use salvage::Lost;
 pub(crate) use spaces::Space;
 use store::Store;
 pub(crate) use tables::{LISTS, ROOM_TO_COMPACT};
-use tables::{Work, cache, db_options, options_beside};
+use tables::{Work, db_options, options_beside};
 
 use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, refuse_shared_lists};
 use crate::error::{Error, ErrorKind, Result};
@@ -128,7 +128,9 @@ impl Family {
         options.set_disable_auto_compactions(work.holds_compactions);
         let mut table = BlockBasedOptions::default();
         table.set_bloom_filter(10.0, false);
-        table.set_block_cache(cache());
+        if let Some(cache) = &work.cache {
+            table.set_block_cache(cache);
+        }
         // Unit vectors and JPEGs do not compress; large blocks suit values of kilobytes.
         if matches!(self, Family::Embeddings | Family::Blobs | Family::Features) {
             options.set_compression_type(DBCompressionType::None);

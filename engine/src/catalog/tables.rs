@@ -4,7 +4,6 @@
 //! that hold little are merged here, because RocksDB moves those that overlap no others down as they are, one for each flush.
 
 use std::path::Path;
-use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
 use rocksdb::checkpoint::Checkpoint;
@@ -29,7 +28,8 @@ pub(crate) const WRITE_BUFFER: usize = 16 << 20;
 /// Bytes of all families together that are held in memory and are in no table yet. Above it the oldest becomes a table: without such a
 /// bound each of the families takes two buffers in the end.
 const MOST_BUFFERED: usize = 64 << 20;
-/// Bytes of tables that are kept in memory, of all databases of the process together: RocksDB would keep 32 MiB of each family.
+/// Bytes of tables that are kept in memory, of all families together: RocksDB would keep 32 MiB of each. Another handle of the same files
+/// has its own, or a check would not see the disk.
 const CACHED: usize = 128 << 20;
 /// A table below this size is small.
 const SMALL_TABLE: u64 = 4 << 20;
@@ -65,12 +65,6 @@ pub(super) fn db_options() -> Result<rocksdb::Options> {
     options.set_max_open_files(open_tables());
     options.set_db_write_buffer_size(MOST_BUFFERED);
     Ok(options)
-}
-
-/// What keeps tables in memory. It is made inside the gate, by whoever opens a catalog first, and stays until the process is gone.
-pub(super) fn cache() -> &'static Cache {
-    static CACHE: LazyLock<Cache> = LazyLock::new(|| Cache::new_lru_cache(CACHED));
-    &CACHE
 }
 
 /// Tables that are kept open. Those of segments, logs and the caller's own files need the rest.
@@ -112,25 +106,28 @@ pub(super) struct Work {
     /// The disk is nearly full: tables are merged only where it was made sure that they fit. What RocksDB begins takes all there is, and
     /// gives it back when it failed.
     pub(super) holds_compactions: bool,
+    /// What keeps tables in memory; `None`: for each family what RocksDB has by itself.
+    pub(super) cache: Option<Cache>,
 }
 
 impl Work {
-    /// On a disk with room.
-    pub(super) const USUAL: Self = Self { write_buffer: WRITE_BUFFER, holds_compactions: false };
+    /// For reading, or on a disk with room.
+    pub(super) const USUAL: Self = Self { write_buffer: WRITE_BUFFER, holds_compactions: false, cache: None };
 
     pub(super) fn on(folder: &Folder, options: &mut rocksdb::Options) -> Self {
         /// Bytes of memory for one of the log: what holds an entry may be longer than it.
         const FOR_A_BYTE: u64 = 4;
         let (logged, _) = logged(folder);
+        let cache = Some(Cache::new_lru_cache(CACHED));
         let fits = |bytes| must_fit(folder, "", bytes).is_ok();
         let holds_compactions = !fits(ROOM_TO_COMPACT);
         if fits(logged + LISTS) {
-            return Self { holds_compactions, ..Self::USUAL };
+            return Self { holds_compactions, cache, ..Self::USUAL };
         }
         options.set_max_total_wal_size(FOR_A_BYTE * logged + MOST_LOG);
         options.set_db_write_buffer_size(0);
         let write_buffer = WRITE_BUFFER + usize::try_from(FOR_A_BYTE * logged).unwrap_or(WRITE_BUFFER);
-        Self { write_buffer, holds_compactions }
+        Self { write_buffer, holds_compactions, cache }
     }
 }
 
@@ -370,9 +367,9 @@ mod tests {
         }
     }
 
-    /// It catches: a bound for each family in place of one for all; a cache of each family's own.
+    /// It catches: a bound for each family in place of one for all.
     #[test]
-    fn what_is_in_memory_of_tables_is_bounded_for_all_families_together() {
+    fn changes_that_are_in_no_table_are_bounded_for_all_families_together() {
         const ENTRIES: u64 = 20_000;
         let folder = tempfile::tempdir().unwrap();
         let folder = Folder::open(folder.path()).unwrap();
@@ -398,7 +395,6 @@ mod tests {
         }
         // What is being written into a table counts, too.
         assert!(most > MOST_BUFFERED as u64 / 2 && most < 3 * MOST_BUFFERED as u64 / 2, "{} MiB", most >> 20);
-        assert!(cache().get_usage() <= CACHED + (CACHED >> 3), "{} MiB", cache().get_usage() >> 20);
     }
 
     /// It catches: large tables rewritten for a few small ones; small ones that are never merged.
