@@ -16,6 +16,7 @@ mod panics;
 mod progress;
 mod repl;
 mod report;
+mod scout;
 mod session;
 mod signals;
 mod solution;
@@ -31,7 +32,11 @@ use clap::error::ErrorKind;
 ///
 /// It does not return: torch and RocksDB have static objects that must not be destroyed before what uses them came to its end.
 pub fn main() -> ! {
+    if let Some(code) = scout::called() {
+        cairn::end_process(i32::from(code));
+    }
     signals::install();
+    scout::install();
     closing::allow_open_files();
     cairn::end_process(i32::from(panics::guarded(run)))
 }

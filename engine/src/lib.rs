@@ -54,7 +54,7 @@ pub use disk::{Faults, install_faults};
 pub use door::{
     Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, HeldFolder, Judged,
     Judgement, Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Standing, Table,
-    Target, Undone, Watch, Witness,
+    Target, Undone, Watch, Witness, scout,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};
@@ -69,4 +69,5 @@ pub use ports::{
 };
 pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;
+pub use process::scout::{Scout, set_scout};
 pub use vote::{Ballot, soft_vote};

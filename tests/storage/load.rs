@@ -9,10 +9,12 @@
 //! DB`, `backup DB TO`, `restore FROM DB`, `clean DB`, `compact DB`: that alone. `busy DB SEED`: transactions, flushes and merges for
 //! ever. `sessions DB FROM COUNT`: so many times it is opened, an image is put, and it is closed. `heal DB SEED`:
 //! images are put until the disk is full, and ten more when it is not. `tables DB COUNT`: images are put, each of which becomes tables of
-//! its own. `leave DB SEED ..`: see `leave.rs`.
+//! its own. `leave DB SEED ..`: see `leave.rs`. `use DB`: see
+//! `using.rs`. `scout ..`: what `use` starts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program fails by panicking")]
 
 mod leave;
+mod using;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +35,13 @@ fn say(line: &str) {
 fn main() -> ExitCode {
     cairndb_storage_tests::obey_faults();
     let words: Vec<String> = std::env::args().collect();
+    if words[1] == "scout" {
+        return if cairn::scout(&std::env::args_os().skip(2).collect::<Vec<_>>()) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
     let folder = PathBuf::from(&words[2]);
     let number = |at: usize| -> u64 { words[at].parse().unwrap() };
     match words[1].as_str() {
@@ -48,6 +57,7 @@ fn main() -> ExitCode {
         "obey" => obey(&folder),
         "visit" => visit(&folder, Path::new(&words[3]), Path::new(&words[4])),
         "leave" => return leave::leave(&folder, &words[3..]),
+        "use" => return using::everything(&folder),
         "busy" => busy(&folder, number(3)),
         "look" => look(&folder),
         word @ ("create" | "backup" | "restore" | "clean" | "compact") => {

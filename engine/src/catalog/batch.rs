@@ -76,6 +76,11 @@ impl<'c> Batch<'c> {
         self.put(Family::Labels, &codec::label_text_key(id), text.as_bytes())
     }
 
+    /// Forgets the text of a label: for repairs.
+    pub(crate) fn delete_label(&mut self, id: LabelId) -> Result<()> {
+        self.delete(Family::Labels, &codec::label_text_key(id))
+    }
+
     /// The record of an image, and its external key.
     pub(crate) fn put_record(&mut self, id: ImageId, record: &RecordMessage) -> Result<()> {
         self.put(Family::Records, &codec::image_key(id), &record.encode_to_vec())?;

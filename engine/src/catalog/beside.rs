@@ -18,6 +18,8 @@ use crate::disk::{CATALOG, Folder, Kind, link_or_copy, syncs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::leaving::inside_slow;
 
+/// Neither the catalog's own name nor the file of its options is so long.
+const MOST_SMALL: u64 = 1 << 20;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -108,13 +110,13 @@ fn copy_table(from: &Folder, to: &Folder, name: &OsStr) -> Result<()> {
 impl Look {
     fn at(folder: &Folder) -> Result<Self> {
         let gone = |name: &OsStr| Error::io(&folder.path_of(name), std::io::Error::from(std::io::ErrorKind::NotFound));
-        let current = folder.read("CURRENT")?.ok_or_else(|| gone("CURRENT".as_ref()))?;
+        let current = folder.read("CURRENT", logs::MOST_CURRENT)?.ok_or_else(|| gone("CURRENT".as_ref()))?;
         let manifest = OsString::from(String::from_utf8_lossy(&current).trim_end());
         let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if !manifest.to_str().and_then(|name| name.strip_prefix("MANIFEST-")).is_some_and(is_number) {
             return Err(Error::corrupt(format!("{} names no list of tables", folder.path_of("CURRENT").display())));
         }
-        let list = folder.read(&manifest)?.ok_or_else(|| gone(&manifest))?;
+        let list = folder.read(&manifest, logs::MOST_BYTES)?.ok_or_else(|| gone(&manifest))?;
         let mut look =
             Self { small: vec![(manifest, list), ("CURRENT".into(), current)], logs: vec![], tables: vec![] };
         for name in folder.names()? {
@@ -127,7 +129,7 @@ impl Look {
                 look.tables.push(name);
             } else if text == "IDENTITY" || text.strip_prefix("OPTIONS-").is_some_and(is_number) {
                 // The writer may replace the options meanwhile.
-                look.small.extend(folder.read(&name)?.map(|bytes| (name, bytes)));
+                look.small.extend(folder.read(&name, MOST_SMALL)?.map(|bytes| (name, bytes)));
             }
         }
         Ok(look)

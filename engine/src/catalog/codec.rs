@@ -8,6 +8,28 @@ use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
 use crate::vote::Ballot;
 
+/// No database counts so far: a million a second takes 36,000 years. What says more was not counted, and one more might overflow.
+pub(crate) const MOST_NUMBER: u64 = 1 << 60;
+
+/// Refuses a number that nobody counted to; `what` names it.
+///
+/// # Errors
+/// `Corrupt`.
+pub(crate) fn counted(number: u64, what: &str) -> Result<u64> {
+    if number <= MOST_NUMBER {
+        return Ok(number);
+    }
+    Err(Error::corrupt(format!("{what} is {number}, and no database counts so far")))
+}
+
+/// The number after another one; `what` names it.
+///
+/// # Errors
+/// `Corrupt`: there is none. Whoever made up the number before it wanted that.
+pub(crate) fn next_number(number: u64, what: &str) -> Result<u64> {
+    counted(number.saturating_add(1), what)
+}
+
 fn ordered_u32(value: u32) -> [u8; 4] {
     value.swap_bytes().to_le_bytes()
 }
@@ -36,6 +58,17 @@ fn bytes_at<const N: usize>(bytes: &[u8], at: usize, what: &str) -> Result<[u8; 
         .ok_or_else(|| Error::corrupt(format!("{what} is {} bytes long, which is too short", bytes.len())))
 }
 
+/// The id in a key.
+fn id_at(key: &[u8], at: usize, what: &str) -> Result<ImageId> {
+    let number = u64::from_le_bytes(bytes_at(key, at, what)?).swap_bytes();
+    counted(number, &format!("the number in {what}")).map(ImageId)
+}
+
+/// The number in a key of 8 bytes, whatever it is: for those who can do without its value.
+pub(crate) fn raw_number_of_key(key: &[u8]) -> Result<u64> {
+    Ok(u64::from_le_bytes(bytes_at(key, 0, "a key")?).swap_bytes())
+}
+
 /// Key of `records` and `blobs`.
 pub(crate) fn image_key(id: ImageId) -> [u8; 8] {
     ordered_u64(id.0)
@@ -43,7 +76,7 @@ pub(crate) fn image_key(id: ImageId) -> [u8; 8] {
 
 /// The id in a key of `records`.
 pub(crate) fn image_of_key(key: &[u8]) -> Result<ImageId> {
-    Ok(ImageId(u64::from_le_bytes(bytes_at(key, 0, "an image key")?).swap_bytes()))
+    id_at(key, 0, "an image key")
 }
 
 /// Value of `keys` and `by_instance`, and of `meta`'s counters.
@@ -52,8 +85,11 @@ pub(crate) fn number(value: u64) -> [u8; 8] {
 }
 
 /// A number stored as a value.
+///
+/// # Errors
+/// `Corrupt`: too few bytes, or more than anybody counts to.
 pub(crate) fn number_of(value: &[u8]) -> Result<u64> {
-    Ok(u64::from_le_bytes(bytes_at(value, 0, "a stored number")?))
+    counted(u64::from_le_bytes(bytes_at(value, 0, "a stored number")?), "a stored number")
 }
 
 /// The space of a key that is nothing but a space.
@@ -79,7 +115,7 @@ pub(crate) fn space_image_key(space: SpaceId, id: ImageId) -> [u8; 12] {
 
 /// The id in a key of `embeddings`, `neighbours`.
 pub(crate) fn image_of_space_key(key: &[u8]) -> Result<ImageId> {
-    Ok(ImageId(u64::from_le_bytes(bytes_at(key, 4, "a key of a space")?).swap_bytes()))
+    id_at(key, 4, "a key of a space")
 }
 
 /// Key of `voters`: which index image has this train image among its neighbours.
@@ -92,7 +128,7 @@ pub(crate) fn voter_key(space: SpaceId, train: ImageId, index: ImageId) -> [u8; 
 
 /// The index image in a key of `voters`.
 pub(crate) fn index_of_voter_key(key: &[u8]) -> Result<ImageId> {
-    Ok(ImageId(u64::from_le_bytes(bytes_at(key, 12, "a key of voters")?).swap_bytes()))
+    id_at(key, 12, "a key of voters")
 }
 
 /// Prefix of `predictions` for one k.
@@ -113,7 +149,7 @@ pub(crate) fn prediction_key(space: SpaceId, k: usize, id: ImageId) -> [u8; 16] 
 
 /// The id in a key of `predictions`.
 pub(crate) fn image_of_prediction_key(key: &[u8]) -> Result<ImageId> {
-    Ok(ImageId(u64::from_le_bytes(bytes_at(key, 8, "a key of predictions")?).swap_bytes()))
+    id_at(key, 8, "a key of predictions")
 }
 
 /// Value of `predictions`.
@@ -229,7 +265,7 @@ mod tests {
         }
 
         #[test]
-        fn ids_sort_as_numbers(a in any::<u64>(), b in any::<u64>()) {
+        fn ids_sort_as_numbers(a in 0..=MOST_NUMBER, b in 0..=MOST_NUMBER) {
             prop_assert_eq!(image_key(ImageId(a)).cmp(&image_key(ImageId(b))), a.cmp(&b));
             prop_assert_eq!(image_of_key(&image_key(ImageId(a))).unwrap(), ImageId(a));
             let key = voter_key(SpaceId(1), ImageId(a), ImageId(b));
@@ -243,6 +279,21 @@ mod tests {
             let mut vector = Vec::new();
             prop_assert_eq!(vector_into(&bytes, 3, &mut vector).is_ok(), bytes.len() == 12);
         }
+    }
+
+    /// It catches: a counter that is believed and overflows at the next write.
+    #[test]
+    fn numbers_that_nobody_counted_to_are_refused() {
+        for number in [MOST_NUMBER + 1, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
+            assert!(number_of(&number.to_le_bytes()).unwrap_err().message().contains(&number.to_string()));
+            let id = ImageId(number);
+            assert!(
+                image_of_key(&image_key(id)).is_err() && image_of_space_key(&space_image_key(SpaceId(1), id)).is_err()
+            );
+            assert!(index_of_voter_key(&voter_key(SpaceId(1), ImageId(1), id)).is_err());
+            assert!(image_of_prediction_key(&prediction_key(SpaceId(1), 3, id)).is_err());
+        }
+        assert_eq!(number_of(&MOST_NUMBER.to_le_bytes()).unwrap(), MOST_NUMBER);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use prost::Message;
 
-use super::messages::{CleaningMessage, decode};
+use super::messages::{CleaningMessage, cleaning_of};
 use super::{Batch, Family, Pinned, codec};
 use crate::error::{Error, Result};
 use crate::id::ImageId;
@@ -154,14 +154,14 @@ impl Pinned {
 
     /// The cleaning of that number.
     pub(crate) fn cleaning(&self, number: u64) -> Result<Option<CleaningMessage>> {
-        self.get(Family::Jobs, &cleaning_key(number))?.map(|value| decode(&value, "a cleaning")).transpose()
+        self.get(Family::Jobs, &cleaning_key(number))?.map(|value| cleaning_of(&value)).transpose()
     }
 
     /// Every cleaning, oldest first.
     pub(crate) fn cleanings(&self) -> Result<Vec<CleaningMessage>> {
         let mut cleanings = Vec::new();
         self.scan(Family::Jobs, CLEANINGS, |_, value| {
-            cleanings.push(decode(value, "a cleaning")?);
+            cleanings.push(cleaning_of(value)?);
             Ok(true)
         })?;
         Ok(cleanings)

@@ -15,6 +15,10 @@ use crate::error::{Error, Result};
 const BLOCK: usize = 32 << 10;
 /// Checksum (4 bytes), length of what follows (2), kind (1).
 const HEADER: usize = 7;
+/// `CURRENT` is a name and a line break.
+pub(crate) const MOST_CURRENT: u64 = 256;
+/// No log and no list of tables is so long: RocksDB begins another one long before.
+pub(super) const MOST_BYTES: u64 = 8 << 30;
 /// Kinds of recycled logs.
 const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 
@@ -23,7 +27,7 @@ const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 /// Complexity: reads them once.
 ///
 /// # Errors
-/// `Corrupt`, naming the file and the byte.
+/// `Corrupt`, naming the file and the byte; one that is longer than any log.
 pub(super) fn check(folder: &Folder) -> Result<()> {
     for name in logs(folder)? {
         if let Some(at) = first_recycled_of(folder, &name)? {
@@ -61,7 +65,7 @@ fn logs(folder: &Folder) -> Result<Vec<OsString>> {
     let mut logs = folder.names()?;
     logs.retain(|name| Path::new(name).extension().is_some_and(|end| end == "log"));
     // What CURRENT says is checked by whoever opens the catalog.
-    let current = folder.read("CURRENT")?.unwrap_or_default();
+    let current = folder.read("CURRENT", MOST_CURRENT)?.unwrap_or_default();
     let current = String::from_utf8_lossy(&current);
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if current.trim_end().strip_prefix("MANIFEST-").is_some_and(is_number) {
@@ -75,6 +79,11 @@ fn logs(folder: &Folder) -> Result<Vec<OsString>> {
 fn first_recycled_of(folder: &Folder, name: &OsString) -> Result<Option<u64>> {
     // A writer beside removes what it needs no longer.
     let Some(file) = folder.file(name)? else { return Ok(None) };
+    let length = file.metadata().map_err(|error| Error::io(&folder.path_of(name), error))?.len();
+    if length > MOST_BYTES {
+        let what = format!("the catalog's {} is {length} bytes long, and no log is", name.to_string_lossy());
+        return Err(Error::corrupt(what));
+    }
     first_recycled(file).map_err(|error| Error::io(&folder.path_of(name), error))
 }
 

@@ -4,12 +4,14 @@ use prost::Message;
 
 use super::messages::{SegmentMessage, decode};
 use super::{Batch, COVERED, Family, NEXT_SEGMENT, Pinned, codec};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::{ImageId, SegmentId, SpaceId};
 use crate::operation::Role;
 
 /// Key prefix of segments.
 const SEGMENT: u8 = b's';
+/// No segment is so long: 256 TiB.
+const MOST_BYTES: u64 = 1 << 48;
 /// Key prefix of tombstones.
 const TOMBSTONE: u8 = b't';
 
@@ -49,8 +51,15 @@ impl SegmentEntry {
     /// `Corrupt`.
     pub(super) fn of(key: &[u8], value: &[u8]) -> Result<Self> {
         let message: SegmentMessage = decode(value, "a segment's entry")?;
+        let id = SegmentId(codec::image_of_key(key.get(1..).unwrap_or_default())?.0);
+        for number in [message.rows, message.first, message.last] {
+            codec::counted(number, &format!("a number in the entry of segment {}", id.0))?;
+        }
+        if message.bytes > MOST_BYTES || message.first > message.last {
+            return Err(Error::corrupt(format!("the entry of segment {} is out of range", id.0)));
+        }
         Ok(Self {
-            id: SegmentId(codec::image_of_key(key.get(1..).unwrap_or_default())?.0),
+            id,
             space: SpaceId(message.space),
             role: if message.train { Role::Train } else { Role::Index },
             rows: message.rows,
@@ -91,6 +100,11 @@ impl Batch<'_> {
         // Of two that are made at once the higher number may be named first.
         let next = self.catalog.store.segments_given().max(entry.id.0 + 1);
         self.put(Family::Meta, NEXT_SEGMENT, &codec::number(next))
+    }
+
+    /// Segments are numbered from there on: for repairs, where what was counted cannot be believed.
+    pub(crate) fn set_next_segment(&mut self, next: SegmentId) -> Result<()> {
+        self.put(Family::Meta, NEXT_SEGMENT, &codec::number(next.0))
     }
 
     /// Forgets a segment; its file is unlinked afterwards.
@@ -149,9 +163,19 @@ impl Pinned {
         })
     }
 
+    /// The number of the next segment, if anybody can have counted to it.
+    pub(crate) fn readable_next_segment(&self) -> Option<SegmentId> {
+        self.meta_number_or(NEXT_SEGMENT, 0).ok().map(SegmentId)
+    }
+
     /// The id below which live rows lie in segments.
     pub(crate) fn covered(&self) -> Result<ImageId> {
         Ok(ImageId(self.meta_number_or(&covered_key(self.space()), 0)?))
+    }
+
+    /// Refuses a number of the next segment that nobody counted to.
+    pub(super) fn check_segment_counter(&self) -> Result<()> {
+        self.meta_number_or(NEXT_SEGMENT, 0).map(|_counted| ())
     }
 
     /// A number for a new segment, which no other segment has or had.
@@ -159,6 +183,8 @@ impl Pinned {
         // Two spaces may name segments at once, and the higher number may be named first.
         let named = self.all_segments()?.last().map_or(0, |entry| entry.id.0 + 1);
         let least = self.meta_number_or(NEXT_SEGMENT, 0)?.max(named);
-        Ok(self.catalog().store.give_segment(SegmentId(least)))
+        let given = self.catalog().store.give_segment(SegmentId(least));
+        codec::next_number(given.0, "the number of the next segment")?;
+        Ok(given)
     }
 }

@@ -298,7 +298,7 @@ impl ChangeMessage {
             Some(left) => left == id,
             None => next_image.is_none_or(|next| id < next),
         };
-        is_the_same && version == self.version + 1
+        is_the_same && Some(version) == self.version.checked_add(1)
     }
 }
 
@@ -435,6 +435,26 @@ impl OptionsMessage {
             .map_err(|error| Error::corrupt(format!("the stored options are damaged: {}", error.message())))?;
         Ok(options)
     }
+}
+
+/// A stored record.
+///
+/// # Errors
+/// `Corrupt`: it cannot be decoded, or has a version that nobody counted to.
+pub(crate) fn record_of(bytes: &[u8]) -> Result<RecordMessage> {
+    let record: RecordMessage = decode(bytes, "a record")?;
+    super::codec::counted(record.version, &format!("the version of '{}'", record.key.escape_debug()))?;
+    Ok(record)
+}
+
+/// A stored cleaning.
+///
+/// # Errors
+/// `Corrupt`, as [`record_of`].
+pub(crate) fn cleaning_of(bytes: &[u8]) -> Result<CleaningMessage> {
+    let cleaning: CleaningMessage = decode(bytes, "a cleaning")?;
+    super::codec::counted(cleaning.number, "the number of a cleaning")?;
+    Ok(cleaning)
 }
 
 /// Decodes a stored value; `what` names it in the error.

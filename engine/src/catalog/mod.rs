@@ -12,6 +12,7 @@ mod manifest;
 mod messages;
 mod oplog;
 mod pin;
+mod probe;
 mod read;
 mod relabellings;
 mod salvage;
@@ -28,6 +29,7 @@ use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType};
 
 pub(crate) use batch::Batch;
 pub(crate) use jobs::Seen;
+pub(crate) use logs::MOST_CURRENT;
 pub(crate) use manifest::SegmentEntry;
 pub(crate) use messages::{
     ChangeMessage, CleaningMessage, ListedMessage, OriginMessage, RecordMessage, RelabelledMessage, RelabellingMessage,
@@ -35,6 +37,7 @@ pub(crate) use messages::{
 use messages::{FORMAT, OptionsMessage, decode};
 pub(crate) use oplog::Waiting;
 pub(crate) use pin::Pinned;
+pub(crate) use probe::{Look, can_be_probed};
 pub(crate) use read::StoredList;
 pub(crate) use salvage::Lost;
 pub(crate) use spaces::Space;
@@ -152,6 +155,8 @@ const NEXT_SEGMENT: &[u8] = b"next_segment";
 const COVERED: &[u8] = b"covered";
 const DATABASE: &[u8] = b"database";
 const REPAIRING: &[u8] = b"repairing";
+/// Checksum of the saved columns.
+const COLUMNS_CHECK: &[u8] = b"columns";
 /// Number of the space that answers; absent: the first.
 const ACTIVE: &[u8] = b"active";
 
@@ -344,6 +349,12 @@ impl Catalog {
         salvage::take_up(folder)
     }
 
+    /// Removes what a scout left that died.
+    pub(crate) fn clear_rehearsal(folder: &Folder) {
+        // The next repair does it otherwise.
+        let _stays = salvage::clear_rehearsal(folder);
+    }
+
     /// Whether an error tells of a damaged catalog, which [`Catalog::salvage`] may help.
     pub(crate) fn is_damaged(error: &Error) -> bool {
         salvage::is_damaged(error)
@@ -453,6 +464,30 @@ impl Catalog {
         let Some(sequence) = self.store.db.get_cf(self.family(Family::Meta)?, SEQUENCE)? else { return Ok(()) };
         let mut batch = Batch::new(self);
         batch.put(Family::Meta, SEQUENCE, &sequence)?;
+        batch.commit()
+    }
+
+    /// The catalog's files are known on this machine from now on, and as they are whenever it is saved and closed.
+    pub(crate) fn vouch(&self, folder: &Folder) {
+        self.store.vouch(folder);
+    }
+
+    /// Notes its files as they are, where [`Catalog::vouch`] was called.
+    pub(crate) fn note_known(&self) {
+        self.store.note_known();
+    }
+
+    /// Notes the checksum of the columns that were saved, unless it is noted already: columns that somebody else made, with a checksum
+    /// of their own that fits, are not believed.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn know_columns(self: &Arc<Self>, check: u32) -> Result<()> {
+        if self.pin().columns_check()? == Some(check) {
+            return Ok(());
+        }
+        let mut batch = Batch::new(self);
+        batch.put(Family::Meta, COLUMNS_CHECK, &check.to_le_bytes())?;
         batch.commit()
     }
 

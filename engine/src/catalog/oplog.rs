@@ -45,10 +45,12 @@ impl Pinned {
         Ok(all)
     }
 
-    /// Visits what waits, oldest first, also what cannot be decoded.
+    /// Visits what waits, oldest first, also what cannot be decoded or has a number that nobody counted to.
     pub(crate) fn each_waiting(&self, mut visit: impl FnMut(u64, Result<Vec<Operation>>) -> Result<()>) -> Result<()> {
         self.scan(Family::Oplog, &[], |key, value| {
-            visit(codec::image_of_key(key)?.0, operations_of(value))?;
+            let number = codec::raw_number_of_key(key)?;
+            let operations = codec::counted(number, "the number of a waiting write").and_then(|_| operations_of(value));
+            visit(number, operations)?;
             Ok(true)
         })
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rocksdb::{IteratorMode, ReadOptions};
 
-use super::messages::{ListMessage, RecordMessage, decode};
-use super::{Family, NEXT_IMAGE, Pinned, SEQUENCE, Space, codec};
+use super::messages::{ListMessage, RecordMessage, decode, record_of};
+use super::{COLUMNS_CHECK, Family, NEXT_IMAGE, Pinned, SEQUENCE, Space, codec};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
@@ -57,14 +57,41 @@ impl Pinned {
 
     fn meta_number(&self, key: &[u8]) -> Result<u64> {
         let name = String::from_utf8_lossy(key);
-        let value =
-            self.get(Family::Meta, key)?.ok_or_else(|| Error::corrupt(format!("the catalog lacks '{name}'")))?;
-        codec::number_of(&value)
+        self.stored_number(key)?.ok_or_else(|| Error::corrupt(format!("the catalog lacks '{name}'")))
     }
 
     /// A number that a database of an older format lacks.
     pub(super) fn meta_number_or(&self, key: &[u8], absent: u64) -> Result<u64> {
-        self.get(Family::Meta, key)?.map_or(Ok(absent), |value| codec::number_of(&value))
+        Ok(self.stored_number(key)?.unwrap_or(absent))
+    }
+
+    fn stored_number(&self, key: &[u8]) -> Result<Option<u64>> {
+        let named = |error: Error| {
+            Error::corrupt(format!("the catalog's '{}': {}", String::from_utf8_lossy(key), error.message()))
+        };
+        self.get(Family::Meta, key)?.map(|value| codec::number_of(&value).map_err(named)).transpose()
+    }
+
+    /// The checksum of the columns that were saved last; `None`: nobody noted one.
+    pub(crate) fn columns_check(&self) -> Result<Option<u32>> {
+        let stored = self.get(Family::Meta, COLUMNS_CHECK)?;
+        Ok(stored.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes))
+    }
+
+    /// Refuses a catalog whose counters say what cannot be: whoever counts on from there would overflow, or pass rows over.
+    ///
+    /// # Errors
+    /// `Corrupt`, with the counter's name.
+    pub(crate) fn check_counters(&self) -> Result<()> {
+        self.sequence()?;
+        self.check_segment_counter()?;
+        let (next, covered) = (self.next_image()?, self.covered()?);
+        if covered.0 > next {
+            let what =
+                format!("the catalog says that rows below {} lie in segments, and ids reach to {next}", covered.0);
+            return Err(Error::corrupt(what));
+        }
+        Ok(())
     }
 
     /// Number of the last write.
@@ -84,7 +111,7 @@ impl Pinned {
 
     /// The record of an image.
     pub(crate) fn record(&self, id: ImageId) -> Result<Option<RecordMessage>> {
-        self.get(Family::Records, &codec::image_key(id))?.map(|value| decode(&value, "a record")).transpose()
+        self.get(Family::Records, &codec::image_key(id))?.map(|value| record_of(&value)).transpose()
     }
 
     /// The records of the images from `first` to `last`, in ascending order of ids.
@@ -110,16 +137,22 @@ impl Pinned {
         mut visit: impl FnMut(ImageId, RecordMessage) -> Result<bool>,
     ) -> Result<()> {
         self.scan_from(Family::Records, &[], &codec::image_key(first), |key, value| {
-            visit(codec::image_of_key(key)?, decode(value, "a record")?)
+            visit(codec::image_of_key(key)?, record_of(value)?)
         })
     }
 
-    /// The records that can be decoded, in ascending order of ids, and where the others are: for repairs.
+    /// The records that can be decoded, in ascending order of ids, and where the others are: for repairs. One whose version nobody
+    /// counted to counts from 1 again.
     pub(crate) fn readable_records(&self) -> Result<(Vec<Named>, Vec<Vec<u8>>)> {
         let (mut records, mut unreadable) = (Vec::new(), Vec::new());
         self.scan(Family::Records, &[], |key, value| {
             match (codec::image_of_key(key), decode::<RecordMessage>(value, "a record")) {
-                (Ok(id), Ok(record)) if !record.key.is_empty() => records.push((id, record)),
+                (Ok(id), Ok(mut record)) if !record.key.is_empty() => {
+                    if codec::counted(record.version, "").is_err() {
+                        record.version = 1;
+                    }
+                    records.push((id, record));
+                }
                 _ => unreadable.push(key.to_vec()),
             }
             Ok(true)

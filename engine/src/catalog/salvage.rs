@@ -12,10 +12,10 @@ use std::sync::Arc;
 use rocksdb::{DB, DBRawIterator, ReadOptions, WriteBatch, WriteOptions};
 
 use super::tables::db_options;
-use super::{Catalog, Family, REPAIRING, handle, identity, logs};
+use super::{Catalog, Family, REPAIRING, codec, handle, identity, logs};
 use crate::disk::{CATALOG, Folder, is_of_catalog, look_at_catalog};
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::leaving::Gated;
+use crate::process::leaving::{Gated, inside_slow};
 
 /// Families whose entries cannot be made again from others; by the manifest, segments lend descriptors that are lost.
 const KEPT: [Family; 9] = [
@@ -56,7 +56,7 @@ impl Lost {
     /// Of a repair by an older build nothing is known.
     pub(super) fn decode(bytes: &[u8]) -> Self {
         let mut numbers = bytes.chunks_exact(8).map(|number| number.try_into().map_or(0, u64::from_le_bytes));
-        let mut next = || numbers.next().unwrap_or(0);
+        let mut next = || numbers.next().unwrap_or(0).min(codec::MOST_NUMBER);
         Self { images: next(), labels: next(), writes: next(), places: next() }
     }
 
@@ -129,6 +129,29 @@ pub(super) fn salvage(folder: &Folder, judge: &dyn Fn(&Arc<Catalog>) -> Result<(
         folder.path_of(&damaged).display()
     ));
     Ok(story)
+}
+
+/// What a salvage does with RocksDB, and nothing else: for a scout, which may not outlive it. What it worked in is cleared by the next
+/// salvage, too.
+///
+/// # Errors
+/// What `alive` gives; `Io`: the copies cannot be made.
+pub(super) fn rehearse(folder: &Folder, alive: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    let _inside = inside_slow();
+    let catalog = folder.within(CATALOG)?;
+    look_at_catalog(&catalog)?;
+    clear_rehearsal(folder)?;
+    let clone = folder.inner_or_new(CLONE, "repair")?;
+    let filling = folder.inner_or_new(FILLING, "repair")?;
+    let filled = self::clone(&catalog, &clone).and_then(|()| alive()).and_then(|()| fill(&filling, &clone));
+    // What it refuses, the salvage refuses as well.
+    let _story = filled.and_then(|_story| Catalog::of_folder(filling.clone()).map(|_catalog| ()));
+    clear_rehearsal(folder)
+}
+
+/// Removes what a rehearsal works in.
+pub(super) fn clear_rehearsal(folder: &Folder) -> Result<()> {
+    [FILLING, CLONE].into_iter().try_for_each(|name| clear(folder, name))
 }
 
 /// The files of a catalog once more. Tables are never written again, so a link does; where the file system has none, a copy.
@@ -241,7 +264,7 @@ fn clear(folder: &Folder, name: &str) -> Result<()> {
 }
 
 /// Reading that trusts nothing and keeps nothing.
-fn thorough() -> ReadOptions {
+pub(super) fn thorough() -> ReadOptions {
     let mut options = ReadOptions::default();
     options.fill_cache(false);
     options.set_verify_checksums(true);

@@ -11,7 +11,7 @@ use super::messages::{ModelMessage, OptionsMessage, SpaceMessage, decode};
 use super::{ACTIVE, Batch, Catalog, Family, OPTIONS, Pinned, codec};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, SpaceId};
-use crate::options::{ModelInfo, Options};
+use crate::options::{MAX_DIMENSION, ModelInfo, Options};
 use crate::process::leaving::inside;
 
 /// Key prefix in `meta` of what is known of a space.
@@ -142,6 +142,9 @@ impl Pinned {
             let message: SpaceMessage = decode(value, "a space")?;
             let id = codec::space_of_key(key.strip_prefix(SPACE).unwrap_or_default())?;
             let SpaceMessage { dimension, model, unfinished } = message;
+            if !(1..=MAX_DIMENSION).contains(&(dimension as usize)) {
+                return Err(Error::corrupt(format!("model {} is stored with dimension {dimension}", id.0)));
+            }
             let model = model.map(ModelMessage::info);
             spaces.push(Space { id, model, dimension: dimension as usize, unfinished });
             Ok(true)

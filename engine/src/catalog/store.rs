@@ -1,14 +1,14 @@
 //! The RocksDB handle that the views of all spaces share, and what they must agree on.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use rocksdb::DB;
 
 use super::tables::Work;
-use crate::disk::{Folder, Lock};
+use crate::disk::{Folder, Lock, Origin, Record};
 use crate::error::Result;
 use crate::id::{SegmentId, SpaceId};
 use crate::process::fork::Origin;
@@ -61,12 +61,42 @@ impl Leave for Handle {
     }
 }
 
+/// The lock, and with it the word for the files: when they are let go, they are noted as known, if they may be.
+struct Held {
+    /// `None`: the catalog is only read.
+    lock: Option<Lock>,
+    /// The database's folder, once this machine is known to have written its catalog or looked through it.
+    vouched: OnceLock<Folder>,
+    catalog: Folder,
+}
+
+impl Held {
+    /// Whether what lies at the database's path is still what was opened.
+    fn check_place(&self) -> Result<()> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.check(&self.catalog))
+    }
+
+    fn note(&self) {
+        let Some(folder) = self.vouched.get() else { return };
+        if self.check_place().is_ok() {
+            // Without it the next opening takes longer.
+            let _slower = Record::now(folder).and_then(|record| record.note(folder));
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.note();
+    }
+}
+
 /// The handle and its lock.
 pub(super) struct Store {
     /// Apart from the store, so that RocksDB's threads can be stopped while whoever closes the store stands before the gate.
     pub(super) db: Arc<Handle>,
-    // Behind `db`, so that it is released when RocksDB is closed: a snapshot may outlive its `Database`.
-    lock: Option<Lock>,
+    // Behind `db`, so that it is let go when RocksDB is closed: a snapshot may outlive its `Database`.
+    held: Held,
     /// Every space that has, or had and may keep, descriptors.
     pub(super) spaces: RwLock<Vec<SpaceId>>,
     /// The number after the last one given to a segment in this process: two spaces may make segments at once.
@@ -93,11 +123,12 @@ impl Drop for Store {
 
 impl Store {
     pub(super) fn new(db: DB, folder: Folder, lock: Option<Lock>) -> Self {
+        let held = Held { lock, vouched: OnceLock::new(), catalog: folder.clone() };
         let db = Arc::new(Handle { db, folder, compactions: AtomicUsize::new(0) });
         register(&db);
         Self {
             db,
-            lock,
+            held,
             spaces: RwLock::new(vec![SpaceId::FIRST]),
             given: Mutex::new(0),
             holds_compactions: AtomicBool::new(false),
@@ -118,8 +149,25 @@ impl Store {
         self
     }
 
+    /// Its files may be noted as known from now on: this machine made them, or looked through them.
+    pub(super) fn vouch(&self, folder: &Folder) {
+        if self.is_read_only() {
+            return;
+        }
+        let _once = self.held.vouched.set(folder.clone());
+        // What follows adds to what is known, also where nobody closes it.
+        if Record::now(folder).is_ok_and(|record| record.origin(folder) == Origin::Foreign) {
+            self.held.note();
+        }
+    }
+
+    /// Notes its files as they are now, if they may be noted.
+    pub(super) fn note_known(&self) {
+        self.held.note();
+    }
+
     pub(super) fn is_read_only(&self) -> bool {
-        self.lock.is_none()
+        self.held.lock.is_none()
     }
 
     /// Whether what lies at the database's path is still what was opened.
@@ -127,7 +175,7 @@ impl Store {
     /// # Errors
     /// `Displaced`.
     pub(super) fn check_place(&self) -> Result<()> {
-        self.lock.as_ref().map_or(Ok(()), |lock| lock.check(&self.db.folder))
+        self.held.check_place()
     }
 
     /// A segment number at or above `least` that nobody else gets in this process.

@@ -23,6 +23,13 @@ const LOOKS: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Id(u64, u64);
 
+impl Id {
+    /// The number on its device.
+    pub(crate) fn number(self) -> u64 {
+        self.1
+    }
+}
+
 /// What an entry of a folder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -56,6 +63,8 @@ pub(crate) struct About {
     pub(crate) bytes: u64,
     /// How many names it has: hard links.
     pub(crate) names: u64,
+    /// When its bytes were last changed: seconds, and nanoseconds behind them.
+    pub(crate) written: (i64, i64),
 }
 
 impl About {
@@ -70,7 +79,8 @@ impl About {
             _ => Kind::Device,
         };
         let id = Id(stat.st_dev as u64, stat.st_ino as u64);
-        Self { id, kind, bytes: u64::try_from(stat.st_size).unwrap_or(0), names: stat.st_nlink as u64 }
+        let written = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
+        Self { id, kind, bytes: u64::try_from(stat.st_size).unwrap_or(0), names: stat.st_nlink as u64, written }
     }
 }
 
@@ -257,15 +267,19 @@ impl Folder {
         Ok(self.opened(name.as_ref(), Kind::File, flags)?.map(File::from))
     }
 
-    /// The bytes of a plain file; `None`: there is none.
+    /// The bytes of a plain file that is not longer than `most`; `None`: there is none.
     ///
     /// # Errors
-    /// As [`Folder::file`].
-    pub(crate) fn read(&self, name: impl AsRef<OsStr>) -> Result<Option<Vec<u8>>> {
+    /// `Corrupt`: it is longer, and nothing of it was read into memory beyond that; as [`Folder::file`].
+    pub(crate) fn read(&self, name: impl AsRef<OsStr>, most: u64) -> Result<Option<Vec<u8>>> {
         let name = name.as_ref();
-        let Some(mut file) = self.file(name)? else { return Ok(None) };
+        let Some(file) = self.file(name)? else { return Ok(None) };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| Error::io(&self.path_of(name), error))?;
+        let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes);
+        if read.map_err(|error| Error::io(&self.path_of(name), error))? as u64 > most {
+            let path = self.path_of(name);
+            return Err(Error::corrupt(format!("{} is longer than the {most} bytes that it may have", path.display())));
+        }
         Ok(Some(bytes))
     }
 
@@ -445,7 +459,7 @@ mod tests {
                 folder.inner(name).map(|_| ()),
                 folder.inner_or_new(name, "test").map(|_| ()),
                 folder.file(name).map(|_| ()),
-                folder.read(name).map(|_| ()),
+                folder.read(name, 64).map(|_| ()),
                 folder.file_or_new(name).map(|_| ()),
                 folder.create(name).map(|_| ()),
                 write_whole(&folder, name, "test", |_| Ok(())),
@@ -462,7 +476,7 @@ mod tests {
             assert!(!folder.discard(name).unwrap() && folder.about(name).unwrap().is_some());
         }
         assert_eq!(outside.names().unwrap(), ["file"]);
-        assert_eq!(outside.read("file").unwrap().unwrap(), b"theirs");
+        assert_eq!(outside.read("file", 64).unwrap().unwrap(), b"theirs");
         let error = folder.make("file").and_then(|()| folder.file("file").map(|_| ())).unwrap_err();
         assert!(error.message().ends_with("in/file is a folder, not a plain file"), "{error}");
     }
@@ -474,7 +488,7 @@ mod tests {
         folder.create("theirs").unwrap().write_all(b"theirs").unwrap();
         std::fs::hard_link(folder.path_of("theirs"), folder.path_of("mine")).unwrap();
         folder.create("mine").unwrap().write_all(b"mine").unwrap();
-        assert_eq!(folder.read("theirs").unwrap().unwrap(), b"theirs");
+        assert_eq!(folder.read("theirs", 64).unwrap().unwrap(), b"theirs");
         assert_eq!(folder.about("theirs").unwrap().unwrap().names, 1);
     }
 

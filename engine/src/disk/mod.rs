@@ -4,6 +4,7 @@ mod contents;
 mod fault;
 mod file;
 mod folder;
+mod known;
 mod lock;
 mod reserve;
 mod room;
@@ -14,6 +15,7 @@ pub use fault::{Faults, install_faults};
 pub(crate) use fault::{point, sees_room, syncs};
 pub(crate) use file::{copy_file, link_or_copy, make_folder, write_whole};
 pub(crate) use folder::{Folder, Kind};
+pub(crate) use known::{Origin, Record};
 pub(crate) use lock::Lock;
 pub(crate) use reserve::{RESERVE_BYTES, is_set_aside, release, set_aside};
 pub(crate) use room::{free_bytes, must_fit, too_full};
@@ -31,6 +33,8 @@ pub(crate) const SEGMENTS: &str = "segments";
 pub(crate) const COLUMNS: &str = "columns";
 /// The side file of the last acknowledged write.
 pub(crate) const ACKNOWLEDGED: &str = "acknowledged";
+/// Which files of the catalog this machine has written or read through.
+const KNOWN: &str = "known";
 /// The space set aside for a full disk.
 const RESERVE: &str = "reserve";
 /// Files that a program keeps of its trainings.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::gate::Gate;
+use super::scouting::before_opening;
 use super::staleness::Ages;
 use crate::answer::SegmentInfo;
 use crate::catalog::Catalog;
@@ -216,7 +217,9 @@ impl Database {
         let lock = taken(&folder)?;
         Catalog::create(making.catalog().clone(), options)?;
         making.finish()?;
-        let (core, worker) = Self::start(&folder, Catalog::open(&folder, lock)?)?;
+        let catalog = Catalog::open(&folder, lock)?;
+        catalog.vouch(&folder);
+        let (core, worker) = Self::start(&folder, catalog)?;
         Ok(Self::sharing(&folder, core, Some(worker)))
     }
 
@@ -234,7 +237,15 @@ impl Database {
     /// What is behind a database that is open for writing.
     fn load(folder: &Path) -> Result<(Folder, Arc<Core>, Worker)> {
         let folder = Self::writable_folder(folder)?;
-        let open = || Self::start(&folder, Catalog::open(&folder, taken(&folder)?)?);
+        let open = || {
+            let lock = taken(&folder)?;
+            let may_be_known = before_opening(&folder)?;
+            let catalog = Catalog::open(&folder, lock)?;
+            if may_be_known {
+                catalog.vouch(&folder);
+            }
+            Self::start(&folder, catalog)
+        };
         let opened = match open() {
             // What was set aside for a full disk is enough for an opening.
             Err(error) if error.is_disk_full() && release(&folder) => open(),
@@ -258,6 +269,7 @@ impl Database {
     pub fn open_read_only(folder: &Path) -> Result<Self> {
         let folder = Self::opened_folder(folder)?;
         let is_backup = is_backup(&folder)?;
+        before_opening(&folder)?;
         let loaded = Core::load_beside(&folder).map_err(|error| match error.kind() {
             ErrorKind::Corrupt if is_backup => Error::new(ErrorKind::Corrupt, error.message())
                 .help("the backup is damaged: use another one; cairn backup --verify BACKUP names the files"),

@@ -4,10 +4,13 @@ use std::fmt;
 use std::path::Path;
 
 use super::database::Database;
+use super::scouting::before_care;
 use crate::answer::{CheckReport, Repaired};
-use crate::disk::release;
+use crate::catalog::Look;
+use crate::disk::{Folder, Record, release};
 use crate::error::Result;
 use crate::motion::{backup, repair};
+use crate::process::scout::has_scout;
 
 /// How much a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,7 @@ impl Database {
     /// When the folder cannot be listed at all; `Locked`: there are more tables than this process may have open, and the process beside
     /// merged some away; `Forked`. What is wrong is in the report.
     pub fn check(&self, deep: bool) -> Result<CheckReport> {
+        before_care(&self.shared.folder, if deep { Look::All } else { Look::Open })?;
         // Without the gate: it looks at one state, which stays as it is.
         self.shared.core().check(deep)
     }
@@ -66,7 +70,9 @@ impl Database {
     /// # Errors
     /// `NotFound`: no backup; `Unfinished`; `Corrupt`: what differs, or a file that was not backed up.
     pub fn verify_backup(folder: &Path) -> Result<Copied> {
-        backup::verify(folder).map(Copied::from)
+        let verified = backup::verify(folder)?;
+        before_care(&Folder::open(folder)?, Look::All)?;
+        Ok(verified.into())
     }
 
     /// Verifies a backup and copies it into a folder that does not exist or is empty, or where a restore was cut short; then that
@@ -76,7 +82,13 @@ impl Database {
     /// As [`Database::verify_backup`], but that files which were not backed up are left where they are; `AlreadyExists`; `Locked`;
     /// `Io`, after which the same call starts over.
     pub fn restore_backup(from: &Path, to: &Path) -> Result<Copied> {
-        backup::restore(from, to).map(Copied::from)
+        let restored = backup::restore(from, to, &|backup| before_care(backup, Look::All))?;
+        if has_scout() {
+            let folder = Folder::open(to)?;
+            // Without it the next opening takes longer.
+            let _slower = Record::now(&folder).and_then(|record| record.note(&folder));
+        }
+        Ok(restored.into())
     }
 
     /// Makes a database usable again that cannot be opened, or whose check found something wrong, from whatever images can still be
@@ -100,9 +112,10 @@ impl Database {
 
     fn repaired(folder: &Path, at_any_loss: bool) -> Result<Repaired> {
         let folder = &Self::writable_folder(folder)?;
-        match repair::repair(folder, at_any_loss) {
+        let look_first = || before_care(folder, Look::Repair).map(|()| has_scout());
+        match repair::repair(folder, at_any_loss, &look_first) {
             // What was set aside for a full disk may be enough for it.
-            Err(error) if error.is_disk_full() && release(folder) => repair::repair(folder, at_any_loss),
+            Err(error) if error.is_disk_full() && release(folder) => repair::repair(folder, at_any_loss, &look_first),
             repaired => repaired,
         }
     }

@@ -7,17 +7,20 @@ use std::io::Write;
 
 use bytes::{Buf, BufMut};
 
+use crate::catalog::codec;
 use crate::disk::{ACKNOWLEDGED, Folder, write_whole};
 use crate::error::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"CAIRNACK";
+/// Bytes of the file.
+const BYTES: usize = 36;
 
 /// Notes that this sequence number was acknowledged.
 ///
 /// # Errors
 /// `Io`.
 pub(super) fn note(folder: &Folder, database: [u8; 16], sequence: u64) -> Result<()> {
-    let mut bytes = Vec::with_capacity(36);
+    let mut bytes = Vec::with_capacity(BYTES);
     bytes.put_slice(&MAGIC);
     bytes.put_slice(&database);
     bytes.put_u64_le(sequence);
@@ -38,11 +41,13 @@ pub(super) struct Note {
 /// A write is noted after its commit is in the log. So a catalog that is opened after the note was read holds what it names, also
 /// beside a process that goes on writing both.
 pub(super) fn read(folder: &Folder) -> Option<Note> {
-    let bytes = folder.read(ACKNOWLEDGED).ok()??;
+    let bytes = folder.read(ACKNOWLEDGED, BYTES as u64).ok()??;
     let (body, check) = bytes.split_last_chunk::<4>()?;
     let (database, mut rest) = body.strip_prefix(&MAGIC)?.split_first_chunk::<16>()?;
     let sequence = rest.try_get_u64_le().ok()?;
-    let is_whole = rest.is_empty() && crc32fast::hash(body) == u32::from_le_bytes(*check);
+    let is_whole = rest.is_empty()
+        && crc32fast::hash(body) == u32::from_le_bytes(*check)
+        && codec::counted(sequence, "an acknowledged write").is_ok();
     is_whole.then_some(Note { database: *database, sequence })
 }
 

@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::core::Core;
+use crate::catalog::MOST_CURRENT;
 use crate::disk::{
     BACKUP, CATALOG, Folder, Kind, Lock, Making, SEGMENTS, What, copy_file, is_backup, link_or_copy, point,
     refuse_unfinished, write_whole,
@@ -82,7 +83,8 @@ fn list(making: &Making<'_>, segments: &Folder) -> Result<(usize, u64)> {
                 continue;
             }
             let path = folder.native().join(&name);
-            let (length, sum) = summed(File::open(&path).map_err(|error| Error::io(&path, error))?, &path)?;
+            let file = File::open(&path).map_err(|error| Error::io(&path, error))?;
+            let (length, sum) = summed(file, &path, u64::MAX)?;
             bytes += length;
             lines.push(format!("{sum:08x} {length} {listed}"));
         }
@@ -117,9 +119,9 @@ pub(crate) fn verify(folder: &Path) -> Result<(usize, u64)> {
 fn compare(folder: &Folder, files: &[Listed]) -> Result<(usize, u64)> {
     let mut bytes = 0;
     for file in files {
-        let found = file.open(folder).and_then(|opened| summed(opened, &folder.path_of(&file.name)));
-        let found = found.map_err(|error| damaged(&format!("{} cannot be read: {}", file.name, error.message())))?;
-        if found != (file.length, file.sum) {
+        let found = file.open(folder).and_then(|opened| file.is_in(opened, &folder.path_of(&file.name)));
+        let is_same = found.map_err(|error| damaged(&format!("{} cannot be read: {}", file.name, error.message())))?;
+        if !is_same {
             return Err(damaged(&format!("{} is not the file that was backed up", file.name)));
         }
         bytes += file.length;
@@ -143,15 +145,16 @@ fn strays(folder: &Folder, listed: &[Listed]) -> Result<Option<String>> {
 }
 
 /// Verifies a backup and copies it into a folder that does not exist or is empty, or where a restore was cut short; then it is a
-/// database.
+/// database. `judge` sees the backup before anything is written, and may refuse it.
 ///
 /// # Errors
 /// As [`verify`], but that files which the list does not name are left where they are; `AlreadyExists`; `Invalid`: the folder would
 /// lie inside the backup; `Locked`: another process restores into it; `Io`.
-pub(crate) fn restore(from: &Path, to: &Path) -> Result<(usize, u64)> {
+pub(crate) fn restore(from: &Path, to: &Path, judge: &dyn Fn(&Folder) -> Result<()>) -> Result<(usize, u64)> {
     must_be_outside(to, from)?;
     let (backup, files) = list_of(from)?;
     let verified = compare(&backup, &files)?;
+    judge(&backup)?;
     let making = Making::begin(to, What::Restore(from))?;
     // Its file tells a database that was restored from one whose restore an older build did not finish.
     let lock = Lock::take(making.folder())?;
@@ -163,7 +166,7 @@ pub(crate) fn restore(from: &Path, to: &Path) -> Result<(usize, u64)> {
         // Copied, not linked: the backup must survive whatever happens to the database.
         copy_file(file.open(&backup)?, target, name.as_ref())?;
         let copied = target.file(name)?.ok_or_else(|| damaged(&format!("{} went while it was copied", file.name)))?;
-        if summed(copied, &target.path_of(name))? != (file.length, file.sum) {
+        if !file.is_in(copied, &target.path_of(name))? {
             return Err(damaged(&format!("{} changed while it was copied", file.name)));
         }
     }
@@ -183,6 +186,12 @@ impl Listed {
     /// Its folder in the backup, and its name there.
     fn parts(&self) -> (&str, &str) {
         self.name.split_once('/').unwrap_or(("", &self.name))
+    }
+
+    /// Whether a file is the one that was backed up. One of another length is not read, and no more of it than was listed.
+    fn is_in(&self, file: File, path: &Path) -> Result<bool> {
+        let length = file.metadata().map_err(|error| Error::io(path, error))?.len();
+        Ok(length == self.length && summed(file, path, self.length)? == (self.length, self.sum))
     }
 
     /// Opens the file in a backup.
@@ -236,8 +245,33 @@ fn list_of(path: &Path) -> Result<(Folder, Vec<Listed>)> {
             }
             None => Err(damaged("its list has a line that cannot be read")),
         })
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
+    must_be_a_catalog(&folder, &listed)?;
     Ok((folder, listed))
+}
+
+/// Refuses a list that names a file twice, or not the files without which no catalog can be opened: nothing would be wrong with any file
+/// of it, and there would be no database.
+///
+/// # Errors
+/// `Corrupt`.
+fn must_be_a_catalog(folder: &Folder, listed: &[Listed]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    if let Some(again) = listed.iter().find(|file| !names.insert(file.name.as_str())) {
+        return Err(damaged(&format!("its list names '{}' twice", again.name)));
+    }
+    let current = format!("{CATALOG}/CURRENT");
+    if !names.contains(current.as_str()) {
+        return Err(damaged("its list names no catalog"));
+    }
+    let text = folder.within(CATALOG).and_then(|catalog| catalog.read("CURRENT", MOST_CURRENT));
+    let text = text.map_err(|error| damaged(&format!("{current} cannot be read: {}", error.message())))?;
+    let text = text.unwrap_or_default();
+    let manifest = format!("{CATALOG}/{}", String::from_utf8_lossy(&text).trim_end());
+    if names.contains(manifest.as_str()) {
+        return Ok(());
+    }
+    Err(damaged(&format!("its list does not name the list of tables '{}'", manifest.escape_debug())))
 }
 
 /// Whether a backup may hold a file of that name: one of ours, one level deep at most, of harmless letters.
@@ -284,8 +318,9 @@ fn resolved(path: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Length and checksum of a file.
-fn summed(mut file: File, path: &Path) -> Result<(u64, u32)> {
+/// Length and checksum of a file, of which one byte more than `most` is read at most: it may grow meanwhile.
+fn summed(file: File, path: &Path, most: u64) -> Result<(u64, u32)> {
+    let mut file = file.take(most.saturating_add(1));
     let io = |error| Error::io(path, error);
     let (mut hasher, mut length) = (crc32fast::Hasher::new(), 0);
     let mut buffer = vec![0; READ_BYTES];

@@ -1,8 +1,8 @@
 //! The columns of the segments' rows, saved when a database is closed: predictions and floors, which are also in the catalog, but
 //! there it takes a scan over every row to get them.
 //!
-//! The file is only believed when it was written for the very sequence number that the catalog has; otherwise it is as if it were
-//! not there.
+//! The file is only believed when it was written for the very sequence number that the catalog has, and has the checksum that the catalog
+//! knows it by; otherwise it is as if it were not there.
 
 use std::io::Write;
 
@@ -30,11 +30,22 @@ pub(super) struct Saved {
     pub(super) rows: Vec<(Option<Ballot<LabelId>>, f32)>,
 }
 
-/// Saves the columns of a state.
+/// Bytes of the columns of these rows.
+fn bytes_of(train: &RowSet, index: &RowSet) -> u64 {
+    /// Magic, version, database, sequence, checksum.
+    const ALL: usize = 8 + 4 + 16 + 8 + 4;
+    /// Number and rows of a segment.
+    const SEGMENT: usize = 8 + 4;
+    let sets =
+        [train, index].map(|set| set.frozen().map(|(part, ..)| SEGMENT + ROW_BYTES * part.rows()).sum::<usize>());
+    sets.iter().fold(ALL, |sum, set| sum + 4 + set) as u64
+}
+
+/// Saves the columns of a state, and returns their checksum, by which the catalog is to know them.
 ///
 /// # Errors
 /// `Io`.
-pub(super) fn save(folder: &Folder, database: [u8; 16], state: &Published) -> Result<()> {
+pub(super) fn save(folder: &Folder, database: [u8; 16], state: &Published) -> Result<u32> {
     let mut bytes = Vec::new();
     bytes.put_slice(&MAGIC);
     bytes.put_u32_le(VERSION);
@@ -43,9 +54,11 @@ pub(super) fn save(folder: &Folder, database: [u8; 16], state: &Published) -> Re
     for role in Role::ALL {
         put_set(&mut bytes, state.rows(role));
     }
-    bytes.put_u32_le(crc32fast::hash(&bytes));
+    let check = crc32fast::hash(&bytes);
+    bytes.put_u32_le(check);
     let io = |error| Error::io(&folder.path_of(COLUMNS), error);
-    write_whole(folder, COLUMNS, "columns", |file| file.write_all(&bytes).map_err(io))
+    write_whole(folder, COLUMNS, "columns", |file| file.write_all(&bytes).map_err(io))?;
+    Ok(check)
 }
 
 fn put_set(bytes: &mut Vec<u8>, set: &RowSet) {
@@ -62,11 +75,19 @@ fn put_set(bytes: &mut Vec<u8>, set: &RowSet) {
     }
 }
 
-/// The columns saved for this sequence number; `None`: there are none that can be believed.
-pub(super) fn load(folder: &Folder, database: [u8; 16], sequence: u64) -> Option<Vec<Saved>> {
-    let bytes = folder.read(COLUMNS).ok()??;
+/// The columns saved for this sequence number and these rows; `None`: there are none that can be believed. `known` is the checksum by
+/// which the catalog knows them.
+pub(super) fn load(
+    folder: &Folder,
+    (database, sequence, known): ([u8; 16], u64, Option<u32>),
+    train: &RowSet,
+    index: &RowSet,
+) -> Option<Vec<Saved>> {
+    let known = known?;
+    let bytes = folder.read(COLUMNS, bytes_of(train, index)).ok()??;
     let (body, check) = bytes.split_last_chunk::<4>()?;
-    if crc32fast::hash(body) != u32::from_le_bytes(*check) {
+    // Their own checksum tells that they are whole, the catalog's that they are the ones that were written.
+    if u32::from_le_bytes(*check) != known || crc32fast::hash(body) != known {
         return None;
     }
     decode(body, database, sequence).ok()?

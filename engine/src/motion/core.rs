@@ -19,7 +19,7 @@ use super::waiting::{Deferral, Queue, is_far_reaching};
 use super::worker::{Duty, Signal};
 use super::write::{Note, Writer, only_deletes};
 use super::{acknowledged, columns, space};
-use crate::catalog::{Batch, Catalog, Waiting, too_busy};
+use crate::catalog::{Batch, Catalog, Waiting, codec, too_busy};
 use crate::disk::{COLUMNS, Folder, only_read, release, set_aside};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SegmentId;
@@ -346,7 +346,7 @@ impl Core {
         note: Option<&Note>,
     ) -> Result<Receipt> {
         self.drain_all(writer, queue)?;
-        let sequence = self.current().sequence + 1;
+        let sequence = codec::next_number(self.current().sequence, "the number of the next write")?;
         let carried = self.carry_out(writer, vec![Transaction { sequence, operations }], &[], note)?;
         Ok(Receipt {
             sequence,
@@ -375,7 +375,7 @@ impl Core {
         let state = self.current();
         let exists = |key: &str| Ok(state.pinned.image(key)?.is_some());
         queue.check(&operations, state.options.dimension, exists)?;
-        let sequence = self.accepted() + 1;
+        let sequence = codec::next_number(self.accepted(), "the number of the next write")?;
         self.commits.commit(|batch| {
             if only_deletes(&operations) {
                 batch.set_owed();
@@ -562,7 +562,9 @@ impl Core {
             // Those of an earlier state help nobody.
             self.folder.discard(COLUMNS)?;
         }
-        unless_full(saved)
+        let known = unless_full(saved.and_then(|check| self.catalog.know_columns(check)));
+        self.catalog.note_known();
+        known
     }
 }
 

@@ -16,8 +16,8 @@ use crate::id::{ImageId, SegmentId};
 use crate::operation::Role;
 use crate::rows::{MOST_SKETCHED_ROWS, Part, RowSet};
 use crate::segment::layout::most_bytes;
-use crate::segment::{self, Contents, Segment, file_of};
-use crate::vector::{Aligned, stride};
+use crate::segment::{self, Contents, Expected, Segment, file_of};
+use crate::vector::{Aligned, encode, stride};
 
 /// Rows below which a segment has no graph: scanning their codes takes no longer.
 const GRAPH_FROM_SEGMENT_ROWS: usize = 2_048;
@@ -171,8 +171,9 @@ impl Core {
         let dimension = set.dimension();
         let width = stride(dimension);
         let mut codes = Aligned::zeroed(rows.len() * width);
+        // Not copied: what is wrong with a code, if anything is, ends with its segment.
         for (&row, code) in rows.iter().zip(codes.chunks_exact_mut(width)) {
-            code.copy_from_slice(set.coded(row));
+            encode(&set.vector(row)?, code);
         }
         let graph = if rows.len() < GRAPH_FROM_SEGMENT_ROWS {
             None
@@ -202,17 +203,6 @@ impl Core {
             },
         )?;
         let check = segment::layout::check_of(&header.encode());
-        let opened = Segment::open(&folder, &name, check, truth(&self.catalog)).map_err(|damage| {
-            Error::new(
-                ErrorKind::Io,
-                format!("the segment just written {}: {}", folder.path_of(&name).display(), damage.0),
-            )
-            .help("check the disk's health; nothing is lost, the rows are in the catalog")
-        })?;
-        if role == Role::Train && set.len() < MOST_SKETCHED_ROWS {
-            // A vote does not wait for them then.
-            opened.sketches();
-        }
         let entry = SegmentEntry {
             id: number,
             space: self.catalog.space(),
@@ -223,6 +213,18 @@ impl Core {
             check,
             bytes: header.file_bytes(),
         };
+        let expected = Expected { database: self.catalog.database(), dimension, entry };
+        let opened = Segment::open(&folder, &name, &expected, truth(&self.catalog)).map_err(|damage| {
+            Error::new(
+                ErrorKind::Io,
+                format!("the segment just written {}: {}", folder.path_of(&name).display(), damage.0),
+            )
+            .help("check the disk's health; nothing is lost, the rows are in the catalog")
+        })?;
+        if role == Role::Train && set.len() < MOST_SKETCHED_ROWS {
+            // A vote does not wait for them then.
+            opened.sketches();
+        }
         Ok((Arc::new(opened), entry))
     }
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::Role;
 use crate::rows::{NewRow, Part, RowSet};
-use crate::segment::{Damage, Segment, Truth, file_of};
+use crate::segment::{Damage, Expected, Segment, Truth, file_of};
 use crate::vote::Ballot;
 
 /// Rows handed to a row set at a time.
@@ -49,23 +49,43 @@ pub(super) struct Opened {
 pub(super) fn open_segments(folder: &Folder, catalog: &Arc<Catalog>, pinned: &Pinned) -> Result<Vec<Opened>> {
     let mut entries = pinned.segments()?;
     entries.sort_by_key(|entry| entry.first);
+    must_be_apart(&entries, pinned.covered()?)?;
     let segments = folder.inner(SEGMENTS)?;
     let open = |entry: SegmentEntry| {
         let name = file_of(entry.id);
+        let expected = Expected { database: catalog.database(), dimension: catalog.options().dimension, entry };
         let opened = match &segments {
-            Some(segments) => Segment::open(segments, &name, entry.check, truth(catalog)),
+            Some(segments) => Segment::open(segments, &name, &expected, truth(catalog)),
             None => Err(Damage("is not there, nor is the folder of segments".to_owned())),
         };
-        let segment = match opened {
-            Ok(segment) if segment.bytes() == entry.bytes => Ok(Arc::new(segment)),
-            Ok(_) => Err("has another length".to_owned()),
-            Err(damage) => Err(damage.0),
-        };
+        let segment = opened.map(Arc::new).map_err(|damage| damage.0);
         let is_there = || segments.as_ref().is_some_and(|folder| !matches!(folder.about(&name), Ok(None)));
         let is_gone = segment.is_err() && !is_there();
         Opened { entry, segment, is_gone }
     };
     Ok(entries.into_iter().map(open).collect())
+}
+
+/// Refuses a manifest whose segments would give rows twice: those of a role that overlap, and those that reach into what no segment holds.
+///
+/// # Errors
+/// `Corrupt`.
+fn must_be_apart(entries: &[SegmentEntry], covered: ImageId) -> Result<()> {
+    for role in Role::ALL {
+        let mut before: Option<&SegmentEntry> = None;
+        for entry in entries.iter().filter(|entry| entry.role == role) {
+            if let Some(before) = before.filter(|before| before.last >= entry.first) {
+                let what = format!("the rows of segments {} and {} overlap", before.id.0, entry.id.0);
+                return Err(Error::corrupt(format!("the manifest is damaged: {what}")));
+            }
+            if entry.last >= covered {
+                let what = format!("segment {} holds rows from {} on, which no segment holds", entry.id.0, covered.0);
+                return Err(Error::corrupt(format!("the manifest is damaged: {what}")));
+            }
+            before = Some(entry);
+        }
+    }
+    Ok(())
 }
 
 impl Published {
@@ -84,6 +104,7 @@ impl Published {
             labels.push(text.into());
             labels
         });
+        pinned.check_counters()?;
         let sequence = pinned.sequence()?;
         let covered = pinned.covered()?;
         let mut problems = Vec::new();
@@ -108,7 +129,8 @@ impl Published {
             Ok(())
         })?;
         load_tail(&pinned, covered, &mut train, &mut index)?;
-        let saved = columns::load(folder, catalog.database(), sequence);
+        let known = (catalog.database(), sequence, pinned.columns_check()?);
+        let saved = columns::load(folder, known, &train, &index);
         let from = match saved {
             Some(saved) if fits(&saved, &train, &index) => {
                 restore(saved, &mut train, &mut index);

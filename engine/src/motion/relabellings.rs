@@ -54,7 +54,7 @@ impl Log {
         let entries = self.entries(state)?;
         for mut message in relabellings {
             let last = entries.back().filter(|last| last.reading.is_some() && last.reading == message.reading);
-            message.part = last.map_or(0, |last| last.part + 1);
+            message.part = last.map_or(0, |last| last.part.saturating_add(1));
             if message.images > KEPT_IMAGES {
                 message.changes.clear();
             }

@@ -14,10 +14,10 @@ use crate::answer::Repaired;
 use crate::catalog::{Batch, Catalog, Lost, Pinned, RecordMessage, SegmentEntry, Waiting, codec};
 use crate::disk::{COLUMNS, Folder, Lock, SEGMENTS, is_of_segments};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{ImageId, LabelId};
+use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::{Operation, Role};
 use crate::rows::{NewRow, RowSet};
-use crate::segment::{Segment, Truth, file_of};
+use crate::segment::{Expected, Segment, Truth, file_of};
 use crate::vector::unit;
 use crate::vote::soft_vote;
 
@@ -30,18 +30,19 @@ const BATCH_ROWS: usize = 4096;
 type Story = Vec<String>;
 
 /// Repairs the database of a folder and says what it did. Without `at_any_loss` one that would lose more images than it keeps is
-/// refused before anything is changed.
+/// refused before anything is changed. `look_first` is called when nobody else can open it, and says whether its files may be noted as known.
 ///
 /// Complexity: as putting every image anew.
 ///
 /// # Errors
 /// `Locked`; `Corrupt` when not even the options can be read, or when too much would be lost; `Io`. A repair that was cut short is
 /// done again from the start.
-pub(crate) fn repair(folder: &Folder, at_any_loss: bool) -> Result<Repaired> {
+pub(crate) fn repair(folder: &Folder, at_any_loss: bool, look_first: &dyn Fn() -> Result<bool>) -> Result<Repaired> {
     let mut story = Story::new();
     let mut lock = Some(Lock::take(folder)?);
     let mut lock = || lock.take().map_or_else(|| Lock::take(folder), Ok);
     Catalog::take_up_salvage(folder)?;
+    let may_be_known = look_first().inspect_err(|_| Catalog::clear_rehearsal(folder))?;
     let judge = |catalog: &Arc<Catalog>| {
         let found = readable(folder, catalog, &mut Story::new())?;
         found.must_be_worth_it(catalog.lost_by_repair()?, at_any_loss)
@@ -68,6 +69,9 @@ pub(crate) fn repair(folder: &Folder, at_any_loss: bool) -> Result<Repaired> {
             Arc::new(catalog)
         }
     };
+    if may_be_known {
+        catalog.vouch(folder);
+    }
     let pinned = catalog.pin();
     let found = readable(folder, &catalog, &mut story)?;
     let mut lost = catalog.lost_by_repair()?;
@@ -110,7 +114,10 @@ pub(crate) fn repair(folder: &Folder, at_any_loss: bool) -> Result<Repaired> {
     batch.set_covered(ImageId(0))?;
     batch.set_sequence(sequence.max(if found > sequence { 0 } else { noted }))?;
     let next_image = kept.last().map_or(0, |kept| kept.id.0 + 1).max(pinned.next_image().unwrap_or(0));
-    batch.set_next_image(next_image + lost_ids)?;
+    batch.set_next_image((next_image + lost_ids).min(codec::MOST_NUMBER))?;
+    if pinned.readable_next_segment().is_none() {
+        batch.set_next_segment(SegmentId(LOST_IDS))?;
+    }
     batch.put_identity()?;
     batch.commit()?;
     if let Some(segments) = folder.inner(SEGMENTS)? {
@@ -195,8 +202,11 @@ fn sound_segments(folder: &Folder, pinned: &Pinned) -> Result<Vec<Segment>> {
     let Some(folder) = folder.inner(SEGMENTS)? else { return Ok(Vec::new()) };
     let no_other: Truth = Arc::new(|_| Err(Error::corrupt("the copy is damaged too")));
     let entries = pinned.segments().unwrap_or_default();
-    let open =
-        |entry: &SegmentEntry| Segment::open(&folder, &file_of(entry.id), entry.check, Arc::clone(&no_other)).ok();
+    let catalog = pinned.catalog();
+    let open = |&entry: &SegmentEntry| {
+        let expected = Expected { database: catalog.database(), dimension: catalog.options().dimension, entry };
+        Segment::open(&folder, &file_of(entry.id), &expected, Arc::clone(&no_other)).ok()
+    };
     Ok(entries.iter().filter_map(open).collect())
 }
 
@@ -234,7 +244,12 @@ impl Readable {
 fn readable(folder: &Folder, catalog: &Arc<Catalog>, story: &mut Story) -> Result<Readable> {
     let pinned = &catalog.pin();
     let segments = &sound_segments(folder, pinned)?;
-    let (records, mut dropped) = pinned.readable_records()?;
+    let (mut records, mut dropped) = pinned.readable_records()?;
+    let most = most_label(pinned)?;
+    let is_possible = |record: &RecordMessage| record.label.max(listed_label(record)).is_none_or(|label| label <= most);
+    dropped.extend(
+        records.extract_if(.., |(_, record)| !is_possible(record)).map(|(id, _)| codec::image_key(id).to_vec()),
+    );
     let mut gone: HashSet<ImageId> = dropped.iter().filter_map(|key| codec::image_of_key(key).ok()).collect();
     let mut old = HashSet::new();
     let unreadable = dropped.len();
@@ -302,6 +317,19 @@ fn readable(folder: &Folder, catalog: &Arc<Catalog>, story: &mut Story) -> Resul
     Ok(Readable { kept, dropped, gone })
 }
 
+/// The label that a list gave an image.
+fn listed_label(record: &RecordMessage) -> Option<u32> {
+    record.listed.as_ref().and_then(|listed| listed.label)
+}
+
+/// The greatest number that a label can have: texts may be lost, but not without end.
+fn most_label(pinned: &Pinned) -> Result<u32> {
+    /// Labels whose text may be lost; each gets a text again.
+    const LOST_LABELS: u32 = 1 << 20;
+    // They are numbered without gaps.
+    Ok(u32::try_from(pinned.readable_labels()?.len()).unwrap_or(u32::MAX).saturating_add(LOST_LABELS))
+}
+
 /// Images that a key leads to, or that a segment holds and nobody deleted.
 fn named_elsewhere(pinned: &Pinned, segments: &[Segment]) -> HashSet<ImageId> {
     let mut named: HashSet<ImageId> =
@@ -323,12 +351,14 @@ fn named_elsewhere(pinned: &Pinned, segments: &[Segment]) -> HashSet<ImageId> {
 
 /// Gives every label that is used a text, and returns how many labels there are, and how many texts were gone.
 fn labels(catalog: &Arc<Catalog>, pinned: &Pinned, kept: &[Kept], story: &mut Story) -> Result<(usize, usize)> {
-    let of_list = |kept: &Kept| kept.record.listed.as_ref().and_then(|listed| listed.label);
-    let used =
-        kept.iter().filter_map(|kept| kept.record.label.max(of_list(kept))).max().map_or(0, |most| most as usize + 1);
-    let known = pinned.readable_labels()?;
-    let count = used.max(known.keys().max().map_or(0, |&most| most as usize + 1));
+    let of_record = |record: &RecordMessage| record.label.max(listed_label(record));
+    let used = kept.iter().filter_map(|kept| of_record(&kept.record)).max().map_or(0, |most| most as usize + 1);
+    let (mut known, most) = (pinned.readable_labels()?, most_label(pinned)?);
     let mut batch = Batch::new(catalog);
+    for (number, _) in known.extract_if(|&number, _| number > most) {
+        batch.delete_label(LabelId(number))?;
+    }
+    let count = used.max(known.keys().max().map_or(0, |&most| most as usize + 1));
     let mut lost = 0;
     for number in 0..count as u32 {
         if !known.contains_key(&number) {

@@ -14,7 +14,7 @@ use super::proposed::Proposer;
 use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
 use super::write::{Appended, own};
-use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, Space};
+use crate::catalog::{Batch, Catalog, Pinned, RecordMessage, SegmentEntry, Space, codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
@@ -101,7 +101,10 @@ impl Core {
             return Ok(space.clone());
         }
         let last = spaces.iter().map(|space| space.id.0).max().unwrap_or(0);
-        let space = Space { id: SpaceId(last + 1), model, dimension, unfinished: true };
+        let next = last.checked_add(1).ok_or_else(|| {
+            Error::corrupt(format!("the last model has the number {last}, and no database counts so far"))
+        })?;
+        let space = Space { id: SpaceId(next), model, dimension, unfinished: true };
         self.catalog.care_for(space.id);
         let active = spaces.iter().find(|space| space.id == active);
         writer.commit(|batch| {
@@ -493,7 +496,7 @@ impl Building {
     pub(crate) fn flip(self, active: &Core) -> Result<Core> {
         active.refuse_when_poisoned()?;
         let core = self.core;
-        let sequence = active.accepted() + 1;
+        let sequence = codec::next_number(active.accepted(), "the number of the next write")?;
         let last = active.catalog.space();
         let pinned = active.catalog.pin();
         let gone: Vec<_> = pinned.segments()?.iter().map(|entry| entry.id).collect();

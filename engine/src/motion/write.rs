@@ -12,7 +12,7 @@ use super::relabellings::Log;
 use super::resolve::{After, Author, Before, Change, Resolved, Transaction, resolve};
 use super::snapshot::Published;
 use super::upkeep::{Moves, Start, follow};
-use crate::catalog::{Batch, CleaningMessage, ListedMessage, RecordMessage, RelabellingMessage};
+use crate::catalog::{Batch, CleaningMessage, ListedMessage, RecordMessage, RelabellingMessage, codec};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::{Operation, Role};
@@ -360,7 +360,7 @@ impl Draft<'_> {
             label: label.map(|label| label.0),
             source: after.source,
             content: after.content,
-            version: before.record.version + 1,
+            version: codec::next_number(before.record.version, &format!("the next version of '{key}'"))?,
             origin: after.origin,
             listed,
         };
@@ -464,7 +464,7 @@ impl Draft<'_> {
         numbers: &mut LabelNumbers,
     ) -> Result<()> {
         let id = ImageId(self.next_image);
-        self.next_image += 1;
+        self.next_image = codec::next_number(self.next_image, "the id of the next image")?;
         if let Some(before) = before {
             self.carry_over(state, before, &after, id)?;
         }
@@ -488,7 +488,10 @@ impl Draft<'_> {
             label: label.map(|label| label.0),
             source: after.source,
             content: after.content,
-            version: before.map_or(1, |before| before.record.version + 1),
+            version: match before {
+                Some(before) => codec::next_number(before.record.version, &format!("the next version of '{key}'"))?,
+                None => 1,
+            },
             origin: after.origin,
             listed,
         };

@@ -1,6 +1,8 @@
-//! The process that the engine lives in: which threads compute for a call, and how it may end while threads are in the engine.
+//! The process that the engine lives in: which threads compute for a call, how it may end while threads are in the engine, and
+//! which process goes first where bytes may end it.
 
 pub(crate) mod callback;
 pub(crate) mod fork;
 pub(crate) mod leaving;
 pub mod pool;
+pub(crate) mod scout;

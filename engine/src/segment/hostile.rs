@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::layout::{self, Section};
-use super::{Segment, Truth};
+use super::layout::{self, Header, Section};
+use super::{Expected, Segment, Truth};
+use crate::catalog::SegmentEntry;
 use crate::disk::Folder;
 use crate::error::Error;
 use crate::graph::{self, Codes};
@@ -40,6 +41,14 @@ pub(crate) fn resealed(bytes: &mut [u8]) -> u32 {
     check
 }
 
+/// What a database that names this very file expects of it.
+pub(crate) fn expected(header: &Header, check: u32) -> Expected {
+    let Header { database, segment, space, role, dimension, rows, first, last, .. } = *header;
+    let entry =
+        SegmentEntry { id: segment, space, role, rows: rows as u64, first, last, check, bytes: header.file_bytes() };
+    Expected { database, dimension, entry }
+}
+
 /// Opens bytes as a segment with the checksum that they claim, and with checksums that fit; how often they were one.
 ///
 /// # Panics
@@ -64,7 +73,9 @@ pub(crate) fn is_used(path: &Path, bytes: &[u8], check: u32) -> bool {
     };
     let Ok(folder) = Folder::open(folder) else { return false };
     let truth: Truth = Arc::new(|_| Err(Error::corrupt("there is no other copy")));
-    let Ok(segment) = Segment::open(&folder, name, check, truth) else { return false };
+    // Whatever it says of itself is what is expected.
+    let Ok(header) = Header::decode(bytes, bytes.len() as u64) else { return false };
+    let Ok(segment) = Segment::open(&folder, name, &expected(&header, check), truth) else { return false };
     for row in 0..segment.rows() {
         let _ = (segment.ids()[row], segment.key(row).len(), segment.vector(row).is_ok());
     }

@@ -11,7 +11,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use reader::{Damage, Segment, Truth, Vector};
+pub(crate) use reader::{Damage, Expected, Segment, Truth, Vector};
 pub(crate) use writer::{Contents, write};
 
 use crate::id::SegmentId;

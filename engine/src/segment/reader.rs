@@ -15,12 +15,13 @@ use memmap2::{Advice, Mmap};
 use parking_lot::Mutex;
 
 use super::layout::{ALIGN, FOOTER_BYTES, Header, SECTIONS_START, Section, check_of};
+use crate::catalog::SegmentEntry;
 use crate::disk::{Folder, point};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::id::ImageId;
 use crate::process::pool;
-use crate::vector::{Sketches, sketched_once};
+use crate::vector::{Sketches, is_of_a_unit_vector, is_unit, sketched_once, stride};
 
 /// Bytes read at a time while checking.
 const READ_BYTES: usize = 1 << 20;
@@ -34,6 +35,44 @@ thread_local! {
 
 /// Gives the stored descriptor of an image: what a segment's copy is measured by.
 pub(crate) type Truth = Arc<dyn Fn(ImageId) -> Result<Vec<f32>> + Send + Sync>;
+
+/// What a segment's file must say of itself, because the database says so. Checksums that fit tell nothing of who wrote it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) database: [u8; 16],
+    /// Of the descriptors of its space.
+    pub(crate) dimension: usize,
+    pub(crate) entry: SegmentEntry,
+}
+
+impl Expected {
+    fn compare(&self, header: &Header, bytes: u64) -> std::result::Result<(), Damage> {
+        let entry = &self.entry;
+        let differs = |what: &str, found: String, wanted: String| {
+            Err(Damage(format!("is not the one that the database names: its {what} is {found}, not {wanted}")))
+        };
+        for (what, found, wanted) in [
+            ("number", header.segment.0, entry.id.0),
+            ("space", u64::from(header.space.0), u64::from(entry.space.0)),
+            ("dimension", header.dimension as u64, self.dimension as u64),
+            ("number of rows", header.rows as u64, entry.rows),
+            ("first id", header.first.0, entry.first.0),
+            ("last id", header.last.0, entry.last.0),
+            ("length", bytes, entry.bytes),
+        ] {
+            if found != wanted {
+                return differs(what, found.to_string(), wanted.to_string());
+            }
+        }
+        if header.role != entry.role {
+            return differs("role", format!("{:?}", header.role), format!("{:?}", entry.role));
+        }
+        if header.database != self.database {
+            return Err(Damage("is a file of another database".to_owned()));
+        }
+        Ok(())
+    }
+}
 
 /// Why a segment file cannot be used, in words that follow its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,13 +119,19 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Opens a file of a folder whose header must carry the checksum `check`, and checks everything but the vectors by reading.
+    /// Opens a file of a folder that must be the one that is expected, and checks everything but the vectors by reading.
     ///
-    /// Complexity: reads ids, keys, codes and links once, on all processors.
+    /// Complexity: reads ids, keys, codes and links once, on all processors; of the codes also whether a vector may have them, which
+    /// takes about as long as their checksum.
     ///
     /// # Errors
-    /// [`Damage`]: the file is not there, is not whole, or is another one.
-    pub(crate) fn open(folder: &Folder, name: &str, check: u32, truth: Truth) -> std::result::Result<Self, Damage> {
+    /// [`Damage`]: the file is not there, is not whole, is another one, or holds what no segment does.
+    pub(crate) fn open(
+        folder: &Folder,
+        name: &str,
+        expected: &Expected,
+        truth: Truth,
+    ) -> std::result::Result<Self, Damage> {
         let io = |error: std::io::Error| Damage(format!("cannot be read: {error}"));
         point("segment.open").map_err(|error| Damage(error.message().to_owned()))?;
         let mut file = opened(folder, name)?;
@@ -94,9 +139,10 @@ impl Segment {
         let mut head = vec![0; SECTIONS_START.min(usize::try_from(length).unwrap_or(SECTIONS_START))];
         file.read_exact(&mut head).map_err(io)?;
         let header = Header::decode(&head, length)?;
-        if check_of(&head) != check {
+        if check_of(&head) != expected.entry.check {
             return Err(Damage("is another file than the one that the database wrote under this name".to_owned()));
         }
+        expected.compare(&header, length)?;
         check_footer(&mut file, &header, &head).map_err(io)?.map_err(Damage)?;
         check_sections(&file, &header, |section| section.is_checked_at_open())?;
         check_vector_padding(&mut file, &header).map_err(io)?.map_err(Damage)?;
@@ -143,9 +189,23 @@ impl Segment {
         if !sound {
             return Err(Damage("has keys out of order".to_owned()));
         }
+        self.check_codes()?;
         match self.graph() {
             Some(graph) => graph.check().map_err(Damage),
             None => Ok(()),
+        }
+    }
+
+    /// A search believes what codes say of how far they are from their vectors.
+    fn check_codes(&self) -> std::result::Result<(), Damage> {
+        let (dimension, width) = (self.header.dimension, stride(self.header.dimension));
+        let of_vectors = |piece: &std::ops::Range<usize>| {
+            let codes = &self.codes()[piece.start * width..piece.end * width];
+            codes.chunks_exact(width).all(|row| is_of_a_unit_vector(row, dimension))
+        };
+        match pool::map(&pool::pieces(self.rows(), 1024), of_vectors).contains(&false) {
+            true => Err(Damage("has codes that no descriptor has".to_owned())),
+            false => Ok(()),
         }
     }
 
@@ -243,7 +303,10 @@ impl Segment {
             return true;
         }
         let check = self.numbers::<u32>(Section::VectorChecks)[row];
-        let whole = self.sum_of(row).is_ok_and(|sum| sum == check);
+        // Numbers with a fitting checksum may still be no descriptor.
+        let is_descriptor =
+            || is_unit(self.mapped_vector(row).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+        let whole = self.sum_of(row).is_ok_and(|sum| sum == check) && is_descriptor();
         if whole {
             word.fetch_or(bit, Ordering::Relaxed);
         }
@@ -276,6 +339,11 @@ impl Segment {
             return None;
         }
         bytemuck::try_cast_slice(self.section(Section::Vectors)).ok()
+    }
+
+    /// A row was found to be something else than it should.
+    pub(crate) fn set_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
     }
 
     /// Whether a damaged row was met.

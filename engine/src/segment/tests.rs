@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::hostile::{is_used, resealed};
+use super::hostile::{expected, is_used, resealed};
 use super::layout::{self, Entry, Header, Section, check_of};
-use super::{Contents, Damage, Segment, Truth, Vector, file_of, write};
+use super::{Contents, Damage, Expected, Segment, Truth, Vector, file_of, write};
+use crate::catalog::SegmentEntry;
 use crate::disk::Folder;
 use crate::error::Error;
 use crate::graph::{self, Codes};
@@ -35,7 +36,12 @@ fn truth(vectors: Vec<Vec<f32>>) -> Truth {
 
 fn open(path: &Path, check: u32, truth: Truth) -> Result<Segment, Damage> {
     let folder = Folder::open(path.parent().unwrap()).unwrap();
-    Segment::open(&folder, path.file_name().unwrap().to_str().unwrap(), check, truth)
+    // What was written, whatever lies there now.
+    let rows = |header: &Header| SegmentEntry { check, ..expected(header, check).entry };
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let header = Header::decode(&bytes, bytes.len() as u64).map_err(Damage)?;
+    let known = Expected { database: [1; 16], dimension: DIMENSION, entry: rows(&header) };
+    Segment::open(&folder, path.file_name().unwrap().to_str().unwrap(), &known, truth)
 }
 
 /// A segment of so many rows, with a graph, and the checksum of its header.

@@ -76,6 +76,34 @@ pub(crate) fn encode(vector: &[f32], row: &mut [u8]) {
     row[head + 8..head + 12].copy_from_slice(&sum.to_le_bytes());
 }
 
+/// Whether some vector of unit length may have that coded row: its head says what the codes say, its residual is no greater than rounding
+/// leaves and no less than the length lacks, and nothing stands where zeros belong. Whose row it is, is not known from this.
+///
+/// Complexity: one pass over the row.
+pub(crate) fn is_of_a_unit_vector(row: &[u8], dimension: usize) -> bool {
+    /// What unit lengths and sums of squares can be off.
+    const SLACK: f64 = 1e-4;
+    let (codes, rest) = row.split_at(dimension);
+    let (scale, residual) = (f64::from(row_scale(row)), f64::from(row_residual(row)));
+    // 65,536 squares of 128 fit.
+    let (mut sum, mut squares, mut largest) = (0i32, 0i32, 0i32);
+    for &code in codes {
+        let code = i32::from(code.cast_signed());
+        sum += code;
+        squares += code * code;
+        largest = largest.max(code.abs());
+    }
+    let zeros = rest.len() - HEAD;
+    let is_padded = rest[..zeros].iter().chain(&rest[rest.len() - 4..]).all(|&byte| byte == 0);
+    let length = scale * f64::from(squares).sqrt();
+    let most_left_out = 0.5 * scale * (dimension as f64).sqrt();
+    // Written so that what is not a number passes none of them.
+    let is_scaled = scale > 0.0 && scale <= (1.0 + SLACK) / f64::from(LARGEST) && largest == LARGEST as i32;
+    let is_left_out = residual >= 0.0 && residual <= most_left_out * (1.0 + SLACK) + SLACK * SLACK;
+    let is_unit = (length - 1.0).abs() <= residual + SLACK;
+    is_padded && sum == row_sum(row) && is_scaled && is_left_out && is_unit
+}
+
 /// The nearest whole number, of two the even one, of a number below 2^22: the rounding of an addition, which is fast where the processor
 /// that is compiled for has no instruction for it.
 #[inline]
@@ -289,6 +317,36 @@ mod tests {
             }).sum();
             prop_assert!(f64::from(row_residual(&row)) >= rest.sqrt());
             prop_assert!(f64::from(row_residual(&row)) <= rest.sqrt() * (1.0 + 1e-6));
+        }
+    }
+
+    proptest! {
+        /// It catches: heads that are believed, whatever they say.
+        #[test]
+        fn rows_of_vectors_are_told_from_others(
+            x in (1usize..300).prop_flat_map(vectors), word in 0usize..3, other in any::<u32>(), at in any::<prop::sample::Index>()
+        ) {
+            let row = coded(&x);
+            prop_assert!(is_of_a_unit_vector(&row, x.len()));
+            let head = row.len() - HEAD;
+            let refused = |row: &[u8]| !is_of_a_unit_vector(row, x.len());
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0, -row_scale(&row), 1.0, 1e30] {
+                for word in 0..2 {
+                    let mut row = row.clone();
+                    row[head + 4 * word..][..4].copy_from_slice(&bad.to_le_bytes());
+                    prop_assert!(refused(&row) || bad.to_bits() << 1 == 0, "{} in word {}", bad, word);
+                }
+            }
+            let mut crafted = row.clone();
+            crafted[head + 4 * word..][..4].copy_from_slice(&other.to_le_bytes());
+            let (before, after) = (row[head + 4 * word..][..4].to_vec(), crafted[head + 4 * word..][..4].to_vec());
+            // Another scale or residual may be another vector's, if it is close; another sum never is.
+            prop_assert!(before == after || word < 2 || refused(&crafted));
+            // Nor does one code go without the sum, nor anything stand in the gap.
+            let mut crafted = row.clone();
+            let at = at.index(head);
+            crafted[at] = crafted[at].wrapping_add(1);
+            prop_assert!(refused(&crafted), "byte {}", at);
         }
     }
 

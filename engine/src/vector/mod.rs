@@ -8,13 +8,22 @@ mod sketch;
 mod top;
 
 pub(crate) use aligned::Aligned;
-pub(crate) use code::{CodedQuery, encode, products, row_residual, row_score, stride};
+pub(crate) use code::{CodedQuery, encode, is_of_a_unit_vector, products, row_residual, row_score, stride};
 pub(crate) use kernel::{COMPARED, dot, prefetch, within};
 pub(crate) use random::Random;
 pub(crate) use sketch::{SketchBuilder, SketchQuery, Sketches, sketched_once};
 pub(crate) use top::{Hit, Top};
 
 use crate::error::{Error, Result};
+
+/// Whether numbers may be a stored descriptor: each is finite, and the length is 1 but for rounding.
+pub(crate) fn is_unit(vector: impl IntoIterator<Item = f32>) -> bool {
+    /// Squared norms of what [`unit`] gives are nearer to 1.
+    const NEAR: f64 = 1e-4;
+    let squared: f64 = vector.into_iter().map(|x| f64::from(x) * f64::from(x)).sum();
+    // What is not a number is not near.
+    (squared - 1.0).abs() < NEAR
+}
 
 /// The vector with unit length.
 ///

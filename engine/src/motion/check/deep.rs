@@ -8,6 +8,9 @@ use crate::error::Result;
 use crate::id::ImageId;
 use crate::motion::lists::list_of;
 use crate::motion::snapshot::Published;
+use crate::operation::Role;
+use crate::rows::Part;
+use crate::vector::{encode, stride};
 use crate::vote::{Candidate, soft_vote};
 
 impl Check<'_> {
@@ -54,25 +57,53 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Every live row's descriptor is the catalog's, bit for bit.
+    /// Every live row's descriptor is the catalog's, bit for bit, and its code is what the descriptor gives.
     pub(super) fn copies(&mut self) -> Result<()> {
         let state = self.state;
         let mut problems = Vec::new();
         let mut count = 0;
+        let mut code = vec![0; stride(state.options.dimension)];
+        let mut wrongly_coded: Vec<(Role, usize)> = Vec::new();
         state.pinned.vectors(state.pinned.space(), ImageId(0), ImageId(u64::MAX), |id, bytes| {
-            for set in [&state.index, &state.train] {
+            for role in Role::ALL {
+                let set = state.rows(role);
                 let Some(row) = set.row_of(id).filter(|&row| set.live[row]) else { continue };
                 count += 1;
                 let same = set.vector(row)?.iter().flat_map(|value| value.to_le_bytes()).eq(bytes.iter().copied());
                 if !same {
                     problems.push(format!("the copy of the descriptor of '{}' differs", set.key(row)));
+                    continue;
+                }
+                encode(&set.vector(row)?, &mut code);
+                if set.coded(row) != code {
+                    wrongly_coded.push((role, row));
                 }
             }
             Ok(())
         })?;
         self.looked_at("descriptors compared", count);
         problems.into_iter().for_each(|problem| self.wrong(problem));
+        self.codes_of_others(&wrongly_coded);
         Ok(())
+    }
+
+    /// Says which segments have codes that their descriptors do not give; they are made again while the database is open for writing.
+    fn codes_of_others(&mut self, rows: &[(Role, usize)]) {
+        for role in Role::ALL {
+            for (part, entry, start) in self.state.rows(role).frozen() {
+                let own = start..start + part.rows();
+                let count = rows.iter().filter(|(of, row)| *of == role && own.contains(row)).count();
+                if count > 0 {
+                    self.wrong(format!(
+                        "segment {} has {count} codes that are not those of its descriptors",
+                        entry.id.0
+                    ));
+                    if let Part::Segment(segment) = part {
+                        segment.set_damaged();
+                    }
+                }
+            }
+        }
     }
 
     /// Law P: the lists, their floors and the predictions of these rows equal a recompute.

@@ -1,0 +1,190 @@
+//! A process that goes first: it does what could end this one, and its death is an error here.
+//!
+//! RocksDB believes bytes whose checksums fit. Whoever makes a table or a list of tables up can so have it read where nothing is, which
+//! ends the process by a signal. No library can mend that from outside; a process of its own can take it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The first thing that a scout says: what says nothing of that kind is another program.
+pub(crate) const GREETING: &[u8] = b"CAIRN SCOUT 1\n";
+/// A scout that gives no sign of life for so long goes round in circles. It gives one for each thousand entries.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// SIGHUP, SIGINT, SIGTERM, SIGXCPU: a person or another program stopped it.
+const STOPS: [i32; 4] = [1, 2, 15, 24];
+/// What a shell adds to the number of a signal for an exit code.
+const OF_SIGNAL: i32 = 128;
+
+/// How a process is started that looks at a catalog first: a program and the words in front of what the engine adds. In it, the program
+/// hands what the engine added to [`scout`](crate::scout()) and ends with what that gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scout {
+    program: PathBuf,
+    words: Vec<OsString>,
+}
+
+impl Scout {
+    /// That program, called with these words first.
+    pub fn new(program: impl Into<PathBuf>, words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        Self { program: program.into(), words: words.into_iter().map(Into::into).collect() }
+    }
+}
+
+static SCOUT: Mutex<Option<Scout>> = Mutex::new(None);
+
+/// From now on a scout looks at each catalog that is not known to have been written on this machine, before this process opens it, and at
+/// every one that is checked, repaired, verified or restored. Catalogs made up to end the process that reads them are then refused as
+/// `Corrupt`. Without one (`None`, as at first) they may end this process.
+///
+/// Cost: where nothing of a catalog changed since it was closed here, a call of the system for each of its files. Otherwise the start of
+/// a process; of a catalog from elsewhere one reading of it, until it was opened for writing once.
+///
+/// ```no_run
+/// // In `main`, before anything else:
+/// let mut words = std::env::args_os().skip(1);
+/// if words.next().is_some_and(|word| word == "look-first") {
+///     std::process::exit(i32::from(!cairn::scout(&words.collect::<Vec<_>>())));
+/// }
+/// cairn::set_scout(Some(cairn::Scout::new("/proc/self/exe", ["look-first"])));
+/// ```
+pub fn set_scout(scout: Option<Scout>) {
+    *SCOUT.lock() = scout;
+}
+
+/// Whether there is one.
+pub(crate) fn has_scout() -> bool {
+    SCOUT.lock().is_some()
+}
+
+/// What became of a scout.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It came to its end, whatever it found.
+    Lived,
+    /// What it looked at ended it; in words that follow `it`.
+    Died(String),
+}
+
+/// Sends the scout with these words, and waits for it. Without one nobody goes, and that is as good.
+///
+/// # Errors
+/// `Io`: it cannot be started, or is another program; `Cancelled`: it was stopped from outside.
+pub(crate) fn send(what: &[&OsStr]) -> Result<End> {
+    let Some(Scout { program, words }) = SCOUT.lock().clone() else { return Ok(End::Lived) };
+    let mut command = Command::new(&program);
+    command.args(words).args(what).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let cannot = |why: String| {
+        let message = format!("{} cannot be started to look at the catalog first: {why}", program.display());
+        Error::new(ErrorKind::Io, message)
+            .help("raise the limits of this process (ulimit -u, ulimit -v), or end other programs")
+    };
+    let mut child = command.spawn().map_err(|error| cannot(error.to_string()))?;
+    let heard = child.stdout.take().ok_or_else(|| cannot("it cannot be heard".to_owned())).and_then(|said| {
+        let (say, heard) = channel();
+        let listen = move || listen(said, |bytes| say.send(bytes).is_ok());
+        std::thread::Builder::new()
+            .name("cairn-scout".to_owned())
+            .spawn(listen)
+            .map_err(|error| cannot(error.to_string()))?;
+        Ok(heard)
+    });
+    let greeting = match heard {
+        Ok(heard) => listened(&heard),
+        Err(error) => {
+            end(&mut child);
+            return Err(error);
+        }
+    };
+    let Some(greeting) = greeting else {
+        end(&mut child);
+        return Ok(End::Died(format!("gave no sign of life for {} seconds", PATIENCE.as_secs())));
+    };
+    let status = child.wait().map_err(|error| cannot(error.to_string()))?;
+    if status.success() && greeting == GREETING {
+        return Ok(End::Lived);
+    }
+    let signal = status.signal().or_else(|| status.code()?.checked_sub(OF_SIGNAL));
+    if signal.is_some_and(|signal| STOPS.contains(&signal)) {
+        return Err(Error::new(ErrorKind::Cancelled, "stopped while the catalog was looked at; nothing was changed"));
+    }
+    if greeting != GREETING {
+        return Err(cannot(format!("it does not do that, and ended with {status}")));
+    }
+    Ok(End::Died(words_of(status)))
+}
+
+/// Hands on what it says until it says no more.
+fn listen(mut said: ChildStdout, hand_on: impl Fn(Vec<u8>) -> bool) {
+    let mut buffer = [0; 256];
+    while let Ok(length @ 1..) = said.read(&mut buffer) {
+        if !hand_on(buffer[..length].to_vec()) {
+            break;
+        }
+    }
+}
+
+/// The first bytes that it said, once it says no more; `None`: it was silent for too long.
+fn listened(heard: &Receiver<Vec<u8>>) -> Option<Vec<u8>> {
+    let mut first = Vec::new();
+    loop {
+        match heard.recv_timeout(PATIENCE) {
+            Ok(bytes) => first.extend(bytes.into_iter().take(GREETING.len() - first.len())),
+            Err(RecvTimeoutError::Disconnected) => return Some(first),
+            Err(RecvTimeoutError::Timeout) => return None,
+        }
+    }
+}
+
+fn end(child: &mut Child) {
+    let _gone_already = child.kill();
+    let _gone_already = child.wait();
+}
+
+/// How it ended, behind `it`.
+fn words_of(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("was ended by signal {signal}"),
+        (_, Some(code)) => format!("was ended with the code {code}"),
+        _ => "was ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    /// One test, because the scout is the whole process's. It catches: a death that is taken for an end, another program for a scout.
+    #[test]
+    fn a_death_is_told_from_an_end_and_from_another_program() {
+        let shell = |script: &str| set_scout(Some(Scout::new("/bin/sh", ["-c", script])));
+        shell("printf 'CAIRN SCOUT 1\\n....'; exit 0");
+        assert_eq!(send(&[]).unwrap(), End::Lived);
+        shell("printf 'CAIRN SCOUT 1\\n'; kill -SEGV $$");
+        assert_eq!(send(&[]).unwrap(), End::Died("was ended by signal 11".to_owned()));
+        shell("printf 'CAIRN SCOUT 1\\n'; exit 3");
+        assert_eq!(send(&[]).unwrap(), End::Died("was ended with the code 3".to_owned()));
+        for stop in ["exit 143", "kill -INT $$"] {
+            shell(&format!("printf 'CAIRN SCOUT 1\\n'; {stop}"));
+            assert_eq!(send(&[]).unwrap_err().kind(), ErrorKind::Cancelled, "{stop}");
+        }
+        for other in ["exit 0", "exit 2", "echo hello"] {
+            shell(other);
+            assert_eq!(send(&[]).unwrap_err().kind(), ErrorKind::Io, "{other}");
+        }
+        set_scout(Some(Scout::new("/nothing/there", ["x"])));
+        assert!(send(&[]).unwrap_err().message().contains("cannot be started"));
+        set_scout(None);
+        assert_eq!(send(&[]).unwrap(), End::Lived);
+    }
+}
