@@ -250,6 +250,7 @@ fn documents_link_to_files_that_exist() {
         "docs/ALGORITHMS.md",
         "docs/TESTING.md",
         "docs/FORMAT.md",
+        "docs/SECURITY.md",
     ] {
         let path = root().join(document);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));

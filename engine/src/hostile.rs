@@ -96,3 +96,41 @@ pub fn first_values() -> Vec<Vec<u8>> {
 pub fn history_problems(database: &crate::Database) -> crate::Result<Vec<String>> {
     database.history_problems()
 }
+
+/// Every entry of a database's catalog: family, key and value, as they are stored.
+///
+/// # Errors
+/// What opening it gives.
+#[cfg(feature = "hostile")]
+pub fn catalog_entries(folder: &std::path::Path) -> crate::Result<Vec<(String, Vec<u8>, Vec<u8>)>> {
+    crate::catalog::crafted::entries(&crate::disk::Folder::open(folder)?)
+}
+
+/// Stores an entry of a catalog past every check; `None` takes it away.
+///
+/// # Errors
+/// `Invalid`: there is no such family; what opening it gives.
+#[cfg(feature = "hostile")]
+pub fn put_catalog_entry(
+    folder: &std::path::Path,
+    family: &str,
+    key: &[u8],
+    value: Option<&[u8]>,
+) -> crate::Result<()> {
+    crate::catalog::crafted::put(&crate::disk::Folder::open(folder)?, (family, key), value)
+}
+
+/// Makes the checksums of a segment's bytes fit; the checksum of its header, by which the manifest knows it.
+#[cfg(feature = "hostile")]
+pub fn seal_segment(bytes: &mut [u8]) -> u32 {
+    crate::segment::hostile::resealed(bytes)
+}
+
+/// A segment's entry in the manifest, for a file with that checksum in its header and that length.
+///
+/// # Errors
+/// `Corrupt`: `value` is no such entry.
+#[cfg(feature = "hostile")]
+pub fn segment_entry(value: &[u8], check: u32, bytes: u64) -> crate::Result<Vec<u8>> {
+    crate::catalog::crafted::segment_entry(value, check, bytes)
+}

@@ -6,7 +6,9 @@ use std::fmt::Display;
 
 use crate::ast::{Action, Column, Cut, Field, Flip, Freshness, Loss, Role, Rule, Scope, Span, Spanned};
 use crate::diagnostic::{Diagnostic, harmless};
-use crate::limits::{DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU};
+use crate::limits::{
+    DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_CONDITIONS, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU,
+};
 use crate::print::{lag, quoted};
 use crate::words::{self, STATEMENTS};
 
@@ -260,6 +262,11 @@ pub(crate) fn too_small(span: Span, what: &str, least: impl Display, example: &s
 
 pub(crate) fn too_large(span: Span, what: &str, most: impl Display) -> Diagnostic {
     Diagnostic::new("too-large", span, format!("{what} must be at most {most}"), "a smaller number is enough here")
+}
+
+pub(crate) fn conditions_too_many(span: Span) -> Diagnostic {
+    let help = "a search looks at each condition for each row; leave out those that say the same, or narrow the rows down by LIKE";
+    Diagnostic::new("too-large", span, format!("WHERE takes at most {MAX_CONDITIONS} conditions"), help)
 }
 
 pub(crate) fn equals_forbidden(span: Span, what: &str, number: &str) -> Diagnostic {

@@ -9,6 +9,8 @@ use crate::ast::Loss;
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Largest K, LIMIT, EF and k.
 pub const MAX_COUNT: usize = 1_000_000;
+/// Most conditions behind WHERE. Each is looked at for each row; more than a few are seldom meant.
+pub const MAX_CONDITIONS: usize = 100;
 /// Smallest tau: the least sum of two cosines.
 pub const MIN_TAU: f64 = -2.0;
 /// Largest tau: the greatest sum of two cosines.

@@ -1,9 +1,9 @@
-//! The access path that a plan chooses.
+//! The access path that a plan chooses, and how many conditions a search takes.
 //!
 //! It catches: a breadth that no search takes, a graph that is searched as a whole.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use cairndb_query::{Access, DEFAULT_DEPTH, Facts, MAX_COUNT, Names, Plan, bind, parse, plan};
+use cairndb_query::{Access, DEFAULT_DEPTH, Facts, MAX_CONDITIONS, MAX_COUNT, Names, Plan, bind, parse, plan};
 
 fn access(depth: usize, rows: usize) -> Option<Access> {
     let facts = Facts {
@@ -35,4 +35,18 @@ fn a_graph_is_searched_for_a_small_share_of_the_rows_and_never_more_broadly_than
     assert_eq!(access(500_000, usize::MAX), Some(Access::Graph { ef: MAX_COUNT }));
     assert_eq!(access(500_001, 100_000_000), Some(Access::Graph { ef: MAX_COUNT }));
     assert_eq!(access(MAX_COUNT, usize::MAX), Some(Access::Graph { ef: MAX_COUNT }));
+}
+
+/// It catches: conditions without a limit, each of which is looked at for each row.
+#[test]
+fn where_takes_so_many_conditions_and_says_so_about_more() {
+    let with = |conditions: usize| {
+        let text = format!("SEARCH $1 WHERE {}", vec!["id LIKE 'a%'"; conditions].join(" AND "));
+        parse(&text).diagnostics.first().map(|diagnostic| diagnostic.render(&text))
+    };
+    assert_eq!(with(MAX_CONDITIONS), None);
+    for conditions in [MAX_CONDITIONS + 1, 40_000] {
+        let said = with(conditions).unwrap();
+        assert!(said.contains(&format!("WHERE takes at most {MAX_CONDITIONS} conditions")), "{said}");
+    }
 }

@@ -5,6 +5,7 @@ pub mod epochs;
 mod faults;
 mod look;
 pub mod scenes;
+pub mod sealed;
 mod stream;
 
 use std::path::{Path, PathBuf};

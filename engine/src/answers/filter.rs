@@ -25,6 +25,7 @@ impl<'a> Filter<'a> {
 
     /// Whether a row of that role passes. `instance` is its prediction for the k of the search.
     pub(super) fn admits(&self, role: Role, row: usize, instance: Option<Ballot<LabelId>>) -> Result<bool> {
+        let mut source = None;
         for condition in self.conditions {
             let given = |label: LabelId| self.state.label(label).map(|text| matches(condition, text));
             let passes = match condition.field {
@@ -36,8 +37,12 @@ impl<'a> Filter<'a> {
                     Role::Index => false,
                 },
                 Field::Path => {
-                    let record = self.state.pinned.record(self.state.rows(role).id(row))?;
-                    record.and_then(|record| record.source).is_some_and(|source| matches(condition, &source))
+                    // Read once a row, however many conditions speak of it.
+                    if source.is_none() {
+                        let record = self.state.pinned.record(self.state.rows(role).id(row))?;
+                        source = Some(record.and_then(|record| record.source));
+                    }
+                    source.as_ref().and_then(Option::as_ref).is_some_and(|source| matches(condition, source))
                 }
             };
             if !passes {

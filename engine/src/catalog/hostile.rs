@@ -312,15 +312,16 @@ mod tests {
     }
 
     fn entry() -> impl Strategy<Value = SegmentEntry> {
-        let numbers = (any::<u64>(), any::<u32>(), any::<bool>());
-        (numbers, any::<[u64; 4]>(), any::<u32>()).prop_map(
-            |((id, space, train), [rows, first, last, bytes], check)| SegmentEntry {
+        let numbers = (0..=codec::MOST_NUMBER, any::<u32>(), any::<bool>());
+        let range = (0..=codec::MOST_NUMBER / 2, 0..=codec::MOST_NUMBER / 2);
+        (numbers, (0..=codec::MOST_NUMBER, range, 0..=1u64 << 48), any::<u32>()).prop_map(
+            |((id, space, train), (rows, (first, more), bytes), check)| SegmentEntry {
                 id: SegmentId(id),
                 space: SpaceId(space),
                 role: if train { Role::Train } else { Role::Index },
                 rows,
                 first: ImageId(first),
-                last: ImageId(last),
+                last: ImageId(first + more),
                 check,
                 bytes,
             },

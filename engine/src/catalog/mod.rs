@@ -3,6 +3,8 @@
 mod batch;
 mod beside;
 pub(crate) mod codec;
+#[cfg(feature = "hostile")]
+pub(crate) mod crafted;
 #[cfg(any(test, feature = "hostile"))]
 pub(crate) mod hostile;
 mod identity;

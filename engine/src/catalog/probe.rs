@@ -6,13 +6,16 @@ use std::path::Path;
 
 use rocksdb::{DB, DBRawIterator, LiveFile};
 
-use super::{Catalog, Family, handle, logs, salvage};
+use super::{Catalog, Family, handle, salvage};
 use crate::disk::{CATALOG, Folder, is_of_catalog};
 use crate::error::{Error, Result};
 use crate::process::leaving::{Gated, inside_slow};
 
 /// A copy of a catalog of so many bytes is also compacted: that is soon done.
 const COMPACTED_BYTES: u64 = 64 << 20;
+
+/// Bytes of logs and lists that are copied at most; a catalog has a sixteenth of that.
+const MOST_COPIED: u64 = 1 << 30;
 
 /// How closely a scout looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,14 +61,16 @@ impl Catalog {
         scratch: &Path,
         alive: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        let opened = Self::sound_folder(folder).and_then(|its| Self::opened_unchanged(&its));
-        let (db, mut is_damaged) = match opened {
+        let sound = Self::sound_folder(folder);
+        if let Ok(its) = &sound {
+            // What it refuses, an opening for writing refuses as well.
+            let _refused = write_to_a_copy(its, scratch, look);
+            alive()?;
+        }
+        let (db, mut is_damaged) = match sound.and_then(|its| Self::opened_unchanged(&its)) {
             Ok(db) => (db, false),
             Err(error) => (None, salvage::is_damaged(&error)),
         };
-        alive()?;
-        // What it refuses, an opening for writing refuses as well.
-        let _refused = folder.within(CATALOG).and_then(|its| write_to_a_copy(&its, scratch, look));
         alive()?;
         if let Some(db) = db.filter(|_| look >= Look::All) {
             for family in Family::ALL {
@@ -90,18 +95,23 @@ impl Catalog {
 fn write_to_a_copy(its: &Folder, scratch: &Path, look: Look) -> Result<()> {
     let (from, to) = (std::path::absolute(its.path()), Folder::open(scratch)?);
     let from = from.map_err(|error| Error::io(its.path(), error))?;
-    let mut bytes: u64 = 0;
+    let (mut bytes, mut copied) = (0u64, 0u64);
     for name in its.names()?.iter().filter(|name| is_of_catalog(name)) {
         let text = name.to_string_lossy();
+        let length = its.about(name)?.map_or(0, |found| found.bytes);
         if ["LOG", "LOCK"].iter().any(|begin| text.starts_with(begin)) {
             continue;
         }
         if text.ends_with(".sst") {
-            bytes = bytes.saturating_add(its.about(name)?.map_or(0, |found| found.bytes));
+            bytes = bytes.saturating_add(length);
             symlink(from.join(name), to.path().join(name)).map_err(|error| Error::io(to.path(), error))?;
         } else if let Some(file) = its.file(name)? {
-            let copied = std::io::copy(&mut file.take(logs::MOST_BYTES), &mut to.create(name)?);
-            copied.map_err(|error| Error::io(&to.path_of(name), error))?;
+            copied = copied.saturating_add(length);
+            if copied > MOST_COPIED {
+                return Err(Error::corrupt("the catalog's logs are too long to be copied"));
+            }
+            let written = std::io::copy(&mut file.take(length), &mut to.create(name)?);
+            written.map_err(|error| Error::io(&to.path_of(name), error))?;
         }
     }
     let _inside = inside_slow();

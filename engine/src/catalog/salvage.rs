@@ -164,6 +164,10 @@ fn clone(from: &Folder, to: &Folder) -> Result<()> {
         let is_table = Path::new(&name).extension().is_some_and(|end| end == "sst");
         if !(is_table && from.link(&name, to)) {
             let Some(mut file) = from.file(&name)? else { continue };
+            let length = file.metadata().map_err(|error| Error::io(&from.path_of(&name), error))?.len();
+            if !is_table && length > logs::MOST_BYTES {
+                return Err(Error::corrupt(format!("the catalog's {text} is {length} bytes long, and no log is")));
+            }
             let copied = std::io::copy(&mut file, &mut to.create(&name)?);
             copied.map_err(|error| Error::io(&to.path_of(&name), error))?;
         }

@@ -85,20 +85,17 @@ pub(crate) fn is_of_a_unit_vector(row: &[u8], dimension: usize) -> bool {
     const SLACK: f64 = 1e-4;
     let (codes, rest) = row.split_at(dimension);
     let (scale, residual) = (f64::from(row_scale(row)), f64::from(row_residual(row)));
-    // 65,536 squares of 128 fit.
-    let (mut sum, mut squares, mut largest) = (0i32, 0i32, 0i32);
-    for &code in codes {
-        let code = i32::from(code.cast_signed());
-        sum += code;
-        squares += code * code;
-        largest = largest.max(code.abs());
-    }
+    // Three simple passes over a row in the cache are faster than one. 65,536 squares of 128 fit.
+    let signed = || codes.iter().map(|code| i16::from(code.cast_signed()));
+    let sum: i32 = signed().map(i32::from).sum();
+    let squares: i32 = signed().map(|code| i32::from(code) * i32::from(code)).sum();
+    let largest = codes.iter().fold(0, |largest: u8, code| largest.max(code.cast_signed().unsigned_abs()));
     let zeros = rest.len() - HEAD;
     let is_padded = rest[..zeros].iter().chain(&rest[rest.len() - 4..]).all(|&byte| byte == 0);
     let length = scale * f64::from(squares).sqrt();
     let most_left_out = 0.5 * scale * (dimension as f64).sqrt();
     // Written so that what is not a number passes none of them.
-    let is_scaled = scale > 0.0 && scale <= (1.0 + SLACK) / f64::from(LARGEST) && largest == LARGEST as i32;
+    let is_scaled = scale > 0.0 && scale <= (1.0 + SLACK) / f64::from(LARGEST) && largest == LARGEST as u8;
     let is_left_out = residual >= 0.0 && residual <= most_left_out * (1.0 + SLACK) + SLACK * SLACK;
     let is_unit = (length - 1.0).abs() <= residual + SLACK;
     is_padded && sum == row_sum(row) && is_scaled && is_left_out && is_unit

@@ -27,12 +27,28 @@ impl Figure {
     /// the same is better.
     fn why_worse(&self) -> Option<String> {
         let Self { name, base, new, must_rise, .. } = *self;
-        if new < base || (must_rise && new <= base) {
-            return Some(format!("{name} went from {base:.4} to {new:.4}"));
+        if new == base && must_rise {
+            return Some(format!("{name} is {base:.4} before and behind the training, which has to raise it"));
+        }
+        if new < base {
+            let digits = telling_digits(base, new);
+            return Some(format!("{name} went from {base:.digits$} to {new:.digits$}"));
         }
         let in_force = self.in_force.filter(|in_force| new < *in_force)?;
-        Some(format!("{name} is {in_force:.4} with it and {new:.4} with the new one"))
+        let digits = telling_digits(in_force, new);
+        Some(format!("{name} is {in_force:.digits$} with it and {new:.digits$} with the new one"))
     }
+}
+
+/// So many digits that two different figures look different.
+fn telling_digits(one: f64, other: f64) -> usize {
+    /// Those of every figure.
+    const DIGITS: usize = 4;
+    /// More than a figure has.
+    const MOST_DIGITS: usize = 17;
+    (DIGITS..MOST_DIGITS)
+        .find(|&digits| format!("{one:.digits$}") != format!("{other:.digits$}"))
+        .unwrap_or(MOST_DIGITS)
 }
 
 impl Judged {
@@ -123,7 +139,12 @@ mod tests {
         assert_eq!(figure(0.6, 0.7, None, true).why_worse(), None);
         assert_eq!(figure(0.6, 0.7, Some(0.7), true).why_worse(), None);
         assert_eq!(figure(0.6, 0.6, Some(0.5), false).why_worse(), None);
-        assert!(figure(0.6, 0.6, None, true).why_worse().unwrap().contains("went from 0.6000 to 0.6000"));
+        let why = figure(1.0, 1.0, None, true).why_worse().unwrap();
+        assert!(why.contains("is 1.0000 before and behind") && why.contains("has to raise it"), "{why}");
+        // It catches: figures whose difference nobody sees.
+        let why = figure(1.0, 0.999_996, None, false).why_worse().unwrap();
+        assert!(why.contains("went from 1.000000 to 0.999996"), "{why}");
+        assert_ne!(why.split(" from ").nth(1).unwrap().split(" to ").next(), why.split(" to ").nth(1), "{why}");
         assert!(figure(0.6, 0.5, None, false).why_worse().unwrap().contains("went from 0.6000 to 0.5000"));
         let why = figure(0.6, 0.7, Some(0.85), true).why_worse().unwrap();
         assert!(why.contains("0.8500 with it") && why.contains("0.7000 with the new one"), "{why}");

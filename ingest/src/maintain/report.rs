@@ -29,7 +29,8 @@ pub(super) fn loss_plot(path: &Path, name: &str, log: &[Step]) -> Result<()> {
         (points, most)
     };
     let mut page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Training with {name}</title>\
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>Training with {name}</title>\
          <style>body{{font:16px system-ui;margin:2em;max-width:60em}}svg{{background:#f6f6f4}}\
          polyline{{fill:none;stroke:#2a6f97;stroke-width:1.5}}</style></head><body><h1>Training with {name}</h1>"
     );
@@ -48,4 +49,23 @@ pub(super) fn loss_plot(path: &Path, name: &str, log: &[Step]) -> Result<()> {
     }
     page.push_str("</body></html>\n");
     write_whole(path, page.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    /// It catches: a page that may load or run something.
+    #[test]
+    fn the_page_may_load_and_run_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loss.html");
+        loss_plot(&path, "arcface", &[]).unwrap();
+        let page = std::fs::read_to_string(&path).unwrap();
+        let policy = page.find("Content-Security-Policy").unwrap();
+        assert!(page.contains("content=\"default-src 'none'; style-src 'unsafe-inline'\""), "{page}");
+        // Nothing stands before it that it would not be asked about.
+        assert!(policy < page.find("<style>").unwrap() && !page.contains("<script") && !page.contains("http://"));
+    }
 }

@@ -5,7 +5,7 @@ use crate::ast::{Column, Condition, Field, Mode, Rerank, Role, Scope, Search, Sp
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
-use crate::limits::DEFAULT_DEPTH;
+use crate::limits::{DEFAULT_DEPTH, MAX_CONDITIONS};
 use crate::print::quoted;
 use crate::words;
 
@@ -140,6 +140,9 @@ impl Parser<'_> {
         let mut conditions = Vec::new();
         loop {
             let start = self.here();
+            if conditions.len() == MAX_CONDITIONS {
+                return Err(complaints::conditions_too_many(start));
+            }
             let node = self.condition()?;
             conditions.push(Spanned { node, span: self.since(start) });
             if self.is("OR") {
