@@ -18,6 +18,8 @@ use super::folder::{About, Folder};
 use super::{CATALOG, KNOWN};
 use crate::error::{Error, Result};
 
+/// What the file is called while it is written.
+const HALF_A_NOTE: &str = "known.tmp";
 const MAGIC: [u8; 8] = *b"CAIRNKNW";
 const VERSION: u32 = 1;
 /// Bytes of a table: its number and its mark.
@@ -115,6 +117,12 @@ impl Record {
         bytes.put_u32_le(crc32fast::hash(&bytes));
         let io = |error| Error::io(&folder.path_of(KNOWN), error);
         write_whole(folder, KNOWN, "known", |file| file.write_all(&bytes).map_err(io))
+    }
+
+    /// Removes what a note that was cut short left, for those who write none.
+    pub(crate) fn forget_half_a_note(folder: &Folder) {
+        // It is nobody's, and does no harm.
+        let _stays = folder.discard(HALF_A_NOTE);
     }
 
     fn read(folder: &Folder) -> Option<Self> {

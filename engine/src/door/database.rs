@@ -12,8 +12,8 @@ use super::staleness::Ages;
 use crate::answer::SegmentInfo;
 use crate::catalog::Catalog;
 use crate::disk::{
-    Folder, Lock, Making, What, free_bytes, is_backup, look_at_database, must_fit, only_read, refuse_unfinished,
-    release, set_aside, too_full,
+    Folder, Lock, Making, Record, What, free_bytes, is_backup, look_at_database, must_fit, only_read,
+    refuse_unfinished, release, set_aside, too_full,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::{Core, Deferral, Snapshot, Worker};
@@ -243,6 +243,8 @@ impl Database {
             let catalog = Catalog::open(&folder, lock)?;
             if may_be_known {
                 catalog.vouch(&folder);
+            } else {
+                Record::forget_half_a_note(&folder);
             }
             Self::start(&folder, catalog)
         };
