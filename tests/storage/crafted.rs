@@ -231,11 +231,8 @@ fn crafted_columns_give_right_answers_or_are_named() {
 #[test]
 fn crafted_entries_of_the_catalog_end_nothing() {
     let mut crafter = Crafter::new(3, with_tables);
-    let entries = catalog_entries(&{
-        let path = crafter.copy();
-        path
-    })
-    .unwrap();
+    let copy = crafter.copy();
+    let entries = catalog_entries(&copy).unwrap();
     let mut families: Vec<String> = entries.iter().map(|entry| entry.0.clone()).collect();
     families.dedup();
     assert!(families.len() >= 10, "{families:?}");

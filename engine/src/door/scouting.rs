@@ -18,7 +18,7 @@ const CHEAP_BYTES: u64 = 64 << 20;
 /// The last catalog that a scout of this process came back from, and how closely it had looked.
 static LAST: Mutex<Option<(Record, Look)>> = Mutex::new(None);
 
-/// What a scout does, in the process that [`set_scout`](crate::set_scout) names; `words` is what the engine put behind the words of the
+/// What a scout does, in the process that `set_scout` names; `words` is what the engine put behind the words of the
 /// [`Scout`](crate::Scout). It writes to standard output, for the engine, and into a temporary folder; only the scout of a repair writes
 /// into the database's folder, and takes that away again.
 ///

@@ -25,7 +25,7 @@ const STOPS: [i32; 4] = [1, 2, 15, 24];
 const OF_SIGNAL: i32 = 128;
 
 /// How a process is started that looks at a catalog first: a program and the words in front of what the engine adds. In it, the program
-/// hands what the engine added to [`scout`](crate::scout()) and ends with what that gives.
+/// hands what the engine added to the function `scout` and ends with what that gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scout {
     program: PathBuf,
