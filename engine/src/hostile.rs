@@ -97,12 +97,16 @@ pub fn history_problems(database: &crate::Database) -> crate::Result<Vec<String>
     database.history_problems()
 }
 
-/// Every entry of a database's catalog: family, key and value, as they are stored.
+/// Family, key and value of an entry of the catalog.
+#[cfg(feature = "hostile")]
+pub type Entry = (String, Vec<u8>, Vec<u8>);
+
+/// Every entry of a database's catalog, as it is stored.
 ///
 /// # Errors
 /// What opening it gives.
 #[cfg(feature = "hostile")]
-pub fn catalog_entries(folder: &std::path::Path) -> crate::Result<Vec<(String, Vec<u8>, Vec<u8>)>> {
+pub fn catalog_entries(folder: &std::path::Path) -> crate::Result<Vec<Entry>> {
     crate::catalog::crafted::entries(&crate::disk::Folder::open(folder)?)
 }
 
