@@ -11,11 +11,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::failure::exit_codes;
 use crate::output::Format;
 
+mod ingest;
 mod maintain;
 mod shared;
 
+pub(crate) use ingest::{Ingest, LabelsWord};
 pub(crate) use maintain::{CleanOptions, Maintain, Shown, TrainOptions, Upkeep};
-pub(crate) use shared::{Allowed, FailureArgs, PhotoArgs, allowed};
+pub(crate) use shared::{Allowed, PhotoArgs, allowed};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -233,61 +235,6 @@ pub(crate) enum DeviceWord {
     Cuda,
 }
 
-/// What `--labels` of an ingest says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LabelsWord {
-    /// The source's labels overrule those in force.
-    List,
-    /// They are in this file.
-    File(PathBuf),
-}
-
-impl From<std::ffi::OsString> for LabelsWord {
-    fn from(word: std::ffi::OsString) -> Self {
-        if word == "list" { Self::List } else { Self::File(word.into()) }
-    }
-}
-
-/// `cairn ingest`
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Sources: a folder of photos, a CSV list (header id,path[,label]; paths relative to the file), a text file with a
-path a line, photos themselves, or vectors (.npy, .fvecs) with --ids. What cannot go in is named and counted, an unreadable folder as
-one; the rest goes in, and the exit code is 5.
-
-Examples:
-  cairn ingest photos.db train.csv --as train
-  cairn ingest photos.db images/ --as train --labels train.csv
-  cairn ingest photos.db by-label/ --as train --label-from-folder
-  cairn ingest photos.db train.csv --as train --labels list      takes the list's labels, also over those set by hand
-  cairn ingest vectors.db train_feats.npy --ids train_ids.txt --labels train_labels.csv --as train
-  cairn ingest vectors.db index_feats.npy --ids index_ids.txt --as index"
-)]
-pub(crate) struct Ingest {
-    /// Folder of the database
-    pub(crate) database: PathBuf,
-    /// What goes in
-    #[arg(required = true, value_name = "SOURCE")]
-    pub(crate) sources: Vec<PathBuf>,
-    /// train: labelled, votes; index: is searched
-    #[arg(long = "as", value_name = "ROLE")]
-    pub(crate) role: RoleWord,
-    /// Keys of the vectors, one a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ids: Option<PathBuf>,
-    /// Labels: a CSV file with the columns id and label. The word `list` alone, also beside a file: labels of the source go in force
-    /// whoever set the present ones; without it those that people or a cleaning set stay until the source itself changes
-    #[arg(long, value_name = "FILE|list")]
-    pub(crate) labels: Vec<LabelsWord>,
-    /// The name of a photo's folder is its label
-    #[arg(long)]
-    pub(crate) label_from_folder: bool,
-    #[command(flatten)]
-    pub(crate) failures: FailureArgs,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
-}
-
 /// `cairn query`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -368,7 +315,7 @@ pub(crate) struct Predict {
 pub(crate) struct Eval {
     #[command(flatten)]
     pub(crate) opened: Opened,
-    /// Queries: a CSV list (id,path), or vectors (.npy, .fvecs) with --query-ids
+    /// Queries: a CSV list (id,path), or vectors (.npy, .npz, .fvecs) with --query-ids; one that cannot be asked is named, exit code 5
     #[arg(long, value_name = "FILE")]
     pub(crate) queries: PathBuf,
     /// Ids of the query vectors, one a line
@@ -545,6 +492,7 @@ mod tests {
             "cairn ingest DB index_feats.npy --ids index_ids.txt --as index",
             "cairn ingest DB train.csv --as train --labels list",
             "cairn ingest DB images/ --as train --labels train.csv --labels list",
+            "cairn ingest DB - --as train --photos-from images",
             "cairn ingest DB a b --as train --label-from-folder --device cpu",
             "cairn query DB -c SHOW -c STATUS --format csv",
             "cairn predict DB --id x --k 3",

@@ -1,11 +1,10 @@
 //! The three lists of the paper's figure 1 for the same queries: kNN, sort-step, sort and insert.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cairn::eval::{Metrics, average_precision, evaluate};
-use cairn::language::DEFAULT_TAU;
-use cairn::{Answer, Answers, Asked, Rerank, SearchRequest, Snapshot};
+use cairn::language::{DEFAULT_TAU, plain_label};
+use cairn::{Answer, Answers, Asked, Rerank, Role, Scope, SearchRequest, Snapshot};
 
 use crate::failure::{Failure, Result};
 use crate::output::{Cell, Format, Printer};
@@ -102,21 +101,95 @@ pub(crate) fn known(asked: &[Asked], solution: &Solution) -> usize {
     asked.iter().filter(|asked| query_id(asked).is_some_and(|id| solution.of(id).is_some())).count()
 }
 
-/// Notes how many of the known answers were not asked for.
-///
-/// # Errors
-/// When none was: they are of other queries.
-pub(crate) fn check_known(asked: &[Asked], truth: &Solution, queries: &Path, answers: &Path) -> Result<()> {
-    let known = known(asked, truth);
-    if known == 0 {
-        return Err(Failure::new(format!("{} holds none of the queries of {}", answers.display(), queries.display()))
-            .help("queries are matched by id: the id column of the list, or --query-ids for vectors"));
+/// What known answers are compared with: the queries that were asked, and the images that could be found.
+pub(crate) struct Measurable<'a> {
+    pub(crate) asked: &'a [Asked],
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) scope: Scope,
+}
+
+impl Measurable<'_> {
+    /// Notes how many of the known answers were not asked for, and how many of those that were name no image that is searched.
+    ///
+    /// # Errors
+    /// When none was asked for, none of those has an answer, or none of the answers is an image that is searched: whatever is measured
+    /// then is 0.
+    pub(crate) fn check(&self, truth: &Solution, queries: &str, answers: &str) -> Result<()> {
+        let known = known(self.asked, truth);
+        if known == 0 {
+            return Err(Failure::new(format!("{answers} holds none of the queries of {queries}"))
+                .help("queries are matched by id: the id column of the list, or --query-ids for vectors"));
+        }
+        let of_query = |asked: &Asked| truth.of(query_id(asked)?);
+        let named: BTreeSet<&str> = self.asked.iter().filter_map(of_query).flatten().map(String::as_str).collect();
+        let Some(first) = named.first() else {
+            return Err(Failure::new(format!("{answers} has no answer to any of the queries of {queries}"))
+                .help("the column images holds the ids of what a query should find, with spaces between them"));
+        };
+        let missing = truth.truths().len() - known;
+        if missing > 0 {
+            note(&format!("note: {missing} queries of {answers} were not asked and count as 0"));
+        }
+        let (mut unknown, mut in_other_role) = (Vec::new(), Vec::new());
+        for &id in &named {
+            match self.snapshot.record(id)? {
+                None => unknown.push(id),
+                Some(record) if !self.is_searched(record.role) => in_other_role.push(id),
+                Some(_) => {}
+            }
+        }
+        let lost = unknown.len() + in_other_role.len();
+        if lost == 0 {
+            return Ok(());
+        }
+        let example = match (unknown.first(), in_other_role.first()) {
+            (Some(id), _) => format!("it says '{id}', {}", self.spelling_of(id)?),
+            (None, id) => format!("'{}' is {}", id.unwrap_or(first), self.other_role()),
+        };
+        if lost == named.len() {
+            return Err(Failure::new(format!("{answers} names no image that is searched: {example}")).help(
+                "answers are keys of stored images, written as in the database: ids of a list, or paths in the folder",
+            ));
+        }
+        note(&format!(
+            "note: {lost} of the {} images that {answers} names are not searched and count as missed: {example}",
+            named.len()
+        ));
+        Ok(())
     }
-    let missing = truth.truths().len() - known;
-    if missing > 0 {
-        note(&format!("note: {missing} queries of {} were not asked and count as 0", answers.display()));
+
+    fn is_searched(&self, role: Role) -> bool {
+        match self.scope {
+            Scope::All => true,
+            Scope::Index => role == Role::Index,
+            Scope::Train => role == Role::Train,
+        }
     }
-    Ok(())
+
+    fn other_role(&self) -> &'static str {
+        if self.scope == Scope::Index {
+            "a train image, and index images are searched"
+        } else {
+            "an index image, and train images are searched"
+        }
+    }
+
+    /// How the database spells an id that it does not have.
+    fn spelling_of(&self, id: &str) -> Result<String> {
+        let keys = self.snapshot.keys(None)?;
+        let wanted = bare(id);
+        let same = keys.iter().find(|key| bare(key) == wanted);
+        Ok(match same.or(keys.first()) {
+            Some(key) => format!("the database has '{key}'"),
+            None => "the database is empty".to_owned(),
+        })
+    }
+}
+
+/// What is left of a key without folders, ending, case of letters and white space: two keys that differ in no more are meant as one.
+fn bare(key: &str) -> String {
+    let name = key.trim().rsplit(['/', '\\']).next().unwrap_or_default();
+    plain_label(name.split_once('.').map_or(name, |(stem, _)| stem)).to_lowercase()
 }
 
 /// Writes one line of metrics for each method.

@@ -43,7 +43,10 @@ pub(crate) const EXIT_CODES: [(Exit, &str); 10] = [
     (Exit::Usage, "the command line cannot be understood"),
     (Exit::Corrupt, "the database is damaged, or a mapped file of it was cut short"),
     (Exit::Locked, "another process holds the database"),
-    (Exit::Partly, "some photos, vectors or images failed, more than --allow-failures allows; the rest is done"),
+    (
+        Exit::Partly,
+        "some photos, vectors, queries or images failed, more than --allow-failures allows; the rest is done",
+    ),
     (Exit::HungUp, "ended by SIGHUP; what was acknowledged is kept and the lock is free, as for 130, 143 and 152"),
     (Exit::Interrupted, "stopped by Ctrl-C"),
     (Exit::Terminated, "ended by SIGTERM"),

@@ -11,6 +11,7 @@ mod demo;
 mod failure;
 mod interrupt;
 mod limits;
+mod lists;
 mod output;
 mod panics;
 mod progress;

@@ -3,15 +3,16 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn::language::Piece;
-use cairn::{Answers, Arguments, CheckReport, Cleaning, Database, Outcome, Ports, Watch};
+use cairn::{Answers, Arguments, CheckReport, Cleaning, Database, FailedQuery, Outcome, Ports, Watch};
 
 use crate::args::{ModelArgs, Opened};
 use crate::closing;
-use crate::comparison::{self, Comparison, print_metrics};
+use crate::comparison::{self, Comparison, Measurable, print_metrics};
 use crate::failure::{Failure, Result};
-use crate::output::{Format, Target, print_cleaning, print_outcome};
+use crate::output::{Format, Target, name_failed, print_cleaning, print_outcome};
 use crate::report::{self, PhotoFolders};
 use crate::solution::Solution;
 use crate::terminal::note;
@@ -38,6 +39,18 @@ pub(crate) struct Session {
     pub(crate) folders: PhotoFolders,
     truth: Option<Solution>,
     truth_path: Option<PathBuf>,
+    tally: Tally,
+}
+
+/// What the end of a command depends on.
+#[derive(Default)]
+struct Tally {
+    /// Queries of files, and those of them that could not be asked.
+    queries: AtomicUsize,
+    failed: AtomicUsize,
+    /// Searches while answers were known, and those whose queries they hold.
+    searches: AtomicUsize,
+    measured: AtomicUsize,
 }
 
 impl Drop for Session {
@@ -85,7 +98,8 @@ impl Session {
         let ports = model::ports(&database, model, Arc::clone(&watch) as Arc<dyn Watch>);
         let (truth, truth_path) = (truth.0, truth.1.map(Path::to_owned));
         let only_read = opened.read_only;
-        Self { database, ports, format, only_read, watch, folders: PhotoFolders::default(), truth, truth_path }
+        let (folders, tally) = (PhotoFolders::default(), Tally::default());
+        Self { database, ports, format, only_read, watch, folders, truth, truth_path, tally }
     }
 
     /// The same with reports that may show the photos below these folders.
@@ -133,6 +147,10 @@ impl Session {
             Some(target) => self.write_report(target, answers)?,
             None => print_outcome(out, self.format, &snapshot, outcome)?,
         }
+        if !answers.failed.is_empty() {
+            out.flush()?;
+            self.failed_queries(&answers.failed, answers.asked.len());
+        }
         if let Some(truth) = &self.truth {
             self.measure(answers, truth, out)?;
         }
@@ -150,11 +168,50 @@ impl Session {
         Ok(())
     }
 
+    /// Names queries that could not be asked, beside so many that were.
+    pub(crate) fn failed_queries(&self, failed: &[FailedQuery], asked: usize) {
+        self.tally.queries.fetch_add(asked + failed.len(), Ordering::Relaxed);
+        if failed.is_empty() {
+            return;
+        }
+        self.tally.failed.fetch_add(failed.len(), Ordering::Relaxed);
+        note(&format!("{} of {} queries could not be asked:", failed.len(), asked + failed.len()));
+        let names: Vec<String> = failed.iter().map(FailedQuery::name).collect();
+        name_failed(names.iter().zip(failed).map(|(name, failed)| (&**name, &*failed.reason)));
+    }
+
+    /// The end of a command all of whose statements ran.
+    ///
+    /// # Errors
+    /// `Partly`: some queries of a file could not be asked; the others are answered. `Failed`: answers are known, and none of the
+    /// searches asked a query of theirs.
+    pub(crate) fn end(&self) -> Result<()> {
+        let [queries, failed, searches, measured] =
+            [&self.tally.queries, &self.tally.failed, &self.tally.searches, &self.tally.measured]
+                .map(|count| count.load(Ordering::Relaxed));
+        if searches > 0 && measured == 0 {
+            let name = self.truth_path.as_deref().unwrap_or(Path::new("")).display();
+            return Err(Failure::new(format!("{name} holds none of the queries that were asked, and nothing was measured"))
+                .help("queries are matched by id: the id column of the list, or the name of the photo's file without its ending"));
+        }
+        if failed > 0 {
+            return Err(Failure::partly(format!("{failed} of {queries} queries could not be asked"))
+                .help("the others are answered; what is wrong with each of them is said above"));
+        }
+        Ok(())
+    }
+
     fn measure(&self, answers: &Answers, truth: &Solution, out: &mut dyn Write) -> Result<()> {
+        self.tally.searches.fetch_add(1, Ordering::Relaxed);
         if comparison::known(&answers.asked, truth) == 0 {
             note("note: the known answers hold none of these queries");
             return Ok(());
         }
+        self.tally.measured.fetch_add(1, Ordering::Relaxed);
+        let snapshot = self.database.snapshot();
+        let measurable = Measurable { asked: &answers.asked, snapshot: &snapshot, scope: answers.plan.scope };
+        let path = self.truth_path.as_deref().unwrap_or(Path::new("the known answers")).display().to_string();
+        measurable.check(truth, "this statement", &path)?;
         let ranked = comparison::ranked(&answers.asked, &answers.answers);
         // What the statement returned is what is measured.
         let depth = answers.plan.limit;

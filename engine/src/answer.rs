@@ -2,7 +2,7 @@
 
 use cairndb_query::{Condition, Scope, SearchPlan};
 
-use crate::ports::Photo;
+use crate::ports::{FailedQuery, Photo};
 
 /// A search through the library.
 #[derive(Debug, Clone, PartialEq)]
@@ -233,6 +233,8 @@ pub struct Asked {
     pub query: Query,
     /// The photo, when it was one.
     pub photo: Option<Photo>,
+    /// Its number among the queries of the statement, from 0 on: the `query` column. Those that could not be asked count too.
+    pub number: usize,
 }
 
 /// The answers of a SEARCH statement.
@@ -240,10 +242,12 @@ pub struct Asked {
 pub struct Answers {
     /// What ran.
     pub plan: SearchPlan,
-    /// The queries in order.
+    /// The queries that were asked, in order.
     pub asked: Vec<Asked>,
-    /// One for each query.
+    /// One for each of them.
     pub answers: Vec<Answer>,
+    /// Queries of a file that could not be asked; of several at least one could.
+    pub failed: Vec<FailedQuery>,
 }
 
 /// The state of a database.

@@ -64,8 +64,8 @@ pub use options::{
     MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, Options,
 };
 pub use ports::{
-    Embed, Embedded, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Propose, ReadQueries, Reembed, VectorChunk,
-    VectorChunks, Wanted,
+    Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Propose, QueryFile, ReadQueries,
+    Reembed, VectorChunk, VectorChunks, Wanted,
 };
 pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;

@@ -105,6 +105,8 @@ pub trait LocalFeatures: Send + Sync {
 /// One query of a file of queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedQuery {
+    /// Its place in the file, from 0 on; those that cannot be asked count too.
+    pub number: usize,
     /// Its id in the file, where the file has ids.
     pub id: Option<String>,
     /// Its descriptor.
@@ -113,13 +115,40 @@ pub struct NamedQuery {
     pub photo: Option<Photo>,
 }
 
-/// Reads `QUERIES 'file'`: vectors (.npy, .fvecs) or a list of photos (.csv), which it embeds.
+/// A query of a file that cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedQuery {
+    /// Its place in the file, from 0 on.
+    pub number: usize,
+    /// Its id in the file, where the file has ids.
+    pub id: Option<String>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl FailedQuery {
+    /// What people call it: its id, or its place.
+    pub fn name(&self) -> String {
+        self.id.clone().unwrap_or_else(|| format!("query {}", self.number))
+    }
+}
+
+/// What a file of queries holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct QueryFile {
+    /// What can be asked, in file order.
+    pub queries: Vec<NamedQuery>,
+    /// What cannot, in file order: a photo that is damaged, a vector that is zero.
+    pub failed: Vec<FailedQuery>,
+}
+
+/// Reads `QUERIES 'file'`: vectors (.npy, .npz, .fvecs) or a list of photos (.csv), which it embeds.
 pub trait ReadQueries: Send + Sync {
-    /// All queries of the file, in file order.
+    /// All queries of the file. One that cannot be asked does not keep the others back.
     ///
     /// # Errors
-    /// A message for people that names the file and the row.
-    fn read(&self, path: &Path) -> Result<Vec<NamedQuery>>;
+    /// A message for people that names the file, where it cannot be read as a whole.
+    fn read(&self, path: &Path) -> Result<QueryFile>;
 }
 
 /// A stored image whose descriptor of another model is wanted.

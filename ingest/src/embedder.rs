@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::{Embed, Embedded, Error, Keep, NamedQuery, Photo, ReadQueries, Result, pool};
+use cairn::{Embed, Embedded, Error, FailedQuery, Keep, NamedQuery, Photo, QueryFile, ReadQueries, Result, pool};
 
 use crate::model::Model;
 use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, resize, thumbnail};
-use crate::source::{VectorFile, read_list, row_fault};
+use crate::source::{Spellings, Text, VectorFile, is_vectors, read_list, row_fault};
 
 /// Most bytes that a file of query vectors may take in memory: 1 GiB.
 const MAX_QUERY_BYTES: usize = 1 << 30;
@@ -68,24 +68,25 @@ impl PhotoEmbedder {
         Ok((content, prepared))
     }
 
-    /// Embeds many photos, in order; on the CPU in parallel, on CUDA in batches.
-    fn embed_files(&self, photos: &[(String, Photo)]) -> Result<Vec<Vec<f32>>> {
-        let named = |id: &str, error: Error| Error::new(error.kind(), format!("query '{id}': {error}"));
+    /// Embeds many photos, in order; on the CPU in parallel, on CUDA in batches. A photo that cannot be embedded has an error of its own.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn embed_files(&self, photos: &[(String, Photo)]) -> Result<Vec<Result<Vec<f32>>>> {
         let group = if self.model.hardware().is_cuda() { self.model.preferred_batch() } else { 1 };
-        let groups: Result<Vec<Vec<Vec<f32>>>> = if group == 1 {
-            let one = |(id, photo): &(String, Photo)| {
-                self.embed(photo).map(|embedded| vec![embedded.vector]).map_err(|error| named(id, error))
-            };
-            pool::try_map(photos, one)
-        } else {
-            let many = |photos: &[(String, Photo)]| {
-                let one = |(id, photo): &(String, Photo)| self.prepared(photo).map_err(|error| named(id, error));
-                let ready: Vec<_> = pool::try_map(photos, one)?;
-                self.model.embed(&ready.iter().map(|(_, ready)| &ready.pixels).collect::<Vec<_>>())
-            };
-            photos.chunks(group).map(many).collect()
+        if group == 1 {
+            let one =
+                |(_, photo): &(String, Photo)| -> Result<_> { Ok(self.embed(photo).map(|embedded| embedded.vector)) };
+            return pool::try_map(photos, one);
+        }
+        let many = |photos: &[(String, Photo)]| -> Result<Vec<Result<Vec<f32>>>> {
+            let one = |(_, photo): &(String, Photo)| -> Result<_> { Ok(self.prepared(photo)) };
+            let ready: Vec<_> = pool::try_map(photos, one)?;
+            let pixels: Vec<_> = ready.iter().flatten().map(|(_, ready)| &ready.pixels).collect();
+            let mut vectors = self.model.embed(&pixels)?.into_iter();
+            Ok(ready.into_iter().map(|ready| ready.map(|_| vectors.next().unwrap_or_default())).collect())
         };
-        Ok(groups?.concat())
+        Ok(photos.chunks(group).map(many).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 }
 
@@ -102,7 +103,7 @@ impl Embed for PhotoEmbedder {
     }
 }
 
-/// Reads files of queries: `.npy` and `.fvecs` as vectors, `.csv` (`id,path`) as photos, which needs an embedder.
+/// Reads files of queries: `.npy`, `.npz` and `.fvecs` as vectors, `.csv` (`id,path`) as photos, which needs an embedder.
 #[derive(Default)]
 pub struct QueryReader {
     embedder: Option<Arc<PhotoEmbedder>>,
@@ -114,42 +115,52 @@ impl QueryReader {
         Self { embedder }
     }
 
-    fn vectors(path: &Path) -> Result<Vec<NamedQuery>> {
+    fn vectors(path: &Path) -> Result<QueryFile> {
         let mut file = VectorFile::open(path)?;
         if file.rows().saturating_mul(file.dimension()).saturating_mul(4) > MAX_QUERY_BYTES {
             return Err(Error::invalid(format!("{}: {} queries are too many at once", path.display(), file.rows()))
                 .help("split the file into parts of at most 1 GiB"));
         }
         let numbers = file.read(0, file.rows())?;
-        let rows = numbers.chunks_exact(file.dimension()).enumerate();
-        rows.map(|(row, vector)| match row_fault(vector) {
-            None => Ok(NamedQuery { id: None, vector: vector.to_vec(), photo: None }),
-            Some(fault) => Err(Error::invalid(format!("{}: row {row} {fault}", path.display()))),
-        })
-        .collect()
+        let mut found = QueryFile::default();
+        for (number, vector) in numbers.chunks_exact(file.dimension()).enumerate() {
+            match row_fault(vector) {
+                None => found.queries.push(NamedQuery { number, id: None, vector: vector.to_vec(), photo: None }),
+                Some(fault) => {
+                    found.failed.push(FailedQuery { number, id: None, reason: format!("row {number} {fault}") })
+                }
+            }
+        }
+        Ok(found)
     }
 
-    fn photos(&self, path: &Path) -> Result<Vec<NamedQuery>> {
+    fn photos(&self, path: &Path) -> Result<QueryFile> {
         let Some(embedder) = &self.embedder else {
             return Err(Error::invalid(format!("{}: this database has no model to embed photos with", path.display()))
-                .help("give a file of vectors (.npy or .fvecs), or use a database created with --model"));
+                .help("give a file of vectors (.npy, .npz or .fvecs), or use a database created with --model"));
         };
-        let photos: Vec<(String, Photo)> =
-            read_list(path)?.into_iter().map(|item| (item.key, Photo::File(item.path))).collect();
+        let items = read_list(Text::open(path)?, None, &mut Spellings::default())?;
+        let photos: Vec<(String, Photo)> = items.into_iter().map(|item| (item.key, Photo::File(item.path))).collect();
         let vectors = embedder.embed_files(&photos)?;
-        let query = |((id, photo), vector)| NamedQuery { id: Some(id), vector, photo: Some(photo) };
-        Ok(photos.into_iter().zip(vectors).map(query).collect())
+        let mut found = QueryFile::default();
+        for (number, ((id, photo), vector)) in photos.into_iter().zip(vectors).enumerate() {
+            let id = Some(id);
+            match vector {
+                Ok(vector) => found.queries.push(NamedQuery { number, id, vector, photo: Some(photo) }),
+                Err(error) => found.failed.push(FailedQuery { number, id, reason: error.message().to_owned() }),
+            }
+        }
+        Ok(found)
     }
 }
 
 impl ReadQueries for QueryReader {
-    fn read(&self, path: &Path) -> Result<Vec<NamedQuery>> {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-        match ending.as_str() {
-            "csv" => self.photos(path),
-            "npy" | "fvecs" => Self::vectors(path),
+    fn read(&self, path: &Path) -> Result<QueryFile> {
+        match path.extension() {
+            Some(ending) if ending.eq_ignore_ascii_case("csv") => self.photos(path),
+            _ if is_vectors(path) => Self::vectors(path),
             _ => Err(Error::invalid(format!("{}: not a file of queries", path.display()))
-                .help("files of queries are .npy and .fvecs (vectors) and .csv (id,path of photos)")),
+                .help("files of queries are .npy, .npz and .fvecs (vectors) and .csv (id,path of photos)")),
         }
     }
 }

@@ -12,6 +12,7 @@ mod maintain;
 pub mod model;
 pub mod photo;
 mod pipeline;
+mod plain;
 mod propose;
 pub mod source;
 #[cfg(test)]
@@ -22,7 +23,7 @@ pub use device::{Device, Hardware, TORCH_LIB_VARIABLE};
 pub use embedder::{PhotoEmbedder, QueryReader};
 pub use maintain::{TorchMaintainer, Trial, release};
 pub use pipeline::{
-    IngestOptions, LabelReport, PHOTOS_PER_TRANSACTION, Progress, Report, VECTORS_PER_TRANSACTION, ingest, ingest_list,
-    ingest_vector_list, ingest_vectors,
+    IngestOptions, LabelReport, PHOTOS_PER_TRANSACTION, Progress, Report, Twins, VECTORS_PER_TRANSACTION, ingest,
+    ingest_list, ingest_vector_list, ingest_vectors,
 };
 pub use propose::TorchProposer;

@@ -7,9 +7,11 @@
 //! A list is one source of labels and people are another one: what a list says again, as it said before, reverts nobody ([`heard`]).
 
 mod heard;
+mod twins;
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 
@@ -17,10 +19,12 @@ use cairn::{Database, Error, ErrorKind, Listed, MAX_KEY_BYTES, Operation, Put, R
 
 pub use heard::LabelReport;
 use heard::Word;
+use twins::Added;
+pub use twins::Twins;
 
 use crate::embedder::{PhotoEmbedder, Prepared};
 use crate::photo::read_file;
-use crate::source::{Item, VectorFile, row_fault};
+use crate::source::{Item, VectorFile, place_of, row_fault};
 
 /// Photos of one transaction.
 pub const PHOTOS_PER_TRANSACTION: usize = 64;
@@ -65,10 +69,25 @@ pub struct Report {
     pub unchanged: usize,
     /// What became of labels that differ from the list's.
     pub labels: LabelReport,
+    /// What was added, for [`Report::twins`].
+    added_photos: Added,
     /// Key and reason of what could not be ingested.
     pub failed: Vec<(String, String)>,
     /// The caller asked to stop before the end; running it again goes on.
     pub stopped: bool,
+}
+
+impl Report {
+    /// Which of the added are the same photos as others that the snapshot sees, under keys of their own. Ask it when what waited is
+    /// carried out.
+    ///
+    /// Complexity: reads every record of the database once, and again where something is to be named; none where nothing was added.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn twins(&self, snapshot: &cairn::Snapshot) -> Result<Twins> {
+        self.added_photos.twins(snapshot)
+    }
 }
 
 /// A row that is ready to be written.
@@ -234,7 +253,7 @@ fn outcome(
         if let Some(known) = heard_of_known(&item.key, item.label.as_deref(), content, reading, word) {
             return Ok(known);
         }
-        let source = std::path::absolute(&item.path).unwrap_or_else(|_| item.path.clone());
+        let source = place_of(&item.path);
         if let Some(stored) = &stored {
             check_same_photo(stored, item, content, &source)?;
         }
@@ -273,10 +292,9 @@ fn heard_of_known(key: &str, label: Option<&str>, content: [u8; 32], reading: Re
 /// Refuses to replace a photo by another one that only has the same name in another folder: cameras count from 1 on every card.
 ///
 /// Keys that a list gave are the user's own, and replace what they name.
-fn check_same_photo(stored: &Record, item: &Item, content: [u8; 32], source: &std::path::Path) -> Result<()> {
-    let named_by_path = item.path.ends_with(&item.key);
-    let elsewhere = stored.source.as_deref().is_some_and(|stored| std::path::Path::new(stored) != source);
-    if named_by_path && elsewhere && stored.content != Some(content) {
+fn check_same_photo(stored: &Record, item: &Item, content: [u8; 32], source: &Path) -> Result<()> {
+    let elsewhere = stored.source.as_deref().is_some_and(|stored| place_of(Path::new(stored)) != source);
+    if !item.given && elsewhere && stored.content != Some(content) {
         let from = stored.source.as_deref().unwrap_or_default();
         return Err(Error::new(
             ErrorKind::AlreadyExists,
@@ -443,12 +461,18 @@ fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Re
     };
     let write_all = |operations| db.write_of_model(made_by, operations);
     match write_all(rows.iter().map(|row| Operation::Listed(row.listed.clone())).collect()) {
-        Ok(_) => rows.iter().for_each(|row| row.word.count(report)),
+        Ok(_) => rows.iter().for_each(|row| {
+            row.word.count(report);
+            report.added_photos.note(&row.word, &row.listed);
+        }),
         Err(error) if refused_value(&error) => {
             for Ready { listed, word } in rows {
                 let key = listed.key.clone();
-                match write_all(vec![Operation::Listed(listed)]) {
-                    Ok(_) => word.count(report),
+                match write_all(vec![Operation::Listed(listed.clone())]) {
+                    Ok(_) => {
+                        word.count(report);
+                        report.added_photos.note(&word, &listed);
+                    }
                     Err(error) if refused_value(&error) => report.failed.push((key, error.message().to_owned())),
                     Err(error) => return Err(error),
                 }

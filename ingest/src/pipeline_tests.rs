@@ -10,7 +10,7 @@ use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries, Reembed, Role, 
 use super::*;
 use crate::model::{Architecture, Model, ModelSpec};
 use crate::photo::{Pixels, thumbnail};
-use crate::source::list_folder;
+use crate::source::{Spellings, list_folder};
 use crate::{Hardware, QueryReader};
 
 fn embedder(keep: Keep) -> PhotoEmbedder {
@@ -52,7 +52,7 @@ fn good_photos_go_in_bad_ones_are_named_and_the_same_ones_are_passed_over() {
     let (folder, home) = (photos(20), tempfile::tempdir().unwrap());
     let embedder = embedder(Keep::Original);
     let db = database(home.path(), "db", &embedder, Keep::Original);
-    let mut items = list_folder(folder.path(), true).unwrap().items;
+    let mut items = list_folder(folder.path(), Some(&mut Spellings::default())).unwrap().items;
     let report = run(&db, &embedder, &items);
     assert_eq!((report.added, report.replaced, report.unchanged, report.stopped), (20, 0, 0, false));
     let failed: Vec<_> = report.failed.iter().map(|(key, _)| key.as_str()).collect();
@@ -70,7 +70,7 @@ fn good_photos_go_in_bad_ones_are_named_and_the_same_ones_are_passed_over() {
     items[0].label = Some("other".to_owned());
     items[1].label = None;
     std::fs::copy(&items[3].path, &items[2].path).unwrap();
-    items.push(Item { key: "copy".to_owned(), ..items[4].clone() });
+    items.push(Item { key: "copy".to_owned(), given: true, ..items[4].clone() });
     let changed = run(&db, &embedder, &items);
     assert_eq!((changed.added, changed.replaced, changed.unchanged), (1, 3, 17));
     assert_eq!(db.snapshot().record(&items[1].key).unwrap().unwrap().role, Role::Index);
@@ -91,7 +91,7 @@ impl Progress for StopAfterOne<'_> {
 fn a_stopped_ingest_goes_on_and_ends_bit_equal_to_an_undisturbed_one() {
     let (folder, home) = (photos(300), tempfile::tempdir().unwrap());
     let embedder = embedder(Keep::None);
-    let items = list_folder(folder.path(), false).unwrap().items;
+    let items = list_folder(folder.path(), None).unwrap().items;
     let whole = database(home.path(), "whole", &embedder, Keep::None);
     assert_eq!(run(&whole, &embedder, &items).added, 300);
 
@@ -140,7 +140,7 @@ fn an_ingest_that_another_model_overtakes_ends_and_writes_nothing_more() {
     let (folder, home) = (photos(100), tempfile::tempdir().unwrap());
     let embedder = embedder(Keep::None);
     let db = database(home.path(), "db", &embedder, Keep::None);
-    let items = list_folder(folder.path(), false).unwrap().items;
+    let items = list_folder(folder.path(), None).unwrap().items;
     let (options, overtaken) = (IngestOptions { threads: 1 }, Overtaken(&db, AtomicBool::new(false)));
     let error = ingest(&db, &embedder, &items, &options, &overtaken, &AtomicBool::new(false)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
@@ -154,7 +154,7 @@ fn a_single_photo_and_a_list_of_queries_embed_like_the_pipeline() {
     let (folder, home) = (photos(4), tempfile::tempdir().unwrap());
     let embedder = Arc::new(embedder(Keep::Thumb));
     let db = database(home.path(), "db", &embedder, Keep::Thumb);
-    let items = list_folder(folder.path(), false).unwrap().items;
+    let items = list_folder(folder.path(), None).unwrap().items;
     run(&db, &embedder, &items);
     let path = folder.path().join("bridge/002.jpg");
     let one = embedder.embed(&Photo::File(path.clone())).unwrap();
@@ -167,13 +167,90 @@ fn a_single_photo_and_a_list_of_queries_embed_like_the_pipeline() {
 
     let list = folder.path().join("queries.csv");
     std::fs::write(&list, "id,path\nq1,bridge/002.jpg\nq2,tower/001.jpg\n").unwrap();
-    let queries = QueryReader::new(Some(Arc::clone(&embedder))).read(&list).unwrap();
+    let queries = QueryReader::new(Some(Arc::clone(&embedder))).read(&list).unwrap().queries;
     assert_eq!((queries.len(), queries[0].id.as_deref()), (2, Some("q1")));
     assert_eq!(queries[0].vector, one.vector);
     assert!(QueryReader::default().read(&list).unwrap_err().to_string().contains("no model"));
-    std::fs::write(&list, "id,path\nq1,bridge/text.jpg\n").unwrap();
-    let error = QueryReader::new(Some(embedder)).read(&list).unwrap_err().to_string();
-    assert!(error.contains("q1") && error.contains("text.jpg") && error.contains("not an image"), "{error}");
+}
+
+/// It catches: a photo that cannot be read and keeps the others of its list from being asked, or moves their numbers.
+#[test]
+fn a_query_photo_that_cannot_be_read_is_named_and_the_others_are_embedded() {
+    let folder = photos(4);
+    let embedder = Arc::new(embedder(Keep::None));
+    let list = folder.path().join("queries.csv");
+    let rows = "id,path\nq0,bridge/text.jpg\nq1,bridge/002.jpg\nq2,nowhere.jpg\nq3,tower/cut.jpg\nq4,tower/001.jpg\n";
+    std::fs::write(&list, rows).unwrap();
+    let found = QueryReader::new(Some(Arc::clone(&embedder))).read(&list).unwrap();
+    let asked: Vec<_> = found.queries.iter().map(|query| (query.number, query.id.as_deref())).collect();
+    assert_eq!(asked, [(1, Some("q1")), (4, Some("q4"))]);
+    let one = embedder.embed(&Photo::File(folder.path().join("tower/001.jpg"))).unwrap();
+    assert_eq!(found.queries[1].vector, one.vector);
+    let failed: Vec<_> = found.failed.iter().map(|failed| (failed.number, failed.name())).collect();
+    assert_eq!(failed, [(0, "q0".to_owned()), (2, "q2".to_owned()), (3, "q3".to_owned())]);
+    for (failed, (file, why)) in found.failed.iter().zip([
+        ("text.jpg", "not an image"),
+        ("nowhere.jpg", "No such file"),
+        ("cut.jpg", "cut short"),
+    ]) {
+        assert!(failed.reason.contains(file) && failed.reason.contains(why), "{failed:?}");
+    }
+}
+
+/// It catches: the same photos that come in again under other keys without a word, or a key of its own counted twice.
+#[test]
+fn photos_that_are_there_under_other_keys_are_told() {
+    let (folder, home) = (photos(6), tempfile::tempdir().unwrap());
+    let embedder = embedder(Keep::None);
+    let db = database(home.path(), "db", &embedder, Keep::None);
+    let mut items = list_folder(folder.path(), None).unwrap().items;
+    items.retain(|item| !["bridge/text.jpg", "tower/empty.png", "tower/cut.jpg"].contains(&item.key.as_str()));
+    let twins = |report: &Report| report.twins(&db.snapshot()).unwrap();
+    assert_eq!(twins(&run(&db, &embedder, &items)), Twins::default());
+    // Again under the same keys: nothing is added.
+    assert_eq!(twins(&run(&db, &embedder, &items)), Twins::default());
+    let other = |item: &Item, prefix: &str| Item { key: format!("{prefix}{}", item.key), given: true, ..item.clone() };
+    let again: Vec<Item> = items.iter().map(|item| other(item, "again/")).collect();
+    let told = twins(&run(&db, &embedder, &again));
+    assert_eq!((told.count, told.pairs.len()), (6, 5));
+    assert!(told.pairs.iter().all(|(new, old)| *new == format!("again/{old}")), "{:?}", told.pairs);
+    // Three new keys of a photo that is not there: two of them are others of the first.
+    std::fs::write(folder.path().join("new.jpg"), thumbnail(&Pixels::new(40, 40, vec![7; 4800]).unwrap()).unwrap())
+        .unwrap();
+    let new = Item { key: "x".to_owned(), path: folder.path().join("new.jpg"), label: None, given: true };
+    let three: Vec<Item> = ["a/", "b/", "c/"].map(|prefix| other(&new, prefix)).to_vec();
+    assert_eq!(twins(&run(&db, &embedder, &three)).count, 2);
+}
+
+/// It catches: a folder that counts as another one because its path is spelt otherwise or leads through a link, and a list's own key
+/// refused because it is called like its file.
+#[test]
+fn a_folder_is_the_same_by_whatever_path_it_is_reached() {
+    let (folder, home) = (photos(2), tempfile::tempdir().unwrap());
+    let embedder = embedder(Keep::None);
+    let db = database(home.path(), "db", &embedder, Keep::None);
+    let place = folder.path().join("bridge");
+    let link = home.path().join("link");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    std::fs::remove_file(place.join("text.jpg")).unwrap();
+    let picture = |shade: u8| thumbnail(&Pixels::new(40, 40, vec![shade; 4800]).unwrap()).unwrap();
+    let ways = [place.clone(), place.join("../bridge/."), link.join("bridge"), folder.path().join("tower/../bridge")];
+    for (shade, way) in (10u8..).zip(&ways) {
+        std::fs::write(place.join("000.jpg"), picture(shade)).unwrap();
+        let report = run(&db, &embedder, &list_folder(way, None).unwrap().items);
+        assert_eq!((report.added + report.replaced, report.failed.len()), (1, 0), "{}: {report:?}", way.display());
+    }
+    let source = db.snapshot().record("000.jpg").unwrap().unwrap().source.unwrap();
+    assert_eq!(Path::new(&source), place.canonicalize().unwrap().join("000.jpg"));
+    // Another folder's photo of that name is another photo, unless a list gave the key.
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("000.jpg"), picture(200)).unwrap();
+    let mut items = list_folder(&other, None).unwrap().items;
+    let refused = run(&db, &embedder, &items);
+    assert!(refused.failed[0].1.contains("another photo"), "{refused:?}");
+    items[0].given = true;
+    assert_eq!(run(&db, &embedder, &items).replaced, 1);
 }
 
 #[test]
@@ -193,7 +270,7 @@ fn two_items_of_one_key_write_nothing() {
     let home = tempfile::tempdir().unwrap();
     let embedder = embedder(Keep::None);
     let db = database(home.path(), "db", &embedder, Keep::None);
-    let item = Item { key: "a".to_owned(), path: PathBuf::from("x"), label: None };
+    let item = Item { key: "a".to_owned(), path: PathBuf::from("x"), label: None, given: true };
     let error = ingest(&db, &embedder, &[item.clone(), item], &IngestOptions::default(), &(), &AtomicBool::new(false));
     assert!(error.unwrap_err().to_string().contains("'a'"));
 }
@@ -243,10 +320,13 @@ fn query_vectors_are_read_without_a_model() {
     let home = tempfile::tempdir().unwrap();
     fvecs(home.path(), &[vec![1.0, 2.0], vec![3.0, 4.0]]);
     let path = home.path().join("v.fvecs");
-    let queries = QueryReader::default().read(&path).unwrap();
+    let queries = QueryReader::default().read(&path).unwrap().queries;
     assert_eq!((queries.len(), &queries[1].vector), (2, &vec![3.0, 4.0]));
-    fvecs(home.path(), &[vec![1.0, 2.0], vec![0.0, 0.0]]);
-    assert!(QueryReader::default().read(&path).unwrap_err().to_string().contains("row 1 is zero"));
+    fvecs(home.path(), &[vec![0.0, 0.0], vec![1.0, 2.0], vec![f32::NAN, 0.0]]);
+    let found = QueryReader::default().read(&path).unwrap();
+    assert_eq!((found.queries.len(), found.queries[0].number), (1, 1));
+    let reasons: Vec<_> = found.failed.iter().map(|failed| failed.reason.as_str()).collect();
+    assert_eq!(reasons, ["row 0 is zero", "row 2 holds NaN or infinity"]);
     assert!(QueryReader::default().read(Path::new("q.txt")).is_err());
 }
 
@@ -254,7 +334,7 @@ fn query_vectors_are_read_without_a_model() {
 #[ignore = "measures photos a second; run alone on an idle machine"]
 fn throughput_of_the_landmarks() {
     let Some(photos) = crate::testing::shared_photos("photos/landmarks/index.csv") else { return };
-    let items: Vec<Item> = photos.into_iter().map(|(key, path)| Item { key, path, label: None }).collect();
+    let items: Vec<Item> = photos.into_iter().map(|(key, path)| Item { key, path, label: None, given: true }).collect();
     let embedder = embedder(Keep::Thumb);
     for threads in [1, 2] {
         let home = tempfile::tempdir().unwrap();

@@ -16,6 +16,7 @@ mod complaints;
 mod diagnostic;
 mod effect;
 mod explain;
+mod label;
 mod lexer;
 mod limits;
 mod parser;
@@ -31,6 +32,7 @@ pub use ast::{
 pub use bind::{Bound, BoundClean, BoundSearch, BoundTrain, Names, Source, bind};
 pub use diagnostic::Diagnostic;
 pub use effect::Effect;
+pub use label::{plain_label, spelt};
 pub use limits::{
     DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_DIMENSION, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_FREQ,
     DEFAULT_INLIERS, DEFAULT_MARGIN, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SCALEUP,

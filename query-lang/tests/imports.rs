@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 const ORDER: &[&str] = &[
+    "label",
     "ast",
     "limits",
     "words",

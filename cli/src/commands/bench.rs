@@ -9,7 +9,7 @@ use cairn::{Asked, Database, Operation, Options, Put, Query, Rerank, Role, Searc
 use cairndb_ingest::{PhotoEmbedder, QueryReader, TorchMaintainer, Trial};
 
 use crate::args::{BenchSet, Opened};
-use crate::comparison::{check_known, ranked};
+use crate::comparison::{Measurable, ranked};
 use crate::failure::{Failure, Result};
 use crate::session::{Session, hardware};
 
@@ -65,14 +65,23 @@ impl Set {
         }
         let embedder = PhotoEmbedder::new(std::sync::Arc::clone(trial.base()), session.database.options().keep);
         let reader = QueryReader::new(Some(std::sync::Arc::new(embedder)));
-        let named = cairn::ReadQueries::read(&reader, &args.queries)?;
+        let read = cairn::ReadQueries::read(&reader, &args.queries)?;
         let asked = |query: cairn::NamedQuery| {
-            let name = query.id.clone().unwrap_or_default();
-            Asked { name, id: query.id, query: Query { vector: query.vector, without: None }, photo: query.photo }
+            let (name, number) = (query.id.clone().unwrap_or_default(), query.number);
+            Asked {
+                name,
+                id: query.id,
+                query: Query { vector: query.vector, without: None },
+                photo: query.photo,
+                number,
+            }
         };
-        let queries: Vec<Asked> = named.into_iter().map(asked).collect();
+        let queries: Vec<Asked> = read.queries.into_iter().map(asked).collect();
+        session.failed_queries(&read.failed, queries.len());
         let truth = session.truth().ok_or_else(|| Failure::new("no known answers"))?;
-        check_known(&queries, truth, &args.queries, &args.truth)?;
+        let named = |path: &std::path::Path| path.display().to_string();
+        let measurable = Measurable { asked: &queries, snapshot: &snapshot, scope: SearchRequest::default().scope };
+        measurable.check(truth, &named(&args.queries), &named(&args.truth))?;
         Ok(Self { images, queries })
     }
 

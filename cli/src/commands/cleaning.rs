@@ -7,14 +7,15 @@ use std::io::Write;
 
 use cairn::language::{CleanPlan, DEFAULT_EVIDENCE, MAX_COUNT, Piece};
 use cairn::{Cleaning, Judgement, Outcome, Query, Role, Scope, SearchRequest};
+use cairndb_ingest::source::{Spellings, read_labels};
 use cairndb_ingest::train::Adapter;
 
 use super::bench::{Change, Score, Set, opened, plan, spread};
 use crate::args::BenchCleaning;
 use crate::failure::{Failure, Result};
+use crate::lists::text;
 use crate::output::{Cell, Printer};
 use crate::session::Session;
-use crate::solution::labels;
 use crate::terminal::{note, standard_output};
 
 /// Neighbours of the baseline that a ranking of wrong labels must beat: the share of other labels among them.
@@ -46,7 +47,10 @@ struct Variant<'c> {
 /// When a file cannot be read, the database has no model or no labels, or a training fails.
 pub(super) fn run(args: &BenchCleaning) -> Result<()> {
     let (session, maintainer) = opened(&args.set)?;
-    let truth = args.labels.as_deref().map(labels).transpose()?;
+    let truth = match &args.labels {
+        Some(path) => Some(read_labels(text(path)?, &mut Spellings::default())?),
+        None => None,
+    };
     let trial = maintainer.trial(&session.database)?;
     let set = Set::read(&session, &trial, &args.set)?;
     let given = given(&session)?;
@@ -128,7 +132,8 @@ pub(super) fn run(args: &BenchCleaning) -> Result<()> {
         printer.row(judged("share of other labels among the neighbours", None, Some(&baseline), &wrong))?;
         printer.end()?;
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    session.end()
 }
 
 /// What a cleaning says that changes nothing.

@@ -67,6 +67,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
             labels: None,
             overrules: false,
             label_from_folder: false,
+            photos_from: None,
             model: &args.model,
             list_failures: None,
         })?;

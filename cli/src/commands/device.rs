@@ -12,7 +12,7 @@ use std::time::Instant;
 use cairn::{Database, Keep, Operation, Options, Put};
 use cairndb_ingest::model::{Architecture, Model, ModelSpec};
 use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, read_file, resize};
-use cairndb_ingest::source::list_photos;
+use cairndb_ingest::source::list_folder;
 use cairndb_ingest::train::{StepSize, TRAINING_SIZES, step_speed};
 use cairndb_ingest::{Hardware, IngestOptions, PhotoEmbedder, TorchProposer, ingest};
 
@@ -78,7 +78,7 @@ fn embedding(args: &Device, device: &Hardware, photos: &Path, out: &mut impl std
     let on_cpu = model(&Hardware::cpu())?;
     let limits = DecodeLimits::default();
     let mut pixels = Vec::new();
-    for item in list_photos(photos, false)?.items.into_iter().take(args.photos) {
+    for item in list_folder(photos, None)?.items.into_iter().take(args.photos) {
         let picture = decode(&read_file(&item.path, &limits)?, &limits)?;
         let (width, height) = on_cpu.size_rule().target(picture.width(), picture.height());
         pixels.push(resize(&picture, width, height)?);
@@ -116,7 +116,7 @@ fn whole_path(device: &Hardware, photos: &Path, database: &Path, out: &mut impl 
     let model = Arc::new(Model::load(&ModelSpec::new(Architecture::default()), device)?);
     let options = Options::for_model(model.info().clone(), model.dimension());
     let database = Database::create(database, options)?;
-    let items = list_photos(photos, false)?.items;
+    let items = list_folder(photos, None)?.items;
     let begin = Instant::now();
     let embedder = PhotoEmbedder::new(model, Keep::Thumb);
     let report = ingest(&database, &embedder, &items, &IngestOptions::default(), &(), &AtomicBool::new(false))?;

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use cairn::{Asked, Photo, Query, SearchRequest};
+use cairn::{Asked, FailedQuery, NamedQuery, Photo, Query, QueryFile, SearchRequest};
+use cairndb_ingest::source::read_ids;
 
 use crate::args::{Eval, ModelArgs, Opened};
-use crate::comparison::{Comparison, METHODS, check_known, print_metrics};
+use crate::comparison::{Comparison, METHODS, Measurable, print_metrics};
 use crate::failure::{Failure, Result};
+use crate::lists::{one_standard, text};
 use crate::output::Format;
 use crate::report;
 use crate::session::Session;
@@ -19,6 +21,7 @@ use crate::terminal::{note, standard_output};
 /// # Errors
 /// When a file cannot be read, an option makes no sense, or a search fails.
 pub(super) fn run(args: &Eval) -> Result<()> {
+    one_standard(args.query_ids.as_deref().into_iter().chain([args.truth.as_path()]))?;
     let asked = Asking {
         opened: &args.opened,
         queries: &args.queries,
@@ -71,12 +74,15 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     let session = Session::open(asking.opened, asking.model, asking.format, Some(asking.truth))?;
     let session = session.with_photos_from(asking.photos_from)?;
     let truth = session.truth().ok_or_else(|| Failure::new("no known answers"))?;
-    let asked = queries(&session, asking)?;
-    check_known(&asked, truth, asking.queries, asking.truth)?;
+    let (asked, failed) = queries(&session, asking)?;
     let snapshot = session.database.snapshot();
+    let request = SearchRequest::default();
+    let named = |path: &Path| path.display().to_string();
+    let measurable = Measurable { asked: &asked, snapshot: &snapshot, scope: request.scope };
+    measurable.check(truth, &named(asking.queries), &named(asking.truth))?;
     let k = asking.k.unwrap_or(session.database.options().vote_k);
     let count = asked.len();
-    let comparison = Comparison::run(&snapshot, asked, &SearchRequest::default(), k, asking.tau)?;
+    let comparison = Comparison::run(&snapshot, asked, &request, k, asking.tau)?;
     let metrics = comparison.metrics(truth);
     let index = snapshot.counts().index;
     if index * 2 <= comparison.depth * 3 {
@@ -94,53 +100,48 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
         report::write(target, asking.title, facts, shown, &comparison, Some(truth))?;
         session.written(path);
     }
-    Ok(())
+    session.failed_queries(&failed, count);
+    session.end()
 }
 
-fn queries(session: &Session, asking: &Asking<'_>) -> Result<Vec<Asked>> {
+/// The queries that can be asked, and the others.
+fn queries(session: &Session, asking: &Asking<'_>) -> Result<(Vec<Asked>, Vec<FailedQuery>)> {
     let reader = session.ports.queries.as_ref().ok_or_else(|| Failure::new("queries cannot be read"))?;
-    let named = reader.read(asking.queries)?;
-    let ids = asking.ids.map(read_ids).transpose()?;
-    if let Some(ids) = &ids
-        && ids.len() != named.len()
-    {
-        return Err(Failure::new(format!(
-            "{} has {} queries and {} has {} ids",
-            asking.queries.display(),
-            named.len(),
-            asking.ids.unwrap_or(Path::new("")).display(),
-            ids.len()
-        )));
+    let QueryFile { queries, mut failed } = reader.read(asking.queries)?;
+    let ids = asking.ids.map(|path| read_query_ids(path, queries.len() + failed.len())).transpose()?;
+    for failed in &mut failed {
+        failed.id = ids.as_ref().map(|ids| ids[failed.number].clone()).or(failed.id.take());
     }
-    if ids.is_none() && named.iter().all(|query| query.id.is_none()) {
+    if let (true, Some(first)) = (queries.is_empty(), failed.first()) {
+        let what = format!("{}: none of its queries can be asked; {}", asking.queries.display(), first.name());
+        return Err(Failure::new(format!("{what}: {}", first.reason)));
+    }
+    if ids.is_none() && queries.iter().all(|query| query.id.is_none()) {
         return Err(Failure::new(format!("the queries of {} have no ids", asking.queries.display()))
             .help("name them with --query-ids FILE, one a line, in the order of the vectors"));
     }
-    Ok(named
-        .into_iter()
-        .enumerate()
-        .map(|(row, query)| {
-            let id = ids.as_ref().map(|ids| ids[row].clone()).or(query.id);
-            let name = match (&query.photo, &id) {
-                (Some(Photo::File(path)), None) => path.display().to_string(),
-                (_, Some(id)) => id.clone(),
-                _ => format!("query {row}"),
-            };
-            Asked { name, id, query: Query { vector: query.vector, without: None }, photo: query.photo }
-        })
-        .collect())
+    let asked = |query: NamedQuery| {
+        let id = ids.as_ref().map(|ids| ids[query.number].clone()).or(query.id);
+        let name = match (&query.photo, &id) {
+            (Some(Photo::File(path)), None) => path.display().to_string(),
+            (_, Some(id)) => id.clone(),
+            _ => format!("query {}", query.number),
+        };
+        let (vector, photo, number) = (query.vector, query.photo, query.number);
+        Asked { name, id, query: Query { vector, without: None }, photo, number }
+    };
+    Ok((queries.into_iter().map(asked).collect(), failed))
 }
 
-/// Ids, one a line; empty lines at the end do not count.
-fn read_ids(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path, error))?;
-    let ids: Vec<String> = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
+/// Ids of so many queries, one a line; white space around them does not count.
+fn read_query_ids(path: &Path, queries: usize) -> Result<Vec<String>> {
+    let ids = read_ids(text(path)?, queries)?;
+    let ids: Vec<String> = ids.into_iter().map(|id| id.trim().to_owned()).collect();
     let mut seen = HashSet::new();
     match ids.iter().enumerate().find(|(_, id)| id.is_empty() || !seen.insert(id.as_str())) {
         None => Ok(ids),
-        Some((line, id)) if id.is_empty() => {
-            Err(Failure::new(format!("{}: line {} is empty", path.display(), line + 1)))
+        Some((line, id)) => {
+            Err(Failure::new(format!("{}: line {} is empty or repeats the id '{id}'", path.display(), line + 1)))
         }
-        Some((line, id)) => Err(Failure::new(format!("{}: line {} repeats the id '{id}'", path.display(), line + 1))),
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use cairn::{Database, GRAPH_FROM_ROWS, ModelInfo, Reading, Role};
 use cairndb_ingest::source::{
-    Item, Labels, Listing, VectorFile, is_photo, labels_for, list_photos, read_ids, read_labels, with_role,
+    Item, Labels, Listing, MAX_LIST_BYTES, Spellings, VectorFile, is_photo, is_vectors, labels_for, list_folder,
+    read_ids, read_labels, read_list, with_role,
 };
 use cairndb_ingest::{IngestOptions, Progress, Report, TorchProposer};
 
@@ -15,10 +16,14 @@ use super::partial::{self, Tally};
 use crate::args::{Ingest, LabelsWord, ModelArgs, RoleWord};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Again};
-use crate::output::{Format, counted};
+use crate::lists::{one_standard, text};
+use crate::output::{Format, counted, name_failed};
 use crate::progress::Bar;
 use crate::session::{embedder, hardware, open_for_writing};
 use crate::terminal::note;
+
+/// Longest path that a line of a text file may name; that of Linux.
+const MAX_PATH_BYTES: usize = 4096;
 
 /// What goes in, and how.
 pub(super) struct Job<'a> {
@@ -30,6 +35,8 @@ pub(super) struct Job<'a> {
     /// The sources' labels go in force whoever set the present ones.
     pub(super) overrules: bool,
     pub(super) label_from_folder: bool,
+    /// Where the photos of a list lie, if not beside it.
+    pub(super) photos_from: Option<&'a Path>,
     pub(super) model: &'a ModelArgs,
     pub(super) list_failures: Option<Format>,
 }
@@ -47,6 +54,7 @@ pub(super) fn run(args: &Ingest) -> Result<()> {
     if files.next().is_some() {
         return Err(Failure::usage("--labels names one file").help("write all labels into one file with id,label"));
     }
+    one_standard(args.sources.iter().map(PathBuf::as_path).chain(labels).chain(args.ids.as_deref()))?;
     if args.label_from_folder && labels.is_some() {
         return Err(Failure::usage("--label-from-folder and a file of --labels exclude each other"));
     }
@@ -58,6 +66,7 @@ pub(super) fn run(args: &Ingest) -> Result<()> {
         labels,
         overrules: args.labels.contains(&LabelsWord::List),
         label_from_folder: args.label_from_folder,
+        photos_from: args.photos_from.as_deref(),
         model: &args.model,
         list_failures: args.failures.list_failures,
     })?;
@@ -75,17 +84,21 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     let database = open_for_writing(job.database)?;
     interrupt::listen(Again::Ends);
     interrupt::forget();
-    let labels = job.labels.map(read_labels).transpose()?;
+    let mut spellings = Spellings::default();
+    let labels = match job.labels {
+        Some(path) => Some(read_labels(text(path)?, &mut spellings)?),
+        None => None,
+    };
     // What an earlier run left waiting is in the database, and must be recognised as unchanged.
     carry_out(&database)?;
     let reading = Reading { overrules: job.overrules, ..database.snapshot().reading() };
     let voters = database.snapshot().counts().train;
     let model = database.options().model.clone();
     let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {
-        (0, Some(info)) => photos(&database, job, &info, labels.as_ref(), reading)?,
+        (0, Some(info)) => photos(&database, job, &info, labels.as_ref(), reading, &mut spellings)?,
         (0, None) => {
             return Err(Failure::new(format!("{} holds bare vectors and cannot embed photos", job.database.display()))
-                .help("give .npy or .fvecs files, or create a database with --model lite0-gem"));
+                .help("give .npy, .npz or .fvecs files, or create a database with --model lite0-gem"));
         }
         (count, _) if count < job.sources.len() => {
             return Err(Failure::usage("vectors and photos cannot go in together"));
@@ -95,6 +108,9 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     if !carry_out(&database)? {
         note("note: some of what went in waits, and is carried out when the database is opened the next time");
     }
+    listed::joined(&spellings);
+    let noun = if job.sources.iter().any(|source| is_vectors(source)) { "vector" } else { "photo" };
+    listed::twins(&report.twins(&database.snapshot())?, noun);
     make_segments(&database)?;
     let lost = voters.saturating_sub(database.snapshot().counts().train);
     if lost > 0 {
@@ -126,10 +142,6 @@ fn make_segments(database: &Database) -> Result<()> {
         database.flush()?;
     }
     Ok(())
-}
-
-fn is_vectors(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy") || ending.eq_ignore_ascii_case("fvecs"))
 }
 
 fn role(word: RoleWord) -> Role {
@@ -175,12 +187,13 @@ fn photos(
     info: &ModelInfo,
     labels: Option<&Labels>,
     reading: Reading,
+    spellings: &mut Spellings,
 ) -> Result<Report> {
     if job.ids.is_some() {
         return Err(Failure::usage("--ids names vectors")
             .help("photos have the ids of their list, or their path in the folder"));
     }
-    let Listing { items, refused } = list(job, labels)?;
+    let Listing { items, refused } = list(job, labels, spellings)?;
     let items = match (labels, job.role) {
         // Lists that hold labels serve as index lists too: their labels are not looked at.
         (None, RoleWord::Index) => items.into_iter().map(|item| Item { label: None, ..item }).collect(),
@@ -219,11 +232,16 @@ fn photos(
 
 /// The photos of all sources. Under `--labels`, photos of a folder may be labelled by their path in it or by their name
 /// without its ending, and those without a label stay out.
-fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<Listing> {
+fn list(job: &Job<'_>, labels: Option<&Labels>, spellings: &mut Spellings) -> Result<Listing> {
     let Listing { mut items, mut refused } = Listing::default();
+    if let (Some(folder), true) = (job.photos_from, job.sources.iter().all(|source| source.is_dir())) {
+        let what =
+            format!("--photos-from {} says where the photos of a list lie, and no source is a list", folder.display());
+        return Err(Failure::usage(what).help("a folder brings its photos itself; leave --photos-from away"));
+    }
     for source in job.sources {
         if source.is_dir() {
-            let listing = list_photos(source, job.label_from_folder)?;
+            let listing = list_folder(source, job.label_from_folder.then_some(&mut *spellings))?;
             refused.extend(listing.refused);
             match labels {
                 None => items.extend(listing.items),
@@ -243,13 +261,11 @@ fn list(job: &Job<'_>, labels: Option<&Labels>) -> Result<Listing> {
             }
         } else if is_photo(source) {
             let key = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            items.push(Item { key, path: source.clone(), label: None });
+            items.push(Item { key, path: source.clone(), label: None, given: false });
         } else if source.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt")) {
-            items.extend(paths(source)?);
+            items.extend(paths(source, job.photos_from)?);
         } else {
-            let listing = list_photos(source, job.label_from_folder)?;
-            refused.extend(listing.refused);
-            items.extend(listing.items);
+            items.extend(read_list(text(source)?, job.photos_from, spellings)?);
         }
     }
     let mut seen = HashSet::new();
@@ -270,16 +286,21 @@ fn labelled(item: Item, labels: &Labels) -> Option<Item> {
         return Some(item);
     }
     let stem = item.path.file_stem()?.to_str()?.to_owned();
-    labels.contains_key(&stem).then_some(Item { key: stem, ..item })
+    labels.contains_key(&stem).then_some(Item { key: stem, given: true, ..item })
 }
 
-/// The photos of a text file with a path a line, relative to the file; the line is the id.
-fn paths(file: &Path) -> Result<Vec<Item>> {
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::io(file, error))?;
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let items: Vec<Item> =
-        lines.map(|line| Item { key: line.to_owned(), path: folder.join(line), label: None }).collect();
+/// The photos of a text file with a path a line, relative to `photos` or to the file; the line is the id.
+fn paths(file: &Path, photos: Option<&Path>) -> Result<Vec<Item>> {
+    let text = text(file)?;
+    let folder = photos.unwrap_or(text.folder()).to_owned();
+    let mut items = Vec::new();
+    text.lines(MAX_PATH_BYTES, MAX_LIST_BYTES, |_, line| {
+        let line = line.trim();
+        if !line.is_empty() {
+            items.push(Item { key: line.to_owned(), path: folder.join(line), label: None, given: false });
+        }
+        Ok(())
+    })?;
     if items.is_empty() {
         return Err(Failure::new(format!("{}: there is no path in it", file.display())));
     }
@@ -297,7 +318,7 @@ fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>, reading:
     };
     let mut file = VectorFile::open(source)?;
     let keys = match job.ids {
-        Some(path) => read_ids(path, file.rows())?,
+        Some(path) => read_ids(text(path)?, file.rows())?,
         None => {
             return Err(
                 Failure::usage("vectors have no ids of their own").help("name them with --ids FILE, one id a line")
@@ -334,7 +355,7 @@ fn summary(report: &Report, job: &Job<'_>) -> Result<Tally> {
     ));
     listed::said(&report.labels).iter().for_each(|line| note(line));
     match job.list_failures {
-        None => partial::name(&report.failed),
+        None => name_failed(report.failed.iter().map(|(key, reason)| (&**key, &**reason))),
         Some(format) => partial::list(&report.failed, format)?,
     }
     if report.stopped {
@@ -355,7 +376,7 @@ mod tests {
     #[test]
     fn a_photo_of_a_folder_is_labelled_by_its_path_or_its_stem() {
         let labels: Labels = [("a/x.jpg", "cat"), ("y", "dog")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        let item = |key: &str| Item { key: key.to_owned(), path: Path::new("d").join(key), label: None };
+        let item = |key: &str| Item { key: key.to_owned(), path: Path::new("d").join(key), label: None, given: false };
         let key = |name| labelled(item(name), &labels).map(|item| item.key);
         assert_eq!(key("a/x.jpg").as_deref(), Some("a/x.jpg"));
         assert_eq!(key("b/y.jpg").as_deref(), Some("y"));
@@ -366,11 +387,11 @@ mod tests {
     fn a_text_file_names_photos_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("list.txt");
-        std::fs::write(&list, "a.jpg\n\n  b/c.png \n").unwrap();
-        let items = paths(&list).unwrap();
-        assert_eq!(items[1].key, "b/c.png");
+        std::fs::write(&list, "\u{feff}a.jpg\n\n  b/c.png \n").unwrap();
+        let items = paths(&list, None).unwrap();
+        assert_eq!((items[0].key.as_str(), items[1].key.as_str()), ("a.jpg", "b/c.png"));
         assert_eq!(items[1].path, folder.path().join("b/c.png"));
         std::fs::write(&list, "\n").unwrap();
-        assert!(paths(&list).is_err());
+        assert!(paths(&list, None).is_err());
     }
 }

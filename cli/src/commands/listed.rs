@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use cairn::{Database, Role};
-use cairndb_ingest::LabelReport;
+use cairndb_ingest::source::Spellings;
+use cairndb_ingest::{LabelReport, Twins};
 
 use crate::failure::Result;
 use crate::output::counted;
+use crate::terminal::note;
 
 /// Of keys, each with whether the list gives it a label, those that it gives none any more: the image has or had one, so that it is a
 /// change of the list and no mistake in it. A list without any label is a mistake, and a new train image needs one.
@@ -79,6 +81,34 @@ pub(super) fn said(labels: &LabelReport) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Spellings of labels that are named; the others are counted.
+const NAMED_SPELLINGS: usize = 20;
+
+/// Says which spellings of labels are one label.
+pub(super) fn joined(spellings: &Spellings) {
+    let told = spellings.told();
+    told.iter().take(NAMED_SPELLINGS).for_each(|line| note(line));
+    if told.len() > NAMED_SPELLINGS {
+        note(&format!("and {} more spellings of labels", told.len() - NAMED_SPELLINGS));
+    }
+}
+
+/// Says which of the added photos or vectors are there under another key.
+pub(super) fn twins(twins: &Twins, noun: &str) {
+    let Twins { count, pairs } = twins;
+    let Some((new, old)) = pairs.first() else { return };
+    let others = match count {
+        1 => format!("1 of the added is the same {noun} as another one"),
+        many => format!("{many} of the added are the same {noun}s as others"),
+    };
+    note(&format!(
+        "note: {others}, under keys of their own: '{new}' is '{old}'; both answer, and labelled ones both vote"
+    ));
+    for (new, old) in pairs.iter().skip(1) {
+        note(&format!("  '{new}' is '{old}'"));
+    }
 }
 
 /// Train images became index images.

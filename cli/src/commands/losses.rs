@@ -36,7 +36,8 @@ pub(super) fn run(args: &BenchLosses) -> Result<()> {
         printer.row(line(loss.name(), dimension, &scores))?;
     }
     printer.end()?;
-    Ok(out.flush()?)
+    out.flush()?;
+    session.end()
 }
 
 fn line(name: &str, dimension: usize, scores: &[Score]) -> Vec<Cell> {

@@ -4,11 +4,8 @@ use std::io::Write as _;
 
 use crate::args::Allowed;
 use crate::failure::{Failure, Result};
-use crate::output::{Cell, Format, Printer, visible};
+use crate::output::{Cell, Format, Printer};
 use crate::terminal::{note, standard_output};
-
-/// Failures that are named; the others are counted.
-const NAMED: usize = 20;
 
 /// How many of how many failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,16 +35,6 @@ impl Tally {
         }
         let help = format!("{list}; --allow-failures {failed} takes so many for no failure");
         Err(if failed == all { Failure::new(said) } else { Failure::partly(said) }.help(help))
-    }
-}
-
-/// Names the first failures on standard error.
-pub(super) fn name(failed: &[(String, String)]) {
-    for (key, reason) in failed.iter().take(NAMED) {
-        note(&format!("  {}: {}", visible(key), visible(&reason.replace('\n', " "))));
-    }
-    if failed.len() > NAMED {
-        note(&format!("  and {} more", failed.len() - NAMED));
     }
 }
 

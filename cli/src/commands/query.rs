@@ -17,7 +17,7 @@ const STANDARD_INPUT: &str = "standard input";
 /// Runs the command.
 ///
 /// # Errors
-/// The first statement that fails.
+/// The first statement that fails; queries of files that could not be asked, when all statements ran.
 pub(super) fn run(args: &Query) -> Result<()> {
     let open = || {
         Session::open(&args.opened, &args.model, args.format, args.truth.as_deref())?
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Query) -> Result<()> {
         out.flush()?;
         ran?;
     }
-    Ok(())
+    session.end()
 }
 
 /// The shell.

@@ -217,11 +217,11 @@ fn print_answers(out: &mut dyn Write, format: Format, snapshot: &Snapshot, answe
     let stored = columns.iter().any(|column| matches!(column, Column::Label | Column::Split | Column::Path));
     let one = answers.answers.len() == 1;
     let mut printer = Printer::begin(out, format, &words)?;
-    for (number, answer) in answers.answers.iter().enumerate() {
+    for (asked, answer) in answers.asked.iter().zip(&answers.answers) {
         for (rank, row) in answer.rows.iter().enumerate() {
             let record = if stored { snapshot.record(&row.id)? } else { None };
             let cells = columns.iter().map(|column| match column {
-                Column::Query => Cell::Whole(number as u64),
+                Column::Query => Cell::Whole(asked.number as u64),
                 Column::Rank => Cell::Whole(rank as u64 + 1),
                 Column::Id => Cell::Text(row.id.clone()),
                 Column::Similarity => Cell::Number(row.similarity),

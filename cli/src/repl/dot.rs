@@ -49,7 +49,7 @@ TRAIN [loss=lda] [dim=512] [epochs=30] [batch=32] [rate=0.02] [margin=0.3] [scal
 REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1 [FORCE];
 PUT ID 'key' <image> [AS train|index] [LABEL 'x'] [OVERWRITE];    DELETE ID 'key';    LABEL ID 'key' AS 'x';    UNLABEL ID 'key';
 FLUSH;    COMPACT;    CHECK [DEEP];    BACKUP TO 'folder';    BACKUP VERIFY 'folder';    BACKUP RESTORE 'folder' TO 'folder';
-<image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.fvecs' (SEARCH only)
+<image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.npz|.fvecs' (SEARCH only)
 columns   query, rank, id, similarity, instance, instance_score, stage, label, split, path
 losses    lda (in closed form: no epochs, batch, rate; dim=256), arcface (with TRUNK; epochs=5 rate=0.001), cosface, adacos, softmax, triplet, ap (average precision)
 WHERE     label, instance, split, path, id; = or LIKE (% any run, _ one character); AND between conditions";

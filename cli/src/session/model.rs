@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn::language::TrainPlan;
 use cairn::{
-    Database, Embed, Embedded, ErrorKind, LoadFeatures, LocalFeatures, Maintain, ModelInfo, NamedQuery, Photo, Ports,
+    Database, Embed, Embedded, ErrorKind, LoadFeatures, LocalFeatures, Maintain, ModelInfo, Photo, Ports, QueryFile,
     ReadQueries, Role, Status, Watch,
 };
 use cairndb_ingest::local::{TrunkExtractor, XFeatExtractor};
@@ -159,9 +159,9 @@ impl Embed for Lazy {
 }
 
 impl ReadQueries for Lazy {
-    fn read(&self, path: &Path) -> cairn::Result<Vec<NamedQuery>> {
-        let vectors = path.extension().is_some_and(|ending| !ending.eq_ignore_ascii_case("csv"));
-        let embedder = if vectors { None } else { Some(self.get()?) };
+    fn read(&self, path: &Path) -> cairn::Result<QueryFile> {
+        let is_list = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+        let embedder = if is_list { Some(self.get()?) } else { None };
         QueryReader::new(embedder).read(path)
     }
 }

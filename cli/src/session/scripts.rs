@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cairn::Outcome;
 use cairn::language::{Diagnostic, Piece, Script, Statement, parse};
+use cairndb_ingest::source::Utf8Start;
 
 use super::Session;
 use crate::failure::{Failure, Result};
@@ -52,6 +53,7 @@ impl Session {
         out: &mut dyn Write,
     ) -> Result<()> {
         let (mut script, mut ran, mut bytes) = (Script::new(), 0, vec![0; READ_BYTES]);
+        let mut input = Utf8Start::new(input);
         loop {
             let read = match input.read(&mut bytes) {
                 Ok(read) => read,

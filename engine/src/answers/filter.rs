@@ -1,6 +1,6 @@
 //! WHERE: which rows may answer.
 
-use cairndb_query::{Condition, Field, Role};
+use cairndb_query::{Condition, Field, Role, plain_label};
 
 use crate::error::Result;
 use crate::id::LabelId;
@@ -11,11 +11,18 @@ use crate::vote::Ballot;
 pub(super) struct Filter<'a> {
     state: &'a Published,
     conditions: &'a [Condition],
+    /// By condition: the label that its text means, where that is spelt otherwise.
+    labels: Vec<Option<String>>,
 }
 
 impl<'a> Filter<'a> {
     pub(super) fn new(state: &'a Published, conditions: &'a [Condition]) -> Self {
-        Self { state, conditions }
+        let label = |condition: &Condition| {
+            let is_label = !condition.like && matches!(condition.field, Field::Label | Field::Instance);
+            let plain = plain_label(&condition.value);
+            (is_label && plain != condition.value).then(|| plain.into_owned())
+        };
+        Self { state, conditions, labels: conditions.iter().map(label).collect() }
     }
 
     /// Whether every row passes.
@@ -26,8 +33,11 @@ impl<'a> Filter<'a> {
     /// Whether a row of that role passes. `instance` is its prediction for the k of the search.
     pub(super) fn admits(&self, role: Role, row: usize, instance: Option<Ballot<LabelId>>) -> Result<bool> {
         let mut source = None;
-        for condition in self.conditions {
-            let given = |label: LabelId| self.state.label(label).map(|text| matches(condition, text));
+        for (condition, spelt_so) in self.conditions.iter().zip(&self.labels) {
+            // Programs may have stored a label as it is written here, or as lists and statements spell it.
+            let given = |label: LabelId| {
+                self.state.label(label).map(|text| matches(condition, text) || spelt_so.as_deref() == Some(text))
+            };
             let passes = match condition.field {
                 Field::Split => matches(condition, split(role)),
                 Field::Id => matches(condition, self.state.rows(role).key(row)),

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::motion::Snapshot;
 use crate::operation::{Operation, Put, Receipt};
 use crate::options::GRAPH_FROM_ROWS;
-use crate::ports::{Embedded, Photo};
+use crate::ports::{Embedded, FailedQuery, NamedQuery, Photo, QueryFile};
 
 /// Times a photo is embedded again because another model came in force; that takes minutes each.
 const MODEL_TRIES: usize = 3;
@@ -165,13 +165,17 @@ impl Database {
     fn run(&self, plan: Plan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
         match plan {
             Plan::Search(plan) => {
-                let (snapshot, asked) = self.under_one_model(plan.freshness, |snapshot| match &plan.source {
-                    Source::Queries(path) => read_queries(path, ports),
-                    source => Ok(vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked]),
-                })?;
+                let (snapshot, (asked, failed)) =
+                    self.under_one_model(plan.freshness, |snapshot| match &plan.source {
+                        Source::Queries(path) => read_queries(path, ports),
+                        source => Ok((
+                            vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked],
+                            Vec::new(),
+                        )),
+                    })?;
                 let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
                 let answers = snapshot.search(&SearchRequest::of(&plan), &queries)?;
-                Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers })))
+                Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed })))
             }
             Plan::Predict { source, k, freshness } => {
                 let (snapshot, asked) = self.under_one_model(freshness, |snapshot| {
@@ -346,7 +350,7 @@ impl Snapshot {
                 .help("a bare name is a stored key; a photo file is written in quotes: SEARCH 'photo.jpg'")
         })?;
         let query = Query { vector, without: (!including_self).then(|| key.to_owned()) };
-        let asked = Asked { name: key.to_owned(), id: Some(key.to_owned()), query, photo: None };
+        let asked = Asked { name: key.to_owned(), id: Some(key.to_owned()), query, photo: None, number: 0 };
         Ok(Resolved { asked, embedded: None })
     }
 
@@ -375,7 +379,7 @@ impl Snapshot {
         let embedded = embedder.embed(&photo)?;
         must_be_ours()?;
         let query = Query { vector: embedded.vector.clone(), without: None };
-        Ok(Resolved { asked: Asked { name, id: None, query, photo: Some(photo) }, embedded: Some(embedded) })
+        Ok(Resolved { asked: Asked { name, id: None, query, photo: Some(photo), number: 0 }, embedded: Some(embedded) })
     }
 }
 
@@ -387,22 +391,28 @@ fn writes_no_reports() -> Error {
 
 fn bare(name: &str, vector: &[f32]) -> Resolved {
     let query = Query { vector: vector.to_vec(), without: None };
-    Resolved { asked: Asked { name: name.to_owned(), id: None, query, photo: None }, embedded: None }
+    Resolved { asked: Asked { name: name.to_owned(), id: None, query, photo: None, number: 0 }, embedded: None }
 }
 
-fn read_queries(path: &str, ports: &Ports) -> Result<Vec<Asked>> {
+/// The queries of a file that can be asked, and the others.
+fn read_queries(path: &str, ports: &Ports) -> Result<(Vec<Asked>, Vec<FailedQuery>)> {
     let reader = ports.queries.as_ref().ok_or_else(|| Error::invalid("this program reads no files of queries"))?;
-    let queries = reader.read(Path::new(path))?;
-    Ok(queries
-        .into_iter()
-        .enumerate()
-        .map(|(at, query)| Asked {
-            name: query.id.clone().unwrap_or_else(|| format!("query {at}")),
-            id: query.id,
-            query: Query { vector: query.vector, without: None },
-            photo: query.photo,
-        })
-        .collect())
+    let QueryFile { queries, failed } = reader.read(Path::new(path))?;
+    if let (true, Some(first)) = (queries.is_empty(), failed.first()) {
+        let what = match failed.len() {
+            1 => format!("{path}: its query cannot be asked: {}: {}", first.name(), first.reason),
+            all => format!("{path}: none of its {all} queries can be asked; {}: {}", first.name(), first.reason),
+        };
+        return Err(Error::invalid(what));
+    }
+    let asked = |query: NamedQuery| Asked {
+        name: query.id.clone().unwrap_or_else(|| format!("query {}", query.number)),
+        id: query.id,
+        query: Query { vector: query.vector, without: None },
+        photo: query.photo,
+        number: query.number,
+    };
+    Ok((queries.into_iter().map(asked).collect(), failed))
 }
 
 /// What EXPLAIN ANALYZE adds to the plan: counts, no times (the engine has no clock; programs time it from outside).
@@ -481,7 +491,11 @@ fn counts_of(answers: &Answers) -> Vec<String> {
     let rows = answers.answers.iter().flat_map(|answer| &answer.rows);
     let count = |stage: Stage| rows.clone().filter(|row| row.stage == Some(stage)).count();
     let voted = answers.answers.iter().filter(|answer| answer.prediction.is_some()).count();
-    lines.push(format!("queries {}, with a prediction {voted}", answers.answers.len()));
+    let failed = match answers.failed.len() {
+        0 => String::new(),
+        failed => format!(", that could not be asked {failed}"),
+    };
+    lines.push(format!("queries {}, with a prediction {voted}{failed}", answers.answers.len()));
     lines.push(format!(
         "rows {}: positive {}, inserted {}, negative {}",
         rows.clone().count(),

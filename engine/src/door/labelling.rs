@@ -8,7 +8,7 @@ use crate::id::LabelId;
 use crate::motion::{KEPT_IMAGES, KEPT_TRANSACTIONS, Note, Published, Snapshot};
 use crate::operation::{Operation, Put, Receipt, Record, Role};
 use crate::vector::unit;
-use cairndb_query::nearest_name;
+use cairndb_query::{nearest_name, plain_label};
 
 /// What PUT, LABEL or UNLABEL did to an image and its label.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,7 @@ impl Database {
     /// `AlreadyExists`: another photo, or another label; what [`Database::write_of_model`] gives.
     pub(super) fn put_image(&self, put: Put, made_by: Option<&str>, overwrite: bool) -> Result<Labelled> {
         self.shared.core().refuse_within()?;
+        let put = Put { label: put.label.as_deref().map(plain), ..put };
         let _alone = self.shared.labelling.lock();
         let snapshot = self.knowing(&put.key)?;
         let stored = snapshot.record(&put.key)?;
@@ -101,6 +102,7 @@ impl Database {
     /// What [`Database::write`] gives.
     pub(super) fn give_label(&self, key: String, label: Option<String>) -> Result<Labelled> {
         self.shared.core().refuse_within()?;
+        let label = label.as_deref().map(plain);
         let _alone = self.shared.labelling.lock();
         let operation = match &label {
             Some(label) => Operation::Label { key: key.clone(), label: label.clone() },
@@ -157,6 +159,11 @@ impl Database {
         let sequences = (first.sequence, last.sequence);
         Ok(LabelsUndone { sequences, by_list: last.reading.is_some(), images, left_alone, receipt })
     }
+}
+
+/// A label as lists spell it too: `Louvre ` is `Louvre`.
+fn plain(label: &str) -> String {
+    plain_label(label).into_owned()
 }
 
 fn nothing_kept() -> Error {

@@ -179,6 +179,21 @@ impl Snapshot {
         Ok(Some(Record { key, role, label, marked, source, content, version, set_by, listed }))
     }
 
+    /// Calls `visit` with the key and the BLAKE3 of the photo of every stored image that has one, in no promised order.
+    ///
+    /// Complexity: reads every record.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn each_content(&self, visit: &mut dyn FnMut(&str, &[u8; 32])) -> Result<()> {
+        self.state.pinned.records_while(ImageId(0), |_, record| {
+            if let Some(content) = record.photo_hash()? {
+                visit(&record.key, &content);
+            }
+            Ok(true)
+        })
+    }
+
     /// The stored descriptor of an image: unit length, bit for bit what votes and similarities are computed from.
     ///
     /// # Errors

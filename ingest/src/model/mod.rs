@@ -167,7 +167,7 @@ impl Model {
         let (place, weights) = match (&spec.weights, spec.architecture) {
             (Some(path), _) => {
                 let place = Place::File(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
-                (place, Weights::read(path, None)?)
+                (place, Weights::read_network(path, None, spec.architecture)?)
             }
             (None, Architecture::Lite0) => {
                 let path = find_weights(DEFAULT_WEIGHTS_FILE)?;

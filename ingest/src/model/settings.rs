@@ -75,7 +75,7 @@ impl Settings {
             (Place::File(path), None) => path.clone(),
             (Place::Default, None) => find_weights(DEFAULT_WEIGHTS_FILE)?,
         };
-        Weights::read(&path, Some(self.digest))
+        Weights::read_network(&path, Some(self.digest), self.architecture)
     }
 
     fn scales_text(&self) -> String {

@@ -62,6 +62,11 @@ impl Word {
         }
     }
 
+    /// The image was not there.
+    pub(super) fn is_new(&self) -> bool {
+        self.heard.is_none()
+    }
+
     /// Counts it, once it is stored.
     pub(super) fn count(&self, report: &mut Report) {
         let labels = &mut report.labels;

@@ -1,40 +1,35 @@
 //! A folder of photos: every image file below it, with its relative path as key.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use cairn::{Error, Result};
 
-use super::{Item, Listing};
+use super::{Item, Listing, Spellings};
 
 /// File name extensions that are taken for photos, in any case of letters.
 pub const PHOTO_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
-/// All photos below `folder`, in byte order of their keys. Key: the path relative to the folder, unchanged. With
-/// `subfolder_is_label`, the first subfolder is the label, and photos beside the subfolders have none. Names that start with a
-/// dot are passed over; linked folders are followed, each folder once. Folders and links that cannot be followed are refused by name.
+/// All photos below `folder`, in byte order of their keys. Key: the path relative to the folder, unchanged. With `labels`, the first
+/// subfolder is the label, spelt as labels are kept, and photos beside the subfolders have none. Names that start with a dot are
+/// passed over. Linked folders are followed, each folder once: under its own place where that lies below `folder`, otherwise under the
+/// first link to it in byte order. Folders and links that cannot be followed are refused by name.
 ///
 /// # Errors
 /// When the folder cannot be read, or there is no photo in it.
-pub fn list_folder(folder: &Path, subfolder_is_label: bool) -> Result<Listing> {
+pub fn list_folder(folder: &Path, mut labels: Option<&mut Spellings>) -> Result<Listing> {
     let mut listing = Listing::default();
     let mut seen = HashSet::new();
-    let mut waiting: Vec<PathBuf> = vec![folder.to_owned()];
-    while let Some(current) = waiting.pop() {
-        let real = match current.canonicalize() {
-            Ok(real) => real,
-            Err(error) if current == folder => return Err(Error::io(folder, error)),
-            Err(error) => {
-                listing.refused.push((current.display().to_string(), error.to_string()));
-                continue;
-            }
-        };
-        if !seen.insert(real) {
-            continue;
-        }
-        let entries = match fs::read_dir(&current) {
-            Ok(entries) => entries,
+    let mut waiting = Waiting { folders: vec![folder.to_owned()], links: BTreeSet::new() };
+    while let Some(current) = waiting.next() {
+        let entries = current.canonicalize().and_then(|real| match seen.insert(real) {
+            true => fs::read_dir(&current).map(Some),
+            false => Ok(None),
+        });
+        let entries = match entries {
+            Ok(Some(entries)) => entries,
+            Ok(None) => continue,
             Err(error) if current == folder => return Err(Error::io(folder, error)),
             Err(error) => {
                 listing.refused.push((current.display().to_string(), error.to_string()));
@@ -54,9 +49,11 @@ pub fn list_folder(folder: &Path, subfolder_is_label: bool) -> Result<Listing> {
                 continue;
             }
             match fs::metadata(&path) {
-                Ok(about) if about.is_dir() => waiting.push(path),
+                Ok(about) if about.is_dir() => {
+                    waiting.push(path, entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+                }
                 // One that cannot be read is told of when it is read.
-                _ if is_photo(&path) => match item(folder, path, subfolder_is_label) {
+                _ if is_photo(&path) => match item(folder, path, labels.as_deref_mut()) {
                     Ok(item) => listing.items.push(item),
                     Err(refused) => listing.refused.push(refused),
                 },
@@ -78,21 +75,45 @@ pub fn list_folder(folder: &Path, subfolder_is_label: bool) -> Result<Listing> {
     Ok(listing)
 }
 
+/// Folders that are still to be looked at. What lies below them is found before a link is followed, and links in their order: so the
+/// place under which a folder is listed does not depend on the order in which a directory gives its names.
+struct Waiting {
+    folders: Vec<PathBuf>,
+    links: BTreeSet<PathBuf>,
+}
+
+impl Waiting {
+    fn push(&mut self, path: PathBuf, is_link: bool) {
+        if is_link {
+            self.links.insert(path);
+        } else {
+            self.folders.push(path);
+        }
+    }
+
+    fn next(&mut self) -> Option<PathBuf> {
+        self.folders.pop().or_else(|| self.links.pop_first())
+    }
+}
+
 /// Whether a name ends like a photo's ([`PHOTO_EXTENSIONS`]).
 pub fn is_photo(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
     extension.is_some_and(|extension| PHOTO_EXTENSIONS.contains(&extension.as_str()))
 }
 
-fn item(folder: &Path, path: PathBuf, subfolder_is_label: bool) -> Result<Item, (String, String)> {
+fn item(folder: &Path, path: PathBuf, labels: Option<&mut Spellings>) -> Result<Item, (String, String)> {
     let relative = path.strip_prefix(folder).unwrap_or(&path);
     let Some(key) = relative.to_str().map(str::to_owned) else {
         return Err((relative.display().to_string(), "the name is not UTF-8; rename the file".to_owned()));
     };
     let mut parts = relative.components();
     let first = parts.next().and_then(|part| part.as_os_str().to_str()).map(str::to_owned);
-    let label = first.filter(|_| subfolder_is_label && parts.next().is_some());
-    Ok(Item { key, path, label })
+    let label = match (labels, first.filter(|_| parts.next().is_some())) {
+        (Some(labels), Some(first)) => Some(labels.plain(&first)).filter(|label| !label.is_empty()),
+        _ => None,
+    };
+    Ok(Item { key, path, label, given: false })
 }
 
 #[cfg(test)]
@@ -110,12 +131,37 @@ mod tests {
         }
         #[cfg(unix)]
         std::os::unix::fs::symlink(root.path(), root.path().join("b/loop")).unwrap();
-        let listing = list_folder(root.path(), true).unwrap();
+        let listing = list_folder(root.path(), Some(&mut Spellings::default())).unwrap();
         let found: Vec<_> = listing.items.iter().map(|i| (i.key.as_str(), i.label.as_deref())).collect();
         let expected =
             [("a/1.jpeg", Some("a")), ("b/2.JPG", Some("b")), ("b/deep/3.png", Some("b")), ("top.webp", None)];
         assert_eq!(found, expected);
-        assert!(list_folder(root.path(), false).unwrap().items.iter().all(|item| item.label.is_none()));
+        assert!(list_folder(root.path(), None).unwrap().items.iter().all(|item| item.label.is_none()));
+    }
+
+    /// It catches: a label that depends on the order in which a directory gives its names, or on the link by which a folder is met.
+    #[test]
+    fn a_linked_folder_is_listed_under_its_own_place_or_its_first_link() {
+        let root = tempfile::tempdir().unwrap();
+        let (photos, outside) = (root.path().join("photos"), root.path().join("outside"));
+        for path in [photos.join("middle/1.jpg"), outside.join("2.jpg")] {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"x").unwrap();
+        }
+        // In every order of making: directories give names in that order, in its reverse, or by their hash.
+        for names in [["a", "b", "n", "z"], ["z", "n", "b", "a"], ["n", "a", "z", "b"]] {
+            for name in names {
+                let to = if name == "a" || name == "z" { Path::new("middle") } else { outside.as_path() };
+                std::os::unix::fs::symlink(to, photos.join(name)).unwrap();
+            }
+            let mut spellings = Spellings::default();
+            let found: Vec<_> = list_folder(&photos, Some(&mut spellings)).unwrap().items;
+            let found: Vec<_> = found.iter().map(|item| (item.key.as_str(), item.label.as_deref())).collect();
+            assert_eq!(found, [("b/2.jpg", Some("b")), ("middle/1.jpg", Some("middle"))], "{names:?}");
+            for name in names {
+                fs::remove_file(photos.join(name)).unwrap();
+            }
+        }
     }
 
     #[test]
@@ -135,7 +181,7 @@ mod tests {
         );
         let step = step.unwrap();
         rustix::fs::mkdirat(&step, &name, rustix::fs::Mode::RWXU).unwrap();
-        let listing = list_folder(root.path(), false).unwrap();
+        let listing = list_folder(root.path(), None).unwrap();
         assert_eq!(listing.items.len(), 1);
         let refused: Vec<_> = listing.refused.iter().map(|(name, _)| name.rsplit('/').next().unwrap()).collect();
         assert_eq!(refused, ["card", "circle", name.as_str()], "{:?}", listing.refused);
@@ -144,7 +190,7 @@ mod tests {
     #[test]
     fn an_empty_and_a_missing_folder_are_errors() {
         let root = tempfile::tempdir().unwrap();
-        assert!(list_folder(root.path(), false).unwrap_err().to_string().contains("no photo"));
-        assert_eq!(list_folder(&root.path().join("no"), false).unwrap_err().kind(), cairn::ErrorKind::NotFound);
+        assert!(list_folder(root.path(), None).unwrap_err().to_string().contains("no photo"));
+        assert_eq!(list_folder(&root.path().join("no"), None).unwrap_err().kind(), cairn::ErrorKind::NotFound);
     }
 }

@@ -1,51 +1,80 @@
 //! A file of ids: one a line, in the order of the rows that they name.
 
 use std::collections::HashMap;
-use std::path::Path;
 
-use cairn::{Error, Result};
+use cairn::{MAX_KEY_BYTES, Result};
 
-/// The ids of a file, which must be `rows` different ones. A last empty line is passed over.
+use super::text::Text;
+
+/// The ids of a text, which must be `rows` different ones. Empty lines at the end are passed over. Reads no further than those rows
+/// reach.
 ///
 /// # Errors
-/// When the file cannot be read, is not UTF-8, has another number of lines, an empty line, or an id twice.
-pub fn read_ids(path: &Path, rows: usize) -> Result<Vec<String>> {
-    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-    let refuse = |what: String| Error::invalid(format!("{}: {what}", path.display()));
-    let text = String::from_utf8(bytes).map_err(|_| refuse("not UTF-8 text; expected is one id a line".to_owned()))?;
-    let ids: Vec<&str> = text.lines().map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
-    if ids.len() != rows {
-        return Err(refuse(format!("{} ids for {rows} vectors", ids.len()))
-            .help("the file needs one id a line, in the order of the vectors, without a header"));
-    }
-    let mut lines = HashMap::new();
-    for (line, id) in (1..).zip(&ids) {
+/// When the text cannot be read, is not UTF-8, has another number of lines, a line that is too long for an id, an empty line, or an id
+/// twice.
+pub fn read_ids(text: Text, rows: usize) -> Result<Vec<String>> {
+    let name = text.name().to_owned();
+    let refuse = |what: &str| cairn::Error::invalid(format!("{name}: {what}"));
+    let count = |found: &str| {
+        refuse(&format!("{found} ids for {rows} vectors"))
+            .help("the file needs one id a line, in the order of the vectors, without a header")
+    };
+    let (mut lines, mut ids, mut empty) = (HashMap::new(), Vec::new(), None);
+    // With the ends of lines, and a few empty ones.
+    let in_all = (rows as u64).saturating_add(64).saturating_mul(MAX_KEY_BYTES as u64 + 2);
+    text.lines(MAX_KEY_BYTES, in_all, |line, id| {
         if id.is_empty() {
-            return Err(refuse(format!("line {line} is empty")));
+            empty.get_or_insert(line);
+            return Ok(());
         }
-        if let Some(before) = lines.insert(id, line) {
-            return Err(refuse(format!("the id '{id}' stands in line {before} and in line {line}")));
+        if let Some(empty) = empty {
+            return Err(refuse(&format!("line {empty} is empty")));
         }
-    }
-    Ok(ids.into_iter().map(str::to_owned).collect())
+        if ids.len() == rows {
+            return Err(count(&format!("more than {rows}")));
+        }
+        if let Some(before) = lines.insert(id.to_owned(), line) {
+            return Err(refuse(&format!("the id '{id}' stands in line {before} and in line {line}")));
+        }
+        ids.push(id.to_owned());
+        Ok(())
+    })?;
+    if ids.len() == rows { Ok(ids) } else { Err(count(&ids.len().to_string())) }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use std::io::{Cursor, Read};
 
     #[test]
     fn ids_must_be_as_many_as_rows_and_different() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ids.txt");
-        let read = |text: &str, rows| {
-            std::fs::write(&path, text).unwrap();
-            read_ids(&path, rows)
-        };
+        let read = |text: &'static str, rows| read_ids(Text::standard(text.as_bytes()), rows);
         assert_eq!(read("a\r\nb\n", 2).unwrap(), ["a", "b"]);
+        assert_eq!(read("\u{feff}a\nb\n\n", 2).unwrap(), ["a", "b"]);
         assert!(read("a\nb\n", 3).unwrap_err().to_string().contains("2 ids for 3 vectors"));
         assert!(read("a\n\nb", 3).unwrap_err().to_string().contains("line 2 is empty"));
         assert!(read("a\nb\na", 3).unwrap_err().to_string().contains("line 1 and in line 3"));
+        assert!(read("", 1).unwrap_err().to_string().contains("0 ids for 1 vectors"));
+    }
+
+    /// It catches: ids that are read to the end of their file whatever number is wanted.
+    #[test]
+    fn no_more_is_read_than_the_rows_need() {
+        struct Counted(u64);
+        impl Read for Counted {
+            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+                let line = format!("{}\n", self.0);
+                self.0 += 1;
+                into[..line.len()].copy_from_slice(line.as_bytes());
+                Ok(line.len())
+            }
+        }
+        let error = read_ids(Text::standard(Counted(0)), 3).unwrap_err().to_string();
+        assert!(error.contains("more than 3 ids for 3 vectors"), "{error}");
+        let endless = Cursor::new("a\n").chain(std::io::repeat(b'b'));
+        let error = read_ids(Text::standard(endless), 3).unwrap_err().to_string();
+        assert!(error.contains("line 2 has more than"), "{error}");
     }
 }

@@ -1,98 +1,111 @@
-//! CSV lists: `id,path[,label]` names photos, `id,label` gives labels. A header is required; other columns are passed over.
+//! Lists: `id,path[,label]` names photos, `id,label` gives labels, and Google Landmarks' `id,url,landmark_id` is both. A header is
+//! required; other columns are passed over.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cairn::{Error, ErrorKind, Result, Role};
 
+use super::spelling::Spellings;
+use super::table::{Table, Unique};
+use super::text::Text;
 use super::{Item, first_few};
 
 /// Labels by key.
 pub type Labels = HashMap<String, String>;
 
-/// The photos of a list, in its order. Paths are relative to the list's folder.
+/// What the column of labels is called; Google Landmarks calls it by the second name.
+const LABEL: [&str; 2] = ["label", "landmark_id"];
+/// Columns by which a separator is known.
+const KNOWN: [&str; 5] = ["id", "path", "label", "landmark_id", "url"];
+/// Letters of an id that are folders of Google Landmarks: `a/b/c/abc..jpg`.
+const FOLDERS: usize = 3;
+/// Folders beside its lists in which Google Landmarks has its photos.
+const BESIDE: [&str; 4] = ["", "train", "index", "test"];
+
+/// The photos of a list, in its order. Paths are relative to `photos`, where that is given, otherwise to the list's folder. A list
+/// without paths is Google Landmarks': the photo of the id `abcd` is `a/b/c/abcd.jpg` below `photos` or, with a column `url`, below the
+/// list's folder or its `train`, `index` or `test`.
 ///
 /// # Errors
-/// When the file cannot be read, a column is missing, a row is short, or an id stands twice.
-pub fn read_list(path: &Path) -> Result<Vec<Item>> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut items = Vec::new();
-    each_row(path, &["id", "path"], &["label"], |fields| {
-        let label = fields[2].filter(|label| !label.is_empty()).map(str::to_owned);
-        let (id, file) = (fields[0].unwrap_or_default(), fields[1].unwrap_or_default());
-        items.push(Item { key: id.to_owned(), path: folder.join(file), label });
-        if file.is_empty() { Err("the path is empty".to_owned()) } else { Ok(()) }
+/// When the text cannot be read, a column is missing, a row is short, or an id stands twice.
+pub fn read_list(text: Text, photos: Option<&Path>, spellings: &mut Spellings) -> Result<Vec<Item>> {
+    let (name, folder) = (text.name().to_owned(), text.folder().to_owned());
+    let table = Table::open(text, &KNOWN)?;
+    let id = table.needed(&["id"], "id,path")?;
+    let path = match table.place(&["path"]) {
+        None if photos.is_none() && table.place(&["url"]).is_none() => Some(table.needed(&["path"], "id,path")?),
+        path => path,
+    };
+    let places = [Some(id), path, table.place(&LABEL)];
+    let needed = if path.is_some() { 2 } else { 1 };
+    let (mut items, mut unique, mut base) = (Vec::new(), Unique::default(), photos.map(Path::to_owned));
+    table.rows(&places, needed, |line, fields| {
+        let id = fields[0].unwrap_or_default();
+        unique.note(id, line)?;
+        let label = fields[2].map(|label| spellings.plain(label)).filter(|label| !label.is_empty());
+        let path = match fields[1] {
+            Some("") => return Err(format!("id '{id}': the path is empty")),
+            Some(file) if path.is_some() => photos.unwrap_or(&folder).join(file),
+            _ => {
+                let file = by_letters(id)
+                    .ok_or_else(|| format!("id '{id}': the list has no path, and this is no name of a photo"))?;
+                let base = match &base {
+                    Some(base) => base,
+                    None => base.insert(photos_beside(&folder, &file)?),
+                };
+                base.join(file)
+            }
+        };
+        items.push(Item { key: id.to_owned(), path, label, given: true });
+        Ok(())
     })?;
     if items.is_empty() {
-        return Err(Error::invalid(format!("{}: the list has no rows", path.display())));
+        return Err(Error::invalid(format!("{name}: the list has no rows")));
     }
     Ok(items)
 }
 
-/// The labels of a file with the columns `id` and `label`.
-///
-/// # Errors
-/// When the file cannot be read, a column is missing, a row is short, a label is empty, or an id stands twice.
-pub fn read_labels(path: &Path) -> Result<Labels> {
-    let mut labels = Labels::new();
-    each_row(path, &["id", "label"], &[], |fields| {
-        let (id, label) = (fields[0].unwrap_or_default(), fields[1].unwrap_or_default());
-        labels.insert(id.to_owned(), label.to_owned());
-        if label.is_empty() { Err("the label is empty".to_owned()) } else { Ok(()) }
-    })?;
-    Ok(labels)
+/// The photo of an id of Google Landmarks: `abcd` is `a/b/c/abcd.jpg`.
+fn by_letters(id: &str) -> Option<PathBuf> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    if id.len() < FOLDERS || !id.chars().all(is_plain) {
+        return None;
+    }
+    let folders: PathBuf = id.chars().take(FOLDERS).map(String::from).collect();
+    Some(folders.join(format!("{id}.jpg")))
 }
 
-/// Calls `row` with the fields of the needed and the optional columns, in that order; the first needed one is the id.
-fn each_row(
-    path: &Path,
-    needed: &[&str],
-    optional: &[&str],
-    mut row: impl FnMut(&[Option<&str>]) -> Result<(), String>,
-) -> Result<()> {
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
-    let broken = |error: csv::Error| {
-        Error::invalid(format!("{}: {error}", path.display()))
-            .help("expected is a CSV file in UTF-8 with a header line")
-    };
-    let header = reader.headers().map_err(broken)?.clone();
-    let name = |column: &str| column.trim_start_matches('\u{feff}').trim().to_ascii_lowercase();
-    let found: Vec<String> = header.iter().map(name).collect();
-    let place = |column: &&str| found.iter().position(|found| found == column);
-    if let Some(missing) = needed.iter().find(|column| place(column).is_none()) {
-        return Err(Error::invalid(format!(
-            "{}: there is no column '{missing}'; the columns are {}",
-            path.display(),
-            first_few(header.iter().map(str::trim))
-        ))
-        .help(format!("the first line must be a header with {}", needed.join(","))));
-    }
-    let places: Vec<Option<usize>> = needed.iter().chain(optional).map(place).collect();
-    let mut lines: HashMap<String, u64> = HashMap::new();
-    let mut record = csv::StringRecord::new();
-    loop {
-        let line = reader.position().line();
-        if !reader.read_record(&mut record).map_err(broken)? {
-            return Ok(());
+/// The folder beside a list that has its first photo.
+fn photos_beside(folder: &Path, first: &Path) -> Result<PathBuf, String> {
+    let mut folders = BESIDE.into_iter().map(|name| folder.join(name));
+    folders.find(|folder| folder.join(first).is_file()).ok_or_else(|| {
+        format!(
+            "the list has no column 'path', and {} is neither beside it nor in train, index or test there; name the folder of the \
+             photos with --photos-from",
+            first.display()
+        )
+    })
+}
+
+/// The labels of a text with the columns `id` and `label` (or Google Landmarks' `landmark_id`).
+///
+/// # Errors
+/// When the text cannot be read, a column is missing, a row is short, a label is empty, or an id stands twice.
+pub fn read_labels(text: Text, spellings: &mut Spellings) -> Result<Labels> {
+    let table = Table::open(text, &KNOWN)?;
+    let places = [Some(table.needed(&["id"], "id,label")?), Some(table.needed(&LABEL, "id,label")?)];
+    let (mut labels, mut unique) = (Labels::new(), Unique::default());
+    table.rows(&places, places.len(), |line, fields| {
+        let (id, label) = (fields[0].unwrap_or_default(), spellings.plain(fields[1].unwrap_or_default()));
+        unique.note(id, line)?;
+        if label.is_empty() {
+            return Err(format!("id '{id}': the label is empty"));
         }
-        let refuse = |what: String| Err(Error::invalid(format!("{}, line {line}: {what}", path.display())));
-        let fields: Vec<Option<&str>> = places.iter().map(|place| place.and_then(|at| record.get(at))).collect();
-        if let Some((column, _)) = needed.iter().zip(&fields).find(|(_, field)| field.is_none()) {
-            return refuse(format!("the column '{column}' is missing"));
-        }
-        let id = fields.first().copied().flatten().unwrap_or_default();
-        if id.is_empty() {
-            return refuse("the id is empty".to_owned());
-        }
-        if let Some(before) = lines.insert(id.to_owned(), line) {
-            return refuse(format!("the id '{id}' stands in line {before} already"));
-        }
-        if let Err(what) = row(&fields) {
-            return refuse(format!("id '{id}': {what}"));
-        }
-    }
+        labels.insert(id.to_owned(), label);
+        Ok(())
+    })?;
+    Ok(labels)
 }
 
 /// The label of each key under a role: none for index images; for train images that of the labels file, or its own.
@@ -144,9 +157,9 @@ pub fn labels_for(
 /// Those of [`labels_for`].
 pub fn with_role(items: Vec<Item>, role: Role, labels: Option<&Labels>) -> Result<Vec<Item>> {
     let keys: Vec<String> = items.iter().map(|item| item.key.clone()).collect();
-    let (own, paths): (Vec<_>, Vec<_>) = items.into_iter().map(|item| (item.label, item.path)).unzip();
+    let own = items.iter().map(|item| item.label.clone()).collect();
     let labels = labels_for(role, &keys, own, labels)?;
-    Ok(keys.into_iter().zip(paths).zip(labels).map(|((key, path), label)| Item { key, path, label }).collect())
+    Ok(items.into_iter().zip(labels).map(|(item, label)| Item { label, ..item }).collect())
 }
 
 #[cfg(test)]
@@ -161,12 +174,51 @@ mod tests {
         (folder, path)
     }
 
+    fn list(path: &Path) -> Result<Vec<Item>> {
+        read_list(Text::open(path)?, None, &mut Spellings::default())
+    }
+
+    fn labels(text: &'static str) -> Result<Labels> {
+        read_labels(Text::standard(text.as_bytes()), &mut Spellings::default())
+    }
+
     #[test]
     fn a_list_gives_keys_paths_beside_it_and_labels() {
         let (folder, path) = written("\u{feff}id,Path,label,more\na,x/1.jpg,cat,7\n\"b,c\",2.jpg,,8\n");
-        let items = read_list(&path).unwrap();
-        assert_eq!(items[0], Item { key: "a".into(), path: folder.path().join("x/1.jpg"), label: Some("cat".into()) });
+        let items = list(&path).unwrap();
+        let path_of_a = folder.path().join("x/1.jpg");
+        assert_eq!(items[0], Item { key: "a".into(), path: path_of_a, label: Some("cat".into()), given: true });
         assert_eq!((items[1].key.as_str(), &items[1].label), ("b,c", &None));
+        let elsewhere = read_list(Text::open(&path).unwrap(), Some(Path::new("/photos")), &mut Spellings::default());
+        assert_eq!(elsewhere.unwrap()[0].path, Path::new("/photos/x/1.jpg"));
+    }
+
+    /// It catches: Google Landmarks' own lists refused, or a folder taken in which its photos are not.
+    #[test]
+    fn google_landmarks_lists_are_read_as_they_are_published() {
+        let text = "\"id\",\"url\",\"landmark_id\"\n\"6e158a47eb2ca3f6\",\"https://x/1.jpg\",\"142820\"\n";
+        let (folder, path) = written(text);
+        let refused = list(&path).unwrap_err().to_string();
+        assert!(refused.contains("--photos-from") && refused.contains("6/e/1/6e158a47eb2ca3f6.jpg"), "{refused}");
+        let named = read_list(Text::open(&path).unwrap(), Some(Path::new("p")), &mut Spellings::default()).unwrap();
+        let expected = Path::new("p/6/e/1/6e158a47eb2ca3f6.jpg");
+        assert_eq!((named[0].path.as_path(), named[0].label.as_deref()), (expected, Some("142820")));
+        std::fs::create_dir_all(folder.path().join("train/6/e/1")).unwrap();
+        std::fs::write(folder.path().join("train/6/e/1/6e158a47eb2ca3f6.jpg"), "x").unwrap();
+        assert!(list(&path).unwrap()[0].path.ends_with("train/6/e/1/6e158a47eb2ca3f6.jpg"));
+        assert_eq!(
+            read_labels(Text::open(&path).unwrap(), &mut Spellings::default()).unwrap()["6e158a47eb2ca3f6"],
+            "142820"
+        );
+        // The lists of its index and test photos have ids alone; an id is no way out of the folder.
+        let ids = |text: &'static str| {
+            read_list(Text::standard(text.as_bytes()), Some(Path::new("p")), &mut Spellings::default())
+        };
+        assert_eq!(ids("id\nabcd\n").unwrap()[0].path, Path::new("p/a/b/c/abcd.jpg"));
+        for id in ["../x", "ab", "a/b/c"] {
+            assert!(by_letters(id).is_none(), "{id}");
+        }
+        assert!(ids("id\n../../x\n").unwrap_err().to_string().contains("line 2"));
     }
 
     #[test]
@@ -179,16 +231,37 @@ mod tests {
             ("id,path\na,1\na,2\n", "line 3: the id 'a' stands in line 2 already"),
             ("id,path\na\n", "line 2: the column 'path' is missing"),
             ("id,path\n,x\n", "line 2: the id is empty"),
+            ("id,path\na,\n", "line 2: id 'a': the path is empty"),
         ] {
-            let error = read_list(&written(text).1).unwrap_err().to_string();
+            let error = list(&written(text).1).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
-        let error = read_labels(&written("id,path\na,b\n").1).unwrap_err().to_string();
+        let error = labels("id,path\na,b\n").unwrap_err().to_string();
         assert!(error.contains("no column 'label'; the columns are 'id', 'path'"), "{error}");
+        assert!(labels("id,label\na, \n").unwrap_err().to_string().contains("the label is empty"));
         let (_folder, latin) = written("");
         std::fs::write(&latin, b"id,path\n\xff,x\n").unwrap();
-        assert!(read_list(&latin).is_err());
-        assert_eq!(read_list(Path::new("/no/list.csv")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(list(&latin).unwrap_err().to_string().contains("line 2 is not UTF-8"));
+        assert_eq!(list(Path::new("/no/list.csv")).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    /// It catches: labels that are kept as they were typed, and a joining that nobody hears of.
+    #[test]
+    fn labels_are_spelt_one_way_and_what_was_joined_is_told() {
+        let mut spellings = Spellings::default();
+        let text = "id, label\na,Louvre\nb,Louvre \nc, Louvre\nd,Eiffel \ne,Cafe\u{301}\n";
+        let labels = read_labels(Text::standard(text.as_bytes()), &mut spellings).unwrap();
+        assert!(["a", "b", "c"].iter().all(|id| labels[*id] == "Louvre"));
+        assert_eq!((labels["d"].as_str(), labels["e"].as_str()), ("Eiffel", "Caf\u{e9}"));
+        assert_eq!(
+            spellings.told(),
+            [
+                "read 'Cafe\\u{301}' as 'Caf\u{e9}'",
+                "read 'Eiffel ' as 'Eiffel'",
+                "joined ' Louvre' with 'Louvre'",
+                "joined 'Louvre ' with 'Louvre'",
+            ]
+        );
     }
 
     #[test]

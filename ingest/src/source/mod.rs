@@ -5,16 +5,23 @@
 mod folder;
 mod ids;
 mod list;
+mod npy;
+mod npz;
+mod spelling;
+mod table;
+mod text;
 mod vectors;
 
 use std::path::{Path, PathBuf};
 
-use cairn::Result;
-
 pub use folder::{PHOTO_EXTENSIONS, is_photo, list_folder};
 pub use ids::read_ids;
 pub use list::{Labels, labels_for, read_labels, read_list, with_role};
-pub use vectors::{MAX_NPY_HEADER, VectorFile, row_fault};
+pub use npy::MAX_NPY_HEADER;
+pub use spelling::Spellings;
+pub use table::{MAX_LIST_ROWS, MAX_ROW_BYTES, Table, Unique};
+pub use text::{MAX_LIST_BYTES, STANDARD_INPUT, Text, Utf8Start};
+pub use vectors::{VECTOR_ENDINGS, VectorFile, is_vectors, row_fault};
 
 /// A photo to ingest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +32,8 @@ pub struct Item {
     pub path: PathBuf,
     /// Its label, where the source has one; a train image needs one, an index image has none.
     pub label: Option<String>,
+    /// The key is one that a list gave, and replaces whatever it names; one that comes from the photo's path may be another photo's.
+    pub given: bool,
 }
 
 /// Photos that were found, and names that cannot be used with the reason.
@@ -36,15 +45,18 @@ pub struct Listing {
     pub refused: Vec<(String, String)>,
 }
 
-/// The photos of a folder (with its subfolders) or of a CSV list.
-///
-/// # Errors
-/// When there is nothing at `path`, or nothing usable in it.
-pub fn list_photos(path: &Path, subfolder_is_label: bool) -> Result<Listing> {
-    if path.is_dir() {
-        list_folder(path, subfolder_is_label)
-    } else {
-        Ok(Listing { items: read_list(path)?, refused: Vec::new() })
+/// Where a photo lies, as records keep it: absolute, with every link to a folder followed, so that a folder that is reached by another
+/// spelling or through a link is the same one. The name of the file itself stays, also where it is a link.
+pub fn place_of(path: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => return absolute(),
+    };
+    match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => absolute(),
     }
 }
 

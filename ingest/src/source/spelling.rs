@@ -1,0 +1,59 @@
+//! Labels as lists spell them, and as they are kept: which spellings were joined is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cairn::language::{plain_label, spelt};
+
+/// The spellings of labels that were read.
+#[derive(Debug, Default)]
+pub struct Spellings {
+    /// By the label that is kept.
+    labels: BTreeMap<String, Spelling>,
+}
+
+#[derive(Debug, Default)]
+struct Spelling {
+    /// It was read as it is kept.
+    plain: bool,
+    /// What else it was read as.
+    others: BTreeSet<String>,
+}
+
+/// Spellings of one label that are remembered; the label is the same however many there are.
+const MOST_SPELLINGS: usize = 16;
+
+impl Spellings {
+    /// A label as it is kept ([`plain_label`]); notes how it was spelt.
+    pub fn plain(&mut self, label: &str) -> String {
+        let plain = plain_label(label);
+        if plain.is_empty() {
+            return String::new();
+        }
+        let spelling = match self.labels.get_mut(&*plain) {
+            Some(known) => known,
+            None => self.labels.entry(plain.clone().into_owned()).or_default(),
+        };
+        if plain == label {
+            spelling.plain = true;
+        } else if spelling.others.len() < MOST_SPELLINGS {
+            spelling.others.insert(label.to_owned());
+        }
+        plain.into_owned()
+    }
+
+    /// A line for each spelling that is not kept, in the order of the labels: what it was joined with, or what it is kept as where no
+    /// other spelling of the label was read.
+    pub fn told(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (plain, Spelling { plain: is_plain, others }) in &self.labels {
+            let joined = *is_plain || others.len() > 1;
+            for other in others {
+                lines.push(match joined {
+                    true => format!("joined '{}' with '{}'", spelt(other), spelt(plain)),
+                    false => format!("read '{}' as '{}'", spelt(other), spelt(plain)),
+                });
+            }
+        }
+        lines
+    }
+}
