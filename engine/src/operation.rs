@@ -1,6 +1,7 @@
 //! What can be written, and what a stored image looks like to a reader: plain data.
 
 pub use cairndb_query::Role;
+use cairndb_query::plain_label;
 
 /// One change. A list of them is one transaction: all or nothing, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,12 +101,19 @@ pub(crate) fn heard(
         return Heard::Agrees;
     }
     let list_changed = match listed {
+        // An earlier build kept a label as the list spells it. Another spelling alone is no change of the list: it is taken where the
+        // label in force is the list's, and reverts nobody.
+        Some(listed) if plain(listed) == plain(says) => listed != says && in_force == listed,
         Some(listed) => listed != says,
         // The first word of a list counts where nobody spoke before. Who set the label of an image that an earlier build changed is
         // not known; then it may have been a person.
         None => matches!(set_by, SetBy::List | SetBy::Nobody),
     };
     if overrules || list_changed { Heard::Taken } else { Heard::LeftAlone }
+}
+
+fn plain(label: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
+    label.map(plain_label)
 }
 
 /// An image to store.
@@ -219,4 +227,22 @@ pub struct Receipt {
     /// The transaction is durable and waits to be carried out, because it would change very many predictions or because others wait
     /// before it; the two counts above are then zero. Readers see it when it is done ([`Database::drain`](crate::Database::drain)).
     pub deferred: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It catches: a list that was kept as it was spelt by an earlier build, and that reverts people when its labels are read as they
+    /// are kept now; or whose own labels stay in two spellings.
+    #[test]
+    fn another_spelling_of_a_list_reverts_nobody() {
+        let hears =
+            |in_force, set_by, listed, says| heard((Some(in_force), set_by), Some(Some(listed)), Some(says), false);
+        assert_eq!(hears("Eiffel", SetBy::Statement, "Louvre ", "Louvre"), Heard::LeftAlone);
+        assert_eq!(hears("Louvre ", SetBy::List, "Louvre ", "Louvre"), Heard::Taken);
+        assert_eq!(hears("Louvre", SetBy::Statement, "Louvre ", "Louvre"), Heard::Agrees);
+        assert_eq!(hears("Eiffel", SetBy::Statement, "Louvre ", "Orsay"), Heard::Taken);
+        assert_eq!(hears("Eiffel", SetBy::Statement, "Louvre", "Louvre"), Heard::LeftAlone);
+    }
 }

@@ -48,7 +48,7 @@ struct Variant<'c> {
 pub(super) fn run(args: &BenchCleaning) -> Result<()> {
     let (session, maintainer) = opened(&args.set)?;
     let truth = match &args.labels {
-        Some(path) => Some(read_labels(text(path)?, &mut Spellings::default())?),
+        Some(path) => Some(read_labels(text(path)?, &mut Spellings::default(), &|_| true)?),
         None => None,
     };
     let trial = maintainer.trial(&session.database)?;

@@ -85,17 +85,13 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     interrupt::listen(Again::Ends);
     interrupt::forget();
     let mut spellings = Spellings::default();
-    let labels = match job.labels {
-        Some(path) => Some(read_labels(text(path)?, &mut spellings)?),
-        None => None,
-    };
     // What an earlier run left waiting is in the database, and must be recognised as unchanged.
     carry_out(&database)?;
     let reading = Reading { overrules: job.overrules, ..database.snapshot().reading() };
     let voters = database.snapshot().counts().train;
     let model = database.options().model.clone();
     let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {
-        (0, Some(info)) => photos(&database, job, &info, labels.as_ref(), reading, &mut spellings)?,
+        (0, Some(info)) => photos(&database, job, &info, reading, &mut spellings)?,
         (0, None) => {
             return Err(Failure::new(format!("{} holds bare vectors and cannot embed photos", job.database.display()))
                 .help("give .npy, .npz or .fvecs files, or create a database with --model lite0-gem"));
@@ -103,7 +99,7 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
         (count, _) if count < job.sources.len() => {
             return Err(Failure::usage("vectors and photos cannot go in together"));
         }
-        _ => vectors(&database, job, labels.as_ref(), reading)?,
+        _ => vectors(&database, job, reading, &mut spellings)?,
     };
     if !carry_out(&database)? {
         note("note: some of what went in waits, and is carried out when the database is opened the next time");
@@ -185,7 +181,6 @@ fn photos(
     database: &Database,
     job: &Job<'_>,
     info: &ModelInfo,
-    labels: Option<&Labels>,
     reading: Reading,
     spellings: &mut Spellings,
 ) -> Result<Report> {
@@ -193,7 +188,8 @@ fn photos(
         return Err(Failure::usage("--ids names vectors")
             .help("photos have the ids of their list, or their path in the folder"));
     }
-    let Listing { items, refused } = list(job, labels, spellings)?;
+    let (Listing { items, refused }, labels) = list(job, spellings)?;
+    let labels = labels.as_ref();
     let items = match (labels, job.role) {
         // Lists that hold labels serve as index lists too: their labels are not looked at.
         (None, RoleWord::Index) => items.into_iter().map(|item| Item { label: None, ..item }).collect(),
@@ -230,47 +226,59 @@ fn photos(
     Ok(report)
 }
 
-/// The photos of all sources. Under `--labels`, photos of a folder may be labelled by their path in it or by their name
-/// without its ending, and those without a label stay out.
-fn list(job: &Job<'_>, labels: Option<&Labels>, spellings: &mut Spellings) -> Result<Listing> {
-    let Listing { mut items, mut refused } = Listing::default();
+/// The photos of all sources, and the labels of `--labels`. Under these, photos of a folder may be labelled by their path in it or by
+/// their name without its ending, and those without a label stay out.
+fn list(job: &Job<'_>, spellings: &mut Spellings) -> Result<(Listing, Option<Labels>)> {
+    let (mut refused, mut sources) = (Vec::new(), Vec::new());
     if let (Some(folder), true) = (job.photos_from, job.sources.iter().all(|source| source.is_dir())) {
         let what =
             format!("--photos-from {} says where the photos of a list lie, and no source is a list", folder.display());
         return Err(Failure::usage(what).help("a folder brings its photos itself; leave --photos-from away"));
     }
     for source in job.sources {
-        if source.is_dir() {
+        let items = if source.is_dir() {
             let listing = list_folder(source, job.label_from_folder.then_some(&mut *spellings))?;
             refused.extend(listing.refused);
-            match labels {
-                None => items.extend(listing.items),
-                Some(labels) => {
-                    let found = listing.items.len();
-                    let chosen: Vec<Item> =
-                        listing.items.into_iter().filter_map(|item| labelled(item, labels)).collect();
-                    if chosen.len() < found {
-                        note(&format!(
-                            "note: {} of {} have no label and stay out",
-                            counted(found - chosen.len(), "photo"),
-                            source.display()
-                        ));
-                    }
-                    items.extend(chosen);
-                }
-            }
+            listing.items
         } else if is_photo(source) {
             let key = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            items.push(Item { key, path: source.clone(), label: None, given: false });
+            vec![Item { key, path: source.clone(), label: None, given: false }]
         } else if source.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt")) {
-            items.extend(paths(source, job.photos_from)?);
+            paths(source, job.photos_from)?
         } else {
-            items.extend(read_list(text(source)?, job.photos_from, spellings)?);
+            read_list(text(source)?, job.photos_from, spellings)?
+        };
+        sources.push((source, items));
+    }
+    let labels = match job.labels {
+        None => None,
+        Some(path) => {
+            let items = sources.iter().flat_map(|(_, items)| items);
+            let known: HashSet<&str> = items.flat_map(|item| [Some(&*item.key), stem(item)]).flatten().collect();
+            Some(read_labels(text(path)?, spellings, &|id| known.contains(id))?)
+        }
+    };
+    let mut items = Vec::new();
+    for (source, found) in sources {
+        match &labels {
+            Some(labels) if source.is_dir() => {
+                let all = found.len();
+                let chosen: Vec<Item> = found.into_iter().filter_map(|item| labelled(item, labels)).collect();
+                if chosen.len() < all {
+                    note(&format!(
+                        "note: {} of {} have no label and stay out",
+                        counted(all - chosen.len(), "photo"),
+                        source.display()
+                    ));
+                }
+                items.extend(chosen);
+            }
+            _ => items.extend(found),
         }
     }
     let mut seen = HashSet::new();
     match items.iter().find(|item| !seen.insert(item.key.as_str())) {
-        None => Ok(Listing { items, refused }),
+        None => Ok((Listing { items, refused }, labels)),
         Some(twice) => Err(Failure::new(format!("the id '{}' comes from two sources", twice.key))
             .help("give the folder that holds both, or name the photos in a list with ids of their own (id,path)")),
     }
@@ -280,13 +288,18 @@ fn is_labelled(item: &Item, labels: Option<&Labels>) -> bool {
     item.label.is_some() || labels.is_some_and(|labels| labels.contains_key(&item.key))
 }
 
+/// The name of a photo without its ending.
+fn stem(item: &Item) -> Option<&str> {
+    item.path.file_stem()?.to_str()
+}
+
 /// The item under the id that the labels know it by.
 fn labelled(item: Item, labels: &Labels) -> Option<Item> {
     if labels.contains_key(&item.key) {
         return Some(item);
     }
-    let stem = item.path.file_stem()?.to_str()?.to_owned();
-    labels.contains_key(&stem).then_some(Item { key: stem, given: true, ..item })
+    let key = stem(&item)?.to_owned();
+    labels.contains_key(&key).then_some(Item { key, given: true, ..item })
 }
 
 /// The photos of a text file with a path a line, relative to `photos` or to the file; the line is the id.
@@ -307,7 +320,7 @@ fn paths(file: &Path, photos: Option<&Path>) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>, reading: Reading) -> Result<Report> {
+fn vectors(database: &Database, job: &Job<'_>, reading: Reading, spellings: &mut Spellings) -> Result<Report> {
     if job.label_from_folder {
         return Err(
             Failure::usage("--label-from-folder is for photos").help("label vectors with --ids FILE and --labels FILE")
@@ -325,6 +338,14 @@ fn vectors(database: &Database, job: &Job<'_>, labels: Option<&Labels>, reading:
             );
         }
     };
+    let labels = match job.labels {
+        None => None,
+        Some(path) => {
+            let known: HashSet<&str> = keys.iter().map(String::as_str).collect();
+            Some(read_labels(text(path)?, spellings, &|id| known.contains(id))?)
+        }
+    };
+    let labels = labels.as_ref();
     let has_label = |key: &str| labels.is_some_and(|labels| labels.contains_key(key));
     let is_emptied = listed::emptied(database, role(job.role), keys.iter().map(|key| (&**key, has_label(key))))?;
     let (emptied, others): (Vec<String>, Vec<String>) = keys.iter().cloned().partition(|key| is_emptied.contains(key));

@@ -9,7 +9,7 @@ use cairn::{Error, ErrorKind, Result, Role};
 use super::spelling::Spellings;
 use super::table::{Table, Unique};
 use super::text::Text;
-use super::{Item, first_few};
+use super::{Item, SHOWN, first_few};
 
 /// Labels by key.
 pub type Labels = HashMap<String, String>;
@@ -88,24 +88,59 @@ fn photos_beside(folder: &Path, first: &Path) -> Result<PathBuf, String> {
     })
 }
 
-/// The labels of a text with the columns `id` and `label` (or Google Landmarks' `landmark_id`).
+/// The labels of a text with the columns `id` and `label` (or Google Landmarks' `landmark_id`), for ids that are known: only theirs are
+/// kept, however many others the text has.
 ///
 /// # Errors
-/// When the text cannot be read, a column is missing, a row is short, a label is empty, or an id stands twice.
-pub fn read_labels(text: Text, spellings: &mut Spellings) -> Result<Labels> {
+/// When the text cannot be read, a column is missing, a row is short, a label is empty, or an id stands twice; `NotFound`: ids that are
+/// not known.
+pub fn read_labels(text: Text, spellings: &mut Spellings, is_known: &dyn Fn(&str) -> bool) -> Result<Labels> {
     let table = Table::open(text, &KNOWN)?;
     let places = [Some(table.needed(&["id"], "id,label")?), Some(table.needed(&LABEL, "id,label")?)];
     let (mut labels, mut unique) = (Labels::new(), Unique::default());
+    let mut unknown = Unknown::default();
     table.rows(&places, places.len(), |line, fields| {
-        let (id, label) = (fields[0].unwrap_or_default(), spellings.plain(fields[1].unwrap_or_default()));
+        let (id, label) = (fields[0].unwrap_or_default(), fields[1].unwrap_or_default());
+        if !id.is_empty() && !is_known(id) {
+            unknown.note(id);
+            return Ok(());
+        }
         unique.note(id, line)?;
+        let label = spellings.plain(label);
         if label.is_empty() {
             return Err(format!("id '{id}': the label is empty"));
         }
         labels.insert(id.to_owned(), label);
         Ok(())
     })?;
+    unknown.check()?;
     Ok(labels)
+}
+
+/// Ids of a file of labels that are not among the images: how many, and the first of them.
+#[derive(Default)]
+struct Unknown {
+    count: usize,
+    first: Vec<String>,
+}
+
+impl Unknown {
+    fn note(&mut self, id: &str) {
+        self.count += 1;
+        if self.first.len() <= SHOWN {
+            self.first.push(id.to_owned());
+        }
+    }
+
+    fn check(self) -> Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let shown = first_few(self.first.iter().map(String::as_str), self.count);
+        let what = format!("{} labelled ids are not among the images: {shown}", self.count);
+        Err(Error::new(ErrorKind::NotFound, what)
+            .help("ids of the labels file must be the keys: of a folder, the paths relative to it; of a list, its ids"))
+    }
 }
 
 /// The label of each key under a role: none for index images; for train images that of the labels file, or its own.
@@ -128,17 +163,11 @@ pub fn labels_for(
     }
     if let Some(labels) = labels {
         let known: std::collections::HashSet<&str> = keys.iter().map(String::as_str).collect();
-        let mut unknown: Vec<&str> = labels.keys().map(String::as_str).filter(|id| !known.contains(id)).collect();
-        unknown.sort_unstable();
-        if !unknown.is_empty() {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!("{} labelled ids are not among the images: {}", unknown.len(), first_few(unknown.into_iter())),
-            )
-            .help(
-                "ids of the labels file must be the keys: of a folder, the paths relative to it; of a list, its ids",
-            ));
-        }
+        let mut ids: Vec<&str> = labels.keys().map(String::as_str).filter(|id| !known.contains(id)).collect();
+        ids.sort_unstable();
+        let mut unknown = Unknown::default();
+        ids.into_iter().for_each(|id| unknown.note(id));
+        unknown.check()?;
     }
     let found: Vec<Option<String>> =
         keys.iter().zip(own).map(|(key, own)| labels.and_then(|labels| labels.get(key).cloned()).or(own)).collect();
@@ -147,8 +176,12 @@ pub fn labels_for(
     if without.is_empty() {
         return Ok(found);
     }
-    Err(Error::invalid(format!("{} train images have no label: {}", without.len(), first_few(without.into_iter())))
-        .help("give a file id,label with --labels, a list with a label column, or ingest them as index"))
+    Err(Error::invalid(format!(
+        "{} train images have no label: {}",
+        without.len(),
+        first_few(without.iter().copied(), without.len())
+    ))
+    .help("give a file id,label with --labels, a list with a label column, or ingest them as index"))
 }
 
 /// The items under a role; see [`labels_for`].
@@ -179,7 +212,7 @@ mod tests {
     }
 
     fn labels(text: &'static str) -> Result<Labels> {
-        read_labels(Text::standard(text.as_bytes()), &mut Spellings::default())
+        read_labels(Text::standard(text.as_bytes()), &mut Spellings::default(), &|id| id.len() == 1)
     }
 
     #[test]
@@ -207,7 +240,7 @@ mod tests {
         std::fs::write(folder.path().join("train/6/e/1/6e158a47eb2ca3f6.jpg"), "x").unwrap();
         assert!(list(&path).unwrap()[0].path.ends_with("train/6/e/1/6e158a47eb2ca3f6.jpg"));
         assert_eq!(
-            read_labels(Text::open(&path).unwrap(), &mut Spellings::default()).unwrap()["6e158a47eb2ca3f6"],
+            read_labels(Text::open(&path).unwrap(), &mut Spellings::default(), &|_| true).unwrap()["6e158a47eb2ca3f6"],
             "142820"
         );
         // The lists of its index and test photos have ids alone; an id is no way out of the folder.
@@ -239,6 +272,9 @@ mod tests {
         let error = labels("id,path\na,b\n").unwrap_err().to_string();
         assert!(error.contains("no column 'label'; the columns are 'id', 'path'"), "{error}");
         assert!(labels("id,label\na, \n").unwrap_err().to_string().contains("the label is empty"));
+        // What is not known is counted and named, and costs no memory.
+        let error = labels("id,label\na,x\nother,x\nb,x\nmore,x\n").unwrap_err().to_string();
+        assert!(error.contains("2 labelled ids are not among the images: 'other', 'more'"), "{error}");
         let (_folder, latin) = written("");
         std::fs::write(&latin, b"id,path\n\xff,x\n").unwrap();
         assert!(list(&latin).unwrap_err().to_string().contains("line 2 is not UTF-8"));
@@ -250,7 +286,7 @@ mod tests {
     fn labels_are_spelt_one_way_and_what_was_joined_is_told() {
         let mut spellings = Spellings::default();
         let text = "id, label\na,Louvre\nb,Louvre \nc, Louvre\nd,Eiffel \ne,Cafe\u{301}\n";
-        let labels = read_labels(Text::standard(text.as_bytes()), &mut spellings).unwrap();
+        let labels = read_labels(Text::standard(text.as_bytes()), &mut spellings, &|_| true).unwrap();
         assert!(["a", "b", "c"].iter().all(|id| labels[*id] == "Louvre"));
         assert_eq!((labels["d"].as_str(), labels["e"].as_str()), ("Eiffel", "Caf\u{e9}"));
         assert_eq!(

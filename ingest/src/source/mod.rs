@@ -60,10 +60,11 @@ pub fn place_of(path: &Path) -> PathBuf {
     }
 }
 
-/// The first few of many names, for a message.
-fn first_few<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 5;
-    let all: Vec<&str> = names.collect();
-    let shown = all.iter().take(SHOWN).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
-    if all.len() > SHOWN { format!("{shown} and {} more", all.len() - SHOWN) } else { shown }
+/// Names that a message shows of many.
+const SHOWN: usize = 5;
+
+/// The first few of `count` names, for a message.
+fn first_few<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> String {
+    let shown = names.take(SHOWN).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    if count > SHOWN { format!("{shown} and {} more", count - SHOWN) } else { shown }
 }

@@ -64,7 +64,7 @@ pub(super) fn only_array(path: &Path, file: File, length: u64) -> Result<Region>
         (Some(last), others) => {
             let names: Vec<&str> =
                 arrays.iter().chain([&last]).map(|entry| entry.name.trim_end_matches(".npy")).collect();
-            let what = format!("it holds {} arrays: {}", others + 1, first_few(names.into_iter()));
+            let what = format!("it holds {} arrays: {}", others + 1, first_few(names.iter().copied(), names.len()));
             return Err(refuse(path, &what).help("save the one that holds the vectors with numpy.save"));
         }
     };

@@ -137,7 +137,7 @@ impl Table {
             Error::invalid(format!(
                 "{}: there is no column '{missing}'; the columns are {}",
                 self.name,
-                first_few(self.columns.iter().map(String::as_str))
+                first_few(self.columns.iter().map(String::as_str), self.columns.len())
             ))
             .help(format!(
                 "the first line must be a header with {header}, separated by commas, semicolons, tabs or bars"
