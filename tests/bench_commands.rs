@@ -130,7 +130,7 @@ fn benches_print_what_is_measured_otherwise_too() {
     let words = [&["bench", "cleaning", "DB", "--labels", "labels.csv"][..], &shared_words].concat();
     assert!(refused(path, &words).contains("holds none of the train images"));
     std::fs::write(path.join("labels.csv"), "id,label\nnobody,\n").unwrap();
-    assert!(refused(path, &words).contains("line 2 has no id or no label"));
+    assert!(refused(path, &words).contains("line 2: id 'nobody': the label is empty"));
 
     let losses = run_ok(path, &[&["bench", "losses", "DB", "--epochs", "2"][..], &shared_words].concat());
     columns_differ(&losses);
