@@ -119,7 +119,7 @@ fn odd_bytes_are_refused_with_their_line_and_marks_of_editors_are_not() {
     );
     for (input, words) in [
         (b"SHOW LABELS;\n\nSHOW \xff;".as_slice(), "line 3 is no text"),
-        (b"\xff\xfeS\0H\0O\0W\0", "line 1 is no text"),
+        (b"\xff\xfeS\0H\0O\0W\0", "UTF-16 (little-endian)"),
         (b"SHOW LABELS;\n\0\0;", "line 2 of standard input; 1 statement ran"),
         (b"SHOW LABELS;\nSEARCH 'p", "line 2"),
         (b"-- nothing\n", "no statement"),
