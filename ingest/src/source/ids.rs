@@ -46,7 +46,9 @@ pub fn read_ids(text: Text, rows: usize) -> Result<Vec<String>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
+    use std::cell::Cell;
     use std::io::{Cursor, Read};
+    use std::rc::Rc;
 
     #[test]
     fn ids_must_be_as_many_as_rows_and_different() {
@@ -62,17 +64,19 @@ mod tests {
     /// It catches: ids that are read to the end of their file whatever number is wanted.
     #[test]
     fn no_more_is_read_than_the_rows_need() {
-        struct Counted(u64);
+        struct Counted(Rc<Cell<usize>>);
         impl Read for Counted {
             fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-                let line = format!("{}\n", self.0);
-                self.0 += 1;
+                let line = format!("{}\n", self.0.get());
+                self.0.set(self.0.get() + 1);
                 into[..line.len()].copy_from_slice(line.as_bytes());
                 Ok(line.len())
             }
         }
-        let error = read_ids(Text::standard(Counted(0)), 3).unwrap_err().to_string();
+        let lines = Rc::new(Cell::new(0));
+        let error = read_ids(Text::standard(Counted(Rc::clone(&lines))), 3).unwrap_err().to_string();
         assert!(error.contains("more than 3 ids for 3 vectors"), "{error}");
+        assert_eq!(lines.get(), 4);
         let endless = Cursor::new("a\n").chain(std::io::repeat(b'b'));
         let error = read_ids(Text::standard(endless), 3).unwrap_err().to_string();
         assert!(error.contains("line 2 has more than"), "{error}");
