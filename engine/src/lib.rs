@@ -42,8 +42,8 @@ mod door;
 pub mod hostile;
 
 pub use answer::{
-    Answer, Answers, Asked, CheckReport, Prediction, Query, Repaired, Rerank, Row, SearchRequest, SegmentInfo, Stage,
-    Status, Vote, Voter,
+    Answer, Asked, CheckReport, Prediction, Query, Repaired, Rerank, Row, SearchRequest, SegmentInfo, Stage, Status,
+    Vote, Voter,
 };
 pub use answers::rerank::spatial;
 pub use answers::{clean, eval, rerank};
@@ -52,9 +52,9 @@ pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
 pub use door::{
-    Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, HeldFolder, Judged,
-    Judgement, Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Standing, Table,
-    Target, Undone, Watch, Witness, scout,
+    Answers, Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, HeldFolder,
+    Judged, Judgement, Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Readings,
+    Sight, Sights, Standing, Table, Target, Undone, Watch, Witness, scout,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::value::Value;
+
 /// A half-open range of bytes of the statement's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -30,39 +32,39 @@ pub enum Statement {
         /// Whose instance is asked for.
         image: Spanned<Image>,
         /// Voters; `None`: the database's `vote_k`.
-        k: Option<Spanned<usize>>,
+        k: Option<Spanned<Value<usize>>>,
         /// FRESH, SINCE SEQ or STALE.
-        freshness: Option<Spanned<Freshness>>,
+        freshness: Option<Spanned<Freshness<Value<u64>>>>,
     },
     /// `PUT ID 'key' <image> [AS train|index] [LABEL 'x'] [OVERWRITE]`; a label without AS means train.
     Put {
         /// External key.
-        key: Spanned<String>,
+        key: Spanned<Value<String>>,
         /// Where the descriptor comes from (a file, a parameter or a literal; never QUERIES).
         image: Spanned<Image>,
         /// Role; `None`: train when a label is given, index otherwise.
         role: Option<Spanned<Role>>,
         /// Label of a train image.
-        label: Option<Spanned<String>>,
+        label: Option<Spanned<Value<String>>>,
         /// OVERWRITE: another photo, or another label, under the key is replaced.
         overwrite: bool,
     },
     /// `DELETE ID 'key'`
     Delete {
         /// External key.
-        key: Spanned<String>,
+        key: Spanned<Value<String>>,
     },
     /// `LABEL ID 'key' AS 'x'`
     Label {
         /// External key.
-        key: Spanned<String>,
+        key: Spanned<Value<String>>,
         /// The label it gets.
-        label: Spanned<String>,
+        label: Spanned<Value<String>>,
     },
     /// `UNLABEL ID 'key'`
     Unlabel {
         /// External key.
-        key: Spanned<String>,
+        key: Spanned<Value<String>>,
     },
     /// `SHOW STATUS`
     ShowStatus,
@@ -77,14 +79,14 @@ pub enum Statement {
     /// `SHOW CLEAN 3`
     ShowClean {
         /// The number of the cleaning, as SHOW CLEANS gives it.
-        number: Spanned<u64>,
+        number: Spanned<Value<u64>>,
     },
     /// `SHOW MARKED`
     ShowMarked,
     /// `SHOW SUSPECTS [LIMIT 20]`
     ShowSuspects {
         /// LIMIT: the images shown.
-        limit: Option<Spanned<usize>>,
+        limit: Option<Spanned<Value<usize>>>,
     },
     /// `SHOW MODELS`
     ShowModels,
@@ -99,17 +101,17 @@ pub enum Statement {
     /// `REEMBED [FROM 'model.safetensors']`
     Reembed {
         /// FROM: a file with another model; `None`: the present model.
-        model: Option<Spanned<String>>,
+        model: Option<Spanned<Value<String>>>,
     },
     /// `USE MODEL 2`
     UseModel {
         /// The number of the model, as SHOW MODELS gives it.
-        number: Spanned<u64>,
+        number: Spanned<Value<u64>>,
     },
     /// `DROP MODEL 1 [FORCE]`
     DropModel {
         /// The number of the model, as SHOW MODELS gives it.
-        number: Spanned<u64>,
+        number: Spanned<Value<u64>>,
         /// FORCE: even where other models were trained on its descriptors.
         force: bool,
     },
@@ -125,19 +127,19 @@ pub enum Statement {
     /// `BACKUP TO 'folder'`
     Backup {
         /// Where the backup goes.
-        folder: Spanned<String>,
+        folder: Spanned<Value<String>>,
     },
     /// `BACKUP VERIFY 'folder'`
     BackupVerify {
         /// Where the backup is.
-        folder: Spanned<String>,
+        folder: Spanned<Value<String>>,
     },
     /// `BACKUP RESTORE 'folder' TO 'folder'`
     BackupRestore {
         /// Where the backup is.
-        from: Spanned<String>,
+        from: Spanned<Value<String>>,
         /// Where the database goes.
-        to: Spanned<String>,
+        to: Spanned<Value<String>>,
     },
     /// `EXPLAIN [ANALYZE] <statement>`
     Explain {
@@ -154,7 +156,7 @@ pub enum Image {
     /// `'photo.jpg'`: a photo file.
     File(String),
     /// `ID 'key'`: a stored image.
-    Key(String),
+    Key(Value<String>),
     /// `img`: a bound parameter of that name or, failing that, a stored key.
     Name(String),
     /// `$1`: a bound parameter by position, counted from 1.
@@ -162,7 +164,7 @@ pub enum Image {
     /// `VECTOR [0.1, 0.2]`: a literal descriptor; normalised when it is used.
     Vector(Vec<f32>),
     /// `QUERIES 'queries.npy'`: many queries from one file.
-    Queries(String),
+    Queries(Value<String>),
 }
 
 /// What is searched.
@@ -188,13 +190,13 @@ pub enum Role {
 
 /// One condition of WHERE; conditions are joined by AND.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Condition {
+pub struct Condition<V = String> {
     /// What is compared.
     pub field: Field,
     /// `true`: `LIKE` (`%` any run of characters, `_` one character); `false`: `=`.
     pub like: bool,
     /// The text it is compared with.
-    pub value: String,
+    pub value: V,
 }
 
 /// A field that WHERE can test.
@@ -214,23 +216,23 @@ pub enum Field {
 
 /// How candidates are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum Mode<N = usize> {
     /// `EXACT`: every row is scored; the query's vote is exact too.
     Exact,
     /// `EF 200`: the graph with this breadth.
-    Ef(usize),
+    Ef(N),
 }
 
 /// How far the predictions of an answer may be behind the last write; they lag only where writes defer them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Freshness {
+pub enum Freshness<N = u64> {
     /// As they are: nothing waits. What a statement without one of the clauses means; no words are typed for it.
     #[default]
     AsIs,
     /// `FRESH`: waits until predictions have reached the last write.
     Fresh,
     /// `SINCE SEQ 5`: waits until predictions have reached this sequence.
-    Since(u64),
+    Since(N),
     /// `STALE <= 5s`: accepts predictions that lag at most this long; whole milliseconds, 1 ms to
     /// [`MAX_LAG`](crate::MAX_LAG).
     Within(Duration),
@@ -244,9 +246,9 @@ pub struct Rerank {
     /// The word INSERT was typed.
     pub insert: bool,
     /// Voters; `None`: the database's `vote_k`.
-    pub k: Option<Spanned<usize>>,
+    pub k: Option<Spanned<Value<usize>>>,
     /// Gate of the insert-step in [-2, 2]; `None`: 0.6.
-    pub tau: Option<Spanned<f64>>,
+    pub tau: Option<Spanned<Value<f64>>>,
 }
 
 /// A SEARCH as typed.
@@ -257,23 +259,23 @@ pub struct Search {
     /// IN.
     pub scope: Option<Spanned<Scope>>,
     /// WHERE, joined by AND; empty without the clause.
-    pub filter: Vec<Spanned<Condition>>,
+    pub filter: Vec<Spanned<Condition<Value<String>>>>,
     /// K: the depth that is searched and re-ranked.
-    pub depth: Option<Spanned<usize>>,
+    pub depth: Option<Spanned<Value<usize>>>,
     /// LIMIT: the rows returned.
-    pub limit: Option<Spanned<usize>>,
+    pub limit: Option<Spanned<Value<usize>>>,
     /// EXACT or EF.
-    pub mode: Option<Spanned<Mode>>,
+    pub mode: Option<Spanned<Mode<Value<usize>>>>,
     /// RERANK.
     pub rerank: Option<Spanned<Rerank>>,
     /// FRESH, SINCE SEQ or STALE.
-    pub freshness: Option<Spanned<Freshness>>,
+    pub freshness: Option<Spanned<Freshness<Value<u64>>>>,
     /// INCLUDING SELF: a stored image used as the query may answer and vote for itself.
     pub including_self: bool,
     /// RETURN.
     pub columns: Option<Vec<Spanned<Column>>>,
     /// INTO: the path of a report.
-    pub into: Option<Spanned<String>>,
+    pub into: Option<Spanned<Value<String>>>,
     /// OVERWRITE, behind INTO: the report may replace any file.
     pub overwrite: bool,
 }
@@ -284,21 +286,21 @@ pub struct Train {
     /// `loss=arcface`.
     pub loss: Option<Spanned<Loss>>,
     /// `dim=512`: dimension of the new descriptors.
-    pub dimension: Option<Spanned<usize>>,
+    pub dimension: Option<Spanned<Value<usize>>>,
     /// `epochs=5`: passes over the train images.
-    pub epochs: Option<Spanned<usize>>,
+    pub epochs: Option<Spanned<Value<usize>>>,
     /// `batch=32`: images of one step.
-    pub batch: Option<Spanned<usize>>,
+    pub batch: Option<Spanned<Value<usize>>>,
     /// `rate=0.001`: the learning rate.
-    pub rate: Option<Spanned<f64>>,
+    pub rate: Option<Spanned<Value<f64>>>,
     /// `margin=0.3`; only of a loss that has one ([`Loss::default_margin`]).
-    pub margin: Option<Spanned<f64>>,
+    pub margin: Option<Spanned<Value<f64>>>,
     /// `scale=30`; only of a loss that takes one ([`Loss::default_scale`]).
-    pub scale: Option<Spanned<f64>>,
+    pub scale: Option<Spanned<Value<f64>>>,
     /// `seed=0`.
-    pub seed: Option<Spanned<u64>>,
+    pub seed: Option<Spanned<Value<u64>>>,
     /// `validation=0.2`: the share of the train images that is held out.
-    pub validation: Option<Spanned<f64>>,
+    pub validation: Option<Spanned<Value<f64>>>,
     /// The word BALANCE was typed.
     pub balance: bool,
     /// The word TRUNK was typed: the whole network is trained, from photos.
@@ -306,22 +308,22 @@ pub struct Train {
     /// `augment=soft`; only with TRUNK.
     pub augment: Option<Spanned<Augment>>,
     /// `scaleup=1`: epochs at the end with larger photos; only with TRUNK.
-    pub scaleup: Option<Spanned<usize>>,
+    pub scaleup: Option<Spanned<Value<usize>>>,
     /// `gem=fixed`; only with TRUNK.
     pub gem: Option<Spanned<Gem>>,
     /// FROM: what training begins with; `None`: the present model.
-    pub from: Option<Spanned<Origin>>,
+    pub from: Option<Spanned<Origin<Value<String>, Value<u64>>>>,
     /// FORCE or DRY RUN.
     pub flip: Option<Spanned<Flip>>,
 }
 
 /// What a training begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum Origin<P = String, N = u64> {
     /// FROM 'network.safetensors': the network of a file.
-    File(String),
+    File(P),
     /// FROM MODEL 2: the network of a model of the database.
-    Model(u64),
+    Model(N),
 }
 
 /// How a view differs from its photo.
@@ -382,23 +384,25 @@ pub enum Flip {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Clean {
     /// `nn=1000`: nearest train images that are looked at, of each train image.
-    pub nn: Option<Spanned<usize>>,
+    pub nn: Option<Spanned<Value<usize>>>,
     /// `neighbours=100`: those of them with its label that it is compared with, at most; the image itself is one.
-    pub neighbours: Option<Spanned<usize>>,
+    pub neighbours: Option<Spanned<Value<usize>>>,
     /// `inliers=31`: from this many on a pair is verified; inclusive.
-    pub inliers: Option<Spanned<usize>>,
+    pub inliers: Option<Spanned<Value<usize>>>,
     /// `freq=3`: from this many verified pairs on an image is kept.
-    pub freq: Option<Spanned<usize>>,
+    pub freq: Option<Spanned<Value<usize>>>,
     /// RULE.
     pub rule: Option<Spanned<Rule>>,
     /// `top=20` or `evidence=0.8`; only of `RULE suspects`.
-    pub cut: Option<Spanned<Cut>>,
+    pub cut: Option<Spanned<Cut<Value<usize>, Value<f64>>>>,
     /// KEEP VOTERS, UNLABEL, or RELABEL and RELABEL EMPTY (only of `RULE suspects`).
     pub action: Option<Spanned<Action>>,
+    /// THUMBNAILS: also where they stand for more than a few photos.
+    pub thumbnails: Option<Span>,
     /// DRY RUN: report only.
     pub dry_run: bool,
     /// INTO: the path of a report.
-    pub into: Option<Spanned<String>>,
+    pub into: Option<Spanned<Value<String>>>,
     /// OVERWRITE, behind INTO: the report may replace any file.
     pub overwrite: bool,
 }
@@ -415,11 +419,11 @@ pub enum Rule {
 
 /// How many images are suspect enough.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Cut {
+pub enum Cut<N = usize, X = f64> {
     /// `top=20`: this many of the most suspect ones, however weak the evidence.
-    Top(usize),
+    Top(N),
     /// `evidence=0.8`: those with at least this much evidence against their label, in [0, 1] (the default).
-    Evidence(f64),
+    Evidence(X),
 }
 
 /// What a cleaning does with the images that its rule finds.

@@ -1,12 +1,13 @@
-//! Names resolved: what each image, key and parameter of a statement stands for.
+//! Names resolved: what each image and key of a statement stands for.
 
 use crate::ast::{
-    Action, Augment, Clean, Column, Condition, Cut, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank, Role,
-    Rule, Scope, Search, Spanned, Statement, Train,
+    Action, Augment, Clean, Column, Condition, Cut, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Role, Rule, Scope,
+    Search, Span, Spanned, Statement, Train,
 };
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
-use crate::parser::{check_clean, check_role, check_train};
+use crate::parser::{check_clean, check_role, check_search, check_train};
+use crate::value::Value;
 
 /// The names an application has bound. Their values stay with the application: here they are positions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -197,7 +198,7 @@ pub struct BoundSearch {
     /// EXACT or EF.
     pub mode: Option<Mode>,
     /// RERANK.
-    pub rerank: Option<Rerank>,
+    pub rerank: Option<BoundRerank>,
     /// FRESH, SINCE SEQ or STALE.
     pub freshness: Freshness,
     /// INCLUDING SELF.
@@ -206,6 +207,19 @@ pub struct BoundSearch {
     pub columns: Option<Vec<Column>>,
     /// INTO.
     pub into: Option<String>,
+}
+
+/// A second stage without its places.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct BoundRerank {
+    /// SORT.
+    pub sort: bool,
+    /// INSERT.
+    pub insert: bool,
+    /// k.
+    pub k: Option<usize>,
+    /// tau.
+    pub tau: Option<f64>,
 }
 
 /// A training without its places.
@@ -262,26 +276,26 @@ pub struct BoundClean {
     pub cut: Option<Cut>,
     /// KEEP VOTERS, UNLABEL, or RELABEL and RELABEL EMPTY (only of [`Rule::Suspects`]).
     pub action: Action,
+    /// THUMBNAILS.
+    pub thumbnails: bool,
     /// DRY RUN.
     pub dry_run: bool,
     /// INTO.
     pub into: Option<String>,
 }
 
-/// Resolves the names of a statement. A name that no parameter has is the key of a stored image.
+/// Resolves the names of a statement, behind [`fill`](crate::fill). A name that no parameter has is the key of a stored image.
 ///
 /// # Errors
 ///
-/// A diagnostic where `$n` is not bound, where PUT names no bound parameter, and for a PUT, TRAIN or CLEAN built by hand whose
+/// A diagnostic where `$n` is not bound (also one in the place of a text or a number, which `fill` puts there), where PUT names no bound parameter, and for a PUT, TRAIN or CLEAN built by hand whose
 /// parts contradict each other.
 pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diagnostic> {
     Ok(match &statement.node {
         Statement::Search(search) => Bound::Search(bind_search(search, names)?),
-        Statement::Predict { image, k, freshness } => Bound::Predict {
-            source: resolve(image, names)?,
-            k: k.as_ref().map(|k| k.node),
-            freshness: freshness.as_ref().map_or_else(Freshness::default, |freshness| freshness.node),
-        },
+        Statement::Predict { image, k, freshness } => {
+            Bound::Predict { source: resolve(image, names)?, k: node(k)?, freshness: bind_freshness(freshness)? }
+        }
         Statement::Put { key, image, role, label, overwrite } => {
             check_role(role.as_ref(), label.as_ref())?;
             let source = resolve(image, names)?;
@@ -291,16 +305,16 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
                 _ => {}
             }
             Bound::Put {
-                key: key.node.clone(),
+                key: value(key)?,
                 source,
                 role: if label.is_some() { Role::Train } else { Role::Index },
-                label: label.as_ref().map(|label| label.node.clone()),
+                label: node(label)?,
                 overwrite: *overwrite,
             }
         }
-        Statement::Delete { key } => Bound::Delete { key: key.node.clone() },
-        Statement::Label { key, label } => Bound::Label { key: key.node.clone(), label: label.node.clone() },
-        Statement::Unlabel { key } => Bound::Unlabel { key: key.node.clone() },
+        Statement::Delete { key } => Bound::Delete { key: value(key)? },
+        Statement::Label { key, label } => Bound::Label { key: value(key)?, label: value(label)? },
+        Statement::Unlabel { key } => Bound::Unlabel { key: value(key)? },
         Statement::ShowStatus => Bound::ShowStatus,
         Statement::ShowLabels => Bound::ShowLabels,
         Statement::ShowSegments => Bound::ShowSegments,
@@ -308,27 +322,27 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
         Statement::Flush => Bound::Flush,
         Statement::Compact => Bound::Compact,
         Statement::Check { deep } => Bound::Check { deep: *deep },
-        Statement::Backup { folder } => Bound::Backup { folder: folder.node.clone() },
-        Statement::BackupVerify { folder } => Bound::BackupVerify { folder: folder.node.clone() },
-        Statement::BackupRestore { from, to } => Bound::BackupRestore { from: from.node.clone(), to: to.node.clone() },
+        Statement::Backup { folder } => Bound::Backup { folder: value(folder)? },
+        Statement::BackupVerify { folder } => Bound::BackupVerify { folder: value(folder)? },
+        Statement::BackupRestore { from, to } => Bound::BackupRestore { from: value(from)?, to: value(to)? },
         Statement::ShowCleans => Bound::ShowCleans,
-        Statement::ShowClean { number } => Bound::ShowClean { number: number.node },
+        Statement::ShowClean { number } => Bound::ShowClean { number: value(number)? },
         Statement::ShowMarked => Bound::ShowMarked,
-        Statement::ShowSuspects { limit } => Bound::ShowSuspects { limit: node(limit) },
+        Statement::ShowSuspects { limit } => Bound::ShowSuspects { limit: node(limit)? },
         Statement::ShowModels => Bound::ShowModels,
         Statement::Train(train) => {
             check_train(train)?;
-            Bound::Train(bind_train(train))
+            Bound::Train(bind_train(train)?)
         }
         Statement::Clean(clean) => {
             check_clean(clean)?;
-            Bound::Clean(bind_clean(clean))
+            Bound::Clean(bind_clean(clean)?)
         }
         Statement::UndoClean => Bound::UndoClean,
         Statement::UndoLabel => Bound::UndoLabel,
-        Statement::Reembed { model } => Bound::Reembed { model: node(model) },
-        Statement::UseModel { number } => Bound::UseModel { number: number.node },
-        Statement::DropModel { number, force } => Bound::DropModel { number: number.node, force: *force },
+        Statement::Reembed { model } => Bound::Reembed { model: node(model)? },
+        Statement::UseModel { number } => Bound::UseModel { number: value(number)? },
+        Statement::DropModel { number, force } => Bound::DropModel { number: value(number)?, force: *force },
         Statement::Explain { analyze, statement } => {
             Bound::Explain { analyze: *analyze, statement: Box::new(bind(statement, names)?) }
         }
@@ -336,65 +350,117 @@ pub fn bind(statement: &Spanned<Statement>, names: &Names) -> Result<Bound, Diag
 }
 
 fn bind_search(search: &Search, names: &Names) -> Result<BoundSearch, Diagnostic> {
+    check_search(search)?;
+    let mut filter = Vec::with_capacity(search.filter.len());
+    for Spanned { node: Condition { field, like, value }, span } in &search.filter {
+        filter.push(Condition { field: *field, like: *like, value: known(value, *span)? });
+    }
     Ok(BoundSearch {
         source: resolve(&search.image, names)?,
         scope: search.scope.as_ref().map_or_else(Scope::default, |scope| scope.node),
-        filter: search.filter.iter().map(|condition| condition.node.clone()).collect(),
-        depth: search.depth.as_ref().map(|depth| depth.node),
-        limit: search.limit.as_ref().map(|limit| limit.node),
-        mode: search.mode.as_ref().map(|mode| mode.node),
-        rerank: search.rerank.as_ref().map(|rerank| rerank.node.clone()),
-        freshness: search.freshness.as_ref().map_or_else(Freshness::default, |freshness| freshness.node),
+        filter,
+        depth: node(&search.depth)?,
+        limit: node(&search.limit)?,
+        mode: match &search.mode {
+            None => None,
+            Some(Spanned { node: Mode::Exact, .. }) => Some(Mode::Exact),
+            Some(Spanned { node: Mode::Ef(breadth), span }) => Some(Mode::Ef(known(breadth, *span)?)),
+        },
+        rerank: match &search.rerank {
+            None => None,
+            Some(Spanned { node: rerank, .. }) => Some(BoundRerank {
+                sort: rerank.sort,
+                insert: rerank.insert,
+                k: node(&rerank.k)?,
+                tau: node(&rerank.tau)?,
+            }),
+        },
+        freshness: bind_freshness(&search.freshness)?,
         including_self: search.including_self,
         columns: search.columns.as_ref().map(|columns| columns.iter().map(|column| column.node).collect()),
-        into: search.into.as_ref().map(|into| into.node.clone()),
+        into: node(&search.into)?,
     })
 }
 
-/// A part without its place.
-fn node<T: Clone>(part: &Option<Spanned<T>>) -> Option<T> {
-    part.as_ref().map(|part| part.node.clone())
+/// A value; one that was left to a parameter is there once `fill` has put it there.
+fn known<T: Clone>(value: &Value<T>, span: Span) -> Result<T, Diagnostic> {
+    match value {
+        Value::Typed(value) => Ok(value.clone()),
+        Value::Parameter(parameter) => Err(complaints::unbound_parameter(span, parameter.number, 0)),
+    }
 }
 
-fn bind_train(train: &Train) -> BoundTrain {
-    BoundTrain {
-        loss: node(&train.loss),
-        dimension: node(&train.dimension),
-        epochs: node(&train.epochs),
-        batch: node(&train.batch),
-        rate: node(&train.rate),
-        margin: node(&train.margin),
-        scale: node(&train.scale),
-        seed: node(&train.seed),
-        validation: node(&train.validation),
+fn value<T: Clone>(value: &Spanned<Value<T>>) -> Result<T, Diagnostic> {
+    known(&value.node, value.span)
+}
+
+/// The same of a part that may be left out.
+fn node<T: Clone>(part: &Option<Spanned<Value<T>>>) -> Result<Option<T>, Diagnostic> {
+    part.as_ref().map(value).transpose()
+}
+
+/// A word without its place.
+fn word<T: Copy>(part: &Option<Spanned<T>>) -> Option<T> {
+    part.as_ref().map(|part| part.node)
+}
+
+fn bind_freshness(freshness: &Option<Spanned<Freshness<Value<u64>>>>) -> Result<Freshness, Diagnostic> {
+    Ok(match freshness {
+        None | Some(Spanned { node: Freshness::AsIs, .. }) => Freshness::AsIs,
+        Some(Spanned { node: Freshness::Fresh, .. }) => Freshness::Fresh,
+        Some(Spanned { node: Freshness::Since(sequence), span }) => Freshness::Since(known(sequence, *span)?),
+        Some(Spanned { node: Freshness::Within(lag), .. }) => Freshness::Within(*lag),
+    })
+}
+
+fn bind_train(train: &Train) -> Result<BoundTrain, Diagnostic> {
+    Ok(BoundTrain {
+        loss: word(&train.loss),
+        dimension: node(&train.dimension)?,
+        epochs: node(&train.epochs)?,
+        batch: node(&train.batch)?,
+        rate: node(&train.rate)?,
+        margin: node(&train.margin)?,
+        scale: node(&train.scale)?,
+        seed: node(&train.seed)?,
+        validation: node(&train.validation)?,
         balance: train.balance,
         trunk: train.trunk,
-        augment: node(&train.augment),
-        scaleup: node(&train.scaleup),
-        gem: node(&train.gem),
-        from: node(&train.from),
-        flip: node(&train.flip).unwrap_or_default(),
-    }
+        augment: word(&train.augment),
+        scaleup: node(&train.scaleup)?,
+        gem: word(&train.gem),
+        from: match &train.from {
+            None => None,
+            Some(Spanned { node: Origin::File(path), span }) => Some(Origin::File(known(path, *span)?)),
+            Some(Spanned { node: Origin::Model(number), span }) => Some(Origin::Model(known(number, *span)?)),
+        },
+        flip: word(&train.flip).unwrap_or_default(),
+    })
 }
 
-fn bind_clean(clean: &Clean) -> BoundClean {
-    BoundClean {
-        nn: node(&clean.nn),
-        neighbours: node(&clean.neighbours),
-        inliers: node(&clean.inliers),
-        freq: node(&clean.freq),
-        rule: node(&clean.rule).unwrap_or_default(),
-        cut: node(&clean.cut),
-        action: node(&clean.action).unwrap_or_default(),
+fn bind_clean(clean: &Clean) -> Result<BoundClean, Diagnostic> {
+    Ok(BoundClean {
+        nn: node(&clean.nn)?,
+        neighbours: node(&clean.neighbours)?,
+        inliers: node(&clean.inliers)?,
+        freq: node(&clean.freq)?,
+        rule: word(&clean.rule).unwrap_or_default(),
+        cut: match &clean.cut {
+            None => None,
+            Some(Spanned { node: Cut::Top(images), span }) => Some(Cut::Top(known(images, *span)?)),
+            Some(Spanned { node: Cut::Evidence(least), span }) => Some(Cut::Evidence(known(least, *span)?)),
+        },
+        action: word(&clean.action).unwrap_or_default(),
+        thumbnails: clean.thumbnails.is_some(),
         dry_run: clean.dry_run,
-        into: node(&clean.into),
-    }
+        into: node(&clean.into)?,
+    })
 }
 
 fn resolve(image: &Spanned<Image>, names: &Names) -> Result<Source, Diagnostic> {
     Ok(match &image.node {
         Image::File(path) => Source::File(path.clone()),
-        Image::Key(key) => Source::Key(key.clone()),
+        Image::Key(key) => Source::Key(known(key, image.span)?),
         Image::Name(name) => match names.named.iter().position(|bound| bound == name) {
             Some(position) => Source::Argument(names.positional + position),
             None => Source::Key(name.clone()),
@@ -404,7 +470,7 @@ fn resolve(image: &Spanned<Image>, names: &Names) -> Result<Source, Diagnostic> 
             _ => return Err(complaints::unbound_parameter(image.span, *number, names.positional)),
         },
         Image::Vector(values) => Source::Vector(values.clone()),
-        Image::Queries(path) => Source::Queries(path.clone()),
+        Image::Queries(path) => Source::Queries(known(path, image.span)?),
     })
 }
 
@@ -439,7 +505,7 @@ mod tests {
         assert_eq!(source(name("b"), &names), Ok(Source::Argument(3)));
         assert_eq!(source(name("B"), &names), Ok(Source::Key("B".to_owned())));
         // An ID is a key even where a parameter has its name.
-        assert_eq!(source(Image::Key("a".to_owned()), &names), Ok(Source::Key("a".to_owned())));
+        assert_eq!(source(Image::Key("a".to_owned().into()), &names), Ok(Source::Key("a".to_owned())));
     }
 
     #[test]
@@ -467,22 +533,22 @@ mod tests {
     fn a_training_or_cleaning_built_by_hand_must_not_contradict_itself() {
         let code = |statement: Statement| bind(&spanned(statement), &Names::default()).map_err(|error| error.code());
         let train = |loss: Loss, margin: Option<f64>, scale: Option<f64>| {
-            let (margin, scale) = (margin.map(spanned), scale.map(spanned));
+            let [margin, scale] = [margin, scale].map(|number| number.map(|number| spanned(Value::Typed(number))));
             code(Statement::Train(Box::new(Train { loss: Some(spanned(loss)), margin, scale, ..Train::default() })))
         };
         assert_eq!(train(Loss::Softmax, Some(0.3), None), Err("not-of-loss"));
         assert_eq!(train(Loss::AdaCos, None, Some(30.0)), Err("not-of-loss"));
         assert!(train(Loss::Triplet, Some(0.3), None).is_ok() && train(Loss::ArcFace, Some(0.3), Some(1.0)).is_ok());
-        let clean = |rule: Rule, cut: Option<Cut>, action: Action| {
+        let clean = |rule: Rule, cut: Option<Cut<Value<usize>, Value<f64>>>, action: Action| {
             let (rule, cut, action) = (Some(spanned(rule)), cut.map(spanned), Some(spanned(action)));
             code(Statement::Clean(Box::new(Clean { rule, cut, action, ..Clean::default() })))
         };
-        assert_eq!(clean(Rule::Paper, Some(Cut::Top(1)), Action::Unlabel), Err("only-of-suspects"));
+        assert_eq!(clean(Rule::Paper, Some(Cut::Top(1.into())), Action::Unlabel), Err("only-of-suspects"));
         assert_eq!(clean(Rule::Paper, None, Action::Relabel), Err("only-of-suspects"));
         assert_eq!(clean(Rule::Paper, None, Action::RelabelEmpty), Err("only-of-suspects"));
         assert!(clean(Rule::Paper, None, Action::KeepVoters).is_ok());
-        assert!(clean(Rule::Suspects, Some(Cut::Evidence(0.5)), Action::Relabel).is_ok());
-        let few = Clean { freq: Some(spanned(4)), neighbours: Some(spanned(3)), ..Clean::default() };
+        assert!(clean(Rule::Suspects, Some(Cut::Evidence(0.5.into())), Action::Relabel).is_ok());
+        let few = Clean { freq: Some(spanned(4.into())), neighbours: Some(spanned(3.into())), ..Clean::default() };
         assert_eq!(code(Statement::Clean(Box::new(few))), Err("freq-above-neighbours"));
     }
 
@@ -491,10 +557,10 @@ mod tests {
     fn a_bound_put_has_a_label_exactly_if_it_is_a_train_image() {
         let put = |role: Option<Role>, label: Option<&str>, image: Image| {
             let statement = Statement::Put {
-                key: spanned("key".to_owned()),
+                key: spanned("key".to_owned().into()),
                 image: spanned(image),
                 role: role.map(spanned),
-                label: label.map(|label| spanned(label.to_owned())),
+                label: label.map(|label| spanned(label.to_owned().into())),
                 overwrite: false,
             };
             match bind(&spanned(statement), &Names::default()) {
@@ -510,8 +576,8 @@ mod tests {
         assert_eq!(put(Some(Role::Train), Some("x"), file()), Ok((Role::Train, true)));
         assert_eq!(put(Some(Role::Train), None, file()), Err("train-without-label"));
         assert_eq!(put(Some(Role::Index), Some("x"), file()), Err("index-with-label"));
-        assert_eq!(put(None, None, Image::Key("a".to_owned())), Err("put-source"));
-        assert_eq!(put(None, None, Image::Queries("a.csv".to_owned())), Err("put-source"));
+        assert_eq!(put(None, None, Image::Key("a".to_owned().into())), Err("put-source"));
+        assert_eq!(put(None, None, Image::Queries("a.csv".to_owned().into())), Err("put-source"));
         assert_eq!(put(None, None, Image::Name("a".to_owned())), Err("unbound-name"));
     }
 }

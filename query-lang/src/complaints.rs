@@ -9,7 +9,8 @@ use crate::diagnostic::{Diagnostic, harmless};
 use crate::limits::{
     DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_CONDITIONS, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU,
 };
-use crate::print::{lag, quoted};
+use crate::print::{interval, lag, quoted};
+use crate::value::{Binding, Parameter, Takes, Value};
 use crate::words::{self, STATEMENTS};
 
 /// Longer pieces of what was typed are cut in a message.
@@ -350,7 +351,7 @@ pub(crate) fn exact_and_ef(span: Span) -> Diagnostic {
 }
 
 /// Both places are shown: either clause may be the one to take out.
-pub(crate) fn freshness_twice(span: Span, clause: &str, given: &Spanned<Freshness>) -> Diagnostic {
+pub(crate) fn freshness_twice(span: Span, clause: &str, given: &Spanned<Freshness<Value<u64>>>) -> Diagnostic {
     let before = match given.node {
         Freshness::Since(_) => "SINCE",
         Freshness::Within(_) => "STALE",
@@ -510,7 +511,7 @@ pub(crate) fn flip_twice(flip: &Spanned<Flip>, given: &Spanned<Flip>) -> Diagnos
     one_of_two(flip.span, name(flip.node), name(given.node), given.span, help)
 }
 
-pub(crate) fn cut_twice(span: Span, name: &str, given: &Spanned<Cut>) -> Diagnostic {
+pub(crate) fn cut_twice(span: Span, name: &str, given: &Spanned<Cut<Value<usize>, Value<f64>>>) -> Diagnostic {
     let help = "keep one: top=20 takes the 20 most suspect images, evidence=0.9 those with at least this evidence";
     one_of_two(span, name, given.node.name(), given.span, help)
 }
@@ -555,6 +556,37 @@ pub(crate) fn unbound_parameter(span: Span, number: usize, bound: usize) -> Diag
         _ => format!("{bound} positional parameters are bound: $1 to ${bound}"),
     };
     Diagnostic::new("unbound-parameter", span, format!("${number} is not bound"), help)
+}
+
+/// What is bound to a parameter, for a message.
+fn bound_to(bound: &Binding) -> String {
+    match bound {
+        Binding::Image => "a descriptor or a photo".to_owned(),
+        Binding::Key(key) => format!("the key {}", quoted(&shown(key))),
+        Binding::Text(text) => format!("the text {}", quoted(&shown(text))),
+        Binding::Whole(number) => format!("{number}"),
+        Binding::Number(number) => format!("{number:?}"),
+    }
+}
+
+pub(crate) fn parameter_value(span: Span, parameter: &Parameter, bound: &Binding) -> Diagnostic {
+    let Parameter { number, what, takes } = parameter;
+    let must = match takes {
+        Takes::Text | Takes::Key => "be a text that is not empty".to_owned(),
+        Takes::AnyText | Takes::AnyKey => "be a text".to_owned(),
+        Takes::Split => "be the text 'train' or 'index'".to_owned(),
+        Takes::Whole { least, most: u64::MAX } => format!("be a whole number from {least} on"),
+        Takes::Whole { least, most } => format!("be a whole number from {least} to {most}"),
+        Takes::Number(range) => format!("be a number and {}", interval(*range)),
+    };
+    let message = format!("${number} stands for {what} and must {must}, not {}", bound_to(bound));
+    Diagnostic::new("parameter-value", span, message, format!("bind another value to ${number}"))
+}
+
+pub(crate) fn parameter_no_image(span: Span, number: usize, bound: &Binding) -> Diagnostic {
+    let message =
+        format!("${number} stands for an image and must be a descriptor, a photo or a key, not {}", bound_to(bound));
+    Diagnostic::new("parameter-value", span, message, format!("bind another value to ${number}"))
 }
 
 pub(crate) fn unbound_name(span: Span, name: &str) -> Diagnostic {

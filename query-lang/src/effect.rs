@@ -1,6 +1,7 @@
 //! Which statements change the database that runs them. Programs open a database for reading until one does.
 
 use crate::ast::{Flip, Freshness, Statement};
+use crate::value::Value;
 
 /// What a statement does to the database that runs it. Files that it names (a report, a backup) are not part of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Statement {
     }
 }
 
-fn of_freshness(freshness: Option<Freshness>) -> Effect {
+fn of_freshness(freshness: Option<Freshness<Value<u64>>>) -> Effect {
     match freshness {
         None | Some(Freshness::AsIs) => Effect::Reads,
         Some(Freshness::Fresh | Freshness::Since(_) | Freshness::Within(_)) => Effect::Drains,

@@ -224,9 +224,10 @@ fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {
         }
     };
     let same = format!("same label among the {nn} nearest, at most {neighbours} (nn={nn} neighbours={neighbours})");
+    let thumbnails = if clean.thumbnails { ", thumbnails too (THUMBNAILS)" } else { "" };
     let mut stages = match clean.rule {
         CleanRule::Paper => vec![
-            ("read", format!("photos without local features: {READ}")),
+            ("read", format!("photos without local features: {READ}{thumbnails}")),
             ("pair", format!("each train image with those of the {same}")),
             ("verify", format!("pairs with at least {inliers} inliers (inliers={inliers})")),
             ("count", format!("the verified pairs of an image: {freq} are enough (freq={freq})")),

@@ -1,8 +1,8 @@
 //! The words of Cairn: text in, a typed statement and diagnostics with places out.
 //!
-//! Three forms, three owners: [`Statement`] is what was typed, with spans; [`Bound`] has its names resolved; [`Plan`] is what
-//! will run, and the only thing that EXPLAIN prints. This crate does no I/O and never sees a vector of the database: images,
-//! files and parameters pass through it as names.
+//! Three forms, three owners: [`Statement`] is what was typed, with spans; [`fill`] puts the values of parameters in it; [`Bound`] has
+//! its names resolved; [`Plan`] is what will run, and the only thing that EXPLAIN prints. This crate does no I/O and never sees a
+//! vector of the database: images, files and parameters pass through it as names.
 //!
 //! ```
 //! let parsed = cairndb_query::parse("SEARCH img K 100 RERANK k=3 tau=0.6");
@@ -16,6 +16,7 @@ mod complaints;
 mod diagnostic;
 mod effect;
 mod explain;
+mod fill;
 mod label;
 mod lexer;
 mod limits;
@@ -23,15 +24,17 @@ mod parser;
 mod plan;
 mod print;
 mod script;
+mod value;
 mod words;
 
 pub use ast::{
     Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank,
     Role, Rule, Scope, Search, Span, Spanned, Statement, Train,
 };
-pub use bind::{Bound, BoundClean, BoundSearch, BoundTrain, Names, Source, bind};
+pub use bind::{Bound, BoundClean, BoundRerank, BoundSearch, BoundTrain, Names, Source, bind};
 pub use diagnostic::Diagnostic;
 pub use effect::Effect;
+pub use fill::fill;
 pub use label::{plain_label, spelt};
 pub use limits::{
     DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_DIMENSION, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_FREQ,
@@ -47,4 +50,5 @@ pub use plan::{
     plan_train,
 };
 pub use script::{Piece, Script, ScriptError};
+pub use value::{Binding, Interval, Parameter, Takes, Value};
 pub use words::{KEYWORDS, nearest_name};

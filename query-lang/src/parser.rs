@@ -14,9 +14,11 @@ use crate::diagnostic::Diagnostic;
 use crate::lexer::{Token, lex};
 use crate::limits::{DEFAULT_SUSPECTS, MAX_TEXT_BYTES};
 use crate::print::quoted;
+use crate::value::{Takes, Value};
 use crate::words;
 
 pub(crate) use clean::check_clean;
+pub(crate) use search::check_search;
 pub(crate) use train::check_train;
 
 /// After this many diagnostics the rest of a text is not read: it is hardly a text of this language.
@@ -198,7 +200,8 @@ impl<'a> Parser<'a> {
                 if self.take("AS").is_none() {
                     return Err(self.expected("AS with the label", "write LABEL ID 'a' AS 'x'"));
                 }
-                Statement::Label { key, label: self.text("a label", |typed| format!("write AS {typed}"))? }
+                let fix = |typed: &str| format!("write AS {typed}");
+                Statement::Label { key, label: self.bindable_text("a label", Takes::Text, fix)? }
             }
             "UNLABEL" => Statement::Unlabel { key: self.key("UNLABEL ID {}")? },
             "SHOW" => self.show()?,
@@ -284,7 +287,7 @@ impl<'a> Parser<'a> {
                 if label.is_some() {
                     return Err(complaints::repeated_clause(clause, "LABEL"));
                 }
-                label = Some(self.text("a label", |typed| format!("write LABEL {typed}"))?);
+                label = Some(self.bindable_text("a label", Takes::Text, |typed| format!("write LABEL {typed}"))?);
             } else if let Some(clause) = self.take("OVERWRITE") {
                 if overwrite {
                     return Err(complaints::repeated_clause(clause, "OVERWRITE"));
@@ -307,7 +310,7 @@ impl<'a> Parser<'a> {
         let Some(word) = self.word() else {
             return Err(self.expected("train or index", "write AS train LABEL 'x', or AS index"));
         };
-        let Some(node) = Role::ALL.into_iter().find(|role| role.name().eq_ignore_ascii_case(word)) else {
+        let Some(node) = Role::named(word) else {
             return Err(complaints::unknown_role(self.here(), word));
         };
         Ok(Spanned { node, span: self.bump() })
@@ -364,11 +367,13 @@ impl<'a> Parser<'a> {
     }
 
     /// `MODEL 2`, behind USE or DROP; `what` is both words.
-    fn model_number(&mut self, what: &str, example: &str) -> Parse<Spanned<u64>> {
+    fn model_number(&mut self, what: &str, example: &str) -> Parse<Spanned<Value<u64>>> {
         let whole = format!("{what} {example}");
         if self.take("MODEL").is_none() {
             let help = match (self.peek(), what) {
-                (Some(Token::Number), _) => format!("write {what} {}", complaints::shown(self.typed(self.here()))),
+                (Some(Token::Number | Token::Parameter), _) => {
+                    format!("write {what} {}", complaints::shown(self.typed(self.here())))
+                }
                 (_, "DROP MODEL") => format!("write {whole}; an image is deleted with DELETE ID 'a'"),
                 _ => format!("write {whole}; SHOW MODELS shows which there are"),
             };
@@ -380,24 +385,21 @@ impl<'a> Parser<'a> {
 
     fn backup(&mut self) -> Parse<Statement> {
         if self.take("TO").is_some() {
-            return Ok(Statement::Backup {
-                folder: self.text("a folder", |typed| format!("write BACKUP TO {typed}"))?,
-            });
+            return Ok(Statement::Backup { folder: self.folder(|typed| format!("write BACKUP TO {typed}"))? });
         }
         if self.take("VERIFY").is_some() {
-            let folder = self.text("a folder", |typed| format!("write BACKUP VERIFY {typed}"))?;
+            let folder = self.folder(|typed| format!("write BACKUP VERIFY {typed}"))?;
             return Ok(Statement::BackupVerify { folder });
         }
         if self.take("RESTORE").is_some() {
-            let from = self.text("a folder", |typed| format!("write BACKUP RESTORE {typed} TO 'folder'"))?;
+            let from = self.folder(|typed| format!("write BACKUP RESTORE {typed} TO 'folder'"))?;
             if self.take("TO").is_none() {
-                let help = format!("write BACKUP RESTORE {} TO 'folder'", quoted(&complaints::shown(&from.node)));
+                let typed =
+                    from.node.typed().map_or_else(|| "'folder'".to_owned(), |from| quoted(&complaints::shown(from)));
+                let help = format!("write BACKUP RESTORE {typed} TO 'folder'");
                 return Err(self.expected("TO with the folder of the new database", help));
             }
-            return Ok(Statement::BackupRestore {
-                from,
-                to: self.text("a folder", |typed| format!("write TO {typed}"))?,
-            });
+            return Ok(Statement::BackupRestore { from, to: self.folder(|typed| format!("write TO {typed}"))? });
         }
         let help = match self.peek() {
             Some(Token::Text(folder)) => format!("write BACKUP TO {}", quoted(&complaints::shown(folder))),
@@ -409,8 +411,12 @@ impl<'a> Parser<'a> {
         Err(self.expected("TO, VERIFY or RESTORE", help))
     }
 
+    fn folder(&mut self, fix: impl Fn(&str) -> String) -> Parse<Spanned<Value<String>>> {
+        self.bindable_text("a folder", Takes::Text, fix)
+    }
+
     /// `ID 'a'`; `example` has `{}` for the key.
-    fn key(&mut self, example: &str) -> Parse<Spanned<String>> {
+    fn key(&mut self, example: &str) -> Parse<Spanned<Value<String>>> {
         if self.take("ID").is_none() {
             return Err(match self.peek() {
                 Some(Token::Text(key)) => complaints::key_without_id(self.here(), key, example),
@@ -420,7 +426,7 @@ impl<'a> Parser<'a> {
                 _ => self.expected("ID with the key", format!("write {}", example.replace("{}", "'a'"))),
             });
         }
-        self.text("a key", |typed| format!("write ID {typed}"))
+        self.bindable_text("a key", Takes::Key, |typed| format!("write ID {typed}"))
     }
 
     /// Text in quotes that is not empty; `fix` writes the help from the quoted form of what was typed without quotes.
@@ -443,7 +449,10 @@ impl<'a> Parser<'a> {
 }
 
 /// A train image carries a label and an index image does not.
-pub(crate) fn check_role(role: Option<&Spanned<Role>>, label: Option<&Spanned<String>>) -> Result<(), Diagnostic> {
+pub(crate) fn check_role(
+    role: Option<&Spanned<Role>>,
+    label: Option<&Spanned<Value<String>>>,
+) -> Result<(), Diagnostic> {
     match (role, label) {
         (Some(Spanned { node: Role::Train, span }), None) => Err(complaints::train_without_label(*span)),
         (Some(Spanned { node: Role::Index, .. }), Some(label)) => Err(complaints::index_with_label(label.span)),

@@ -193,6 +193,8 @@ pub struct CleanPlan {
     pub rule: CleanRule,
     /// What is done with them.
     pub action: Action,
+    /// Thumbnails are compared however many of them stand for photos; otherwise few of them are.
+    pub thumbnails: bool,
     /// Report only.
     pub dry_run: bool,
     /// Path of a report.
@@ -200,7 +202,8 @@ pub struct CleanPlan {
 }
 
 impl Default for CleanPlan {
-    /// The paper's rule with its numbers (SPEC sections 4 and 9); what is found is marked.
+    /// The paper's rule with its numbers (SPEC sections 4 and 9); what is found is marked. A program is not asked about thumbnails, unlike
+    /// whoever types CLEAN.
     fn default() -> Self {
         Self {
             nn: DEFAULT_NN,
@@ -209,6 +212,7 @@ impl Default for CleanPlan {
             freq: DEFAULT_FREQ,
             rule: CleanRule::Paper,
             action: Action::KeepVoters,
+            thumbnails: true,
             dry_run: false,
             into: None,
         }
@@ -277,12 +281,12 @@ fn plan_search(search: BoundSearch, facts: &Facts) -> SearchPlan {
     };
     let rerank = search.rerank.map(|asked| {
         let both = asked.sort == asked.insert;
-        let k = asked.k.map_or(facts.vote_k, |k| k.node);
+        let k = asked.k.unwrap_or(facts.vote_k);
         RerankPlan {
             sort: both || asked.sort,
             insert: both || asked.insert,
             k,
-            tau: asked.tau.map_or(DEFAULT_TAU, |tau| tau.node),
+            tau: asked.tau.unwrap_or(DEFAULT_TAU),
             votes: match k {
                 k if k == facts.vote_k => VotesFrom::Stored,
                 k if k <= facts.kept_neighbours => VotesFrom::KeptLists,
@@ -344,6 +348,7 @@ fn plan_clean(clean: BoundClean) -> CleanPlan {
             Rule::Suspects => CleanRule::Suspects(clean.cut.unwrap_or(Cut::Evidence(DEFAULT_EVIDENCE))),
         },
         action: clean.action,
+        thumbnails: clean.thumbnails,
         dry_run: clean.dry_run,
         into: clean.into,
     }

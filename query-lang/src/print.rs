@@ -1,12 +1,14 @@
 //! Statements as text: canonical, so that parsing it gives the same statement again.
 
 use std::fmt::{self, Display, Formatter};
+use std::ops::Bound;
 use std::time::Duration;
 
 use crate::ast::{
     Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank, Role, Rule,
     Scope, Search, Spanned, Statement, Train,
 };
+use crate::value::{Interval, Value};
 
 /// Text in single quotes, as the language reads it.
 pub(crate) fn quoted(text: &str) -> String {
@@ -18,6 +20,38 @@ pub(crate) fn number<T: Display + fmt::LowerExp>(value: T) -> String {
     const LONGEST: usize = 20;
     let plain = value.to_string();
     if plain.len() <= LONGEST { plain } else { format!("{value:e}") }
+}
+
+/// `lie in [0, 1.5]`, or `be more than 0 and at most 10`: what a number must do.
+pub(crate) fn interval((start, end): Interval) -> String {
+    let edge = |edge: Bound<f64>| match edge {
+        Bound::Included(value) | Bound::Excluded(value) => number(value),
+        Bound::Unbounded => "anything".to_owned(),
+    };
+    match start {
+        Bound::Excluded(_) => format!("be more than {} and at most {}", edge(start), edge(end)),
+        _ => format!("lie in [{}, {}]", edge(start), edge(end)),
+    }
+}
+
+/// A value as it is typed; `text` writes what is no parameter.
+fn written<T>(value: &Value<T>, text: impl Fn(&T) -> String) -> String {
+    match value {
+        Value::Typed(value) => text(value),
+        Value::Parameter(parameter) => format!("${}", parameter.number),
+    }
+}
+
+/// A text of a statement, in quotes.
+fn text(value: &Value<String>) -> String {
+    written(value, |text| quoted(text))
+}
+
+/// A whole number of a statement.
+impl<T: Display> Display for Value<T> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(&written(self, T::to_string))
+    }
 }
 
 /// A lag in the largest unit of the language that says it in whole numbers: `500ms`, `5s`, `2m`.
@@ -42,14 +76,14 @@ impl Display for Statement {
                 write_freshness(out, freshness)
             }
             Self::Put { key, image, role, label, overwrite } => {
-                write!(out, "PUT ID {} {}", quoted(&key.node), image.node)?;
+                write!(out, "PUT ID {} {}", text(&key.node), image.node)?;
                 clause(out, "AS", role)?;
-                label.as_ref().map_or(Ok(()), |label| write!(out, " LABEL {}", quoted(&label.node)))?;
+                label.as_ref().map_or(Ok(()), |label| write!(out, " LABEL {}", text(&label.node)))?;
                 out.write_str(if *overwrite { " OVERWRITE" } else { "" })
             }
-            Self::Delete { key } => write!(out, "DELETE ID {}", quoted(&key.node)),
-            Self::Label { key, label } => write!(out, "LABEL ID {} AS {}", quoted(&key.node), quoted(&label.node)),
-            Self::Unlabel { key } => write!(out, "UNLABEL ID {}", quoted(&key.node)),
+            Self::Delete { key } => write!(out, "DELETE ID {}", text(&key.node)),
+            Self::Label { key, label } => write!(out, "LABEL ID {} AS {}", text(&key.node), text(&label.node)),
+            Self::Unlabel { key } => write!(out, "UNLABEL ID {}", text(&key.node)),
             Self::ShowStatus => out.write_str("SHOW STATUS"),
             Self::ShowLabels => out.write_str("SHOW LABELS"),
             Self::ShowSegments => out.write_str("SHOW SEGMENTS"),
@@ -57,10 +91,10 @@ impl Display for Statement {
             Self::Flush => out.write_str("FLUSH"),
             Self::Compact => out.write_str("COMPACT"),
             Self::Check { deep } => out.write_str(if *deep { "CHECK DEEP" } else { "CHECK" }),
-            Self::Backup { folder } => write!(out, "BACKUP TO {}", quoted(&folder.node)),
-            Self::BackupVerify { folder } => write!(out, "BACKUP VERIFY {}", quoted(&folder.node)),
+            Self::Backup { folder } => write!(out, "BACKUP TO {}", text(&folder.node)),
+            Self::BackupVerify { folder } => write!(out, "BACKUP VERIFY {}", text(&folder.node)),
             Self::BackupRestore { from, to } => {
-                write!(out, "BACKUP RESTORE {} TO {}", quoted(&from.node), quoted(&to.node))
+                write!(out, "BACKUP RESTORE {} TO {}", text(&from.node), text(&to.node))
             }
             Self::ShowCleans => out.write_str("SHOW CLEANS"),
             Self::ShowClean { number } => write!(out, "SHOW CLEAN {}", number.node),
@@ -100,23 +134,23 @@ fn option<T: Display>(out: &mut Formatter<'_>, name: &str, value: &Option<Spanne
 }
 
 /// The same for a number that need not be whole.
-fn number_option(out: &mut Formatter<'_>, name: &str, value: &Option<Spanned<f64>>) -> fmt::Result {
-    value.as_ref().map_or(Ok(()), |value| write!(out, " {name}={}", number(value.node)))
+fn number_option(out: &mut Formatter<'_>, name: &str, value: &Option<Spanned<Value<f64>>>) -> fmt::Result {
+    value.as_ref().map_or(Ok(()), |value| write!(out, " {name}={}", written(&value.node, |value| number(*value))))
 }
 
 /// ` WORD 'file'`, if there is a file.
-fn file(out: &mut Formatter<'_>, word: &str, path: &Option<Spanned<String>>) -> fmt::Result {
-    path.as_ref().map_or(Ok(()), |path| write!(out, " {word} {}", quoted(&path.node)))
+fn file(out: &mut Formatter<'_>, word: &str, path: &Option<Spanned<Value<String>>>) -> fmt::Result {
+    path.as_ref().map_or(Ok(()), |path| write!(out, " {word} {}", text(&path.node)))
 }
 
 /// ` INTO 'file' OVERWRITE`, if there is a file.
-fn report(out: &mut Formatter<'_>, path: &Option<Spanned<String>>, overwrite: bool) -> fmt::Result {
+fn report(out: &mut Formatter<'_>, path: &Option<Spanned<Value<String>>>, overwrite: bool) -> fmt::Result {
     let Some(path) = path else { return Ok(()) };
-    write!(out, " INTO {}{}", quoted(&path.node), if overwrite { " OVERWRITE" } else { "" })
+    write!(out, " INTO {}{}", text(&path.node), if overwrite { " OVERWRITE" } else { "" })
 }
 
 /// The clause behind a blank; what is as it is has no words.
-fn write_freshness(out: &mut Formatter<'_>, freshness: &Option<Spanned<Freshness>>) -> fmt::Result {
+fn write_freshness(out: &mut Formatter<'_>, freshness: &Option<Spanned<Freshness<Value<u64>>>>) -> fmt::Result {
     match freshness.as_ref().map(|freshness| freshness.node) {
         None | Some(Freshness::AsIs) => Ok(()),
         Some(freshness) => write!(out, " {freshness}"),
@@ -176,7 +210,7 @@ impl Display for Train {
         option(out, "gem", &self.gem)?;
         match self.from.as_ref().map(|from| &from.node) {
             None => {}
-            Some(Origin::File(path)) => write!(out, " FROM {}", quoted(path))?,
+            Some(Origin::File(path)) => write!(out, " FROM {}", text(path))?,
             Some(Origin::Model(number)) => write!(out, " FROM MODEL {number}")?,
         }
         out.write_str(match self.flip.as_ref().map(|flip| flip.node) {
@@ -202,6 +236,9 @@ impl Display for Clean {
         if let Some(action) = &self.action {
             write!(out, " {}", action.node.name())?;
         }
+        if self.thumbnails.is_some() {
+            out.write_str(" THUMBNAILS")?;
+        }
         if self.dry_run {
             out.write_str(" DRY RUN")?;
         }
@@ -210,17 +247,17 @@ impl Display for Clean {
 }
 
 /// Canonical text.
-impl Display for Cut {
+impl Display for Cut<Value<usize>, Value<f64>> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Top(images) => write!(out, "{}={images}", self.name()),
-            Self::Evidence(least) => write!(out, "{}={}", self.name(), number(*least)),
+            Self::Evidence(least) => write!(out, "{}={}", self.name(), written(least, |least| number(*least))),
         }
     }
 }
 
 /// Canonical text, empty for [`Freshness::AsIs`].
-impl Display for Freshness {
+impl<N: Display> Display for Freshness<N> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::AsIs => Ok(()),
@@ -244,7 +281,7 @@ impl Display for Rerank {
         if let Some(k) = &self.k {
             write!(out, " k={}", k.node)?;
         }
-        self.tau.as_ref().map_or(Ok(()), |tau| write!(out, " tau={}", number(tau.node)))
+        number_option(out, "tau", &self.tau)
     }
 }
 
@@ -253,7 +290,7 @@ impl Display for Image {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => out.write_str(&quoted(path)),
-            Self::Key(key) => write!(out, "ID {}", quoted(key)),
+            Self::Key(key) => write!(out, "ID {}", text(key)),
             Self::Name(name) => out.write_str(name),
             Self::Parameter(position) => write!(out, "${position}"),
             Self::Vector(values) => {
@@ -263,8 +300,15 @@ impl Display for Image {
                 }
                 out.write_str("]")
             }
-            Self::Queries(path) => write!(out, "QUERIES {}", quoted(path)),
+            Self::Queries(path) => write!(out, "QUERIES {}", text(path)),
         }
+    }
+}
+
+/// Canonical text.
+impl Display for Condition<Value<String>> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {} {}", self.field, if self.like { "LIKE" } else { "=" }, text(&self.value))
     }
 }
 

@@ -78,6 +78,7 @@ pub const KEYWORDS: &[&str] = &[
     "STATUS",
     "SUSPECTS",
     "TAU",
+    "THUMBNAILS",
     "TO",
     "TOP",
     "TRAIN",
@@ -139,6 +140,7 @@ pub(crate) const CLEANINGS: &[&str] = &[
     "RELABEL EMPTY",
     "UNLABEL",
     "KEEP VOTERS",
+    "THUMBNAILS",
     "DRY RUN",
     "INTO",
 ];
@@ -357,6 +359,11 @@ impl Role {
             Self::Index => "index",
         }
     }
+
+    /// The role of this name, in any case.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name().eq_ignore_ascii_case(word))
+    }
 }
 
 impl Loss {
@@ -432,9 +439,9 @@ impl Action {
     }
 }
 
-impl Cut {
+impl<N, X> Cut<N, X> {
     /// Its name in front of `=`.
-    pub(crate) const fn name(self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Top(_) => "top",
             Self::Evidence(_) => "evidence",

@@ -8,6 +8,7 @@ use std::path::Path;
 
 const ORDER: &[&str] = &[
     "label",
+    "value",
     "ast",
     "limits",
     "words",
@@ -18,6 +19,7 @@ const ORDER: &[&str] = &[
     "parser",
     "effect",
     "script",
+    "fill",
     "bind",
     "plan",
     "explain",

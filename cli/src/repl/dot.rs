@@ -43,7 +43,7 @@ PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s];    EXPLAIN [ANALYZE] 
 SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;    SHOW MODELS;
 SHOW SUSPECTS [LIMIT 20];    SHOW CLEANS;    SHOW CLEAN 1;    SHOW MARKED;
 CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [evidence=0.8 | top=20]]
-      [KEEP VOTERS | UNLABEL | RELABEL [EMPTY]] [DRY RUN] [INTO 'report.html' [OVERWRITE]];    UNDO CLEAN;    UNDO LABEL;
+      [KEEP VOTERS | UNLABEL | RELABEL [EMPTY]] [THUMBNAILS] [DRY RUN] [INTO 'report.html' [OVERWRITE]];    UNDO CLEAN;    UNDO LABEL;
 TRAIN [loss=lda] [dim=512] [epochs=30] [batch=32] [rate=0.02] [margin=0.3] [scale=30] [seed=0] [validation=0.34]
       [BALANCE] [TRUNK [augment=soft] [scaleup=1] [gem=fixed]] [FROM 'model.safetensors' | FROM MODEL 2] [FORCE | DRY RUN];
 REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1 [FORCE];

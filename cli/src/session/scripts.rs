@@ -119,12 +119,14 @@ fn target(statement: &Statement) -> Result<Option<Target>> {
         Statement::Search(search) => (&search.into, search.overwrite),
         Statement::Clean(clean) => (&clean.into, clean.overwrite),
         Statement::Backup { folder: to } | Statement::BackupRestore { to, .. } => {
-            must_be_outside(Path::new(&to.node))?;
+            // A parameter has no value here, which the statement says itself.
+            to.node.typed().map_or(Ok(()), |to| must_be_outside(Path::new(to)))?;
             return Ok(None);
         }
         _ => return Ok(None),
     };
-    into.as_ref().map(|path| report::target(Path::new(&path.node), overwrite)).transpose()
+    let into = into.as_ref().and_then(|path| path.node.typed());
+    into.map(|path| report::target(Path::new(path), overwrite)).transpose()
 }
 
 fn mistakes(wrong: &[Diagnostic], render: impl Fn(&Diagnostic) -> String) -> Failure {

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    Access, Bound, CleanPlan, CleanRule, Diagnostic, Effect, Facts, Freshness, Names, Piece, Plan, Role, Scope,
-    SearchPlan, Source, bind, parse, plan,
+    Access, Bound, CleanPlan, CleanRule, Column, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope,
+    SearchPlan, Source, bind, fill, parse, plan,
 };
 
+use super::arguments::{Argument, Arguments};
 use super::cleaning::Cleaning;
 use super::database::{Database, another_model, fingerprint_of, unnamed};
-use super::outcome::Outcome;
+use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
-use crate::answer::{Answers, Asked, Prediction, Query, Rerank, SearchRequest, Stage};
+use super::sights::Sights;
+use crate::answer::{Asked, Prediction, Query, Rerank, SearchRequest, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::Snapshot;
 use crate::operation::{Operation, Put, Receipt};
@@ -20,39 +22,6 @@ use crate::ports::{Embedded, FailedQuery, NamedQuery, Photo, QueryFile};
 
 /// Times a photo is embedded again because another model came in force; that takes minutes each.
 const MODEL_TRIES: usize = 3;
-
-/// A value an application binds to `$1` or to a name; it is never spliced into query text.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Argument {
-    /// A descriptor.
-    Vector(Vec<f32>),
-    /// A photo, embedded when the statement runs.
-    Photo(Photo),
-    /// The key of a stored image.
-    Key(String),
-}
-
-/// The values an application binds.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Arguments {
-    /// `$1`, `$2`, ..
-    pub positional: Vec<Argument>,
-    /// By name.
-    pub named: Vec<(String, Argument)>,
-}
-
-impl Arguments {
-    fn names(&self) -> Names {
-        Names { positional: self.positional.len(), named: self.named.iter().map(|(name, _)| name.clone()).collect() }
-    }
-
-    fn get(&self, at: usize) -> Option<&Argument> {
-        match at.checked_sub(self.positional.len()) {
-            None => self.positional.get(at),
-            Some(at) => self.named.get(at).map(|(_, argument)| argument),
-        }
-    }
-}
 
 /// An image of a statement, resolved to a descriptor.
 struct Resolved {
@@ -119,8 +88,9 @@ impl Database {
         let parsed = parse(text);
         let mut diagnostics = parsed.diagnostics;
         let mut bound = Vec::with_capacity(parsed.statements.len());
+        let bindings = arguments.bindings();
         for statement in &parsed.statements {
-            match bind(statement, &arguments.names()) {
+            match fill(statement, &bindings).and_then(|filled| bind(&filled, &arguments.names())) {
                 Ok(ready) => bound.push((ready, statement.node.effect())),
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
@@ -174,8 +144,14 @@ impl Database {
                         )),
                     })?;
                 let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
-                let answers = snapshot.search(&SearchRequest::of(&plan), &queries)?;
-                Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed })))
+                let mut answers = snapshot.search(&SearchRequest::of(&plan), &queries)?;
+                if plan.columns.contains(&Column::Path) {
+                    for row in answers.iter_mut().flat_map(|answer| &mut answer.rows) {
+                        row.path = snapshot.record(&row.id)?.and_then(|record| record.source);
+                    }
+                }
+                let snapshot = plan.into.is_some().then_some(snapshot);
+                Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
             }
             Plan::Predict { source, k, freshness } => {
                 let (snapshot, asked) = self.under_one_model(freshness, |snapshot| {
@@ -338,6 +314,11 @@ impl Snapshot {
                     self.embedded(photo.clone(), name, ports)
                 }
                 Some(Argument::Key(key)) => self.stored(key, including_self),
+                Some(Argument::Text(_) | Argument::Whole(_) | Argument::Number(_)) => {
+                    let what = "a text or a number is bound to a name that stands for an image";
+                    Err(Error::invalid(what)
+                        .help("bind a descriptor, a photo or a key to it; texts and numbers are $1, $2, .."))
+                }
                 None => Err(Error::invalid(format!("parameter {} is not bound", at + 1))),
             },
             Source::Queries(_) => Err(Error::invalid("QUERIES belongs to SEARCH").help("name one image here")),
@@ -445,6 +426,11 @@ fn found_by(cleaning: &Cleaning) -> Vec<String> {
         CleanRule::Suspects(_) => format!("suspects {}", judged.len()),
     };
     let mut lines = vec![format!("{looked_at}, of them marked already {marked_already}")];
+    if let Some(sights) = &cleaning.sights {
+        let Sights { files, kept, thumbnails, read } = sights;
+        lines.push(format!("compared by photo files {files}, kept originals {kept}, thumbnails {thumbnails}"));
+        lines.extend(read.as_ref().map(|read| format!("photo files read {read}")));
+    }
     let not_compared = cleaning.not_compared().len();
     if not_compared > 0 {
         lines.push(format!("not compared, and left {not_compared}"));

@@ -10,6 +10,7 @@ use crate::limits::{
     DEFAULT_EVIDENCE, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_SUSPECTS, MAX_COUNT,
     MAX_FREQ, MAX_INLIERS, MAX_NEIGHBOURS, MAX_NN, MIN_INLIERS,
 };
+use crate::value::{Takes, Value};
 use crate::words;
 
 impl Parser<'_> {
@@ -54,6 +55,12 @@ impl Parser<'_> {
                 let span = self.two_words("KEEP", "VOTERS", "what the rule finds is marked and votes as before")?;
                 self.action(clean, Spanned { node: Action::KeepVoters, span })
             }
+            Some("THUMBNAILS") => {
+                let span = self.here();
+                self.once(clean.thumbnails.is_some(), "THUMBNAILS")?;
+                clean.thumbnails = Some(span);
+                Ok(())
+            }
             Some("DRY") => {
                 let span = self.two_words("DRY", "RUN", "report what the rule finds, and change nothing")?;
                 if clean.dry_run {
@@ -64,12 +71,17 @@ impl Parser<'_> {
             }
             Some("INTO") => {
                 self.once(clean.into.is_some(), "INTO")?;
-                clean.into = Some(self.text("the name of a report", |typed| format!("write INTO {typed}"))?);
+                clean.into = Some(self.report()?);
                 clean.overwrite = self.take("OVERWRITE").is_some();
                 Ok(())
             }
             _ => Err(self.no_option("CLEAN", words::CLEANINGS)),
         }
+    }
+
+    /// The name of a report, behind INTO.
+    pub(super) fn report(&mut self) -> Parse<Spanned<Value<String>>> {
+        self.bindable_text("the name of a report", Takes::Text, |typed| format!("write INTO {typed}"))
     }
 
     fn rule(&mut self) -> Parse<Spanned<Rule>> {
@@ -121,15 +133,23 @@ pub(crate) fn check_clean(clean: &Clean) -> Result<(), Diagnostic> {
     }
     let of_the_paper =
         [("nn", &clean.nn), ("neighbours", &clean.neighbours), ("inliers", &clean.inliers), ("freq", &clean.freq)];
-    if let Some((name, span)) = of_the_paper.into_iter().find_map(|(name, given)| Some((name, given.as_ref()?.span)))
+    let of_the_paper = of_the_paper.map(|(name, given)| (name, given.as_ref().map(|given| given.span)));
+    let of_the_paper = of_the_paper.into_iter().chain([("THUMBNAILS", clean.thumbnails)]);
+    if let Some((name, span)) = of_the_paper.into_iter().find_map(|(name, span)| Some((name, span?)))
         && suspects
     {
         return Err(complaints::only_of_paper(span, name, rule));
     }
-    let count = |given: &Option<Spanned<usize>>, usual| given.as_ref().map_or(usual, |given| given.node);
-    let freq = count(&clean.freq, DEFAULT_FREQ);
+    // A parameter is looked at when it has its value.
+    let count = |given: &Option<Spanned<Value<usize>>>, usual| match given {
+        None => Some(usual),
+        Some(given) => given.node.typed().copied(),
+    };
+    let counts = (count(&clean.freq, DEFAULT_FREQ), count(&clean.nn, DEFAULT_NN));
+    let (Some(freq), Some(nn)) = counts else { return Ok(()) };
+    let Some(neighbours) = count(&clean.neighbours, DEFAULT_NEIGHBOURS) else { return Ok(()) };
     // The image itself is the first of its neighbours, as released, and no pair.
-    let compared = count(&clean.nn, DEFAULT_NN).min(count(&clean.neighbours, DEFAULT_NEIGHBOURS).saturating_sub(1));
+    let compared = nn.min(neighbours.saturating_sub(1));
     match [&clean.freq, &clean.neighbours, &clean.nn].into_iter().flatten().next() {
         Some(given) if freq > compared => Err(complaints::freq_above_neighbours(given.span, freq, compared)),
         _ => Ok(()),

@@ -8,6 +8,7 @@ use crate::complaints;
 use crate::lexer::Token;
 use crate::limits::MAX_LAG;
 use crate::print::lag;
+use crate::value::Value;
 use crate::words;
 
 /// Units of a lag, and their milliseconds.
@@ -23,7 +24,10 @@ impl Parser<'_> {
     }
 
     /// One of the three, which comes next; `given` is the one that was there before.
-    pub(super) fn freshness(&mut self, given: Option<&Spanned<Freshness>>) -> Parse<Spanned<Freshness>> {
+    pub(super) fn freshness(
+        &mut self,
+        given: Option<&Spanned<Freshness<Value<u64>>>>,
+    ) -> Parse<Spanned<Freshness<Value<u64>>>> {
         let start = self.bump();
         let keyword = self.typed(start).to_ascii_uppercase();
         if let Some(given) = given {
@@ -38,7 +42,7 @@ impl Parser<'_> {
     }
 
     /// `SEQ 5`, behind the word SINCE.
-    fn sequence(&mut self) -> Parse<u64> {
+    fn sequence(&mut self) -> Parse<Value<u64>> {
         const EXAMPLE: &str = "SINCE SEQ 5";
         if self.take("SEQ").is_none() {
             let typed = complaints::shown(self.typed(self.here()));

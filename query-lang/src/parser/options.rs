@@ -1,32 +1,25 @@
 //! Options: a name, `=` and a value, each at most once; and the statements that are made of them.
 
-use std::fmt::Display;
-use std::ops::{Bound, RangeBounds as _, RangeInclusive};
-use std::str::FromStr;
+use std::ops::RangeInclusive;
 
 use super::{Parse, Parser};
 use crate::ast::{Span, Spanned};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
-use crate::print::number;
+use crate::print::{interval, number};
+use crate::value::{Interval, Value, Whole};
 use crate::words;
-
-/// The numbers that an option takes; both ends are there.
-pub(super) type Interval = (Bound<f64>, Bound<f64>);
 
 impl Parser<'_> {
     /// `nn=1000`, a whole number of a range that has no negative ones; the word comes next.
-    pub(super) fn whole_option<T>(
+    pub(super) fn whole_option<T: Whole>(
         &mut self,
-        given: &mut Option<Spanned<T>>,
-        name: &str,
+        given: &mut Option<Spanned<Value<T>>>,
+        name: &'static str,
         usual: T,
         range: RangeInclusive<T>,
-    ) -> Parse<()>
-    where
-        T: FromStr + PartialOrd + Display,
-    {
+    ) -> Parse<()> {
         let example = format!("{name}={usual}");
         self.assignment(given.is_some(), name, &example)?;
         *given = Some(self.whole(name, &example, range)?);
@@ -36,15 +29,15 @@ impl Parser<'_> {
     /// `rate=0.001`; the word comes next.
     pub(super) fn number_option(
         &mut self,
-        given: &mut Option<Spanned<f64>>,
-        name: &str,
+        given: &mut Option<Spanned<Value<f64>>>,
+        name: &'static str,
         usual: f64,
         range: Interval,
     ) -> Parse<()> {
         let example = format!("{name}={}", number(usual));
         self.assignment(given.is_some(), name, &example)?;
-        let outside = |span| complaints::number_range(span, name, &in_words(range), &example);
-        *given = Some(self.finite(name, &example, |value| range.contains(&value), outside)?);
+        let outside = |span| complaints::number_range(span, name, &interval(range), &example);
+        *given = Some(self.finite(name, &example, range, outside)?);
         Ok(())
     }
 
@@ -91,17 +84,5 @@ impl Parser<'_> {
             Some(word) => complaints::unknown_clause(span, word, statement, clauses),
             None => complaints::unexpected(span, &self.found().unwrap_or_default(), statement),
         })
-    }
-}
-
-/// `lie in [0, 1.5]`, or `be more than 0 and at most 10`: what a number must do.
-fn in_words((start, end): Interval) -> String {
-    let edge = |edge: Bound<f64>| match edge {
-        Bound::Included(value) | Bound::Excluded(value) => number(value),
-        Bound::Unbounded => "anything".to_owned(),
-    };
-    match start {
-        Bound::Excluded(_) => format!("be more than {} and at most {}", edge(start), edge(end)),
-        _ => format!("lie in [{}, {}]", edge(start), edge(end)),
     }
 }

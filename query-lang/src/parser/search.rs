@@ -7,6 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
 use crate::limits::{DEFAULT_DEPTH, MAX_CONDITIONS};
 use crate::print::quoted;
+use crate::value::{Takes, Value};
 use crate::words;
 
 impl Parser<'_> {
@@ -30,12 +31,7 @@ impl Parser<'_> {
         while self.peek().is_some() {
             self.clause(&mut search)?;
         }
-        if let Some(limit) = &search.limit {
-            let depth = search.depth.as_ref().map(|depth| depth.node);
-            if limit.node > depth.unwrap_or(DEFAULT_DEPTH) {
-                return Err(complaints::limit_above_depth(limit.span, limit.node, depth));
-            }
-        }
+        check_search(&search)?;
         Ok(search)
     }
 
@@ -89,7 +85,7 @@ impl Parser<'_> {
             }
             Some("INTO") => {
                 self.once(search.into.is_some(), "INTO")?;
-                search.into = Some(self.text("the name of a report", |typed| format!("write INTO {typed}"))?);
+                search.into = Some(self.report()?);
                 search.overwrite = self.take("OVERWRITE").is_some();
             }
             _ => return Err(self.complain(|span| self.no_clause(span))),
@@ -136,7 +132,7 @@ impl Parser<'_> {
         Ok(Spanned { node, span: self.bump() })
     }
 
-    fn conditions(&mut self) -> Parse<Vec<Spanned<Condition>>> {
+    fn conditions(&mut self) -> Parse<Vec<Spanned<Condition<Value<String>>>>> {
         let mut conditions = Vec::new();
         loop {
             let start = self.here();
@@ -155,7 +151,7 @@ impl Parser<'_> {
         }
     }
 
-    fn condition(&mut self) -> Parse<Condition> {
+    fn condition(&mut self) -> Parse<Condition<Value<String>>> {
         const EXAMPLE: &str = "for example WHERE label = 'x' AND path LIKE 'trip/%'";
         if let Some(word) = self.word()
             && words::contains(&["NOT", "EXISTS"], word)
@@ -174,6 +170,14 @@ impl Parser<'_> {
             return Err(self.expected("= or LIKE", EXAMPLE));
         }
         let span = self.here();
+        let (what, takes) = match field {
+            Field::Split if !like => ("a split", Takes::Split),
+            Field::Id => ("the value of id", Takes::AnyKey),
+            _ => ("the value of a condition", Takes::AnyText),
+        };
+        if let Some(Spanned { node: value, .. }) = self.placeholder(what, takes)? {
+            return Ok(Condition { field, like, value });
+        }
         let value = match self.peek() {
             // Unlike a name, a value may be empty: it matches nothing, or with LIKE what is empty.
             Some(Token::Text(text)) => {
@@ -192,10 +196,10 @@ impl Parser<'_> {
             }
         };
         if field != Field::Split || like {
-            return Ok(Condition { field, like, value });
+            return Ok(Condition { field, like, value: Value::Typed(value) });
         }
-        match Role::ALL.into_iter().find(|role| role.name().eq_ignore_ascii_case(&value)) {
-            Some(role) => Ok(Condition { field, like, value: role.name().to_owned() }),
+        match Role::named(&value) {
+            Some(role) => Ok(Condition { field, like, value: Value::Typed(role.name().to_owned()) }),
             None => Err(complaints::unknown_split(span, &value)),
         }
     }
@@ -242,4 +246,18 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// No more rows are returned than are searched. A parameter is looked at when it has its value.
+pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
+    let Some(Spanned { node: Value::Typed(limit), span }) = &search.limit else { return Ok(()) };
+    let depth = match &search.depth {
+        None => None,
+        Some(Spanned { node: Value::Typed(depth), .. }) => Some(*depth),
+        Some(_) => return Ok(()),
+    };
+    if *limit > depth.unwrap_or(DEFAULT_DEPTH) {
+        return Err(complaints::limit_above_depth(*span, *limit, depth));
+    }
+    Ok(())
 }

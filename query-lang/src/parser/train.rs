@@ -11,6 +11,7 @@ use crate::limits::{
     DEFAULT_SEED, DEFAULT_TRUNK_EPOCHS, DEFAULT_VALIDATION, MAX_BATCH, MAX_DIMENSION, MAX_EPOCHS, MAX_MARGIN, MAX_RATE,
     MAX_SCALE, MAX_VALIDATION, MIN_BATCH, MIN_DIMENSION,
 };
+use crate::value::{Takes, Value};
 use crate::words;
 
 impl Parser<'_> {
@@ -80,25 +81,30 @@ impl Parser<'_> {
     }
 
     /// `FROM 'model.safetensors'`; the word comes next.
-    pub(super) fn model_file(&mut self, given: &mut Option<Spanned<String>>) -> Parse<()> {
+    pub(super) fn model_file(&mut self, given: &mut Option<Spanned<Value<String>>>) -> Parse<()> {
         self.once(given.is_some(), "FROM")?;
         self.without_equals("FROM", "'model.safetensors'")?;
-        *given = Some(self.text("the file of a model", |typed| format!("write FROM {typed}"))?);
+        *given = Some(self.weights()?);
         Ok(())
     }
 
     /// `FROM 'model.safetensors'` or `FROM MODEL 2`; the word comes next.
-    fn origin(&mut self, given: &mut Option<Spanned<Origin>>) -> Parse<()> {
+    fn origin(&mut self, given: &mut Option<Spanned<Origin<Value<String>, Value<u64>>>>) -> Parse<()> {
         self.once(given.is_some(), "FROM")?;
         self.without_equals("FROM", "'model.safetensors'")?;
         *given = Some(if self.is("MODEL") {
             let Spanned { node, span } = self.model_number("FROM", "2")?;
             Spanned { node: Origin::Model(node), span }
         } else {
-            let Spanned { node, span } = self.text("the file of a model", |typed| format!("write FROM {typed}"))?;
+            let Spanned { node, span } = self.weights()?;
             Spanned { node: Origin::File(node), span }
         });
         Ok(())
+    }
+
+    /// The name of a file with weights, behind FROM.
+    fn weights(&mut self) -> Parse<Spanned<Value<String>>> {
+        self.bindable_text("the file of a model", Takes::Text, |typed| format!("write FROM {typed}"))
     }
 
     fn loss(&mut self) -> Parse<Spanned<Loss>> {
@@ -135,10 +141,13 @@ pub(crate) fn check_train(train: &Train) -> Result<(), Diagnostic> {
     if let Some(loss) = train.loss.as_ref().filter(|loss| train.trunk && !loss.node.has_steps()) {
         return Err(complaints::no_loss_of_a_trunk(loss.span, loss.node));
     }
-    let epochs = train.epochs.as_ref().map_or(DEFAULT_TRUNK_EPOCHS, |epochs| epochs.node);
-    if let Some(scaleup) = train.scaleup.as_ref().filter(|scaleup| scaleup.node > epochs) {
+    // A parameter is looked at when it has its value.
+    let epochs = train.epochs.as_ref().map_or(Some(DEFAULT_TRUNK_EPOCHS), |epochs| epochs.node.typed().copied());
+    if let (Some(Spanned { node: Value::Typed(scaleup), span }), Some(epochs)) = (&train.scaleup, epochs)
+        && *scaleup > epochs
+    {
         let given = train.epochs.as_ref().map(|epochs| epochs.span);
-        return Err(complaints::scaleup_above_epochs(scaleup.span, scaleup.node, epochs, given));
+        return Err(complaints::scaleup_above_epochs(*span, *scaleup, epochs, given));
     }
     let loss = train.loss.as_ref().map_or(Loss::of_training(train.trunk), |loss| loss.node);
     let other = train.loss.as_ref().map(|loss| loss.span);

@@ -1,8 +1,7 @@
-//! The values of statements: images, numbers and literal vectors, each with the checks that need no database.
+//! The values of statements: images, texts, numbers and literal vectors, each with the checks that need no database.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
+use std::ops::Bound::Included;
+use std::ops::{RangeBounds as _, RangeInclusive};
 
 use super::{Parse, Parser};
 use crate::ast::{Image, Span, Spanned};
@@ -11,6 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
 use crate::limits::{MAX_COUNT, MAX_TAU, MIN_TAU};
 use crate::print::quoted;
+use crate::value::{Interval, Parameter, Takes, Value, Whole};
 use crate::words;
 
 impl Parser<'_> {
@@ -19,7 +19,7 @@ impl Parser<'_> {
         let start = self.here();
         let node = match self.peek() {
             Some(Token::Text(_)) => Image::File(self.text("the name of a photo", |_| String::new())?.node),
-            Some(Token::Parameter) => self.parameter()?,
+            Some(Token::Parameter) => Image::Parameter(self.parameter()?),
             Some(Token::Bare) => {
                 let typed = complaints::shown(self.typed(start));
                 let help = format!("a photo: {0}; an image with this key: ID {0}", quoted(&typed));
@@ -37,10 +37,11 @@ impl Parser<'_> {
 
     fn image_word(&mut self) -> Parse<Image> {
         if self.take("ID").is_some() {
-            return Ok(Image::Key(self.text("a key", |typed| format!("write ID {typed}"))?.node));
+            return Ok(Image::Key(self.bindable_text("a key", Takes::Key, |typed| format!("write ID {typed}"))?.node));
         }
         if self.take("QUERIES").is_some() {
-            return Ok(Image::Queries(self.text("the name of a file", |typed| format!("write QUERIES {typed}"))?.node));
+            let fix = |typed: &str| format!("write QUERIES {typed}");
+            return Ok(Image::Queries(self.bindable_text("the name of a file", Takes::Text, fix)?.node));
         }
         if let Some(span) = self.take("VECTOR") {
             return Ok(Image::Vector(self.vector(span)?));
@@ -54,17 +55,42 @@ impl Parser<'_> {
         Ok(Image::Name(word.to_owned()))
     }
 
-    fn parameter(&mut self) -> Parse<Image> {
+    /// The position of a parameter, which comes next.
+    fn parameter(&mut self) -> Parse<usize> {
         let span = self.here();
         let digits = &self.typed(span)[1..];
         match digits.parse() {
             Ok(number @ 1..=MAX_COUNT) => {
                 self.bump();
-                Ok(Image::Parameter(number))
+                Ok(number)
             }
             Ok(0) => Err(complaints::parameter_form(span, digits)),
             _ => Err(complaints::too_large(span, "the position of a parameter", MAX_COUNT)),
         }
+    }
+
+    /// A parameter in the place of a value, if one comes next.
+    pub(super) fn placeholder<T>(&mut self, what: &'static str, takes: Takes) -> Parse<Option<Spanned<Value<T>>>> {
+        if self.peek() != Some(&Token::Parameter) {
+            return Ok(None);
+        }
+        let span = self.here();
+        let node = Value::Parameter(Parameter { number: self.parameter()?, what, takes });
+        Ok(Some(Spanned { node, span }))
+    }
+
+    /// Text in quotes that is not empty, or a parameter; `fix` as for [`Parser::text`].
+    pub(super) fn bindable_text(
+        &mut self,
+        what: &'static str,
+        takes: Takes,
+        fix: impl Fn(&str) -> String,
+    ) -> Parse<Spanned<Value<String>>> {
+        if let Some(parameter) = self.placeholder(what, takes)? {
+            return Ok(parameter);
+        }
+        let Spanned { node, span } = self.text(what, fix)?;
+        Ok(Spanned { node: Value::Typed(node), span })
     }
 
     /// `[0.1, -2e-3]`, behind the word VECTOR.
@@ -110,15 +136,21 @@ impl Parser<'_> {
     }
 
     /// A whole number in 1..=MAX_COUNT.
-    pub(super) fn count(&mut self, what: &str, example: &str) -> Parse<Spanned<usize>> {
+    fn count(&mut self, what: &'static str, example: &str) -> Parse<Spanned<Value<usize>>> {
         self.whole(what, example, 1..=MAX_COUNT)
     }
 
-    /// A whole number of a range that has no negative ones.
-    pub(super) fn whole<T>(&mut self, what: &str, example: &str, range: RangeInclusive<T>) -> Parse<Spanned<T>>
-    where
-        T: FromStr + PartialOrd + Display,
-    {
+    /// A whole number of a range that has no negative ones, or a parameter.
+    pub(super) fn whole<T: Whole>(
+        &mut self,
+        what: &'static str,
+        example: &str,
+        range: RangeInclusive<T>,
+    ) -> Parse<Spanned<Value<T>>> {
+        let takes = Takes::Whole { least: range.start().wide(), most: range.end().wide() };
+        if let Some(parameter) = self.placeholder(what, takes)? {
+            return Ok(parameter);
+        }
         let span = self.here();
         if self.peek() != Some(&Token::Number) {
             return Err(self.expected("a whole number", format!("for example {example}")));
@@ -132,7 +164,7 @@ impl Parser<'_> {
             return Err(complaints::too_small(span, what, range.start(), example));
         }
         match typed.parse() {
-            Ok(node) if range.contains(&node) => Ok(Spanned { node, span: self.bump() }),
+            Ok(node) if range.contains(&node) => Ok(Spanned { node: Value::Typed(node), span: self.bump() }),
             Ok(node) if node < *range.start() => Err(complaints::too_small(span, what, range.start(), example)),
             // Too many digits for a machine word are too large all the more.
             _ => Err(complaints::too_large(span, what, range.end())),
@@ -140,13 +172,18 @@ impl Parser<'_> {
     }
 
     /// `K 100`, `LIMIT 10`, `EF 200`: a word and a number without `=`; the word comes next.
-    pub(super) fn counted_clause(&mut self, repeated: bool, what: &str, example: &str) -> Parse<Spanned<usize>> {
+    pub(super) fn counted_clause(
+        &mut self,
+        repeated: bool,
+        what: &'static str,
+        example: &str,
+    ) -> Parse<Spanned<Value<usize>>> {
         // First of all, because `K 100 .. k=3` is a misplaced k and not a second K.
         if self.equals_follows() {
             self.bump();
             let equals = self.bump();
             let typed = complaints::shown(self.typed(self.here()));
-            let number = if self.peek() == Some(&Token::Number) { &typed } else { example };
+            let number = if matches!(self.peek(), Some(Token::Number | Token::Parameter)) { &typed } else { example };
             return Err(complaints::equals_forbidden(equals, what, number));
         }
         let span = self.bump();
@@ -157,27 +194,30 @@ impl Parser<'_> {
     }
 
     /// `k=3`: the word comes next.
-    pub(super) fn assigned_count(&mut self, repeated: bool, what: &str) -> Parse<Spanned<usize>> {
+    pub(super) fn assigned_count(&mut self, repeated: bool, what: &str) -> Parse<Spanned<Value<usize>>> {
         const EXAMPLE: &str = "k=3";
         self.assignment(repeated, what, EXAMPLE)?;
         self.count("k", EXAMPLE)
     }
 
     /// `tau=0.6`: the word comes next.
-    pub(super) fn tau(&mut self, repeated: bool) -> Parse<Spanned<f64>> {
+    pub(super) fn tau(&mut self, repeated: bool) -> Parse<Spanned<Value<f64>>> {
         const EXAMPLE: &str = "tau=0.6";
         self.assignment(repeated, "tau", EXAMPLE)?;
-        self.finite("tau", EXAMPLE, |tau| (MIN_TAU..=MAX_TAU).contains(&tau), complaints::tau_range)
+        self.finite("tau", EXAMPLE, (Included(MIN_TAU), Included(MAX_TAU)), complaints::tau_range)
     }
 
-    /// A number of a range; `outside` is what to say about others.
+    /// A number of a range, or a parameter; `outside` is what to say about others.
     pub(super) fn finite(
         &mut self,
-        what: &str,
+        what: &'static str,
         example: &str,
-        in_range: impl Fn(f64) -> bool,
+        range: Interval,
         outside: impl Fn(Span) -> Diagnostic,
-    ) -> Parse<Spanned<f64>> {
+    ) -> Parse<Spanned<Value<f64>>> {
+        if let Some(parameter) = self.placeholder(what, Takes::Number(range))? {
+            return Ok(parameter);
+        }
         let help = format!("for example {example}");
         let span = self.here();
         let node = match self.peek() {
@@ -186,7 +226,7 @@ impl Parser<'_> {
         };
         match node {
             None => Err(self.expected("a number", help)),
-            Some(node) if in_range(node) => Ok(Spanned { node, span: self.bump() }),
+            Some(node) if range.contains(&node) => Ok(Spanned { node: Value::Typed(node), span: self.bump() }),
             // `1e999` was typed as a number, and is out of range; `inf` and `nan` were not.
             Some(_) if self.peek() == Some(&Token::Number) => Err(outside(span)),
             Some(_) => Err(complaints::not_finite(span, what, &help)),

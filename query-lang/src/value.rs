@@ -1,0 +1,118 @@
+//! Texts and numbers of a statement that an application may bind: what stands in their place, and what the place takes.
+
+use std::fmt::Display;
+use std::ops::Bound;
+use std::str::FromStr;
+
+/// A text or a number of a statement.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<T> {
+    /// It was typed.
+    Typed(T),
+    /// `$1`: an application binds it.
+    Parameter(Parameter),
+}
+
+impl<T> Value<T> {
+    /// What was typed; `None` for a parameter.
+    pub fn typed(&self) -> Option<&T> {
+        match self {
+            Self::Typed(value) => Some(value),
+            Self::Parameter(_) => None,
+        }
+    }
+}
+
+impl<T> From<T> for Value<T> {
+    fn from(value: T) -> Self {
+        Self::Typed(value)
+    }
+}
+
+/// `$1` in the place of a text or a number.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    /// Its position, from 1.
+    pub number: usize,
+    /// What stands in this place, for messages: `K`, `a label`.
+    pub what: &'static str,
+    /// What this place takes.
+    pub takes: Takes,
+}
+
+/// Two parameters are the same if their positions are: the rest follows from where they stand.
+impl PartialEq for Parameter {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+/// What the place of a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Takes {
+    /// A text that is not empty.
+    Text,
+    /// A text that is not empty, or a key.
+    Key,
+    /// Any text: what a condition compares with.
+    AnyText,
+    /// Any text or a key: what a condition compares an id with.
+    AnyKey,
+    /// `train` or `index`.
+    Split,
+    /// A whole number from `least` to `most`.
+    Whole {
+        /// The smallest one.
+        least: u64,
+        /// The largest one.
+        most: u64,
+    },
+    /// A finite number of this interval.
+    Number(Interval),
+}
+
+/// The numbers that a place takes; both ends are there.
+pub type Interval = (Bound<f64>, Bound<f64>);
+
+/// A whole number of a statement.
+pub(crate) trait Whole: Copy + PartialOrd + Display + FromStr {
+    /// In 64 bits.
+    fn wide(self) -> u64;
+    /// Of 64 bits; `None` where it does not fit.
+    fn of(wide: u64) -> Option<Self>;
+}
+
+impl Whole for u64 {
+    fn wide(self) -> u64 {
+        self
+    }
+
+    fn of(wide: u64) -> Option<Self> {
+        Some(wide)
+    }
+}
+
+impl Whole for usize {
+    fn wide(self) -> u64 {
+        u64::try_from(self).unwrap_or(u64::MAX)
+    }
+
+    fn of(wide: u64) -> Option<Self> {
+        Self::try_from(wide).ok()
+    }
+}
+
+/// What an application binds to a positional parameter, as far as the language looks at it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Binding {
+    /// A descriptor or a photo; it stays with the application.
+    Image,
+    /// The key of a stored image.
+    Key(String),
+    /// A text: a key, a label, what a condition compares with, a name of a file.
+    Text(String),
+    /// A whole number.
+    Whole(u64),
+    /// Another number.
+    Number(f64),
+}

@@ -1,0 +1,186 @@
+//! The places in a statement: all of them, and the statement without them.
+
+use cairndb_query::{Clean, Image, Rerank, Search, Span, Spanned, Statement, Train};
+
+/// Statements are compared without their places: the printed text has its own.
+pub(crate) fn spanned<T>(node: T) -> Spanned<T> {
+    Spanned { node, span: Span::default() }
+}
+
+fn bare<T>(part: Option<Spanned<T>>) -> Option<Spanned<T>> {
+    part.map(|part| spanned(part.node))
+}
+
+pub(crate) fn without_spans(statement: Statement) -> Statement {
+    let clear_image = |image: Spanned<Image>| spanned(image.node);
+    match statement {
+        Statement::Search(search) => Statement::Search(Box::new(Search {
+            image: clear_image(search.image),
+            scope: search.scope.map(|part| spanned(part.node)),
+            filter: search.filter.into_iter().map(|part| spanned(part.node)).collect(),
+            depth: search.depth.map(|part| spanned(part.node)),
+            limit: search.limit.map(|part| spanned(part.node)),
+            mode: search.mode.map(|part| spanned(part.node)),
+            rerank: search.rerank.map(|part| {
+                spanned(Rerank {
+                    k: part.node.k.map(|k| spanned(k.node)),
+                    tau: part.node.tau.map(|tau| spanned(tau.node)),
+                    ..part.node
+                })
+            }),
+            freshness: search.freshness.map(|part| spanned(part.node)),
+            including_self: search.including_self,
+            columns: search.columns.map(|columns| columns.into_iter().map(|part| spanned(part.node)).collect()),
+            into: search.into.map(|part| spanned(part.node)),
+            overwrite: search.overwrite,
+        })),
+        Statement::Predict { image, k, freshness } => Statement::Predict {
+            image: clear_image(image),
+            k: k.map(|k| spanned(k.node)),
+            freshness: freshness.map(|part| spanned(part.node)),
+        },
+        Statement::Put { key, image, role, label, overwrite } => Statement::Put {
+            key: spanned(key.node),
+            image: clear_image(image),
+            role: role.map(|part| spanned(part.node)),
+            label: label.map(|part| spanned(part.node)),
+            overwrite,
+        },
+        Statement::Delete { key } => Statement::Delete { key: spanned(key.node) },
+        Statement::Label { key, label } => Statement::Label { key: spanned(key.node), label: spanned(label.node) },
+        Statement::Unlabel { key } => Statement::Unlabel { key: spanned(key.node) },
+        Statement::Backup { folder } => Statement::Backup { folder: spanned(folder.node) },
+        Statement::BackupVerify { folder } => Statement::BackupVerify { folder: spanned(folder.node) },
+        Statement::BackupRestore { from, to } => {
+            Statement::BackupRestore { from: spanned(from.node), to: spanned(to.node) }
+        }
+        Statement::ShowSuspects { limit } => Statement::ShowSuspects { limit: bare(limit) },
+        Statement::Train(train) => Statement::Train(Box::new(Train {
+            loss: bare(train.loss),
+            dimension: bare(train.dimension),
+            epochs: bare(train.epochs),
+            batch: bare(train.batch),
+            rate: bare(train.rate),
+            margin: bare(train.margin),
+            scale: bare(train.scale),
+            seed: bare(train.seed),
+            validation: bare(train.validation),
+            balance: train.balance,
+            trunk: train.trunk,
+            augment: bare(train.augment),
+            scaleup: bare(train.scaleup),
+            gem: bare(train.gem),
+            from: bare(train.from),
+            flip: bare(train.flip),
+        })),
+        Statement::Clean(clean) => Statement::Clean(Box::new(Clean {
+            nn: bare(clean.nn),
+            neighbours: bare(clean.neighbours),
+            inliers: bare(clean.inliers),
+            freq: bare(clean.freq),
+            rule: bare(clean.rule),
+            cut: bare(clean.cut),
+            action: bare(clean.action),
+            thumbnails: clean.thumbnails.map(|_| Span::default()),
+            dry_run: clean.dry_run,
+            into: bare(clean.into),
+            overwrite: clean.overwrite,
+        })),
+        Statement::Reembed { model } => Statement::Reembed { model: bare(model) },
+        Statement::ShowClean { number } => Statement::ShowClean { number: spanned(number.node) },
+        Statement::UseModel { number } => Statement::UseModel { number: spanned(number.node) },
+        Statement::DropModel { number, force } => Statement::DropModel { number: spanned(number.node), force },
+        Statement::ShowStatus
+        | Statement::ShowLabels
+        | Statement::ShowSegments
+        | Statement::ShowStale
+        | Statement::ShowCleans
+        | Statement::ShowMarked
+        | Statement::ShowModels
+        | Statement::UndoClean
+        | Statement::UndoLabel
+        | Statement::Flush
+        | Statement::Compact
+        | Statement::Check { .. } => statement,
+        Statement::Explain { analyze, statement } => {
+            Statement::Explain { analyze, statement: Box::new(spanned(without_spans(statement.node))) }
+        }
+    }
+}
+
+/// All places of a statement; none is empty.
+pub(crate) fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
+    let mut spans = vec![statement.span];
+    match &statement.node {
+        Statement::Search(search) => {
+            spans.push(search.image.span);
+            spans.extend(search.scope.iter().map(|part| part.span));
+            spans.extend(search.filter.iter().map(|part| part.span));
+            spans.extend(search.depth.iter().chain(&search.limit).map(|part| part.span));
+            spans.extend(search.mode.iter().map(|part| part.span));
+            if let Some(rerank) = &search.rerank {
+                spans.push(rerank.span);
+                spans.extend(rerank.node.k.iter().map(|part| part.span));
+                spans.extend(rerank.node.tau.iter().map(|part| part.span));
+            }
+            spans.extend(search.freshness.iter().map(|part| part.span));
+            spans.extend(search.columns.iter().flatten().map(|part| part.span));
+            spans.extend(search.into.iter().map(|part| part.span));
+        }
+        Statement::Predict { image, k, freshness } => {
+            spans.push(image.span);
+            spans.extend(k.iter().map(|part| part.span));
+            spans.extend(freshness.iter().map(|part| part.span));
+        }
+        Statement::Put { key, image, role, label, .. } => {
+            spans.extend([key.span, image.span]);
+            spans.extend(role.iter().map(|part| part.span));
+            spans.extend(label.iter().map(|part| part.span));
+        }
+        Statement::Delete { key } | Statement::Unlabel { key } => spans.push(key.span),
+        Statement::Label { key, label } => spans.extend([key.span, label.span]),
+        Statement::Backup { folder } | Statement::BackupVerify { folder } => spans.push(folder.span),
+        Statement::BackupRestore { from, to } => spans.extend([from.span, to.span]),
+        Statement::ShowSuspects { limit } => spans.extend(limit.iter().map(|part| part.span)),
+        Statement::Train(train) => {
+            spans.extend(train.loss.iter().map(|part| part.span));
+            spans.extend([&train.dimension, &train.epochs, &train.batch].into_iter().flatten().map(|part| part.span));
+            let numbers = [&train.rate, &train.margin, &train.scale, &train.validation];
+            spans.extend(numbers.into_iter().flatten().map(|part| part.span));
+            spans.extend(train.seed.iter().map(|part| part.span));
+            spans.extend(train.augment.iter().map(|part| part.span));
+            spans.extend(train.scaleup.iter().map(|part| part.span));
+            spans.extend(train.gem.iter().map(|part| part.span));
+            spans.extend(train.from.iter().map(|part| part.span));
+            spans.extend(train.flip.iter().map(|part| part.span));
+        }
+        Statement::Clean(clean) => {
+            let counts = [&clean.nn, &clean.neighbours, &clean.inliers, &clean.freq];
+            spans.extend(counts.into_iter().flatten().map(|part| part.span));
+            spans.extend(clean.rule.iter().map(|part| part.span));
+            spans.extend(clean.cut.iter().map(|part| part.span));
+            spans.extend(clean.action.iter().map(|part| part.span));
+            spans.extend(clean.thumbnails);
+            spans.extend(clean.into.iter().map(|part| part.span));
+        }
+        Statement::Reembed { model } => spans.extend(model.iter().map(|part| part.span)),
+        Statement::ShowClean { number } | Statement::UseModel { number } | Statement::DropModel { number, .. } => {
+            spans.push(number.span);
+        }
+        Statement::ShowStatus
+        | Statement::ShowLabels
+        | Statement::ShowSegments
+        | Statement::ShowStale
+        | Statement::ShowCleans
+        | Statement::ShowMarked
+        | Statement::ShowModels
+        | Statement::UndoClean
+        | Statement::UndoLabel
+        | Statement::Flush
+        | Statement::Compact
+        | Statement::Check { .. } => {}
+        Statement::Explain { statement, .. } => spans.extend(self::spans(statement)),
+    }
+    assert!(spans.iter().all(|span| span.start < span.end), "an empty place in {statement:?}");
+    spans
+}
