@@ -55,10 +55,10 @@ impl Comparison {
     ///
     /// # Errors
     /// When a search fails.
-    pub(crate) fn of(snapshot: &Snapshot, answers: &Answers, vote_k: usize) -> Result<Self> {
+    pub(crate) fn of(snapshot: &Snapshot, answers: &Answers) -> Result<Self> {
         let plan = &answers.plan;
         let request = SearchRequest::of(plan);
-        let (k, tau) = plan.rerank.map_or((vote_k, DEFAULT_TAU), |rerank| (rerank.k, rerank.tau));
+        let (k, tau) = plan.rerank.map_or((snapshot.options().vote_k, DEFAULT_TAU), |rerank| (rerank.k, rerank.tau));
         Self::run(snapshot, answers.asked.clone(), &request, k, tau)
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn::language::Piece;
-use cairn::{Answers, Arguments, CheckReport, Cleaning, Database, FailedQuery, Outcome, Ports, Watch};
+use cairn::{Answers, Arguments, CheckReport, Cleaning, Database, FailedQuery, Outcome, Ports, Snapshot, Watch};
 
 use crate::args::{ModelArgs, Opened};
 use crate::closing;
@@ -134,18 +134,17 @@ impl Session {
     /// # Errors
     /// When the output or the report cannot be written, or when the outcome is a check that found something.
     pub(crate) fn show(&self, outcome: &Outcome, into: Option<Target>, out: &mut dyn Write) -> Result<()> {
-        let snapshot = self.database.snapshot();
         let answers = match outcome {
             Outcome::Answers(answers) => answers,
             Outcome::Cleaned(cleaning) => return self.show_cleaning(cleaning, into, out),
             outcome => {
-                print_outcome(out, self.format, &snapshot, outcome)?;
+                print_outcome(out, self.format, outcome)?;
                 return must_be_sound(outcome);
             }
         };
         match into {
             Some(target) => self.write_report(target, answers)?,
-            None => print_outcome(out, self.format, &snapshot, outcome)?,
+            None => print_outcome(out, self.format, outcome)?,
         }
         if !answers.failed.is_empty() {
             out.flush()?;
@@ -163,7 +162,8 @@ impl Session {
         let Some(target) = into else { return Ok(()) };
         out.flush()?;
         let path = target.path().to_owned();
-        report::write_cleaning(target, self.facts(None), (&self.database.snapshot(), &self.folders), cleaning)?;
+        let snapshot = cleaning.snapshot.clone().unwrap_or_else(|| self.database.snapshot());
+        report::write_cleaning(target, self.facts(&snapshot, None), (&snapshot, &self.folders), cleaning)?;
         self.written(&path);
         Ok(())
     }
@@ -226,14 +226,13 @@ impl Session {
     }
 
     fn write_report(&self, target: Target, answers: &Answers) -> Result<()> {
-        let snapshot = self.database.snapshot();
-        let vote_k = self.database.options().vote_k;
-        let comparison = Comparison::of(&snapshot, answers, vote_k)?;
+        let snapshot = answers.snapshot.clone().unwrap_or_else(|| self.database.snapshot());
+        let comparison = Comparison::of(&snapshot, answers)?;
         let title = match comparison.asked.as_slice() {
             [one] => format!("Search: {}", report::named(&one.name)),
             many => format!("Search: {} queries", many.len()),
         };
-        let (path, facts) = (target.path().to_owned(), self.facts(Some(answers.asked.len())));
+        let (path, facts) = (target.path().to_owned(), self.facts(&snapshot, Some(answers.asked.len())));
         report::write(target, &title, facts, (&snapshot, &self.folders), &comparison, self.truth())?;
         self.written(&path);
         Ok(())
@@ -245,10 +244,9 @@ impl Session {
         note(&format!("report: {}", absolute(path).display()));
     }
 
-    /// What a report says about the database.
-    pub(crate) fn facts(&self, queries: Option<usize>) -> Vec<(String, String)> {
-        let counts = self.database.snapshot().counts();
-        let options = self.database.options();
+    /// What a report says about the database, as it was when it answered.
+    pub(crate) fn facts(&self, snapshot: &Snapshot, queries: Option<usize>) -> Vec<(String, String)> {
+        let (counts, options) = (snapshot.counts(), snapshot.options());
         let model = options.model.as_ref().map_or("vectors as they came", |model| model.name.as_str());
         let mut facts = vec![
             ("database", report::file_name(self.database.folder())),
@@ -302,5 +300,52 @@ mod tests {
         let segments = of(&["segment 1 is gone"]).unwrap_err();
         assert!(segments.exit() == Exit::Corrupt && segments.to_string().contains("no image is lost"));
         assert!(of(&["segment 1 is gone", "image 3 has no descriptor"]).unwrap_err().to_string().contains("repair"));
+    }
+
+    /// A session on a new database of four images, and a statement that ran on it.
+    fn ran(home: &Path, text: &str) -> (Session, Vec<Outcome>) {
+        let folder = home.join("db");
+        let database = Database::create(&folder, cairn::Options::for_vectors(2)).unwrap();
+        let put = |key: &str, label: Option<&str>, x: f32| {
+            let put = cairn::Put { source: Some(format!("/photos/{key}")), ..cairn::Put::new(key, [1.0, x]) };
+            label.map_or(put.clone(), |label| put.label(label)).into()
+        };
+        let images = [put("a", Some("old"), 0.0), put("b", Some("old"), 0.1), put("c", None, 0.2), put("d", None, 0.3)];
+        database.write(images.into()).unwrap();
+        let opened = Opened { database: folder, read_only: false };
+        let model = ModelArgs { device: crate::args::DeviceWord::Cpu, weights: None };
+        let session = Session::on(database, &opened, &model, Format::Csv, (None, None));
+        let outcomes = session.execute(&Piece::alone(text)).unwrap();
+        (session, outcomes)
+    }
+
+    /// What is shown of an answer is what answered, whatever was written before it was shown.
+    ///
+    /// It catches: a column, a report or its facts that are looked up when the answer is printed.
+    #[test]
+    fn what_is_written_behind_an_answer_is_not_in_it() {
+        let home = tempfile::tempdir().unwrap();
+        let page = home.path().join("a.html");
+        let statement = "SEARCH ID 'd' IN all INCLUDING SELF RETURN id, label, split, path, instance";
+        let (session, outcomes) = ran(home.path(), &format!("{statement} INTO '{}'", page.display()));
+        let later = "LABEL ID 'a' AS 'new'; UNLABEL ID 'b'; DELETE ID 'c'; LABEL ID 'd' AS 'new'";
+        later.split("; ").for_each(|text| drop(session.execute(&Piece::alone(text)).unwrap()));
+        let mut out = Vec::new();
+        session.show(&outcomes[0], None, &mut out).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        let rows: Vec<&str> = shown.lines().skip(1).collect();
+        let expected = [
+            "d,,index,/photos/d,old",
+            "c,,index,/photos/c,old",
+            "b,old,train,/photos/b,old",
+            "a,old,train,/photos/a,old",
+        ];
+        assert_eq!(rows, expected);
+        session.show(&outcomes[0], Some(report::target(&page, false).unwrap()), &mut Vec::new()).unwrap();
+        let text = std::fs::read_to_string(&page).unwrap();
+        for of_then in ["2 images, 1 labels", ">c<", ">old<"] {
+            assert!(text.contains(of_then), "{of_then}: {text}");
+        }
+        assert!(!text.contains(">new<"), "{text}");
     }
 }

@@ -1,8 +1,9 @@
 //! Questions and answers as plain data.
 
-use cairndb_query::{Condition, Scope, SearchPlan};
+use cairndb_query::{Condition, Scope};
 
-use crate::ports::{FailedQuery, Photo};
+use crate::operation::Role;
+use crate::ports::Photo;
 
 /// A search through the library.
 #[derive(Debug, Clone, PartialEq)]
@@ -207,6 +208,12 @@ pub struct Row {
     pub prediction: Option<Vote>,
     /// What the second stage did; `None` without one.
     pub stage: Option<Stage>,
+    /// Its given label; index images have none.
+    pub label: Option<String>,
+    /// Whether it is a train or an index image.
+    pub split: Role,
+    /// Where it came from; only in the answers of a statement that returns it, since it is read from the disk.
+    pub path: Option<String>,
 }
 
 /// The answer to one query.
@@ -237,19 +244,6 @@ pub struct Asked {
     pub number: usize,
 }
 
-/// The answers of a SEARCH statement.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answers {
-    /// What ran.
-    pub plan: SearchPlan,
-    /// The queries that were asked, in order.
-    pub asked: Vec<Asked>,
-    /// One for each of them.
-    pub answers: Vec<Answer>,
-    /// Queries of a file that could not be asked; of several at least one could.
-    pub failed: Vec<FailedQuery>,
-}
-
 /// The state of a database.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
@@ -263,7 +257,7 @@ pub struct SegmentInfo {
     /// Its number.
     pub number: u64,
     /// What its rows are.
-    pub role: crate::operation::Role,
+    pub role: Role,
     /// Rows in it, dead ones included.
     pub rows: usize,
     /// Rows that answer.

@@ -18,7 +18,7 @@ pub(super) fn check(args: &Check) -> Result<()> {
     let database = open(&args.opened)?;
     let outcome = Outcome::Checked(database.check(args.deep)?);
     let mut out = standard_output();
-    print_outcome(&mut out, args.format, &database.snapshot(), &outcome)?;
+    print_outcome(&mut out, args.format, &outcome)?;
     out.flush()?;
     must_be_sound(&outcome)
 }

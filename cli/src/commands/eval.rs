@@ -80,7 +80,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     let named = |path: &Path| path.display().to_string();
     let measurable = Measurable { asked: &asked, snapshot: &snapshot, scope: request.scope };
     measurable.check(truth, &named(asking.queries), &named(asking.truth))?;
-    let k = asking.k.unwrap_or(session.database.options().vote_k);
+    let k = asking.k.unwrap_or(snapshot.options().vote_k);
     let count = asked.len();
     let comparison = Comparison::run(&snapshot, asked, &request, k, asking.tau)?;
     let metrics = comparison.metrics(truth);
@@ -96,7 +96,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     print_metrics(&mut out, asking.format, comparison.depth, &lines)?;
     out.flush()?;
     if let (Some(target), Some(path)) = (target, asking.report) {
-        let (facts, shown) = (session.facts(Some(count)), (&snapshot, &session.folders));
+        let (facts, shown) = (session.facts(&snapshot, Some(count)), (&snapshot, &session.folders));
         report::write(target, asking.title, facts, shown, &comparison, Some(truth))?;
         session.written(path);
     }

@@ -2,9 +2,7 @@
 
 use std::io::Write;
 
-use cairn::{
-    Answers, CheckReport, Column, Field, Outcome, Prediction, Receipt, Role, Scope, SegmentInfo, Snapshot, Table,
-};
+use cairn::{Answers, CheckReport, Column, Field, Outcome, Prediction, Receipt, Role, Scope, SegmentInfo, Table};
 
 use super::cell::Cell;
 use super::cleaning::print_cleaning;
@@ -33,10 +31,10 @@ fn word(column: Column) -> &'static str {
 /// Writes what a statement gave.
 ///
 /// # Errors
-/// When the output cannot be written or the database cannot be read.
-pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, snapshot: &Snapshot, outcome: &Outcome) -> Result<()> {
+/// When the output cannot be written.
+pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, outcome: &Outcome) -> Result<()> {
     match outcome {
-        Outcome::Answers(answers) => print_answers(out, format, snapshot, answers),
+        Outcome::Answers(answers) => print_answers(out, format, answers),
         Outcome::Prediction { name, prediction } => print_predictions(out, format, &[(name.as_str(), prediction)]),
         Outcome::Written(receipt) => print_receipt(out, format, receipt),
         Outcome::Labelled(labelled) => print_labelled(out, format, labelled),
@@ -211,15 +209,13 @@ pub(crate) fn print_predictions(
     Ok(printer.end()?)
 }
 
-fn print_answers(out: &mut dyn Write, format: Format, snapshot: &Snapshot, answers: &Answers) -> Result<()> {
+fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Result<()> {
     let columns = &answers.plan.columns;
     let words: Vec<&str> = columns.iter().map(|&column| word(column)).collect();
-    let stored = columns.iter().any(|column| matches!(column, Column::Label | Column::Split | Column::Path));
     let one = answers.answers.len() == 1;
     let mut printer = Printer::begin(out, format, &words)?;
     for (asked, answer) in answers.asked.iter().zip(&answers.answers) {
         for (rank, row) in answer.rows.iter().enumerate() {
-            let record = if stored { snapshot.record(&row.id)? } else { None };
             let cells = columns.iter().map(|column| match column {
                 Column::Query => Cell::Whole(asked.number as u64),
                 Column::Rank => Cell::Whole(rank as u64 + 1),
@@ -228,9 +224,9 @@ fn print_answers(out: &mut dyn Write, format: Format, snapshot: &Snapshot, answe
                 Column::Instance => Cell::text(row.prediction.as_ref().map(|vote| &vote.instance)),
                 Column::InstanceScore => row.prediction.as_ref().map_or(Cell::Nothing, |vote| Cell::Number(vote.score)),
                 Column::Stage => Cell::text(row.stage.map(cairn::Stage::word)),
-                Column::Label => Cell::text(record.as_ref().and_then(|record| record.label.clone())),
-                Column::Split => Cell::text(record.as_ref().map(|record| role_word(record.role))),
-                Column::Path => Cell::text(record.as_ref().and_then(|record| record.source.clone())),
+                Column::Label => Cell::text(row.label.clone()),
+                Column::Split => Cell::Text(role_word(row.split).to_owned()),
+                Column::Path => Cell::text(row.path.clone()),
             });
             printer.row(cells.collect())?;
         }

@@ -192,6 +192,9 @@ mod tests {
             similarity: 0.5,
             prediction: None,
             stage: Some(if (12..20).contains(&at) { Stage::Inserted } else { Stage::Positive }),
+            label: None,
+            split: cairn::Role::Index,
+            path: None,
         };
         let answer = Answer { prediction: None, rows: (0..30).map(row).collect(), as_of_sequence: 1, lag: 0 };
         assert_eq!(places(&answer, 10)[10..], [12, 13, 14]);

@@ -450,7 +450,19 @@ impl Context<'_> {
             .map(|(found, stage)| {
                 let prediction =
                     self.instance(found.role, found.row).map(|ballot| self.state.vote(ballot)).transpose()?;
-                Ok(Row { id: self.key(&found).to_owned(), similarity: found.similarity, prediction, stage })
+                let label = match found.role {
+                    Role::Train => self.state.train.instances[found.row].map(|own| self.state.label(own.label)),
+                    Role::Index => None,
+                };
+                Ok(Row {
+                    id: self.key(&found).to_owned(),
+                    similarity: found.similarity,
+                    prediction,
+                    stage,
+                    label: label.transpose()?.map(str::to_owned),
+                    split: found.role,
+                    path: None,
+                })
             })
             .collect::<Result<_>>()?;
         let prediction = vote.map(|ballot| self.state.vote(ballot)).transpose()?;

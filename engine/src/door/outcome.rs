@@ -2,8 +2,11 @@
 
 use super::cleaning::Cleaning;
 use super::labelling::Labelled;
-use crate::answer::{Answers, CheckReport, Prediction, SegmentInfo, Status};
+use crate::answer::{Answer, Asked, CheckReport, Prediction, SegmentInfo, Status};
+use crate::motion::Snapshot;
 use crate::operation::Receipt;
+use crate::ports::FailedQuery;
+use cairndb_query::SearchPlan;
 
 /// What a statement gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +40,21 @@ pub enum Outcome {
     Done(String),
     /// EXPLAIN: the plan as text; with ANALYZE the measured lines too.
     Explained(String),
+}
+
+/// The answers of a SEARCH statement, all of one state of the database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answers {
+    /// What ran.
+    pub plan: SearchPlan,
+    /// The queries that were asked, in order.
+    pub asked: Vec<Asked>,
+    /// One for each of them.
+    pub answers: Vec<Answer>,
+    /// Queries of a file that could not be asked; of several at least one could.
+    pub failed: Vec<FailedQuery>,
+    /// The state that answered; only where the statement asks for a report (INTO), which shows more of it.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// Lines of cells, for people and programs.

@@ -74,6 +74,19 @@ pub struct Counts {
     pub labels: usize,
 }
 
+/// Two snapshots are the same if they are of one state.
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state) && self.accepted == other.accepted
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot of sequence {}", self.state.sequence)
+    }
+}
+
 impl Published {
     /// Train images of each label that has any. Complexity: one pass over the train images.
     pub(crate) fn label_counts(&self) -> HashMap<LabelId, usize> {
@@ -91,6 +104,11 @@ impl Snapshot {
     /// Number of the last write it sees.
     pub fn sequence(&self) -> u64 {
         self.state.sequence
+    }
+
+    /// The options of the database: the model whose descriptors it sees, and how many train images vote.
+    pub fn options(&self) -> &Options {
+        &self.state.options
     }
 
     /// Writes that were acknowledged when it was taken and that it does not see, because they wait to be carried out.
