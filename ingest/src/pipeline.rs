@@ -23,6 +23,7 @@ use twins::Added;
 pub use twins::Twins;
 
 use crate::embedder::{PhotoEmbedder, Prepared};
+use crate::model::{Model, base_of};
 use crate::photo::read_file;
 use crate::source::{Item, VectorFile, place_of, row_fault};
 
@@ -94,14 +95,25 @@ impl Report {
 struct Ready {
     listed: Listed,
     word: Word,
+    /// Its descriptor by the network alone, where the database keeps those.
+    of_network: Option<Vec<f32>>,
 }
 
 impl Ready {
-    /// Gives the photo its descriptor.
-    fn set_vector(&mut self, vector: Vec<f32>) {
+    fn new(listed: Listed, word: Word) -> Self {
+        Self { listed, word, of_network: None }
+    }
+
+    /// Gives the photo its descriptor, from the one that the network gave.
+    ///
+    /// # Errors
+    /// As [`Model::behind`].
+    fn describe(&mut self, model: &Model, of_network: Vec<f32>, network: Option<u32>) -> Result<()> {
+        self.of_network = network.map(|_| of_network.clone());
         if let Some(photo) = &mut self.listed.photo {
-            photo.vector = vector;
+            photo.vector = model.behind(of_network)?;
         }
+        Ok(())
     }
 }
 
@@ -156,6 +168,7 @@ pub fn ingest_list(
     let window = if on_cuda { model.preferred_batch() } else { PHOTOS_PER_TRANSACTION };
     let threads = options.threads.clamp(1, window);
     let snapshot = db.snapshot();
+    let network = network_of(db, model)?;
     let next = AtomicUsize::new(0);
     // How many items the writer is done with; workers keep at most two windows ahead, which bounds memory.
     let gate = Gate { written: Mutex::new(Some(0)), moved: Condvar::new() };
@@ -171,7 +184,7 @@ pub fn ingest_list(
                 while !stop.load(Ordering::Relaxed) {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(at).filter(|_| gate.wait(at, 2 * window)) else { break };
-                    let work = || outcome(item, &snapshot, embedder, reading, on_cuda);
+                    let work = || outcome(item, &snapshot, embedder, reading, network);
                     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
                         Outcome::Failed("an internal error while it was decoded or embedded".to_owned())
                     });
@@ -191,12 +204,12 @@ pub fn ingest_list(
                 batch.push((&items[expected], done));
                 expected += 1;
                 if batch.len() == window {
-                    finish(db, embedder, std::mem::take(&mut batch), progress, &mut report)?;
+                    finish(db, embedder, network, std::mem::take(&mut batch), progress, &mut report)?;
                     gate.advance(expected);
                 }
             }
         }
-        finish(db, embedder, batch, progress, &mut report)?;
+        finish(db, embedder, network, batch, progress, &mut report)?;
         report.stopped = expected < items.len();
         Ok(report)
     })
@@ -242,7 +255,7 @@ fn outcome(
     snapshot: &cairn::Snapshot,
     embedder: &PhotoEmbedder,
     reading: Reading,
-    on_cuda: bool,
+    network: Option<u32>,
 ) -> Outcome {
     let work = || -> Result<Outcome> {
         check_words(&item.key, item.label.as_deref())?;
@@ -266,11 +279,11 @@ fn outcome(
             content: Some(content),
             photo: kept,
         };
-        let mut ready = Ready { listed: put.from_list(reading), word };
-        if on_cuda {
+        let (mut ready, model) = (Ready::new(put.from_list(reading), word), embedder.model());
+        if model.hardware().is_cuda() {
             return Ok(Outcome::Pixels(ready, pixels));
         }
-        ready.set_vector(embedder.model().embed(&[&pixels])?.pop().unwrap_or_default());
+        ready.describe(model, model.embed_by_network(&[&pixels])?.pop().unwrap_or_default(), network)?;
         Ok(Outcome::Embedded(ready))
     };
     work().unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
@@ -286,7 +299,23 @@ fn heard_of_known(key: &str, label: Option<&str>, content: [u8; 32], reading: Re
     }
     let (key, label) = (key.to_owned(), label.map(str::to_owned));
     let listed = Listed { key, label, content: Some(content), photo: None, reading };
-    Some(Outcome::Embedded(Ready { listed, word }))
+    Some(Outcome::Embedded(Ready::new(listed, word)))
+}
+
+/// The number of the model of the database that is the network alone, where another one is trained behind it and in force: its
+/// descriptors are made on the way, and a training asks for them.
+fn network_of(db: &Database, model: &Model) -> Result<Option<u32>> {
+    if model.adapter().is_none() {
+        return Ok(None);
+    }
+    let network = base_of(model.info())?.fingerprint;
+    let is_it = |entry: &&cairn::ModelEntry| entry.model.as_ref().is_some_and(|model| model.fingerprint == network);
+    Ok(db
+        .models()?
+        .iter()
+        .filter(is_it)
+        .max_by_key(|entry| (entry.unfinished.is_none(), entry.number))
+        .map(|it| it.number))
 }
 
 /// Refuses to replace a photo by another one that only has the same name in another folder: cameras count from 1 on every card.
@@ -310,6 +339,7 @@ fn check_same_photo(stored: &Record, item: &Item, content: [u8; 32], source: &Pa
 fn finish(
     db: &Database,
     embedder: &PhotoEmbedder,
+    network: Option<u32>,
     batch: Vec<(&Item, Outcome)>,
     progress: &dyn Progress,
     report: &mut Report,
@@ -319,7 +349,8 @@ fn finish(
         .iter()
         .filter_map(|(_, done)| if let Outcome::Pixels(_, pixels) = done { Some(pixels) } else { None })
         .collect();
-    let mut vectors = if waiting.is_empty() { Vec::new() } else { embedder.model().embed(&waiting)? }.into_iter();
+    let model = embedder.model();
+    let mut vectors = if waiting.is_empty() { Vec::new() } else { model.embed_by_network(&waiting)? }.into_iter();
     let mut rows = Vec::with_capacity(items);
     for (item, done) in batch {
         match done {
@@ -327,18 +358,38 @@ fn finish(
             Outcome::Failed(reason) => report.failed.push((item.key.clone(), reason)),
             Outcome::Embedded(ready) => rows.push(ready),
             Outcome::Pixels(mut ready, _) => {
-                ready.set_vector(vectors.next().unwrap_or_default());
+                ready.describe(model, vectors.next().unwrap_or_default(), network)?;
                 rows.push(ready);
             }
         }
     }
     while !rows.is_empty() {
         let later = rows.split_off(rows.len().min(PHOTOS_PER_TRANSACTION));
-        let made_by = embedder.model().info().fingerprint.as_str();
-        write(db, Some(made_by), std::mem::replace(&mut rows, later), report)?;
+        let made_by = model.info().fingerprint.as_str();
+        let mut now = std::mem::replace(&mut rows, later);
+        let kept = now.iter_mut().filter_map(|row| {
+            let (of_network, photo) = (row.of_network.take()?, row.listed.photo.as_ref()?);
+            Some((photo.key.clone(), photo.content, of_network))
+        });
+        let kept: Vec<_> = kept.collect();
+        write(db, Some(made_by), now, report)?;
+        keep(db, network, kept)?;
     }
     progress.step(items);
     Ok(())
+}
+
+/// Keeps what the network alone gave of photos that were written; of those that are not seen yet it is made when it is asked for.
+fn keep(db: &Database, network: Option<u32>, kept: Vec<(String, Option<[u8; 32]>, Vec<f32>)>) -> Result<()> {
+    let Some(number) = network.filter(|_| !kept.is_empty()) else { return Ok(()) };
+    let snapshot = db.snapshot();
+    let mut rows = Vec::with_capacity(kept.len());
+    for (key, content, of_network) in kept {
+        if snapshot.record(&key)?.is_some_and(|record| record.content == content) {
+            rows.push((key, of_network));
+        }
+    }
+    db.keep_descriptors(&snapshot, number, rows).map(|_| ())
 }
 
 /// Ingests bare vectors: one key and (for train images) one label for each row of the file.
@@ -440,7 +491,7 @@ pub fn ingest_vector_list(
                 content: Some(content),
                 photo: None,
             };
-            ready.push(Ready { listed: put.from_list(reading), word });
+            ready.push(Ready::new(put.from_list(reading), word));
         }
         write(db, None, ready, &mut report)?;
         progress.step(rows.len());
@@ -466,7 +517,7 @@ fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Re
             report.added_photos.note(&row.word, &row.listed);
         }),
         Err(error) if refused_value(&error) => {
-            for Ready { listed, word } in rows {
+            for Ready { listed, word, .. } in rows {
                 let key = listed.key.clone();
                 match write_all(vec![Operation::Listed(listed.clone())]) {
                     Ok(_) => {

@@ -30,13 +30,16 @@ pub(crate) struct Space {
     pub(crate) unfinished: bool,
 }
 
+/// Key in `meta`: the largest number that a space had which is gone; no other one gets a number up to it.
+const LAST: &[u8] = b"last_space";
+
 fn key_of(space: SpaceId) -> Vec<u8> {
     [SPACE, &codec::space_key(space)].concat()
 }
 
 /// Whether that key of `meta` says which spaces there are.
 pub(super) fn is_stated(key: &[u8]) -> bool {
-    key.starts_with(SPACE) || key == DERIVING || key == ACTIVE
+    key.starts_with(SPACE) || key == DERIVING || key == LAST || key == ACTIVE
 }
 
 /// The space whose number is stored as a value.
@@ -108,6 +111,11 @@ impl Batch<'_> {
         self.delete_prefix(Family::Embeddings, &codec::space_key(space))
     }
 
+    /// No space gets a number up to this one any more.
+    pub(crate) fn set_last_space(&mut self, last: SpaceId) -> Result<()> {
+        self.state(LAST, &codec::number(u64::from(last.0)))
+    }
+
     /// Whatever is derived of this space from now on is incomplete; `None`: nothing is being derived.
     pub(crate) fn set_deriving(&mut self, space: Option<SpaceId>) -> Result<()> {
         match space {
@@ -154,6 +162,13 @@ impl Pinned {
             spaces.sort_by_key(|space| space.id);
         }
         Ok(spaces)
+    }
+
+    /// The largest number that a space has or had.
+    pub(crate) fn last_space(&self) -> Result<SpaceId> {
+        let gone = self.get(Family::Meta, LAST)?.map(|value| space_of(&value)).transpose()?;
+        let there = self.spaces()?.into_iter().map(|space| space.id);
+        Ok(there.chain(gone).max().unwrap_or(SpaceId::FIRST))
     }
 
     /// The space that was being derived when this was pinned.

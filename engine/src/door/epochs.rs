@@ -26,7 +26,7 @@ const IS_TOLD: &str = "whoever is told how far a change of models is";
 /// A model of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelEntry {
-    /// Its number; never given again while it is there.
+    /// Its number; never given again, also when it is gone.
     pub number: u32,
     /// The model; `None`: the caller brings vectors.
     pub model: Option<ModelInfo>,

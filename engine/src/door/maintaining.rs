@@ -7,6 +7,7 @@ use super::outcome::{Outcome, Table};
 use super::ports::{Maintain, Ports};
 use crate::answer::Status;
 use crate::error::{Error, Result};
+use crate::id::SpaceId;
 use cairndb_query::{CleanPlan, CleanRule, TrainPlan};
 
 /// Digits of a fingerprint that are shown.
@@ -96,23 +97,30 @@ impl Database {
 
     pub(super) fn table_of_models(&self) -> Result<Table> {
         let models = self.models()?;
-        let counts = self.snapshot().counts();
+        let snapshot = self.snapshot();
+        let (counts, pinned) = (snapshot.counts(), &snapshot.state.pinned);
         let images = counts.train + counts.index;
-        let rows = models.iter().enumerate().map(|(at, entry)| {
+        let kept = |entry: &ModelEntry| -> Result<String> {
+            let there = pinned.count_vectors(SpaceId(entry.number))?;
+            // What is not there is made when it goes in force.
+            Ok(if there < images { format!("kept: {there} of {images} descriptors") } else { "kept".to_owned() })
+        };
+        let row = |(at, entry): (usize, &ModelEntry)| {
             let fingerprint = entry.model.as_ref().map_or("", |model| model.fingerprint.as_str());
-            vec![
+            Ok(vec![
                 entry.number.to_string(),
                 name_among(&models, at),
                 start_of(fingerprint, FINGERPRINT_SHOWN),
                 entry.dimension.to_string(),
                 match (entry.in_force, entry.unfinished) {
                     (true, _) => "in force".to_owned(),
-                    (false, None) => "kept".to_owned(),
+                    (false, None) => kept(entry)?,
                     (false, Some(done)) => format!("unfinished: {done} of {images} descriptors"),
                 },
-            ]
-        });
-        Ok(Table { columns: named(["model", "name", "fingerprint", "dimension", "state"]), rows: rows.collect() })
+            ])
+        };
+        let rows = models.iter().enumerate().map(row).collect::<Result<_>>()?;
+        Ok(Table { columns: named(["model", "name", "fingerprint", "dimension", "state"]), rows })
     }
 
     pub(super) fn table_of_cleanings(&self) -> Result<Table> {

@@ -100,7 +100,8 @@ impl Core {
         if let Some(space) = whole.or_else(|| known(true)) {
             return Ok(space.clone());
         }
-        let last = spaces.iter().map(|space| space.id.0).max().unwrap_or(0);
+        // A number that was somebody's never is another one's: people remember it.
+        let last = self.catalog.pin().last_space()?.0;
         let next = last.checked_add(1).ok_or_else(|| {
             Error::corrupt(format!("the last model has the number {last}, and no database counts so far"))
         })?;
@@ -237,6 +238,7 @@ impl Core {
                 forget_derived(batch, &pinned, space)?;
                 batch.set_deriving(None)?;
             }
+            batch.set_last_space(pinned.last_space()?)?;
             batch.delete_space(space)
         })?;
         self.repin(&mut writer);

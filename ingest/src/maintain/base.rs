@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Error, Keep, Reembed, Result, Snapshot, Wanted, Watch, pool};
+use cairn::{Database, Error, Keep, Readings, Reembed, Result, Snapshot, Wanted, Watch, pool};
 
-use super::photos::{Each, Readings, completed, of_image, original};
+use super::photos::{Each, completed, of_image, original};
 use crate::embedder::PhotoEmbedder;
 use crate::model::Model;
 use crate::train::Adapter;
@@ -24,6 +24,16 @@ pub(super) struct Base {
     pub(super) read: Arc<Readings>,
 }
 
+/// What descriptors are gathered from.
+#[derive(Clone, Copy)]
+pub(super) struct Gathering<'a> {
+    pub(super) database: &'a Database,
+    pub(super) snapshot: &'a Snapshot,
+    /// Those that are made from photos are kept for the next time.
+    pub(super) keeps: bool,
+    pub(super) watch: Option<&'a dyn Watch>,
+}
+
 impl Base {
     pub(super) fn new(database: &Database, model: Arc<Model>) -> Result<Self> {
         let is_it = |info: &cairn::ModelInfo| info.fingerprint == model.info().fingerprint;
@@ -36,29 +46,58 @@ impl Base {
     }
 
     /// The descriptors of these images, one behind the other; what is not stored is made from the photos.
-    pub(super) fn descriptors(
-        &self,
-        database: &Database,
-        snapshot: &Snapshot,
-        keys: &[String],
-        watch: Option<&dyn Watch>,
-    ) -> Result<Vec<f32>> {
-        let embedder = PhotoEmbedder::new(Arc::clone(&self.model), Keep::None);
+    ///
+    /// # Errors
+    /// The first image that has neither.
+    pub(super) fn descriptors(&self, from: &Gathering<'_>, keys: &[String]) -> Result<Vec<f32>> {
         let mut vectors = Vec::with_capacity(keys.len() * self.model.dimension());
+        self.each(from, keys, "descriptors read", &mut |row| {
+            vectors.extend(row?);
+            Ok(())
+        })?;
+        Ok(vectors)
+    }
+
+    /// The same of images that may be passed over, and why those were that have neither.
+    pub(super) fn descriptors_there(&self, from: &Gathering<'_>, keys: &[String]) -> Result<(Vec<f32>, Vec<Error>)> {
+        let (mut vectors, mut passed_over) = (Vec::with_capacity(keys.len() * self.model.dimension()), Vec::new());
+        self.each(from, keys, "index descriptors read", &mut |row| {
+            match row {
+                Ok(row) => vectors.extend(row),
+                Err(error) => passed_over.push(error),
+            }
+            Ok(())
+        })?;
+        Ok((vectors, passed_over))
+    }
+
+    /// Hands out the descriptors of images in order.
+    fn each(
+        &self,
+        from: &Gathering<'_>,
+        keys: &[String],
+        what: &str,
+        take: &mut dyn FnMut(Result<Vec<f32>>) -> Result<()>,
+    ) -> Result<()> {
+        let Gathering { database, snapshot, keeps, watch } = *from;
+        let embedder = PhotoEmbedder::new(Arc::clone(&self.model), Keep::None);
         let (mut done, all) = (0, keys.len());
         for keys in keys.chunks(READ_ROWS) {
             let stored = self.stored(snapshot, keys)?;
+            let lacking: Vec<usize> = (0..keys.len()).filter(|&at| stored[at].is_none()).collect();
             let photo = |at: usize| Ok((keys[at].clone(), of_image(database, snapshot, &keys[at], &self.read)?));
             let (rows, _) = completed(&embedder, stored, photo)?;
-            for row in rows {
-                vectors.extend(row?);
+            if let (true, Some(number)) = (keeps, self.number) {
+                let made = lacking.iter().filter_map(|&at| Some((keys[at].clone(), rows[at].as_ref().ok()?.clone())));
+                database.keep_descriptors(snapshot, number, made.collect())?;
             }
+            rows.into_iter().try_for_each(&mut *take)?;
             done += keys.len();
-            if watch.is_some_and(|watch| !watch.went_on("descriptors read", done, all)) {
+            if watch.is_some_and(|watch| !watch.went_on(what, done, all)) {
                 return Err(Error::new(cairn::ErrorKind::Cancelled, "stopped before the training began"));
             }
         }
-        Ok(vectors)
+        Ok(())
     }
 
     /// The descriptors of these images that are stored.

@@ -23,7 +23,7 @@ use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Result, Status,
 use crate::device::Hardware;
 use crate::model::{Model, base_of, spec_of};
 use crate::train::Adapter;
-use base::{Again, Base};
+use base::{Again, Base, Gathering};
 pub use release::release;
 use tuned::Workshop;
 
@@ -73,7 +73,8 @@ impl Trial<'_> {
     /// # Errors
     /// When a photo is not there any more.
     pub fn descriptors(&self, keys: &[String]) -> Result<Vec<f32>> {
-        self.base.descriptors(self.database, &self.database.snapshot(), keys, None)
+        let (database, snapshot) = (self.database, self.database.snapshot());
+        self.base.descriptors(&Gathering { database, snapshot: &snapshot, keeps: false, watch: None }, keys)
     }
 
     /// The same with other labels, by key; `None` leaves an image out.
@@ -195,5 +196,7 @@ fn put_in_force(database: &Database, target: Target, again: &Again, watch: Optio
     Ok(Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
 }
 
+#[cfg(test)]
+mod history_tests;
 #[cfg(test)]
 mod tests;

@@ -1,62 +1,15 @@
 //! The photo of an image as it was ingested: nothing that a thumbnail could stand for.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use cairn::{Database, Embed, Error, ErrorKind, Keep, Photo, Result, Snapshot, pool};
+use cairn::{Database, Embed, Error, ErrorKind, Keep, Photo, Readings, Result, Snapshot, pool};
 
 use crate::embedder::PhotoEmbedder;
 use crate::photo::{DecodeLimits, Pixels, about_photo, hash_file, read_photo};
 
 /// What to do about a photo that cannot be embedded.
 const MEND: &str = "put a sound file back where it was, or DELETE the image, and give the same command again";
-
-/// Groups of folders that are named.
-const NAMED: usize = 3;
-
-/// Which photos were read: the paths come from the database, which may be somebody else's, and the person in front of it is told.
-#[derive(Default)]
-pub(super) struct Readings(Mutex<Read>);
-
-#[derive(Default)]
-struct Read {
-    /// Numbers of the files, since a training opens each many times.
-    seen: HashSet<u64>,
-    hash: RandomState,
-    /// Files by folder.
-    folders: BTreeMap<PathBuf, usize>,
-}
-
-impl Readings {
-    fn note(&self, path: &Path) {
-        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = read.hash.hash_one(path);
-        if read.seen.insert(number) {
-            *read.folders.entry(path.parent().unwrap_or(path).to_owned()).or_default() += 1;
-        }
-    }
-
-    /// How many files were read, and below which folders: few of them, each as deep as that allows. `None`: none was.
-    pub(super) fn line(&self) -> Option<String> {
-        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner).folders.clone();
-        let all: usize = folders.values().sum();
-        while folders.len() > NAMED {
-            // The deepest goes into the folder that holds it, with all that lie beside it.
-            let Some(deepest) = folders.keys().max_by_key(|folder| folder.components().count()) else { break };
-            let above = deepest.parent().unwrap_or(deepest).to_owned();
-            let count = folders.iter().filter(|(folder, _)| folder.starts_with(&above)).map(|(_, count)| count).sum();
-            folders.retain(|folder, _| !folder.starts_with(&above));
-            folders.insert(above, count);
-        }
-        let parts: Vec<String> = match folders.len() {
-            1 => folders.keys().map(|folder| format!("below {}", folder.display())).collect(),
-            _ => folders.iter().map(|(folder, count)| format!("{count} below {}", folder.display())).collect(),
-        };
-        (all > 0).then(|| format!("{all}: {}", parts.join(", ")))
-    }
-}
 
 /// The photo behind an image: its file, or the bytes that the database keeps where it keeps originals. A file that is another than
 /// was ingested (by `content`, its BLAKE3 then) is none: a descriptor of it would stand beside the label and the thumbnail of the first.
@@ -175,6 +128,17 @@ pub(super) fn completed(
     Ok((stored.into_iter().enumerate().filter_map(row).collect(), count))
 }
 
+/// How many images were passed over, and why the first of them was. `None`: none was.
+pub(super) fn passed_over(errors: &[Error]) -> Option<String> {
+    let first = errors.first()?;
+    let more = match errors.len() - 1 {
+        0 => String::new(),
+        1 => " (1 more like it)".to_owned(),
+        more => format!(" ({more} more like it)"),
+    };
+    Some(format!("{}: {}{more}", errors.len(), first.message()))
+}
+
 fn named(key: &str, error: &Error) -> Error {
     let help = error.next_step().map_or_else(|| MEND.to_owned(), |own| format!("{own}; or DELETE the image"));
     Error::new(error.kind(), format!("'{key}': {}", error.message())).help(help)
@@ -205,19 +169,6 @@ mod tests {
         let blind = original("a", Some(there), None, None, Keep::None, &read).unwrap_err().to_string();
         assert!(blind.contains("no digest"), "a file that cannot be told from another one is not read: {blind}");
         assert_eq!(read.line(), Some(format!("1: below {}", folder.path().display())));
-    }
-
-    #[test]
-    fn what_was_read_is_told_by_few_folders() {
-        let read = Readings::default();
-        assert_eq!(read.line(), None);
-        for n in 0..20 {
-            read.note(Path::new(&format!("/data/photos/{}/{n}.jpg", n % 7)));
-            read.note(Path::new("/data/photos/0/0.jpg"));
-        }
-        assert_eq!(read.line().as_deref(), Some("20: below /data/photos"));
-        read.note(Path::new("/home/anna/secret.jpg"));
-        assert_eq!(read.line().as_deref(), Some("21: 20 below /data/photos, 1 below /home/anna"));
     }
 
     #[test]

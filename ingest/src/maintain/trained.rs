@@ -6,9 +6,10 @@ use std::sync::Arc;
 use cairn::language::{Flip, Loss as Word, TrainPlan};
 use cairn::{Database, Error, Marked, ModelInfo, Result, Role, Snapshot, Status, Target, Watch};
 
-use super::base::{Again, Base};
+use super::base::{Again, Base, Gathering};
 use super::checkpoints::{Alone, Files};
 use super::judgement::Judged;
+use super::photos;
 use super::put_in_force;
 use super::recipe::{self, Origin, Recipe};
 use super::report::loss_plot;
@@ -175,7 +176,7 @@ pub(super) fn gather(database: &Database, base: &Base, dry: bool, watch: Option<
         let next = numbers.len() as u32;
         labels.push(*numbers.entry(label).or_insert(next));
     }
-    let vectors = base.descriptors(database, &snapshot, &keys, watch)?;
+    let vectors = base.descriptors(&Gathering { database, snapshot: &snapshot, keeps: !dry, watch }, &keys)?;
     let dimension = base.model.dimension();
     let samples = Samples { dimension, vectors, image: (0..keys.len() as u32).collect(), labels };
     Ok(Gathered { keys, samples, numbers, marked, cleaning, photos: photos.finalize(), snapshot, model })
@@ -221,8 +222,13 @@ pub(super) fn learn(
                 }
                 None => in_force.map(Rival::Stored),
             };
-            let index: Vec<f32> = base.stored(&gathered.snapshot, &index)?.into_iter().flatten().flatten().collect();
-            solve(gathered, &index, plan, rival, setting.watch)
+            // What leaves no state keeps nothing either.
+            let (snapshot, keeps) = (&gathered.snapshot, setting.files.is_some());
+            let from = Gathering { database, snapshot, keeps, watch: setting.watch };
+            let (index, passed_over) = base.descriptors_there(&from, &index)?;
+            let mut learnt = solve(gathered, &index, plan, rival, setting.watch)?;
+            learnt.lines.extend(photos::passed_over(&passed_over).map(|why| ("index images passed over", why)));
+            Ok(learnt)
         }
         _ => descend(&gathered.samples, plan, in_force, setting),
     }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn::language::{Augment, Gem, TrainPlan, TrunkPlan};
-use cairn::{Database, Error, ErrorKind, Keep, Photo, Result, Snapshot, Watch};
+use cairn::{Database, Error, ErrorKind, Keep, Photo, Readings, Result, Snapshot, Watch};
 
 use super::base::Base;
 use super::checkpoints::Files;
 use super::judgement::Judged;
-use super::photos::{Readings, embed_all, of_image};
+use super::photos::{embed_all, of_image};
 use super::report::loss_plot;
 use super::trained::{Gathered, loss_options, progress, sampling};
 use crate::device::Hardware;

@@ -322,6 +322,23 @@ impl Model {
     /// # Errors
     /// When the device fails, or a photo has no usable descriptor.
     pub fn embed(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>> {
+        let of_network = self.embed_by_network(photos)?;
+        of_network.into_iter().map(|vector| self.behind(vector)).collect()
+    }
+
+    /// The descriptor of this model from that of its network.
+    ///
+    /// # Errors
+    /// `Mismatch`: it is of another length.
+    pub(crate) fn behind(&self, of_network: Vec<f32>) -> Result<Vec<f32>> {
+        match &self.adapter {
+            Some(adapter) => adapter.apply(&of_network),
+            None => Ok(of_network),
+        }
+    }
+
+    /// As [`Model::embed`], by the network without what was trained behind it.
+    pub(crate) fn embed_by_network(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>> {
         let _native = cairn::native();
         one_thread();
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
@@ -385,7 +402,7 @@ impl Model {
             .map_err(torch_error)
     }
 
-    /// One forward of photos of one size, padded with black ones to `batch`.
+    /// One forward of the network alone, of photos of one size, padded with black ones to `batch`.
     fn forward(&self, network: &Network, photos: &[&Pixels], batch: usize) -> Result<Vec<Vec<f32>>> {
         let Some(first) = photos.first() else { return Ok(Vec::new()) };
         let mut bytes = Vec::with_capacity(first.rgb().len() * batch);
@@ -397,11 +414,7 @@ impl Model {
             .and_then(|rgb| network.raw(&rgb))
             .and_then(|raw| raw.f_narrow(0, 0, photos.len() as i64))
             .map_err(torch_error)?;
-        let vectors = unit_rows(&raw)?;
-        match &self.adapter {
-            Some(adapter) => vectors.iter().map(|vector| adapter.apply(vector)).collect(),
-            None => Ok(vectors),
-        }
+        unit_rows(&raw)
     }
 }
 

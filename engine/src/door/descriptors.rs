@@ -1,0 +1,87 @@
+//! Descriptors of a model that is not in force, kept beside those that are: what was made once need not be made again.
+
+use super::database::Database;
+use crate::error::Result;
+use crate::motion::Snapshot;
+
+impl Database {
+    /// Keeps descriptors of a model of the database that is not in force, by the keys of the images that `seen` shows; the database
+    /// normalises them. An image that has one of that model already keeps it, and one that is gone since, or has another photo, is
+    /// passed over. Where that model is in force or gone, or another model is being put in force, none is kept. Returns how many were.
+    ///
+    /// # Errors
+    /// `ReadOnly`; `Mismatch`: a descriptor is of another length; `Io`.
+    pub fn keep_descriptors(&self, seen: &Snapshot, number: u32, rows: Vec<(String, Vec<f32>)>) -> Result<usize> {
+        let _no_flip = self.shared.gate.read();
+        // Whoever changes the model counts on what it found; whoever drops it leaves nothing of it.
+        let Some(_no_change) = self.shared.epochs.try_lock() else { return Ok(0) };
+        let core = self.shared.core();
+        core.refuse_when_read_only()?;
+        let is_it = |space: &crate::catalog::Space| space.id.0 == number && space.id != core.catalog().space();
+        let Some(space) = core.spaces()?.into_iter().find(is_it) else { return Ok(0) };
+        let pinned = core.catalog().pin();
+        let mut bare = Vec::with_capacity(rows.len());
+        for (key, vector) in rows {
+            if let Some(id) = seen.state.pinned.image(&key)?
+                && !pinned.has_vector(space.id, id)?
+            {
+                bare.push((id, vector));
+            }
+        }
+        if bare.is_empty() { Ok(0) } else { core.put_descriptors(&space, bare) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::door::{Database, Target};
+    use crate::error::ErrorKind;
+    use crate::error::Result;
+    use crate::operation::{Operation, Put};
+    use crate::options::{ModelInfo, Options};
+    use crate::ports::{Reembed, Wanted};
+
+    fn model(name: &str) -> ModelInfo {
+        ModelInfo { name: name.to_owned(), fingerprint: name.to_owned(), settings: String::new() }
+    }
+
+    /// Gives every image the same descriptor.
+    struct Same(Vec<f32>);
+
+    impl Reembed for Same {
+        fn reembed(&self, images: &[Wanted]) -> Result<Vec<Result<Vec<f32>>>> {
+            Ok(images.iter().map(|_| Ok(self.0.clone())).collect())
+        }
+    }
+
+    /// It catches: a descriptor that is kept for an image that has another photo since; one that takes the place of one that votes; a
+    /// kept one that is not there for whoever goes over to its model.
+    #[test]
+    fn what_was_made_for_a_model_out_of_force_is_kept_for_the_photo_that_it_was_made_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::create(&folder.path().join("db"), Options::for_model(model("first"), 2)).unwrap();
+        let put = |key: &str| -> Operation { Put::new(key, vec![1.0, 0.0]).into() };
+        database.write(vec![put("old")]).unwrap();
+        let second = Target::new(model("second"), 3);
+        database.change_model(second, &Same(vec![0.0, 0.0, 1.0]), &mut |_| true).unwrap();
+        let put = |key: &str| -> Operation { Put::new(key, vec![0.0, 1.0, 0.0]).into() };
+        database.write(vec![put("kept"), put("replaced"), put("deleted")]).unwrap();
+        let seen = database.snapshot();
+        let another = Put::new("replaced", vec![1.0, 0.0, 0.0]).into();
+        database.write(vec![another, Operation::Delete { key: "deleted".to_owned() }]).unwrap();
+        let rows = || ["old", "kept", "replaced", "deleted"].map(|key| (key.to_owned(), vec![0.0, 2.0])).to_vec();
+        assert_eq!(database.keep_descriptors(&seen, 1, rows()).unwrap(), 0, "the model in force has its own");
+        assert_eq!(database.keep_descriptors(&seen, 7, rows()).unwrap(), 0, "there is no such model");
+        let short = database.keep_descriptors(&seen, 0, vec![("kept".to_owned(), vec![1.0])]).unwrap_err();
+        assert_eq!(short.kind(), ErrorKind::Mismatch);
+        assert_eq!(database.keep_descriptors(&seen, 0, rows()).unwrap(), 1);
+        let keys = ["old", "kept", "replaced"].map(str::to_owned);
+        let there = database.snapshot().descriptors(0, &keys).unwrap();
+        assert_eq!(there, [Some(vec![1.0, 0.0]), Some(vec![0.0, 1.0]), None]);
+        let back = Target { number: Some(0), ..Target::new(model("first"), 2) };
+        database.change_model(back, &Same(vec![-1.0, 0.0]), &mut |_| true).unwrap();
+        assert_eq!(database.snapshot().vector("kept").unwrap(), Some(vec![0.0, 1.0]));
+        assert_eq!(database.snapshot().vector("replaced").unwrap(), Some(vec![-1.0, 0.0]));
+        assert!(database.check(true).unwrap().problems.is_empty());
+    }
+}
