@@ -159,6 +159,9 @@ pub(crate) struct CleanOptions {
     /// Mark what is found and has no mark: it keeps its label and votes, and training passes it over (the default)
     #[arg(long)]
     pub(crate) keep_voters: bool,
+    /// With --rule paper: go by thumbnails also where they stand for more than a tenth of the photos
+    #[arg(long)]
+    pub(crate) thumbnails: bool,
     /// Write a page with the photos, each beside the one that decided most
     #[arg(long, value_name = "FILE")]
     pub(crate) into: Option<PathBuf>,

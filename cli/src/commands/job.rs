@@ -3,6 +3,7 @@
 use cairn::Database;
 
 use crate::failure::Result;
+use crate::terminal::note;
 
 /// Under this name a database keeps it.
 const NAME: &str = "maintain run";
@@ -18,7 +19,8 @@ pub(super) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// How many steps are done: those that were noted, and one that was carried out but not noted any more.
+    /// How many steps are done: those that were noted, and one that was carried out but not noted any more. A cleaning that was undone
+    /// since is not done: what comes behind it would learn from what it had taken out.
     ///
     /// # Errors
     /// A damaged catalog.
@@ -28,6 +30,10 @@ impl Job<'_> {
         let numbers: Vec<u64> = numbers.split(' ').filter_map(|number| number.parse().ok()).collect();
         let [step, cleaning, model] = numbers[..] else { return Ok(0) };
         let (cleaning_now, model_now) = self.last()?;
+        if step > CLEANING && cleaning > 0 && !self.stands(cleaning)? {
+            note(&format!("cleaning {cleaning} of the run that was begun before was undone since, and comes again"));
+            return Ok(usize::try_from(CLEANING).unwrap_or(0));
+        }
         let carried_out = if step == CLEANING { cleaning_now > cleaning } else { model_now > model };
         Ok(usize::try_from(step).unwrap_or(0) + usize::from(carried_out))
     }
@@ -49,9 +55,15 @@ impl Job<'_> {
         Ok(self.database.remove_files(NAME)?)
     }
 
-    /// Number of the last cleaning (0: none), and of the model in force: a step that was carried out raised its own.
+    /// Whether a cleaning was not undone.
+    fn stands(&self, number: u64) -> Result<bool> {
+        Ok(self.database.cleanings()?.iter().any(|entry| entry.number == number && !entry.undone))
+    }
+
+    /// Number of the last cleaning that was not undone (0: none), and of the model in force: a step that was carried out raised its own.
     fn last(&self) -> Result<(u64, u64)> {
-        let cleaning = self.database.cleanings()?.iter().map(|entry| entry.number).max().unwrap_or(0);
+        let cleanings = self.database.cleanings()?;
+        let cleaning = cleanings.iter().filter(|entry| !entry.undone).map(|entry| entry.number).max().unwrap_or(0);
         let model = self.database.models()?.iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
         Ok((cleaning, model.into()))
     }
@@ -62,8 +74,9 @@ mod tests {
     use super::*;
     use cairn::{Arguments, Options, Ports, Put};
 
+    /// It catches: a step that runs twice or not at all behind a kill, and a run that goes on over a cleaning that was undone.
     #[test]
-    fn a_cleaning_that_was_committed_and_not_noted_is_done() {
+    fn a_cleaning_that_was_committed_and_not_noted_is_done_unless_it_was_undone() {
         let home = tempfile::tempdir().unwrap();
         let database = Database::create(&home.path().join("db"), Options::for_vectors(3)).unwrap();
         let image = |n: u8| {
@@ -81,6 +94,15 @@ mod tests {
         assert_eq!(job.steps_done().unwrap(), 2);
         database.query("CLEAN RULE suspects top=1", &Arguments::default(), &Ports::default()).unwrap();
         assert_eq!(job.steps_done().unwrap(), 2, "a cleaning is no training");
+        // It is in the note as the last one that stands, and whoever undid it did not mean it to be learnt from.
+        database.query("UNDO CLEAN", &Arguments::default(), &Ports::default()).unwrap();
+        assert_eq!(job.steps_done().unwrap(), 1, "the run's own one is undone");
+        database.query("CLEAN RULE suspects top=1", &Arguments::default(), &Ports::default()).unwrap();
+        job.begin(2).unwrap();
+        assert_eq!(job.steps_done().unwrap(), 2);
+        job.begin(1).unwrap();
+        database.query("CLEAN RULE suspects top=2; UNDO CLEAN", &Arguments::default(), &Ports::default()).unwrap();
+        assert_eq!(job.steps_done().unwrap(), 1, "carried out, not noted, and undone");
         assert_eq!(Job { text: "another", ..job }.steps_done().unwrap(), 0);
         job.end().unwrap();
         assert_eq!(job.steps_done().unwrap(), 0);

@@ -106,6 +106,7 @@ fn clean(options: &CleanOptions, dry_run: bool, overwrite: bool) -> Result<Strin
     word(&mut text, options.empty, "EMPTY");
     word(&mut text, options.unlabel, "UNLABEL");
     word(&mut text, options.keep_voters, "KEEP VOTERS");
+    word(&mut text, options.thumbnails, "THUMBNAILS");
     word(&mut text, dry_run, "DRY RUN");
     file(&mut text, "INTO", options.into.as_deref())?;
     word(&mut text, overwrite, "OVERWRITE");
@@ -195,11 +196,11 @@ mod tests {
 
     #[test]
     fn options_are_a_statement_that_the_language_takes() {
-        let all = "cairn maintain clean DB --nn 500 --neighbours 50 --inliers 40 --freq 2 --rule paper --unlabel --dry-run \
+        let all = "cairn maintain clean DB --nn 500 --neighbours 50 --inliers 40 --freq 2 --rule paper --unlabel --thumbnails --dry-run \
                    --into it's.html";
         assert_eq!(
             text(all).unwrap(),
-            "CLEAN nn=500 neighbours=50 inliers=40 freq=2 RULE paper UNLABEL DRY RUN INTO 'it''s.html'"
+            "CLEAN nn=500 neighbours=50 inliers=40 freq=2 RULE paper UNLABEL THUMBNAILS DRY RUN INTO 'it''s.html'"
         );
         assert_eq!(
             text("cairn maintain clean DB --rule suspects --top 5 --relabel").unwrap(),

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use cairn::language::{Action, CleanRule};
-use cairn::{Cleaning, Judged, Judgement};
+use cairn::{Cleaning, Judged, Judgement, Sight, Sights};
 
 use super::cell::Cell;
 use super::escape::visible;
 use super::outcome::counted;
 use super::printer::{Format, Printer};
 use crate::failure::Result;
+use crate::terminal::note;
 
 /// Images whose photo could not be read, of which people are told why.
 const NOT_COMPARED_SHOWN: usize = 3;
@@ -26,11 +27,20 @@ const SHOWN: usize = 50;
 pub(crate) fn print_cleaning(out: &mut dyn Write, format: Format, cleaning: &Cleaning, rows: bool) -> Result<()> {
     let mut found: Vec<&Judged> = cleaning.judged.iter().filter(|judged| judged.judgement.is_found()).collect();
     if !format.is_for_people() {
+        if let Some(sights) = &cleaning.sights {
+            note(&format!("note: {}", sights.words()));
+        }
+        if let Some(read) = files_read(cleaning) {
+            note(&format!("note: {read}"));
+        }
         return for_programs(out, format, cleaning, &found);
     }
     writeln!(out, "{}", visible(&cleaning.what))?;
     for line in summary(cleaning) {
         writeln!(out, "{line}")?;
+    }
+    if let Some(read) = files_read(cleaning) {
+        writeln!(out, "{}", visible(&read))?;
     }
     if !rows || found.is_empty() {
         return Ok(());
@@ -44,6 +54,11 @@ pub(crate) fn print_cleaning(out: &mut dyn Write, format: Format, cleaning: &Cle
     Ok(())
 }
 
+/// Which files were read for it. No part of a report, which names no path of the machine.
+fn files_read(cleaning: &Cleaning) -> Option<String> {
+    cleaning.sights.as_ref()?.read.as_ref().map(|read| format!("photo files read: {read}"))
+}
+
 /// What a cleaning found and did, in lines for people.
 pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
     let mut lines = Vec::new();
@@ -54,6 +69,7 @@ pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
             let not_compared = cleaning.not_compared();
             let pass = all - doubtful - not_compared.len();
             lines.push(format!("{} looked at: {pass} pass, {doubtful} doubtful", images(all)));
+            lines.extend(cleaning.sights.as_ref().map(Sights::words));
             if !not_compared.is_empty() {
                 lines.push(format!("{} could not be compared and stay as they are:", images(not_compared.len())));
                 let shown = not_compared.iter().take(NOT_COMPARED_SHOWN);
@@ -188,11 +204,20 @@ fn for_programs(out: &mut dyn Write, format: Format, cleaning: &Cleaning, found:
         "similarity",
         "inliers",
         "marked",
+        "seen",
+        "by_file",
+        "by_kept",
+        "by_thumbnail",
     ];
+    // The same in every row, as the number of the cleaning is.
+    let by = |count: fn(&Sights) -> usize| {
+        cleaning.sights.as_ref().map_or(Cell::Nothing, |sights| Cell::Whole(count(sights) as u64))
+    };
+    let by = [by(|sights| sights.files), by(|sights| sights.kept), by(|sights| sights.thumbnails)];
     let mut printer = Printer::begin(out, format, &columns)?;
     for (at, judged) in found.iter().enumerate() {
         let cells = Cells::of(judged);
-        printer.row(vec![
+        let row = vec![
             cleaning.number.map_or(Cell::Nothing, Cell::Whole),
             rank(at),
             Cell::Text(judged.key.clone()),
@@ -207,7 +232,9 @@ fn for_programs(out: &mut dyn Write, format: Format, cleaning: &Cleaning, found:
             cells.similarity,
             cells.inliers,
             cells.marked,
-        ])?;
+            Cell::text(judged.seen.map(Sight::word)),
+        ];
+        printer.row([row, by.to_vec()].concat())?;
     }
     Ok(printer.end()?)
 }
@@ -276,6 +303,7 @@ mod tests {
             verified: 1,
             witness: Some(witness),
             marked: None,
+            seen: inliers.map(|_| Sight::Thumbnail),
             would_empty: false,
         }
     }
@@ -295,7 +323,9 @@ mod tests {
             marked_already: 0,
             changed_meanwhile: 0,
             would_empty: 0,
+            sights: None,
             receipt: number.map(|_| Receipt { sequence: 9, predictions_changed: 2, ..Receipt::default() }),
+            snapshot: None,
         }
     }
 
@@ -315,7 +345,9 @@ mod tests {
             marked_already: 0,
             changed_meanwhile: 0,
             would_empty: 0,
+            sights: Some(Sights { files: 40, kept: 0, thumbnails: 13, read: Some("9: below /photos".to_owned()) }),
             receipt: Some(Receipt { sequence: 7, deferred: true, ..Receipt::default() }),
+            snapshot: None,
         }
     }
 
@@ -334,14 +366,17 @@ mod tests {
 
     #[test]
     fn programs_get_one_form_for_both_rules_and_every_row() {
-        let header = "clean,rank,id,label,proposed,evidence,reason,compared,verified,witness,witness_label,similarity,inliers,marked";
+        let header = "clean,rank,id,label,proposed,evidence,reason,compared,verified,witness,witness_label,similarity,inliers,marked,seen,by_file,by_kept,by_thumbnail";
         assert_eq!(
             printed(Format::Csv, &suspects(None)),
-            format!("{header}\n,1,a|b,tower,dome,0.9400,,4,1,w,dome,0.5,,\n")
+            format!("{header}\n,1,a|b,tower,dome,0.9400,,4,1,w,dome,0.5,,,,,,\n")
         );
         let csv = printed(Format::Csv, &paper(SHOWN + 2));
         assert_eq!(csv.lines().count(), SHOWN + 3, "what was kept is no row");
-        assert_eq!(csv.lines().nth(2), Some("3,2,i1,tower,,,1 of 3 verified pairs,4,1,w,dome,0.5,12,"));
+        assert_eq!(
+            csv.lines().nth(2),
+            Some("3,2,i1,tower,,,1 of 3 verified pairs,4,1,w,dome,0.5,12,,thumbnail,40,0,13")
+        );
     }
 
     #[test]
@@ -350,12 +385,15 @@ mod tests {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("RULE paper nn=1000"));
         assert_eq!(lines.next(), Some("53 train images looked at: 1 pass, 52 doubtful"));
+        assert_eq!(lines.next(), Some("compared by 40 photo files, 13 thumbnails"));
         assert_eq!(lines.next(), Some("  51 images: 1 of 3 verified pairs"));
         assert_eq!(lines.next(), Some("  1 image: its label is left with 1 of 2 images needed"));
         assert!(lines.next().is_some_and(|line| line.contains("are marked and go on voting")), "{text}");
         assert!(text.ends_with("and 2 more: use INTO 'report.html' or --format csv\n"), "{text}");
         let nothing = Cleaning { number: None, receipt: None, ..paper(0) };
-        assert!(printed(Format::Table, &nothing).ends_with("1 pass, 0 doubtful\nnothing was changed\n"));
+        let nothing = printed(Format::Table, &nothing);
+        assert!(nothing.contains("1 pass, 0 doubtful\n"), "{nothing}");
+        assert!(nothing.ends_with("nothing was changed\nphoto files read: 9: below /photos\n"), "{nothing}");
     }
 
     #[test]
@@ -365,6 +403,6 @@ mod tests {
         let text = printed(Format::Table, &again);
         assert!(text.contains("1 pass, 2 doubtful") && text.contains("2 of them are marked already"), "{text}");
         assert!(text.contains("nothing was changed: nothing new was found") && text.contains("marked"), "{text}");
-        assert!(printed(Format::Csv, &again).lines().nth(1).is_some_and(|line| line.ends_with(",1")));
+        assert!(printed(Format::Csv, &again).lines().nth(1).is_some_and(|line| line.ends_with(",1,thumbnail,40,0,13")));
     }
 }

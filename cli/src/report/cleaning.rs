@@ -197,6 +197,7 @@ mod tests {
                 lines,
             }),
             marked: None,
+            seen: None,
             would_empty: false,
         };
         let doubtful = Judgement::Doubtful("1 of 3 verified pairs".to_owned());
@@ -209,7 +210,9 @@ mod tests {
             marked_already: 0,
             changed_meanwhile: 0,
             would_empty: 0,
+            sights: None,
             receipt: None,
+            snapshot: None,
         };
         let (snapshot, folders) = (database.snapshot(), super::super::PhotoFolders::default());
         let page = page(Vec::new(), Pictures::new(&snapshot, &folders), &cleaning).unwrap();

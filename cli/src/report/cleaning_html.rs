@@ -174,6 +174,7 @@ mod tests {
                 verified: 1,
                 witness: Some(witness),
                 marked: Some(7),
+                seen: None,
                 would_empty: true,
             },
             picture: framed(0),

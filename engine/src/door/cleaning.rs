@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::comparing::{Compared, Comparer};
 use super::database::Database;
 use super::ports::Watch;
+use super::sights::{Sight, Sights};
 use crate::answer::{Query, SearchRequest};
 use crate::answers::clean::{LEAST_IMAGES, Neighbour, Pair, Rule, Verdict, Weighing, clean, suspects, would_empty};
 use crate::catalog::{ChangeMessage, CleaningMessage};
@@ -37,6 +38,8 @@ pub struct Judged {
     pub witness: Option<Witness>,
     /// Number of an earlier cleaning whose mark it has.
     pub marked: Option<u64>,
+    /// What it was compared by; `None`: it was not.
+    pub seen: Option<Sight>,
     /// It is found, and RELABEL leaves it as it is: its label would have no image ([`would_empty`]).
     pub would_empty: bool,
 }
@@ -100,8 +103,12 @@ pub struct Cleaning {
     pub changed_meanwhile: usize,
     /// Images that the rule finds too and that RELABEL leaves as they are: their label would have no image.
     pub would_empty: usize,
+    /// How many images were compared by what, where the rule compares photos.
+    pub sights: Option<Sights>,
     /// The transaction.
     pub receipt: Option<Receipt>,
+    /// The state that was looked at; only where a report was asked for (INTO), which shows more of it.
+    pub snapshot: Option<Snapshot>,
 }
 
 impl Cleaning {
@@ -123,6 +130,9 @@ impl Cleaning {
         list
     }
 }
+
+/// Images that were judged, the places of those that the rule finds, and what they were compared by.
+type Judging = (Vec<Judged>, Vec<usize>, Option<Sights>);
 
 /// The train set as a cleaning sees it.
 struct Train {
@@ -150,7 +160,8 @@ impl Database {
     /// ms of one core.
     ///
     /// # Errors
-    /// `Invalid`: there is nothing to clean; `ReadOnly`: the database was opened for reading only, and it is no dry run; `Cancelled`;
+    /// `Invalid`: there is nothing to clean, or more than a tenth of the images would be compared by thumbnails and `plan.thumbnails` is
+    /// off; `ReadOnly`: the database was opened for reading only, and it is no dry run; `Cancelled`;
     /// where no photo at all can be read, what the first of them gives. Nothing was changed then.
     pub fn clean(
         &self,
@@ -161,7 +172,7 @@ impl Database {
         self.check_cleaning(plan)?;
         let train = self.train_set(plan, watch)?;
         let what = words(plan);
-        let (judged, mut found): (Vec<Judged>, Vec<usize>) = match plan.rule {
+        let (judged, mut found, sights): Judging = match plan.rule {
             CleanRule::Paper => self.by_the_paper(&train, plan, features, watch)?,
             CleanRule::Suspects(cut) => by_neighbours(&train, cut)?,
         };
@@ -179,8 +190,11 @@ impl Database {
             marked_already,
             changed_meanwhile: 0,
             would_empty: 0,
+            sights,
             receipt: None,
+            snapshot: None,
         };
+        cleaning.snapshot = cleaning.plan.into.is_some().then(|| train.snapshot.clone());
         let spares_labels = cleaning.plan.action == Action::Relabel;
         if cleaning.plan.dry_run || found.is_empty() {
             let leaving = found.iter().map(|&at| cleaning.judged[at].label.as_str());
@@ -309,7 +323,7 @@ impl Database {
         plan: &CleanPlan,
         features: Option<&dyn LocalFeatures>,
         watch: Option<&dyn Watch>,
-    ) -> Result<(Vec<Judged>, Vec<usize>)> {
+    ) -> Result<Judging> {
         let features = features.ok_or_else(|| {
             Error::invalid("the paper's rule compares local features, and nothing here finds them")
                 .help("use a program that does, or: CLEAN RULE suspects")
@@ -317,7 +331,9 @@ impl Database {
         let candidates: Vec<Vec<usize>> =
             train.near.iter().map(|near| near.iter().map(|&(other, _)| other).collect()).collect();
         let comparer = Comparer::new(self, &train.snapshot, &train.keys, features, plan.dry_run)?;
-        let Compared { inliers, unseen } = comparer.compare(&candidates, watch)?;
+        // A dry run shows what would come of it.
+        let takes_thumbnails = plan.thumbnails || plan.dry_run;
+        let Compared { inliers, unseen, seen, sights } = comparer.compare(&candidates, takes_thumbnails, watch)?;
         let pairs = candidates.iter().enumerate().zip(&inliers).flat_map(|((image, others), counts)| {
             others
                 .iter()
@@ -364,11 +380,12 @@ impl Database {
                 verified: inliers[at].iter().flatten().filter(|&&count| count >= rule.min_inliers).count(),
                 witness,
                 marked: train.marked[at],
+                seen: seen.get(&at).copied(),
                 would_empty: false,
             });
         }
         let found = (0..judged.len()).filter(|&at| judged[at].judgement.is_found()).collect();
-        Ok((judged, found))
+        Ok((judged, found, Some(sights)))
     }
 }
 
@@ -385,7 +402,7 @@ impl Train {
     }
 }
 
-fn by_neighbours(train: &Train, cut: Cut) -> Result<(Vec<Judged>, Vec<usize>)> {
+fn by_neighbours(train: &Train, cut: Cut) -> Result<Judging> {
     let labels: Vec<&str> = train.labels.iter().map(String::as_str).collect();
     if labels.iter().all(|label| *label == labels[0]) {
         return Err(Error::invalid(format!(
@@ -409,9 +426,10 @@ fn by_neighbours(train: &Train, cut: Cut) -> Result<(Vec<Judged>, Vec<usize>)> {
         verified: suspect.given.verified + suspect.other.verified,
         witness: suspect.other.images.first().map(|&other| train.witness(suspect.image, other)),
         marked: train.marked[suspect.image],
+        seen: None,
         would_empty: false,
     };
-    Ok((ranked.iter().take(found).map(judge).collect(), (0..found).collect()))
+    Ok((ranked.iter().take(found).map(judge).collect(), (0..found).collect(), None))
 }
 
 /// What is to be done to those of the images found that are `now` as the cleaning saw them: the same image in the same version, with the

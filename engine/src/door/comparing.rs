@@ -7,6 +7,7 @@ use super::cleaning::went_on;
 use super::database::Database;
 use super::ports::Watch;
 use super::scratch::Scratch;
+use super::sights::{Readings, Sight, Sights};
 use crate::answers::rerank::spatial::{Features, Matching, Ransac, Verify, verify};
 use crate::catalog::Seen;
 use crate::error::{Error, ErrorKind, Result};
@@ -18,8 +19,22 @@ use crate::process::pool;
 
 /// Photos whose features are found, or images whose pairs are compared, before what came out is stored.
 const STORED_AT_A_TIME: usize = 64;
+/// Where more than one in so many images would be compared by a thumbnail, a cleaning asks first.
+const THUMBNAILS_FROM_SHARE: usize = 10;
 /// How features are stored, as part of the extractor's name: those stored otherwise are found again.
 const STORED_AS: &str = "2";
+
+fn too_many_thumbnails(sights: &Sights) -> Error {
+    let message = format!(
+        "{} of {} photos are not where they were, or are others now: their thumbnails would be compared, which show less and verify \
+         fewer pairs",
+        sights.thumbnails,
+        sights.all()
+    );
+    Error::invalid(message).help(
+        "put the photos back, or look at what would be found first: CLEAN .. DRY RUN; CLEAN .. THUMBNAILS (--thumbnails) goes by them",
+    )
+}
 
 /// Compares images of one snapshot, which are told by their places in a list.
 pub(super) struct Comparer<'a> {
@@ -29,6 +44,7 @@ pub(super) struct Comparer<'a> {
     ids: Vec<ImageId>,
     features: &'a dyn LocalFeatures,
     how: Verify,
+    read: Readings,
     /// What a dry run finds; `None`: what is found goes into the database.
     dry: Option<Dry>,
 }
@@ -47,12 +63,24 @@ impl Dry {
     }
 }
 
+/// What was seen of the images that are needed.
+struct Looked {
+    /// What stood for each photo.
+    seen: HashMap<usize, Sight>,
+    /// Why nothing could.
+    unseen: HashMap<usize, Error>,
+}
+
 /// What comparing gave.
 pub(super) struct Compared {
     /// Inliers of each image with each of its candidates, in their order; `None`: one of the two could not be seen.
     pub(super) inliers: Vec<Vec<Option<u32>>>,
     /// Images of which neither the photo nor what is kept of it can be read, and why.
     pub(super) unseen: HashMap<usize, String>,
+    /// What each of the others was compared by.
+    pub(super) seen: HashMap<usize, Sight>,
+    /// How many by what.
+    pub(super) sights: Sights,
 }
 
 impl<'a> Comparer<'a> {
@@ -78,20 +106,14 @@ impl<'a> Comparer<'a> {
         if dry.is_none() && !is_same_extractor {
             core.keep(|batch| batch.set_extractor(&fingerprint))?;
         }
-        Ok(Self { database, snapshot, keys, ids, features, how, dry })
+        Ok(Self { database, snapshot, keys, ids, features, how, read: Readings::default(), dry })
     }
 
-    /// Compares each image with its candidates. An image that nothing can be seen of is told and ends nothing, unless it is so with
-    /// all of them.
-    pub(super) fn compare(&self, candidates: &[Vec<usize>], watch: Option<&dyn Watch>) -> Result<Compared> {
+    /// Finds the features of the images that are needed and have none.
+    fn look(&self, needed: &[bool], watch: Option<&dyn Watch>) -> Result<Looked> {
         let core = self.database.shared.core();
-        let mut needed = vec![false; self.keys.len()];
-        for (at, others) in candidates.iter().enumerate().filter(|(_, others)| !others.is_empty()) {
-            needed[at] = true;
-            others.iter().for_each(|&other| needed[other] = true);
-        }
         let pinned = core.snapshot();
-        let (mut missing, mut outdated) = (Vec::new(), HashSet::new());
+        let (mut missing, mut outdated, mut seen) = (Vec::new(), HashSet::new(), HashMap::new());
         for at in (0..self.keys.len()).filter(|&at| needed[at]) {
             match pinned.state.pinned.features(self.ids[at])? {
                 None => missing.push(at),
@@ -101,7 +123,11 @@ impl<'a> Comparer<'a> {
                     missing.push(at);
                     outdated.insert(self.ids[at]);
                 }
-                Some(_) => {}
+                Some((Seen::Thumbnail, _)) => _ = seen.insert(at, Sight::Thumbnail),
+                Some((Seen::Whole, _)) if self.keeps_originals() && self.file(at)?.is_none() => {
+                    seen.insert(at, Sight::Kept);
+                }
+                Some((Seen::Whole, _)) => _ = seen.insert(at, Sight::File),
             }
         }
         if self.dry.is_none() && !outdated.is_empty() {
@@ -112,26 +138,56 @@ impl<'a> Comparer<'a> {
         let mut unseen = HashMap::new();
         for images in missing.chunks(STORED_AT_A_TIME) {
             // Whoever finds features may use threads of its own, and wait for them.
-            let found: Vec<Result<(Seen, Features)>> = pool::on_threads(images, |&at| self.extract(at))?;
+            let found: Vec<Result<(Sight, Features)>> = pool::on_threads(images, |&at| self.extract(at))?;
             let whole = || images.iter().zip(&found).filter_map(|(&at, found)| Some((at, found.as_ref().ok()?)));
             match &self.dry {
                 Some(dry) => {
                     whole().try_for_each(|(at, (_, features))| dry.found.put(self.ids[at], &features.encode()))?;
                 }
                 None => core.keep(|batch| {
-                    whole().try_for_each(|(at, (seen, found))| batch.put_features(self.ids[at], *seen, &found.encode()))
+                    whole().try_for_each(|(at, (sight, found))| {
+                        let seen = if *sight == Sight::Thumbnail { Seen::Thumbnail } else { Seen::Whole };
+                        batch.put_features(self.ids[at], seen, &found.encode())
+                    })
                 })?,
             }
+            seen.extend(whole().map(|(at, (sight, _))| (at, *sight)));
             unseen.extend(images.iter().zip(found).filter_map(|(&at, found)| Some((at, found.err()?))));
             done += images.len();
             went_on(watch, "local features", done, all)?;
         }
+        Ok(Looked { seen, unseen })
+    }
+
+    /// Compares each image with its candidates. An image that nothing can be seen of is told and ends nothing, unless it is so with
+    /// all of them.
+    ///
+    /// # Errors
+    /// `Invalid`: more than one in [`THUMBNAILS_FROM_SHARE`] would be compared by a thumbnail, and `takes_thumbnails` is off.
+    pub(super) fn compare(
+        &self,
+        candidates: &[Vec<usize>],
+        takes_thumbnails: bool,
+        watch: Option<&dyn Watch>,
+    ) -> Result<Compared> {
+        let core = self.database.shared.core();
+        let mut needed = vec![false; self.keys.len()];
+        for (at, others) in candidates.iter().enumerate().filter(|(_, others)| !others.is_empty()) {
+            needed[at] = true;
+            others.iter().for_each(|&other| needed[other] = true);
+        }
+        let Looked { seen, mut unseen } = self.look(&needed, watch)?;
         // Then it is rather whoever finds them, or the place of the photos, that is at fault.
         if unseen.len() == needed.iter().filter(|&&needed| needed).count()
             && let Some(first) = unseen.keys().min().copied()
             && let Some(error) = unseen.remove(&first)
         {
             return Err(error);
+        }
+        let mut sights = Sights { read: self.read.line(), ..Sights::default() };
+        seen.values().for_each(|&sight| sights.count(sight));
+        if !takes_thumbnails && sights.thumbnails * THUMBNAILS_FROM_SHARE > sights.all() {
+            return Err(too_many_thumbnails(&sights));
         }
         let unseen: HashMap<usize, String> =
             unseen.into_iter().map(|(at, error)| (at, error.message().to_owned())).collect();
@@ -175,7 +231,7 @@ impl<'a> Comparer<'a> {
             inliers.extend(counted.into_iter().map(|counts| counts.into_iter().map(|count| count.0).collect()));
             went_on(watch, "pairs of images compared", inliers.len(), candidates.len())?;
         }
-        Ok(Compared { inliers, unseen })
+        Ok(Compared { inliers, unseen, seen, sights })
     }
 
     /// The matched places of a pair; none of one that was deleted since.
@@ -217,16 +273,17 @@ impl<'a> Comparer<'a> {
 
     /// The features of the photo or, where it is not there or cannot be read, of what is kept of it. The inner error is the photo's,
     /// the outer one the database's.
-    fn extract(&self, at: usize) -> Result<Result<(Seen, Features)>> {
+    fn extract(&self, at: usize) -> Result<Result<(Sight, Features)>> {
         let mut unreadable = None;
         // The file as it came shows more than what is kept of it.
         if let Some((path, content)) = self.file(at)? {
+            self.read.note(&path);
             match self.found_in(at, &Photo::File(path), Some(&content)) {
-                Ok(found) => return Ok(Ok((Seen::Whole, found))),
+                Ok(found) => return Ok(Ok((Sight::File, found))),
                 Err(error) => unreadable = Some(error),
             }
         }
-        let seen = if self.database.options().keep == Keep::Original { Seen::Whole } else { Seen::Thumbnail };
+        let seen = if self.keeps_originals() { Sight::Kept } else { Sight::Thumbnail };
         let kept = self.snapshot.state.pinned.photo(self.ids[at])?;
         let found = kept.map(|bytes| self.found_in(at, &Photo::Bytes(bytes), None));
         Ok(match (found, unreadable) {
@@ -234,6 +291,10 @@ impl<'a> Comparer<'a> {
             (_, Some(error)) | (Some(Err(error)), None) => Err(error),
             (None, None) => Err(self.nothing_of(at)?),
         })
+    }
+
+    fn keeps_originals(&self) -> bool {
+        self.database.options().keep == Keep::Original
     }
 
     /// Why there is no photo of an image.
