@@ -384,16 +384,16 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
     begun();
     database.drop_model(1).unwrap();
     assert_eq!(models(&database).len(), 1);
-    // It is registered anew, and holds nothing of the one before it.
+    // It is registered again, under a number of its own, and holds nothing of the one before it.
     begun();
     let shown = models(&database);
     assert_eq!(
-        (shown.len(), shown[1][4].as_str()),
-        (2, format!("unfinished: {EMBED_ROWS} of 600 descriptors").as_str())
+        (shown.len(), shown[1][0].as_str(), shown[1][4].as_str()),
+        (2, "2", format!("unfinished: {EMBED_ROWS} of 600 descriptors").as_str())
     );
-    database.drop_model(1).unwrap();
+    database.drop_model(2).unwrap();
     let all = Mirror::default();
-    assert_eq!(database.change_model(again(), &all, &mut on).unwrap(), 1);
+    assert_eq!(database.change_model(again(), &all, &mut on).unwrap(), 3);
     assert_eq!(all.0.get(), 600);
     assert!(database.check(true).unwrap().problems.is_empty());
 }
