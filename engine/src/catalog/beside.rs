@@ -14,7 +14,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB};
 
 use super::tables::{Work, db_options};
 use super::{BESIDE_TRIES, Catalog, Family, logs, moving_files, too_busy};
-use crate::disk::{CATALOG, Folder, Kind, link_or_copy, syncs};
+use crate::disk::{CATALOG, Folder, Kind, MOST_CURRENT, link_or_copy, syncs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::leaving::inside_slow;
 
@@ -110,7 +110,7 @@ fn copy_table(from: &Folder, to: &Folder, name: &OsStr) -> Result<()> {
 impl Look {
     fn at(folder: &Folder) -> Result<Self> {
         let gone = |name: &OsStr| Error::io(&folder.path_of(name), std::io::Error::from(std::io::ErrorKind::NotFound));
-        let current = folder.read("CURRENT", logs::MOST_CURRENT)?.ok_or_else(|| gone("CURRENT".as_ref()))?;
+        let current = folder.read("CURRENT", MOST_CURRENT)?.ok_or_else(|| gone("CURRENT".as_ref()))?;
         let manifest = OsString::from(String::from_utf8_lossy(&current).trim_end());
         let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if !manifest.to_str().and_then(|name| name.strip_prefix("MANIFEST-")).is_some_and(is_number) {

@@ -8,15 +8,13 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 
-use crate::disk::Folder;
+use crate::disk::{Folder, MOST_CURRENT};
 use crate::error::{Error, Result};
 
 /// A log is blocks of this length; no record goes beyond its block, and what is damaged is passed over to the next one.
 const BLOCK: usize = 32 << 10;
 /// Checksum (4 bytes), length of what follows (2), kind (1).
 const HEADER: usize = 7;
-/// `CURRENT` is a name and a line break.
-pub(crate) const MOST_CURRENT: u64 = 256;
 /// No log and no list of tables is so long: RocksDB begins another one long before.
 pub(super) const MOST_BYTES: u64 = 8 << 30;
 /// Kinds of recycled logs.

@@ -31,7 +31,6 @@ use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType};
 
 pub(crate) use batch::Batch;
 pub(crate) use jobs::Seen;
-pub(crate) use logs::MOST_CURRENT;
 pub(crate) use manifest::SegmentEntry;
 pub(crate) use messages::{
     ChangeMessage, CleaningMessage, ListedMessage, OriginMessage, RecordMessage, RelabelledMessage, RelabellingMessage,

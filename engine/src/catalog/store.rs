@@ -11,7 +11,7 @@ use super::tables::Work;
 use crate::disk::{Folder, Lock, Origin, Record};
 use crate::error::Result;
 use crate::id::{SegmentId, SpaceId};
-use crate::process::fork::Origin;
+use crate::process::fork;
 use crate::process::leaving::{Inside, Leave, inside_slow, register};
 
 /// The handle. Every call to RocksDB through it is made inside the gate (`process/leaving.rs`).
@@ -104,7 +104,7 @@ pub(super) struct Store {
     /// RocksDB compacts nothing by itself.
     pub(super) holds_compactions: AtomicBool,
     /// Where it was opened.
-    origin: Origin,
+    origin: fork::Origin,
     /// Behind everything that is closed.
     closing: Option<Inside>,
 }
@@ -114,7 +114,9 @@ impl Drop for Store {
         if self.origin.is_elsewhere() {
             // RocksDB would wait for its threads, and the lock is the other process's.
             std::mem::forget(Arc::clone(&self.db));
-            std::mem::forget(self.lock.take());
+            std::mem::forget(self.held.lock.take());
+            // Nor is the word for the files this one's to give.
+            self.held.vouched = OnceLock::new();
             return;
         }
         self.closing = Some(inside_slow());
@@ -132,7 +134,7 @@ impl Store {
             spaces: RwLock::new(vec![SpaceId::FIRST]),
             given: Mutex::new(0),
             holds_compactions: AtomicBool::new(false),
-            origin: Origin::here(),
+            origin: fork::Origin::here(),
             closing: None,
         }
     }

@@ -7,6 +7,8 @@ use super::folder::{Folder, Kind};
 use super::{ACKNOWLEDGED, BACKUP, CATALOG, COLUMNS, KNOWN, LOCK, RESERVE, SEGMENTS, TRAINING};
 use crate::error::{Error, Result};
 
+/// `CURRENT` is a name and a line break.
+pub(crate) const MOST_CURRENT: u64 = 256;
 /// Digits of a segment's number in its name, at least.
 const DIGITS: usize = 10;
 
@@ -114,7 +116,7 @@ pub(crate) fn look_at_catalog(catalog: &Folder) -> Result<()> {
 /// # Errors
 /// `Invalid`, with the name; `Io`.
 pub(crate) fn refuse_shared_lists(catalog: &Folder) -> Result<()> {
-    let current = catalog.read("CURRENT")?.unwrap_or_default();
+    let current = catalog.read("CURRENT", MOST_CURRENT)?.unwrap_or_default();
     let in_force = String::from_utf8_lossy(&current);
     for name in catalog.names()?.iter().filter(|name| is_of_catalog(name)) {
         let text = name.to_string_lossy();

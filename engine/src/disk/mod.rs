@@ -10,7 +10,9 @@ mod reserve;
 mod room;
 mod unfinished;
 
-pub(crate) use contents::{is_of_catalog, is_of_segments, look_at_catalog, look_at_database, refuse_shared_lists};
+pub(crate) use contents::{
+    MOST_CURRENT, is_of_catalog, is_of_segments, look_at_catalog, look_at_database, refuse_shared_lists,
+};
 pub use fault::{Faults, install_faults};
 pub(crate) use fault::{point, sees_room, syncs};
 pub(crate) use file::{copy_file, link_or_copy, make_folder, write_whole};

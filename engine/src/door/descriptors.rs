@@ -12,7 +12,7 @@ impl Database {
     /// # Errors
     /// `ReadOnly`; `Mismatch`: a descriptor is of another length; `Io`.
     pub fn keep_descriptors(&self, seen: &Snapshot, number: u32, rows: Vec<(String, Vec<f32>)>) -> Result<usize> {
-        let _no_flip = self.shared.gate.read();
+        let (_no_flip, _) = self.shared.enter()?;
         // Whoever changes the model counts on what it found; whoever drops it leaves nothing of it.
         let Some(_no_change) = self.shared.epochs.try_lock() else { return Ok(0) };
         let core = self.shared.core();

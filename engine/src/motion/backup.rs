@@ -9,10 +9,9 @@ use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::core::Core;
-use crate::catalog::MOST_CURRENT;
 use crate::disk::{
-    BACKUP, CATALOG, Folder, Kind, Lock, Making, SEGMENTS, What, copy_file, is_backup, link_or_copy, point,
-    refuse_unfinished, write_whole,
+    BACKUP, CATALOG, Folder, Kind, Lock, MOST_CURRENT, Making, SEGMENTS, What, copy_file, is_backup, link_or_copy,
+    point, refuse_unfinished, write_whole,
 };
 use crate::error::{Error, ErrorKind, Result};
 
