@@ -33,13 +33,16 @@ fn returns<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'sta
     }
 }
 
+/// What was asked for, and the kind of the error.
+type Told = Vec<(&'static str, Option<ErrorKind>)>;
+
 /// Asks a database for everything, and notes what it says.
 #[derive(Clone)]
 struct Asker {
     database: Database,
     folder: PathBuf,
     asked: Arc<AtomicUsize>,
-    told: Arc<Mutex<Vec<(&'static str, Option<ErrorKind>)>>>,
+    told: Arc<Mutex<Told>>,
 }
 
 impl Asker {
@@ -290,7 +293,7 @@ fn embedders_watchers_and_extractors_may_ask_for_anything() {
         watch: Some(port),
         ..Ports::default()
     };
-    for statement in ["SEARCH 'photo.jpg' FRESH", "PUT ID 'new' 'photo.jpg'", "CLEAN", "CLEAN DRY RUN"] {
+    for statement in ["SEARCH 'photo.jpg' FRESH", "PUT ID 'new' 'photo.jpg'", "CLEAN THUMBNAILS", "CLEAN DRY RUN"] {
         let (its, ports) = (database.clone(), ports.clone());
         returns(statement, move || its.query(statement, &Arguments::default(), &ports)).unwrap();
     }

@@ -44,6 +44,7 @@ fn with_tables(path: &Path) {
 }
 
 /// What the process said of a database.
+#[derive(Debug)]
 struct Said {
     ended: Option<i32>,
     lines: Vec<String>,
@@ -119,7 +120,11 @@ impl Crafter {
             said.must_be_right(&self.wanted, story);
         }
         CASES.fetch_add(1, Ordering::Relaxed);
-        said.first("answers").is_some()
+        let answers = said.first("answers").is_some();
+        if !answers {
+            println!("{story}: {said:?}");
+        }
+        answers
     }
 
     fn one_of<T: Clone>(&mut self, all: &[T]) -> T {
@@ -223,7 +228,7 @@ fn crafted_columns_give_right_answers_or_are_named() {
         if case % 4 < 2 {
             put_catalog_entry(&path, "meta", b"columns", Some(&check)).unwrap();
         }
-        assert!(crafter.holds(&path, true, &format!("case {case}: {story}")), "columns are copies");
+        assert!(crafter.holds(&path, true, &format!("case {case}: {story}")), "case {case}: {story}: columns are copies");
     }
     println!("{cases} files of columns");
 }

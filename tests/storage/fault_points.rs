@@ -121,6 +121,13 @@ const NAMED: [&str; 66] = [
     "create.made.sync_folder",
     "create.sync_folder",
     "flush.made",
+    "known.create",
+    "known.rename",
+    "known.renamed",
+    "known.sync",
+    "known.sync_folder",
+    "known.write",
+    "known.written",
     "making.clear",
     "making.cleared",
     "making.create",
@@ -228,10 +235,10 @@ fn check_what_is_left(path: &Path, seed: u64, said: &Said, story: &str) {
     }
 }
 
-/// Points behind which nobody waits for the outcome: saving columns is only speed, the side file is written again, and a segment that
+/// Points behind which nobody waits for the outcome: saving columns and the note of known files is only speed, the side file is written again, and a segment that
 /// the worker could not make is made later. An opening that met a full disk is tried again with the space that was set aside.
 fn may_be_silent(name: &str, action: &str) -> bool {
-    let again = ["columns.", "acknowledged.", "segment.", "merge"].iter().any(|part| name.starts_with(part));
+    let again = ["columns.", "known.", "acknowledged.", "segment.", "merge"].iter().any(|part| name.starts_with(part));
     again || (action == "enospc" && name.starts_with("orphan."))
 }
 

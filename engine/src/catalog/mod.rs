@@ -46,7 +46,7 @@ use store::Store;
 pub(crate) use tables::{LISTS, ROOM_TO_COMPACT};
 use tables::{Work, db_options, options_beside};
 
-use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, refuse_shared_lists};
+use crate::disk::{ACKNOWLEDGED, CATALOG, Folder, Lock, SEGMENTS, look_at_catalog, refuse_shared_lists};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::SpaceId;
 use crate::options::Options;
@@ -549,7 +549,14 @@ fn half_repaired() -> Error {
 }
 
 fn foreign(folder: &Folder) -> Error {
-    Error::invalid(format!("{} holds a RocksDB database that is none of Cairn's", folder.path_of(CATALOG).display()))
+    let path = folder.path_of(CATALOG);
+    let is_ours = |name| folder.about(name).is_ok_and(|found| found.is_some());
+    if is_ours(SEGMENTS) && is_ours(ACKNOWLEDGED) {
+        // A list of tables that was cut knows none of the families.
+        return Error::corrupt(format!("{} lists nothing of a database any more", path.display()))
+            .help("keep what is sound: cairn repair DB; or restore a backup");
+    }
+    Error::invalid(format!("{} holds a RocksDB database that is none of Cairn's", path.display()))
         .help("nothing in it was changed; name the folder of a database")
 }
 

@@ -132,7 +132,7 @@ impl Published {
         let known = (catalog.database(), sequence, pinned.columns_check()?);
         let saved = columns::load(folder, known, &train, &index);
         let from = match saved {
-            Some(saved) if fits(&saved, &train, &index) => {
+            Some(saved) if fits(&saved, labels.len(), &train, &index) => {
                 restore(saved, &mut train, &mut index);
                 covered
             }
@@ -245,12 +245,13 @@ fn load_columns(pinned: &Pinned, from: ImageId, k: usize, train: &mut RowSet, in
     })
 }
 
-/// Whether saved columns speak of exactly these segments.
-fn fits(saved: &[Saved], train: &RowSet, index: &RowSet) -> bool {
+/// Whether saved columns speak of exactly these segments, and of no label but these.
+fn fits(saved: &[Saved], labels: usize, train: &RowSet, index: &RowSet) -> bool {
     let found = [train, index].into_iter().flat_map(RowSet::frozen);
     let found: Vec<(SegmentId, usize)> = found.map(|(part, entry, _)| (entry.id, part.rows())).collect();
     let known: Vec<(SegmentId, usize)> = saved.iter().map(|saved| (saved.segment, saved.rows.len())).collect();
-    found == known
+    let mut ballots = saved.iter().flat_map(|saved| &saved.rows).filter_map(|(ballot, _)| *ballot);
+    found == known && ballots.all(|ballot| (ballot.label.0 as usize) < labels && ballot.score.is_finite())
 }
 
 fn restore(saved: Vec<Saved>, train: &mut RowSet, index: &mut RowSet) {

@@ -37,7 +37,7 @@ fn photos(folder: &Path) -> Vec<Item> {
         let path = folder.join(format!("{at:02}.jpg"));
         std::fs::write(&path, thumbnail(&picture).unwrap()).unwrap();
         let label = (number < TRAIN_PHOTOS).then(|| format!("label {label}"));
-        items.push(Item { key: format!("i{at:02}"), path, label });
+        items.push(Item { key: format!("i{at:02}"), path, label, given: true });
     }
     items
 }
@@ -80,7 +80,7 @@ impl Home {
         let embedded = self.embedder().embed(&Photo::File(path.to_owned())).unwrap();
         let source = Some(path.display().to_string());
         let put = Put { source, content: Some(embedded.content), ..Put::new(key, embedded.vector) };
-        self.database.write(vec![Operation::Put(put)]).unwrap();
+        self.database.write_of_model(Some(&self.in_force()), vec![Operation::Put(put)]).unwrap();
     }
 
     fn in_force(&self) -> String {
@@ -179,7 +179,7 @@ fn no_photo_is_read_again_whose_descriptor_was_made_on_the_way() {
     assert_eq!(line(&trained, "photo files read"), None, "{trained:?}");
     // One of which there is neither is passed over, and told.
     let row = home.database.snapshot().vector("late").unwrap().unwrap();
-    home.database.write(vec![Operation::Put(Put::new("bare", row))]).unwrap();
+    home.database.write_of_model(Some(&home.in_force()), vec![Operation::Put(Put::new("bare", row))]).unwrap();
     let trained = home.run("TRAIN dim=8 seed=10 FORCE");
     let said = line(&trained, "index images passed over").unwrap();
     assert!(said.starts_with("1: ") && said.contains("'bare'"), "{said}");
