@@ -83,7 +83,7 @@ fn points(seed: u64) -> BTreeMap<String, u64> {
 
 /// The points that a scene passes; a change of models passes more. Those of `write_whole` and `remove` carry the name of what is
 /// written.
-const NAMED: [&str; 66] = [
+const NAMED: [&str; 73] = [
     "acknowledged.create",
     "acknowledged.rename",
     "acknowledged.renamed",

@@ -361,7 +361,8 @@ fn local_features_are_what_their_port_promises() {
         dimension: 2,
         scores: vec![0.5, 0.5],
     };
-    let cases: [(&str, fn(&mut LocalFeatureSet)); 9] = [
+    type Spoil = fn(&mut LocalFeatureSet);
+    let cases: [(&str, Spoil); 9] = [
         ("scores", |set| set.scores = vec![0.5]),
         ("scores", |set| set.scores = vec![0.5, 0.6]),
         ("scores", |set| set.scores = vec![0.5, 0.0]),
@@ -381,7 +382,7 @@ fn local_features_are_what_their_port_promises() {
             features: Some(Arc::new(move || Ok(Arc::new(Given(set.clone())) as Arc<dyn LocalFeatures>))),
             ..Ports::default()
         };
-        run(&database, "CLEAN", &ports)
+        run(&database, "CLEAN THUMBNAILS", &ports)
     };
     for (at, (word, spoil)) in cases.into_iter().enumerate() {
         let mut set = sound();

@@ -185,14 +185,14 @@ fn more_is_asked_for_than_there_is() {
         assert_eq!(voters.len(), 2);
         database.compact().unwrap();
     }
-    for (depth, limit, k) in [(0, 1, 3), (1, 0, 3), (usize::MAX, 1, 3), (1, 1, 0), (1, 1, usize::MAX)] {
+    for (depth, limit, k) in [(0, 1, 3), (1, 0, 3), (usize::MAX, 1, 3), (1, 1, 0), (1, 1, usize::MAX - 1)] {
         let rerank = Some(Rerank { k, sort: true, insert: None });
         let request = SearchRequest { depth, limit, rerank, ..Default::default() };
         assert_eq!(database.snapshot().search(&request, &[query(&[1.0, 0.0])]).unwrap_err().kind(), ErrorKind::Invalid);
     }
     // A breadth is what memory is asked for: one beyond any database is a mistake, and the largest that is taken costs no more than
     // there are rows.
-    for (ef, is_taken) in [(0, true), (MAX_SEARCH_DEPTH, true), (MAX_SEARCH_DEPTH + 1, false), (usize::MAX, false)] {
+    for (ef, is_taken) in [(0, false), (MAX_SEARCH_DEPTH, true), (MAX_SEARCH_DEPTH + 1, false), (usize::MAX, false)] {
         let request = SearchRequest { depth: 9, limit: usize::MAX, ef: Some(ef), ..Default::default() };
         match database.snapshot().search(&request, &[query(&[1.0, 0.0])]) {
             Ok(answers) => assert!(is_taken && answers[0].rows.len() == 7, "{ef}"),
