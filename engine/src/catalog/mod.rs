@@ -16,6 +16,7 @@ mod oplog;
 mod pin;
 mod probe;
 mod read;
+mod refusals;
 mod relabellings;
 mod salvage;
 mod spaces;
@@ -24,7 +25,6 @@ mod store;
 mod tables;
 mod through;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType};
@@ -40,14 +40,16 @@ pub(crate) use oplog::Waiting;
 pub(crate) use pin::Pinned;
 pub(crate) use probe::{Look, can_be_probed};
 pub(crate) use read::StoredList;
+pub(crate) use refusals::too_busy;
+use refusals::{foreign, half_repaired, if_incomplete, older_format, unfinished};
 pub(crate) use salvage::Lost;
 pub(crate) use spaces::Space;
 use store::Store;
 pub(crate) use tables::{LISTS, ROOM_TO_COMPACT};
 use tables::{Work, db_options, options_beside};
 
-use crate::disk::{ACKNOWLEDGED, CATALOG, Folder, Lock, SEGMENTS, look_at_catalog, refuse_shared_lists};
-use crate::error::{Error, ErrorKind, Result};
+use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, refuse_shared_lists};
+use crate::error::{Error, Result};
 use crate::id::SpaceId;
 use crate::options::Options;
 use crate::process::leaving::{inside, inside_slow};
@@ -524,11 +526,6 @@ fn moving_files(folder: &Folder) -> Result<Vec<(std::ffi::OsString, u64)>> {
     Ok(files)
 }
 
-/// The writer beside a reader changes files faster than they are read.
-pub(crate) fn too_busy(folder: &Folder) -> Error {
-    Error::new(ErrorKind::Locked, format!("{} changes too fast to be read", folder.path().display())).help("try again")
-}
-
 /// A catalog of an older format has fewer families, and RocksDB refuses to open what is not there.
 fn must_have_all_families(folder: &Folder) -> Result<()> {
     match DB::list_cf(&db_options()?, folder.native()) {
@@ -537,63 +534,6 @@ fn must_have_all_families(folder: &Folder) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn older_format() -> Error {
-    Error::new(ErrorKind::OlderFormat, "the database has an older format")
-        .help("open it once for writing; that brings it up to date")
-}
-
-fn half_repaired() -> Error {
-    Error::corrupt("a repair of the database was cut short").help("repair it again: cairn repair DB")
-}
-
-fn foreign(folder: &Folder) -> Error {
-    let path = folder.path_of(CATALOG);
-    let is_ours = |name| folder.about(name).is_ok_and(|found| found.is_some());
-    if is_ours(SEGMENTS) && is_ours(ACKNOWLEDGED) {
-        // A list of tables that was cut knows none of the families.
-        return Error::corrupt(format!("{} lists nothing of a database any more", path.display()))
-            .help("keep what is sound: cairn repair DB; or restore a backup");
-    }
-    Error::invalid(format!("{} holds a RocksDB database that is none of Cairn's", path.display()))
-        .help("nothing in it was changed; name the folder of a database")
-}
-
-/// RocksDB's error, or that files are missing where it says so.
-fn if_incomplete(error: Error, folder: &Folder) -> Error {
-    match error.kind() {
-        ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
-        _ => error,
-    }
-}
-
-/// Why a database's folder cannot be opened whose catalog lacks files.
-fn unfinished(folder: &Folder) -> Error {
-    if salvage::is_half_done(folder).unwrap_or(false) {
-        return half_repaired();
-    }
-    let path = folder.path_of(CATALOG);
-    if holds_data(folder).unwrap_or(false) {
-        return Error::corrupt(format!("{} lacks files without which it is no database", path.display())).help(
-            "keep what is sound: cairn repair DB; only if that finds nothing, delete the folder and restore a backup",
-        );
-    }
-    Error::corrupt(format!("{} holds no database: its files are missing", path.display()))
-        .help("delete the folder, and create the database again or restore a backup")
-}
-
-/// Whether there is anything in the catalog that a repair could keep.
-fn holds_data(folder: &Folder) -> Result<bool> {
-    let Some(catalog) = folder.inner(CATALOG)? else { return Ok(false) };
-    for name in catalog.names()? {
-        let end = Path::new(&name).extension();
-        let is_filled = || Ok::<_, Error>(catalog.about(&name)?.is_some_and(|found| found.bytes > 0));
-        if end.is_some_and(|end| end == "sst") || end.is_some_and(|end| end == "log") && is_filled()? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// A name that no other database has.

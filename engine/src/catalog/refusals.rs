@@ -1,0 +1,69 @@
+//! What is said of a catalog that cannot be opened: it lacks files, is somebody else's, is older, half repaired, or written too fast.
+
+use std::path::Path;
+
+use super::salvage;
+use crate::disk::{ACKNOWLEDGED, CATALOG, Folder, SEGMENTS};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The writer beside a reader changes files faster than they are read.
+pub(crate) fn too_busy(folder: &Folder) -> Error {
+    Error::new(ErrorKind::Locked, format!("{} changes too fast to be read", folder.path().display())).help("try again")
+}
+
+pub(super) fn older_format() -> Error {
+    Error::new(ErrorKind::OlderFormat, "the database has an older format")
+        .help("open it once for writing; that brings it up to date")
+}
+
+pub(super) fn half_repaired() -> Error {
+    Error::corrupt("a repair of the database was cut short").help("repair it again: cairn repair DB")
+}
+
+pub(super) fn foreign(folder: &Folder) -> Error {
+    let path = folder.path_of(CATALOG);
+    let is_ours = |name| folder.about(name).is_ok_and(|found| found.is_some());
+    if is_ours(SEGMENTS) && is_ours(ACKNOWLEDGED) {
+        // A list of tables that was cut knows none of the families.
+        return Error::corrupt(format!("{} lists nothing of a database any more", path.display()))
+            .help("keep what is sound: cairn repair DB; or restore a backup");
+    }
+    Error::invalid(format!("{} holds a RocksDB database that is none of Cairn's", path.display()))
+        .help("nothing in it was changed; name the folder of a database")
+}
+
+/// RocksDB's error, or that files are missing where it says so.
+pub(super) fn if_incomplete(error: Error, folder: &Folder) -> Error {
+    match error.kind() {
+        ErrorKind::Io if error.message().contains("No such file") => unfinished(folder).because(error),
+        _ => error,
+    }
+}
+
+/// Why a database's folder cannot be opened whose catalog lacks files.
+pub(super) fn unfinished(folder: &Folder) -> Error {
+    if salvage::is_half_done(folder).unwrap_or(false) {
+        return half_repaired();
+    }
+    let path = folder.path_of(CATALOG);
+    if holds_data(folder).unwrap_or(false) {
+        return Error::corrupt(format!("{} lacks files without which it is no database", path.display())).help(
+            "keep what is sound: cairn repair DB; only if that finds nothing, delete the folder and restore a backup",
+        );
+    }
+    Error::corrupt(format!("{} holds no database: its files are missing", path.display()))
+        .help("delete the folder, and create the database again or restore a backup")
+}
+
+/// Whether there is anything in the catalog that a repair could keep.
+fn holds_data(folder: &Folder) -> Result<bool> {
+    let Some(catalog) = folder.inner(CATALOG)? else { return Ok(false) };
+    for name in catalog.names()? {
+        let end = Path::new(&name).extension();
+        let is_filled = || Ok::<_, Error>(catalog.about(&name)?.is_some_and(|found| found.bytes > 0));
+        if end.is_some_and(|end| end == "sst") || end.is_some_and(|end| end == "log") && is_filled()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
