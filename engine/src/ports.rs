@@ -58,7 +58,7 @@ pub struct LocalFeatureSet {
 }
 
 impl LocalFeatureSet {
-    /// Whether it is what its fields say; places, numbers and lengths are checked where they become [`Features`](crate::spatial::Features).
+    /// Whether it is what its fields say; places, numbers and lengths are checked where they become `Features`.
     ///
     /// # Errors
     /// `Invalid`: another number of scores than of locations, a score that is not above 0 or larger than the one before it, a descriptor
