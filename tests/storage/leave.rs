@@ -2,8 +2,10 @@
 //!
 //! `SEED FROM MS WAY`: transactions from FROM on, and searches beside them, for MS milliseconds; then WAY. `return`: main returns 7;
 //! `exit`: another thread calls `exit(7)`; `close`: main returns while the database is closed and opened again all the time; `look`:
-//! while it is opened for reading all the time beside the writer; `look-exit`: another thread calls `exit(7)` then. `SEED forget`, `SEED forget-exit`: a few transactions, and nobody closes the database.
+//! while it is opened for reading all the time beside the writer; `look-exit`: another thread calls `exit(7)` then. `SEED forget`, `SEED forget-exit`: a few transactions, and nobody
+//! closes the database; `SEED keep`: a variable of the main thread does.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,7 +24,7 @@ pub(crate) fn leave(folder: &Path, words: &[String]) -> ExitCode {
     // No handler sees a thread whose very first call begins while `exit` runs.
     drop(cairn::native());
     if words.len() == 2 {
-        forget(folder, number(0));
+        forget(folder, number(0), words[1] == "keep");
         if words[1] == "forget-exit" {
             std::thread::spawn(|| std::process::exit(i32::from(CODE))).join().unwrap();
         }
@@ -92,11 +94,20 @@ fn search(database: &Database) {
     }
 }
 
-fn forget(folder: &Path, seed: u64) {
+thread_local! {
+    /// Closed when its thread ends.
+    static KEPT: RefCell<Option<Database>> = const { RefCell::new(None) };
+}
+
+fn forget(folder: &Path, seed: u64, is_kept: bool) {
     let (mut stream, database) = (Stream::new(seed), open(folder).unwrap());
     for _ in 0..10 {
         transaction(&database, &mut stream);
         stream.advance();
     }
-    std::mem::forget(database);
+    if is_kept {
+        KEPT.with(|kept| kept.replace(Some(database)));
+    } else {
+        std::mem::forget(database);
+    }
 }

@@ -46,7 +46,7 @@ fn main_may_return_while_threads_hold_the_database() {
 fn a_database_that_nobody_closes_is_saved_when_its_process_ends() {
     let folder = tempfile::tempdir().unwrap();
     let (path, words) = (folder.path().join("db"), folder.path().join("words"));
-    for way in ["forget", "forget-exit"] {
+    for way in ["forget", "forget-exit", "keep"] {
         let _absent = std::fs::remove_dir_all(&path);
         assert_eq!(leave(&path, &words, &["1".to_owned(), way.to_owned()]), (Some(7), None), "{way}");
         assert!(path.join("columns").exists(), "{way}: nothing was saved");

@@ -20,14 +20,14 @@ pub(crate) struct Called(());
 impl Called {
     /// This database calls `what`, in words that follow "a call of".
     pub(crate) fn by(database: usize, what: &'static str) -> Self {
-        CALLED.with_borrow_mut(|called| called.push((database, what)));
+        let _ends = CALLED.try_with(|called| called.borrow_mut().push((database, what)));
         Self(())
     }
 }
 
 impl Drop for Called {
     fn drop(&mut self) {
-        CALLED.with_borrow_mut(|called| called.pop());
+        let _ends = CALLED.try_with(|called| called.borrow_mut().pop());
     }
 }
 
@@ -36,7 +36,10 @@ impl Drop for Called {
 /// # Errors
 /// `Reentrant`.
 pub(crate) fn refuse_within(database: usize) -> Result<()> {
-    let what = CALLED.with_borrow(|called| called.iter().rfind(|(by, _)| *by == database).map(|&(_, what)| what));
+    let innermost =
+        |called: &Vec<(usize, &'static str)>| called.iter().rfind(|(by, _)| *by == database).map(|&(_, what)| what);
+    // A thread that ends, and closes a database that it kept in a variable of its own, is in no call any more.
+    let what = CALLED.try_with(|called| innermost(&called.borrow())).ok().flatten();
     match what {
         None => Ok(()),
         Some(what) => Err(Error::new(
