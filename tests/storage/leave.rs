@@ -2,8 +2,8 @@
 //!
 //! `SEED FROM MS WAY`: transactions from FROM on, and searches beside them, for MS milliseconds; then WAY. `return`: main returns 7;
 //! `exit`: another thread calls `exit(7)`; `close`: main returns while the database is closed and opened again all the time; `look`:
-//! while it is opened for reading all the time beside the writer; `look-exit`: another thread calls `exit(7)` then. `SEED forget`, `SEED forget-exit`: a few transactions, and nobody
-//! closes the database; `SEED keep`: a variable of the main thread does.
+//! while it is opened for reading all the time beside the writer; `look-exit`: another thread calls `exit(7)` then. `SEED forget`,
+//! `SEED forget-exit`: a few transactions, and nobody closes the database; `SEED keep`: a variable of the main thread does.
 
 use std::cell::RefCell;
 use std::path::Path;
