@@ -9,6 +9,7 @@ use std::sync::Once;
 
 use rocksdb::{DB, Env, Options};
 
+use super::tables::BY_NAME;
 use crate::process::leaving::{constructs, inside_slow};
 
 /// The name of a database in memory. Nothing of it reaches a disk.
@@ -31,7 +32,7 @@ pub(super) fn construct() {
 
 fn rehearse() -> Result<(), rocksdb::Error> {
     let mut first = constructs(Options::default);
-    let mut options = constructs(|| first.get_options_from_string("avoid_flush_during_recovery=true"))?;
+    let mut options = constructs(|| first.get_options_from_string(BY_NAME))?;
     let memory = constructs(Env::mem_env)?;
     options.set_env(&memory);
     options.create_if_missing(true);

@@ -48,7 +48,8 @@ const MOST_COMPACTED: u64 = 25 * (64 << 20);
 pub(crate) const ROOM_TO_COMPACT: u64 = 128 << 20;
 /// What the C interface has no call for. Nothing is set aside before it is written: RocksDB would take 18 MiB for a log and 4 for a list
 /// of tables of what is left of a disk. The file of options is read by nobody, so that an opening may fail to write it.
-const BY_NAME: &str = "avoid_flush_during_recovery=true;allow_fallocate=false;fail_if_options_file_error=false";
+pub(super) const BY_NAME: &str =
+    "avoid_flush_during_recovery=true;allow_fallocate=false;fail_if_options_file_error=false";
 
 /// The options of the whole catalog.
 ///
