@@ -184,7 +184,8 @@ fn statements_say_what_becomes_of_a_label() {
     assert!(ok("UNLABEL ID 'b'").contains("'b' had the label 'Louvre', and has none: it is an index image\n"));
     let columns = "sequence,images_changed,predictions_changed,deferred,id,split_before,split,label_before,label,new_label,nearest_label";
     assert_eq!(csv(path, "LABEL ID 'b' AS 'Louvrr'"), [columns, "7,1,0,no,b,index,train,,Louvrr,yes,Louvre"]);
-    assert_eq!(csv(path, "UNLABEL ID 'b'"), [columns, "8,1,0,no,b,train,index,Louvrr,,no,"]);
+    // An index image it was not before: the vote of 'a' is its first.
+    assert_eq!(csv(path, "UNLABEL ID 'b'"), [columns, "8,1,1,no,b,train,index,Louvrr,,no,"]);
     let json = run_ok(path, &["query", "DB", "-c", "LABEL ID 'b' AS 'x'", "--format", "jsonl"]);
     assert!(json.contains("\"label_before\":null") && json.contains("\"new_label\":\"yes\""), "{json}");
 }
