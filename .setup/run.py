@@ -25,7 +25,7 @@ CHECKS = [
     ["cargo", "fmt", "--all", "--check"],
     ["cargo", "clippy", "--workspace", "--all-targets"],
     ["cargo", "build", "--workspace", "--all-targets"],
-    ["cargo", "test", "--workspace"],
+    ["cargo", "test", "--workspace", "--no-fail-fast"],
     ["cargo", "doc", "--workspace", "--no-deps"],
 ]
 
