@@ -7,8 +7,9 @@
 //! recompute after every write.
 //!
 //! The modules are floors, and each imports only from lower ones:
-//! words ([`Error`], [`Options`], plain data), numbers (the canonical kernel), graph and vote, stores (catalog, rows), motion
-//! (writes, predictions, snapshots), answers (search, re-ranking, [`eval`]), door ([`Database`]).
+//! words ([`Error`], [`Options`], plain data), numbers (the canonical kernel), graph and vote, stores (catalog, rows), state (what a
+//! reader holds), write (how operations become one batch), background, search (re-ranking, [`eval`]) and admin, [`clean`], door
+//! ([`Database`]).
 //!
 //! The engine never decodes a pixel and never links torch: photos come in through [`ports`](Embed) that the program supplies.
 
@@ -31,33 +32,42 @@ mod vote;
 mod catalog;
 mod rows;
 mod segment;
-// 5 motion
-mod motion;
-// 6 answers
-mod answers;
-// 7 door
+// 5 what a reader holds
+mod state;
+// 6 writes
+mod write;
+// 7 behind the callers
+mod background;
+// 8 reading and care
+mod admin;
+mod search;
+// 9 cleaning
+pub mod clean;
+// 10 door
 mod door;
 #[cfg(any(test, feature = "hostile"))]
 #[doc(hidden)]
 pub mod hostile;
 
+pub use admin::scouting::scout;
 pub use answer::{
     Answer, Asked, CheckReport, Prediction, Query, Repaired, Rerank, Row, SearchRequest, SegmentInfo, Stage, Status,
     Vote, Voter,
 };
-pub use answers::rerank::spatial;
-pub use answers::{clean, eval, rerank};
+pub use background::{EpochProgress, ModelEntry, Target};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
+pub use clean::{
+    Cleaned, Cleaning, CleaningEntry, Judged, Judgement, Marked, Readings, Sight, Sights, Standing, Undone, Witness,
+    spatial,
+};
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
 pub use door::{
-    Answers, Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, HeldFolder,
-    Judged, Judgement, Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Readings,
-    Sight, Sights, Standing, Table, Target, Undone, Watch, Witness, scout,
+    Answers, Argument, Arguments, Copied, Database, HeldFolder, Labelled, LabelsUndone, LoadFeatures, Maintain,
+    Outcome, Ports, Table,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use motion::{Counts, Deferral, Snapshot};
 pub use operation::{Heard, ListSaid, Listed, Operation, Put, Reading, Receipt, Record, Role, SetBy};
 pub use options::{
     DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION, MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES,
@@ -65,9 +75,12 @@ pub use options::{
 };
 pub use ports::{
     Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Propose, QueryFile, ReadQueries,
-    Reembed, VectorChunk, VectorChunks, Wanted,
+    Reembed, VectorChunk, VectorChunks, Wanted, Watch,
 };
 pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;
 pub use process::scout::{Scout, set_scout};
+pub use search::{eval, rerank};
+pub use state::{Counts, Snapshot};
 pub use vote::{Ballot, soft_vote};
+pub use write::Deferral;

@@ -43,7 +43,7 @@ pub(crate) use read::StoredList;
 pub(crate) use refusals::too_busy;
 use refusals::{foreign, half_repaired, if_incomplete, older_format, unfinished};
 pub(crate) use salvage::Lost;
-pub(crate) use spaces::Space;
+pub(crate) use spaces::{Space, forget_derived, forget_half_derived};
 use store::Store;
 pub(crate) use tables::{LISTS, ROOM_TO_COMPACT};
 use tables::{Work, db_options, options_beside};

@@ -191,3 +191,21 @@ impl Pinned {
         Ok(self.vector_bytes(space, id)?.is_some())
     }
 }
+
+/// What a crash left of a space that was being derived.
+pub(crate) fn forget_half_derived(catalog: &Catalog, pinned: &Pinned) -> Result<()> {
+    let Some(space) = pinned.deriving()? else { return Ok(()) };
+    let mut batch = Batch::new(catalog);
+    forget_derived(&mut batch, pinned, space)?;
+    batch.set_deriving(None)?;
+    batch.commit()
+}
+
+/// Forgets everything derived of a space; its descriptors stay.
+pub(crate) fn forget_derived(batch: &mut Batch<'_>, pinned: &Pinned, space: SpaceId) -> Result<()> {
+    batch.clear_derived_of(space)?;
+    for entry in pinned.all_segments()?.into_iter().filter(|entry| entry.space == space) {
+        batch.delete_segment(entry.id)?;
+    }
+    Ok(())
+}

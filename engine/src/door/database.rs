@@ -2,28 +2,23 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-
-use super::gate::Gate;
-use super::scouting::before_opening;
-use super::staleness::Ages;
+use crate::admin::scouting::before_opening;
 use crate::answer::SegmentInfo;
+use crate::background::Shared;
+use crate::background::Worker;
 use crate::catalog::Catalog;
 use crate::disk::{
     Folder, Lock, Making, Record, What, free_bytes, is_backup, look_at_database, must_fit, only_read,
     refuse_unfinished, release, set_aside, too_full,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::motion::{Core, Deferral, Snapshot, Worker};
 use crate::operation::{Operation, Receipt};
 use crate::options::Options;
 use crate::ports::Propose;
-use crate::process::leaving::{Inside, Leave, inside_slow, register};
-
-/// How long the end of the process waits to learn which database runs.
-const LEAVING_PATIENCE: Duration = Duration::from_millis(500);
+use crate::process::leaving::inside_slow;
+use crate::state::Snapshot;
+use crate::write::{Core, Deferral};
 
 /// Bytes that must be free for a new database: what is set aside, as much as must stay beside that, and the catalog's first files.
 const NEW_BYTES: u64 = 16 << 20;
@@ -68,137 +63,7 @@ const OPENING_BYTES: u64 = 1 << 20;
 /// ```
 #[derive(Clone)]
 pub struct Database {
-    pub(super) shared: Arc<Shared>,
-}
-
-pub(super) struct Shared {
-    pub(super) folder: Folder,
-    /// Of the active space; another one after a flip.
-    running: Arc<Running>,
-    /// Everything that changes the database goes through it, and a flip closes it. Readers do not touch it.
-    pub(super) gate: Gate,
-    /// Held while another model is being put in force.
-    pub(super) epochs: Mutex<()>,
-    pub(super) ages: Ages,
-    /// Held by statements that look at an image's label and then change it, so that no other one comes between.
-    pub(super) labelling: Mutex<()>,
-    worker: Mutex<Option<Worker>>,
-    /// Behind everything that is closed.
-    closing: Option<Inside>,
-}
-
-/// What the end of the process saves, apart from the database, whose last clone may stand before the gate then.
-struct Running {
-    core: RwLock<Arc<Core>>,
-}
-
-impl Leave for Running {
-    fn hurry(&self) {
-        if let Some(core) = self.core.try_read_for(LEAVING_PATIENCE) {
-            core.hurry();
-        }
-    }
-
-    fn save(&self) {
-        if let Some(core) = self.core.try_read_for(LEAVING_PATIENCE) {
-            let _slower = core.save();
-        }
-    }
-}
-
-impl Shared {
-    /// The running database of the active space.
-    pub(super) fn core(&self) -> Arc<Core> {
-        Arc::clone(&self.running.core.read())
-    }
-
-    /// The running database, and the gate kept open for a change of it.
-    ///
-    /// # Errors
-    /// `Reentrant`, `Forked`; as [`Gate::enter`].
-    pub(super) fn enter(&self) -> Result<(RwLockReadGuard<'_, ()>, Arc<Core>)> {
-        self.core().refuse_within()?;
-        let entered = self.gate.enter()?;
-        // Another one may have come in force while it was closed.
-        Ok((entered, self.core()))
-    }
-
-    /// [`Shared::enter`] for work that may take long and changes no row.
-    ///
-    /// # Errors
-    /// `Reentrant`, `Forked`.
-    pub(super) fn enter_upkeep(&self) -> Result<(RwLockReadGuard<'_, ()>, Arc<Core>)> {
-        self.core().refuse_within()?;
-        let entered = self.gate.enter_upkeep();
-        Ok((entered, self.core()))
-    }
-
-    /// Lets another one answer from now on, with what was chosen for the one before until this moment; its worker is started. Without
-    /// threads for a worker it answers too, and says so.
-    pub(super) fn replace(&self, core: Arc<Core>) {
-        {
-            let mut running = self.running.core.write();
-            core.inherit(&running);
-            *running = Arc::clone(&core);
-        }
-        match Worker::start(&core) {
-            Ok(worker) => *self.worker.lock() = Some(worker),
-            Err(error) => core.has_no_worker(&error.to_string()),
-        }
-    }
-
-    /// The worker goes on where it was stopped.
-    pub(super) fn restart_worker(&self) {
-        let core = self.core();
-        core.resume();
-        self.replace(core);
-    }
-
-    /// Goes on with a database that was opened for writing.
-    fn take_over(&self, core: Arc<Core>, worker: Worker) {
-        self.ages.begin(core.accepted());
-        {
-            let mut running = self.running.core.write();
-            core.inherit(&running);
-            *running = core;
-        }
-        *self.worker.lock() = Some(worker);
-    }
-
-    /// Stops the worker, if there is one, and waits for it.
-    pub(super) fn stop_worker(&self) {
-        drop(self.worker.lock().take());
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if self.core().is_forked() {
-            return;
-        }
-        // Without what is saved the next opening takes longer, and nothing else. Whoever wants to know calls `Database::close`.
-        let _slower = self.close();
-        self.closing = Some(inside_slow());
-    }
-}
-
-impl Shared {
-    /// Ends what goes on behind the callers, and saves. A second call does nothing.
-    fn close(&self) -> Result<()> {
-        self.core().refuse_within()?;
-        // Whoever writes comes to an end first.
-        let _no_write = self.gate.close();
-        // The worker first: what it still does is in what is saved.
-        self.stop_worker();
-        let _inside = inside_slow();
-        let core = self.core();
-        if core.is_closed() {
-            return Ok(());
-        }
-        let saved = core.save();
-        core.close();
-        saved
-    }
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Database {
@@ -314,20 +179,7 @@ impl Database {
     }
 
     fn sharing(folder: &Folder, core: Arc<Core>, worker: Option<Worker>) -> Self {
-        let ages = Ages::behind(core.accepted());
-        let running = Arc::new(Running { core: RwLock::new(core) });
-        register(&running);
-        let shared = Shared {
-            folder: folder.clone(),
-            running,
-            gate: Gate::default(),
-            epochs: Mutex::default(),
-            ages,
-            labelling: Mutex::default(),
-            worker: Mutex::new(worker),
-            closing: None,
-        };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared::new(folder.clone(), core, worker)) }
     }
 
     /// The folder of a database that is there and may be written.
@@ -383,13 +235,13 @@ impl Database {
     /// Lets a device propose neighbours during writes; results do not change, only their speed.
     pub fn set_proposer(&self, proposer: Option<Arc<dyn Propose>>) {
         // Held until it is set: what is chosen while another model comes in force must not go to the one before.
-        self.shared.running.core.read().set_proposer(proposer);
+        self.shared.with_core(|core| core.set_proposer(proposer));
     }
 
     /// Chooses which writes may return before their predictions are made; [`Deferral::Automatic`] until it is called.
     pub fn set_deferral(&self, deferral: Deferral) {
         // As for the proposer.
-        self.shared.running.core.read().set_deferral(deferral);
+        self.shared.with_core(|core| core.set_deferral(deferral));
     }
 
     /// [`history_problems`](crate::hostile::history_problems).

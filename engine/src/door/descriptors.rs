@@ -2,7 +2,7 @@
 
 use super::database::Database;
 use crate::error::Result;
-use crate::motion::Snapshot;
+use crate::state::Snapshot;
 
 impl Database {
     /// Keeps descriptors of a model of the database that is not in force, by the keys of the images that `seen` shows; the database
@@ -34,9 +34,9 @@ impl Database {
 
 #[cfg(test)]
 mod tests {
-    use crate::door::{Database, Target};
-    use crate::error::ErrorKind;
-    use crate::error::Result;
+    use crate::background::Target;
+    use crate::door::Database;
+    use crate::error::{ErrorKind, Result};
     use crate::operation::{Operation, Put};
     use crate::options::{ModelInfo, Options};
     use crate::ports::{Reembed, Wanted};

@@ -8,17 +8,17 @@ use cairndb_query::{
 };
 
 use super::arguments::{Argument, Arguments};
-use super::cleaning::Cleaning;
 use super::database::{Database, another_model, fingerprint_of, unnamed};
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
-use super::sights::Sights;
 use crate::answer::{Asked, Prediction, Query, Rerank, SearchRequest, Stage};
+use crate::clean::Cleaning;
+use crate::clean::Sights;
 use crate::error::{Error, ErrorKind, Result};
-use crate::motion::Snapshot;
 use crate::operation::{Operation, Put, Receipt};
 use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::{Embedded, FailedQuery, NamedQuery, Photo, QueryFile};
+use crate::state::Snapshot;
 
 /// Times a photo is embedded again because another model came in force; that takes minutes each.
 const MODEL_TRIES: usize = 3;

@@ -5,9 +5,10 @@ use super::database::Database;
 use crate::catalog::RelabellingMessage;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::LabelId;
-use crate::motion::{KEPT_IMAGES, KEPT_TRANSACTIONS, Note, Published, Snapshot};
 use crate::operation::{Operation, Put, Receipt, Record, Role};
+use crate::state::{Published, Snapshot};
 use crate::vector::unit;
+use crate::write::{KEPT_IMAGES, KEPT_TRANSACTIONS, Note};
 use cairndb_query::{nearest_name, plain_label};
 
 /// What PUT, LABEL or UNLABEL did to an image and its label.

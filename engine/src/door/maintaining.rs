@@ -1,11 +1,11 @@
 //! The maintenance statements: what they need of the program and of the database before they begin, and what they show.
 
 use super::database::Database;
-use super::epochs::ModelEntry;
-use super::log::Standing;
 use super::outcome::{Outcome, Table};
 use super::ports::{Maintain, Ports};
 use crate::answer::Status;
+use crate::background::ModelEntry;
+use crate::clean::Standing;
 use crate::error::{Error, Result};
 use crate::id::SpaceId;
 use cairndb_query::{CleanPlan, CleanRule, TrainPlan};

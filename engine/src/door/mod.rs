@@ -2,34 +2,25 @@
 
 mod arguments;
 mod cleaning;
-mod comparing;
 mod database;
 mod descriptors;
-mod epochs;
 mod execute;
-mod gate;
 mod labelling;
-mod log;
+#[cfg(test)]
+mod laws;
 mod maintaining;
+mod models;
 mod operations;
 mod outcome;
 mod ports;
-mod scouting;
-mod scratch;
-mod sights;
 mod staleness;
 mod status;
 mod training;
 
 pub use arguments::{Argument, Arguments};
-pub use cleaning::{Cleaning, Judged, Judgement, Witness};
 pub use database::Database;
-pub use epochs::{EpochProgress, ModelEntry, Target};
 pub use labelling::{Labelled, LabelsUndone};
-pub use log::{Cleaned, CleaningEntry, Marked, Standing, Undone};
 pub use operations::Copied;
 pub use outcome::{Answers, Outcome, Table};
-pub use ports::{LoadFeatures, Maintain, Ports, Watch};
-pub use scouting::scout;
-pub use sights::{Readings, Sight, Sights};
+pub use ports::{LoadFeatures, Maintain, Ports};
 pub use training::HeldFolder;

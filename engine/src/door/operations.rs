@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::Path;
 
 use super::database::Database;
-use super::scouting::before_care;
+use crate::admin::scouting::before_care;
+use crate::admin::{backup, repair};
 use crate::answer::{CheckReport, Repaired};
 use crate::catalog::Look;
 use crate::disk::{Folder, Record, release};
 use crate::error::Result;
-use crate::motion::{backup, repair};
 use crate::process::scout::has_scout;
 
 /// How much a backup holds.

@@ -1,11 +1,11 @@
 //! What a statement returns, as plain data.
 
-use super::cleaning::Cleaning;
 use super::labelling::Labelled;
 use crate::answer::{Answer, Asked, CheckReport, Prediction, SegmentInfo, Status};
-use crate::motion::Snapshot;
+use crate::clean::Cleaning;
 use crate::operation::Receipt;
 use crate::ports::FailedQuery;
+use crate::state::Snapshot;
 use cairndb_query::SearchPlan;
 
 /// What a statement gave.

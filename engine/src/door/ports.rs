@@ -6,7 +6,7 @@ use super::database::Database;
 use crate::answer::Status;
 use crate::error::Result;
 use crate::options::ModelInfo;
-use crate::ports::{Embed, LocalFeatures, ReadQueries};
+use crate::ports::{Embed, LocalFeatures, ReadQueries, Watch};
 use cairndb_query::TrainPlan;
 
 /// What a program hands to the database beside a statement. What is `None` is not to be had: statements that need it say so.
@@ -29,13 +29,6 @@ pub struct Ports {
 
 /// Loads whoever finds local features.
 pub type LoadFeatures = Arc<dyn Fn() -> Result<Arc<dyn LocalFeatures>> + Send + Sync>;
-
-/// Watches long work.
-pub trait Watch: Send + Sync {
-    /// `done` of about `all` steps of `what` are done; `false`: stop, what is done is kept. Behind a comma `what` may tell more, which
-    /// changes from step to step.
-    fn went_on(&self, what: &str, done: usize, all: usize) -> bool;
-}
 
 /// Trains models on a database and puts them in force; what it returns is for people.
 pub trait Maintain: Send + Sync {

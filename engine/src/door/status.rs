@@ -3,7 +3,7 @@
 use super::database::Database;
 use crate::answer::Status;
 use crate::error::Result;
-use crate::motion::Snapshot;
+use crate::state::Snapshot;
 
 impl Database {
     /// The state of the database, line by line.

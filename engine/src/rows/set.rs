@@ -317,7 +317,7 @@ mod tests {
     use crate::id::{SegmentId, SpaceId};
     use crate::operation::Role;
 
-    /// Random histories found it (`proptest-regressions/motion/laws.txt`): all rows of a lost segment were dead, what stood for it was
+    /// Random histories found it (`proptest-regressions/door/laws.txt`): all rows of a lost segment were dead, what stood for it was
     /// empty, and no row behind it was found any more.
     #[test]
     fn rows_behind_a_lost_segment_without_live_rows_are_found() {

@@ -1,0 +1,159 @@
+//! CHECK DEEP: every byte read, every copy compared, every list recomputed.
+
+use std::collections::HashSet;
+
+use crate::admin::check::{Check, RECOMPUTED_ROWS};
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::id::ImageId;
+use crate::operation::Role;
+use crate::rows::Part;
+use crate::state::lists::list_of;
+use crate::state::snapshot::Published;
+use crate::vector::{encode, stride};
+use crate::vote::{Candidate, soft_vote};
+
+impl Check<'_> {
+    /// Every family can be read to the end from the disk, whatever is in memory of it.
+    pub(crate) fn families(&mut self) -> Result<()> {
+        let damages = self.core.catalog().damages()?;
+        self.looked_at("families read", Catalog::FAMILIES);
+        for problem in damages {
+            if self.is_overtaken_by(&problem) {
+                self.is_overtaken = true;
+            } else {
+                self.wrong(problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// What no answer needs now can be understood too, and nothing is left that nobody would look up.
+    pub(crate) fn meanings(&mut self) -> Result<()> {
+        let strays = self.state.pinned.stray_entries(self.state.options.vote_k)?;
+        for (family, count) in strays {
+            self.wrong(format!("the family '{family}' has {count} entries of no model in force"));
+        }
+        self.state.pinned.nonsense()?.into_iter().for_each(|problem| self.wrong(problem));
+        Ok(())
+    }
+
+    /// The dead rows of segments are the buried ones: at the next opening they must be dead too, and nothing else.
+    pub(crate) fn tombstones(&mut self) -> Result<()> {
+        let mut buried = HashSet::new();
+        self.state.pinned.tombstones(self.state.pinned.space(), |id| {
+            buried.insert(id);
+            Ok(())
+        })?;
+        for set in [&self.state.index, &self.state.train] {
+            for row in 0..set.tail_start() {
+                match (set.live[row], buried.contains(&set.id(row))) {
+                    (true, true) => self.wrong(format!("'{}' is searched and buried in its segment", set.key(row))),
+                    (false, false) => self.wrong(format!("image {} is gone, not buried in its segment", set.id(row).0)),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every live row's descriptor is the catalog's, bit for bit, and its code is what the descriptor gives.
+    pub(crate) fn copies(&mut self) -> Result<()> {
+        let state = self.state;
+        let mut problems = Vec::new();
+        let mut count = 0;
+        let mut code = vec![0; stride(state.options.dimension)];
+        let mut wrongly_coded: Vec<(Role, usize)> = Vec::new();
+        state.pinned.vectors(state.pinned.space(), ImageId(0), ImageId(u64::MAX), |id, bytes| {
+            for role in Role::ALL {
+                let set = state.rows(role);
+                let Some(row) = set.row_of(id).filter(|&row| set.live[row]) else { continue };
+                count += 1;
+                let same = set.vector(row)?.iter().flat_map(|value| value.to_le_bytes()).eq(bytes.iter().copied());
+                if !same {
+                    problems.push(format!("the copy of the descriptor of '{}' differs", set.key(row)));
+                    continue;
+                }
+                encode(&set.vector(row)?, &mut code);
+                if set.coded(row) != code {
+                    wrongly_coded.push((role, row));
+                }
+            }
+            Ok(())
+        })?;
+        self.looked_at("descriptors compared", count);
+        problems.into_iter().for_each(|problem| self.wrong(problem));
+        self.codes_of_others(&wrongly_coded);
+        Ok(())
+    }
+
+    /// Says which segments have codes that their descriptors do not give; they are made again while the database is open for writing.
+    fn codes_of_others(&mut self, rows: &[(Role, usize)]) {
+        for role in Role::ALL {
+            for (part, entry, start) in self.state.rows(role).frozen() {
+                let own = start..start + part.rows();
+                let count = rows.iter().filter(|(of, row)| *of == role && own.contains(row)).count();
+                if count > 0 {
+                    self.wrong(format!(
+                        "segment {} has {count} codes that are not those of its descriptors",
+                        entry.id.0
+                    ));
+                    if let Part::Segment(segment) = part {
+                        segment.set_damaged();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Law P: the lists, their floors and the predictions of these rows equal a recompute.
+    pub(crate) fn recompute(&mut self, rows: &[usize]) -> Result<()> {
+        let Published { index, train, options, pinned, .. } = self.state;
+        for rows in rows.chunks(RECOMPUTED_ROWS) {
+            // One more than any list holds: the floor must leave it out.
+            let best = train.best_of_many(&index.gathered(rows)?, options.kept_neighbours + 1, |_, _| true)?;
+            for (&row, best) in rows.iter().zip(best) {
+                let key = index.key(row);
+                let Some(stored) = pinned.neighbours(pinned.space(), index.id(row))? else {
+                    self.wrong(format!("'{key}' has no list of neighbours"));
+                    continue;
+                };
+                let list = match list_of(stored, train) {
+                    Ok(list) if list.knows(options.vote_k, train.live_rows()) => list,
+                    Ok(_) => {
+                        self.wrong(format!("the list of '{key}' is too short to vote"));
+                        continue;
+                    }
+                    Err(error) => {
+                        self.wrong(format!("'{key}': {}", error.message()));
+                        continue;
+                    }
+                };
+                let ranking: Vec<Candidate> = best
+                    .iter()
+                    .map(|hit| (hit, hit.row as usize))
+                    .map(|(hit, row)| Candidate {
+                        similarity: hit.similarity,
+                        key: train.shared_key(row),
+                        id: train.id(row).0,
+                    })
+                    .collect();
+                if !list.is_head_of(&ranking, options.kept_neighbours) {
+                    self.wrong(format!("the neighbours of '{key}' are not its nearest train images"));
+                }
+                if !list.has_floor_below(&ranking, options.vote_k) {
+                    self.wrong(format!(
+                        "the floor of '{key}' does not part its neighbours from the other train images"
+                    ));
+                }
+                let voters =
+                    best.iter().filter_map(|hit| Some((train.instances[hit.row as usize]?.label, hit.similarity)));
+                if soft_vote(voters, options.vote_k) != index.instances[row] {
+                    self.wrong(format!("the prediction of '{key}' is not what its neighbours vote"));
+                }
+            }
+        }
+        self.looked_at("predictions recomputed", rows.len());
+        Ok(())
+    }
+}

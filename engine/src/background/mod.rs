@@ -1,0 +1,20 @@
+//! Background: what happens behind the callers. Worker threads make and merge segments and apply deferred writes; another model's
+//! descriptors are built beside the active ones and take their place.
+
+mod ages;
+mod care;
+mod compaction;
+mod flush;
+mod gate;
+mod model_build;
+mod model_change;
+mod running;
+mod segments;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub(crate) use ages::Waited;
+pub use model_change::{EpochProgress, ModelEntry, Target};
+pub(crate) use running::Shared;
+pub(crate) use worker::Worker;

@@ -1,0 +1,24 @@
+//! CLEAN: which train labels can be trusted, and what is done about those that cannot (paper, section 3.1).
+//!
+//! The rules ([`clean`], [`suspects`]) are pure functions of row numbers, labels and numbers; so is the comparison of local features
+//! ([`spatial`]). A run searches neighbours, compares photos, and writes one transaction with an entry in the log, which an undo takes
+//! back.
+
+mod compare;
+mod emptied;
+mod log;
+mod rule;
+mod run;
+mod scratch;
+mod sights;
+pub mod spatial;
+mod suspects;
+
+pub use emptied::would_empty;
+pub use log::{Cleaned, CleaningEntry, Marked, Standing, Undone};
+pub(crate) use log::{cleaned, cleanings, marked, undo_cleaning};
+pub use rule::{LEAST_IMAGES, Pair, Rule, Verdict, clean};
+pub use run::{Cleaning, Judged, Judgement, Witness};
+pub(crate) use run::{check_cleaning, run};
+pub use sights::{Readings, Sight, Sights};
+pub use suspects::{Neighbour, Support, Suspect, Weighing, suspects};

@@ -1,0 +1,8 @@
+//! Search: the first stage, the second stage, metrics.
+
+pub mod eval;
+mod filter;
+mod first_stage;
+mod request;
+pub mod rerank;
+mod second_stage;

@@ -1,0 +1,174 @@
+//! A search as a caller asks for it: what is checked before any work, and the state that all its queries share.
+
+use cairndb_query::{Field, MAX_TAU, MIN_TAU};
+
+use super::filter::Filter;
+use super::first_stage::{Context, Ready, Running};
+use crate::answer::{Answer, Prediction, Query, Rerank, SearchRequest, Voter};
+use crate::error::{Error, ErrorKind, Result};
+use crate::operation::Role;
+use crate::options::{MAX_SEARCH_DEPTH, MAX_VOTERS};
+use crate::process::pool;
+use crate::state::{Published, Snapshot};
+use crate::vector::unit;
+
+/// Queries searched at a time: bounds the memory of their first-stage lists.
+const QUERIES_AT_ONCE: usize = 256;
+
+impl Snapshot {
+    /// Answers queries one by one, in order: exact first-stage search or the graph's, then the second stage if asked for.
+    ///
+    /// Several queries share one pass over the rows when the search is exact.
+    ///
+    /// # Errors
+    /// A vector of another dimension or without direction, an unknown key in `without`, a parameter out of range, or a damaged
+    /// catalog.
+    pub fn search(&self, request: &SearchRequest, queries: &[Query]) -> Result<Vec<Answer>> {
+        let state = &self.state;
+        state.pinned.catalog().refuse_in_fork()?;
+        check(request)?;
+        let request = &request.clone().with_k_of(state);
+        let _running = Running::begin();
+        // All are checked before any is searched.
+        let ready = queries.iter().map(|query| state.ready(query)).collect::<Result<Vec<_>>>()?;
+        let revote = match &request.rerank {
+            Some(asked) if asked.k != state.options.vote_k => Some(state.revote(asked.k)?),
+            _ => None,
+        };
+        let context = Context { state, request, filter: Filter::new(state, &request.filter), lag: self.lag(), revote };
+        let mut answers = Vec::with_capacity(ready.len());
+        for ready in ready.chunks(QUERIES_AT_ONCE) {
+            let first = context.first_stage(ready)?;
+            answers.extend(pool::try_each(ready.len(), |at| context.answer(&ready[at], &first[at]))?);
+        }
+        Ok(answers)
+    }
+
+    /// [`Snapshot::search`] with queries that the model of this fingerprint made (`None`: none did): another one can have come in force
+    /// since they were made, of the same dimension even, and descriptors of two models are never compared.
+    ///
+    /// # Errors
+    /// `Mismatch`: the snapshot is of another model; as [`Snapshot::search`].
+    pub fn search_of_model(
+        &self,
+        fingerprint: Option<&str>,
+        request: &SearchRequest,
+        queries: &[Query],
+    ) -> Result<Vec<Answer>> {
+        self.must_be_of(fingerprint)?;
+        self.search(request, queries)
+    }
+
+    /// [`Snapshot::predict`] of a query that the model of this fingerprint made, as for [`Snapshot::search_of_model`].
+    ///
+    /// # Errors
+    /// `Mismatch`: the snapshot is of another model; as [`Snapshot::search`].
+    pub fn predict_of_model(&self, fingerprint: Option<&str>, query: &Query, k: usize) -> Result<Prediction> {
+        self.must_be_of(fingerprint)?;
+        self.predict(query, k)
+    }
+
+    fn must_be_of(&self, fingerprint: Option<&str>) -> Result<()> {
+        let own = self.model().map(|model| model.fingerprint.as_str());
+        if own == fingerprint {
+            return Ok(());
+        }
+        let name = |fingerprint: Option<&str>| {
+            fingerprint.map_or_else(|| "no model".to_owned(), |text| format!("the model {text}"))
+        };
+        let what = format!("the query was made by {}, the snapshot is of {}", name(fingerprint), name(own));
+        Err(Error::new(ErrorKind::Mismatch, what)
+            .help("take a snapshot, and embed the query with the model that it names (Snapshot::model)"))
+    }
+
+    /// The vote for one image and its voters, by exact search.
+    ///
+    /// # Errors
+    /// As [`Snapshot::search`].
+    pub fn predict(&self, query: &Query, k: usize) -> Result<Prediction> {
+        let state = &*self.state;
+        state.pinned.catalog().refuse_in_fork()?;
+        check_voters(k)?;
+        let ready = state.ready(query)?;
+        let hits = state.voters(&ready, k)?;
+        let vote = state.ballot_of(&hits, k).map(|ballot| state.vote(ballot)).transpose()?;
+        let voters = hits
+            .iter()
+            .map(|hit| {
+                let label = state.train.instances[hit.row as usize].map(|own| state.label(own.label)).transpose()?;
+                Ok(Voter {
+                    key: state.train.key(hit.row as usize).to_owned(),
+                    label: label.unwrap_or_default().to_owned(),
+                    similarity: hit.similarity,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Prediction { vote, voters, as_of_sequence: state.sequence, lag: self.lag() })
+    }
+}
+
+fn check_voters(k: usize) -> Result<()> {
+    match k {
+        0 => Err(Error::invalid("k is 0: nobody would vote").help("the paper's k is 3")),
+        k if k > MAX_VOTERS => {
+            Err(Error::invalid(format!("k is {k}"))
+                .help(format!("at most {MAX_VOTERS} images vote; the paper's k is 3")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check(request: &SearchRequest) -> Result<()> {
+    if request.depth == 0 || request.limit == 0 {
+        return Err(Error::invalid("a search of depth or limit 0 has no answer").help("use 1 or more"));
+    }
+    for (name, number) in [("depth", request.depth), ("breadth (ef)", request.ef.unwrap_or(1))] {
+        if !(1..=MAX_SEARCH_DEPTH).contains(&number) {
+            return Err(Error::invalid(format!("the {name} is {number}")).help(format!("use 1 to {MAX_SEARCH_DEPTH}")));
+        }
+    }
+    for condition in request.filter.iter().filter(|condition| condition.field == Field::Split && !condition.like) {
+        if !Role::ALL.iter().any(|role| role.name() == condition.value) {
+            return Err(Error::invalid(format!("no image has the split '{}'", condition.value))
+                .help("the splits are train and index"));
+        }
+    }
+    let Some(asked) = &request.rerank else { return Ok(()) };
+    if let Some(tau) = asked.insert.filter(|tau| !(MIN_TAU..=MAX_TAU).contains(tau)) {
+        return Err(Error::invalid(format!("tau is {tau}"))
+            .help(format!("scores sum to {MIN_TAU} .. {MAX_TAU}; the paper's tau is 0.6")));
+    }
+    if asked.k == Rerank::STORED_K { Ok(()) } else { check_voters(asked.k) }
+}
+
+impl SearchRequest {
+    /// The same with the number of voters that the database stores predictions of, where none was chosen.
+    fn with_k_of(mut self, state: &Published) -> Self {
+        if let Some(asked) = self.rerank.as_mut().filter(|asked| asked.k == Rerank::STORED_K) {
+            asked.k = state.options.vote_k;
+        }
+        self
+    }
+}
+
+impl Published {
+    fn ready(&self, query: &Query) -> Result<Ready> {
+        if query.vector.len() != self.options.dimension {
+            return Err(Error::new(
+                ErrorKind::Mismatch,
+                format!("the query has dimension {}, the database has {}", query.vector.len(), self.options.dimension),
+            )
+            .help("query with the model that the database was filled with"));
+        }
+        let without = match &query.without {
+            Some(key) => {
+                let id = self.pinned.image(key)?;
+                Some(id.ok_or_else(|| {
+                    Error::not_found(format!("there is no image '{key}'")).help("keys are case-sensitive")
+                })?)
+            }
+            None => None,
+        };
+        Ok(Ready { vector: unit(&query.vector)?, without })
+    }
+}

@@ -1,0 +1,141 @@
+//! The second stage: items predicted to be the query's instance move to the front (sort-step), and items that similarity did not find
+//! but that carry the same prediction come behind them (insert-step).
+
+use std::collections::HashSet;
+
+use super::first_stage::{Context, FirstStage, Found, Ready, itself};
+use super::rerank::{gate, rerank};
+use crate::answer::{Answer, Row, Stage};
+use crate::error::{Error, Result};
+use crate::id::LabelId;
+use crate::operation::Role;
+use crate::vector::dot;
+use crate::vote::Ballot;
+
+impl Context<'_> {
+    pub(super) fn answer(&self, query: &Ready, first: &FirstStage) -> Result<Answer> {
+        let depth = self.request.depth;
+        let (retrieved, vote) = (first.retrieved.clone(), first.vote);
+        let staged: Vec<(Found, Option<Stage>)> = match &self.request.rerank {
+            None => retrieved.into_iter().map(|found| (found, None)).collect(),
+            Some(asked) => {
+                let is_positive = |found: &Found| {
+                    let instance = self.instance(found.role, found.row);
+                    matches!((instance, vote), (Some(instance), Some(vote)) if instance.label == vote.label)
+                };
+                let candidates = match (asked.insert, vote) {
+                    (Some(tau), Some(vote)) => {
+                        // What stands before the inserted ones takes its places first.
+                        let before = if asked.sort {
+                            retrieved.iter().filter(|&found| is_positive(found)).count()
+                        } else {
+                            retrieved.iter().rposition(is_positive).map_or(0, |last| last + 1)
+                        };
+                        self.candidates(query, &retrieved, vote, tau, depth.saturating_sub(before))?
+                    }
+                    _ => Vec::new(),
+                };
+                let list = rerank(retrieved, is_positive, asked.sort, candidates, depth);
+                list.into_iter().map(|(found, stage)| (found, Some(stage))).collect()
+            }
+        };
+        let rows = self
+            .with_similarities(query, staged)?
+            .into_iter()
+            .map(|(found, stage)| {
+                let prediction =
+                    self.instance(found.role, found.row).map(|ballot| self.state.vote(ballot)).transpose()?;
+                let label = match found.role {
+                    Role::Train => self.state.train.instances[found.row].map(|own| self.state.label(own.label)),
+                    Role::Index => None,
+                };
+                Ok(Row {
+                    id: self.key(&found).to_owned(),
+                    similarity: found.similarity,
+                    prediction,
+                    stage,
+                    label: label.transpose()?.map(str::to_owned),
+                    split: found.role,
+                    path: None,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let prediction = vote.map(|ballot| self.state.vote(ballot)).transpose()?;
+        Ok(Answer { prediction, rows, as_of_sequence: self.state.sequence, lag: self.lag })
+    }
+
+    /// The rows that are shown, with the similarities of those that were inserted by their prediction.
+    fn with_similarities(
+        &self,
+        query: &Ready,
+        mut staged: Vec<(Found, Option<Stage>)>,
+    ) -> Result<Vec<(Found, Option<Stage>)>> {
+        staged.truncate(self.request.limit);
+        let is_inserted = |staged: &(Found, Option<Stage>)| staged.1 == Some(Stage::Inserted);
+        let inserted: Vec<usize> = (0..staged.len()).filter(|&at| is_inserted(&staged[at])).collect();
+        for (number, &at) in inserted.iter().enumerate() {
+            if let Some(&next) = inserted.get(number + 1) {
+                let next = staged[next].0;
+                self.state.rows(next.role).prefetch(next.row);
+            }
+            let found = &mut staged[at].0;
+            found.similarity = dot(&query.vector, &self.state.rows(found.role).vector(found.row)?);
+        }
+        Ok(staged)
+    }
+
+    /// Items predicted to be the query's instance that were not retrieved, best score first (equal scores by key), at most `room` of
+    /// each role: a range scan of the postings that ends at the first score that the gate refuses. Their similarities are not computed
+    /// yet.
+    fn candidates(
+        &self,
+        query: &Ready,
+        retrieved: &[Found],
+        vote: Ballot<LabelId>,
+        tau: f64,
+        room: usize,
+    ) -> Result<Vec<Found>> {
+        let mut found: Vec<(f32, Found)> = Vec::new();
+        let known: HashSet<(Role, usize)> = retrieved.iter().map(|found| (found.role, found.row)).collect();
+        for &role in self.roles() {
+            let set = self.state.rows(role);
+            let itself = itself(set, query);
+            let mut taken = 0;
+            let mut visit = |score: f32, row: usize| -> Result<bool> {
+                if !gate(vote.score, score, tau) || taken == room {
+                    return Ok(false);
+                }
+                let known = known.contains(&(role, row));
+                if !known && Some(row) != itself && self.filter.admits(role, row, self.instance(role, row))? {
+                    found.push((score, Found { role, row, similarity: f32::NAN }));
+                    taken += 1;
+                }
+                Ok(true)
+            };
+            match (role, &self.revote) {
+                (Role::Index, Some(revote)) => {
+                    for &row in revote.by_label.get(&vote.label).into_iter().flatten() {
+                        let score = revote.ballots[row as usize].map_or(f32::NEG_INFINITY, |ballot| ballot.score);
+                        if !visit(score, row as usize)? {
+                            break;
+                        }
+                    }
+                }
+                _ => self.state.pinned.postings(
+                    self.state.pinned.space(),
+                    self.state.options.vote_k,
+                    role,
+                    vote.label,
+                    |score, key, id| {
+                        let row = set
+                            .row_of(id)
+                            .ok_or_else(|| Error::corrupt(format!("a posting names '{key}', which is gone")))?;
+                        visit(score, row)
+                    },
+                )?,
+            }
+        }
+        found.sort_by(|(a, x), (b, y)| (b + 0.0).total_cmp(&(a + 0.0)).then_with(|| self.key(x).cmp(self.key(y))));
+        Ok(found.into_iter().map(|(_, found)| found).collect())
+    }
+}

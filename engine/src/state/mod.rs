@@ -1,0 +1,13 @@
+//! State: what a reader holds, and how a folder becomes a state again.
+
+pub(crate) mod columns;
+pub(crate) mod labels;
+pub(crate) mod lists;
+pub(crate) mod load;
+pub(crate) mod now;
+pub(crate) mod snapshot;
+pub(crate) mod watermark;
+
+pub(crate) use labels::Labels;
+pub use snapshot::{Counts, Snapshot};
+pub(crate) use snapshot::{Published, Revote};

@@ -1,0 +1,410 @@
+//! What readers hold: the state after one write, unchanged for as long as it is held.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::labels::Labels;
+use super::lists::{label_in, list_of};
+use crate::answer::{SegmentInfo, Vote};
+use crate::catalog::{Pinned, RecordMessage, SegmentEntry};
+use crate::error::{Error, Result};
+use crate::id::{ImageId, LabelId, SegmentId};
+use crate::operation::{ListSaid, Reading, Record, Role};
+use crate::options::{ModelInfo, Options};
+use crate::rows::{Part, RowSet};
+use crate::vote::{Ballot, soft_vote};
+
+/// Votes of other k's that a snapshot keeps; one more clears them.
+const KEPT_REVOTES: usize = 4;
+/// Index rows voted on at a time: bounds the memory of their neighbours.
+const REVOTE_ROWS: usize = 1024;
+
+/// The state after one write: rows in memory and the catalog pinned at the same sequence number.
+pub(crate) struct Published {
+    pub(crate) sequence: u64,
+    pub(crate) index: RowSet,
+    pub(crate) train: RowSet,
+    pub(crate) labels: Labels,
+    pub(crate) pinned: Pinned,
+    pub(crate) options: Options,
+    /// Segments that were set aside, and why: answers are exact, but slower, until they are built anew.
+    pub(crate) problems: Arc<[Problem]>,
+    /// Votes with another k than the stored one, made when first asked for.
+    pub(crate) revotes: Mutex<HashMap<usize, Arc<Revote>>>,
+}
+
+/// A segment that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) segment: SegmentId,
+    /// In words that follow its number.
+    pub(crate) why: String,
+}
+
+/// The predictions of all index rows for a k that is not stored.
+pub(crate) struct Revote {
+    /// By row.
+    pub(crate) ballots: Vec<Option<Ballot<LabelId>>>,
+    /// Rows by label, best score first, equal scores by key: the postings of this k.
+    pub(crate) by_label: HashMap<LabelId, Vec<u32>>,
+}
+
+/// The database as it was at one moment: every answer of one snapshot comes from the same rows and predictions.
+///
+/// Cheap to make and to clone. Holding one keeps old rows alive; drop it when the questions are answered.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(crate) state: Arc<Published>,
+    /// Number of the last write that was acknowledged when it was taken.
+    pub(crate) accepted: u64,
+    /// Transactions that waited then, and the operations in them.
+    pub(crate) waiting: (usize, usize),
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Images that carry a label and vote.
+    pub train: usize,
+    /// Images that are searched and get a prediction.
+    pub index: usize,
+    /// Labels that at least one train image carries.
+    pub labels: usize,
+}
+
+/// Two snapshots are the same if they are of one state.
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state) && self.accepted == other.accepted
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot of sequence {}", self.state.sequence)
+    }
+}
+
+impl Published {
+    /// Train images of each label that has any. Complexity: one pass over the train images.
+    pub(crate) fn label_counts(&self) -> HashMap<LabelId, usize> {
+        let mut counts = HashMap::new();
+        for row in self.train.live() {
+            if let Some(ballot) = self.train.instances[row] {
+                *counts.entry(ballot.label).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
+impl Snapshot {
+    /// Number of the last write it sees.
+    pub fn sequence(&self) -> u64 {
+        self.state.sequence
+    }
+
+    /// The options of the database: the model whose descriptors it sees, and how many train images vote.
+    pub fn options(&self) -> &Options {
+        &self.state.options
+    }
+
+    /// Writes that were acknowledged when it was taken and that it does not see, because they wait to be carried out.
+    pub fn lag(&self) -> u64 {
+        self.accepted.saturating_sub(self.state.sequence)
+    }
+
+    /// The model that made the descriptors that it sees; `None`: the caller brings them. It stays that one, whatever comes in force later.
+    pub fn model(&self) -> Option<&ModelInfo> {
+        self.state.options.model.as_ref()
+    }
+
+    /// Length of the descriptors.
+    pub fn dimension(&self) -> usize {
+        self.state.options.dimension
+    }
+
+    /// How many images and labels there are. Complexity: one pass over the train images.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            train: self.state.train.live_rows(),
+            index: self.state.index.live_rows(),
+            labels: self.state.label_counts().len(),
+        }
+    }
+
+    /// The segments, train before index, in the order of their rows.
+    pub(crate) fn segments(&self) -> Vec<SegmentInfo> {
+        Role::ALL.into_iter().flat_map(|role| self.state.segments(role)).collect()
+    }
+
+    /// Labels and the number of train images that carry each, by label.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn labels(&self) -> Result<Vec<(String, usize)>> {
+        let mut labels = self
+            .state
+            .label_counts()
+            .into_iter()
+            .map(|(label, count)| Ok((self.state.label(label)?.to_owned(), count)))
+            .collect::<Result<Vec<_>>>()?;
+        labels.sort_unstable();
+        Ok(labels)
+    }
+
+    /// A reading of a list that begins now, for what is written of it. Its number is its own as soon as something was written.
+    pub fn reading(&self) -> Reading {
+        Reading { number: self.accepted + 1, overrules: false }
+    }
+
+    /// External keys in byte order, of one role or of both.
+    ///
+    /// # Errors
+    /// None at present; reading keys may touch the disk later.
+    pub fn keys(&self, role: Option<Role>) -> Result<Vec<String>> {
+        let of = |set: &RowSet| set.live().map(|row| set.key(row).to_owned()).collect::<Vec<_>>();
+        let mut keys = match role {
+            Some(Role::Index) => of(&self.state.index),
+            Some(Role::Train) => of(&self.state.train),
+            None => [of(&self.state.index), of(&self.state.train)].concat(),
+        };
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// A stored image, without its vector.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn record(&self, key: &str) -> Result<Option<Record>> {
+        let Some((id, record)) = self.state.stored(key)? else { return Ok(None) };
+        let label = record.label.map(|label| self.state.label(LabelId(label)).map(str::to_owned)).transpose()?;
+        let content = record.photo_hash()?;
+        let role = if label.is_some() { Role::Train } else { Role::Index };
+        let marked = if role == Role::Train { self.state.pinned.mark(id)? } else { None };
+        let set_by = record.set_by();
+        let listed = match record.listed() {
+            Some(listed) => Some(ListSaid {
+                label: listed.label.map(|label| self.state.label(LabelId(label)).map(str::to_owned)).transpose()?,
+                content: listed.photo_hash(&record.key)?.or(content),
+            }),
+            None => None,
+        };
+        let RecordMessage { key, source, version, .. } = record;
+        Ok(Some(Record { key, role, label, marked, source, content, version, set_by, listed }))
+    }
+
+    /// Calls `visit` with the key and the BLAKE3 of the photo of every stored image that has one, in no promised order.
+    ///
+    /// Complexity: reads every record.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn each_content(&self, visit: &mut dyn FnMut(&str, &[u8; 32])) -> Result<()> {
+        self.state.pinned.records_while(ImageId(0), |_, record| {
+            if let Some(content) = record.photo_hash()? {
+                visit(&record.key, &content);
+            }
+            Ok(true)
+        })
+    }
+
+    /// The stored descriptor of an image: unit length, bit for bit what votes and similarities are computed from.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn vector(&self, key: &str) -> Result<Option<Vec<f32>>> {
+        match self.state.pinned.image(key)? {
+            Some(id) => self.state.pinned.vector(self.state.pinned.space(), id),
+            None => Ok(None),
+        }
+    }
+
+    /// The descriptors of stored images by a model of the database, in the order of `keys`; `None` for an image that has none of it.
+    ///
+    /// # Errors
+    /// `NotFound` for a model or a key that is not there.
+    pub fn descriptors(&self, number: u32, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
+        let pinned = &self.state.pinned;
+        let space = pinned.spaces()?.into_iter().find(|space| space.id.0 == number);
+        let space = space.ok_or_else(|| Error::not_found(format!("there is no model {number}")))?;
+        let one = |key: &String| {
+            let id = pinned.image(key)?.ok_or_else(|| Error::not_found(format!("there is no image '{key}'")))?;
+            pinned.descriptor(&space, id)
+        };
+        keys.iter().map(one).collect()
+    }
+
+    /// What is kept of an image's photo: the bytes of an image file, or nothing.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn photo(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        match self.state.pinned.image(key)? {
+            Some(id) => self.state.pinned.photo(id),
+            None => Ok(None),
+        }
+    }
+
+    /// The stored prediction of an index image; a train image's own label with score 1. `None`: no such image, or nobody votes.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn prediction(&self, key: &str) -> Result<Option<Vote>> {
+        let Some(id) = self.state.pinned.image(key)? else { return Ok(None) };
+        let instance = |set: &RowSet| set.row_of(id).and_then(|row| set.instances[row]);
+        instance(&self.state.index)
+            .or_else(|| instance(&self.state.train))
+            .map(|ballot| self.state.vote(ballot))
+            .transpose()
+    }
+}
+
+impl Published {
+    /// The same rows with what the catalog holds beside them now.
+    pub(crate) fn repinned(&self, pinned: Pinned) -> Self {
+        Self {
+            sequence: self.sequence,
+            index: self.index.clone(),
+            train: self.train.clone(),
+            labels: self.labels.clone(),
+            pinned,
+            options: self.options.clone(),
+            problems: Arc::clone(&self.problems),
+            revotes: Mutex::default(),
+        }
+    }
+
+    /// The problems that remain when these segments are replaced.
+    pub(crate) fn problems_without(&self, gone: &[SegmentId]) -> Arc<[Problem]> {
+        self.problems.iter().filter(|problem| !gone.contains(&problem.segment)).cloned().collect()
+    }
+
+    /// The rows of one role.
+    pub(crate) fn rows(&self, role: Role) -> &RowSet {
+        match role {
+            Role::Index => &self.index,
+            Role::Train => &self.train,
+        }
+    }
+
+    /// The segments of one role, for people.
+    pub(crate) fn segments(&self, role: Role) -> Vec<SegmentInfo> {
+        let set = self.rows(role);
+        let info = |(part, entry, start): (&Part, SegmentEntry, usize)| {
+            let (bytes, mut problem) = match part {
+                Part::Segment(segment) if segment.is_damaged() => {
+                    (segment.bytes(), Some("has damaged vectors".to_owned()))
+                }
+                Part::Segment(segment) => (segment.bytes(), None),
+                Part::Block(_) => (0, Some("is not used".to_owned())),
+            };
+            if let Some(known) = self.problems.iter().find(|known| known.segment == entry.id) {
+                problem = Some(known.why.clone());
+            }
+            SegmentInfo {
+                number: entry.id.0,
+                role,
+                rows: part.rows(),
+                live: set.live_in(start, part.rows()),
+                bytes,
+                graph: part.graph().is_some(),
+                problem,
+            }
+        };
+        set.frozen().map(info).collect()
+    }
+
+    /// The text of a label.
+    pub(crate) fn label(&self, id: LabelId) -> Result<&str> {
+        self.labels
+            .get(id.0 as usize)
+            .map(|text| &**text)
+            .ok_or_else(|| Error::corrupt(format!("label {} has no text", id.0)))
+    }
+
+    /// A vote with its label spelt out.
+    pub(crate) fn vote(&self, ballot: Ballot<LabelId>) -> Result<Vote> {
+        Ok(Vote { instance: self.label(ballot.label)?.to_owned(), score: ballot.score })
+    }
+
+    /// Id and record of an external key.
+    pub(crate) fn stored(&self, key: &str) -> Result<Option<(ImageId, RecordMessage)>> {
+        let Some(id) = self.pinned.image(key)? else { return Ok(None) };
+        let record = self
+            .pinned
+            .record(id)?
+            .ok_or_else(|| Error::corrupt(format!("'{key}' names an image without a record")))?;
+        Ok(Some((id, record)))
+    }
+
+    /// The label of a live train image.
+    pub(crate) fn train_label(&self, id: ImageId) -> Option<LabelId> {
+        label_in(&self.train, id)
+    }
+
+    /// The predictions of all index rows for this `k`, which is not the stored one: from the kept lists while `k` is at most
+    /// their length, by exact search otherwise. Kept for the snapshot once made.
+    ///
+    /// Complexity: one read of all lists, or `O(index * train * dimension)` when `k` is larger than they are.
+    pub(crate) fn revote(&self, k: usize) -> Result<Arc<Revote>> {
+        if let Some(revote) = self.revotes.lock().get(&k) {
+            return Ok(Arc::clone(revote));
+        }
+        // No lock is held while processors share the work; two readers who ask at once do it twice.
+        let revote = Arc::new(self.vote_again(k)?);
+        let mut revotes = self.revotes.lock();
+        if revotes.len() >= KEPT_REVOTES {
+            revotes.clear();
+        }
+        Ok(Arc::clone(revotes.entry(k).or_insert(revote)))
+    }
+
+    fn vote_again(&self, k: usize) -> Result<Revote> {
+        let mut ballots = vec![None; self.index.len()];
+        let mut unknown = Vec::new();
+        if k <= self.options.kept_neighbours {
+            self.pinned.all_neighbours(self.pinned.space(), ImageId(0), |id, stored| {
+                let Some(row) = self.index.row_of(id) else { return Ok(()) };
+                let list = list_of(stored, &self.train)?;
+                if list.knows(k, self.train.live_rows()) {
+                    ballots[row] =
+                        self.ballot(list.entries.iter().map(|entry| (ImageId(entry.id), entry.similarity)), k);
+                } else {
+                    unknown.push(row);
+                }
+                Ok(())
+            })?;
+        } else {
+            unknown = self.index.live().collect();
+        }
+        for rows in unknown.chunks(REVOTE_ROWS) {
+            let queries = self.index.gathered(rows)?;
+            for (&row, hits) in rows.iter().zip(self.train.best_of_many(&queries, k, |_, _| true)?) {
+                let best = hits.iter().map(|hit| (self.train.id(hit.row as usize), hit.similarity));
+                ballots[row] = self.ballot(best, k);
+            }
+        }
+        let mut by_label: HashMap<LabelId, Vec<u32>> = HashMap::new();
+        for row in self.index.live() {
+            if let Some(ballot) = ballots[row] {
+                by_label.entry(ballot.label).or_default().push(row as u32);
+            }
+        }
+        let score = |row: u32| ballots[row as usize].map_or(f32::NEG_INFINITY, |ballot| ballot.score + 0.0);
+        for rows in by_label.values_mut() {
+            rows.sort_unstable_by(|&a, &b| {
+                score(b).total_cmp(&score(a)).then_with(|| self.index.key(a as usize).cmp(self.index.key(b as usize)))
+            });
+        }
+        Ok(Revote { ballots, by_label })
+    }
+
+    /// The vote of these neighbours, best first.
+    pub(crate) fn ballot(&self, best: impl Iterator<Item = (ImageId, f32)>, k: usize) -> Option<Ballot<LabelId>> {
+        soft_vote(best.filter_map(|(id, similarity)| Some((self.train_label(id)?, similarity))), k)
+    }
+}

@@ -1,0 +1,244 @@
+//! Transactions that are acknowledged and wait: which ones, and what the keys of the database will be once they are carried out.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::resolve::{Transaction, check_operation};
+use crate::catalog::Waiting;
+use crate::error::Result;
+use crate::operation::{Listed, Operation, Role};
+use crate::state::snapshot::Published;
+
+/// Index images that one transaction may touch before it is deferred by itself.
+const DEFERRED_FROM_IMAGES: usize = 50_000;
+/// Waiting operations from which a writer carries them out before its own is taken: they are held in memory.
+const MOST_WAITING_OPERATIONS: usize = 65_536;
+/// The same of their bytes, photos most of all.
+const MOST_WAITING_BYTES: usize = 256 << 20;
+/// Operations carried out by one batch of a drain.
+const DRAINED_OPERATIONS: usize = 8192;
+/// The same of their bytes: a batch holds them twice more.
+const DRAINED_BYTES: usize = 64 << 20;
+
+/// Whether a write may be acknowledged before its predictions are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deferral {
+    /// Only one that would change very many predictions, or that comes behind a waiting one (the default).
+    #[default]
+    Automatic,
+    /// Never: a write returns when its predictions are stored.
+    Never,
+    /// Always: a write returns when it is in the log; a worker carries it out.
+    Always,
+}
+
+/// The queue of waiting transactions.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    waiting: VecDeque<Waiting>,
+    operations: usize,
+    bytes: usize,
+    /// Keys that they name.
+    keys: HashMap<String, Named>,
+}
+
+/// What waiting transactions make of a key.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    /// Whether there will be an image.
+    exists: bool,
+    /// The last transaction that names it; once it is carried out, the catalog knows.
+    last: u64,
+}
+
+impl Queue {
+    /// The transactions that a database was closed with.
+    pub(crate) fn of(waiting: Vec<Waiting>) -> Self {
+        let mut queue = Self::default();
+        for waiting in waiting {
+            queue.push(waiting);
+        }
+        queue
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether so much waits that nothing more should be taken before it is carried out.
+    pub(crate) fn is_full(&self) -> bool {
+        self.operations >= MOST_WAITING_OPERATIONS || self.bytes >= MOST_WAITING_BYTES
+    }
+
+    /// Number of transactions, and of the operations in them.
+    pub(crate) fn len(&self) -> (usize, usize) {
+        (self.waiting.len(), self.operations)
+    }
+
+    /// Number of the last transaction.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.waiting.back().map(|waiting| waiting.sequence)
+    }
+
+    /// Whether these operations can be carried out behind everything that waits; `exists` says which images there are before it.
+    ///
+    /// # Errors
+    /// What [`resolve`](super::resolve::resolve) would say then.
+    pub(crate) fn check(
+        &self,
+        operations: &[Operation],
+        dimension: usize,
+        exists: impl Fn(&str) -> Result<bool>,
+    ) -> Result<()> {
+        let mut inside: HashMap<&str, bool> = HashMap::new();
+        for operation in operations {
+            let key = key_of(operation);
+            let known = inside.get(key).copied().or_else(|| Some(self.keys.get(key)?.exists));
+            let exists = known.map_or_else(|| exists(key), Ok)?;
+            check_operation(operation, exists, dimension)?;
+            inside.insert(key, !matches!(operation, Operation::Delete { .. }));
+        }
+        Ok(())
+    }
+
+    /// Appends a transaction.
+    pub(crate) fn push(&mut self, waiting: Waiting) {
+        for operation in &waiting.operations {
+            let named = Named { exists: !matches!(operation, Operation::Delete { .. }), last: waiting.sequence };
+            self.keys.insert(key_of(operation).to_owned(), named);
+        }
+        self.operations += waiting.operations.len();
+        self.bytes += bytes_of(&waiting.operations);
+        self.waiting.push_back(waiting);
+    }
+
+    /// Whether a transaction that waits names this key.
+    pub(crate) fn names(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// The next transactions to be carried out together.
+    pub(crate) fn next(&self) -> Vec<Transaction> {
+        let (mut next, mut operations, mut bytes) = (Vec::new(), 0, 0);
+        for Waiting { sequence, operations: more } in &self.waiting {
+            operations += more.len();
+            bytes += bytes_of(more);
+            if (operations > DRAINED_OPERATIONS || bytes > DRAINED_BYTES) && !next.is_empty() {
+                break;
+            }
+            next.push(Transaction { sequence: *sequence, operations: more.clone() });
+        }
+        next
+    }
+
+    /// The first `count` transactions were carried out.
+    pub(crate) fn done(&mut self, count: usize) {
+        for done in self.waiting.drain(..count) {
+            self.operations -= done.operations.len();
+            self.bytes -= bytes_of(&done.operations);
+            for key in done.operations.iter().map(key_of) {
+                if self.keys.get(key).is_some_and(|named| named.last == done.sequence) {
+                    self.keys.remove(key);
+                }
+            }
+        }
+        if self.waiting.is_empty() {
+            // What one large transaction took is given back.
+            self.keys = HashMap::new();
+        }
+    }
+}
+
+fn key_of(operation: &Operation) -> &str {
+    match operation {
+        Operation::Put(put) => &put.key,
+        Operation::Delete { key }
+        | Operation::Label { key, .. }
+        | Operation::Unlabel { key }
+        | Operation::Listed(Listed { key, .. }) => key,
+    }
+}
+
+/// About what operations take in memory.
+fn bytes_of(operations: &[Operation]) -> usize {
+    let of = |operation: &Operation| match operation {
+        Operation::Put(put) | Operation::Listed(Listed { photo: Some(put), .. }) => {
+            put.photo.as_ref().map_or(0, Vec::len) + size_of_val(&*put.vector)
+        }
+        _ => 0,
+    };
+    operations.iter().map(of).sum::<usize>() + size_of_val(operations)
+}
+
+/// Whether a transaction would change so many predictions that its writer should not wait for them.
+///
+/// Of `index` images with `kept` neighbours each, a new train image among `train` touches about `kept / train` of all, and no two
+/// new ones more than all.
+pub(crate) fn is_far_reaching(state: &Published, operations: &[Operation]) -> bool {
+    let (index, train) = (state.index.live_rows(), state.train.live_rows());
+    if index < DEFERRED_FROM_IMAGES {
+        return false;
+    }
+    let becomes_train = |operation: &&Operation| match operation {
+        Operation::Put(put) => put.label.is_some(),
+        Operation::Listed(listed) => listed.label.is_some(),
+        Operation::Label { key, .. } => {
+            let found = state.pinned.image(key).ok().flatten();
+            found.is_some_and(|id| state.rows(Role::Index).row_of(id).is_some())
+        }
+        Operation::Delete { .. } | Operation::Unlabel { .. } => false,
+    };
+    let added = operations.iter().filter(becomes_train).count();
+    let share = (added * state.options.kept_neighbours) as f64 / (train + added).max(1) as f64;
+    share.min(1.0) * index as f64 > DEFERRED_FROM_IMAGES as f64
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::operation::Put;
+
+    /// It catches: keys that stay while something waits, however long ago what named them was carried out; a key that goes although a
+    /// transaction behind still names it.
+    #[test]
+    fn keys_go_with_the_last_transaction_that_names_them() {
+        let put = |key: &str| Operation::from(Put::new(key, [1.0, 0.0]));
+        let delete = |key: &str| Operation::Delete { key: key.to_owned() };
+        let mut queue = Queue::of(vec![Waiting { sequence: 1, operations: vec![put("both"), put("first")] }]);
+        for sequence in 2..1000 {
+            let operations = vec![put("both"), put(&format!("only {sequence}")), delete("both")];
+            queue.push(Waiting { sequence, operations });
+            queue.done(1);
+            assert_eq!((queue.keys.len(), queue.len()), (2, (1, 3)), "after {sequence}");
+        }
+        // Of what waits the queue knows, of the rest only the catalog does.
+        let asked = std::cell::RefCell::new(Vec::new());
+        let exists = |key: &str| {
+            asked.borrow_mut().push(key.to_owned());
+            Ok(true)
+        };
+        assert!(queue.check(&[delete("both")], 2, exists).is_err());
+        queue.check(&[delete("only 999"), delete("only 998")], 2, exists).unwrap();
+        assert_eq!(*asked.borrow(), ["only 998"]);
+        queue.done(1);
+        assert!(queue.is_empty() && queue.keys.is_empty());
+    }
+
+    /// It catches: photos that wait without end, or are carried out all at once, because they are few.
+    #[test]
+    fn large_photos_fill_the_queue_before_many_small_ones_do() {
+        let photo = || Operation::from(Put::new("a", [1.0, 0.0]).photo(vec![0; DRAINED_BYTES / 2]));
+        let mut queue = Queue::default();
+        let fills = (1..).find(|&sequence| {
+            queue.push(Waiting { sequence, operations: vec![photo()] });
+            queue.is_full()
+        });
+        assert_eq!(fills, Some((2 * MOST_WAITING_BYTES / DRAINED_BYTES) as u64));
+        assert_eq!(queue.next().len(), 1, "two of them and their vectors are more than one batch takes");
+        queue.done(1);
+        assert!(!queue.is_full());
+        queue.done(queue.len().0);
+        assert_eq!((queue.bytes, queue.operations), (0, 0));
+    }
+}

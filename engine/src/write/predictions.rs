@@ -1,0 +1,300 @@
+//! Predictions follow the rows: which lists, votes and postings a write changes, exactly (design: predictions that equal a
+//! recompute).
+//!
+//! Of every index image the best `kept_neighbours` train images are kept with a floor ([`List`]). A new train image is compared
+//! with the floor of each index image; a deleted one is found through the reverse index; a relabelled one only needs new votes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::proposed::Proposer;
+use crate::catalog::{Batch, Pinned};
+use crate::error::{Error, Result};
+use crate::id::{ImageId, LabelId, SpaceId};
+use crate::options::Options;
+use crate::process::pool;
+use crate::rows::{RowSet, Run};
+use crate::state::lists::{label_in, list_of};
+use crate::vector::{CodedQuery, Hit, Top, dot, products, row_residual, stride};
+use crate::vote::{Ballot, Candidate, List, soft_vote};
+
+/// What a write did to the rows, before predictions follow.
+pub(crate) struct Moves<'a> {
+    /// Train images that no longer vote.
+    pub(crate) removed_train: &'a [ImageId],
+    /// Train images with another label than before.
+    pub(crate) relabelled: &'a [ImageId],
+    /// Row numbers of the train images that begin to vote.
+    pub(crate) added_train: std::ops::Range<usize>,
+    /// Row numbers of the index images that want a prediction.
+    pub(crate) added_index: std::ops::Range<usize>,
+    /// Index images that are gone, with their last prediction; one that was put again has its key among the added ones.
+    pub(crate) removed_index: &'a [(ImageId, String, Option<Ballot<LabelId>>)],
+}
+
+/// What a write starts from, and what may help it.
+pub(crate) struct Start<'a> {
+    /// The catalog before the write.
+    pub(crate) pinned: &'a Pinned,
+    pub(crate) options: &'a Options,
+    /// The train set before the write: stored lists still speak of it.
+    pub(crate) train: &'a RowSet,
+    /// Narrows down voters; decides speed, never a result.
+    pub(crate) proposer: Option<Proposer<'a>>,
+}
+
+/// Brings lists, votes and postings of `index` in line with `train`, both already as they are after the write; everything that
+/// changes goes into `batch`. Returns the number of index images that have another prediction than before the write, by key; one that is
+/// new had none.
+pub(crate) fn follow(
+    batch: &mut Batch<'_>,
+    start: &Start<'_>,
+    train: &RowSet,
+    index: &mut RowSet,
+    moves: &Moves<'_>,
+) -> Result<usize> {
+    let Start { pinned, options, train: before, proposer } = *start;
+    let space = pinned.space();
+    for (id, key, ballot) in moves.removed_index {
+        for (train, _) in pinned.neighbours(space, *id)?.map(|stored| stored.entries).unwrap_or_default() {
+            batch.delete_voter(space, train, *id)?;
+        }
+        batch.delete_neighbours(space, *id)?;
+        if let Some(ballot) = ballot {
+            batch.delete_prediction(space, options.vote_k, *id, key, *ballot)?;
+        }
+    }
+
+    let mut work = Work { pinned, before, lists: BTreeMap::new() };
+    let mut revote = BTreeSet::new();
+    for &id in moves.removed_train {
+        for row in work.rows_voted_by(index, id)? {
+            work.list(index, row)?.now.remove(id.0);
+        }
+    }
+    for &id in moves.relabelled {
+        revote.extend(work.rows_voted_by(index, id)?);
+    }
+    for (row, candidates) in
+        entering(index, moves.added_index.start, train, moves.added_train.clone(), options.kept_neighbours)?
+    {
+        let list = &mut work.list(index, row)?.now;
+        for candidate in candidates {
+            list.insert(candidate, options.kept_neighbours);
+        }
+    }
+    let short: Vec<usize> = work
+        .lists
+        .iter()
+        .filter(|(_, lists)| !lists.now.knows(options.vote_k, train.live_rows()))
+        .map(|(&row, _)| row)
+        .collect();
+    for (row, list) in scan_lists(index, &short, train, options.kept_neighbours, proposer)? {
+        work.list(index, row)?.now = list;
+    }
+    for lists in work.lists.values_mut() {
+        lists.now.settle(train.live_rows());
+    }
+    let added: Vec<usize> = moves.added_index.clone().collect();
+    for (row, list) in scan_lists(index, &added, train, options.kept_neighbours, proposer)? {
+        work.lists.insert(row, Lists { stored: List::default(), now: list, fresh: true });
+    }
+
+    for &row in &revote {
+        work.list(index, row)?;
+    }
+    let put_again: HashMap<&str, Option<Ballot<LabelId>>> =
+        moves.removed_index.iter().map(|(_, key, ballot)| (key.as_str(), *ballot)).collect();
+    let mut changed = 0;
+    for (row, lists) in work.lists {
+        let id = index.id(row);
+        lists.store(batch, space, id)?;
+        index.floors.set(row, lists.now.floor_similarity());
+        let voters =
+            lists.now.entries.iter().filter_map(|entry| Some((label_in(train, ImageId(entry.id))?, entry.similarity)));
+        let ballot = soft_vote(voters, options.vote_k);
+        let last = index.instances[row];
+        let key = index.shared_key(row);
+        let before = if lists.fresh { put_again.get(&*key).copied().flatten() } else { last };
+        changed += usize::from(ballot != before);
+        if ballot == last {
+            continue;
+        }
+        if let Some(last) = last {
+            batch.delete_prediction(space, options.vote_k, id, &key, last)?;
+        }
+        if let Some(ballot) = ballot {
+            batch.put_prediction(space, options.vote_k, id, &key, ballot)?;
+        }
+        index.instances.set(row, ballot);
+    }
+    Ok(changed)
+}
+
+/// A list as stored and as it will be.
+struct Lists {
+    stored: List,
+    now: List,
+    /// Nothing is stored yet.
+    fresh: bool,
+}
+
+impl Lists {
+    fn store(&self, batch: &mut Batch<'_>, space: SpaceId, id: ImageId) -> Result<()> {
+        if self.stored == self.now && !self.fresh {
+            return Ok(());
+        }
+        let has = |list: &List, id: u64| list.entries.iter().any(|entry| entry.id == id);
+        for gone in self.stored.entries.iter().filter(|entry| !has(&self.now, entry.id)) {
+            batch.delete_voter(space, ImageId(gone.id), id)?;
+        }
+        for new in self.now.entries.iter().filter(|entry| !has(&self.stored, entry.id)) {
+            batch.put_voter(space, ImageId(new.id), id)?;
+        }
+        batch.put_neighbours(space, id, &self.now)
+    }
+}
+
+/// The lists that a write touches, by row of the index set, read when first needed.
+struct Work<'a> {
+    pinned: &'a Pinned,
+    before: &'a RowSet,
+    lists: BTreeMap<usize, Lists>,
+}
+
+impl Work<'_> {
+    fn list(&mut self, index: &RowSet, row: usize) -> Result<&mut Lists> {
+        match self.lists.entry(row) {
+            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                let id = index.id(row);
+                let stored = self.pinned.neighbours(self.pinned.space(), id)?;
+                let stored =
+                    stored.ok_or_else(|| Error::corrupt(format!("index image '{}' has no list", index.key(row))))?;
+                let stored = list_of(stored, self.before)?;
+                Ok(entry.insert(Lists { now: stored.clone(), stored, fresh: false }))
+            }
+        }
+    }
+
+    /// Live rows of index images that have this train image in their lists.
+    fn rows_voted_by(&self, index: &RowSet, train: ImageId) -> Result<Vec<usize>> {
+        let voters = self.pinned.voters(self.pinned.space(), train)?;
+        Ok(voters.into_iter().filter_map(|id| index.row_of(id)).filter(|&row| index.live[row]).collect())
+    }
+}
+
+/// Which of the new train images may enter which lists: for each index row below `until` the new images at or above its floor,
+/// best first.
+///
+/// At most `keep + 1` of them are reported for a row: the list takes `keep`, and the one more tells it that something was left
+/// out, so that its floor rises. Complexity: `O(index * added * dimension)`, in parallel over index rows.
+fn entering(
+    index: &RowSet,
+    until: usize,
+    train: &RowSet,
+    added: std::ops::Range<usize>,
+    keep: usize,
+) -> Result<HashMap<usize, Vec<Candidate>>> {
+    /// Index rows of one task at most.
+    const TASK_ROWS: usize = 4096;
+    /// Pairs of one task: of 512 components about 10 milliseconds, after which a helper may turn to a search.
+    const TASK_PAIRS: usize = 1 << 20;
+    /// Index rows whose coded scores are computed at once.
+    const BLOCK_ROWS: usize = 256;
+    /// New train images that share a block of index rows.
+    const ADDED_GROUP: usize = 64;
+    if added.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let dimension = index.dimension();
+    let rows: Vec<usize> = added.collect();
+    let vectors = train.gathered(&rows)?;
+    let coded: Vec<CodedQuery> = vectors.chunks_exact(dimension).map(CodedQuery::new).collect();
+    let task = |run: Run<'_>| -> Result<Vec<(usize, Vec<Candidate>)>> {
+        let width = stride(dimension);
+        let mut scores = vec![0.0; ADDED_GROUP * BLOCK_ROWS];
+        let mut found = Vec::new();
+        for block in run.blocks(BLOCK_ROWS) {
+            let codes = block.codes(dimension);
+            let rows_of_block = block.start..block.start + block.rows;
+            // A dead row has a floor that nothing reaches.
+            let floor = |row: usize| if index.live[row] { index.floors[row] } else { f32::INFINITY };
+            let floors: Vec<f32> = rows_of_block.map(floor).collect();
+            let mut tops: BTreeMap<usize, Top<_>> = BTreeMap::new();
+            for (group, coded) in coded.chunks(ADDED_GROUP).enumerate() {
+                let scores = &mut scores[..coded.len() * block.rows];
+                products(coded, codes, scores);
+                for (at, &floor) in floors.iter().enumerate() {
+                    let residual = row_residual(&codes[at * width..(at + 1) * width]);
+                    for (number, query) in coded.iter().enumerate() {
+                        // No code is so wrong that a row above its floor could be passed over.
+                        if scores[number * block.rows + at] + query.bound(residual) < floor {
+                            continue;
+                        }
+                        let new = group * ADDED_GROUP + number;
+                        let vector = &vectors[new * dimension..(new + 1) * dimension];
+                        let similarity = dot(vector, &block.part.vector(block.first + at)?);
+                        if similarity >= floor {
+                            let fresh = || Top::new(keep + 1, |row: u32| train.key(row as usize));
+                            let top = tops.entry(at).or_insert_with(fresh);
+                            top.push(Hit { similarity, row: rows[new] as u32 });
+                        }
+                    }
+                }
+            }
+            for (at, top) in tops {
+                found.push((block.start + at, top.into_sorted().iter().map(|hit| candidate(train, hit)).collect()));
+            }
+        }
+        Ok(found)
+    };
+    let runs = index.runs(until, (TASK_PAIRS / rows.len()).clamp(BLOCK_ROWS, TASK_ROWS));
+    let lists: Vec<Vec<(usize, Vec<Candidate>)>> = pool::try_map(&runs, |&run| task(run))?;
+    Ok(lists.into_iter().flatten().collect())
+}
+
+fn candidate(train: &RowSet, hit: &Hit) -> Candidate {
+    let row = hit.row as usize;
+    Candidate { similarity: hit.similarity, key: train.shared_key(row), id: train.id(row).0 }
+}
+
+/// The lists of these index rows by exact search over the whole train set.
+///
+/// A proposer narrows the search where it can prove that it misses nothing; every similarity is the canonical kernel's.
+pub(crate) fn scan_lists(
+    index: &RowSet,
+    rows: &[usize],
+    train: &RowSet,
+    keep: usize,
+    proposer: Option<Proposer<'_>>,
+) -> Result<Vec<(usize, List)>> {
+    /// Rows of one pass: bounds the memory of their vectors.
+    const PASS_ROWS: usize = 4096;
+    let mut lists = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(PASS_ROWS) {
+        let queries = index.gathered(rows)?;
+        // A device that fails costs speed only.
+        let proposed = match (proposer, proposer.and_then(|_| train.vectors())) {
+            (Some(proposer), Some(vectors)) if train.live_rows() > 0 => {
+                let live: Vec<bool> = train.live.iter().copied().collect();
+                proposer.rows(&vectors, &live, &queries, keep)
+            }
+            _ => None,
+        };
+        let best = match proposed {
+            Some(proposed) => pool::try_each(rows.len(), |at| {
+                let query = index.vector(rows[at])?;
+                match &proposed[at] {
+                    Some(proposed) => train.best_among(&query, proposed.iter().copied(), keep, |_| true),
+                    None => train.best(&query, keep, |_| true),
+                }
+            })?,
+            None => train.best_of_many(&queries, keep, |_, _| true)?,
+        };
+        lists.extend(rows.iter().zip(best).map(|(&row, best)| {
+            let best = best.iter().map(|hit| candidate(train, hit)).collect();
+            (row, List::from_scan(best, train.live_rows()))
+        }));
+    }
+    Ok(lists)
+}
