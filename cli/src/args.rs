@@ -8,7 +8,7 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::failure::exit_codes;
+use crate::exit::exit_codes;
 use crate::output::Format;
 
 mod ingest;

@@ -8,6 +8,7 @@ mod closing;
 mod commands;
 mod comparison;
 mod demo;
+mod exit;
 mod failure;
 mod interrupt;
 mod limits;
@@ -21,13 +22,14 @@ mod scout;
 mod session;
 mod signals;
 mod solution;
+mod streams;
 mod terminal;
 mod watch;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-/// Runs the program with the arguments of the process. What it ends with is a code of `failure::EXIT_CODES`.
+/// Runs the program with the arguments of the process. What it ends with is a code of `exit::EXIT_CODES`.
 ///
 /// It installs handlers for signals and panics, which only a program may; libraries below install none.
 ///
@@ -49,15 +51,15 @@ fn run() -> u8 {
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // The help goes to standard error, since nothing was asked for; it holds nothing that was typed.
             let _ = error.print();
-            return failure::Exit::Usage as u8;
+            return exit::Exit::Usage as u8;
         }
         Err(error) if error.use_stderr() => Err(failure::Failure::usage(error.render().to_string())),
         Err(help_or_version) => terminal::writable().and_then(|()| help_or_version.print()).map_err(Into::into),
     };
     match done.and_then(|()| closing::outcome()) {
-        Ok(()) => failure::Exit::Quiet as u8,
+        Ok(()) => exit::Exit::Quiet as u8,
         Err(failure) => {
-            if failure.exit() != failure::Exit::Quiet {
+            if failure.exit() != exit::Exit::Quiet {
                 // Standard error may be closed; the exit code still tells.
                 terminal::complain(&failure);
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 use cairndb_ingest::source::{STANDARD_INPUT, Text};
 
 use crate::failure::{Failure, Result};
-use crate::interrupt::Input;
+use crate::streams::Input;
 
 /// Whether a path means standard input.
 pub(crate) fn is_standard(path: &Path) -> bool {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cairn::Scout;
 
-use crate::failure::Exit;
+use crate::exit::Exit;
 
 /// The first word of its command line. It is no command that people type, so that no help lists it.
 const WORD: &str = "look-at-the-catalog-first";

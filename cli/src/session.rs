@@ -288,7 +288,7 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Exit;
+    use crate::exit::Exit;
 
     #[test]
     fn a_check_that_finds_something_fails_as_corrupt() {

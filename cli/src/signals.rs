@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering::SeqCst};
 
 use libc::{c_int, c_short};
 
-use crate::failure::Exit;
+use crate::exit::Exit;
 
 /// Seconds that work in hand has to come to an end after a SIGTERM, SIGHUP or SIGXCPU; then the process ends as it is.
 pub(crate) const GRACE_SECONDS: u32 = 5;

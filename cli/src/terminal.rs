@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 
-use crate::interrupt::Output;
 use crate::output::{Shielded, visible_lines};
+use crate::streams::Output;
 
 /// Bytes of answers that are written at a time.
 const BUFFER: usize = 1 << 16;

@@ -178,7 +178,7 @@ fn file(text: &mut String, before: &str, path: Option<&Path>) -> Result<()> {
 mod tests {
     use super::*;
     use crate::args::{Cli, Command};
-    use crate::failure::Exit;
+    use crate::exit::Exit;
     use clap::Parser as _;
 
     fn text(line: &str) -> Result<String> {

@@ -55,7 +55,7 @@ pub(super) fn list(failed: &[(String, String)], format: Format) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Exit;
+    use crate::exit::Exit;
 
     #[test]
     fn one_failure_of_many_is_no_success_and_the_last_line_says_how_many() {

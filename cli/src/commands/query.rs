@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::args::{Query, Repl};
 use crate::failure::Result;
-use crate::interrupt::Input;
 use crate::output::Format;
 use crate::repl;
 use crate::session::Session;
+use crate::streams::Input;
 use crate::terminal::standard_output;
 
 /// What messages call it.

@@ -8,8 +8,8 @@ use cairn::{Cleaning, Judged, Judgement, Sight, Sights};
 
 use super::cell::Cell;
 use super::escape::visible;
-use super::outcome::counted;
 use super::printer::{Format, Printer};
+use super::words::counted;
 use crate::failure::Result;
 use crate::terminal::note;
 

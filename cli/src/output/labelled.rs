@@ -6,8 +6,9 @@ use cairn::{Labelled, Role};
 
 use super::cell::Cell;
 use super::escape::visible;
-use super::outcome::{print_receipt, role_word, yes_or_no};
 use super::printer::{Format, Printer};
+use super::receipt::print_receipt;
+use super::words::{role_word, yes_or_no};
 use crate::failure::Result;
 
 /// Writes it: sentences for people; for programs the columns of every write, and those of the label behind them.

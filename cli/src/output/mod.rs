@@ -8,11 +8,14 @@ mod failed;
 mod labelled;
 mod outcome;
 mod printer;
+mod receipt;
+mod words;
 
 pub(crate) use cell::Cell;
 pub(crate) use cleaning::{WOULD_EMPTY, print_cleaning, summary};
 pub(crate) use door::{Draft, Replace, Target, must_be_outside};
 pub(crate) use escape::{Shielded, visible_lines};
 pub(crate) use failed::name_failed;
-pub(crate) use outcome::{counted, print_outcome, print_predictions};
+pub(crate) use outcome::{print_outcome, print_predictions};
 pub(crate) use printer::{Format, Printer};
+pub(crate) use words::counted;

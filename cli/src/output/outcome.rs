@@ -2,13 +2,15 @@
 
 use std::io::Write;
 
-use cairn::{Answers, CheckReport, Column, Field, Outcome, Prediction, Receipt, Role, Scope, SegmentInfo, Table};
+use cairn::{Answers, CheckReport, Column, Field, Outcome, Prediction, Scope, SegmentInfo, Table};
 
 use super::cell::Cell;
 use super::cleaning::print_cleaning;
 use super::escape::{visible, visible_lines};
 use super::labelled::print_labelled;
 use super::printer::{Format, Printer};
+use super::receipt::print_receipt;
+use super::words::{role_word, yes_or_no};
 use crate::failure::Result;
 use crate::terminal::note;
 
@@ -82,35 +84,6 @@ fn print_table(out: &mut dyn Write, format: Format, table: &Table) -> Result<()>
     Ok(printer.end()?)
 }
 
-pub(super) fn print_receipt(out: &mut dyn Write, format: Format, receipt: &Receipt) -> Result<()> {
-    if !format.is_for_people() {
-        let columns = ["sequence", "images_changed", "predictions_changed", "deferred"];
-        let mut printer = Printer::begin(out, format, &columns)?;
-        printer.row(vec![
-            Cell::Whole(receipt.sequence),
-            Cell::Whole(receipt.images_changed as u64),
-            Cell::Whole(receipt.predictions_changed as u64),
-            yes_or_no(receipt.deferred),
-        ])?;
-        return Ok(printer.end()?);
-    }
-    if receipt.deferred {
-        return Ok(writeln!(
-            out,
-            "accepted as sequence {}; it changes many predictions, or waits behind a write that does, and is carried out in the \
-             background (SHOW STALE; SEARCH .. FRESH waits)",
-            receipt.sequence
-        )?);
-    }
-    Ok(writeln!(
-        out,
-        "{} changed, {} changed (sequence {})",
-        counted(receipt.images_changed, "image"),
-        counted(receipt.predictions_changed, "prediction"),
-        receipt.sequence
-    )?)
-}
-
 fn print_segments(out: &mut dyn Write, format: Format, segments: &[SegmentInfo]) -> Result<()> {
     let columns = ["segment", "role", "rows", "live", "bytes", "graph", "problem"];
     let mut printer = Printer::begin(out, format, &columns)?;
@@ -152,10 +125,6 @@ fn print_report(out: &mut dyn Write, format: Format, report: &CheckReport) -> Re
         printer.row(vec![Cell::Text("problem".to_owned()), Cell::Text(problem.clone()), Cell::Nothing])?;
     }
     Ok(printer.end()?)
-}
-
-pub(super) fn yes_or_no(value: bool) -> Cell {
-    Cell::Text(if value { "yes" } else { "no" }.to_owned())
 }
 
 /// Writes the votes of several images: a sentence each for people, and one table of all voters. An image without a voter has a row
@@ -254,22 +223,9 @@ fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Resu
     Ok(())
 }
 
-/// `train` or `index`.
-pub(crate) fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Train => "train",
-        Role::Index => "index",
-    }
-}
-
 /// `1 write is`, `2 writes are`.
 fn waiting(writes: u64) -> String {
     if writes == 1 { "1 write is".to_owned() } else { format!("{writes} writes are") }
-}
-
-/// `1 image`, `2 images`.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -305,14 +261,5 @@ mod tests {
             "{\"model\":\"1\",\"in_force\":\"yes\"}\n{\"model\":\"2\",\"in_force\":\"no\"}\n"
         );
         assert_eq!(text(Format::Markdown), "| model | in_force |\n| --- | --- |\n| 1 | yes |\n| 2 | no |\n\n");
-    }
-
-    #[test]
-    fn a_deferred_write_is_not_taken_for_one_that_changed_nothing() {
-        let receipt = Receipt { sequence: 4, deferred: true, ..Receipt::default() };
-        let people = printed(|out| print_receipt(out, Format::Table, &receipt));
-        assert!(people.contains("sequence 4") && people.contains("FRESH") && !people.contains("0 images"), "{people}");
-        let csv = printed(|out| print_receipt(out, Format::Csv, &receipt));
-        assert_eq!(csv.lines().last(), Some("4,0,0,yes"));
     }
 }

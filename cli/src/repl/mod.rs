@@ -19,10 +19,12 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
-use crate::failure::{Exit, Failure, Result};
-use crate::interrupt::{self, Again, Input, Stopped};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::interrupt::{self, Again, Stopped};
 use crate::output::{Draft, Replace, Target};
 use crate::session::{Execute, Session};
+use crate::streams::{self, Input};
 use crate::terminal::{complain, note, standard_output};
 use crate::watch::Attention;
 use complete::Words;
@@ -95,7 +97,7 @@ pub(crate) fn run(session: Session) -> Result<()> {
     let served = if is_typed { typed(&mut shell) } else { piped(&mut shell) };
     // However the shell is left, the file of .output gets its name.
     let kept = shell.answer_to(Answers::Screen);
-    served.and(kept).and_then(|()| interrupt::check())?;
+    served.and(kept).and_then(|()| streams::check())?;
     // A person has seen what failed; a script that pipes its statements here looks at the exit code.
     if is_typed { Ok(()) } else { shell.failures.outcome() }
 }

@@ -7,7 +7,8 @@ use cairn::language::{Effect, parse};
 use cairn::{Database, ErrorKind};
 
 use crate::args::Opened;
-use crate::failure::{Exit, Failure, Result};
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
 use crate::terminal::note;
 
 /// Opens a database or a backup for reading. One of an older format is opened for writing, which brings it up to date.

@@ -156,7 +156,7 @@ fn so_far(ran: usize, line: Option<usize>, name: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Exit;
+    use crate::exit::Exit;
     use std::path::PathBuf;
 
     #[test]

@@ -9,14 +9,13 @@ use std::sync::Once;
 
 use rocksdb::{DB, Env, Options};
 
-use super::tables::BY_NAME;
 use crate::process::leaving::{constructs, inside_slow};
 
 /// The name of a database in memory. Nothing of it reaches a disk.
 const NAME: &str = "/statics";
 
-/// Makes the static objects, once in the life of a process: opens, fills, compacts and reads a database in memory, some milliseconds.
-pub(super) fn construct() {
+/// Makes the static objects, once in the life of a process, with the options `by_name` (text of RocksDB): opens, fills, compacts and reads a database in memory, some milliseconds.
+pub(super) fn construct(by_name: &str) {
     static DONE: Once = Once::new();
     DONE.call_once(|| {
         // An opening that gets no memory waits for itself in RocksDB's destructor for ever, and this one asks for more than a look does.
@@ -26,13 +25,13 @@ pub(super) fn construct() {
         // Others wait for this thread inside the gate, so that it must not be held up before it between two steps.
         let _inside = inside_slow();
         // What fails here fails again where somebody is told.
-        let _not_needed = rehearse();
+        let _not_needed = rehearse(by_name);
     });
 }
 
-fn rehearse() -> Result<(), rocksdb::Error> {
+fn rehearse(by_name: &str) -> Result<(), rocksdb::Error> {
     let mut first = constructs(Options::default);
-    let mut options = constructs(|| first.get_options_from_string(BY_NAME))?;
+    let mut options = constructs(|| first.get_options_from_string(by_name))?;
     let memory = constructs(Env::mem_env)?;
     options.set_env(&memory);
     options.create_if_missing(true);
@@ -58,6 +57,6 @@ mod tests {
     #[test]
     #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     fn every_step_is_taken() {
-        super::rehearse().unwrap();
+        super::rehearse(super::super::tables::BY_NAME).unwrap();
     }
 }

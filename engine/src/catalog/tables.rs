@@ -56,7 +56,7 @@ pub(super) const BY_NAME: &str =
 /// # Errors
 /// None but a mistake in [`BY_NAME`].
 pub(super) fn db_options() -> Result<rocksdb::Options> {
-    statics::construct();
+    statics::construct(BY_NAME);
     let mut options = rocksdb::Options::default().get_options_from_string(BY_NAME)?;
     // Absolute consistency turns a torn last record, which every crash may leave, into a database that never opens.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
