@@ -70,6 +70,22 @@ pub fn load() -> Command {
     command
 }
 
+/// Runs a test, named with its module, in a process of its own: what it sets holds for the whole process.
+///
+/// # Panics
+/// When it fails there, or there is no test of that name.
+pub fn in_own_process(test: &str, work: impl FnOnce()) {
+    const INSIDE: &str = "STORAGE_TEST_INSIDE";
+    if std::env::var(INSIDE).is_ok_and(|inside| inside == test) {
+        return work();
+    }
+    let program = std::env::current_exe().unwrap();
+    let ran = Command::new(program).args([test, "--exact", "--nocapture"]).env(INSIDE, test).output().unwrap();
+    let out = String::from_utf8_lossy(&ran.stdout);
+    let passed = ran.status.success() && out.contains("test result: ok. 1 passed");
+    assert!(passed, "{test}: {}\n{out}{}", ran.status, String::from_utf8_lossy(&ran.stderr));
+}
+
 /// A child process that does not outlive its test.
 pub struct Guarded(pub Child);
 

@@ -2,7 +2,7 @@
 //! nothing acknowledged may be lost. The control run does not sync and must lose something, or the test could not see a loss.
 //!
 //! It needs root, `mkfs.ext4`, `mount` and `python3` (for one ioctl), so it runs on request only:
-//! `CAIRN_LONG=1 cargo test -p cairndb-storage-tests --test power_loss -- --ignored --nocapture`.
+//! `CAIRN_LONG=1 cargo test --workspace --test storage power_loss -- --ignored --nocapture`.
 //!
 //! It catches: a commit without `set_sync`, a segment named before its file or its folder is synced.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]

@@ -1,0 +1,24 @@
+//! Whole commands, as people type them, against reference data and real photos: one program, a module a promise.
+
+mod as_meant;
+mod bad_input;
+mod bare_vectors;
+mod bench_commands;
+mod device;
+mod failures;
+mod golden_lists;
+mod golden_verification;
+mod hostile;
+mod house;
+mod kill_and_resume;
+mod labels;
+mod leaving_shell;
+mod maintenance;
+mod maintenance_kills;
+mod outputs;
+mod queries;
+mod reading;
+mod real_photos;
+mod reports;
+mod scripts;
+mod signals;

@@ -1,0 +1,37 @@
+//! What must not break in the storage engine, rows R1 to R30: one program, a module a row.
+
+mod at_once;
+mod backups;
+mod beside;
+mod callbacks;
+mod catalog_damage;
+mod cleanings;
+mod crafted;
+mod cut_short;
+mod displaced;
+mod fault_points;
+mod files_lost;
+mod filters;
+mod foreign_pools;
+mod formats;
+mod full_disk;
+mod kills;
+mod leaving;
+mod library;
+mod lists;
+mod models;
+mod odd_input;
+mod one_writer;
+mod only_read;
+mod orders;
+mod power_loss;
+mod readers;
+mod scouts;
+mod segment_damage;
+mod sessions;
+mod small_labels;
+mod strange_entries;
+mod thumbnails;
+mod turnover;
+mod undo;
+mod votes;
