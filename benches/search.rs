@@ -23,11 +23,10 @@ fn search(criterion: &mut Criterion) {
     let mut random = Random(7);
     for part in 0..5u64 {
         let train = (0..1_000u64).map(|n| part * 1_000 + n);
-        let rows = train.map(|n| data::put(&mut random, format!("t{n:06}"), n % CLUSTERS, true, DIMENSION)).collect();
+        let rows = train.map(|n| data::put(&mut random, format!("t{n:06}"), n % CLUSTERS, true, DIMENSION));
         database.write(rows).unwrap();
         let index = (0..4_000u64).map(|n| part * 4_000 + n);
-        let rows =
-            index.map(|n| data::put(&mut random, format!("i{n:06}"), n * 7 % CLUSTERS, false, DIMENSION)).collect();
+        let rows = index.map(|n| data::put(&mut random, format!("i{n:06}"), n * 7 % CLUSTERS, false, DIMENSION));
         database.write(rows).unwrap();
     }
     // One segment of each role, so that there is a graph to search.

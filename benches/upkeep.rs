@@ -19,9 +19,9 @@ fn upkeep(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(&folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
     let mut random = Random(11);
-    let rows = (0..2_000).map(|n| data::put(&mut random, format!("t{n}"), n % CLUSTERS, true, DIMENSION)).collect();
+    let rows = (0..2_000).map(|n| data::put(&mut random, format!("t{n}"), n % CLUSTERS, true, DIMENSION));
     database.write(rows).unwrap();
-    let rows = (0..10_000).map(|n| data::put(&mut random, format!("i{n}"), n % CLUSTERS, false, DIMENSION)).collect();
+    let rows = (0..10_000).map(|n| data::put(&mut random, format!("i{n}"), n % CLUSTERS, false, DIMENSION));
     database.write(rows).unwrap();
     let mut next = 0u64;
     let mut group = criterion.benchmark_group("write, 10k index, 2k train");

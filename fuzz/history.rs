@@ -135,6 +135,6 @@ fn history(database: &mut Option<Database>, bytes: &[u8], upkeep: bool) {
     let counts = [Role::Train, Role::Index].map(|role| snapshot.keys(Some(role)).expect("they can be read").len());
     assert_eq!(counts.iter().sum::<usize>(), model.len(), "images that nobody put");
     own.set_deferral(Deferral::Never);
-    let delete = model.into_keys().map(|key| Operation::Delete { key }).collect();
+    let delete = model.into_keys().map(|key| Operation::Delete { key });
     let _receipt = own.write(delete).expect("what is there can be deleted");
 }

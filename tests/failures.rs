@@ -141,7 +141,7 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_disk_is_not_blamed() {
     let make = || {
         let _absent = fs::remove_dir_all(&database);
         let made = Database::create(&database, Options::for_vectors(2)).unwrap();
-        made.write((0..9).map(|n| Put::new(format!("k{n}"), vec![1.0, n as f32]).into()).collect()).unwrap();
+        made.write((0..9).map(|n| Put::new(format!("k{n}"), vec![1.0, n as f32]).into())).unwrap();
         made.flush().unwrap();
         drop(made);
         give(path);
@@ -209,7 +209,7 @@ const NASTY: [&str; 6] = [
 fn nasty_database(folder: &Path) {
     let database = Database::create(&folder.join("DB"), Options::for_vectors(2)).unwrap();
     let put = |(n, key): (usize, &&str)| Put::new(*key, vec![1.0, n as f32]).label(*key).into();
-    database.write(NASTY.iter().enumerate().map(put).collect()).unwrap();
+    database.write(NASTY.iter().enumerate().map(put)).unwrap();
 }
 
 #[test]

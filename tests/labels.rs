@@ -167,6 +167,22 @@ fn put_asks_before_it_replaces_another_photo_or_label() {
     assert_eq!(labels(path), ["b,dome"]);
 }
 
+/// It catches: the vector that a list brought taken for another photo when it is typed again, and its origin forgotten.
+#[test]
+fn the_vector_of_a_list_typed_again_is_the_same_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    vectors(path, &["a", "a", "b", "b"]);
+    said(path, &INGEST);
+    run_ok(path, &["query", "DB", "-c", "PUT ID 'v0' VECTOR [1, 0.1, 0.1] LABEL 'a'"]);
+    let other_label = refused(path, "PUT ID 'v0' VECTOR [1, 0.1, 0.1] LABEL 'b'");
+    assert!(other_label.contains("has the label 'a', and the PUT gives 'b'"), "{other_label}");
+    assert!(refused(path, "PUT ID 'v0' VECTOR [0, 0, 1] LABEL 'a'").contains("holds another photo"));
+    // It is still the list's.
+    let again = said(path, &INGEST);
+    assert!(again.contains("unchanged 4"), "{again}");
+}
+
 #[test]
 fn statements_say_what_becomes_of_a_label() {
     let folder = tempfile::tempdir().unwrap();

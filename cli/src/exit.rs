@@ -28,7 +28,7 @@ pub(crate) enum Exit {
 /// The exit codes of the program, as `cairn --help` and README.md list them.
 pub(crate) const EXIT_CODES: [(Exit, &str); 10] = [
     (Exit::Quiet, "ok, also where the reader of the output went away (`| head`)"),
-    (Exit::Failed, "a statement or command failed, or its output could not be written"),
+    (Exit::Failed, "a statement or command failed, nothing at all could go in, or the output could not be written"),
     (Exit::Usage, "the command line cannot be understood"),
     (Exit::Corrupt, "the database is damaged, or a mapped file of it was cut short"),
     (Exit::Locked, "another process holds the database"),

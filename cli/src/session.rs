@@ -311,7 +311,7 @@ mod tests {
             label.map_or(put.clone(), |label| put.label(label)).into()
         };
         let images = [put("a", Some("old"), 0.0), put("b", Some("old"), 0.1), put("c", None, 0.2), put("d", None, 0.3)];
-        database.write(images.into()).unwrap();
+        database.write(images).unwrap();
         let opened = Opened { database: folder, read_only: false };
         let model = ModelArgs { device: crate::args::DeviceWord::Cpu, weights: None };
         let session = Session::on(database, &opened, &model, Format::Csv, (None, None));

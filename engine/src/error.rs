@@ -62,6 +62,8 @@ pub enum ErrorKind {
     Cancelled,
     /// The folder was moved, deleted or replaced while the database was open; nothing more is written.
     Displaced,
+    /// What a conditional write expected does not hold; nothing was written.
+    Conflict,
     /// A change was asked of a backup, or of a database that was opened for reading.
     ReadOnly,
     /// The creation, the restore or the backup that makes the folder was cut short; the same command starts it over.

@@ -81,6 +81,6 @@ pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;
 pub use process::scout::{Scout, set_scout};
 pub use search::{eval, rerank};
-pub use state::{Counts, Snapshot};
+pub use state::{Counts, Images, Keys, OfInstance, Snapshot};
 pub use vote::{Ballot, soft_vote};
-pub use write::Deferral;
+pub use write::{Deferral, Expect};

@@ -283,7 +283,7 @@ fn embedders_watchers_and_extractors_may_ask_for_anything() {
         Put::new(format!("p{at}"), vector).label(format!("scene {}", at / 4)).photo([at / 4, at]).into()
     });
     let unlabel = (0..300).step_by(5).map(|at| Operation::Unlabel { key: format!("i{at:06}") });
-    database.write(photos.chain(unlabel).collect()).unwrap();
+    database.write(photos.chain(unlabel)).unwrap();
     let asker = Asker::new(&database, folder.path());
     let port = Arc::new(AskingPort(asker.clone(), Scenes::default()));
     let features = Arc::clone(&port);

@@ -405,7 +405,7 @@ fn what_is_found_in_a_thumbnail_is_found_again_when_the_photo_is_back() {
             photo,
         })
     };
-    database.write((0..6).map(put).collect()).unwrap();
+    database.write((0..6).map(put)).unwrap();
     let scenes = Scenes::default();
     let clean = || {
         let before = scenes.asked.load(Ordering::Relaxed);
@@ -510,7 +510,7 @@ fn what_cannot_be_cleaned_is_told() {
     let gone = Database::create(&folder.path().join("gone"), Options::for_vectors(8)).unwrap();
     let vector = |at: u8| vec![1.0, 0.1 * f32::from(at), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
     let put = |at: u8| Put::new(format!("g{at}"), vector(at)).label("scene").source("/is/not/there.jpg").into();
-    gone.write((0..4).map(put).collect()).unwrap();
+    gone.write((0..4).map(put)).unwrap();
     let error = gone.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
     assert!(error.to_string().contains("the photo of 'g0' is not there"), "{error}");
 }

@@ -114,7 +114,7 @@ impl<'d> Turns<'d> {
         operations.push(counter(number));
         apply(&mut self.counted, &operations);
         let mirrored = is_mirrored(self.database);
-        let operations = operations.into_iter().map(|operation| under_operation(operation, mirrored)).collect();
+        let operations = operations.into_iter().map(|operation| under_operation(operation, mirrored));
         self.database.write(operations)?;
         self.stream.advance();
         Ok(number)

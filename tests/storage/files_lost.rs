@@ -20,7 +20,7 @@ fn build(path: &Path, seed: u64) -> Vec<String> {
         database.write(images(&format!("p{part}-"), 240, 16, 9, 4, seed + part)).unwrap();
         database.flush().unwrap();
     }
-    let dead = (0..30).map(|n| Operation::Delete { key: format!("p1-{:06}", n * 2) }).collect();
+    let dead = (0..30).map(|n| Operation::Delete { key: format!("p1-{:06}", n * 2) });
     database.write(dead).unwrap();
     database.write(images("tail-", 40, 16, 9, 4, seed + 9)).unwrap();
     digest(&database.snapshot())

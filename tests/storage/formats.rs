@@ -130,7 +130,7 @@ fn writes_a_database_of_the_present_format() {
         let put = Put::new(format!("listed {n}"), [1.0, f32::from(n), 0.0, 0.0, 0.5, 0.0, 0.0, 0.0]);
         Operation::from(put.content([n; 32]).label(label).from_list(reading))
     };
-    database.write((0..5).map(|n| listed(n, if n < 2 { "label 1" } else { "label 2" })).collect()).unwrap();
+    database.write((0..5).map(|n| listed(n, if n < 2 { "label 1" } else { "label 2" }))).unwrap();
     let (key, label) = ("listed 0".to_owned(), "by hand".to_owned());
     database.write(vec![Operation::Label { key, label }, Operation::Unlabel { key: "listed 2".to_owned() }]).unwrap();
     let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(2)), action: Action::Relabel, ..CleanPlan::default() };

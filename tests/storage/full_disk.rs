@@ -169,7 +169,7 @@ fn lives_through(disk: &Disk, elsewhere: &Path, mib: u64, story: &str) {
     let full = Database::open(&path).unwrap_or_else(|error| panic!("{story}, full again: {error}"));
     let (gone, kept): (Vec<String>, Vec<String>) = acknowledged.iter().cloned().partition(|key| key.ends_with('3'));
     for some in gone.chunks(TOGETHER) {
-        let deletes = some.iter().map(|key| Operation::Delete { key: key.clone() }).collect();
+        let deletes = some.iter().map(|key| Operation::Delete { key: key.clone() });
         full.write(deletes).unwrap_or_else(|error| panic!("{story}, deleting: {error}"));
     }
     let kept: BTreeSet<String> = kept.into_iter().collect();

@@ -376,7 +376,7 @@ fn local_features_are_what_their_port_promises() {
     let folder = tempfile::tempdir().unwrap();
     let database = create(&folder.path().join("db"), 2);
     let photo = |at: u8| Put::new(format!("p{at}"), [1.0, f32::from(at)]).label("tower").photo([at]).into();
-    database.write((0..4).map(photo).collect()).unwrap();
+    database.write((0..4).map(photo)).unwrap();
     let clean = |set: LocalFeatureSet| {
         let ports = Ports {
             features: Some(Arc::new(move || Ok(Arc::new(Given(set.clone())) as Arc<dyn LocalFeatures>))),

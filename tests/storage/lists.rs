@@ -299,7 +299,7 @@ fn what_is_kept_of_changes_is_bounded() {
         Operation::from(put.from_list(reading))
     };
     let reading = database.snapshot().reading();
-    database.write((0..MORE).map(|at| listed(reading, "old", at)).collect()).unwrap();
+    database.write((0..MORE).map(|at| listed(reading, "old", at))).unwrap();
     assert_eq!(database.undo_labels().unwrap_err().kind(), ErrorKind::NotFound, "new images changed no label");
     let reading = database.snapshot().reading();
     (0..MORE).for_each(|at| _ = database.write(vec![listed(reading, "new", at)]).unwrap());
@@ -311,7 +311,7 @@ fn what_is_kept_of_changes_is_bounded() {
     assert_eq!(label(MORE - 1).as_deref(), Some("new"));
     // The next reading is small, and of its own.
     let reading = database.snapshot().reading();
-    database.write((0..3).map(|at| listed(reading, "third", at)).collect()).unwrap();
+    database.write((0..3).map(|at| listed(reading, "third", at))).unwrap();
     assert_eq!(database.undo_labels().unwrap().images.len(), 3);
     assert_eq!(label(0).as_deref(), Some("new"));
 }

@@ -6,6 +6,7 @@ mod beside;
 mod callbacks;
 mod catalog_damage;
 mod cleanings;
+mod conditions;
 mod crafted;
 mod cut_short;
 mod displaced;

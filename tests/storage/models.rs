@@ -168,7 +168,7 @@ fn a_new_epoch_is_what_its_images_alone_would_be() {
     // The same images put into a fresh database of the model give the same digest.
     let fresh = Database::create(&folder.path().join("fresh"), options()).unwrap();
     let stored = under(&model_after(5, counted(&database)), is_mirrored(&database));
-    fresh.write(stored.iter().map(|(key, (label, vector))| put(key, label.as_deref(), vector)).collect()).unwrap();
+    fresh.write(stored.iter().map(|(key, (label, vector))| put(key, label.as_deref(), vector))).unwrap();
     assert_eq!(digest(&fresh.drain().unwrap()), before);
 }
 

@@ -117,7 +117,7 @@ fn equal_vectors_are_in_the_order_of_their_keys() {
     // 50 of them are train images, of 5 labels.
     let label = |at: usize| (at.is_multiple_of(count / 50)).then(|| format!("label {}", at / (count / 50) % 5));
     for places in places.chunks(1000) {
-        let operations = places.iter().map(|&at| put(format!("k{at:07}"), label(at).as_deref(), &vector)).collect();
+        let operations = places.iter().map(|&at| put(format!("k{at:07}"), label(at).as_deref(), &vector));
         database.write(operations).unwrap();
     }
     let keys: Vec<String> = (0..count).filter(|&at| label(at).is_none()).map(|at| format!("k{at:07}")).collect();
@@ -146,7 +146,7 @@ fn equal_vectors_are_in_the_order_of_their_keys() {
     assert_eq!(database.check(count < 10_000).unwrap().problems, Vec::<String>::new());
     // All voters and all rows go; nothing is left that points at them.
     let everything: Vec<String> = database.snapshot().keys(None).unwrap();
-    database.write(everything.iter().map(|key| Operation::Delete { key: key.clone() }).collect()).unwrap();
+    database.write(everything.iter().map(|key| Operation::Delete { key: key.clone() })).unwrap();
     let snapshot = database.drain().unwrap();
     assert_eq!(snapshot.counts(), cairn::Counts::default());
     assert_eq!(snapshot.search(&SearchRequest::default(), &[query(&vector)]).unwrap()[0].rows, []);
@@ -161,7 +161,7 @@ fn more_is_asked_for_than_there_is() {
     let folder = tempfile::tempdir().unwrap();
     let database = create(&folder.path().join("db"), 2);
     database.write(vec![put("t1", Some("one"), &[1.0, 0.0]), put("t2", Some("two"), &[0.6, 0.8])]).unwrap();
-    database.write((0..7).map(|n| put(format!("i{n}"), None, &[1.0, n as f32 / 10.0])).collect()).unwrap();
+    database.write((0..7).map(|n| put(format!("i{n}"), None, &[1.0, n as f32 / 10.0]))).unwrap();
     for _ in 0..2 {
         let snapshot = database.snapshot();
         let request = |scope, ef| SearchRequest {
@@ -236,7 +236,7 @@ fn nothing_is_flushed_merged_and_searched() {
     database.write(images("i", 30, 3, 3, 3, 1)).unwrap();
     database.flush().unwrap();
     let keys = database.snapshot().keys(None).unwrap();
-    database.write(keys.into_iter().map(|key| Operation::Delete { key }).collect()).unwrap();
+    database.write(keys.into_iter().map(|key| Operation::Delete { key })).unwrap();
     database.compact().unwrap();
     look(&database, "emptied in segments");
     drop(database);
@@ -247,7 +247,7 @@ fn nothing_is_flushed_merged_and_searched() {
 fn one_role_may_be_empty() {
     let folder = tempfile::tempdir().unwrap();
     let database = create(&folder.path().join("db"), 3);
-    database.write((0..9).map(|n| put(format!("i{n}"), None, &[1.0, n as f32, 0.0])).collect()).unwrap();
+    database.write((0..9).map(|n| put(format!("i{n}"), None, &[1.0, n as f32, 0.0]))).unwrap();
     database.compact().unwrap();
     assert_eq!(database.segments().len(), 1);
     // Nobody votes: no prediction, nothing is positive, everything is told in the order of the first stage.
@@ -258,7 +258,7 @@ fn one_role_may_be_empty() {
     assert!(answer.rows.iter().all(|row| row.prediction.is_none() && row.stage != Some(cairn::Stage::Positive)));
     assert_eq!(database.snapshot().prediction("i0").unwrap(), None);
     // All become train images: now nothing is searched, and everything votes.
-    database.write((0..9).map(|n| Operation::Label { key: format!("i{n}"), label: "all".into() }).collect()).unwrap();
+    database.write((0..9).map(|n| Operation::Label { key: format!("i{n}"), label: "all".into() })).unwrap();
     database.compact().unwrap();
     let snapshot = database.snapshot();
     let answer = snapshot.search(&request, &[query(&[1.0, 0.0, 0.0])]).unwrap().remove(0);
@@ -266,7 +266,7 @@ fn one_role_may_be_empty() {
     assert_eq!(snapshot.counts(), cairn::Counts { train: 9, index: 0, labels: 1 });
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
     // And back.
-    database.write((0..9).map(|n| Operation::Unlabel { key: format!("i{n}") }).collect()).unwrap();
+    database.write((0..9).map(|n| Operation::Unlabel { key: format!("i{n}") })).unwrap();
     let snapshot = database.snapshot();
     assert_eq!(snapshot.counts(), cairn::Counts { train: 0, index: 9, labels: 0 });
     assert_eq!(snapshot.prediction("i0").unwrap(), None);

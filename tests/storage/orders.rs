@@ -59,7 +59,7 @@ fn the_order_of_writing_does_not_show() {
     let rows = rows();
     let wanted = {
         let bulk = create(&folder.path().join("bulk"), DIMENSION);
-        bulk.write(rows.iter().cloned().map(Operation::Put).collect()).unwrap();
+        bulk.write(rows.iter().cloned().map(Operation::Put)).unwrap();
         assert_eq!(bulk.check(true).unwrap().problems, Vec::<String>::new());
         digest(&bulk.snapshot())
     };
@@ -131,7 +131,7 @@ fn crashes_do_not_show() {
         survives(&path, &mut stream, &said, &story);
         let once = folder.path().join("once");
         let database = create(&once, DIMENSION);
-        let all = stream.model.iter().map(|(key, (label, vector))| put(key, label.as_deref(), vector)).collect();
+        let all = stream.model.iter().map(|(key, (label, vector))| put(key, label.as_deref(), vector));
         database.write(all).unwrap();
         assert!(digest(&Database::open(&path).unwrap().snapshot()) == digest(&database.snapshot()), "{story}");
         drop(database);

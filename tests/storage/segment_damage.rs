@@ -19,7 +19,7 @@ fn build(path: &Path) -> PathBuf {
     database.write(images("i", 2200, DIMENSION, 9, usize::MAX, 2)).unwrap();
     database.write(vec![Operation::Delete { key: "i000000".into() }]).unwrap();
     database.compact().unwrap();
-    database.write((1..20).map(|n| Operation::Delete { key: format!("i{:06}", n * 100) }).collect()).unwrap();
+    database.write((1..20).map(|n| Operation::Delete { key: format!("i{:06}", n * 100) })).unwrap();
     let segment = database.segments().into_iter().max_by_key(|segment| segment.bytes).unwrap();
     assert!(segment.graph && segment.bytes >= 256 << 10, "{segment:?}");
     drop(database);

@@ -56,7 +56,7 @@ fn database(folder: &Path, keep: Keep) -> Database {
         let put = Put::new(format!("v{view:02}"), [1.0, 0.01 * f32::from(view)]).label("scene");
         put.source(path.display().to_string()).content([view; 32]).photo([0, view]).into()
     };
-    database.write((0..VIEWS).map(put).collect()).unwrap();
+    database.write((0..VIEWS).map(put)).unwrap();
     database
 }
 

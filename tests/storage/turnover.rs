@@ -109,7 +109,7 @@ fn ten_turnovers_leave_a_database_like_new() {
         stored = rows(count, 100 + turn as u64);
         random.shuffle(&mut places);
         for places in places.chunks(500) {
-            database.write(places.iter().map(|&at| stored[at].clone()).collect()).unwrap();
+            database.write(places.iter().map(|&at| stored[at].clone())).unwrap();
             most_segments = most_segments.max(database.segments().len());
         }
     }
@@ -156,7 +156,7 @@ fn ten_turnovers_leave_a_database_like_new() {
         random.shuffle(&mut stored);
         let gone = stored.split_off(stored.len() * 4 / 5);
         let delete = |operation: &Operation| Operation::Delete { key: put_of(operation).key.clone() };
-        database.write(gone.iter().map(delete).collect()).unwrap();
+        database.write(gone.iter().map(delete)).unwrap();
         database.compact().unwrap();
     }
     let like_new = fresh(&folder.path().join("fresh again"), &stored);
@@ -178,7 +178,7 @@ fn replaced_photos_leave_the_disk_by_themselves() {
         let all = rows(count, 300 + turn as u64);
         for some in all.chunks(100) {
             let some = some.iter().map(|operation| put_of(operation).clone().photo(photo()).into());
-            database.write(some.collect()).unwrap();
+            database.write(some).unwrap();
         }
     };
     let database = create(&folder.path().join("db"), DIMENSION);
@@ -215,8 +215,7 @@ fn deleted_photos_leave_the_disk() {
     database.compact().unwrap();
     let full = bytes_of(&database);
     assert!(full >= (PHOTO * PHOTOS) as u64, "{full}");
-    let delete =
-        |range: std::ops::Range<usize>| range.map(|n| Operation::Delete { key: format!("photo{n:03}") }).collect();
+    let delete = |range: std::ops::Range<usize>| range.map(|n| Operation::Delete { key: format!("photo{n:03}") });
     database.write(delete(0..PHOTOS / 2)).unwrap();
     let held = database.snapshot();
     database.write(delete(PHOTOS / 2..PHOTOS)).unwrap();

@@ -110,7 +110,7 @@ impl Set {
                 let put = |vector| Put { key: key.clone(), label, vector, source: None, content: None, photo: None };
                 Some(adapt(vector).map(|vector| Operation::Put(put(vector))))
             };
-            database.write(images.iter().filter_map(put).collect::<cairn::Result<_>>()?)?;
+            database.write(images.iter().filter_map(put).collect::<cairn::Result<Vec<_>>>()?)?;
         }
         let mut asked = self.queries.clone();
         for query in &mut asked {

@@ -140,7 +140,7 @@ fn votes(rows: usize, device: &Hardware, folder: &Path, out: &mut impl std::io::
             Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
         };
         for first in (0..rows).step_by(VOTE_BATCH) {
-            let batch = (first..rows.min(first + VOTE_BATCH)).map(|n| row(format!("t{n}"), true)).collect();
+            let batch = (first..rows.min(first + VOTE_BATCH)).map(|n| row(format!("t{n}"), true));
             database.write(batch)?;
         }
         database.set_proposer(proposer.map(|proposer| Arc::new(proposer) as _));

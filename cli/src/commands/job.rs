@@ -83,7 +83,7 @@ mod tests {
             let (x, label) = (f32::from(n / 6), if n == 0 || n > 5 { "dome" } else { "tower" });
             Put::new(format!("i{n}"), vec![1.0 - x, x, 0.02 * f32::from(n)]).label(label).into()
         };
-        database.write((0..12).map(image).collect()).unwrap();
+        database.write((0..12).map(image)).unwrap();
         let job = Job { database: &database, text: "TRAIN;\nCLEAN;\nTRAIN" };
         assert_eq!(job.steps_done().unwrap(), 0);
         job.begin(1).unwrap();

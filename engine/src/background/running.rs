@@ -137,6 +137,16 @@ impl Shared {
         }
     }
 
+    /// Lets another one that only reads answer from now on.
+    pub(crate) fn show(&self, core: Arc<Core>) {
+        let mut running = self.running.core.write();
+        core.inherit(&running);
+        let before = std::mem::replace(&mut *running, core);
+        drop(running);
+        // Closing it may take long, and readers do not wait for that.
+        drop(before);
+    }
+
     /// The worker goes on where it was stopped.
     pub(crate) fn restart_worker(&self) {
         let core = self.core();

@@ -13,6 +13,7 @@ mod logs;
 mod manifest;
 mod messages;
 mod oplog;
+mod pages;
 mod pin;
 mod probe;
 mod read;
@@ -37,6 +38,7 @@ pub(crate) use messages::{
 };
 use messages::{FORMAT, OptionsMessage, decode};
 pub(crate) use oplog::Waiting;
+pub(crate) use pages::Posting;
 pub(crate) use pin::Pinned;
 pub(crate) use probe::{Look, can_be_probed};
 pub(crate) use read::StoredList;

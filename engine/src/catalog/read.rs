@@ -31,7 +31,7 @@ impl Pinned {
     }
 
     /// [`Pinned::scan`] from the first key at or behind `from`.
-    fn scan_from(
+    pub(super) fn scan_from(
         &self,
         family: Family,
         prefix: &[u8],

@@ -474,7 +474,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = |at: usize| Put::new(format!("i{at}"), [1.0, at as f32 * 0.001]).label(format!("{}", at % 3)).into();
-        database.write((0..60).map(put).collect()).unwrap();
+        database.write((0..60).map(put)).unwrap();
         let train = train_set(&database.shared, &CleanPlan { neighbours: 5, ..CleanPlan::default() }, None).unwrap();
         for (at, near) in train.near.iter().enumerate() {
             assert_eq!(near.len(), 4, "the image itself is the fifth");

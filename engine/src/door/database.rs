@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::ports::Propose;
 use crate::process::leaving::inside_slow;
 use crate::state::Snapshot;
-use crate::write::{Core, Deferral};
+use crate::write::{Core, Deferral, Expect};
 
 /// Bytes that must be free for a new database: what is set aside, as much as must stay beside that, and the catalog's first files.
 const NEW_BYTES: u64 = 16 << 20;
@@ -72,7 +72,8 @@ impl Database {
     /// # Errors
     /// `AlreadyExists` when the folder holds something; `Locked`: another process makes it; `Invalid` for options out of range; `DiskFull`
     /// where less than 16 MiB are free: nothing is left then; `Io`, after which the same call starts over.
-    pub fn create(folder: &Path, options: Options) -> Result<Self> {
+    pub fn create(folder: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let folder = folder.as_ref();
         options.check()?;
         // Before there is anything: what does not fit leaves nothing.
         let there = folder.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
@@ -88,14 +89,40 @@ impl Database {
         Ok(Self::sharing(&folder, core, Some(worker)))
     }
 
+    /// Opens the database of that folder, or makes it with these options where there is none.
+    ///
+    /// # Errors
+    /// `Mismatch`: it is there, with descriptors of another dimension or model; as [`Database::open`] and [`Database::create`].
+    pub fn open_or_create(folder: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let folder = folder.as_ref();
+        let database = match Self::open(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => match Self::create(folder, options.clone()) {
+                // Another process was faster.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::open(folder)?,
+                created => return created,
+            },
+            opened => opened?,
+        };
+        let found = database.options();
+        if found.dimension != options.dimension || fingerprint_of(&found) != fingerprint_of(&options) {
+            let word = |options: &Options| {
+                let model = options.model.as_ref().map_or("no model", |model| &model.name);
+                format!("dimension {} and {model}", options.dimension)
+            };
+            let what = format!("{} holds descriptors of {}, not of {}", folder.display(), word(&found), word(&options));
+            return Err(Error::new(ErrorKind::Mismatch, what).help("open another folder, or ask for what it holds"));
+        }
+        Ok(database)
+    }
+
     /// Opens a database: segments are checked and mapped, rows newer than the segments are read into memory.
     ///
     /// # Errors
     /// `NotFound`, `Locked` with the process id of the holder, `ReadOnly`: the folder is a backup, `Unfinished`: its creation or its
     /// restore was cut short, `Corrupt` (also when acknowledged writes are gone), `Invalid`: a name of ours in the folder is a link, a
     /// pipe, ..; `DiskFull` where not even 1 MiB is free beside the space that was set aside; `TooManyFiles`; `Io`.
-    pub fn open(folder: &Path) -> Result<Self> {
-        let (folder, core, worker) = Self::load(folder)?;
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let (folder, core, worker) = Self::load(folder.as_ref())?;
         Ok(Self::sharing(&folder, core, Some(worker)))
     }
 
@@ -133,8 +160,8 @@ impl Database {
     /// # Errors
     /// As [`Database::open`], but that a backup is taken; `Locked` only when the writer was too busy for a consistent look;
     /// `OlderFormat`: it must be opened for writing once.
-    pub fn open_read_only(folder: &Path) -> Result<Self> {
-        let folder = Self::opened_folder(folder)?;
+    pub fn open_read_only(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = Self::opened_folder(folder.as_ref())?;
         let is_backup = is_backup(&folder)?;
         before_opening(&folder)?;
         let loaded = Core::load_beside(&folder).map_err(|error| match error.kind() {
@@ -160,12 +187,38 @@ impl Database {
             return Ok(());
         }
         let (folder, core, worker) = Self::load(self.folder())?;
-        if folder.id()? != self.shared.folder.id()? {
-            let what = format!("{} was moved, deleted or replaced while it was being read", self.folder().display());
-            return Err(Error::new(ErrorKind::Displaced, what).help("run the command again"));
-        }
+        self.must_be_ours(&folder)?;
         self.shared.take_over(core, worker);
         Ok(())
+    }
+
+    /// Lets a database that was opened for reading show what is durable now; one that is open for writing shows it always. Snapshots that
+    /// were taken before stay as they are. Returns the state that it shows from now on.
+    ///
+    /// Complexity: as [`Database::open_read_only`].
+    ///
+    /// # Errors
+    /// As [`Database::open_read_only`]; `Displaced`: another folder has taken its place since. It shows what it showed then.
+    pub fn refresh(&self) -> Result<Snapshot> {
+        if self.is_read_only() {
+            let _alone = self.shared.epochs.lock();
+            if self.is_read_only() {
+                let folder = Self::opened_folder(self.folder())?;
+                self.must_be_ours(&folder)?;
+                self.shared.show(Arc::new(Core::load_beside(&folder)?));
+            }
+        }
+        Ok(self.snapshot())
+    }
+
+    /// # Errors
+    /// `Displaced`: the folder is another one than was opened.
+    fn must_be_ours(&self, folder: &Folder) -> Result<()> {
+        if folder.id()? == self.shared.folder.id()? {
+            return Ok(());
+        }
+        let what = format!("{} was moved, deleted or replaced while it was being read", self.folder().display());
+        Err(Error::new(ErrorKind::Displaced, what).help("open it again"))
     }
 
     /// Whether it is open for reading only.
@@ -174,8 +227,8 @@ impl Database {
     }
 
     /// Whether a folder is a backup: it holds the list of a backup's files. A backup is opened for reading only.
-    pub fn is_backup(folder: &Path) -> bool {
-        Folder::open(folder).and_then(|folder| is_backup(&folder)).unwrap_or(false)
+    pub fn is_backup(folder: impl AsRef<Path>) -> bool {
+        Folder::open(folder.as_ref()).and_then(|folder| is_backup(&folder)).unwrap_or(false)
     }
 
     fn sharing(folder: &Folder, core: Arc<Core>, worker: Option<Worker>) -> Self {
@@ -270,10 +323,46 @@ impl Database {
     /// The first operation that cannot be carried out; `Mismatch`: descriptors, for a database whose model embeds photos
     /// ([`ModelInfo::settings`](crate::ModelInfo)), and nothing says what made them ([`Database::write_of_model`]); `Reentrant`; `Io`.
     /// Nothing changed then.
-    pub fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
+    pub fn write(&self, operations: impl IntoIterator<Item = Operation>) -> Result<Receipt> {
+        let operations: Vec<Operation> = operations.into_iter().collect();
         let (_no_flip, core) = self.shared.enter()?;
         refuse_unnamed(core.catalog().options(), &operations)?;
         self.write_now(&core, operations)
+    }
+
+    /// [`Database::write`] if all that is expected holds of the very state that it changes: nothing comes between the look and the
+    /// write. It is never deferred; deferred writes are applied first.
+    ///
+    /// ```
+    /// # fn main() -> cairn::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// use cairn::{Database, ErrorKind, Expect, Operation, Options, Put};
+    ///
+    /// let database = Database::create(folder.path().join("db"), Options::for_vectors(2))?;
+    /// let put = || [Put::new("a", [1.0, 0.0]).into()];
+    /// database.write_if([Expect::absent("a")], put())?;
+    /// let second = database.write_if([Expect::absent("a")], put());
+    /// assert_eq!(second.unwrap_err().kind(), ErrorKind::Conflict);
+    /// // Only if it is still as it was seen.
+    /// let seen = database.snapshot().record("a")?.map_or(0, |record| record.version);
+    /// let label = Operation::Label { key: "a".to_owned(), label: "tower".to_owned() };
+    /// database.write_if([Expect::version("a", seen)], [label])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Conflict`: something expected does not hold; what [`Database::write`] gives. Nothing changed then.
+    pub fn write_if(
+        &self,
+        expected: impl IntoIterator<Item = Expect>,
+        operations: impl IntoIterator<Item = Operation>,
+    ) -> Result<Receipt> {
+        let (expected, operations): (Vec<Expect>, Vec<Operation>) =
+            (expected.into_iter().collect(), operations.into_iter().collect());
+        let (_no_flip, core) = self.shared.enter()?;
+        refuse_unnamed(core.catalog().options(), &operations)?;
+        core.write_if(&expected, operations)
     }
 
     /// [`Database::write`] of descriptors that were made by the model of this fingerprint (`None`: by none): while they were made,
@@ -359,6 +448,12 @@ impl Database {
     /// The segments, train before index, in the order of their rows.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         self.snapshot().segments()
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Database at {} of sequence {}", self.folder().display(), self.snapshot().sequence())
     }
 }
 

@@ -90,9 +90,19 @@ impl Database {
             refuse_to_overwrite(&snapshot, stored, &put)?;
         }
         let (key, label) = (put.key.clone(), put.label.clone());
-        let mut operations = vec![Operation::Put(put)];
+        let is_bare = put.content.is_none() && put.source.is_none() && put.photo.is_none();
+        // The vector that is stored, typed again, says nothing of where the image came from: that stays known.
+        let stays = !overwrite && is_bare && stored.as_ref().is_some_and(|stored| stored.content.is_some());
+        let mut operations = Vec::new();
+        if !stays {
+            operations.push(Operation::Put(put));
+        }
         // The statement is a word on the label too, and takes a mark away as LABEL does.
-        operations.extend(label.clone().map(|label| Operation::Label { key: key.clone(), label }));
+        match label.clone() {
+            Some(label) => operations.push(Operation::Label { key: key.clone(), label }),
+            None if stays => operations.push(Operation::Unlabel { key: key.clone() }),
+            None => {}
+        }
         let told = told(&snapshot, stored, key, label)?;
         Ok(Labelled { receipt: self.write_of_model(made_by, operations)?, ..told })
     }
@@ -202,12 +212,11 @@ fn refuse_to_overwrite(snapshot: &Snapshot, stored: &Record, put: &Put) -> Resul
     let key = &put.key;
     let is_same_photo = match (stored.content, put.content) {
         (Some(stored), Some(put)) => stored == put,
-        // What has no direction is refused by the write itself.
-        (None, None) => match unit(&put.vector) {
+        // A vector that is typed has no digest. What has no direction is refused by the write itself.
+        _ => match unit(&put.vector) {
             Ok(vector) => snapshot.vector(key)? == Some(vector),
             Err(_refused_later) => true,
         },
-        _ => false,
     };
     let label = stored.label.as_ref().map_or(String::new(), |label| format!(", labelled '{label}'"));
     if !is_same_photo {

@@ -311,7 +311,7 @@ fn laws_hold_on(history: Vec<Step>) -> Result<(), TestCaseError> {
             photo: None,
         })
     });
-    bulk.write(puts.collect()).unwrap();
+    bulk.write(puts).unwrap();
     prop_assert_eq!(digest(&bulk.snapshot()), digest(&database.snapshot()));
     Ok(())
 }

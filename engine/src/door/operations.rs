@@ -60,16 +60,17 @@ impl Database {
     /// # Errors
     /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Locked`: another process makes the same backup; `Io`,
     /// after which the same call starts over.
-    pub fn backup(&self, to: &Path) -> Result<Copied> {
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<Copied> {
         let (_no_flip, core) = self.shared.enter_upkeep()?;
-        core.backup(to).map(Copied::from)
+        core.backup(to.as_ref()).map(Copied::from)
     }
 
     /// Reads every file of a backup and compares it with what was backed up.
     ///
     /// # Errors
     /// `NotFound`: no backup; `Unfinished`; `Corrupt`: what differs, or a file that was not backed up.
-    pub fn verify_backup(folder: &Path) -> Result<Copied> {
+    pub fn verify_backup(folder: impl AsRef<Path>) -> Result<Copied> {
+        let folder = folder.as_ref();
         let verified = backup::verify(folder)?;
         before_care(&Folder::open(folder)?, Look::All)?;
         Ok(verified.into())
@@ -81,7 +82,8 @@ impl Database {
     /// # Errors
     /// As [`Database::verify_backup`], but that files which were not backed up are left where they are; `AlreadyExists`; `Locked`;
     /// `Io`, after which the same call starts over.
-    pub fn restore_backup(from: &Path, to: &Path) -> Result<Copied> {
+    pub fn restore_backup(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied> {
+        let (from, to) = (from.as_ref(), to.as_ref());
         let restored = backup::restore(from, to, &|backup| before_care(backup, Look::All))?;
         if has_scout() {
             let folder = Folder::open(to)?;
@@ -98,16 +100,16 @@ impl Database {
     /// `Locked`; `Unfinished`; `ReadOnly`: the folder is a backup; `Invalid`: a name of ours is a link, a pipe, ..; `Corrupt` when
     /// not even the options can be read, or when it would drop more images than it keeps ([`Database::repair_at_any_loss`]), with which
     /// nothing changed; `Io`.
-    pub fn repair(folder: &Path) -> Result<Repaired> {
-        Self::repaired(folder, false)
+    pub fn repair(folder: impl AsRef<Path>) -> Result<Repaired> {
+        Self::repaired(folder.as_ref(), false)
     }
 
     /// [`Database::repair`], however much is lost.
     ///
     /// # Errors
     /// As [`Database::repair`].
-    pub fn repair_at_any_loss(folder: &Path) -> Result<Repaired> {
-        Self::repaired(folder, true)
+    pub fn repair_at_any_loss(folder: impl AsRef<Path>) -> Result<Repaired> {
+        Self::repaired(folder.as_ref(), true)
     }
 
     fn repaired(folder: &Path, at_any_loss: bool) -> Result<Repaired> {

@@ -21,6 +21,10 @@ pub(crate) const GREETING: &[u8] = b"CAIRN SCOUT 1\n";
 const PATIENCE: Duration = Duration::from_secs(120);
 /// SIGHUP, SIGINT, SIGTERM, SIGXCPU: a person or another program stopped it.
 const STOPS: [i32; 4] = [1, 2, 15, 24];
+/// SIGKILL: the system ends so what takes the memory of others; no bytes do that.
+const KILLED: i32 = 9;
+/// SIGABRT: an assertion, or no memory.
+const ABORTED: i32 = 6;
 /// What a shell adds to the number of a signal for an exit code.
 const OF_SIGNAL: i32 = 128;
 
@@ -116,10 +120,25 @@ pub(crate) fn send(what: &[&OsStr]) -> Result<End> {
     if signal.is_some_and(|signal| STOPS.contains(&signal)) {
         return Err(Error::new(ErrorKind::Cancelled, "stopped while the catalog was looked at; nothing was changed"));
     }
+    if signal == Some(KILLED) || signal == Some(ABORTED) && has_little_memory() {
+        let message = format!(
+            "{} looked at the catalog first and was ended by signal {}, as it is where memory is short; nothing was changed",
+            program.display(),
+            signal.unwrap_or_default()
+        );
+        return Err(Error::new(ErrorKind::Io, message)
+            .help("raise the limit of this process's memory (ulimit -v), or end other programs, and try again"));
+    }
     if greeting != GREETING {
         return Err(cannot(format!("it does not do that, and ended with {status}")));
     }
     Ok(End::Died(words_of(status)))
+}
+
+/// Whether this process, and so the scout, may take only so much memory: what does not get any aborts.
+fn has_little_memory() -> bool {
+    use rustix::process::{Resource, getrlimit};
+    [Resource::As, Resource::Data].into_iter().any(|resource| getrlimit(resource).current.is_some())
 }
 
 /// Hands on what it says until it says no more.
@@ -174,10 +193,16 @@ mod tests {
         assert_eq!(send(&[]).unwrap(), End::Died("was ended by signal 11".to_owned()));
         shell("printf 'CAIRN SCOUT 1\\n'; exit 3");
         assert_eq!(send(&[]).unwrap(), End::Died("was ended with the code 3".to_owned()));
-        for stop in ["exit 143", "kill -INT $$"] {
+        // Not SIGINT: whoever was started in the background ignores it.
+        for stop in ["exit 143", "kill -TERM $$"] {
             shell(&format!("printf 'CAIRN SCOUT 1\\n'; {stop}"));
             assert_eq!(send(&[]).unwrap_err().kind(), ErrorKind::Cancelled, "{stop}");
         }
+        // As the system ends what takes too much memory; an abort without a limit is the bytes'.
+        shell("printf 'CAIRN SCOUT 1\\n'; kill -KILL $$");
+        assert_eq!(send(&[]).unwrap_err().kind(), ErrorKind::Io);
+        shell("printf 'CAIRN SCOUT 1\\n'; kill -ABRT $$");
+        assert_eq!(send(&[]).is_err(), has_little_memory());
         for other in ["exit 0", "exit 2", "echo hello"] {
             shell(other);
             assert_eq!(send(&[]).unwrap_err().kind(), ErrorKind::Io, "{other}");

@@ -44,6 +44,15 @@ impl Snapshot {
         Ok(answers)
     }
 
+    /// [`Snapshot::search`] for one query.
+    ///
+    /// # Errors
+    /// As [`Snapshot::search`].
+    pub fn search_one(&self, request: &SearchRequest, query: &Query) -> Result<Answer> {
+        let mut answers = self.search(request, std::slice::from_ref(query))?;
+        answers.pop().ok_or_else(|| Error::corrupt("a search of one query gave no answer"))
+    }
+
     /// [`Snapshot::search`] with queries that the model of this fingerprint made (`None`: none did): another one can have come in force
     /// since they were made, of the same dimension even, and descriptors of two models are never compared.
     ///

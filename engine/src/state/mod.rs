@@ -1,6 +1,7 @@
 //! State: what a reader holds, and how a folder becomes a state again.
 
 pub(crate) mod columns;
+pub(crate) mod images;
 pub(crate) mod labels;
 pub(crate) mod lists;
 pub(crate) mod load;
@@ -8,6 +9,7 @@ pub(crate) mod now;
 pub(crate) mod snapshot;
 pub(crate) mod watermark;
 
+pub use images::{Images, Keys, OfInstance};
 pub(crate) use labels::Labels;
 pub use snapshot::{Counts, Snapshot};
 pub(crate) use snapshot::{Published, Revote};

@@ -2,6 +2,7 @@
 
 use super::core::{Core, tail_rows};
 use super::deferred::{Deferral, Queue, is_far_reaching};
+use super::expect::Expect;
 use super::policy::{HOLD_BACK_ROWS, HOLD_BACK_SEGMENTS};
 use super::resolve::Transaction;
 use super::signal::Duty;
@@ -70,6 +71,27 @@ impl Core {
         let Some((operations, note)) = decide(&self.current())? else { return Ok(None) };
         let receipt = self.carry_out_now(&mut writer, &mut queue, operations, Some(&note))?;
         Ok(Some((receipt, note)))
+    }
+
+    /// Carries out a transaction if all of that holds of the very state that it changes. It never waits; deferred writes are applied
+    /// first.
+    ///
+    /// # Errors
+    /// `Conflict`: something does not hold, and nothing changed; as [`Core::write`].
+    pub(crate) fn write_if(&self, expected: &[Expect], operations: Vec<Operation>) -> Result<Receipt> {
+        self.refuse_within()?;
+        self.commits.refuse()?;
+        self.hold_back();
+        let mut writer = self.writer.lock();
+        // Most of it before the queue is held: other writes are acknowledged meanwhile.
+        self.drain_to(&mut writer, self.accepted())?;
+        let mut queue = self.waitlist.lock();
+        self.drain_all(&mut writer, &mut queue)?;
+        expected.iter().try_for_each(|one| one.check(&self.current()))?;
+        if operations.is_empty() {
+            return Ok(Receipt { sequence: self.accepted(), ..Receipt::default() });
+        }
+        self.carry_out_now(&mut writer, &mut queue, operations, None)
     }
 
     /// Carries out a transaction behind everything that waits. The queue is held meanwhile, so that nothing gets its number.

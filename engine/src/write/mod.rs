@@ -4,6 +4,7 @@ mod apply;
 pub(crate) mod committer;
 pub(crate) mod core;
 pub(crate) mod deferred;
+pub(crate) mod expect;
 pub(crate) mod policy;
 pub(crate) mod predictions;
 pub(crate) mod proposed;
@@ -14,5 +15,6 @@ pub(crate) mod writer;
 
 pub(crate) use self::core::Core;
 pub use deferred::Deferral;
+pub use expect::Expect;
 pub(crate) use relabellings::{KEPT_IMAGES, KEPT_TRANSACTIONS};
 pub(crate) use writer::Note;

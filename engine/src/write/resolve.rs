@@ -204,7 +204,7 @@ impl Images<'_> {
         Ok(())
     }
 
-    /// Whether an image that is put is the one that is there. Descriptors are compared only of images without a content hash.
+    /// Whether an image that is put is the one that is there. Descriptors are compared where one of the two has no content hash.
     fn is_same_photo(&self, at: usize, put: &After) -> Result<bool> {
         let Change { before, after: Some(now), .. } = &self.changes[at] else { return Ok(false) };
         // Where the label stays nobody asks.
@@ -213,14 +213,13 @@ impl Images<'_> {
         }
         match (&now.content, &put.content) {
             (Some(now), Some(put)) => Ok(now == put),
-            (None, None) => match (&now.vector, before) {
+            _ => match (&now.vector, before) {
                 (Some(now), _) => Ok(Some(now) == put.vector.as_ref()),
                 (None, Some(before)) => {
                     Ok(self.state.pinned.vector(self.state.pinned.space(), before.id)? == put.vector)
                 }
                 (None, None) => Ok(false),
             },
-            _ => Ok(false),
         }
     }
 }

@@ -225,7 +225,8 @@ fn explain(error: ImageError) -> Error {
     match &error {
         ImageError::Unsupported(what) => refuse(&format!("this kind of image is not read: {what}")),
         ImageError::Limits(what) => refuse(&format!("too large: {what}")),
-        other => refuse(&format!("damaged: {other}")),
+        // Some decoders tell in several lines.
+        other => refuse(&format!("damaged: {}", other.to_string().split_whitespace().collect::<Vec<_>>().join(" "))),
     }
 }
 

@@ -177,8 +177,11 @@ pub fn labels_for(
         return Ok(found);
     }
     Err(Error::invalid(format!(
-        "{} train images have no label: {}",
-        without.len(),
+        "{} no label: {}",
+        match without.len() {
+            1 => "1 train image has".to_owned(),
+            count => format!("{count} train images have"),
+        },
         first_few(without.iter().copied(), without.len())
     ))
     .help("give a file id,label with --labels, a list with a label column, or ingest them as index"))
@@ -312,7 +315,7 @@ mod tests {
         let unknown = labels_for(Role::Train, &keys, none(), Some(&labels(&["a", "b", "zz"]))).unwrap_err();
         assert!(unknown.to_string().contains("'zz'"), "{unknown}");
         let without = labels_for(Role::Train, &keys, none(), Some(&labels(&["a"]))).unwrap_err();
-        assert!(without.to_string().contains("1 train images have no label: 'b'"), "{without}");
+        assert!(without.to_string().contains("1 train image has no label: 'b'"), "{without}");
         assert_eq!(labels_for(Role::Index, &keys, vec![Some("own".into()), None], None).unwrap(), none());
         assert!(labels_for(Role::Index, &keys, none(), Some(&labels(&["a"]))).is_err());
     }

@@ -108,9 +108,9 @@ fn half(bits: u16) -> f32 {
 /// What the beginning of a .npy file says of its header: where its text begins and where the numbers begin. `None`: it is none.
 pub(super) fn text_place(start: &[u8]) -> Option<(usize, usize)> {
     let (version, rest) = start.strip_prefix(MAGIC)?.split_first_chunk::<2>()?;
-    let bytes = match version[0] {
-        1 => rest.get(..2)?,
-        2 | 3 => rest.get(..4)?,
+    let bytes = match version {
+        [1, 0] => rest.get(..2)?,
+        [2 | 3, 0] => rest.get(..4)?,
         _ => return None,
     };
     let announced = bytes.iter().rev().fold(0usize, |n, &byte| n << 8 | usize::from(byte));

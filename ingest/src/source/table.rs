@@ -113,6 +113,13 @@ impl Table {
             }
         }
         let (columns, separator, _) = best;
+        if line.trim_ascii().contains(&b'\r') {
+            return Err(broken("its lines end with a carriage return alone; save it with line feeds".to_owned()));
+        }
+        let twice = |name: &&&str| columns.iter().filter(|column| plain_name(column) == ***name).count() > 1;
+        if let Some(name) = known.iter().find(twice) {
+            return Err(broken(format!("the header has the column '{name}' twice")));
+        }
         let left = Rc::new(Cell::new(MAX_ROW_BYTES));
         // A header whose quotes hold an end of line is not told from one that is cut: the rows are as they are.
         let bounded = Bounded { input: Box::new(input), left: Rc::clone(&left), all: line.len() as u64 };
@@ -175,11 +182,25 @@ impl Table {
             if count == MAX_LIST_ROWS {
                 return refuse(format!("a list may have {MAX_LIST_ROWS} rows"));
             }
+            if record.iter().skip(self.columns.len()).any(|field| !field.trim().is_empty()) {
+                return refuse(format!(
+                    "{} fields, and the header has {} columns; a value that holds {} stands in quotation marks",
+                    record.len(),
+                    self.columns.len(),
+                    spoken(self.separator)
+                ));
+            }
             let fields: Vec<Option<&str>> = places.iter().map(|place| place.and_then(|at| record.get(at))).collect();
             if let Some(at) = fields.iter().take(needed).position(Option::is_none) {
                 let column = places[at].and_then(|at| self.columns.get(at)).map_or("", String::as_str);
                 let cause = self.other_separator(&record);
                 return refuse(format!("the column '{column}' is missing{cause}"));
+            }
+            if let Some(at) = fields.iter().position(|field| field.is_some_and(|field| field.contains(['\n', '\r']))) {
+                let column = places[at].and_then(|at| self.columns.get(at)).map_or("", String::as_str);
+                return refuse(format!(
+                    "the column '{column}' goes on in the next line; is a quotation mark not closed?"
+                ));
             }
             if let Err(what) = visit(line, &fields) {
                 return refuse(what);
@@ -260,6 +281,26 @@ mod tests {
         );
         let error = pairs(Cursor::new("id;name\na;x\n")).unwrap_err().to_string();
         assert!(error.contains("no column 'label'; the columns are 'id', 'name'"), "{error}");
+    }
+
+    /// It catches: a comma inside a name that makes another label of it, a quote that swallows the rows behind it, a column that is
+    /// there twice, of which one is taken.
+    #[test]
+    fn what_the_header_does_not_explain_is_refused() {
+        for (text, said) in [
+            ("id,label\na,Paris, France\n", "line 2: 3 fields, and the header has 2 columns"),
+            ("id,label,x\na,b,c\nb,\"y,z\n", "line 3: the column 'label' goes on in the next line"),
+            ("id,label\na,\"L\nb,M\nc,N\n", "line 2: the column 'label' goes on in the next line"),
+            ("id,label,label\na,b,c\n", "the header has the column 'label' twice"),
+            ("id,ID ,label\na,b,c\n", "the header has the column 'id' twice"),
+            ("id,label\ra,b\rc,d\r", "its lines end with a carriage return alone"),
+        ] {
+            let error = pairs(Cursor::new(text)).unwrap_err().to_string();
+            assert!(error.contains(said), "{text:?}: {error}");
+        }
+        // Spreadsheets write the separators of columns that are empty; a quoted comma and a quote within are as they are meant.
+        let found = pairs(Cursor::new("id,label\na,\"Paris, France\",,\nb,5\" gun\n")).unwrap();
+        assert_eq!((found[0].2.as_str(), found[1].2.as_str()), ("Paris, France", "5\" gun"));
     }
 
     /// It catches: a quote that is never closed, or an endless line, read into memory as one record.

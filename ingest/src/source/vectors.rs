@@ -194,7 +194,7 @@ impl VectorFile {
 /// Why a vector cannot be stored; `None` when it can.
 pub fn row_fault(row: &[f32]) -> Option<&'static str> {
     if row.iter().any(|x| !x.is_finite()) {
-        Some("holds NaN or infinity")
+        Some("holds NaN, infinity or what 32 bits cannot hold")
     } else if row.iter().all(|&x| x == 0.0) {
         Some("is zero")
     } else {
@@ -334,6 +334,6 @@ mod tests {
     fn faults_of_rows_are_named() {
         assert_eq!(row_fault(&[0.0, 1.0]), None);
         assert_eq!(row_fault(&[0.0, -0.0]), Some("is zero"));
-        assert_eq!(row_fault(&[f32::NAN]), Some("holds NaN or infinity"));
+        assert_eq!(row_fault(&[f32::NAN]), Some("holds NaN, infinity or what 32 bits cannot hold"));
     }
 }
