@@ -9,8 +9,14 @@ use std::path::Path;
 const TOO_MANY_FILES: [i32; 2] = [24, 23];
 
 /// What to do where nothing more fits on a disk.
-pub(crate) const NO_SPACE_HELP: &str =
-    "free some space on that disk; what was acknowledged is kept, and writing goes on by itself";
+pub(crate) const NO_SPACE_HELP: &str = "free some space on that disk; what was acknowledged is kept. A database that is open writes again by itself when there is room; a \
+     command that ended must be run again";
+
+/// What to do where a file gets longer than this process may make one.
+const FILE_TOO_LARGE: &str = "File too large";
+const FILE_TOO_LARGE_HELP: &str = "raise the limit of file lengths (ulimit -f), or that of the file system, and run the command again; what was acknowledged is kept";
+/// How RocksDB says that another handle has its own lock.
+const CATALOG_LOCKED: &str = "While lock file";
 
 /// The files that this process may have open at once; `None`: there is no limit.
 pub(crate) fn open_files_allowed() -> Option<u64> {
@@ -24,6 +30,8 @@ fn of_words(words: &str) -> ErrorKind {
         ErrorKind::DiskFull
     } else if ["Too many open files"].iter().any(says) {
         ErrorKind::TooManyFiles
+    } else if words.contains(CATALOG_LOCKED) && words.contains("temporarily unavailable") {
+        ErrorKind::Locked
     } else {
         ErrorKind::Io
     }
@@ -136,6 +144,7 @@ impl Error {
             _ => ErrorKind::Io,
         };
         let error = Self::new(kind, format!("{}: {source}", path.display())).with_help_of(kind);
+        let error = if source.kind() == Os::FileTooLarge { error.help(FILE_TOO_LARGE_HELP) } else { error };
         let error = if owner::is_refusal(&source) { error.help(owner::help(path)) } else { error };
         error.because(source)
     }
@@ -221,6 +230,11 @@ impl From<rocksdb::Error> for Error {
             ErrorKind::Corrupt => Self::corrupt(format!("the catalog is damaged: {source}")),
             ErrorKind::DiskFull | ErrorKind::TooManyFiles => {
                 Self::new(kind, format!("the catalog refused: {source}")).with_help_of(kind)
+            }
+            ErrorKind::Locked => Self::new(kind, format!("another process has the catalog open: {source}"))
+                .help("its file LOCK was deleted or replaced; end that process, and open the database again"),
+            _ if message.contains(FILE_TOO_LARGE) => {
+                Self::new(kind, format!("the catalog refused: {source}")).help(FILE_TOO_LARGE_HELP)
             }
             _ => Self::new(kind, format!("the catalog refused: {source}"))
                 .help("check the disk's space and health, then open the database again; acknowledged writes are kept"),

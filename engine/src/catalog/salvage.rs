@@ -295,10 +295,13 @@ fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
     let mut unlogged = WriteOptions::default();
     unlogged.disable_wal(true);
     let (mut copied, mut batch) = (Copied::default(), WriteBatch::default());
-    let mut entries = from.raw_iterator_cf_opt(handle(from, family)?, thorough());
+    let source = handle(from, family)?;
+    let looks = || from.raw_iterator_cf_opt(source, thorough());
     let mut last = range.after.clone();
-    entries.seek(last.as_deref().unwrap_or_default());
+    let mut start = last.clone().unwrap_or_default();
     loop {
+        let mut entries = looks();
+        entries.seek(&start);
         while let Some((key, value)) = entries.item() {
             if range.before.as_deref().is_some_and(|before| key >= before) {
                 break;
@@ -317,11 +320,12 @@ fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
             Ok(()) => break,
             Err(error) => is_damage(error)?,
         }
-        let is_last = !pass_gap(&mut entries, last.as_deref().unwrap_or_default());
-        let before = if is_last { range.before.clone() } else { entries.key().map(<[u8]>::to_vec) };
-        copied.gaps.push(Range { after: last.clone(), before });
-        if is_last {
-            break;
+        let next = behind_gap(looks, last.as_deref().unwrap_or_default());
+        copied.gaps.push(Range { after: last.clone(), before: next.clone().or(range.before.clone()) });
+        match next {
+            // What could be read a moment ago is not to be waited for.
+            Some(next) if next != start => start = next,
+            _ => break,
         }
     }
     to.write_opt(batch, &unlogged)?;
@@ -340,14 +344,18 @@ pub(super) fn is_damaged(error: &Error) -> bool {
     error.kind() == ErrorKind::Corrupt || error.kind() == ErrorKind::Io && is_gone()
 }
 
-/// Goes to the first readable entry behind what cannot be read after `last`; no: there is none.
+/// The first readable entry behind what cannot be read after `last`; `None`: there is none.
+///
+/// Each look is an iterator of its own: one that met damage takes the next block, after a few seeks, for the damaged one.
 ///
 /// Complexity: some hundred seeks.
-fn pass_gap(entries: &mut DBRawIterator<'_>, last: &[u8]) -> bool {
-    let mut readable = |key: &[u8; COUNTED]| {
+fn behind_gap<'d>(looks: impl Fn() -> DBRawIterator<'d>, last: &[u8]) -> Option<Vec<u8>> {
+    let found = |key: &[u8; COUNTED]| {
+        let mut entries = looks();
         entries.seek(key);
-        entries.status().is_ok()
+        entries.status().is_ok().then(|| entries.key().map(<[u8]>::to_vec))
     };
+    let readable = |key: &[u8; COUNTED]| found(key).is_some();
     let mut counted = [0; COUNTED];
     let length = last.len().min(COUNTED);
     counted[..length].copy_from_slice(&last[..length]);
@@ -363,13 +371,13 @@ fn pass_gap(entries: &mut DBRawIterator<'_>, last: &[u8]) -> bool {
             None => break,
         }
     }
-    let Some((mut above, power)) = above else { return false };
+    let (mut above, power) = above?;
     for power in (0..power).rev() {
         if let Some(middle) = stepped(&below, power).filter(|middle| *middle < above) {
             if readable(&middle) { above = middle } else { below = middle }
         }
     }
-    readable(&above) && entries.valid()
+    found(&above).flatten()
 }
 
 /// A key plus two to a power, as one number; `None` when it is too great for its bytes.
@@ -389,7 +397,50 @@ fn stepped(key: &[u8; COUNTED], power: usize) -> Option<[u8; COUNTED]> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use rocksdb::ColumnFamilyDescriptor;
+
+    use super::super::tables::Work;
     use super::*;
+
+    /// It catches: one damaged block that costs all entries behind it.
+    #[test]
+    fn a_damaged_block_costs_its_own_entries_only() {
+        const ENTRIES: u64 = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        for (name, part) in [("first", 0.006), ("middle", 0.6), ("last", 0.97)] {
+            let path = folder.path().join(name);
+            let mut options = rocksdb::Options::default();
+            options.create_if_missing(true);
+            options.create_missing_column_families(true);
+            let families =
+                || Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
+            let db = DB::open_cf_descriptors(&options, &path, families()).unwrap();
+            let target = handle(&db, Family::Embeddings).unwrap();
+            for id in 0..ENTRIES {
+                let key = codec::space_image_key(crate::id::SpaceId::FIRST, crate::id::ImageId(id));
+                let value: Vec<u8> = (0..128u64).map(|byte| (id * 31 + byte * 7) as u8).collect();
+                db.put_cf(target, key, value).unwrap();
+            }
+            db.flush_cf(target).unwrap();
+            drop(db);
+            let table = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+            let table = table.filter(|path| path.extension().is_some_and(|end| end == "sst"));
+            let table = table.max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+            let mut bytes = std::fs::read(&table).unwrap();
+            let at = (bytes.len() as f64 * part) as usize;
+            bytes[at..at + 4].copy_from_slice(b"XXXX");
+            std::fs::write(&table, bytes).unwrap();
+            let damaged = DB::open_cf_descriptors_read_only(&options, &path, families(), false).unwrap();
+            let whole =
+                DB::open_cf_descriptors(&options, folder.path().join(format!("{name} new")), families()).unwrap();
+            let copied = copy(&damaged, &whole, Family::Embeddings, &Range::default()).unwrap();
+            assert_eq!(copied.gaps.len(), 1, "{name}");
+            // A block is 64 KiB, an entry about 140 bytes.
+            assert!(copied.entries as u64 >= ENTRIES - 600, "{name}: {} of {ENTRIES}", copied.entries);
+        }
+    }
 
     #[test]
     fn keys_are_counted_with_as_numbers() {

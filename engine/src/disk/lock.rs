@@ -77,7 +77,7 @@ impl Lock {
     /// Whether what lies at the path is still the folder that was opened, with this lock and this catalog in it. Once it was not, it
     /// stays so: what was written meanwhile is elsewhere.
     ///
-    /// Complexity: six calls of the system, none of which reads from the disk.
+    /// Complexity: seven calls of the system, none of which reads from the disk.
     ///
     /// # Errors
     /// `Displaced`.
@@ -104,6 +104,10 @@ impl Lock {
         }
         if !is_there(CATALOG, catalog.id()?)? {
             return Ok(Some(format!("the catalog of {path} was moved, deleted or replaced")));
+        }
+        // Without it no file of a catalog is found again, whatever this process has open.
+        if catalog.about("CURRENT")?.is_none() {
+            return Ok(Some(format!("the files of the catalog of {path} were removed")));
         }
         let mut found = vec![0; signature.len()];
         let is_ours = self.file.read_exact_at(&mut found, 0).is_ok() && found == signature.as_bytes();
@@ -146,6 +150,7 @@ mod tests {
     /// A folder with a catalog, locked and signed.
     fn held_at(path: &Path) -> (Lock, Folder) {
         std::fs::create_dir_all(path.join(CATALOG)).unwrap();
+        std::fs::write(path.join(CATALOG).join("CURRENT"), "MANIFEST-000001\n").unwrap();
         let folder = Folder::open(path).unwrap();
         let lock = Lock::take(&folder).unwrap();
         lock.sign();
@@ -156,7 +161,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_no_longer_the_opened_one_is_noticed() {
         type Change = fn(&Path);
-        let changes: [(&str, Change); 7] = [
+        let changes: [(&str, Change); 8] = [
             ("was moved", |path| std::fs::rename(path, path.with_extension("old")).unwrap()),
             ("was moved, deleted or replaced", |path| std::fs::remove_dir_all(path).unwrap()),
             ("was moved, deleted or replaced", |path| {
@@ -171,6 +176,7 @@ mod tests {
                 std::fs::rename(path.join("other"), path.join(LOCK)).unwrap();
             }),
             ("was written by somebody else", |path| std::fs::write(path.join(LOCK), "1\n").unwrap()),
+            ("the files of the catalog", |path| std::fs::remove_file(path.join(CATALOG).join("CURRENT")).unwrap()),
             ("the catalog", |path| {
                 std::fs::rename(path.join(CATALOG), path.join("catalog.old")).unwrap();
                 std::fs::create_dir(path.join(CATALOG)).unwrap();
@@ -197,6 +203,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (path, theirs) = (place.path().join("db"), place.path().join("theirs"));
         std::fs::create_dir_all(path.join(CATALOG)).unwrap();
+        std::fs::write(path.join(CATALOG).join("CURRENT"), "MANIFEST-000001\n").unwrap();
         std::fs::write(path.join(LOCK), "of somebody").unwrap();
         let folder = Folder::open(&path).unwrap();
         drop(Lock::take(&folder).unwrap());

@@ -17,6 +17,7 @@ use crate::operation::{Operation, Receipt};
 use crate::options::Options;
 use crate::ports::Propose;
 use crate::process::leaving::inside_slow;
+use crate::process::room;
 use crate::state::Snapshot;
 use crate::write::{Core, Deferral, Expect};
 
@@ -75,6 +76,7 @@ impl Database {
     pub fn create(folder: impl AsRef<Path>, options: Options) -> Result<Self> {
         let folder = folder.as_ref();
         options.check()?;
+        room::must_be_enough()?;
         // Before there is anything: what does not fit leaves nothing.
         let there = folder.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
         must_fit(&Folder::open(there)?, "a new database", NEW_BYTES)?;
@@ -129,6 +131,7 @@ impl Database {
     /// What is behind a database that is open for writing.
     fn load(folder: &Path) -> Result<(Folder, Arc<Core>, Worker)> {
         let folder = Self::writable_folder(folder)?;
+        room::must_be_enough()?;
         let open = || {
             let lock = taken(&folder)?;
             let may_be_known = before_opening(&folder)?;
@@ -145,6 +148,7 @@ impl Database {
             Err(error) if error.is_disk_full() && release(&folder) => open(),
             opened => opened,
         };
+        let opened = opened.map_err(|error| unless_replaced(&folder, error));
         let (core, worker) = opened.map_err(|error| match free_bytes(&folder) {
             Some(free) if error.is_disk_full() && free < OPENING_BYTES => {
                 too_full(&folder, "opening the database for writing", OPENING_BYTES, free).because(error)
@@ -162,9 +166,10 @@ impl Database {
     /// `OlderFormat`: it must be opened for writing once.
     pub fn open_read_only(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = Self::opened_folder(folder.as_ref())?;
+        room::must_be_enough()?;
         let is_backup = is_backup(&folder)?;
-        before_opening(&folder)?;
-        let loaded = Core::load_beside(&folder).map_err(|error| match error.kind() {
+        let loaded = before_opening(&folder).and_then(|_may_be_known| Core::load_beside(&folder));
+        let loaded = loaded.map_err(|error| unless_replaced(&folder, error)).map_err(|error| match error.kind() {
             ErrorKind::Corrupt if is_backup => Error::new(ErrorKind::Corrupt, error.message())
                 .help("the backup is damaged: use another one; cairn backup --verify BACKUP names the files"),
             _ => error,
@@ -455,6 +460,15 @@ impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Database at {} of sequence {}", self.folder().display(), self.snapshot().sequence())
     }
+}
+
+/// What is found in a folder that is moved, deleted or replaced while it is being opened says nothing of what lies there now.
+fn unless_replaced(folder: &Folder, error: Error) -> Error {
+    if folder.id().is_ok_and(|id| folder.id_at_path() == Some(id)) {
+        return error;
+    }
+    let what = format!("{} was moved, deleted or replaced while it was being opened", folder.path().display());
+    Error::new(ErrorKind::Displaced, what).help("open it again").because(error)
 }
 
 /// The lock of a folder. In a process that ends nobody gets it: it may still be held by a database that is saved.

@@ -10,6 +10,7 @@ use crate::answer::{CheckReport, Repaired};
 use crate::catalog::Look;
 use crate::disk::{Folder, Record, release};
 use crate::error::Result;
+use crate::process::room;
 use crate::process::scout::has_scout;
 
 /// How much a backup holds.
@@ -43,8 +44,10 @@ impl Database {
     ///
     /// # Errors
     /// When the folder cannot be listed at all; `Locked`: there are more tables than this process may have open, and the process beside
-    /// merged some away; `Forked`. What is wrong is in the report.
+    /// merged some away; `Displaced`: the folder was moved, deleted or replaced; `Forked`. What is wrong is in the report.
     pub fn check(&self, deep: bool) -> Result<CheckReport> {
+        // Its files are read again where its path leads.
+        self.shared.core().check_place()?;
         before_care(&self.shared.folder, if deep { Look::All } else { Look::Open })?;
         // Without the gate: it looks at one state, which stays as it is.
         self.shared.core().check(deep)
@@ -114,6 +117,7 @@ impl Database {
 
     fn repaired(folder: &Path, at_any_loss: bool) -> Result<Repaired> {
         let folder = &Self::writable_folder(folder)?;
+        room::must_be_enough()?;
         let look_first = || before_care(folder, Look::Repair).map(|()| has_scout());
         match repair::repair(folder, at_any_loss, &look_first) {
             // What was set aside for a full disk may be enough for it.

@@ -5,4 +5,5 @@ pub(crate) mod callback;
 pub(crate) mod fork;
 pub(crate) mod leaving;
 pub mod pool;
+pub(crate) mod room;
 pub(crate) mod scout;
