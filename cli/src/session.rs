@@ -209,12 +209,12 @@ impl Session {
         }
         self.tally.measured.fetch_add(1, Ordering::Relaxed);
         let snapshot = self.database.snapshot();
-        let measurable = Measurable { asked: &answers.asked, snapshot: &snapshot, scope: answers.plan.scope };
+        let measurable = Measurable { asked: &answers.asked, snapshot: &snapshot, scope: answers.plan.request.scope };
         let path = self.truth_path.as_deref().unwrap_or(Path::new("the known answers")).display().to_string();
         measurable.check(truth, "this statement", &path)?;
         let ranked = comparison::ranked(&answers.asked, &answers.answers);
         // What the statement returned is what is measured.
-        let depth = answers.plan.limit;
+        let depth = answers.plan.request.limit;
         let metrics = cairn::eval::evaluate(truth.truths(), &ranked, depth);
         // Rows for programs stay alone on standard output.
         let lines = [("this statement", metrics)];

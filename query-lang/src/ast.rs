@@ -240,7 +240,7 @@ pub enum Freshness<N = u64> {
 
 /// `RERANK [SORT] [INSERT] [k=3] [tau=0.6]`; naming neither step means both.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Rerank {
+pub struct RerankClause {
     /// The word SORT was typed.
     pub sort: bool,
     /// The word INSERT was typed.
@@ -267,7 +267,7 @@ pub struct Search {
     /// EXACT or EF.
     pub mode: Option<Spanned<Mode<Value<usize>>>>,
     /// RERANK.
-    pub rerank: Option<Spanned<Rerank>>,
+    pub rerank: Option<Spanned<RerankClause>>,
     /// FRESH, SINCE SEQ or STALE.
     pub freshness: Option<Spanned<Freshness<Value<u64>>>>,
     /// INCLUDING SELF: a stored image used as the query may answer and vote for itself.

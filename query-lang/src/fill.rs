@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::value::{Binding, Takes, Value, Whole};
 
 /// The statement with the value of each positional parameter that stands for a text or a number. Parameters that are images stay:
-/// [`bind`](crate::bind) resolves them.
+/// [`plan`](crate::plan()) resolves them.
 ///
 /// # Errors
 ///

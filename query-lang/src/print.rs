@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use crate::ast::{
-    Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank, Role, Rule,
-    Scope, Search, Spanned, Statement, Train,
+    Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, RerankClause, Role,
+    Rule, Scope, Search, Spanned, Statement, Train,
 };
 use crate::value::{Interval, Value};
 
@@ -269,7 +269,7 @@ impl<N: Display> Display for Freshness<N> {
 }
 
 /// Canonical text, with the word RERANK.
-impl Display for Rerank {
+impl Display for RerankClause {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str("RERANK")?;
         if self.sort {

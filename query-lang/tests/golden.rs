@@ -11,9 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cairndb_query::{
-    Binding, Bound, Diagnostic, Facts, Names, Parsed, Plan, Spanned, Statement, bind, fill, parse, plan,
-};
+use cairndb_query::{Binding, Diagnostic, Facts, Names, Parsed, Plan, Spanned, Statement, fill, parse, plan};
 
 const INPUT_ENDS: &str = "\n----\n";
 const CASE_ENDS: &str = "\n====\n";
@@ -34,8 +32,8 @@ fn names() -> Names {
 }
 
 /// With the values of both positional parameters.
-fn bound(statement: &Spanned<Statement>) -> Result<Bound, Diagnostic> {
-    bind(&fill(statement, &[Binding::Image, Binding::Image])?, &names())
+fn planned(statement: &Spanned<Statement>, facts: &Facts) -> Result<Plan, Diagnostic> {
+    plan(&fill(statement, &[Binding::Image, Binding::Image])?.node, &names(), facts)
 }
 
 /// `!repeat 3 ab` stands for ababab: texts that are too long are not kept in files.
@@ -68,7 +66,7 @@ fn check(file: &Path, actual_of: impl Fn(&str) -> String) -> usize {
 
 fn diagnostics(text: &str) -> Vec<Diagnostic> {
     let Parsed { statements, mut diagnostics } = parse(text);
-    diagnostics.extend(statements.iter().filter_map(|statement| bound(statement).err()));
+    diagnostics.extend(statements.iter().filter_map(|statement| planned(statement, &small()).err()));
     diagnostics
 }
 
@@ -145,8 +143,8 @@ fn statements_and_plans_are_as_written() {
             let shown: Vec<String> = statements
                 .iter()
                 .map(|statement| {
-                    let bound = bound(statement).unwrap_or_else(|error| panic!("{}", error.render(text)));
-                    format!("{}\n{}", statement.node, plan(bound, &facts))
+                    let plan = planned(statement, &facts).unwrap_or_else(|error| panic!("{}", error.render(text)));
+                    format!("{}\n{plan}", statement.node)
                 })
                 .collect();
             shown.join("\n")
@@ -166,11 +164,10 @@ fn the_examples_of_the_reference_are_right() {
         statements += parsed.statements.len();
         for statement in &parsed.statements {
             // A parameter of a text or a number has no value here.
-            let Ok(bound) = bind(statement, &names()) else {
+            let Ok(plan) = plan(&statement.node, &names(), &small()) else {
                 assert!(statement.node.to_string().contains('$'), "{}", statement.node);
                 continue;
             };
-            let plan: Plan = plan(bound, &small());
             assert!(!plan.to_string().is_empty());
         }
     }

@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "ast",
     "limits",
     "words",
+    "request",
     "print",
     "diagnostic",
     "complaints",
@@ -20,8 +21,9 @@ const ORDER: &[&str] = &[
     "effect",
     "script",
     "fill",
-    "bind",
+    "names",
     "plan",
+    "planner",
     "explain",
 ];
 

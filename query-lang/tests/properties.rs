@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use cairndb_query::{
     Action, Augment, Binding, Clean, Column, Condition, Cut, DEFAULT_TRUNK_EPOCHS, Facts, Field, Flip, Freshness, Gem,
-    Image, KEYWORDS, Loss, Mode, Names, Origin, Parameter, Rerank, Role, Rule, Scope, Search, Span, Spanned, Statement,
-    Takes, Train, Value, bind, fill, parse, plan, statement_is_complete,
+    Image, KEYWORDS, Loss, Mode, Names, Origin, Parameter, RerankClause, Role, Rule, Scope, Search, Span, Spanned,
+    Statement, Takes, Train, Value, fill, parse, plan, statement_is_complete,
 };
 use places::{spanned, spans, without_spans};
 use proptest::prelude::*;
@@ -91,10 +91,10 @@ fn optional<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> impl
     prop::option::of(value.prop_map(spanned))
 }
 
-fn rerank() -> impl Strategy<Value = Rerank> {
+fn rerank() -> impl Strategy<Value = RerankClause> {
     let tau = prop_oneof![-2.0..=2.0_f64, Just(-2.0), Just(2.0), Just(0.6), Just(1e-300), Just(-0.0)];
     (any::<bool>(), any::<bool>(), optional(value(count())), optional(value(tau)))
-        .prop_map(|(sort, insert, k, tau)| Rerank { sort, insert, k, tau })
+        .prop_map(|(sort, insert, k, tau)| RerankClause { sort, insert, k, tau })
 }
 
 fn freshness() -> impl Strategy<Value = Freshness<Value<u64>>> {
@@ -306,7 +306,7 @@ fn assert_in(span: Span, text: &str) {
     assert!(text.get(span.start..span.end).is_some(), "{span:?} is not in {text:?}");
 }
 
-/// What two values of one statement contradict each other in: `bind` says so, behind `fill`.
+/// What two values of one statement contradict each other in: `plan` says so, behind `fill`.
 const CROSSING: &[&str] = &["limit-above-depth", "freq-above-neighbours", "scaleup-above-epochs"];
 
 /// Parses, shows and plans anything; every place must lie in the text, on the boundary of a character.
@@ -338,8 +338,8 @@ fn survive(text: &str) {
             assert_in(span, text);
             assert!(statement.span.start <= span.start && span.end <= statement.span.end, "{span:?} in {statement:?}");
         }
-        if let Ok(bound) = bind(statement, &names) {
-            assert!(!plan(bound, &facts).to_string().is_empty());
+        if let Ok(plan) = plan(&statement.node, &names, &facts) {
+            assert!(!plan.to_string().is_empty());
         }
         for value in [Binding::Image, Binding::Text("it's".to_owned()), Binding::Whole(3), Binding::Number(f64::NAN)] {
             // What was put in its place is read back, too.

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use cairn::language::{Names, Piece, bind, parse};
+use cairn::language::{Names, Piece, check as check_statement, parse};
 
 use super::job::Job;
 use crate::args::{CleanOptions, Opened, Shown, TrainOptions, Upkeep};
@@ -86,7 +86,8 @@ fn run_job(database: &Path, shown: &Shown, statements: &[String; 3], anew: bool,
 /// Refuses a number out of its range before the database is opened.
 fn check(text: &str) -> Result<()> {
     let parsed = parse(text);
-    let bound = parsed.statements.iter().filter_map(|statement| bind(statement, &Names::default()).err());
+    let planned = parsed.statements.iter();
+    let bound = planned.filter_map(|statement| check_statement(&statement.node, &Names::default()).err());
     let wrong: Vec<String> = parsed.diagnostics.iter().cloned().chain(bound).map(|wrong| wrong.render(text)).collect();
     if wrong.is_empty() { Ok(()) } else { Err(Failure::usage(wrong.join("\n"))) }
 }

@@ -1,10 +1,10 @@
-//! Statements: text in, outcomes out. Parse, bind and plan belong to the query language; here a plan runs.
+//! Statements: text in, outcomes out. Parsing and planning belong to the query language; here a plan runs.
 
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    Access, Bound, CleanPlan, CleanRule, Column, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope,
-    SearchPlan, Source, bind, fill, parse, plan,
+    CleanPlan, CleanRule, Column, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, SearchPlan, Source,
+    check, fill, parse, plan,
 };
 
 use super::arguments::{Argument, Arguments};
@@ -13,7 +13,7 @@ use super::database::{Database, another_model, fingerprint_of, unnamed};
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
 use super::sights::Sights;
-use crate::answer::{Asked, Prediction, Query, Rerank, SearchRequest, Stage};
+use crate::answer::{Asked, Prediction, Query, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::motion::Snapshot;
 use crate::operation::{Operation, Put, Receipt};
@@ -87,11 +87,11 @@ impl Database {
     ) -> Result<()> {
         let parsed = parse(text);
         let mut diagnostics = parsed.diagnostics;
-        let mut bound = Vec::with_capacity(parsed.statements.len());
-        let bindings = arguments.bindings();
+        let mut filled = Vec::with_capacity(parsed.statements.len());
+        let (bindings, names) = (arguments.bindings(), arguments.names());
         for statement in &parsed.statements {
-            match fill(statement, &bindings).and_then(|filled| bind(&filled, &arguments.names())) {
-                Ok(ready) => bound.push((ready, statement.node.effect())),
+            match fill(statement, &bindings).and_then(|ready| check(&ready.node, &names).map(|()| ready)) {
+                Ok(ready) => filled.push(ready.node),
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
         }
@@ -99,16 +99,18 @@ impl Database {
             let rendered: Vec<String> = diagnostics.iter().map(render).collect();
             return Err(Error::invalid(rendered.join("\n")));
         }
-        if !ports.writes_reports && bound.iter().any(|(statement, _)| statement.report().is_some()) {
+        if !ports.writes_reports && filled.iter().any(|statement| statement.report().is_some()) {
             return Err(writes_no_reports());
         }
-        for (statement, effect) in bound {
-            if effect == Effect::Writes {
+        for statement in &filled {
+            if statement.effect() == Effect::Writes {
                 // Before any work, whatever way the statement takes.
                 self.shared.core().refuse_when_read_only()?;
             }
-            let facts = self.facts(statement.scope());
-            done(self.run(plan(statement, &facts), arguments, ports)?);
+            // Facts of the moment at which it runs: what stands before it may have changed them.
+            let planned = plan(statement, &names, &self.facts(statement.scope()));
+            let planned = planned.map_err(|diagnostic| Error::invalid(render(&diagnostic)))?;
+            done(self.run(planned, arguments, ports)?);
         }
         Ok(())
     }
@@ -133,31 +135,57 @@ impl Database {
     }
 
     fn run(&self, plan: Plan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
-        match plan {
-            Plan::Search(plan) => {
-                let (snapshot, (asked, failed)) =
-                    self.under_one_model(plan.freshness, |snapshot| match &plan.source {
-                        Source::Queries(path) => read_queries(path, ports),
-                        source => Ok((
-                            vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked],
-                            Vec::new(),
-                        )),
-                    })?;
-                let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
-                let mut answers = snapshot.search(&SearchRequest::of(&plan), &queries)?;
-                if plan.columns.contains(&Column::Path) {
-                    for row in answers.iter_mut().flat_map(|answer| &mut answer.rows) {
-                        row.path = snapshot.record(&row.id)?.and_then(|record| record.source);
-                    }
-                }
-                let snapshot = plan.into.is_some().then_some(snapshot);
-                Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
-            }
+        Ok(match plan {
+            Plan::Search(plan) => return self.run_search(plan, arguments, ports),
             Plan::Predict { source, k, freshness } => {
                 let (snapshot, asked) = self.under_one_model(freshness, |snapshot| {
                     Ok(snapshot.resolve(&source, arguments, ports, false)?.asked)
                 })?;
-                Ok(Outcome::Prediction { name: asked.name, prediction: snapshot.predict(&asked.query, k)? })
+                Outcome::Prediction { name: asked.name, prediction: snapshot.predict(&asked.query, k)? }
+            }
+            Plan::Put { key, source, label, overwrite } => {
+                let (put, made_by) = self.image_to_put(key, &source, label, arguments, ports)?;
+                Outcome::Labelled(Box::new(self.put_image(put, made_by.as_deref(), overwrite)?))
+            }
+            Plan::Delete { key } => Outcome::Written(self.write(vec![Operation::Delete { key }])?),
+            Plan::Label { key, label } => Outcome::Labelled(Box::new(self.give_label(key, Some(label))?)),
+            Plan::Unlabel { key } => Outcome::Labelled(Box::new(self.give_label(key, None)?)),
+            Plan::ShowStatus => Outcome::Status(self.status()?),
+            Plan::ShowLabels => Outcome::Labels(self.snapshot().labels()?),
+            Plan::ShowSegments => Outcome::Segments(self.segments()),
+            Plan::ShowStale => Outcome::Status(self.staleness()),
+            Plan::ShowCleans => Outcome::Table(self.table_of_cleanings()?),
+            Plan::ShowClean { number } => Outcome::Table(self.table_of_cleaned(number)?),
+            Plan::ShowMarked => Outcome::Table(self.table_of_marks()?),
+            Plan::ShowModels => Outcome::Table(self.table_of_models()?),
+            Plan::ShowSuspects { limit } => return self.run_cleaning(&CleanPlan::suspects(limit), ports),
+            Plan::Train(plan) => Outcome::Status(self.run_training(&plan, ports)?),
+            Plan::Clean(plan) => return self.run_cleaning(&plan, ports),
+            Plan::UndoClean => Outcome::Done(self.undo_cleaning()?.words()),
+            Plan::UndoLabel => Outcome::Done(self.undo_labels()?.words()),
+            Plan::Reembed { model } => Outcome::Status(self.run_reembedding(model.as_deref(), ports)?),
+            Plan::UseModel { number } => Outcome::Status(self.run_use(number, ports)?),
+            Plan::DropModel { number, force } => return self.run_drop(number, force, ports),
+            Plan::Flush => {
+                let done = if self.flush()? { "the tail is in segments" } else { "there was no tail" };
+                Outcome::Done(done.to_owned())
+            }
+            Plan::Compact => {
+                self.compact()?;
+                Outcome::Done(format!("{} segments", self.segments().len()))
+            }
+            Plan::Check { deep } => Outcome::Checked(self.check(deep)?),
+            Plan::Backup { folder } => {
+                let copied = self.backup(Path::new(&folder))?;
+                Outcome::Done(format!("backed up {copied} to {folder}"))
+            }
+            Plan::BackupVerify { folder } => {
+                let verified = Self::verify_backup(Path::new(&folder))?;
+                Outcome::Done(format!("{folder} is sound: {verified}"))
+            }
+            Plan::BackupRestore { from, to } => {
+                let copied = Self::restore_backup(Path::new(&from), Path::new(&to))?;
+                Outcome::Done(format!("restored {copied} to {to}"))
             }
             Plan::Explain { analyze, plan } => {
                 let mut text = plan.to_string();
@@ -165,13 +193,56 @@ impl Database {
                     let outcome = self.run(*plan, arguments, ports)?;
                     text.push_str(&analysis(&outcome));
                 }
-                Ok(Outcome::Explained(text))
+                Outcome::Explained(text)
             }
-            Plan::Train(plan) => Ok(Outcome::Status(self.run_training(&plan, ports)?)),
-            Plan::Clean(plan) => self.run_cleaning(&plan, ports),
-            Plan::Suspects { limit } => self.run_cleaning(&CleanPlan::suspects(limit), ports),
-            Plan::Direct(bound) => self.run_direct(bound, arguments, ports),
+        })
+    }
+
+    fn run_search(&self, plan: SearchPlan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
+        let (snapshot, (asked, failed)) = self.under_one_model(plan.freshness, |snapshot| match &plan.source {
+            Source::Queries(path) => read_queries(path, ports),
+            source => Ok((vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked], Vec::new())),
+        })?;
+        let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
+        let mut answers = snapshot.search(&plan.request, &queries)?;
+        if plan.columns.contains(&Column::Path) {
+            for row in answers.iter_mut().flat_map(|answer| &mut answer.rows) {
+                row.path = snapshot.record(&row.id)?.and_then(|record| record.source);
+            }
         }
+        let snapshot = plan.into.is_some().then_some(snapshot);
+        Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
+    }
+
+    /// The image that a PUT stores, and the fingerprint of the model in force when it was embedded.
+    fn image_to_put(
+        &self,
+        key: String,
+        source: &Source,
+        label: Option<String>,
+        arguments: &Arguments,
+        ports: &Ports,
+    ) -> Result<(Put, Option<String>)> {
+        let (snapshot, resolved) =
+            self.under_one_model(Freshness::AsIs, |snapshot| snapshot.resolve(source, arguments, ports, true))?;
+        let source = match &resolved.asked.photo {
+            // Maintenance may come from another folder.
+            Some(Photo::File(path)) => {
+                Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
+            }
+            _ => None,
+        };
+        let (content, photo) = match resolved.embedded {
+            Some(embedded) => (Some(embedded.content), embedded.kept),
+            None => (None, None),
+        };
+        let put = Put { key, label, vector: resolved.asked.query.vector, source, content, photo };
+        let model = snapshot.model();
+        let is_bare = content.is_none() && resolved.asked.id.is_none();
+        if let Some(model) = model.filter(|model| is_bare && !model.settings.is_empty()) {
+            return Err(unnamed(&model.name));
+        }
+        Ok((put, model.map(|model| model.fingerprint.clone())))
     }
 
     /// A snapshot whose predictions lag no more than was asked for; what waits is carried out first if need be.
@@ -199,102 +270,6 @@ impl Database {
             }
         }
         Err(another_model())
-    }
-
-    fn run_direct(&self, bound: Bound, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
-        let operation = match bound {
-            Bound::ShowStatus => return Ok(Outcome::Status(self.status()?)),
-            Bound::ShowLabels => return Ok(Outcome::Labels(self.snapshot().labels()?)),
-            Bound::ShowSegments => return Ok(Outcome::Segments(self.segments())),
-            Bound::ShowStale => return Ok(Outcome::Status(self.staleness())),
-            Bound::Flush => {
-                let done = if self.flush()? { "the tail is in segments" } else { "there was no tail" };
-                return Ok(Outcome::Done(done.to_owned()));
-            }
-            Bound::Compact => {
-                self.compact()?;
-                return Ok(Outcome::Done(format!("{} segments", self.segments().len())));
-            }
-
-            Bound::Check { deep } => return Ok(Outcome::Checked(self.check(deep)?)),
-            Bound::Backup { folder } => {
-                let copied = self.backup(Path::new(&folder))?;
-                return Ok(Outcome::Done(format!("backed up {copied} to {folder}")));
-            }
-            Bound::BackupVerify { folder } => {
-                let verified = Self::verify_backup(Path::new(&folder))?;
-                return Ok(Outcome::Done(format!("{folder} is sound: {verified}")));
-            }
-            Bound::BackupRestore { from, to } => {
-                let copied = Self::restore_backup(Path::new(&from), Path::new(&to))?;
-                return Ok(Outcome::Done(format!("restored {copied} to {to}")));
-            }
-            Bound::Delete { key } => Operation::Delete { key },
-            Bound::Label { key, label } => return Ok(Outcome::Labelled(Box::new(self.give_label(key, Some(label))?))),
-            Bound::Unlabel { key } => return Ok(Outcome::Labelled(Box::new(self.give_label(key, None)?))),
-            Bound::Put { key, source, role: _, label, overwrite } => {
-                let (snapshot, resolved) = self
-                    .under_one_model(Freshness::AsIs, |snapshot| snapshot.resolve(&source, arguments, ports, true))?;
-                let source = match &resolved.asked.photo {
-                    // Maintenance may come from another folder.
-                    Some(Photo::File(path)) => {
-                        Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
-                    }
-                    _ => None,
-                };
-                let (content, photo) = match resolved.embedded {
-                    Some(embedded) => (Some(embedded.content), embedded.kept),
-                    None => (None, None),
-                };
-                let put = Put { key, label, vector: resolved.asked.query.vector, source, content, photo };
-                let model = snapshot.model();
-                let is_bare = content.is_none() && resolved.asked.id.is_none();
-                if let Some(model) = model.filter(|model| is_bare && !model.settings.is_empty()) {
-                    return Err(unnamed(&model.name));
-                }
-                let made_by = model.map(|model| model.fingerprint.as_str());
-                return Ok(Outcome::Labelled(Box::new(self.put_image(put, made_by, overwrite)?)));
-            }
-            Bound::ShowCleans => return Ok(Outcome::Table(self.table_of_cleanings()?)),
-            Bound::ShowClean { number } => return Ok(Outcome::Table(self.table_of_cleaned(number)?)),
-            Bound::ShowMarked => return Ok(Outcome::Table(self.table_of_marks()?)),
-            Bound::ShowModels => return Ok(Outcome::Table(self.table_of_models()?)),
-            Bound::UndoLabel => return Ok(Outcome::Done(self.undo_labels()?.words())),
-            Bound::UndoClean => return Ok(Outcome::Done(self.undo_cleaning()?.words())),
-            Bound::Reembed { model } => return Ok(Outcome::Status(self.run_reembedding(model.as_deref(), ports)?)),
-            Bound::UseModel { number } => return Ok(Outcome::Status(self.run_use(number, ports)?)),
-            Bound::DropModel { number, force } => return self.run_drop(number, force, ports),
-            Bound::Search(_)
-            | Bound::Predict { .. }
-            | Bound::Train(_)
-            | Bound::Clean(_)
-            | Bound::ShowSuspects { .. }
-            | Bound::Explain { .. } => {
-                return Err(Error::invalid("a statement that has a plan was run without one"));
-            }
-        };
-        Ok(Outcome::Written(self.write(vec![operation])?))
-    }
-}
-
-impl SearchRequest {
-    /// The library's request for a planned statement.
-    pub fn of(plan: &SearchPlan) -> Self {
-        Self {
-            scope: plan.scope,
-            depth: plan.depth,
-            limit: plan.limit,
-            ef: match plan.access {
-                Access::Exact { .. } => None,
-                Access::Graph { ef } => Some(ef),
-            },
-            rerank: plan.rerank.map(|rerank| Rerank {
-                k: rerank.k,
-                sort: rerank.sort,
-                insert: rerank.insert.then_some(rerank.tau),
-            }),
-            filter: plan.filter.clone(),
-        }
     }
 }
 

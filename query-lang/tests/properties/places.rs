@@ -1,6 +1,6 @@
 //! The places in a statement: all of them, and the statement without them.
 
-use cairndb_query::{Clean, Image, Rerank, Search, Span, Spanned, Statement, Train};
+use cairndb_query::{Clean, Image, RerankClause, Search, Span, Spanned, Statement, Train};
 
 /// Statements are compared without their places: the printed text has its own.
 pub(crate) fn spanned<T>(node: T) -> Spanned<T> {
@@ -22,7 +22,7 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
             limit: search.limit.map(|part| spanned(part.node)),
             mode: search.mode.map(|part| spanned(part.node)),
             rerank: search.rerank.map(|part| {
-                spanned(Rerank {
+                spanned(RerankClause {
                     k: part.node.k.map(|k| spanned(k.node)),
                     tau: part.node.tau.map(|tau| spanned(tau.node)),
                     ..part.node
