@@ -53,8 +53,8 @@ pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 pub use disk::{Faults, install_faults};
 pub use door::{
     Answers, Argument, Arguments, Cleaned, Cleaning, CleaningEntry, Copied, Database, EpochProgress, HeldFolder,
-    Judged, Judgement, Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Readings,
-    Sight, Sights, Standing, Table, Target, Undone, Watch, Witness, scout,
+    Judged, Judgement, Labelled, LabelsUndone, LoadFeatures, Maintain, Marked, ModelEntry, Outcome, Ports, Prepared,
+    Readings, Sight, Sights, Standing, Table, Target, Undone, Watch, Witness, scout,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use motion::{Counts, Deferral, Snapshot};

@@ -20,18 +20,21 @@ mod label;
 mod lexer;
 mod limits;
 mod names;
+pub mod options;
 mod parser;
 mod plan;
 mod planner;
 mod print;
+mod reference;
 mod request;
 mod script;
+mod terms;
 mod value;
 mod words;
 
 pub use ast::{
-    Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin,
-    RerankClause, Role, Rule, Scope, Search, Span, Spanned, Statement, Train,
+    Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, Mode, Options,
+    Origin, RerankClause, Role, Rule, Scope, Search, Span, Spanned, Statement, Train,
 };
 pub use diagnostic::Diagnostic;
 pub use effect::Effect;
@@ -49,7 +52,8 @@ pub use names::{Names, Source};
 pub use parser::{Parsed, parse, statement_is_complete};
 pub use plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 pub use planner::{check, plan};
+pub use reference::{forms, keywords, names, schema, table};
 pub use request::{Rerank, SearchRequest};
 pub use script::{Piece, Script, ScriptError};
-pub use value::{Binding, Interval, Parameter, Takes, Value};
-pub use words::{KEYWORDS, nearest_name};
+pub use value::{Binding, Interval, Parameter, Setting, Takes, Value};
+pub use words::nearest_name;

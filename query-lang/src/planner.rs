@@ -1,16 +1,21 @@
 //! Statements into plans: names are resolved, defaults filled in, and the access path is chosen from facts about the database.
 
 use crate::ast::{
-    Clean, Column, Condition, Cut, Freshness, Image, Loss, Mode, Origin, Rule, Scope, Search, Spanned, Statement, Train,
+    Augment, Clean, Column, Condition, Cut, Freshness, Gem, Image, Mode, Options, Origin, Rule, Scope, Search, Spanned,
+    Statement, Train,
 };
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::limits::{DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EVIDENCE, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_COUNT};
 use crate::names::{Names, Source, known, resolve};
+use crate::options::{
+    AUGMENT, BALANCE, BATCH, DIM, EPOCHS, FREQ, GEM, INLIERS, MARGIN, NEIGHBOURS, NN, Part, RATE, SCALE, SCALEUP, SEED,
+    THUMBNAILS, VALIDATION,
+};
 use crate::parser::{check_clean, check_role, check_search, check_train};
 use crate::plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 use crate::request::{Rerank, SearchRequest};
-use crate::value::Value;
+use crate::value::{Setting, Value};
 
 /// A graph is searched while its breadth is below one in so many of the rows. For each of its breadth it scores 15 to 30 rows, wherever
 /// in memory they lie, and moves what it found before to make room, so that its cost grows with the square of the breadth; a scan
@@ -193,27 +198,40 @@ fn choose_access(source: &Source, scope: Scope, depth: usize, facts: &Facts) -> 
     }
 }
 
+/// The value of an option; `None` where it was left out.
+fn setting(options: &Options, part: &Part) -> Result<Option<Setting>, Diagnostic> {
+    options.get(part).map(value).transpose()
+}
+
+fn whole(options: &Options, part: &Part) -> Result<Option<usize>, Diagnostic> {
+    Ok(setting(options, part)?.and_then(Setting::whole))
+}
+
+fn number(options: &Options, part: &Part) -> Result<Option<f64>, Diagnostic> {
+    Ok(setting(options, part)?.and_then(Setting::number))
+}
+
 fn plan_train(train: &Train) -> Result<TrainPlan, Diagnostic> {
     check_train(train)?;
-    let loss = word(&train.loss).unwrap_or(Loss::of_training(train.trunk));
-    let usual = TrainPlan::usual(loss, train.trunk);
-    let epochs = given(&train.epochs)?.unwrap_or(usual.epochs);
-    let (margin, scale, scaleup) = (given(&train.margin)?, given(&train.scale)?, given(&train.scaleup)?);
+    let given = &train.options;
+    let usual = TrainPlan::usual(train.loss(), train.trunk());
+    let epochs = whole(given, &EPOCHS)?.unwrap_or(usual.epochs);
+    let (scaleup, seed) = (whole(given, &SCALEUP)?, setting(given, &SEED)?);
     Ok(TrainPlan {
-        loss,
-        dimension: given(&train.dimension)?.unwrap_or(usual.dimension),
+        loss: usual.loss,
+        dimension: whole(given, &DIM)?.unwrap_or(usual.dimension),
         epochs,
-        batch: given(&train.batch)?.unwrap_or(usual.batch),
-        rate: given(&train.rate)?.unwrap_or(usual.rate),
-        margin: margin.or(usual.margin),
-        scale: scale.or(usual.scale),
-        seed: given(&train.seed)?.unwrap_or(usual.seed),
-        validation: given(&train.validation)?.unwrap_or(usual.validation),
-        balance: train.balance,
+        batch: whole(given, &BATCH)?.unwrap_or(usual.batch),
+        rate: number(given, &RATE)?.unwrap_or(usual.rate),
+        margin: number(given, &MARGIN)?.or(usual.margin),
+        scale: number(given, &SCALE)?.or(usual.scale),
+        seed: if let Some(Setting::Whole(seed)) = seed { seed } else { usual.seed },
+        validation: number(given, &VALIDATION)?.unwrap_or(usual.validation),
+        balance: given.has(&BALANCE),
         trunk: usual.trunk.map(|usual| TrunkPlan {
-            augment: word(&train.augment).unwrap_or(usual.augment),
+            augment: given.word(&AUGMENT).and_then(Augment::named).unwrap_or(usual.augment),
             scaleup: scaleup.unwrap_or(usual.scaleup.min(epochs)),
-            gem: word(&train.gem).unwrap_or(usual.gem),
+            gem: given.word(&GEM).and_then(Gem::named).unwrap_or(usual.gem),
         }),
         from: match &train.from {
             None => None,
@@ -231,18 +249,18 @@ fn plan_clean(clean: &Clean) -> Result<CleanPlan, Diagnostic> {
         Some(Spanned { node: Cut::Top(images), span }) => Cut::Top(known(images, *span)?),
         Some(Spanned { node: Cut::Evidence(least), span }) => Cut::Evidence(known(least, *span)?),
     };
-    let usual = CleanPlan::default();
+    let (options, usual) = (&clean.options, CleanPlan::default());
     Ok(CleanPlan {
-        nn: given(&clean.nn)?.unwrap_or(usual.nn),
-        neighbours: given(&clean.neighbours)?.unwrap_or(usual.neighbours),
-        inliers: given(&clean.inliers)?.unwrap_or(usual.inliers),
-        freq: given(&clean.freq)?.unwrap_or(usual.freq),
+        nn: whole(options, &NN)?.unwrap_or(usual.nn),
+        neighbours: whole(options, &NEIGHBOURS)?.unwrap_or(usual.neighbours),
+        inliers: whole(options, &INLIERS)?.unwrap_or(usual.inliers),
+        freq: whole(options, &FREQ)?.unwrap_or(usual.freq),
         rule: match word(&clean.rule).unwrap_or_default() {
             Rule::Paper => CleanRule::Paper,
             Rule::Suspects => CleanRule::Suspects(cut),
         },
         action: word(&clean.action).unwrap_or_default(),
-        thumbnails: clean.thumbnails.is_some(),
+        thumbnails: options.has(&THUMBNAILS),
         dry_run: clean.dry_run,
         into: given(&clean.into)?,
     })
@@ -251,7 +269,8 @@ fn plan_clean(clean: &Clean) -> Result<CleanPlan, Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ast::{Action, Role, Span};
+    use crate::ast::{Action, Loss, Role, Span};
+    use crate::options::LOSS;
 
     fn spanned<T>(node: T) -> Spanned<T> {
         Spanned { node, span: Span::default() }
@@ -307,8 +326,12 @@ mod tests {
     fn a_training_or_cleaning_built_by_hand_must_not_contradict_itself() {
         let code = |statement: Statement| check(&statement, &Names::default()).map_err(|error| error.code());
         let train = |loss: Loss, margin: Option<f64>, scale: Option<f64>| {
-            let [margin, scale] = [margin, scale].map(|number| number.map(|number| spanned(Value::Typed(number))));
-            code(Statement::Train(Box::new(Train { loss: Some(spanned(loss)), margin, scale, ..Train::default() })))
+            let mut train = Train::default();
+            train.options.set(&LOSS, spanned(Value::Typed(Setting::Word(loss.name()))));
+            for (part, number) in [(&MARGIN, margin), (&SCALE, scale)] {
+                number.into_iter().for_each(|number| train.options.set(part, spanned(Setting::Number(number).into())));
+            }
+            code(Statement::Train(Box::new(train)))
         };
         assert_eq!(train(Loss::Softmax, Some(0.3), None), Err("not-of-loss"));
         assert_eq!(train(Loss::AdaCos, None, Some(30.0)), Err("not-of-loss"));
@@ -322,8 +345,17 @@ mod tests {
         assert_eq!(clean(Rule::Paper, None, Action::RelabelEmpty), Err("only-of-suspects"));
         assert!(clean(Rule::Paper, None, Action::KeepVoters).is_ok());
         assert!(clean(Rule::Suspects, Some(Cut::Evidence(0.5.into())), Action::Relabel).is_ok());
-        let few = Clean { freq: Some(spanned(4.into())), neighbours: Some(spanned(3.into())), ..Clean::default() };
-        assert_eq!(code(Statement::Clean(Box::new(few))), Err("freq-above-neighbours"));
+        let with = |options: &[(&'static Part, Setting)]| {
+            let mut clean = Clean::default();
+            options.iter().for_each(|(part, setting)| clean.options.set(part, spanned((*setting).into())));
+            code(Statement::Clean(Box::new(clean)))
+        };
+        assert_eq!(with(&[(&FREQ, Setting::Whole(4)), (&NEIGHBOURS, Setting::Whole(3))]), Err("freq-above-neighbours"));
+        // Values out of their range, and of another kind.
+        assert_eq!(with(&[(&FREQ, Setting::Whole(0))]), Err("too-small"));
+        assert_eq!(with(&[(&INLIERS, Setting::Whole(1001))]), Err("too-large"));
+        assert_eq!(with(&[(&INLIERS, Setting::Number(5.0))]), Err("expected"));
+        assert_eq!(clean(Rule::Suspects, Some(Cut::Evidence(1.5.into())), Action::Unlabel), Err("number-range"));
     }
 
     /// The parser refuses these; a statement built by hand must not get past either.

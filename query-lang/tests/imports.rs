@@ -9,8 +9,10 @@ use std::path::Path;
 const ORDER: &[&str] = &[
     "label",
     "value",
-    "ast",
     "limits",
+    "terms",
+    "options",
+    "ast",
     "words",
     "request",
     "print",
@@ -25,6 +27,7 @@ const ORDER: &[&str] = &[
     "plan",
     "planner",
     "explain",
+    "reference",
 ];
 
 fn place(module: &str) -> usize {

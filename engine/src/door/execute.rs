@@ -1,10 +1,10 @@
-//! Statements: text in, outcomes out. Parsing and planning belong to the query language; here a plan runs.
+//! Statements: text in, outcomes out. Reading and planning belong to the query language; here a plan runs.
 
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
     CleanPlan, CleanRule, Column, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, SearchPlan, Source,
-    check, fill, parse, plan,
+    check, fill, plan,
 };
 
 use super::arguments::{Argument, Arguments};
@@ -12,6 +12,7 @@ use super::cleaning::Cleaning;
 use super::database::{Database, another_model, fingerprint_of, unnamed};
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
+use super::prepared::Prepared;
 use super::sights::Sights;
 use crate::answer::{Asked, Prediction, Query, Stage};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,25 +32,66 @@ struct Resolved {
 }
 
 impl Database {
-    /// Runs the statements of a text in order and returns one outcome each.
+    /// Reads the statements of a text, to run them later and as often as one likes ([`Database::execute`]).
+    ///
+    /// # Errors
+    /// `Invalid` with every mistake, shown with its place ([`Error::diagnostics`]).
+    ///
+    /// ```
+    /// # fn main() -> cairn::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// use cairn::{Arguments, Database, Options, Ports};
+    ///
+    /// let database = Database::create(&folder.path().join("places"), Options::for_vectors(2))?;
+    /// let put = Database::prepare("PUT ID $1 $2 LABEL $3")?;
+    /// for (key, label) in [("a", "Louvre"), ("b", "Pantheon")] {
+    ///     database.execute(&put, &Arguments::of([key.into(), vec![0.6, 0.8].into(), label.into()]), &Ports::default())?;
+    /// }
+    /// let error = Database::prepare("SEARCH a K 0").unwrap_err();
+    /// assert_eq!(error.diagnostics()[0].code(), "too-small");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn prepare(text: &str) -> Result<Prepared> {
+        Prepared::of_piece(Piece::alone(text))
+    }
+
+    /// Runs prepared statements in order and returns one outcome each.
+    ///
+    /// The arguments are checked for all of them first: a mistake in any runs none. What ran before a statement that fails is done;
+    /// [`Database::execute_each`] hands those outcomes over too.
+    ///
+    /// # Errors
+    /// `Invalid` where an argument is missing or does not fit its place ([`Error::diagnostics`]), or where INTO names a report and the
+    /// program writes none ([`Ports::writes_reports`]); otherwise what the first failing statement gives, and behind others how many
+    /// were carried out.
+    pub fn execute(&self, prepared: &Prepared, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
+        collected(|done| self.execute_each(prepared, arguments, ports, done))
+    }
+
+    /// [`Database::execute`] that hands each outcome over as soon as it is there, whatever becomes of the statements behind it.
+    ///
+    /// # Errors
+    /// As [`Database::execute`], in the words of the statement alone.
+    pub fn execute_each(
+        &self,
+        prepared: &Prepared,
+        arguments: &Arguments,
+        ports: &Ports,
+        done: &mut dyn FnMut(Outcome),
+    ) -> Result<()> {
+        self.run_all(prepared, Vec::new(), arguments, ports, done)
+    }
+
+    /// Reads the statements of a text and runs them in order: one outcome each.
     ///
     /// The text is checked as a whole first: a mistake in any statement runs none of them. What ran before a statement that fails is done;
     /// [`Database::query_each`] hands those outcomes over too.
     ///
     /// # Errors
-    /// `Invalid` with every diagnostic rendered with its place, or where INTO names a report and the program writes none
-    /// ([`Ports::writes_reports`]); otherwise what the first failing statement gives, and behind others how many were carried out.
+    /// As [`Database::prepare`] and [`Database::execute`].
     pub fn query(&self, text: &str, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
-        let mut outcomes = Vec::new();
-        self.query_each(text, arguments, ports, &mut |outcome| outcomes.push(outcome)).map_err(
-            |error| match outcomes.len() {
-                0 => error,
-                done => error.told(|message| {
-                    format!("statement {}: {message} (what stands before it was carried out)", done + 1)
-                }),
-            },
-        )?;
-        Ok(outcomes)
+        collected(|done| self.query_each(text, arguments, ports, done))
     }
 
     /// [`Database::query`] that hands each outcome over as soon as it is there, whatever becomes of the statements behind it.
@@ -63,42 +105,28 @@ impl Database {
         ports: &Ports,
         done: &mut dyn FnMut(Outcome),
     ) -> Result<()> {
-        self.query_shown(text, &|diagnostic| diagnostic.render(text), arguments, ports, done)
+        let (prepared, mistakes) = Prepared::read(Piece::alone(text));
+        self.run_all(&prepared, mistakes, arguments, ports, done)
     }
 
-    /// Runs a statement of a longer script ([`Script`](cairndb_query::Script)): diagnostics name its line there.
-    ///
-    /// # Errors
-    /// As [`Database::query`].
-    pub fn query_piece(&self, piece: &Piece, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
-        let mut outcomes = Vec::new();
-        let render = |diagnostic: &Diagnostic| piece.render(diagnostic);
-        self.query_shown(&piece.text, &render, arguments, ports, &mut |outcome| outcomes.push(outcome))?;
-        Ok(outcomes)
-    }
-
-    fn query_shown(
+    /// Runs statements unless there are mistakes, in their text or in what is bound to them.
+    fn run_all(
         &self,
-        text: &str,
-        render: &dyn Fn(&Diagnostic) -> String,
+        prepared: &Prepared,
+        mut mistakes: Vec<Diagnostic>,
         arguments: &Arguments,
         ports: &Ports,
         done: &mut dyn FnMut(Outcome),
     ) -> Result<()> {
-        let parsed = parse(text);
-        let mut diagnostics = parsed.diagnostics;
-        let mut filled = Vec::with_capacity(parsed.statements.len());
+        let mut filled = Vec::new();
         let (bindings, names) = (arguments.bindings(), arguments.names());
-        for statement in &parsed.statements {
+        for statement in prepared.spanned() {
             match fill(statement, &bindings).and_then(|ready| check(&ready.node, &names).map(|()| ready)) {
                 Ok(ready) => filled.push(ready.node),
-                Err(diagnostic) => diagnostics.push(diagnostic),
+                Err(mistake) => mistakes.push(mistake),
             }
         }
-        if !diagnostics.is_empty() {
-            let rendered: Vec<String> = diagnostics.iter().map(render).collect();
-            return Err(Error::invalid(rendered.join("\n")));
-        }
+        prepared.refuse(mistakes)?;
         if !ports.writes_reports && filled.iter().any(|statement| statement.report().is_some()) {
             return Err(writes_no_reports());
         }
@@ -108,9 +136,10 @@ impl Database {
                 self.shared.core().refuse_when_read_only()?;
             }
             // Facts of the moment at which it runs: what stands before it may have changed them.
-            let planned = plan(statement, &names, &self.facts(statement.scope()));
-            let planned = planned.map_err(|diagnostic| Error::invalid(render(&diagnostic)))?;
-            done(self.run(planned, arguments, ports)?);
+            match plan(statement, &names, &self.facts(statement.scope())) {
+                Ok(plan) => done(self.run(plan, arguments, ports)?),
+                Err(mistake) => prepared.refuse(vec![mistake])?,
+            }
         }
         Ok(())
     }
@@ -270,6 +299,18 @@ impl Database {
             }
         }
         Err(another_model())
+    }
+}
+
+/// The outcomes of several statements; an error behind others says how many were carried out.
+fn collected(run: impl FnOnce(&mut dyn FnMut(Outcome)) -> Result<()>) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    match run(&mut |outcome| outcomes.push(outcome)) {
+        Ok(()) => Ok(outcomes),
+        Err(error) if outcomes.is_empty() => Err(error),
+        Err(error) => Err(error.told(|message| {
+            format!("statement {}: {message} (what stands before it was carried out)", outcomes.len() + 1)
+        })),
     }
 }
 
