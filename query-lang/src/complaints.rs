@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::options::{self, LOSS, Part};
 use crate::print::{interval, lag, quoted};
-use crate::value::{Binding, Parameter, Setting, Takes, Value};
+use crate::value::{Binding, Parameter, Takes, Value};
 use crate::words::{self, STATEMENTS};
 
 /// Longer pieces of what was typed are cut in a message.
@@ -449,15 +449,6 @@ pub(crate) fn unknown_show(span: Span, word: &str) -> Diagnostic {
 }
 
 // Options and clauses of TRAIN and CLEAN.
-
-/// How an option is written: `epochs=30`.
-pub(crate) fn example_of(part: &Part) -> String {
-    match part.example() {
-        Some(Setting::Word(_)) if *part == LOSS => format!("{}={}", part.name, Loss::ArcFace),
-        Some(setting) => format!("{}={setting}", part.name),
-        None => part.name.to_owned(),
-    }
-}
 
 /// What stands behind the `=` of an option that takes one of some words, and the help that lists them.
 pub(crate) fn choice(part: &Part, words: &[&'static str]) -> (String, String) {

@@ -8,7 +8,7 @@ use crate::ast::{
     Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, Mode, Options, Origin,
     RerankClause, Role, Rule, Scope, Search, Spanned, Statement, Train,
 };
-use crate::options::THUMBNAILS;
+use crate::options::{LOSS, Part, THUMBNAILS};
 use crate::value::{Interval, Setting, Value};
 
 /// Text in single quotes, as the language reads it.
@@ -32,6 +32,16 @@ pub(crate) fn interval((start, end): Interval) -> String {
     match start {
         Bound::Excluded(_) => format!("be more than {} and at most {}", edge(start), edge(end)),
         _ => format!("lie in [{}, {}]", edge(start), edge(end)),
+    }
+}
+
+/// How an option is written, for help: `epochs=30`.
+pub(crate) fn example_of(part: &Part) -> String {
+    match part.example() {
+        // The first loss in the list has no steps, which most options need.
+        Some(Setting::Word(_)) if *part == LOSS => format!("{}={}", part.name, Loss::ArcFace),
+        Some(setting) => format!("{}={setting}", part.name),
+        None => part.name.to_owned(),
     }
 }
 

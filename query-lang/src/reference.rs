@@ -181,7 +181,7 @@ fn grouped(number: u64) -> String {
     }
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -196,7 +196,7 @@ fn shown(setting: Setting) -> String {
     }
 }
 
-/// Each default with the losses that have it: `0.3 (arcface, cosface), 0 (adacos)`.
+/// Each default with the losses that have it: `0.3 for arcface, cosface; 0 for adacos`.
 fn of_losses(of: fn(Loss) -> Option<Setting>) -> String {
     let mut groups: Vec<(Setting, Vec<String>)> = Vec::new();
     for loss in Loss::ALL {
@@ -208,7 +208,7 @@ fn of_losses(of: fn(Loss) -> Option<Setting>) -> String {
         }
     }
     let mut text: Vec<String> =
-        groups.iter().map(|(setting, losses)| format!("{setting} ({})", losses.join(", "))).collect();
+        groups.iter().map(|(setting, losses)| format!("{setting} for {}", losses.join(", "))).collect();
     if Loss::ALL.into_iter().any(|loss| of(loss).is_none()) {
         text.push("other losses take none".to_owned());
     }

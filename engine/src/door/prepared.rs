@@ -112,11 +112,11 @@ mod tests {
             let outcomes = database.execute(&put, &arguments, &Ports::default()).unwrap();
             assert!(matches!(&outcomes[1], Outcome::Labels(labels) if labels.len() == at + 1), "{outcomes:?}");
         }
-        // Without a value for each, nothing runs, and each place is named.
+        // Without a value for each, nothing runs, and the place is named.
         let error = database.execute(&put, &Arguments::of(["d".into()]), &Ports::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         let [mistake] = error.diagnostics() else { panic!("{error}") };
-        assert_eq!((mistake.code(), mistake.span().start), ("unbound-parameter", 10));
+        assert_eq!((mistake.code(), mistake.span().start), ("unbound-parameter", 19));
         let last = put.each().last().unwrap();
         assert_eq!((last.to_string().as_str(), last.line()), ("SHOW LABELS", 1));
         assert_eq!(database.execute(&last, &Arguments::default(), &Ports::default()).unwrap().len(), 1);

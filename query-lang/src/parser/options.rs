@@ -8,7 +8,7 @@ use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
 use crate::options::{Form, Part};
-use crate::print::interval;
+use crate::print::{example_of, interval};
 use crate::value::{Setting, Value};
 use crate::words;
 
@@ -29,7 +29,7 @@ impl Parser<'_> {
 
     /// `nn=1000`, `rate=0.001`, `augment=soft`; the name comes next.
     pub(super) fn setting(&mut self, repeated: bool, part: &'static Part) -> Parse<Spanned<Value<Setting>>> {
-        let example = complaints::example_of(part);
+        let example = example_of(part);
         self.assignment(repeated, part.name, &example)?;
         match &part.form {
             Form::Whole { least, most } => Ok(self.whole(part.name, &example, *least..=*most)?.map(Setting::Whole)),
@@ -84,7 +84,7 @@ impl Parser<'_> {
 /// Whether an option of a statement that was built by hand has a value that it takes. A parameter is looked at when it has its value.
 pub(super) fn check_setting(part: &Part, value: &Spanned<Value<Setting>>) -> Parse<()> {
     let Value::Typed(setting) = value.node else { return Ok(()) };
-    let (span, example) = (value.span, complaints::example_of(part));
+    let (span, example) = (value.span, example_of(part));
     match (&part.form, setting) {
         (Form::Whole { least, most }, Setting::Whole(number)) => match number {
             number if number < *least => Err(complaints::too_small(span, part.name, least, &example)),
