@@ -82,7 +82,7 @@ fn help(part: &Part) -> String {
         .next()
         .map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), &text[first.len_utf8()..]));
     if matches!(part.form, Form::Whole { .. } | Form::Number(_)) {
-        text.push_str(&format!(", {}", part.range()));
+        text.push_str(&format!(" [values: {}]", part.range()));
     }
     if !matches!(part.form, Form::Flag) {
         text.push_str(&format!(" [default: {}]", part.default()));
