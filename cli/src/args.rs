@@ -13,6 +13,7 @@ use crate::output::Format;
 
 mod ingest;
 mod maintain;
+mod settings;
 mod shared;
 
 pub(crate) use ingest::{Ingest, LabelsWord};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cairn::eval::{Metrics, average_precision, evaluate};
-use cairn::language::{DEFAULT_TAU, plain_label};
+use cairn::language::plain_label;
 use cairn::{Answer, Answers, Asked, Rerank, Role, Scope, SearchRequest, Snapshot};
 
 use crate::failure::{Failure, Result};
@@ -57,9 +57,8 @@ impl Comparison {
     /// When a search fails.
     pub(crate) fn of(snapshot: &Snapshot, answers: &Answers) -> Result<Self> {
         let plan = &answers.plan;
-        let request = SearchRequest::of(plan);
-        let (k, tau) = plan.rerank.map_or((snapshot.options().vote_k, DEFAULT_TAU), |rerank| (rerank.k, rerank.tau));
-        Self::run(snapshot, answers.asked.clone(), &request, k, tau)
+        let k = plan.request.rerank.map_or(snapshot.options().vote_k, |rerank| rerank.k);
+        Self::run(snapshot, answers.asked.clone(), &plan.request, k, plan.tau)
     }
 
     /// The metrics of each method.

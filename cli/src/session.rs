@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::language::Piece;
-use cairn::{Answers, Arguments, CheckReport, Cleaning, Database, FailedQuery, Outcome, Ports, Snapshot, Watch};
+use cairn::{
+    Answers, Arguments, CheckReport, Cleaning, Database, FailedQuery, Outcome, Ports, Prepared, Snapshot, Watch,
+};
 
 use crate::args::{ModelArgs, Opened};
 use crate::closing;
@@ -120,11 +121,11 @@ impl Session {
     ///
     /// # Errors
     /// The statement's.
-    pub(crate) fn execute(&self, statement: &Piece) -> Result<Vec<Outcome>> {
+    pub(crate) fn execute(&self, statement: &Prepared) -> Result<Vec<Outcome>> {
         if !self.only_read {
-            access::before(&self.database, &statement.text)?;
+            access::before(&self.database, statement)?;
         }
-        let done = self.database.query_piece(statement, &Arguments::default(), &self.ports);
+        let done = self.database.execute(statement, &Arguments::default(), &self.ports);
         self.watch.rest();
         Ok(done?)
     }
@@ -209,12 +210,12 @@ impl Session {
         }
         self.tally.measured.fetch_add(1, Ordering::Relaxed);
         let snapshot = self.database.snapshot();
-        let measurable = Measurable { asked: &answers.asked, snapshot: &snapshot, scope: answers.plan.scope };
+        let measurable = Measurable { asked: &answers.asked, snapshot: &snapshot, scope: answers.plan.request.scope };
         let path = self.truth_path.as_deref().unwrap_or(Path::new("the known answers")).display().to_string();
         measurable.check(truth, "this statement", &path)?;
         let ranked = comparison::ranked(&answers.asked, &answers.answers);
         // What the statement returned is what is measured.
-        let depth = answers.plan.limit;
+        let depth = answers.plan.request.limit;
         let metrics = cairn::eval::evaluate(truth.truths(), &ranked, depth);
         // Rows for programs stay alone on standard output.
         let lines = [("this statement", metrics)];
@@ -315,7 +316,7 @@ mod tests {
         let opened = Opened { database: folder, read_only: false };
         let model = ModelArgs { device: crate::args::DeviceWord::Cpu, weights: None };
         let session = Session::on(database, &opened, &model, Format::Csv, (None, None));
-        let outcomes = session.execute(&Piece::alone(text)).unwrap();
+        let outcomes = session.execute(&Database::prepare(text).unwrap()).unwrap();
         (session, outcomes)
     }
 
@@ -329,7 +330,7 @@ mod tests {
         let statement = "SEARCH ID 'd' IN all INCLUDING SELF RETURN id, label, split, path, instance";
         let (session, outcomes) = ran(home.path(), &format!("{statement} INTO '{}'", page.display()));
         let later = "LABEL ID 'a' AS 'new'; UNLABEL ID 'b'; DELETE ID 'c'; LABEL ID 'd' AS 'new'";
-        later.split("; ").for_each(|text| drop(session.execute(&Piece::alone(text)).unwrap()));
+        later.split("; ").for_each(|text| drop(session.execute(&Database::prepare(text).unwrap()).unwrap()));
         let mut out = Vec::new();
         session.show(&outcomes[0], None, &mut out).unwrap();
         let shown = String::from_utf8(out).unwrap();

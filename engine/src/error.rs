@@ -5,6 +5,8 @@ mod owner;
 use std::fmt;
 use std::path::Path;
 
+use cairndb_query::Diagnostic;
+
 /// The numbers of EMFILE and ENFILE, by which Linux and the BSDs refuse to open one file more.
 const TOO_MANY_FILES: [i32; 2] = [24, 23];
 
@@ -87,13 +89,14 @@ pub struct Error {
     message: String,
     help: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Error {
     /// An error without a next step; add one with [`Error::help`]. A path that leads through an open handle is told as where that
     /// leads.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: with_real_paths(message.into()), help: None, source: None }
+        Self { kind, message: with_real_paths(message.into()), help: None, source: None, diagnostics: Vec::new() }
     }
 
     /// Says what the reader can do.
@@ -107,6 +110,13 @@ impl Error {
     #[must_use]
     pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Keeps the mistakes that the message shows.
+    #[must_use]
+    pub(crate) fn with_diagnostics(mut self, diagnostics: Vec<Diagnostic>) -> Self {
+        self.diagnostics = diagnostics;
         self
     }
 
@@ -187,6 +197,12 @@ impl Error {
     /// What happened, in one or more lines.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What is wrong with the text of a statement, or with the arguments bound to it: each mistake with its code and its place in the
+    /// text. Empty for every other error.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
     }
 
     /// What to do about it.

@@ -65,7 +65,7 @@ pub use clean::{
 pub use disk::{Faults, install_faults};
 pub use door::{
     Answers, Argument, Arguments, Copied, Database, HeldFolder, Labelled, LabelsUndone, LoadFeatures, Maintain,
-    Outcome, Ports, Table,
+    Outcome, Ports, Prepared, Table,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use operation::{Heard, ListSaid, Listed, Operation, Put, Reading, Receipt, Record, Role, SetBy};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::value::Value;
+use crate::options::{self, Part};
+pub use crate::terms::{Action, Augment, Column, Field, Flip, Gem, Loss, Role, Rule, Scope};
+use crate::value::{Setting, Value};
 
 /// A half-open range of bytes of the statement's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +22,17 @@ pub struct Spanned<T> {
     pub node: T,
     /// Where it was typed.
     pub span: Span,
+}
+
+impl<T> Spanned<Value<T>> {
+    /// The same place with another value; a parameter stays one.
+    pub(crate) fn map<U>(self, make: impl FnOnce(T) -> U) -> Spanned<Value<U>> {
+        let node = match self.node {
+            Value::Typed(value) => Value::Typed(make(value)),
+            Value::Parameter(parameter) => Value::Parameter(parameter),
+        };
+        Spanned { node, span: self.span }
+    }
 }
 
 /// One statement of the language.
@@ -167,27 +180,6 @@ pub enum Image {
     Queries(Value<String>),
 }
 
-/// What is searched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Scope {
-    /// Index images (the default).
-    #[default]
-    Index,
-    /// Train images.
-    Train,
-    /// Both; a train image answers with its own label and score 1.0.
-    All,
-}
-
-/// The role of an image: train images carry a label and vote, index images are searched and get a prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Carries a label and votes.
-    Train,
-    /// Is searched and gets a prediction.
-    Index,
-}
-
 /// One condition of WHERE; conditions are joined by AND.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition<V = String> {
@@ -197,21 +189,6 @@ pub struct Condition<V = String> {
     pub like: bool,
     /// The text it is compared with.
     pub value: V,
-}
-
-/// A field that WHERE can test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    /// The given label.
-    Label,
-    /// The predicted instance (a train image's is its label).
-    Instance,
-    /// `train` or `index`.
-    Split,
-    /// Where the image came from.
-    Path,
-    /// The external key.
-    Id,
 }
 
 /// How candidates are found.
@@ -240,7 +217,7 @@ pub enum Freshness<N = u64> {
 
 /// `RERANK [SORT] [INSERT] [k=3] [tau=0.6]`; naming neither step means both.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Rerank {
+pub struct RerankClause {
     /// The word SORT was typed.
     pub sort: bool,
     /// The word INSERT was typed.
@@ -267,7 +244,7 @@ pub struct Search {
     /// EXACT or EF.
     pub mode: Option<Spanned<Mode<Value<usize>>>>,
     /// RERANK.
-    pub rerank: Option<Spanned<Rerank>>,
+    pub rerank: Option<Spanned<RerankClause>>,
     /// FRESH, SINCE SEQ or STALE.
     pub freshness: Option<Spanned<Freshness<Value<u64>>>>,
     /// INCLUDING SELF: a stored image used as the query may answer and vote for itself.
@@ -283,38 +260,73 @@ pub struct Search {
 /// A TRAIN as typed: every part of it may be left out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Train {
-    /// `loss=arcface`.
-    pub loss: Option<Spanned<Loss>>,
-    /// `dim=512`: dimension of the new descriptors.
-    pub dimension: Option<Spanned<Value<usize>>>,
-    /// `epochs=5`: passes over the train images.
-    pub epochs: Option<Spanned<Value<usize>>>,
-    /// `batch=32`: images of one step.
-    pub batch: Option<Spanned<Value<usize>>>,
-    /// `rate=0.001`: the learning rate.
-    pub rate: Option<Spanned<Value<f64>>>,
-    /// `margin=0.3`; only of a loss that has one ([`Loss::default_margin`]).
-    pub margin: Option<Spanned<Value<f64>>>,
-    /// `scale=30`; only of a loss that takes one ([`Loss::default_scale`]).
-    pub scale: Option<Spanned<Value<f64>>>,
-    /// `seed=0`.
-    pub seed: Option<Spanned<Value<u64>>>,
-    /// `validation=0.2`: the share of the train images that is held out.
-    pub validation: Option<Spanned<Value<f64>>>,
-    /// The word BALANCE was typed.
-    pub balance: bool,
-    /// The word TRUNK was typed: the whole network is trained, from photos.
-    pub trunk: bool,
-    /// `augment=soft`; only with TRUNK.
-    pub augment: Option<Spanned<Augment>>,
-    /// `scaleup=1`: epochs at the end with larger photos; only with TRUNK.
-    pub scaleup: Option<Spanned<Value<usize>>>,
-    /// `gem=fixed`; only with TRUNK.
-    pub gem: Option<Spanned<Gem>>,
+    /// Its options and flags: those of [`options::TRAIN`](crate::options::TRAIN) that are no clauses.
+    pub options: Options,
     /// FROM: what training begins with; `None`: the present model.
     pub from: Option<Spanned<Origin<Value<String>, Value<u64>>>>,
     /// FORCE or DRY RUN.
     pub flip: Option<Spanned<Flip>>,
+}
+
+/// The options and flags of a TRAIN or CLEAN, in the order of their table.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Options {
+    given: Vec<Given>,
+}
+
+/// An option with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// Which one.
+    pub part: &'static Part,
+    /// Its value; of a flag [`Setting::Set`], with the place of its word.
+    pub value: Spanned<Value<Setting>>,
+}
+
+impl Options {
+    /// Gives an option a value; whether it may have it is looked at when the statement is planned.
+    pub fn set(&mut self, part: &'static Part, value: Spanned<Value<Setting>>) {
+        let place = |part: &Part| options::TRAIN.iter().chain(&options::CLEAN).position(|other| *other == part);
+        self.given.retain(|given| given.part != part);
+        self.given.push(Given { part, value });
+        self.given.sort_by_key(|given| place(given.part));
+    }
+
+    /// The value that an option was given.
+    pub fn get(&self, part: &Part) -> Option<&Spanned<Value<Setting>>> {
+        self.given.iter().find(|given| given.part == part).map(|given| &given.value)
+    }
+
+    /// Whether an option was given, or the word of a flag typed.
+    pub fn has(&self, part: &Part) -> bool {
+        self.get(part).is_some()
+    }
+
+    /// All that were given, in the order of their table.
+    pub fn iter(&self) -> impl Iterator<Item = &Given> {
+        self.given.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Given> {
+        self.given.iter_mut()
+    }
+
+    /// The word that an option was given; `None` for a parameter.
+    pub(crate) fn word(&self, part: &Part) -> Option<&'static str> {
+        self.get(part)?.node.typed()?.word()
+    }
+}
+
+impl Train {
+    /// Whether the whole network is trained.
+    pub fn trunk(&self) -> bool {
+        self.options.has(&options::TRUNK)
+    }
+
+    /// The loss, which is the default where none is named.
+    pub fn loss(&self) -> Loss {
+        self.options.word(&options::LOSS).and_then(Loss::named).unwrap_or(Loss::of_training(self.trunk()))
+    }
 }
 
 /// What a training begins with.
@@ -326,95 +338,23 @@ pub enum Origin<P = String, N = u64> {
     Model(N),
 }
 
-/// How a view differs from its photo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Augment {
-    /// Not at all.
-    None,
-    /// By its scale and its brightness, as in the paper (the default).
-    #[default]
-    Soft,
-    /// By the scale of each side, shear, brightness and contrast.
-    Hard,
-}
-
-/// What becomes of the exponent of the generalised mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Gem {
-    /// It stays as it is: the paper's 3 (the default).
-    #[default]
-    Fixed,
-    /// It is trained with the network.
-    Learnt,
-}
-
-/// What a training makes small.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Loss {
-    /// No loss at all: regularised discriminants in closed form, beside the descriptor as it was (the default).
-    #[default]
-    Discriminant,
-    /// Additive angular margin.
-    ArcFace,
-    /// Additive cosine margin.
-    CosFace,
-    /// An angular loss that finds its own scale.
-    AdaCos,
-    /// Cross-entropy of a linear classifier.
-    Softmax,
-    /// Distances of an anchor to an image of its label and to one of another.
-    Triplet,
-    /// Average precision of a batch.
-    AveragePrecision,
-}
-
-/// Whether a trained model is put to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Flip {
-    /// If it is better on the held-out images, or nothing was held out. What a TRAIN without one of the clauses means; no words are typed for it.
-    #[default]
-    UnlessWorse,
-    /// `FORCE`: even where it is not better.
-    Always,
-    /// `DRY RUN`: never; it is trained and measured only.
-    Never,
-}
-
 /// A CLEAN as typed: every part of it may be left out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Clean {
-    /// `nn=1000`: nearest train images that are looked at, of each train image.
-    pub nn: Option<Spanned<Value<usize>>>,
-    /// `neighbours=100`: those of them with its label that it is compared with, at most; the image itself is one.
-    pub neighbours: Option<Spanned<Value<usize>>>,
-    /// `inliers=31`: from this many on a pair is verified; inclusive.
-    pub inliers: Option<Spanned<Value<usize>>>,
-    /// `freq=3`: from this many verified pairs on an image is kept.
-    pub freq: Option<Spanned<Value<usize>>>,
+    /// Its options and flags: those of [`options::CLEAN`](crate::options::CLEAN) that are no clauses, without the cut.
+    pub options: Options,
     /// RULE.
     pub rule: Option<Spanned<Rule>>,
     /// `top=20` or `evidence=0.8`; only of `RULE suspects`.
     pub cut: Option<Spanned<Cut<Value<usize>, Value<f64>>>>,
     /// KEEP VOTERS, UNLABEL, or RELABEL and RELABEL EMPTY (only of `RULE suspects`).
     pub action: Option<Spanned<Action>>,
-    /// THUMBNAILS: also where they stand for more than a few photos.
-    pub thumbnails: Option<Span>,
     /// DRY RUN: report only.
     pub dry_run: bool,
     /// INTO: the path of a report.
     pub into: Option<Spanned<Value<String>>>,
     /// OVERWRITE, behind INTO: the report may replace any file.
     pub overwrite: bool,
-}
-
-/// Which train images a cleaning finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Rule {
-    /// Those with too few verified pairs, and what is left of a label that has one image left (the default).
-    #[default]
-    Paper,
-    /// The most suspect ones.
-    Suspects,
 }
 
 /// How many images are suspect enough.
@@ -426,42 +366,12 @@ pub enum Cut<N = usize, X = f64> {
     Evidence(X),
 }
 
-/// What a cleaning does with the images that its rule finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Action {
-    /// `KEEP VOTERS`: they are marked, so that training passes them over, and vote as before (the default: votes are the whole, noisy
-    /// train set's, specification section 9).
-    #[default]
-    KeepVoters,
-    /// `UNLABEL`: their label is taken away, so they become index images.
-    Unlabel,
-    /// `RELABEL`: they get the label that is proposed for them. The last image of a label stays as it is.
-    Relabel,
-    /// `RELABEL EMPTY`: the last image of a label too, so labels may disappear.
-    RelabelEmpty,
-}
-
-/// A column of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Column {
-    /// 0-based row number of the query.
-    Query,
-    /// 1-based rank.
-    Rank,
-    /// External key.
-    Id,
-    /// Cosine to the query.
-    Similarity,
-    /// Predicted instance.
-    Instance,
-    /// Score of that prediction.
-    InstanceScore,
-    /// `positive`, `inserted`, `negative`; empty without RERANK.
-    Stage,
-    /// Given label.
-    Label,
-    /// `train` or `index`.
-    Split,
-    /// Where the image came from.
-    Path,
+impl<N, X> Cut<N, X> {
+    /// Its name in front of `=`.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Top(_) => "top",
+            Self::Evidence(_) => "evidence",
+        }
+    }
 }

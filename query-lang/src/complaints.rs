@@ -9,6 +9,7 @@ use crate::diagnostic::{Diagnostic, harmless};
 use crate::limits::{
     DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_CONDITIONS, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU,
 };
+use crate::options::{self, LOSS, Part};
 use crate::print::{interval, lag, quoted};
 use crate::value::{Binding, Parameter, Takes, Value};
 use crate::words::{self, STATEMENTS};
@@ -124,8 +125,8 @@ fn form(statement: &str) -> String {
         "COMPACT" => "COMPACT",
         "CHECK" => "CHECK or CHECK DEEP",
         "BACKUP" => BACKUP_FORMS,
-        "TRAIN" => return format!("TRAIN alone, or with any of {}", words::TRAININGS.join(", ")),
-        "CLEAN" => return format!("CLEAN alone, or with any of {}", words::CLEANINGS.join(", ")),
+        "TRAIN" => return format!("TRAIN alone, or with any of {}", options::names(&options::TRAIN).join(", ")),
+        "CLEAN" => return format!("CLEAN alone, or with any of {}", options::names(&options::CLEAN).join(", ")),
         "UNDO" => "UNDO CLEAN or UNDO LABEL",
         "REEMBED" => "REEMBED or REEMBED FROM 'model.safetensors'",
         "USE" => "USE MODEL 2",
@@ -449,33 +450,33 @@ pub(crate) fn unknown_show(span: Span, word: &str) -> Diagnostic {
 
 // Options and clauses of TRAIN and CLEAN.
 
-/// What `loss=` takes, for the help.
-pub(crate) fn loss_forms() -> String {
-    format!("losses are {}", list(Loss::ALL.map(Loss::name)))
+/// What stands behind the `=` of an option that takes one of some words, and the help that lists them.
+pub(crate) fn choice(part: &Part, words: &[&'static str]) -> (String, String) {
+    let all = list(words.iter().copied());
+    if *part == LOSS {
+        return ("a loss".to_owned(), format!("losses are {all}"));
+    }
+    (format!("what {} is", part.name), format!("it is one of {all}"))
 }
 
-pub(crate) fn unknown_loss(span: Span, word: &str) -> Diagnostic {
-    let help = did_you_mean(word, &Loss::ALL.map(Loss::name), loss_forms);
-    Diagnostic::new("unknown-loss", span, format!("there is no loss called {}", shown(word)), help)
+/// `words` are those that the option takes.
+pub(crate) fn unknown_choice(span: Span, word: &str, part: &Part, words: &[&'static str]) -> Diagnostic {
+    if *part == LOSS {
+        let help = did_you_mean(word, words, || choice(part, words).1);
+        return Diagnostic::new("unknown-loss", span, format!("there is no loss called {}", shown(word)), help);
+    }
+    let name = part.name;
+    let help = did_you_mean(word, words, || format!("{name} is one of {}", list(words.iter().copied())));
+    Diagnostic::new("unknown-choice", span, format!("{name} cannot be {}", shown(word)), help)
 }
 
-/// `option` is `margin`, `scale`, or one of what is learnt step by step; `chosen` is the place of the loss, unless it is the default.
-pub(crate) fn not_of_loss(span: Span, option: &str, loss: Loss, chosen: Option<Span>) -> Diagnostic {
-    let has = |loss: &Loss| match option {
-        "margin" => loss.default_margin().is_some(),
-        "scale" => loss.default_scale().is_some(),
-        _ => loss.has_steps(),
-    };
-    let others = list(Loss::ALL.into_iter().filter(has).map(Loss::name));
-    let message = format!("the loss {} takes no {option}", loss.name());
-    Diagnostic::new("not-of-loss", span, message, format!("leave {option} out, or take one of {others}"))
+/// `chosen` is the place of the loss, unless it is the default.
+pub(crate) fn not_of_loss(span: Span, part: &Part, loss: Loss, chosen: Option<Span>) -> Diagnostic {
+    let name = part.name;
+    let others = list(Loss::ALL.into_iter().filter(|loss| part.suits(*loss)).map(Loss::name));
+    let message = format!("the loss {} takes no {name}", loss.name());
+    Diagnostic::new("not-of-loss", span, message, format!("leave {name} out, or take one of {others}"))
         .with_other(chosen)
-}
-
-/// `all` are the words that `option` takes.
-pub(crate) fn unknown_choice(span: Span, word: &str, option: &str, all: &[&'static str]) -> Diagnostic {
-    let help = did_you_mean(word, all, || format!("{option} is one of {}", list(all.iter().copied())));
-    Diagnostic::new("unknown-choice", span, format!("{option} cannot be {}", shown(word)), help)
 }
 
 pub(crate) fn only_with_trunk(span: Span, option: &str) -> Diagnostic {

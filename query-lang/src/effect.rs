@@ -1,6 +1,7 @@
-//! Which statements change the database that runs them. Programs open a database for reading until one does.
+//! What a statement does to its surroundings: whether it changes the database (programs open a database for reading until one does),
+//! whose rows it searches, and which report it writes.
 
-use crate::ast::{Flip, Freshness, Statement};
+use crate::ast::{Flip, Freshness, Scope, Statement};
 use crate::value::Value;
 
 /// What a statement does to the database that runs it. Files that it names (a report, a backup) are not part of the database.
@@ -52,6 +53,26 @@ impl Statement {
             Self::Explain { analyze: false, .. } => Effect::Reads,
             Self::Explain { analyze: true, statement } => statement.node.effect(),
         }
+    }
+
+    /// Whose rows the statement searches, for facts that depend on it; `None` where it searches none. A vote reads train images.
+    pub fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::Search(search) => Some(search.scope.as_ref().map_or_else(Scope::default, |scope| scope.node)),
+            Self::Predict { .. } => Some(Scope::Train),
+            Self::Explain { statement, .. } => statement.node.scope(),
+            _ => None,
+        }
+    }
+
+    /// The path of the report that INTO asks for. EXPLAIN writes none.
+    pub fn report(&self) -> Option<&Value<String>> {
+        let into = match self {
+            Self::Search(search) => &search.into,
+            Self::Clean(clean) => &clean.into,
+            _ => return None,
+        };
+        into.as_ref().map(|path| &path.node)
     }
 }
 

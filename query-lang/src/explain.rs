@@ -3,9 +3,10 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Origin, Role, Scope};
-use crate::bind::{Bound, Source};
-use crate::plan::{Access, CleanPlan, CleanRule, Plan, RerankPlan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
+use crate::names::Source;
+use crate::plan::{CleanPlan, CleanRule, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 use crate::print::{lag, number, quoted};
+use crate::request::Rerank;
 
 /// A literal descriptor is shown up to here.
 const VECTOR_VALUES_SHOWN: usize = 3;
@@ -48,31 +49,59 @@ const READ: &str =
 type Line = (usize, &'static str, String);
 
 fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
+    let one = |stage: &'static str, text: String| vec![(depth, stage, text)];
+    let show = |text: &str| one("show", text.to_owned());
     match plan {
         Plan::Search(search) => under(depth, "search", search_stages(search)),
+        Plan::Predict { source, k, freshness } => under(depth, "predict", predict_stages(source, *k, *freshness)),
+        Plan::Put { key, source, label, overwrite } => {
+            under(depth, "put", put_stages(key, source, label.as_deref(), *overwrite))
+        }
         Plan::Train(train) => under(depth, "train", train_stages(train)),
         Plan::Clean(clean) => under(depth, "clean", clean_stages(clean)),
-        Plan::Suspects { limit } => vec![(depth, "show", format!("{}; nothing is changed", suspects(*limit)))],
-        Plan::Predict { source, k, freshness } => {
-            let mut lines = vec![(depth, "predict", String::new())];
-            lines.extend(wait(*freshness).map(|(stage, text)| (depth + 1, stage, text)));
-            lines.extend([
-                (depth + 1, "query", source.to_string()),
-                (depth + 1, "vote", format!("{}, exactly", voters(*k))),
-                (depth + 1, "return", "instance, score and the voters".to_owned()),
-            ]);
-            lines
+        Plan::Delete { key } => one("delete", quoted(key)),
+        Plan::Label { key, label } => {
+            one("label", format!("{} becomes a train image of {}", quoted(key), quoted(label)))
         }
-        Plan::Direct(bound) => direct(bound, depth),
-        Plan::Explain { analyze, plan } => {
-            let what = if *analyze {
-                "the plan, then run it, also where it writes, and report counts"
-            } else {
-                "the plan; nothing runs"
-            };
-            let mut inner = vec![(depth, "explain", what.to_owned())];
-            inner.extend(lines(plan, depth + 1));
-            inner
+        Plan::Unlabel { key } => one("unlabel", format!("{} becomes an index image", quoted(key))),
+        Plan::ShowStatus => show("the state of the database"),
+        Plan::ShowLabels => show("labels and how many train images carry each"),
+        Plan::ShowSegments => show("the segments"),
+        Plan::ShowStale => show("the writes that predictions have not reached"),
+        Plan::ShowMarked => show("the train images that a cleaning marked"),
+        Plan::ShowCleans => show("the cleanings, and what each of them changed"),
+        Plan::ShowClean { number } => {
+            show(&format!("what cleaning {number} did to each image, and whether it still stands"))
+        }
+        Plan::ShowSuspects { limit } => show(&format!("{}; nothing is changed", suspects(*limit))),
+        Plan::ShowModels => show("the models, and which of them is in use"),
+        Plan::Flush => one("flush", "the rows of the tail into segments".to_owned()),
+        Plan::Compact => one("compact", "segments into fewer, without their dead rows".to_owned()),
+        Plan::Check { deep } => {
+            let rows = if *deep { "; every row of every segment (DEEP)" } else { "" };
+            one("check", format!("the whole database for damage{rows}"))
+        }
+        Plan::Backup { folder } => one("backup", format!("the database to {}", quoted(folder))),
+        Plan::BackupVerify { folder } => one("verify", format!("the backup in {}", quoted(folder))),
+        Plan::BackupRestore { from, to } => one("restore", format!("the backup in {} to {}", quoted(from), quoted(to))),
+        Plan::UndoClean => one("undo", "the last cleaning".to_owned()),
+        Plan::UndoLabel => one("undo", "the last change of labels by a statement, a program or a list".to_owned()),
+        Plan::Reembed { model } => {
+            let model = model.as_ref().map_or_else(|| "the present model".to_owned(), |path| quoted(path));
+            let what = format!("all photos with {model}; the descriptors get a number of their own");
+            vec![(depth, "reembed", what), (depth + 1, "read", READ.to_owned())]
+        }
+        Plan::UseModel { number } => one("use", format!("model {number}")),
+        Plan::DropModel { number, force } => {
+            let unless = if *force { " (FORCE)" } else { ", unless another model was trained on them" };
+            one("drop", format!("model {number} and its descriptors{unless}"))
+        }
+        Plan::Explain { analyze: true, plan } => {
+            let what = "the plan, then run it, also where it writes, and report counts";
+            one("explain", what.to_owned()).into_iter().chain(lines(plan, depth + 1)).collect()
+        }
+        Plan::Explain { analyze: false, plan } => {
+            one("explain", "the plan; nothing runs".to_owned()).into_iter().chain(lines(plan, depth + 1)).collect()
         }
     }
 }
@@ -83,14 +112,33 @@ fn under(depth: usize, name: &'static str, stages: Vec<(&'static str, String)>) 
     std::iter::once((depth, name, String::new())).chain(stages).collect()
 }
 
+fn predict_stages(source: &Source, k: usize, freshness: Freshness) -> Vec<(&'static str, String)> {
+    let mut stages: Vec<_> = wait(freshness).into_iter().collect();
+    stages.extend([
+        ("query", source.to_string()),
+        ("vote", format!("{}, exactly", voters(k))),
+        ("return", "instance, score and the voters".to_owned()),
+    ]);
+    stages
+}
+
+fn put_stages(key: &str, source: &Source, label: Option<&str>, overwrite: bool) -> Vec<(&'static str, String)> {
+    let role = match label {
+        Some(label) => format!("{} image with label {}", Role::Train, quoted(label)),
+        None => format!("{} image", Role::Index),
+    };
+    let over = if overwrite { "whatever photo or label it has (OVERWRITE)" } else { "no other photo or label" };
+    vec![("image", source.to_string()), ("over", over.to_owned()), ("store", format!("{} as {role}", quoted(key)))]
+}
+
 fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
     let mut stages: Vec<_> = wait(search.freshness).into_iter().collect();
     stages.push(("query", search.source.to_string()));
-    if !search.filter.is_empty() {
-        let conditions: Vec<String> = search.filter.iter().map(Condition::to_string).collect();
+    if !search.request.filter.is_empty() {
+        let conditions: Vec<String> = search.request.filter.iter().map(Condition::to_string).collect();
         stages.push(("filter", format!("{}; inserted rows too", conditions.join(" AND "))));
     }
-    let scope = match search.scope {
+    let scope = match search.request.scope {
         Scope::Index => "index images",
         Scope::Train => "train images",
         Scope::All => "index and train images",
@@ -100,9 +148,9 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
         1 => " over 1 segment and the tail".to_owned(),
         segments => format!(" over {segments} segments and the tail"),
     };
-    stages.push(match search.access {
-        Access::Exact { why } => ("scan", format!("{scope}{parts}, exact ({why})")),
-        Access::Graph { ef } => ("graph", format!("{scope}{parts}, ef {ef}")),
+    stages.push(match search.request.ef {
+        None => ("scan", format!("{scope}{parts}, exact ({})", search.scan.unwrap_or("the request names no breadth"))),
+        Some(ef) => ("graph", format!("{scope}{parts}, ef {ef}")),
     });
     // A photo or a literal is no stored image: there is no self to leave out.
     if search.including_self {
@@ -110,11 +158,11 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
     } else if !matches!(search.source, Source::File(_) | Source::Vector(_)) {
         stages.push(("self", "a stored query neither answers nor votes for itself".to_owned()));
     }
-    stages.push(("top", format!("K {}: the most similar", search.depth)));
-    if let Some(rerank) = &search.rerank {
-        stages.extend(rerank_stages(rerank));
+    stages.push(("top", format!("K {}: the most similar", search.request.depth)));
+    if let (Some(rerank), Some(votes)) = (&search.request.rerank, search.votes) {
+        stages.extend(rerank_stages(rerank, votes));
     }
-    stages.push(("limit", format!("{} rows", search.limit)));
+    stages.push(("limit", format!("{} rows", search.request.limit)));
     let columns: Vec<&str> = search.columns.iter().copied().map(Column::name).collect();
     stages.push(("return", columns.join(", ")));
     if let Some(path) = &search.into {
@@ -134,8 +182,8 @@ fn wait(freshness: Freshness) -> Option<(&'static str, String)> {
     Some(("wait", format!("{text} ({freshness})")))
 }
 
-fn rerank_stages(rerank: &RerankPlan) -> Vec<(&'static str, String)> {
-    let votes = match rerank.votes {
+fn rerank_stages(rerank: &Rerank, votes: VotesFrom) -> Vec<(&'static str, String)> {
+    let votes = match votes {
         VotesFrom::Stored => "the stored predictions (k is the database's)",
         VotesFrom::KeptLists => "the kept neighbours, voted again (k is not the database's)",
         VotesFrom::ExactSearch => "an exact search, voted again (k exceeds the kept neighbours)",
@@ -144,8 +192,8 @@ fn rerank_stages(rerank: &RerankPlan) -> Vec<(&'static str, String)> {
     if rerank.sort {
         stages.push(("sort", "images of the query's instance first".to_owned()));
     }
-    if rerank.insert {
-        let gate = format!("unless score(query) + score(image) < tau {}", number(rerank.tau));
+    if let Some(tau) = rerank.insert {
+        let gate = format!("unless score(query) + score(image) < tau {}", number(tau));
         stages.push(("insert", format!("its other images behind them, {gate}")));
     }
     stages
@@ -255,75 +303,4 @@ fn suspects(images: usize) -> String {
 
 fn voters(k: usize) -> String {
     format!("the {k} nearest train images (k={k})")
-}
-
-/// Statements that run as bound: their one stage, and what it works on.
-fn direct(bound: &Bound, depth: usize) -> Vec<Line> {
-    match bound {
-        Bound::Put { key, source, role, label, overwrite } => {
-            let role = match (role, label) {
-                (Role::Train, Some(label)) => format!("train image with label {}", quoted(label)),
-                (role, _) => format!("{role} image"),
-            };
-            let over =
-                if *overwrite { "whatever photo or label it has (OVERWRITE)" } else { "no other photo or label" };
-            vec![
-                (depth, "put", String::new()),
-                (depth + 1, "image", source.to_string()),
-                (depth + 1, "over", over.to_owned()),
-                (depth + 1, "store", format!("{} as {role}", quoted(key))),
-            ]
-        }
-        Bound::Delete { key } => vec![(depth, "delete", quoted(key))],
-        Bound::Label { key, label } => {
-            vec![(depth, "label", format!("{} becomes a train image of {}", quoted(key), quoted(label)))]
-        }
-        Bound::Unlabel { key } => vec![(depth, "unlabel", format!("{} becomes an index image", quoted(key)))],
-        Bound::ShowStatus => vec![(depth, "show", "the state of the database".to_owned())],
-        Bound::ShowLabels => vec![(depth, "show", "labels and how many train images carry each".to_owned())],
-        Bound::ShowSegments => vec![(depth, "show", "the segments".to_owned())],
-        Bound::ShowStale => vec![(depth, "show", "the writes that predictions have not reached".to_owned())],
-        Bound::Flush => vec![(depth, "flush", "the rows of the tail into segments".to_owned())],
-        Bound::Compact => vec![(depth, "compact", "segments into fewer, without their dead rows".to_owned())],
-        Bound::Check { deep } => {
-            let rows = if *deep { "; every row of every segment (DEEP)" } else { "" };
-            vec![(depth, "check", format!("the whole database for damage{rows}"))]
-        }
-        Bound::Backup { folder } => vec![(depth, "backup", format!("the database to {}", quoted(folder)))],
-        Bound::BackupVerify { folder } => vec![(depth, "verify", format!("the backup in {}", quoted(folder)))],
-        Bound::BackupRestore { from, to } => {
-            vec![(depth, "restore", format!("the backup in {} to {}", quoted(from), quoted(to)))]
-        }
-        Bound::ShowMarked => vec![(depth, "show", "the train images that a cleaning marked".to_owned())],
-        Bound::ShowCleans => vec![(depth, "show", "the cleanings, and what each of them changed".to_owned())],
-        Bound::ShowClean { number } => {
-            vec![(depth, "show", format!("what cleaning {number} did to each image, and whether it still stands"))]
-        }
-        Bound::ShowModels => vec![(depth, "show", "the models, and which of them is in use".to_owned())],
-        Bound::UndoClean => vec![(depth, "undo", "the last cleaning".to_owned())],
-        Bound::UndoLabel => {
-            vec![(depth, "undo", "the last change of labels by a statement, a program or a list".to_owned())]
-        }
-        Bound::Reembed { model } => {
-            let model = model.as_ref().map_or_else(|| "the present model".to_owned(), |path| quoted(path));
-            let what = format!("all photos with {model}; the descriptors get a number of their own");
-            vec![(depth, "reembed", what), (depth + 1, "read", READ.to_owned())]
-        }
-        Bound::UseModel { number } => vec![(depth, "use", format!("model {number}"))],
-        Bound::DropModel { number, force: false } => vec![(
-            depth,
-            "drop",
-            format!("model {number} and its descriptors, unless another model was trained on them"),
-        )],
-        Bound::DropModel { number, force: true } => {
-            vec![(depth, "drop", format!("model {number} and its descriptors (FORCE)"))]
-        }
-        // `plan` never leaves these bound; said plainly rather than hidden, should a caller build such a plan.
-        Bound::Search(search) => vec![(depth, "search", format!("{}, not planned", search.source))],
-        Bound::Predict { source, .. } => vec![(depth, "predict", format!("{source}, not planned"))],
-        Bound::Train(_) => vec![(depth, "train", "not planned".to_owned())],
-        Bound::Clean(_) => vec![(depth, "clean", "not planned".to_owned())],
-        Bound::ShowSuspects { .. } => vec![(depth, "show", "the most suspect train images, not planned".to_owned())],
-        Bound::Explain { statement, .. } => direct(statement, depth),
-    }
 }

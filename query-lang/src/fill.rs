@@ -3,14 +3,14 @@
 use std::ops::RangeBounds as _;
 
 use crate::ast::{
-    Clean, Condition, Cut, Freshness, Image, Mode, Origin, Role, Search, Span, Spanned, Statement, Train,
+    Clean, Condition, Cut, Freshness, Image, Mode, Options, Origin, Role, Search, Span, Spanned, Statement, Train,
 };
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
-use crate::value::{Binding, Takes, Value, Whole};
+use crate::value::{Binding, Setting, Takes, Value, Whole};
 
 /// The statement with the value of each positional parameter that stands for a text or a number. Parameters that are images stay:
-/// [`bind`](crate::bind) resolves them.
+/// [`plan`](crate::plan()) resolves them.
 ///
 /// # Errors
 ///
@@ -101,14 +101,12 @@ impl Filling<'_> {
         self.given(&mut search.into)
     }
 
+    fn options(&self, options: &mut Options) -> Filled {
+        options.iter_mut().try_for_each(|given| self.value(&mut given.value))
+    }
+
     fn train(&self, train: &mut Train) -> Filled {
-        for count in [&mut train.dimension, &mut train.epochs, &mut train.batch, &mut train.scaleup] {
-            self.given(count)?;
-        }
-        for number in [&mut train.rate, &mut train.margin, &mut train.scale, &mut train.validation] {
-            self.given(number)?;
-        }
-        self.given(&mut train.seed)?;
+        self.options(&mut train.options)?;
         match &mut train.from {
             Some(Spanned { node: Origin::File(path), span }) => self.put(path, *span),
             Some(Spanned { node: Origin::Model(number), span }) => self.put(number, *span),
@@ -117,9 +115,7 @@ impl Filling<'_> {
     }
 
     fn clean(&self, clean: &mut Clean) -> Filled {
-        for count in [&mut clean.nn, &mut clean.neighbours, &mut clean.inliers, &mut clean.freq] {
-            self.given(count)?;
-        }
+        self.options(&mut clean.options)?;
         match &mut clean.cut {
             Some(Spanned { node: Cut::Top(images), span }) => self.put(images, *span)?,
             Some(Spanned { node: Cut::Evidence(least), span }) => self.put(least, *span)?,
@@ -204,6 +200,16 @@ impl Bindable for u64 {
 impl Bindable for usize {
     fn take(bound: &Binding, takes: Takes) -> Option<Self> {
         whole(bound, takes)
+    }
+}
+
+impl Bindable for Setting {
+    fn take(bound: &Binding, takes: Takes) -> Option<Self> {
+        match takes {
+            Takes::Whole { .. } => whole(bound, takes).map(Self::Whole),
+            Takes::Number(_) => f64::take(bound, takes).map(Self::Number),
+            Takes::Text | Takes::Key | Takes::AnyText | Takes::AnyKey | Takes::Split => None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The words of Cairn: text in, a typed statement and diagnostics with places out.
 //!
-//! Three forms, three owners: [`Statement`] is what was typed, with spans; [`fill`] puts the values of parameters in it; [`Bound`] has
-//! its names resolved; [`Plan`] is what will run, and the only thing that EXPLAIN prints. This crate does no I/O and never sees a
+//! Two forms: [`Statement`] is what was typed, with spans, in which [`fill`] puts the values of parameters; [`Plan`] is what will run,
+//! with every name resolved and every default filled in, and the only thing that EXPLAIN prints. This crate does no I/O and never sees a
 //! vector of the database: images, files and parameters pass through it as names.
 //!
 //! ```
@@ -11,7 +11,6 @@
 //! ```
 
 mod ast;
-mod bind;
 mod complaints;
 mod diagnostic;
 mod effect;
@@ -20,18 +19,23 @@ mod fill;
 mod label;
 mod lexer;
 mod limits;
+mod names;
+pub mod options;
 mod parser;
 mod plan;
+mod planner;
 mod print;
+mod reference;
+mod request;
 mod script;
+mod terms;
 mod value;
 mod words;
 
 pub use ast::{
-    Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank,
-    Role, Rule, Scope, Search, Span, Spanned, Statement, Train,
+    Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, Mode, Options,
+    Origin, RerankClause, Role, Rule, Scope, Search, Span, Spanned, Statement, Train,
 };
-pub use bind::{Bound, BoundClean, BoundRerank, BoundSearch, BoundTrain, Names, Source, bind};
 pub use diagnostic::Diagnostic;
 pub use effect::Effect;
 pub use fill::fill;
@@ -44,11 +48,12 @@ pub use limits::{
     MAX_NEIGHBOURS, MAX_NN, MAX_RATE, MAX_SCALE, MAX_TAU, MAX_TEXT_BYTES, MAX_VALIDATION, MIN_BATCH, MIN_DIMENSION,
     MIN_INLIERS, MIN_TAU,
 };
+pub use names::{Names, Source};
 pub use parser::{Parsed, parse, statement_is_complete};
-pub use plan::{
-    Access, CleanPlan, CleanRule, Facts, Plan, RerankPlan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom, plan,
-    plan_train,
-};
+pub use plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
+pub use planner::{check, plan};
+pub use reference::{forms, keywords, names, schema, table};
+pub use request::{Rerank, SearchRequest};
 pub use script::{Piece, Script, ScriptError};
-pub use value::{Binding, Interval, Parameter, Takes, Value};
-pub use words::{KEYWORDS, nearest_name};
+pub use value::{Binding, Interval, Parameter, Setting, Takes, Value};
+pub use words::nearest_name;

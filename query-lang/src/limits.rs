@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use crate::ast::Loss;
-
 /// Longest text that is parsed, in bytes. A literal VECTOR of 2048 values takes some 20 KiB of it.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Largest K, LIMIT, EF and k.
@@ -65,7 +63,7 @@ pub const DEFAULT_TRUNK_EPOCHS: usize = 5;
 pub const DEFAULT_TRUNK_RATE: f64 = 0.001;
 /// Default of `scaleup`: the last epoch sees larger photos (paper section 5.1; specification section 5).
 pub const DEFAULT_SCALEUP: usize = 1;
-/// Default of `margin` where the loss is ArcFace or CosFace (specification section 5); [`Loss::default_margin`] has the others.
+/// Default of `margin` where the loss is ArcFace or CosFace (specification section 5); [`Loss::default_margin`](crate::Loss::default_margin) has the others.
 pub const DEFAULT_MARGIN: f64 = 0.3;
 /// Default of `scale` where the loss is ArcFace or CosFace (specification section 5).
 pub const DEFAULT_SCALE: f64 = 30.0;
@@ -88,46 +86,3 @@ pub const DEFAULT_SUSPECTS: usize = 20;
 pub const DEFAULT_EVIDENCE: f64 = 0.8;
 /// Default breadth of a graph search is this many times K.
 pub const DEFAULT_EF_PER_K: usize = 2;
-
-impl Loss {
-    /// The loss where TRAIN names none: the discriminants, and the paper's for a whole network, which no closed form trains.
-    pub const fn of_training(trunk: bool) -> Self {
-        if trunk { Self::ArcFace } else { Self::Discriminant }
-    }
-
-    /// Length of the trained descriptor where TRAIN does not say: that of the paper's Table 5; 256 for the discriminants, which lose
-    /// nothing by it.
-    pub const fn default_dimension(self) -> usize {
-        match self {
-            Self::Discriminant => 256,
-            Self::Triplet | Self::AveragePrecision => 2048,
-            _ => DEFAULT_DIMENSION,
-        }
-    }
-
-    /// Whether it is learnt step by step: only then do epochs, batch, rate and BALANCE mean anything.
-    pub const fn has_steps(self) -> bool {
-        !matches!(self, Self::Discriminant)
-    }
-
-    /// Its margin where TRAIN gives none; `None`: it has no margin.
-    ///
-    /// ArcFace and CosFace: specification section 5. AdaCos: its paper has no margin, the released code adds one. Triplet:
-    /// Schroff et al., FaceNet, CVPR 2015.
-    pub const fn default_margin(self) -> Option<f64> {
-        match self {
-            Self::ArcFace | Self::CosFace => Some(DEFAULT_MARGIN),
-            Self::AdaCos => Some(0.0),
-            Self::Triplet => Some(0.2),
-            Self::Discriminant | Self::Softmax | Self::AveragePrecision => None,
-        }
-    }
-
-    /// What its cosines are multiplied with where TRAIN does not say (specification section 5); `None`: it takes no scale.
-    pub const fn default_scale(self) -> Option<f64> {
-        match self {
-            Self::ArcFace | Self::CosFace => Some(DEFAULT_SCALE),
-            Self::Discriminant | Self::AdaCos | Self::Softmax | Self::Triplet | Self::AveragePrecision => None,
-        }
-    }
-}

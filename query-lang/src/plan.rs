@@ -1,20 +1,15 @@
-//! What will run: a bound statement with every default filled in and the access path chosen from facts about the database.
+//! What will run: a statement with its names resolved, every default filled in, and the access path chosen.
 
-use crate::ast::{Action, Augment, Column, Condition, Cut, Flip, Freshness, Gem, Loss, Mode, Origin, Rule, Scope};
-use crate::bind::{Bound, BoundClean, BoundSearch, BoundTrain, Source};
+use crate::ast::{Action, Augment, Column, Cut, Flip, Freshness, Gem, Loss, Origin};
 use crate::limits::{
-    DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_FREQ, DEFAULT_INLIERS,
-    DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU,
-    DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION, MAX_COUNT,
+    DEFAULT_BATCH, DEFAULT_EPOCHS, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE,
+    DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION,
 };
-
-/// A graph is searched while its breadth is below one in so many of the rows. For each of its breadth it scores 15 to 30 rows, wherever
-/// in memory they lie, and moves what it found before to make room, so that its cost grows with the square of the breadth; a scan
-/// scores every row in the order of memory, by all processors.
-const SCAN_FROM_SHARE: usize = 64;
+use crate::names::Source;
+use crate::request::SearchRequest;
 
 /// What the planner needs to know about the database.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
     /// Live index images.
     pub index_rows: usize,
@@ -26,7 +21,7 @@ pub struct Facts {
     pub kept_neighbours: usize,
     /// From this many rows in one scope on, a search without EXACT uses the graph.
     pub graph_from_rows: usize,
-    /// Segments that the roles of the statement's scope have ([`Bound::scope`]); the rows that none of them has are the tail.
+    /// Segments that the roles of the statement's scope have ([`Statement::scope`](crate::Statement::scope)); the rows that none of them has are the tail.
     pub segments: usize,
     /// Dimension of the descriptors.
     pub dimension: usize,
@@ -46,17 +41,109 @@ pub enum Plan {
         /// How far predictions may lag.
         freshness: Freshness,
     },
+    /// Insert or replace an image.
+    Put {
+        /// External key.
+        key: String,
+        /// Where its descriptor comes from.
+        source: Source,
+        /// Its label; a train image has one, an index image none.
+        label: Option<String>,
+        /// Another photo, or another label, under the key is replaced.
+        overwrite: bool,
+    },
+    /// Delete an image.
+    Delete {
+        /// External key.
+        key: String,
+    },
+    /// Give an image a label; an index image becomes a train image.
+    Label {
+        /// External key.
+        key: String,
+        /// The label.
+        label: String,
+    },
+    /// Take the label away; the image becomes an index image.
+    Unlabel {
+        /// External key.
+        key: String,
+    },
+    /// The state of the database.
+    ShowStatus,
+    /// Labels and how many train images carry each.
+    ShowLabels,
+    /// The segments of the database.
+    ShowSegments,
+    /// The writes that predictions have not reached.
+    ShowStale,
+    /// Cleanings, and what each of them changed.
+    ShowCleans,
+    /// What one cleaning changed, image by image.
+    ShowClean {
+        /// Its number.
+        number: u64,
+    },
+    /// Train images that a cleaning marked.
+    ShowMarked,
+    /// The most suspect train images; nothing is changed.
+    ShowSuspects {
+        /// Images shown.
+        limit: usize,
+    },
+    /// Models, and which of them is in use.
+    ShowModels,
     /// A training.
     Train(TrainPlan),
     /// A cleaning.
     Clean(CleanPlan),
-    /// The most suspect train images; nothing is changed.
-    Suspects {
-        /// Images shown.
-        limit: usize,
+    /// Undo the last cleaning.
+    UndoClean,
+    /// Take the last change of labels back.
+    UndoLabel,
+    /// Embed all photos again, as a new model's descriptors.
+    Reembed {
+        /// A file with another model; `None`: the present one.
+        model: Option<String>,
     },
-    /// Any statement that has nothing to choose: it runs as bound.
-    Direct(Bound),
+    /// Go over to the descriptors of another model.
+    UseModel {
+        /// Its number.
+        number: u64,
+    },
+    /// Drop a model and its descriptors.
+    DropModel {
+        /// Its number.
+        number: u64,
+        /// Even where other models were trained on its descriptors.
+        force: bool,
+    },
+    /// Turn the rows that no segment has into segments.
+    Flush,
+    /// Merge segments, and give back the space of rows that are dead.
+    Compact,
+    /// Look for damage.
+    Check {
+        /// Read every row of every segment too.
+        deep: bool,
+    },
+    /// Back the database up.
+    Backup {
+        /// Where the backup goes.
+        folder: String,
+    },
+    /// Read a backup and look for damage.
+    BackupVerify {
+        /// Where the backup is.
+        folder: String,
+    },
+    /// Make a database of a backup.
+    BackupRestore {
+        /// Where the backup is.
+        from: String,
+        /// Where the database goes.
+        to: String,
+    },
     /// Print the plan; with `analyze` run it first.
     Explain {
         /// Run it and report counts.
@@ -71,58 +158,24 @@ pub enum Plan {
 pub struct SearchPlan {
     /// The query image or images.
     pub source: Source,
-    /// What is searched.
-    pub scope: Scope,
-    /// All must hold, for inserted rows too.
-    pub filter: Vec<Condition>,
-    /// K: candidates searched and re-ranked.
-    pub depth: usize,
-    /// Rows returned, at most `depth`.
-    pub limit: usize,
-    /// How candidates are found.
-    pub access: Access,
+    /// What is searched, how broadly, and the second stage; `ef` is the access path that was chosen, `limit` at most `depth`.
+    pub request: SearchRequest,
+    /// Why every row is scored; `None` exactly where the graph is searched.
+    pub scan: Option<&'static str>,
     /// Segments that are searched; the tail is searched too, every row of it. 0: there is nothing but the tail.
     pub segments: usize,
-    /// The second stage.
-    pub rerank: Option<RerankPlan>,
+    /// Where the votes of the index images come from; `None` exactly without a second stage.
+    pub votes: Option<VotesFrom>,
+    /// The gate of the insert-step, also where nothing is inserted: a report compares with what would be.
+    pub tau: f64,
     /// How far predictions may lag.
     pub freshness: Freshness,
     /// The query itself may answer and vote.
     pub including_self: bool,
-    /// What is returned.
+    /// The columns that are returned.
     pub columns: Vec<Column>,
     /// Path of a report.
     pub into: Option<String>,
-}
-
-/// How candidates are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Every row is scored.
-    Exact {
-        /// Why not the graph.
-        why: &'static str,
-    },
-    /// The graph, this broad.
-    Graph {
-        /// Breadth of the search.
-        ef: usize,
-    },
-}
-
-/// The second stage with everything decided.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RerankPlan {
-    /// Sort-step: positives first.
-    pub sort: bool,
-    /// Insert-step: unretrieved positives behind them.
-    pub insert: bool,
-    /// Voters.
-    pub k: usize,
-    /// An item is inserted unless score(query) + score(item) < tau.
-    pub tau: f64,
-    /// Where the votes of the index images come from.
-    pub votes: VotesFrom,
 }
 
 /// Where the votes of the index images come from.
@@ -176,6 +229,31 @@ pub struct TrunkPlan {
     pub scaleup: usize,
     /// What becomes of the exponent of the generalised mean.
     pub gem: Gem,
+}
+
+impl TrainPlan {
+    /// What TRAIN with this loss, and with TRUNK where `trunk`, plans by default.
+    pub fn usual(loss: Loss, trunk: bool) -> Self {
+        let (epochs, rate) =
+            if trunk { (DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE) } else { (DEFAULT_EPOCHS, DEFAULT_RATE) };
+        let of_trunk =
+            TrunkPlan { augment: Augment::default(), scaleup: DEFAULT_SCALEUP.min(epochs), gem: Gem::default() };
+        Self {
+            loss,
+            dimension: loss.default_dimension(),
+            epochs,
+            batch: DEFAULT_BATCH,
+            rate,
+            margin: loss.default_margin(),
+            scale: loss.default_scale(),
+            seed: DEFAULT_SEED,
+            validation: DEFAULT_VALIDATION,
+            balance: false,
+            trunk: trunk.then_some(of_trunk),
+            from: None,
+            flip: Flip::UnlessWorse,
+        }
+    }
 }
 
 /// A cleaning with everything decided.
@@ -233,123 +311,4 @@ pub enum CleanRule {
     Paper,
     /// The most suspect ones, up to this cut.
     Suspects(Cut),
-}
-
-/// Columns of an answer that names none.
-const DEFAULT_COLUMNS: [Column; 7] = [
-    Column::Query,
-    Column::Rank,
-    Column::Id,
-    Column::Similarity,
-    Column::Instance,
-    Column::InstanceScore,
-    Column::Stage,
-];
-
-/// Fills in defaults and chooses the access path. Pure: the same statement and facts give the same plan.
-pub fn plan(bound: Bound, facts: &Facts) -> Plan {
-    match bound {
-        Bound::Search(search) => Plan::Search(plan_search(search, facts)),
-        Bound::Predict { source, k, freshness } => Plan::Predict { source, k: k.unwrap_or(facts.vote_k), freshness },
-        Bound::Explain { analyze, statement } => Plan::Explain { analyze, plan: Box::new(plan(*statement, facts)) },
-        Bound::Train(train) => Plan::Train(plan_train(train)),
-        Bound::Clean(clean) => Plan::Clean(plan_clean(clean)),
-        Bound::ShowSuspects { limit } => Plan::Suspects { limit: limit.unwrap_or(DEFAULT_SUSPECTS) },
-        direct => Plan::Direct(direct),
-    }
-}
-
-fn plan_search(search: BoundSearch, facts: &Facts) -> SearchPlan {
-    let depth = search.depth.unwrap_or(DEFAULT_DEPTH);
-    let rows = match search.scope {
-        Scope::Index => facts.index_rows,
-        Scope::Train => facts.train_rows,
-        Scope::All => facts.index_rows.max(facts.train_rows),
-    };
-    let access = match search.mode {
-        Some(Mode::Exact) => Access::Exact { why: "EXACT was asked for" },
-        _ if !search.filter.is_empty() => Access::Exact { why: "a filter must find min(K, matching) rows" },
-        Some(Mode::Ef(ef)) => Access::Graph { ef: ef.max(depth) },
-        None if matches!(search.source, Source::Queries(_)) => {
-            Access::Exact { why: "a batch of queries shares one pass" }
-        }
-        None if rows < facts.graph_from_rows => Access::Exact { why: "few rows: a scan is as fast as a graph" },
-        None if depth.saturating_mul(DEFAULT_EF_PER_K * SCAN_FROM_SHARE) >= rows => {
-            Access::Exact { why: "K is a large share of the rows: a scan is as fast as a graph" }
-        }
-        None => Access::Graph { ef: depth.saturating_mul(DEFAULT_EF_PER_K).min(MAX_COUNT) },
-    };
-    let rerank = search.rerank.map(|asked| {
-        let both = asked.sort == asked.insert;
-        let k = asked.k.unwrap_or(facts.vote_k);
-        RerankPlan {
-            sort: both || asked.sort,
-            insert: both || asked.insert,
-            k,
-            tau: asked.tau.unwrap_or(DEFAULT_TAU),
-            votes: match k {
-                k if k == facts.vote_k => VotesFrom::Stored,
-                k if k <= facts.kept_neighbours => VotesFrom::KeptLists,
-                _ => VotesFrom::ExactSearch,
-            },
-        }
-    });
-    SearchPlan {
-        source: search.source,
-        scope: search.scope,
-        filter: search.filter,
-        depth,
-        limit: search.limit.unwrap_or(depth).min(depth),
-        access,
-        segments: facts.segments,
-        rerank,
-        freshness: search.freshness,
-        including_self: search.including_self,
-        columns: search.columns.unwrap_or_else(|| DEFAULT_COLUMNS.to_vec()),
-        into: search.into,
-    }
-}
-
-/// A TRAIN with every default filled in.
-pub fn plan_train(train: BoundTrain) -> TrainPlan {
-    let loss = train.loss.unwrap_or(Loss::of_training(train.trunk));
-    let (epochs, rate) =
-        if train.trunk { (DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE) } else { (DEFAULT_EPOCHS, DEFAULT_RATE) };
-    let epochs = train.epochs.unwrap_or(epochs);
-    TrainPlan {
-        loss,
-        dimension: train.dimension.unwrap_or(loss.default_dimension()),
-        epochs,
-        batch: train.batch.unwrap_or(DEFAULT_BATCH),
-        rate: train.rate.unwrap_or(rate),
-        margin: loss.default_margin().map(|usual| train.margin.unwrap_or(usual)),
-        scale: loss.default_scale().map(|usual| train.scale.unwrap_or(usual)),
-        seed: train.seed.unwrap_or(DEFAULT_SEED),
-        validation: train.validation.unwrap_or(DEFAULT_VALIDATION),
-        balance: train.balance,
-        trunk: train.trunk.then(|| TrunkPlan {
-            augment: train.augment.unwrap_or_default(),
-            scaleup: train.scaleup.unwrap_or(DEFAULT_SCALEUP.min(epochs)),
-            gem: train.gem.unwrap_or_default(),
-        }),
-        from: train.from,
-        flip: train.flip,
-    }
-}
-
-fn plan_clean(clean: BoundClean) -> CleanPlan {
-    CleanPlan {
-        nn: clean.nn.unwrap_or(DEFAULT_NN),
-        neighbours: clean.neighbours.unwrap_or(DEFAULT_NEIGHBOURS),
-        inliers: clean.inliers.unwrap_or(DEFAULT_INLIERS),
-        freq: clean.freq.unwrap_or(DEFAULT_FREQ),
-        rule: match clean.rule {
-            Rule::Paper => CleanRule::Paper,
-            Rule::Suspects => CleanRule::Suspects(clean.cut.unwrap_or(Cut::Evidence(DEFAULT_EVIDENCE))),
-        },
-        action: clean.action,
-        thumbnails: clean.thumbnails,
-        dry_run: clean.dry_run,
-        into: clean.into,
-    }
 }

@@ -5,10 +5,11 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use crate::ast::{
-    Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Image, Loss, Mode, Origin, Rerank, Role, Rule,
-    Scope, Search, Spanned, Statement, Train,
+    Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, Mode, Options, Origin,
+    RerankClause, Role, Rule, Scope, Search, Spanned, Statement, Train,
 };
-use crate::value::{Interval, Value};
+use crate::options::{LOSS, Part, THUMBNAILS};
+use crate::value::{Interval, Setting, Value};
 
 /// Text in single quotes, as the language reads it.
 pub(crate) fn quoted(text: &str) -> String {
@@ -31,6 +32,16 @@ pub(crate) fn interval((start, end): Interval) -> String {
     match start {
         Bound::Excluded(_) => format!("be more than {} and at most {}", edge(start), edge(end)),
         _ => format!("lie in [{}, {}]", edge(start), edge(end)),
+    }
+}
+
+/// How an option is written, for help: `epochs=30`.
+pub(crate) fn example_of(part: &Part) -> String {
+    match part.example() {
+        // The first loss in the list has no steps, which most options need.
+        Some(Setting::Word(_)) if *part == LOSS => format!("{}={}", part.name, Loss::ArcFace),
+        Some(setting) => format!("{}={setting}", part.name),
+        None => part.name.to_owned(),
     }
 }
 
@@ -128,12 +139,7 @@ fn clause<T: Display>(out: &mut Formatter<'_>, word: &str, value: &Option<Spanne
     value.as_ref().map_or(Ok(()), |value| write!(out, " {word} {}", value.node))
 }
 
-/// ` name=value`, if there is a value.
-fn option<T: Display>(out: &mut Formatter<'_>, name: &str, value: &Option<Spanned<T>>) -> fmt::Result {
-    value.as_ref().map_or(Ok(()), |value| write!(out, " {name}={}", value.node))
-}
-
-/// The same for a number that need not be whole.
+/// ` name=value` of a number that need not be whole, if there is one.
 fn number_option(out: &mut Formatter<'_>, name: &str, value: &Option<Spanned<Value<f64>>>) -> fmt::Result {
     value.as_ref().map_or(Ok(()), |value| write!(out, " {name}={}", written(&value.node, |value| number(*value))))
 }
@@ -186,28 +192,40 @@ impl Display for Search {
     }
 }
 
+/// Canonical text, a blank in front of each.
+impl Display for Options {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        self.iter().try_for_each(|given| write!(out, " {given}"))
+    }
+}
+
+/// `epochs=30`, or the word of a flag.
+impl Display for Given {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self.value.node {
+            Value::Typed(Setting::Set) => out.write_str(self.part.name),
+            value => write!(out, "{}={value}", self.part.name),
+        }
+    }
+}
+
+/// Its value as it is typed.
+impl Display for Setting {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(value) => value.fmt(out),
+            Self::Number(value) => out.write_str(&number(*value)),
+            Self::Word(word) => out.write_str(word),
+            Self::Set => Ok(()),
+        }
+    }
+}
+
 /// Canonical text.
 impl Display for Train {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str("TRAIN")?;
-        option(out, "loss", &self.loss)?;
-        option(out, "dim", &self.dimension)?;
-        option(out, "epochs", &self.epochs)?;
-        option(out, "batch", &self.batch)?;
-        number_option(out, "rate", &self.rate)?;
-        number_option(out, "margin", &self.margin)?;
-        number_option(out, "scale", &self.scale)?;
-        option(out, "seed", &self.seed)?;
-        number_option(out, "validation", &self.validation)?;
-        if self.balance {
-            out.write_str(" BALANCE")?;
-        }
-        if self.trunk {
-            out.write_str(" TRUNK")?;
-        }
-        option(out, "augment", &self.augment)?;
-        option(out, "scaleup", &self.scaleup)?;
-        option(out, "gem", &self.gem)?;
+        self.options.fmt(out)?;
         match self.from.as_ref().map(|from| &from.node) {
             None => {}
             Some(Origin::File(path)) => write!(out, " FROM {}", text(path))?,
@@ -225,10 +243,10 @@ impl Display for Train {
 impl Display for Clean {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str("CLEAN")?;
-        option(out, "nn", &self.nn)?;
-        option(out, "neighbours", &self.neighbours)?;
-        option(out, "inliers", &self.inliers)?;
-        option(out, "freq", &self.freq)?;
+        // THUMBNAILS stands behind the clauses.
+        for given in self.options.iter().filter(|given| *given.part != THUMBNAILS) {
+            write!(out, " {given}")?;
+        }
         clause(out, "RULE", &self.rule)?;
         if let Some(cut) = &self.cut {
             write!(out, " {}", cut.node)?;
@@ -236,7 +254,7 @@ impl Display for Clean {
         if let Some(action) = &self.action {
             write!(out, " {}", action.node.name())?;
         }
-        if self.thumbnails.is_some() {
+        if self.options.has(&THUMBNAILS) {
             out.write_str(" THUMBNAILS")?;
         }
         if self.dry_run {
@@ -269,7 +287,7 @@ impl<N: Display> Display for Freshness<N> {
 }
 
 /// Canonical text, with the word RERANK.
-impl Display for Rerank {
+impl Display for RerankClause {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str("RERANK")?;
         if self.sort {

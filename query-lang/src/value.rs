@@ -71,6 +71,45 @@ pub enum Takes {
     Number(Interval),
 }
 
+/// The value of an option of TRAIN or CLEAN.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Setting {
+    /// A whole number.
+    Whole(u64),
+    /// Another number.
+    Number(f64),
+    /// One of some words.
+    Word(&'static str),
+    /// The option is a word that stands alone, and was typed.
+    Set,
+}
+
+impl Setting {
+    /// The whole number; `None` where it is something else, or does not fit.
+    pub fn whole(self) -> Option<usize> {
+        match self {
+            Self::Whole(number) => usize::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    /// The number, whole or not.
+    pub fn number(self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The word.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Word(word) => Some(word),
+            _ => None,
+        }
+    }
+}
+
 /// The numbers that a place takes; both ends are there.
 pub type Interval = (Bound<f64>, Bound<f64>);
 

@@ -11,8 +11,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cairndb_query::options::{CLEAN, TRAIN};
 use cairndb_query::{
-    Binding, Bound, Diagnostic, Facts, Names, Parsed, Plan, Spanned, Statement, bind, fill, parse, plan,
+    Binding, Diagnostic, Facts, Names, Parsed, Plan, Spanned, Statement, fill, forms, parse, plan, table,
 };
 
 const INPUT_ENDS: &str = "\n----\n";
@@ -34,8 +35,8 @@ fn names() -> Names {
 }
 
 /// With the values of both positional parameters.
-fn bound(statement: &Spanned<Statement>) -> Result<Bound, Diagnostic> {
-    bind(&fill(statement, &[Binding::Image, Binding::Image])?, &names())
+fn planned(statement: &Spanned<Statement>, facts: &Facts) -> Result<Plan, Diagnostic> {
+    plan(&fill(statement, &[Binding::Image, Binding::Image])?.node, &names(), facts)
 }
 
 /// `!repeat 3 ab` stands for ababab: texts that are too long are not kept in files.
@@ -68,7 +69,7 @@ fn check(file: &Path, actual_of: impl Fn(&str) -> String) -> usize {
 
 fn diagnostics(text: &str) -> Vec<Diagnostic> {
     let Parsed { statements, mut diagnostics } = parse(text);
-    diagnostics.extend(statements.iter().filter_map(|statement| bound(statement).err()));
+    diagnostics.extend(statements.iter().filter_map(|statement| planned(statement, &small()).err()));
     diagnostics
 }
 
@@ -145,8 +146,8 @@ fn statements_and_plans_are_as_written() {
             let shown: Vec<String> = statements
                 .iter()
                 .map(|statement| {
-                    let bound = bound(statement).unwrap_or_else(|error| panic!("{}", error.render(text)));
-                    format!("{}\n{}", statement.node, plan(bound, &facts))
+                    let plan = planned(statement, &facts).unwrap_or_else(|error| panic!("{}", error.render(text)));
+                    format!("{}\n{plan}", statement.node)
                 })
                 .collect();
             shown.join("\n")
@@ -166,11 +167,10 @@ fn the_examples_of_the_reference_are_right() {
         statements += parsed.statements.len();
         for statement in &parsed.statements {
             // A parameter of a text or a number has no value here.
-            let Ok(bound) = bind(statement, &names()) else {
+            let Ok(plan) = plan(&statement.node, &names(), &small()) else {
                 assert!(statement.node.to_string().contains('$'), "{}", statement.node);
                 continue;
             };
-            let plan: Plan = plan(bound, &small());
             assert!(!plan.to_string().is_empty());
         }
     }
@@ -179,5 +179,36 @@ fn the_examples_of_the_reference_are_right() {
         // A diagnostic that is shown is the one that the statement in it gives.
         let Some(line) = code.lines().find_map(|line| line.strip_prefix("  1 | ")) else { continue };
         assert_eq!(diagnostics(line)[0].render(line), code.trim_end());
+    }
+}
+
+/// The tables and forms of the reference are those of the code; `UPDATE_EXPECT=1` rewrites the tables.
+///
+/// It catches: an option, a range or a default that changes in one of the two.
+#[test]
+fn the_reference_has_the_options_and_forms_of_the_language() {
+    let path = folder("../docs/QUERY.md");
+    let mut reference = fs::read_to_string(&path).unwrap();
+    for (section, parts) in [("\n## TRAIN\n", &TRAIN[..]), ("\n## CLEAN\n", &CLEAN[..])] {
+        let expected = table(parts);
+        if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
+            let start = reference.find(section).unwrap();
+            let start = start + reference[start..].find("\n| Part |").unwrap() + 1;
+            let end = start + reference[start..].find("\n\n").unwrap() + 1;
+            reference.replace_range(start..end, &expected);
+            fs::write(&path, &reference).unwrap();
+        }
+        for row in expected.lines() {
+            assert!(reference.contains(row), "docs/QUERY.md lacks this row:\n{row}");
+        }
+        // And no row more.
+        let table = reference.split(section).nth(1).unwrap().split("\n## ").next().unwrap();
+        assert_eq!(table.lines().filter(|line| line.starts_with("| ")).count(), expected.lines().count(), "{section}");
+    }
+    let lines: Vec<&str> = reference.lines().map(str::trim).collect();
+    for form in forms() {
+        let example = |line: &&str| line.split(';').next() == Some(form.split(" [").next().unwrap());
+        let stands = form.lines().all(|line| lines.contains(&line.trim())) || lines.iter().any(example);
+        assert!(stands, "docs/QUERY.md lacks this form:\n{form}");
     }
 }

@@ -9,9 +9,12 @@ use std::path::Path;
 const ORDER: &[&str] = &[
     "label",
     "value",
-    "ast",
     "limits",
+    "terms",
+    "options",
+    "ast",
     "words",
+    "request",
     "print",
     "diagnostic",
     "complaints",
@@ -20,9 +23,11 @@ const ORDER: &[&str] = &[
     "effect",
     "script",
     "fill",
-    "bind",
+    "names",
     "plan",
+    "planner",
     "explain",
+    "reference",
 ];
 
 fn place(module: &str) -> usize {

@@ -4,7 +4,7 @@
 //! language, a diagnostic that does not say which parameter and what it must be.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cairndb_query::{Binding, Diagnostic, Names, bind, fill, parse};
+use cairndb_query::{Binding, Diagnostic, Names, check, fill, parse};
 
 fn filled(text: &str, values: &[Binding]) -> Result<String, Diagnostic> {
     let parsed = parse(text);
@@ -12,7 +12,7 @@ fn filled(text: &str, values: &[Binding]) -> Result<String, Diagnostic> {
     let statement = parsed.statements.first().unwrap();
     assert_eq!(statement.node.to_string(), text, "it is printed as it was typed");
     let filled = fill(statement, values)?;
-    bind(&filled, &Names { positional: values.len(), named: Vec::new() })?;
+    check(&filled.node, &Names { positional: values.len(), named: Vec::new() })?;
     Ok(filled.node.to_string())
 }
 

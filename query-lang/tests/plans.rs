@@ -3,9 +3,10 @@
 //! It catches: a breadth that no search takes, a graph that is searched as a whole.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use cairndb_query::{Access, DEFAULT_DEPTH, Facts, MAX_CONDITIONS, MAX_COUNT, Names, Plan, bind, parse, plan};
+use cairndb_query::{DEFAULT_DEPTH, Facts, MAX_CONDITIONS, MAX_COUNT, Names, Plan, SearchPlan, parse, plan};
 
-fn access(depth: usize, rows: usize) -> Option<Access> {
+/// The breadth of the search of the graph; `None`: every row is scored.
+fn breadth(depth: usize, rows: usize) -> Option<usize> {
     let facts = Facts {
         index_rows: rows,
         train_rows: 0,
@@ -16,25 +17,28 @@ fn access(depth: usize, rows: usize) -> Option<Access> {
         dimension: 2,
     };
     let parsed = parse(&format!("SEARCH $1 K {depth}"));
-    let bound = bind(parsed.statements.first()?, &Names { positional: 1, named: Vec::new() }).ok()?;
-    match plan(bound, &facts) {
-        Plan::Search(search) => Some(search.access),
-        _ => None,
-    }
+    let names = Names { positional: 1, named: Vec::new() };
+    let Plan::Search(SearchPlan { request, scan, .. }) =
+        plan(&parsed.statements.first().unwrap().node, &names, &facts).unwrap()
+    else {
+        panic!("K {depth} is planned as no search");
+    };
+    assert_eq!(request.ef.is_none(), scan.is_some(), "a scan says why it is one, and a search of the graph does not");
+    request.ef
 }
 
 #[test]
 fn a_graph_is_searched_for_a_small_share_of_the_rows_and_never_more_broadly_than_can_be() {
-    let is_scan = |depth, rows| matches!(access(depth, rows), Some(Access::Exact { .. }));
+    let is_scan = |depth, rows| breadth(depth, rows).is_none();
     assert!(is_scan(DEFAULT_DEPTH, 19_999));
-    assert_eq!(access(DEFAULT_DEPTH, 20_000), Some(Access::Graph { ef: 200 }));
-    assert_eq!(access(7_812, 1_000_000), Some(Access::Graph { ef: 15_624 }));
+    assert_eq!(breadth(DEFAULT_DEPTH, 20_000), Some(200));
+    assert_eq!(breadth(7_812, 1_000_000), Some(15_624));
     for depth in [7_813, 100_000, 500_000, 500_001, MAX_COUNT] {
         assert!(is_scan(depth, 1_000_000), "{depth}");
     }
-    assert_eq!(access(500_000, usize::MAX), Some(Access::Graph { ef: MAX_COUNT }));
-    assert_eq!(access(500_001, 100_000_000), Some(Access::Graph { ef: MAX_COUNT }));
-    assert_eq!(access(MAX_COUNT, usize::MAX), Some(Access::Graph { ef: MAX_COUNT }));
+    assert_eq!(breadth(500_000, usize::MAX), Some(MAX_COUNT));
+    assert_eq!(breadth(500_001, 100_000_000), Some(MAX_COUNT));
+    assert_eq!(breadth(MAX_COUNT, usize::MAX), Some(MAX_COUNT));
 }
 
 /// It catches: conditions without a limit, each of which is looked at for each row.

@@ -6,12 +6,14 @@
 #[path = "properties/places.rs"]
 mod places;
 
+use std::ops::Bound;
 use std::time::Duration;
 
+use cairndb_query::options::{CLEAN, Form, Only, Part, TRAIN};
 use cairndb_query::{
-    Action, Augment, Binding, Clean, Column, Condition, Cut, DEFAULT_TRUNK_EPOCHS, Facts, Field, Flip, Freshness, Gem,
-    Image, KEYWORDS, Loss, Mode, Names, Origin, Parameter, Rerank, Role, Rule, Scope, Search, Span, Spanned, Statement,
-    Takes, Train, Value, bind, fill, parse, plan, statement_is_complete,
+    Action, Binding, Clean, Column, Condition, Cut, DEFAULT_FREQ, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_TRUNK_EPOCHS,
+    Facts, Field, Flip, Freshness, Image, Mode, Names, Options, Origin, Parameter, RerankClause, Role, Rule, Scope,
+    Search, Setting, Span, Spanned, Statement, Takes, Train, Value, fill, keywords, parse, plan, statement_is_complete,
 };
 use places::{spanned, spans, without_spans};
 use proptest::prelude::*;
@@ -91,10 +93,10 @@ fn optional<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> impl
     prop::option::of(value.prop_map(spanned))
 }
 
-fn rerank() -> impl Strategy<Value = Rerank> {
+fn rerank() -> impl Strategy<Value = RerankClause> {
     let tau = prop_oneof![-2.0..=2.0_f64, Just(-2.0), Just(2.0), Just(0.6), Just(1e-300), Just(-0.0)];
     (any::<bool>(), any::<bool>(), optional(value(count())), optional(value(tau)))
-        .prop_map(|(sort, insert, k, tau)| Rerank { sort, insert, k, tau })
+        .prop_map(|(sort, insert, k, tau)| RerankClause { sort, insert, k, tau })
 }
 
 fn freshness() -> impl Strategy<Value = Freshness<Value<u64>>> {
@@ -164,59 +166,73 @@ fn put() -> impl Strategy<Value = Statement> {
     )
 }
 
+/// A value that an option takes, ends of its range included; now and then a parameter.
+fn setting(part: &'static Part) -> BoxedStrategy<Value<Setting>> {
+    match &part.form {
+        Form::Whole { least, most } => value(
+            prop_oneof![*least..=*most, Just(*least), Just(*most), *least..=(*most).min(least + 60)]
+                .prop_map(Setting::Whole),
+        )
+        .boxed(),
+        Form::Number((start, end)) => {
+            let edge = |edge: &Bound<f64>| match edge {
+                Bound::Included(value) => *value,
+                Bound::Excluded(value) => value + f64::MIN_POSITIVE,
+                Bound::Unbounded => panic!("{} has no range", part.name),
+            };
+            let (least, most) = (edge(start), edge(end));
+            let small = 1e-300_f64.clamp(least, most);
+            value(prop_oneof![least..=most, Just(least), Just(most), Just(small)].prop_map(Setting::Number)).boxed()
+        }
+        Form::OneOf(words) => prop::sample::select(words()).prop_map(|word| Value::Typed(Setting::Word(word))).boxed(),
+        Form::Flag => Just(Value::Typed(Setting::Set)).boxed(),
+        Form::Clause(form) => panic!("{form} is no option"),
+    }
+}
+
+/// Any of the options of a table.
+fn options(table: &'static [&'static Part]) -> impl Strategy<Value = Options> {
+    let parts = table.iter().copied().filter(|part| part.is_option() && part.only != Only::Suspects);
+    let each: Vec<_> = parts
+        .map(|part| prop::option::of(setting(part)).prop_map(move |value| value.map(|value| (part, value))))
+        .collect();
+    each.prop_map(|given| {
+        let mut options = Options::default();
+        given.into_iter().flatten().for_each(|(part, value)| options.set(part, spanned(value)));
+        options
+    })
+}
+
+/// The options that pass; what another one refuses is left out.
+fn kept(options: &Options, keep: impl Fn(&Part) -> bool) -> Options {
+    let mut left = Options::default();
+    let given = options.iter().filter(|given| keep(given.part));
+    given.for_each(|given| left.set(given.part, given.value.clone()));
+    left
+}
+
 fn train() -> impl Strategy<Value = Statement> {
-    let rate = prop_oneof![f64::MIN_POSITIVE..=10.0, Just(10.0), Just(1e-300), Just(0.001)];
-    let scale = prop_oneof![f64::MIN_POSITIVE..=1000.0, Just(1000.0), Just(30.0)];
     let flip = prop::sample::select(vec![Flip::Always, Flip::Never]);
-    let numbers = (
-        optional(value(2..=4096_usize)),
-        optional(value(1..=10_000_usize)),
-        optional(value(2..=4096_usize)),
-        optional(value(prop_oneof![0..20_u64, any::<u64>(), Just(u64::MAX)])),
-    );
-    let parts = (
-        optional(value(rate)),
-        optional(value(prop_oneof![0.0..=1.5_f64, Just(0.0), Just(1.5)])),
-        optional(value(scale)),
-        optional(value(prop_oneof![0.0..=0.9_f64, Just(0.0), Just(0.9)])),
-    );
-    let loss = optional(prop::sample::select(Loss::ALL.to_vec()));
-    let trunk = (
-        any::<bool>(),
-        optional(prop::sample::select(Augment::ALL.to_vec())),
-        optional(value(0..=10_000_usize)),
-        optional(prop::sample::select(Gem::ALL.to_vec())),
-    );
     let from = prop_oneof![value_text().prop_map(Origin::File), value(any::<u64>()).prop_map(Origin::Model)];
-    (loss, numbers, parts, any::<bool>(), trunk, optional(from), optional(flip)).prop_map(
-        |(loss, numbers, parts, balance, (trunk, augment, scaleup, gem), from, flip)| {
-            // No closed form trains a whole network.
-            let loss = loss.filter(|loss| !trunk || loss.node.has_steps());
-            let (dimension, epochs, batch, seed) = numbers;
-            let (rate, margin, scale, validation) = parts;
-            // A margin, a scale and the options of steps are refused where the loss takes none.
-            let chosen = loss.as_ref().map_or(Loss::of_training(trunk), |loss| loss.node);
-            let most = epochs.as_ref().map_or(DEFAULT_TRUNK_EPOCHS, |epochs| epochs.node.typed().copied().unwrap_or(1));
-            Statement::Train(Box::new(Train {
-                margin: margin.filter(|_| chosen.default_margin().is_some()),
-                scale: scale.filter(|_| chosen.default_scale().is_some()),
-                loss,
-                dimension,
-                epochs: epochs.filter(|_| chosen.has_steps()),
-                batch: batch.filter(|_| chosen.has_steps()),
-                rate: rate.filter(|_| chosen.has_steps()),
-                seed,
-                validation,
-                balance,
-                trunk,
-                augment: augment.filter(|_| trunk),
-                scaleup: scaleup.filter(|scaleup| trunk && scaleup.node.typed().is_none_or(|scaleup| *scaleup <= most)),
-                gem: gem.filter(|_| trunk),
-                from,
-                flip,
-            }))
-        },
-    )
+    (options(&TRAIN), optional(from), optional(flip)).prop_map(|(options, from, flip)| {
+        let mut train = Train { options, from, flip };
+        let trunk = train.trunk();
+        // No closed form trains a whole network, and what belongs to one or to a loss stands with it.
+        if trunk && !train.loss().has_steps() {
+            train.options = kept(&train.options, |part| part.name != "loss");
+        }
+        let loss = train.loss();
+        train.options = kept(&train.options, |part| part.suits(loss) && (trunk || part.only != Only::Trunk));
+        let whole = |name: &str| {
+            let given = train.options.iter().find(|given| given.part.name == name)?;
+            Some(given.value.node.typed().copied().and_then(Setting::whole))
+        };
+        let epochs = whole("epochs").map_or(DEFAULT_TRUNK_EPOCHS, |epochs| epochs.unwrap_or(1));
+        if whole("scaleup").flatten().is_some_and(|scaleup| scaleup > epochs) {
+            train.options = kept(&train.options, |part| part.name != "scaleup");
+        }
+        Statement::Train(Box::new(train))
+    })
 }
 
 fn clean() -> impl Strategy<Value = Statement> {
@@ -224,27 +240,28 @@ fn clean() -> impl Strategy<Value = Statement> {
         value(count()).prop_map(Cut::Top),
         value(prop_oneof![0.0..=1.0_f64, Just(0.0), Just(1.0), Just(1e-300)]).prop_map(Cut::Evidence),
     ];
-    // An image must be able to have as many verified pairs as it needs: freq is at most nn and neighbours, and their defaults.
-    let numbers = [50..=10_000_usize, 51..=1000, 3..=1000, 1..=50].map(|range| optional(value(range)));
     let rule = optional(prop::sample::select(Rule::ALL.to_vec()));
     let action = optional(prop::sample::select(Action::ALL.to_vec()));
-    (numbers, rule, optional(cut), action, any::<[bool; 2]>(), into()).prop_map(
-        |([nn, neighbours, inliers, freq], rule, cut, action, [thumbnails, dry_run], (into, overwrite))| {
+    (options(&CLEAN), rule, optional(cut), action, any::<bool>(), into()).prop_map(
+        |(options, rule, cut, action, dry_run, (into, overwrite))| {
             // Neither rule takes what belongs to the other one.
             let suspects = rule.as_ref().is_some_and(|rule| rule.node == Rule::Suspects);
-            let cut = cut.filter(|_| suspects);
-            let action = action.filter(|action| suspects || !action.node.relabels());
-            let [nn, neighbours, inliers, freq] =
-                [nn, neighbours, inliers, freq].map(|number| number.filter(|_| !suspects));
+            let mut options = kept(&options, |part| !suspects || part.only != Only::Paper);
+            // An image must be able to have as many verified pairs as it needs.
+            let whole = |name: &str| {
+                let given = options.iter().find(|given| given.part.name == name)?;
+                given.value.node.typed().copied().and_then(Setting::whole)
+            };
+            let needed = whole("freq").unwrap_or(DEFAULT_FREQ);
+            let compared = whole("nn").unwrap_or(DEFAULT_NN).min(whole("neighbours").unwrap_or(DEFAULT_NEIGHBOURS) - 1);
+            if needed > compared {
+                options = kept(&options, |part| !["freq", "nn", "neighbours"].contains(&part.name));
+            }
             Statement::Clean(Box::new(Clean {
-                nn,
-                neighbours,
-                inliers,
-                freq,
+                options,
                 rule,
-                cut,
-                action,
-                thumbnails: (thumbnails && !suspects).then(Span::default),
+                cut: cut.filter(|_| suspects),
+                action: action.filter(|action| suspects || !action.node.relabels()),
                 dry_run,
                 into,
                 overwrite,
@@ -306,7 +323,7 @@ fn assert_in(span: Span, text: &str) {
     assert!(text.get(span.start..span.end).is_some(), "{span:?} is not in {text:?}");
 }
 
-/// What two values of one statement contradict each other in: `bind` says so, behind `fill`.
+/// What two values of one statement contradict each other in: `plan` says so, behind `fill`.
 const CROSSING: &[&str] = &["limit-above-depth", "freq-above-neighbours", "scaleup-above-epochs"];
 
 /// Parses, shows and plans anything; every place must lie in the text, on the boundary of a character.
@@ -338,8 +355,8 @@ fn survive(text: &str) {
             assert_in(span, text);
             assert!(statement.span.start <= span.start && span.end <= statement.span.end, "{span:?} in {statement:?}");
         }
-        if let Ok(bound) = bind(statement, &names) {
-            assert!(!plan(bound, &facts).to_string().is_empty());
+        if let Ok(plan) = plan(&statement.node, &names, &facts) {
+            assert!(!plan.to_string().is_empty());
         }
         for value in [Binding::Image, Binding::Text("it's".to_owned()), Binding::Whole(3), Binding::Number(f64::NAN)] {
             // What was put in its place is read back, too.
@@ -357,7 +374,8 @@ fn survive(text: &str) {
 fn word_salad() -> impl Strategy<Value = String> {
     let symbols =
         "= , ; [ ] ( ) 'x' ' \" 3 -1.5e3 0 $1 $ -- é a.b img <= < 5s k=3 loss=triplet margin=0.3 top=5 nn=7 arcface";
-    let pieces: Vec<&str> = KEYWORDS.iter().copied().chain(symbols.split(' ')).chain(["\n", "rule suspects"]).collect();
+    let pieces: Vec<&str> =
+        keywords().iter().map(String::as_str).chain(symbols.split(' ')).chain(["\n", "rule suspects"]).collect();
     prop::collection::vec(prop::sample::select(pieces), 0..24).prop_map(|pieces| pieces.join(" "))
 }
 

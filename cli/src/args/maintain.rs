@@ -1,15 +1,12 @@
-//! `cairn maintain`: the words and defaults of cleaning, training and embedding again. Ranges are the query language's.
+//! `cairn maintain`: the words of cleaning, training and embedding again. Options, ranges and defaults are the query language's.
 
 use std::path::PathBuf;
 
-use cairn::language::{
-    Augment, DEFAULT_BATCH, DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_FREQ, DEFAULT_INLIERS,
-    DEFAULT_MARGIN, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SCALEUP, DEFAULT_SEED,
-    DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION, Gem, Loss, Rule,
-};
+use cairn::language::Rule;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
+use super::settings::{Cleaning, Settings, Training};
 use super::{ModelArgs, PhotoArgs};
 use crate::output::Format;
 
@@ -123,30 +120,14 @@ pub(crate) struct Shown {
 }
 
 /// The options of CLEAN.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Cleaning")]
 pub(crate) struct CleanOptions {
-    #[arg(long, value_name = "N", help = format!(
-        "With --rule paper: nearest train images that are looked at, of each [default: {DEFAULT_NN}]"))]
-    pub(crate) nn: Option<usize>,
-    #[arg(long, value_name = "N", help = format!(
-        "With --rule paper: those of them with its label that it is compared with at most, itself included [default: {DEFAULT_NEIGHBOURS}]"))]
-    pub(crate) neighbours: Option<usize>,
-    #[arg(long, value_name = "N", help = format!(
-        "With --rule paper: matching places from which on a pair is verified [default: {DEFAULT_INLIERS}]"))]
-    pub(crate) inliers: Option<usize>,
-    #[arg(long, value_name = "N", help = format!(
-        "With --rule paper: verified pairs that are enough for an image [default: {DEFAULT_FREQ}]"))]
-    pub(crate) freq: Option<usize>,
+    #[command(flatten)]
+    pub(crate) settings: Settings<Cleaning>,
     /// paper: images with too few verified pairs; suspects: images whose neighbours agree on another label [default: paper]
     #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(Rule::ALL.map(Rule::name)))]
     pub(crate) rule: Option<String>,
-    /// With --rule suspects: this many of the most suspect images, however weak the evidence
-    #[arg(long, value_name = "N", requires = "rule", conflicts_with = "evidence")]
-    pub(crate) top: Option<usize>,
-    #[arg(long, value_name = "X", requires = "rule", help = format!(
-        "With --rule suspects: images with at least this evidence against their label, 0 to 1 [default: {DEFAULT_EVIDENCE}]"))]
-    pub(crate) evidence: Option<f64>,
     /// With --rule suspects: give what is found the label that is proposed for it
     #[arg(long, requires = "rule", conflicts_with_all = ["keep_voters", "unlabel"])]
     pub(crate) relabel: bool,
@@ -159,9 +140,6 @@ pub(crate) struct CleanOptions {
     /// Mark what is found and has no mark: it keeps its label and votes, and training passes it over (the default)
     #[arg(long)]
     pub(crate) keep_voters: bool,
-    /// With --rule paper: go by thumbnails also where they stand for more than a tenth of the photos
-    #[arg(long)]
-    pub(crate) thumbnails: bool,
     /// Write a page with the photos, each beside the one that decided most
     #[arg(long, value_name = "FILE")]
     pub(crate) into: Option<PathBuf>,
@@ -170,52 +148,11 @@ pub(crate) struct CleanOptions {
 }
 
 /// The options of TRAIN.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Training")]
 pub(crate) struct TrainOptions {
-    #[arg(long, value_name = "LOSS", value_parser = PossibleValuesParser::new(Loss::ALL.map(Loss::name)), help = format!(
-        "What is made small; ap is average precision [default: {}, with --trunk {}]",
-        Loss::of_training(false).name(), Loss::of_training(true).name()))]
-    pub(crate) loss: Option<String>,
-    #[arg(long, value_name = "N", help = format!(
-        "Dimension of the new descriptors [default: {} for lda, {DEFAULT_DIMENSION}, or {} for triplet and ap]",
-        Loss::Discriminant.default_dimension(), Loss::Triplet.default_dimension()))]
-    pub(crate) dim: Option<usize>,
-    #[arg(long, value_name = "N", help = format!(
-        "Passes over the train images [default: {DEFAULT_EPOCHS}, with --trunk {DEFAULT_TRUNK_EPOCHS}]"))]
-    pub(crate) epochs: Option<usize>,
-    #[arg(long, value_name = "N", help = format!("Images of one step [default: {DEFAULT_BATCH}]"))]
-    pub(crate) batch: Option<usize>,
-    #[arg(long, value_name = "X", help = format!("Learning rate [default: {DEFAULT_RATE}, with --trunk {DEFAULT_TRUNK_RATE}]"))]
-    pub(crate) rate: Option<f64>,
-    #[arg(long, value_name = "X", help = format!(
-        "Margin of the loss: radians of arcface, a cosine of cosface, adacos and triplet [default: {DEFAULT_MARGIN} of arcface \
-         and cosface, {} of adacos, {} of triplet]",
-        Loss::AdaCos.default_margin().unwrap_or_default(), Loss::Triplet.default_margin().unwrap_or_default()))]
-    pub(crate) margin: Option<f64>,
-    #[arg(long, value_name = "X", help = format!(
-        "What the cosines of arcface and cosface are multiplied with [default: {DEFAULT_SCALE}]"))]
-    pub(crate) scale: Option<f64>,
-    #[arg(long, value_name = "N", help = format!("Whatever is drawn is drawn from it [default: {DEFAULT_SEED}]"))]
-    pub(crate) seed: Option<u64>,
-    #[arg(long, value_name = "X", help = format!(
-        "Share of the train images that is held out, 0 to 0.9 [default: {DEFAULT_VALIDATION}]"))]
-    pub(crate) validation: Option<f64>,
-    /// Draw labels equally often, however many images they have
-    #[arg(long)]
-    pub(crate) balance: bool,
-    /// Train the whole network from the photos, not a map behind it
-    #[arg(long)]
-    pub(crate) trunk: bool,
-    #[arg(long, value_name = "HOW", requires = "trunk", value_parser = PossibleValuesParser::new(Augment::ALL.map(Augment::name)),
-        help = format!("With --trunk: how views differ from their photos [default: {}]", Augment::default().name()))]
-    pub(crate) augment: Option<String>,
-    #[arg(long, value_name = "N", requires = "trunk", help = format!(
-        "With --trunk: epochs at the end with larger photos and frozen batch normalisations [default: {DEFAULT_SCALEUP}]"))]
-    pub(crate) scaleup: Option<usize>,
-    #[arg(long, value_name = "HOW", requires = "trunk", value_parser = PossibleValuesParser::new(Gem::ALL.map(Gem::name)),
-        help = format!("With --trunk: what becomes of the mean's exponent [default: {}]", Gem::default().name()))]
-    pub(crate) gem: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: Settings<Training>,
     /// Weights of the network that training begins with (safetensors); without it the network of the model in force
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,

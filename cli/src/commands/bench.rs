@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use cairn::eval::evaluate;
-use cairn::language::{BoundTrain, DEFAULT_TAU, Loss, TrainPlan};
+use cairn::language::{DEFAULT_TAU, Loss, TrainPlan};
 use cairn::{Asked, Database, Operation, Options, Put, Query, Rerank, Role, SearchRequest};
 use cairndb_ingest::{PhotoEmbedder, QueryReader, TorchMaintainer, Trial};
 
@@ -31,9 +31,8 @@ pub(super) type Change = HashMap<String, Option<String>>;
 
 /// What TRAIN would do, with nothing held out: the queries judge.
 pub(super) fn plan(loss: Loss, seed: u64, epochs: Option<usize>) -> TrainPlan {
-    let typed =
-        BoundTrain { loss: Some(loss), seed: Some(seed), epochs, validation: Some(0.0), ..BoundTrain::default() };
-    cairn::language::plan_train(typed)
+    let usual = TrainPlan::usual(loss, false);
+    TrainPlan { seed, epochs: epochs.unwrap_or(usual.epochs), validation: 0.0, ..usual }
 }
 
 /// The session of a bench's database, and what trains.

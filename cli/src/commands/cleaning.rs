@@ -5,8 +5,8 @@
 use std::collections::HashSet;
 use std::io::Write;
 
-use cairn::language::{CleanPlan, DEFAULT_EVIDENCE, MAX_COUNT, Piece};
-use cairn::{Cleaning, Judgement, Outcome, Query, Role, Scope, SearchRequest};
+use cairn::language::{CleanPlan, DEFAULT_EVIDENCE, MAX_COUNT};
+use cairn::{Cleaning, Database, Judgement, Outcome, Query, Role, Scope, SearchRequest};
 use cairndb_ingest::source::{Spellings, read_labels};
 use cairndb_ingest::train::Adapter;
 
@@ -138,7 +138,7 @@ pub(super) fn run(args: &BenchCleaning) -> Result<()> {
 
 /// What a cleaning says that changes nothing.
 fn cleaning(session: &Session, statement: &str) -> Result<Cleaning> {
-    let outcome = session.execute(&Piece::alone(statement))?.into_iter().next();
+    let outcome = session.execute(&Database::prepare(statement)?)?.into_iter().next();
     match outcome {
         Some(Outcome::Cleaned(cleaning)) => Ok(*cleaning),
         _ => Err(Failure::new(format!("{statement} gave no cleaning"))),

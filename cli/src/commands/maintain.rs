@@ -1,10 +1,10 @@
-//! `cairn maintain`: words of the command line into statements, which run as if they had been typed.
+//! `cairn maintain`: the options of the command line as statements, which run as if they had been typed.
 
-use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use cairn::language::{Names, Piece, bind, parse};
+use cairn::Prepared;
+use cairn::language::{Action, Clean, Cut, Flip, Names, Origin, Rule, Setting, Span, Spanned, Statement, Train, Value};
 
 use super::job::Job;
 use crate::args::{CleanOptions, Opened, Shown, TrainOptions, Upkeep};
@@ -18,28 +18,28 @@ use crate::terminal::{Patient, note, standard_output};
 /// Usage, when the options make no statement; the first statement that fails.
 pub(super) fn run(what: &Upkeep) -> Result<()> {
     let mut folders: &[PathBuf] = &[];
-    let (database, shown, text) = match what {
+    let (database, shown, statement) = match what {
         Upkeep::Clean { database, options, dry_run, overwrite, shown } => {
             folders = &options.photos.photos_from;
             (database, shown, clean(options, *dry_run, *overwrite)?)
         }
-        Upkeep::UndoClean { database, shown } => (database, shown, "UNDO CLEAN".to_owned()),
+        Upkeep::UndoClean { database, shown } => (database, shown, Statement::UndoClean),
         Upkeep::Train { database, options, dry_run, shown } => (database, shown, train(options, *dry_run)?),
         Upkeep::Reembed { database, from, shown } => (database, shown, reembed(from.as_deref())?),
         Upkeep::Run { database, anew, training, cleaning, overwrite, shown } => {
             let statements = job(training, cleaning, *overwrite)?;
-            return run_job(database, shown, &statements, *anew, &cleaning.photos.photos_from);
+            return run_job(database, shown, statements, *anew, &cleaning.photos.photos_from);
         }
     };
-    check(&text)?;
-    run_statements(database, shown, &text, folders)
+    check(&statement)?;
+    run_statement(database, shown, &statement.into(), folders)
 }
 
-fn run_statements(database: &Path, shown: &Shown, text: &str, folders: &[PathBuf]) -> Result<()> {
+fn run_statement(database: &Path, shown: &Shown, statement: &Prepared, folders: &[PathBuf]) -> Result<()> {
     let opened = Opened { database: database.to_owned(), read_only: false };
     let session = Session::open(&opened, &shown.model, shown.format, None)?.with_photos_from(folders)?;
     let mut out = Patient::new(standard_output());
-    let ran = session.run(text, &mut out);
+    let ran = session.run_one(&|statement| session.execute(statement), statement, &mut out);
     // What ran before a failure has its results on the output.
     out.flush()?;
     ran
@@ -47,11 +47,11 @@ fn run_statements(database: &Path, shown: &Shown, text: &str, folders: &[PathBuf
 
 /// Runs statements one after the other and notes in the database which are done: after a kill or a failure the same command goes on
 /// with the one that was cut short, which itself goes on where it was.
-fn run_job(database: &Path, shown: &Shown, statements: &[String; 3], anew: bool, folders: &[PathBuf]) -> Result<()> {
-    let text = statements.join(";\n");
-    check(&text)?;
+fn run_job(database: &Path, shown: &Shown, statements: [Statement; 3], anew: bool, folders: &[PathBuf]) -> Result<()> {
+    statements.iter().try_for_each(check)?;
     let opened = Opened { database: database.to_owned(), read_only: false };
     let session = Session::open_for_writing(&opened, &shown.model, shown.format, None)?.with_photos_from(folders)?;
+    let text = printed(&statements);
     let job = Job { database: &session.database, text: &text };
     let first = if anew { 0 } else { job.steps_done()? };
     if first >= statements.len() {
@@ -67,15 +67,16 @@ fn run_job(database: &Path, shown: &Shown, statements: &[String; 3], anew: bool,
         ));
     }
     let mut out = Patient::new(standard_output());
-    for (at, statement) in statements.iter().enumerate().skip(first) {
+    let all = statements.len();
+    for (at, statement) in statements.into_iter().enumerate().skip(first) {
         job.begin(at)?;
-        let execute = |statement: &Piece| {
+        let execute = |statement: &Prepared| {
             let outcomes = session.execute(statement)?;
             // Before anything is written: an output or a report that fails must not make it run again.
-            if at + 1 < statements.len() { job.begin(at + 1) } else { job.end() }?;
+            if at + 1 < all { job.begin(at + 1) } else { job.end() }?;
             Ok(outcomes)
         };
-        let ran = session.run_by(&execute, statement, &mut out);
+        let ran = session.run_one(&execute, &statement.into(), &mut out);
         // What ran before a failure has its results on the output.
         out.flush()?;
         ran?;
@@ -83,95 +84,76 @@ fn run_job(database: &Path, shown: &Shown, statements: &[String; 3], anew: bool,
     Ok(())
 }
 
-/// Refuses a number out of its range before the database is opened.
-fn check(text: &str) -> Result<()> {
-    let parsed = parse(text);
-    let bound = parsed.statements.iter().filter_map(|statement| bind(statement, &Names::default()).err());
-    let wrong: Vec<String> = parsed.diagnostics.iter().cloned().chain(bound).map(|wrong| wrong.render(text)).collect();
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::usage(wrong.join("\n"))) }
+/// The statements as they would be typed.
+fn printed(statements: &[Statement]) -> String {
+    statements.iter().map(Statement::to_string).collect::<Vec<_>>().join(";\n")
 }
 
-fn clean(options: &CleanOptions, dry_run: bool, overwrite: bool) -> Result<String> {
-    let mut text = "CLEAN".to_owned();
-    option(&mut text, "nn", options.nn);
-    option(&mut text, "neighbours", options.neighbours);
-    option(&mut text, "inliers", options.inliers);
-    option(&mut text, "freq", options.freq);
-    if let Some(rule) = &options.rule {
-        word(&mut text, true, &format!("RULE {rule}"));
-    }
-    option(&mut text, "top", options.top);
-    option(&mut text, "evidence", options.evidence);
-    word(&mut text, options.relabel, "RELABEL");
-    word(&mut text, options.empty, "EMPTY");
-    word(&mut text, options.unlabel, "UNLABEL");
-    word(&mut text, options.keep_voters, "KEEP VOTERS");
-    word(&mut text, options.thumbnails, "THUMBNAILS");
-    word(&mut text, dry_run, "DRY RUN");
-    file(&mut text, "INTO", options.into.as_deref())?;
-    word(&mut text, overwrite, "OVERWRITE");
-    Ok(text)
+/// Refuses a number out of its range, and parts that contradict each other, before the database is opened.
+fn check(statement: &Statement) -> Result<()> {
+    cairn::language::check(statement, &Names::default())
+        .map_err(|mistake| Failure::usage(mistake.message()).help(mistake.help()))
 }
 
-fn train(options: &TrainOptions, dry_run: bool) -> Result<String> {
-    let mut text = "TRAIN".to_owned();
-    option(&mut text, "loss", options.loss.as_ref());
-    option(&mut text, "dim", options.dim);
-    option(&mut text, "epochs", options.epochs);
-    option(&mut text, "batch", options.batch);
-    option(&mut text, "rate", options.rate);
-    option(&mut text, "margin", options.margin);
-    option(&mut text, "scale", options.scale);
-    option(&mut text, "seed", options.seed);
-    option(&mut text, "validation", options.validation);
-    word(&mut text, options.balance, "BALANCE");
-    word(&mut text, options.trunk, "TRUNK");
-    option(&mut text, "augment", options.augment.as_ref());
-    option(&mut text, "scaleup", options.scaleup);
-    option(&mut text, "gem", options.gem.as_ref());
-    if let Some(number) = options.from_model {
-        // Writing to a String cannot fail.
-        let _ = write!(text, " FROM MODEL {number}");
-    }
-    file(&mut text, "FROM", options.from.as_deref())?;
-    word(&mut text, options.force, "FORCE");
-    word(&mut text, dry_run, "DRY RUN");
-    Ok(text)
+/// A part of a statement that was not typed in its text.
+fn part<T>(node: T) -> Spanned<T> {
+    Spanned { node, span: Span::default() }
 }
 
-fn reembed(from: Option<&Path>) -> Result<String> {
-    let mut text = "REEMBED".to_owned();
-    file(&mut text, "FROM", from)?;
-    Ok(text)
+fn clean(options: &CleanOptions, dry_run: bool, overwrite: bool) -> Result<Statement> {
+    let action = match options {
+        CleanOptions { relabel: true, empty: true, .. } => Some(Action::RelabelEmpty),
+        CleanOptions { relabel: true, .. } => Some(Action::Relabel),
+        CleanOptions { unlabel: true, .. } => Some(Action::Unlabel),
+        CleanOptions { keep_voters: true, .. } => Some(Action::KeepVoters),
+        _ => None,
+    };
+    let rule = options.rule.as_deref().and_then(|word| Rule::ALL.into_iter().find(|rule| rule.name() == word));
+    let cut = options.settings.cut().and_then(|setting| match setting {
+        Setting::Number(least) => Some(Cut::Evidence(least.into())),
+        setting => setting.whole().map(|images| Cut::Top(images.into())),
+    });
+    Ok(Statement::Clean(Box::new(Clean {
+        options: options.settings.options(),
+        rule: rule.map(part),
+        cut: cut.map(part),
+        action: action.map(part),
+        dry_run,
+        into: options.into.as_deref().map(file).transpose()?,
+        overwrite,
+    })))
+}
+
+fn train(options: &TrainOptions, dry_run: bool) -> Result<Statement> {
+    let from = match (&options.from, options.from_model) {
+        (Some(path), _) => Some(part(Origin::File(file(path)?.node))),
+        (None, Some(number)) => Some(part(Origin::Model(number.into()))),
+        (None, None) => None,
+    };
+    let flip = match (options.force, dry_run) {
+        (true, _) => Some(Flip::Always),
+        (false, true) => Some(Flip::Never),
+        (false, false) => None,
+    };
+    Ok(Statement::Train(Box::new(Train { options: options.settings.options(), from, flip: flip.map(part) })))
+}
+
+fn reembed(from: Option<&Path>) -> Result<Statement> {
+    Ok(Statement::Reembed { model: from.map(file).transpose()? })
 }
 
 /// The second training goes on with what the first one made: it has no FROM.
-fn job(training: &TrainOptions, cleaning: &CleanOptions, overwrite: bool) -> Result<[String; 3]> {
+fn job(training: &TrainOptions, cleaning: &CleanOptions, overwrite: bool) -> Result<[Statement; 3]> {
     let again = TrainOptions { from: None, from_model: None, ..training.clone() };
     Ok([train(training, false)?, clean(cleaning, false, overwrite)?, train(&again, false)?])
 }
 
-fn option(text: &mut String, name: &str, value: Option<impl Display>) {
-    if let Some(value) = value {
-        // Writing to a String cannot fail.
-        let _ = write!(text, " {name}={value}");
-    }
-}
-
-fn word(text: &mut String, given: bool, word: &str) {
-    if given {
-        text.push(' ');
-        text.push_str(word);
-    }
-}
-
-fn file(text: &mut String, before: &str, path: Option<&Path>) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
+/// The name of a file in a statement.
+fn file(path: &Path) -> Result<Spanned<Value<String>>> {
     let name = path.to_str().ok_or_else(|| {
         Failure::usage(format!("{}: a statement cannot name this file, its name is no UTF-8", path.display()))
     })?;
-    let _ = write!(text, " {before} '{}'", name.replace('\'', "''"));
-    Ok(())
+    Ok(part(name.to_owned().into()))
 }
 
 #[cfg(test)]
@@ -184,14 +166,18 @@ mod tests {
     fn text(line: &str) -> Result<String> {
         let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
         let Command::Maintain(args) = cli.command else { unreachable!("{line}") };
-        let text = match &args.what {
-            Upkeep::Clean { options, dry_run, overwrite, .. } => clean(options, *dry_run, *overwrite)?,
-            Upkeep::UndoClean { .. } => "UNDO CLEAN".to_owned(),
-            Upkeep::Train { options, dry_run, .. } => train(options, *dry_run)?,
-            Upkeep::Reembed { from, .. } => reembed(from.as_deref())?,
-            Upkeep::Run { training, cleaning, overwrite, .. } => job(training, cleaning, *overwrite)?.join(";\n"),
+        let statements = match &args.what {
+            Upkeep::Clean { options, dry_run, overwrite, .. } => vec![clean(options, *dry_run, *overwrite)?],
+            Upkeep::UndoClean { .. } => vec![Statement::UndoClean],
+            Upkeep::Train { options, dry_run, .. } => vec![train(options, *dry_run)?],
+            Upkeep::Reembed { from, .. } => vec![reembed(from.as_deref())?],
+            Upkeep::Run { training, cleaning, overwrite, .. } => job(training, cleaning, *overwrite)?.into(),
         };
-        check(&text).map(|()| text)
+        statements.iter().try_for_each(check)?;
+        let text = printed(&statements);
+        // What is printed is what would have to be typed.
+        assert_eq!(cairn::Database::prepare(&text).unwrap().to_string(), text);
+        Ok(text)
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn run(args: &Query) -> Result<()> {
         ran?;
     }
     if let Some((mut input, name)) = script {
-        let ran = session.run_script(&|piece| session.execute(piece), &mut input, Some(&name), &mut out);
+        let ran = session.run_script(&|statement| session.execute(statement), &mut input, &name, &mut out);
         out.flush()?;
         ran?;
     }

@@ -201,17 +201,18 @@ fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Resu
         }
     }
     printer.end()?;
-    let plan = &answers.plan;
+    let request = &answers.plan.request;
     let lag = answers.answers.first().map_or(0, |answer| answer.lag);
     if lag > 0 && format.is_for_people() {
         note(&format!("note: {} not carried out yet and not in this answer; FRESH waits", waiting(lag)));
     }
     let empty = answers.answers.iter().all(|answer| answer.rows.is_empty());
-    if empty && plan.scope == Scope::Index && plan.filter.iter().any(|condition| condition.field == Field::Label) {
+    if empty && request.scope == Scope::Index && request.filter.iter().any(|condition| condition.field == Field::Label)
+    {
         note("note: index images carry no label; filter them by instance, or search IN train or IN all");
     }
     let nobody_voted = answers.answers.iter().all(|answer| answer.prediction.is_none());
-    if answers.plan.rerank.is_some() && nobody_voted && !answers.answers.is_empty() {
+    if request.rerank.is_some() && nobody_voted && !answers.answers.is_empty() {
         note("note: nobody votes, since there are no train images: nothing is positive or inserted");
     }
     if format == Format::Table && one {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use cairn::Database;
-use cairn::language::{KEYWORDS, statement_is_complete};
+use cairn::language;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -18,29 +18,6 @@ use clap::ValueEnum as _;
 
 /// Candidates offered at most.
 const MOST: usize = 200;
-/// Words that are no keywords: columns, fields, scopes, losses and rules.
-const NAMES: [&str; 19] = [
-    "adacos",
-    "all",
-    "ap",
-    "arcface",
-    "cosface",
-    "id",
-    "index",
-    "instance",
-    "instance_score",
-    "label",
-    "paper",
-    "path",
-    "query",
-    "rank",
-    "similarity",
-    "softmax",
-    "split",
-    "stage",
-    "triplet",
-];
-
 /// What the line editor knows.
 pub(super) struct Words {
     database: Database,
@@ -142,11 +119,11 @@ fn plain(word: &str) -> Pair {
 fn keywords(prefix: &str) -> Vec<Pair> {
     let small = prefix.chars().next().is_some_and(char::is_lowercase);
     let upper = prefix.to_uppercase();
-    let words = KEYWORDS.iter().filter(|word| word.starts_with(&upper)).map(|word| {
-        let word = if small { word.to_lowercase() } else { (*word).to_owned() };
+    let words = language::keywords().iter().filter(|word| word.starts_with(&upper)).map(|word| {
+        let word = if small { word.to_lowercase() } else { word.clone() };
         Pair { display: word.clone(), replacement: word }
     });
-    let names = NAMES.iter().filter(|name| small && name.starts_with(prefix)).map(|name| plain(name));
+    let names = language::names().iter().filter(|name| small && name.starts_with(prefix)).map(|name| plain(name));
     let mut pairs: Vec<Pair> = words.chain(names).collect();
     pairs.dedup_by(|a, b| a.replacement == b.replacement);
     pairs
@@ -218,7 +195,7 @@ impl Validator for Words {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
         // A dot command is one line, also behind a statement that was not ended; so are the words that other shells leave by.
-        let complete = super::dot_command(text).is_some() || statement_is_complete(text);
+        let complete = super::dot_command(text).is_some() || language::statement_is_complete(text);
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }

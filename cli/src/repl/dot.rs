@@ -35,25 +35,6 @@ const HELP: &str = "\
 .exit, .quit              leave (so does Ctrl-D)
 Statements end with ; and may have several lines. Ctrl-C leaves a line or a statement.";
 
-const SCHEMA: &str = "\
-SEARCH <image> [IN index|train|all] [WHERE label = 'x' AND path LIKE '%y%'] [K 100] [LIMIT 10] [EXACT | EF 200]
-       [RERANK [SORT] [INSERT] [k=3] [tau=0.6]] [FRESH | SINCE SEQ 5 | STALE <= 5s] [INCLUDING SELF]
-       [RETURN column, ..] [INTO 'report.html' [OVERWRITE]];
-PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s];    EXPLAIN [ANALYZE] <statement>;
-SHOW STATUS;    SHOW LABELS;    SHOW SEGMENTS;    SHOW STALE;    SHOW MODELS;
-SHOW SUSPECTS [LIMIT 20];    SHOW CLEANS;    SHOW CLEAN 1;    SHOW MARKED;
-CLEAN [nn=1000] [neighbours=100] [inliers=31] [freq=3] [RULE paper | RULE suspects [evidence=0.8 | top=20]]
-      [KEEP VOTERS | UNLABEL | RELABEL [EMPTY]] [THUMBNAILS] [DRY RUN] [INTO 'report.html' [OVERWRITE]];    UNDO CLEAN;    UNDO LABEL;
-TRAIN [loss=lda] [dim=512] [epochs=30] [batch=32] [rate=0.02] [margin=0.3] [scale=30] [seed=0] [validation=0.34]
-      [BALANCE] [TRUNK [augment=soft] [scaleup=1] [gem=fixed]] [FROM 'model.safetensors' | FROM MODEL 2] [FORCE | DRY RUN];
-REEMBED [FROM 'model.safetensors'];    USE MODEL 2;    DROP MODEL 1 [FORCE];
-PUT ID 'key' <image> [AS train|index] [LABEL 'x'] [OVERWRITE];    DELETE ID 'key';    LABEL ID 'key' AS 'x';    UNLABEL ID 'key';
-FLUSH;    COMPACT;    CHECK [DEEP];    BACKUP TO 'folder';    BACKUP VERIFY 'folder';    BACKUP RESTORE 'folder' TO 'folder';
-<image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.npz|.fvecs' (SEARCH only)
-columns   query, rank, id, similarity, instance, instance_score, stage, label, split, path
-losses    lda (in closed form: no epochs, batch, rate; dim=256), arcface (with TRUNK; epochs=5 rate=0.001), cosface, adacos, softmax, triplet, ap (average precision)
-WHERE     label, instance, split, path, id; = or LIKE (% any run, _ one character); AND between conditions";
-
 impl Shell {
     /// Runs a dot command, without its dot.
     pub(super) fn dot(&mut self, line: &str) -> Result<After> {
@@ -64,7 +45,7 @@ impl Shell {
         match name.to_ascii_lowercase().as_str() {
             "exit" | "quit" | "q" => return Ok(After::Leave),
             "help" | "h" => self.print(HELP)?,
-            "schema" => self.print(SCHEMA)?,
+            "schema" => self.print(&cairn::language::schema())?,
             "labels" => self.run("SHOW LABELS;")?,
             "status" => self.run("SHOW STATUS;")?,
             "tables" => {
@@ -139,24 +120,6 @@ mod tests {
     fn every_command_is_in_the_help() {
         for name in COMMANDS {
             assert!(HELP.contains(&format!(".{name}")), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_forms_name_every_loss_and_the_defaults_of_the_language() {
-        use cairn::language::{
-            DEFAULT_DIMENSION, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_INLIERS, DEFAULT_NN, DEFAULT_SUSPECTS, Loss,
-        };
-        assert!(Loss::ALL.iter().all(|loss| SCHEMA.contains(loss.name())));
-        for option in [
-            format!("dim={DEFAULT_DIMENSION}"),
-            format!("epochs={DEFAULT_EPOCHS}"),
-            format!("inliers={DEFAULT_INLIERS}"),
-            format!("nn={DEFAULT_NN}"),
-            format!("evidence={DEFAULT_EVIDENCE}"),
-            format!("LIMIT {DEFAULT_SUSPECTS}"),
-        ] {
-            assert!(SCHEMA.contains(&option), "{option}");
         }
     }
 }

@@ -13,8 +13,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cairn::language::{MAX_TEXT_BYTES, Piece, Script};
-use cairn::{Arguments, Outcome, Watch};
+use cairn::language::{MAX_TEXT_BYTES, Script};
+use cairn::{Arguments, Outcome, Prepared, Watch};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -182,7 +182,7 @@ fn piped(shell: &mut Shell) -> Result<()> {
                 Ok(None) => break,
                 Ok(Some(piece)) => {
                     interrupt::forget();
-                    let done = shell.answer(|session, execute, out| session.run_piece(execute, &piece, out));
+                    let done = shell.answer(|session, execute, out| session.run_piece(execute, piece, out));
                     shell.settle(done.map(|()| After::Stay), began)?;
                 }
                 Err(error) => {
@@ -287,14 +287,14 @@ impl Shell {
     fn read(&mut self, path: &Path) -> Result<()> {
         let mut input = Input::open(path)?;
         let name = path.display().to_string();
-        self.answer(|session, execute, out| session.run_script(execute, &mut input, Some(&name), out))
+        self.answer(|session, execute, out| session.run_script(execute, &mut input, &name, out))
     }
 
     /// Does something whose answers go where they shall.
     fn answer(&mut self, run: impl FnOnce(&Session, Execute<'_>, &mut dyn Write) -> Result<()>) -> Result<()> {
         let session = &self.session;
         let left = &self.left;
-        let execute = |statement: &Piece| execute(session, left, statement);
+        let execute = |statement: &Prepared| execute(session, left, statement);
         match &mut self.answers {
             Answers::Screen => run(session, &execute, &mut Watched(standard_output())),
             Answers::Nowhere => run(session, &execute, &mut io::sink()),
@@ -320,7 +320,7 @@ impl Shell {
 }
 
 /// Runs a statement on a thread of its own, so that Ctrl-C need not wait for it.
-fn execute(session: &Session, left: &RefCell<Vec<JoinHandle<()>>>, statement: &Piece) -> Result<Vec<Outcome>> {
+fn execute(session: &Session, left: &RefCell<Vec<JoinHandle<()>>>, statement: &Prepared) -> Result<Vec<Outcome>> {
     // Its own, so that what was left goes on stopping while the next statement runs.
     let watch = Arc::new(Attention::new());
     let (database, mut ports) = (session.database.clone(), session.ports.clone());
@@ -329,7 +329,7 @@ fn execute(session: &Session, left: &RefCell<Vec<JoinHandle<()>>>, statement: &P
     let statement = statement.clone();
     let thread = thread::spawn(move || {
         // Nobody listens any more after Ctrl-C.
-        let _ = sender.send(database.query_piece(&statement, &Arguments::default(), &ports));
+        let _ = sender.send(database.execute(&statement, &Arguments::default(), &ports));
     });
     loop {
         match receiver.recv_timeout(LOOK) {

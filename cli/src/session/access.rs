@@ -3,8 +3,8 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use cairn::language::{Effect, parse};
-use cairn::{Database, ErrorKind};
+use cairn::language::Effect;
+use cairn::{Database, ErrorKind, Prepared};
 
 use crate::args::Opened;
 use crate::exit::Exit;
@@ -36,11 +36,11 @@ pub(crate) fn open_for_writing(folder: &Path) -> Result<Database> {
 }
 
 /// Takes a database that is open for reading over for writing before a statement that writes, or that needs writes carried out which
-/// wait; does nothing where none of the text does.
+/// wait; does nothing where none of them does.
 ///
 /// # Errors
 /// What [`Database::reopen_for_writing`] gives: the database is a backup, another process holds it.
-pub(super) fn before(database: &Database, text: &str) -> Result<()> {
+pub(super) fn before(database: &Database, statements: &Prepared) -> Result<()> {
     if !database.is_read_only() {
         return Ok(());
     }
@@ -49,7 +49,7 @@ pub(super) fn before(database: &Database, text: &str) -> Result<()> {
         Effect::Drains => database.snapshot().lag() > 0,
         Effect::Writes => true,
     };
-    if parse(text).statements.iter().any(|statement| needs_writer(statement.node.effect())) {
+    if statements.statements().any(|statement| needs_writer(statement.effect())) {
         warn_root(database.folder());
         database.reopen_for_writing().map_err(|error| explained(error, database.folder()))?;
     }

@@ -3,8 +3,8 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use cairn::Outcome;
-use cairn::language::{Diagnostic, Piece, Script, Statement, parse};
+use cairn::language::{Piece, Script, Statement};
+use cairn::{Database, Outcome, Prepared};
 use cairndb_ingest::source::Utf8Start;
 
 use super::Session;
@@ -17,7 +17,7 @@ use crate::report;
 const READ_BYTES: usize = 1 << 16;
 
 /// How one statement is carried out: the shell's can be left by Ctrl-C.
-pub(crate) type Execute<'e> = &'e dyn Fn(&Piece) -> Result<Vec<Outcome>>;
+pub(crate) type Execute<'e> = &'e dyn Fn(&Prepared) -> Result<Vec<Outcome>>;
 
 impl Session {
     /// Runs the statements of a text one by one, writing what each gives before the next begins.
@@ -25,7 +25,7 @@ impl Session {
     /// # Errors
     /// When the text has a mistake anywhere (then nothing runs), or the first failure of a statement.
     pub(crate) fn run(&self, text: &str, out: &mut dyn Write) -> Result<()> {
-        self.run_by(&|piece| self.execute(piece), text, out)
+        self.run_by(&|statement| self.execute(statement), text, out)
     }
 
     /// The same with another way to execute one statement.
@@ -33,11 +33,13 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub(crate) fn run_by(&self, execute: Execute<'_>, text: &str, out: &mut dyn Write) -> Result<()> {
-        let wrong = parse(text).diagnostics;
-        if !wrong.is_empty() {
-            return Err(mistakes(&wrong, |diagnostic| diagnostic.render(text)));
+        for (ran, statement) in Database::prepare(text)?.each().enumerate() {
+            self.run_one(execute, &statement, out).map_err(|failure| match ran {
+                0 => failure,
+                _ => failure.note(so_far(ran, Some(statement.line()), None)),
+            })?;
         }
-        self.run_script(execute, &mut text.as_bytes(), None, out)
+        Ok(())
     }
 
     /// Runs a script of any length as it comes: a statement runs when its `;` has come, and the first mistake ends it. `name` is what
@@ -49,7 +51,7 @@ impl Session {
         &self,
         execute: Execute<'_>,
         input: &mut dyn Read,
-        name: Option<&str>,
+        name: &str,
         out: &mut dyn Write,
     ) -> Result<()> {
         let (mut script, mut ran, mut bytes) = (Script::new(), 0, vec![0; READ_BYTES]);
@@ -58,14 +60,13 @@ impl Session {
             let read = match input.read(&mut bytes) {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted && !interrupt::pressed() => continue,
-                Err(_) if interrupt::pressed() => return Err(stopped().note(so_far(ran, None, name))),
+                Err(_) if interrupt::pressed() => return Err(stopped().note(so_far(ran, None, Some(name)))),
                 Err(error) => {
-                    let name = name.unwrap_or("the text");
                     return Err(Failure::new(format!("{name} cannot be read: {error}")).note(so_far(ran, None, None)));
                 }
             };
             let unreadable = |error: cairn::language::ScriptError| {
-                Failure::new(error.to_string()).help(error.help()).note(so_far(ran, Some(error.line()), name))
+                Failure::new(error.to_string()).help(error.help()).note(so_far(ran, Some(error.line()), Some(name)))
             };
             if read == 0 {
                 script.end();
@@ -73,40 +74,46 @@ impl Session {
                 script.push(&bytes[..read]).map_err(unreadable)?;
             }
             while let Some(piece) = script.take().map_err(|error| {
-                Failure::new(error.to_string()).help(error.help()).note(so_far(ran, Some(error.line()), name))
+                Failure::new(error.to_string()).help(error.help()).note(so_far(ran, Some(error.line()), Some(name)))
             })? {
-                self.run_piece(execute, &piece, out).map_err(|failure| {
-                    let alone = ran == 0 && name.is_none();
-                    if alone { failure } else { failure.note(so_far(ran, Some(piece.line), name)) }
-                })?;
+                let line = piece.line;
+                self.run_piece(execute, piece, out)
+                    .map_err(|failure| failure.note(so_far(ran, Some(line), Some(name))))?;
                 ran += 1;
             }
             if read == 0 {
                 break;
             }
         }
-        let nothing = parse("").diagnostics;
-        if ran == 0 { Err(mistakes(&nothing, |diagnostic| diagnostic.render(""))) } else { Ok(()) }
+        // A script without any statement is a mistake, as a text without one is.
+        if ran == 0 { Ok(Database::prepare("").map(drop)?) } else { Ok(()) }
     }
 
-    /// Runs one statement of a script.
+    /// Reads and runs one statement of a script.
     ///
     /// # Errors
     /// Its mistake or failure; a stop before it.
-    pub(crate) fn run_piece(&self, execute: Execute<'_>, piece: &Piece, out: &mut dyn Write) -> Result<()> {
+    pub(crate) fn run_piece(&self, execute: Execute<'_>, piece: Piece, out: &mut dyn Write) -> Result<()> {
         if interrupt::pressed() {
             return Err(stopped());
         }
-        let parsed = parse(&piece.text);
-        if !parsed.diagnostics.is_empty() {
-            return Err(mistakes(&parsed.diagnostics, |diagnostic| piece.render(diagnostic)));
+        self.run_one(execute, &Prepared::of_piece(piece)?, out)
+    }
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// Its failure; a stop before it.
+    pub(crate) fn run_one(&self, execute: Execute<'_>, statement: &Prepared, out: &mut dyn Write) -> Result<()> {
+        if interrupt::pressed() {
+            return Err(stopped());
         }
         // Before the work: hours of it must not end at a name that cannot be written to.
         let mut into = None;
-        for statement in &parsed.statements {
-            into = target(&statement.node)?;
+        for statement in statement.statements() {
+            into = target(statement)?;
         }
-        for outcome in execute(piece)? {
+        for outcome in execute(statement)? {
             self.show(&outcome, into.take(), out)?;
         }
         Ok(out.flush()?)
@@ -127,11 +134,6 @@ fn target(statement: &Statement) -> Result<Option<Target>> {
     };
     let into = into.as_ref().and_then(|path| path.node.typed());
     into.map(|path| report::target(Path::new(path), overwrite)).transpose()
-}
-
-fn mistakes(wrong: &[Diagnostic], render: impl Fn(&Diagnostic) -> String) -> Failure {
-    let rendered: Vec<String> = wrong.iter().map(render).collect();
-    Failure::from(cairn::Error::invalid(rendered.join("\n")))
 }
 
 fn stopped() -> Failure {
@@ -165,7 +167,8 @@ mod tests {
         let at = home.path().join("a.html");
         let of = |text: &str| {
             let text = text.replace("FILE", at.to_str().unwrap());
-            target(&parse(&text).statements[0].node).map(|into| into.map(|into| into.path().to_owned()))
+            target(Database::prepare(&text).unwrap().statements().next().unwrap())
+                .map(|into| into.map(|into| into.path().to_owned()))
         };
         assert_eq!(of("CLEAN DRY RUN INTO 'FILE'").unwrap(), Some(at.clone()));
         assert_eq!(of("EXPLAIN CLEAN INTO 'FILE'").unwrap(), None::<PathBuf>);

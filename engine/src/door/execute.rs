@@ -1,19 +1,19 @@
-//! Statements: text in, outcomes out. Parse, bind and plan belong to the query language; here a plan runs.
+//! Statements: text in, outcomes out. Reading and planning belong to the query language; here a plan runs.
 
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    Access, Bound, CleanPlan, CleanRule, Column, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope,
-    SearchPlan, Source, bind, fill, parse, plan,
+    CleanPlan, CleanRule, Column, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, SearchPlan, Source,
+    check, fill, plan,
 };
 
 use super::arguments::{Argument, Arguments};
 use super::database::{Database, another_model, fingerprint_of, unnamed};
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
-use crate::answer::{Asked, Prediction, Query, Rerank, SearchRequest, Stage};
-use crate::clean::Cleaning;
-use crate::clean::Sights;
+use super::prepared::Prepared;
+use crate::answer::{Asked, Prediction, Query, Stage};
+use crate::clean::{Cleaning, Sights};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{Operation, Put, Receipt};
 use crate::options::GRAPH_FROM_ROWS;
@@ -31,25 +31,66 @@ struct Resolved {
 }
 
 impl Database {
-    /// Runs the statements of a text in order and returns one outcome each.
+    /// Reads the statements of a text, to run them later and as often as one likes ([`Database::execute`]).
+    ///
+    /// # Errors
+    /// `Invalid` with every mistake, shown with its place ([`Error::diagnostics`]).
+    ///
+    /// ```
+    /// # fn main() -> cairn::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// use cairn::{Arguments, Database, Options, Ports};
+    ///
+    /// let database = Database::create(&folder.path().join("places"), Options::for_vectors(2))?;
+    /// let put = Database::prepare("PUT ID $1 $2 LABEL $3")?;
+    /// for (key, label) in [("a", "Louvre"), ("b", "Pantheon")] {
+    ///     database.execute(&put, &Arguments::of([key.into(), vec![0.6, 0.8].into(), label.into()]), &Ports::default())?;
+    /// }
+    /// let error = Database::prepare("SEARCH a K 0").unwrap_err();
+    /// assert_eq!(error.diagnostics()[0].code(), "too-small");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn prepare(text: &str) -> Result<Prepared> {
+        Prepared::of_piece(Piece::alone(text))
+    }
+
+    /// Runs prepared statements in order and returns one outcome each.
+    ///
+    /// The arguments are checked for all of them first: a mistake in any runs none. What ran before a statement that fails is done;
+    /// [`Database::execute_each`] hands those outcomes over too.
+    ///
+    /// # Errors
+    /// `Invalid` where an argument is missing or does not fit its place ([`Error::diagnostics`]), or where INTO names a report and the
+    /// program writes none ([`Ports::writes_reports`]); otherwise what the first failing statement gives, and behind others how many
+    /// were carried out.
+    pub fn execute(&self, prepared: &Prepared, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
+        collected(|done| self.execute_each(prepared, arguments, ports, done))
+    }
+
+    /// [`Database::execute`] that hands each outcome over as soon as it is there, whatever becomes of the statements behind it.
+    ///
+    /// # Errors
+    /// As [`Database::execute`], in the words of the statement alone.
+    pub fn execute_each(
+        &self,
+        prepared: &Prepared,
+        arguments: &Arguments,
+        ports: &Ports,
+        done: &mut dyn FnMut(Outcome),
+    ) -> Result<()> {
+        self.run_all(prepared, Vec::new(), arguments, ports, done)
+    }
+
+    /// Reads the statements of a text and runs them in order: one outcome each.
     ///
     /// The text is checked as a whole first: a mistake in any statement runs none of them. What ran before a statement that fails is done;
     /// [`Database::query_each`] hands those outcomes over too.
     ///
     /// # Errors
-    /// `Invalid` with every diagnostic rendered with its place, or where INTO names a report and the program writes none
-    /// ([`Ports::writes_reports`]); otherwise what the first failing statement gives, and behind others how many were carried out.
+    /// As [`Database::prepare`] and [`Database::execute`].
     pub fn query(&self, text: &str, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
-        let mut outcomes = Vec::new();
-        self.query_each(text, arguments, ports, &mut |outcome| outcomes.push(outcome)).map_err(
-            |error| match outcomes.len() {
-                0 => error,
-                done => error.told(|message| {
-                    format!("statement {}: {message} (what stands before it was carried out)", done + 1)
-                }),
-            },
-        )?;
-        Ok(outcomes)
+        collected(|done| self.query_each(text, arguments, ports, done))
     }
 
     /// [`Database::query`] that hands each outcome over as soon as it is there, whatever becomes of the statements behind it.
@@ -63,52 +104,41 @@ impl Database {
         ports: &Ports,
         done: &mut dyn FnMut(Outcome),
     ) -> Result<()> {
-        self.query_shown(text, &|diagnostic| diagnostic.render(text), arguments, ports, done)
+        let (prepared, mistakes) = Prepared::read(Piece::alone(text));
+        self.run_all(&prepared, mistakes, arguments, ports, done)
     }
 
-    /// Runs a statement of a longer script ([`Script`](cairndb_query::Script)): diagnostics name its line there.
-    ///
-    /// # Errors
-    /// As [`Database::query`].
-    pub fn query_piece(&self, piece: &Piece, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
-        let mut outcomes = Vec::new();
-        let render = |diagnostic: &Diagnostic| piece.render(diagnostic);
-        self.query_shown(&piece.text, &render, arguments, ports, &mut |outcome| outcomes.push(outcome))?;
-        Ok(outcomes)
-    }
-
-    fn query_shown(
+    /// Runs statements unless there are mistakes, in their text or in what is bound to them.
+    fn run_all(
         &self,
-        text: &str,
-        render: &dyn Fn(&Diagnostic) -> String,
+        prepared: &Prepared,
+        mut mistakes: Vec<Diagnostic>,
         arguments: &Arguments,
         ports: &Ports,
         done: &mut dyn FnMut(Outcome),
     ) -> Result<()> {
-        let parsed = parse(text);
-        let mut diagnostics = parsed.diagnostics;
-        let mut bound = Vec::with_capacity(parsed.statements.len());
-        let bindings = arguments.bindings();
-        for statement in &parsed.statements {
-            match fill(statement, &bindings).and_then(|filled| bind(&filled, &arguments.names())) {
-                Ok(ready) => bound.push((ready, statement.node.effect())),
-                Err(diagnostic) => diagnostics.push(diagnostic),
+        let mut filled = Vec::new();
+        let (bindings, names) = (arguments.bindings(), arguments.names());
+        for statement in prepared.spanned() {
+            match fill(statement, &bindings).and_then(|ready| check(&ready.node, &names).map(|()| ready)) {
+                Ok(ready) => filled.push(ready.node),
+                Err(mistake) => mistakes.push(mistake),
             }
         }
-        if !diagnostics.is_empty() {
-            let rendered: Vec<String> = diagnostics.iter().map(render).collect();
-            return Err(Error::invalid(rendered.join("\n")));
-        }
-        if !ports.writes_reports && bound.iter().any(|(statement, _)| statement.report().is_some()) {
+        prepared.refuse(mistakes)?;
+        if !ports.writes_reports && filled.iter().any(|statement| statement.report().is_some()) {
             return Err(writes_no_reports());
         }
-        for (statement, effect) in bound {
-            if effect == Effect::Writes {
+        for statement in &filled {
+            if statement.effect() == Effect::Writes {
                 // Before any work, whatever way the statement takes.
                 self.shared.core().refuse_when_read_only()?;
             }
-            let facts = self.facts(statement.scope());
-            done(self.run(plan(statement, &facts), arguments, ports)?);
+            // Facts of the moment at which it runs: what stands before it may have changed them.
+            match plan(statement, &names, &self.facts(statement.scope())) {
+                Ok(plan) => done(self.run(plan, arguments, ports)?),
+                Err(mistake) => prepared.refuse(vec![mistake])?,
+            }
         }
         Ok(())
     }
@@ -133,31 +163,57 @@ impl Database {
     }
 
     fn run(&self, plan: Plan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
-        match plan {
-            Plan::Search(plan) => {
-                let (snapshot, (asked, failed)) =
-                    self.under_one_model(plan.freshness, |snapshot| match &plan.source {
-                        Source::Queries(path) => read_queries(path, ports),
-                        source => Ok((
-                            vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked],
-                            Vec::new(),
-                        )),
-                    })?;
-                let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
-                let mut answers = snapshot.search(&SearchRequest::of(&plan), &queries)?;
-                if plan.columns.contains(&Column::Path) {
-                    for row in answers.iter_mut().flat_map(|answer| &mut answer.rows) {
-                        row.path = snapshot.record(&row.id)?.and_then(|record| record.source);
-                    }
-                }
-                let snapshot = plan.into.is_some().then_some(snapshot);
-                Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
-            }
+        Ok(match plan {
+            Plan::Search(plan) => return self.run_search(plan, arguments, ports),
             Plan::Predict { source, k, freshness } => {
                 let (snapshot, asked) = self.under_one_model(freshness, |snapshot| {
                     Ok(snapshot.resolve(&source, arguments, ports, false)?.asked)
                 })?;
-                Ok(Outcome::Prediction { name: asked.name, prediction: snapshot.predict(&asked.query, k)? })
+                Outcome::Prediction { name: asked.name, prediction: snapshot.predict(&asked.query, k)? }
+            }
+            Plan::Put { key, source, label, overwrite } => {
+                let (put, made_by) = self.image_to_put(key, &source, label, arguments, ports)?;
+                Outcome::Labelled(Box::new(self.put_image(put, made_by.as_deref(), overwrite)?))
+            }
+            Plan::Delete { key } => Outcome::Written(self.write(vec![Operation::Delete { key }])?),
+            Plan::Label { key, label } => Outcome::Labelled(Box::new(self.give_label(key, Some(label))?)),
+            Plan::Unlabel { key } => Outcome::Labelled(Box::new(self.give_label(key, None)?)),
+            Plan::ShowStatus => Outcome::Status(self.status()?),
+            Plan::ShowLabels => Outcome::Labels(self.snapshot().labels()?),
+            Plan::ShowSegments => Outcome::Segments(self.segments()),
+            Plan::ShowStale => Outcome::Status(self.staleness()),
+            Plan::ShowCleans => Outcome::Table(self.table_of_cleanings()?),
+            Plan::ShowClean { number } => Outcome::Table(self.table_of_cleaned(number)?),
+            Plan::ShowMarked => Outcome::Table(self.table_of_marks()?),
+            Plan::ShowModels => Outcome::Table(self.table_of_models()?),
+            Plan::ShowSuspects { limit } => return self.run_cleaning(&CleanPlan::suspects(limit), ports),
+            Plan::Train(plan) => Outcome::Status(self.run_training(&plan, ports)?),
+            Plan::Clean(plan) => return self.run_cleaning(&plan, ports),
+            Plan::UndoClean => Outcome::Done(self.undo_cleaning()?.words()),
+            Plan::UndoLabel => Outcome::Done(self.undo_labels()?.words()),
+            Plan::Reembed { model } => Outcome::Status(self.run_reembedding(model.as_deref(), ports)?),
+            Plan::UseModel { number } => Outcome::Status(self.run_use(number, ports)?),
+            Plan::DropModel { number, force } => return self.run_drop(number, force, ports),
+            Plan::Flush => {
+                let done = if self.flush()? { "the tail is in segments" } else { "there was no tail" };
+                Outcome::Done(done.to_owned())
+            }
+            Plan::Compact => {
+                self.compact()?;
+                Outcome::Done(format!("{} segments", self.segments().len()))
+            }
+            Plan::Check { deep } => Outcome::Checked(self.check(deep)?),
+            Plan::Backup { folder } => {
+                let copied = self.backup(Path::new(&folder))?;
+                Outcome::Done(format!("backed up {copied} to {folder}"))
+            }
+            Plan::BackupVerify { folder } => {
+                let verified = Self::verify_backup(Path::new(&folder))?;
+                Outcome::Done(format!("{folder} is sound: {verified}"))
+            }
+            Plan::BackupRestore { from, to } => {
+                let copied = Self::restore_backup(Path::new(&from), Path::new(&to))?;
+                Outcome::Done(format!("restored {copied} to {to}"))
             }
             Plan::Explain { analyze, plan } => {
                 let mut text = plan.to_string();
@@ -165,13 +221,56 @@ impl Database {
                     let outcome = self.run(*plan, arguments, ports)?;
                     text.push_str(&analysis(&outcome));
                 }
-                Ok(Outcome::Explained(text))
+                Outcome::Explained(text)
             }
-            Plan::Train(plan) => Ok(Outcome::Status(self.run_training(&plan, ports)?)),
-            Plan::Clean(plan) => self.run_cleaning(&plan, ports),
-            Plan::Suspects { limit } => self.run_cleaning(&CleanPlan::suspects(limit), ports),
-            Plan::Direct(bound) => self.run_direct(bound, arguments, ports),
+        })
+    }
+
+    fn run_search(&self, plan: SearchPlan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
+        let (snapshot, (asked, failed)) = self.under_one_model(plan.freshness, |snapshot| match &plan.source {
+            Source::Queries(path) => read_queries(path, ports),
+            source => Ok((vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked], Vec::new())),
+        })?;
+        let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
+        let mut answers = snapshot.search(&plan.request, &queries)?;
+        if plan.columns.contains(&Column::Path) {
+            for row in answers.iter_mut().flat_map(|answer| &mut answer.rows) {
+                row.path = snapshot.record(&row.id)?.and_then(|record| record.source);
+            }
         }
+        let snapshot = plan.into.is_some().then_some(snapshot);
+        Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
+    }
+
+    /// The image that a PUT stores, and the fingerprint of the model in force when it was embedded.
+    fn image_to_put(
+        &self,
+        key: String,
+        source: &Source,
+        label: Option<String>,
+        arguments: &Arguments,
+        ports: &Ports,
+    ) -> Result<(Put, Option<String>)> {
+        let (snapshot, resolved) =
+            self.under_one_model(Freshness::AsIs, |snapshot| snapshot.resolve(source, arguments, ports, true))?;
+        let source = match &resolved.asked.photo {
+            // Maintenance may come from another folder.
+            Some(Photo::File(path)) => {
+                Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
+            }
+            _ => None,
+        };
+        let (content, photo) = match resolved.embedded {
+            Some(embedded) => (Some(embedded.content), embedded.kept),
+            None => (None, None),
+        };
+        let put = Put { key, label, vector: resolved.asked.query.vector, source, content, photo };
+        let model = snapshot.model();
+        let is_bare = content.is_none() && resolved.asked.id.is_none();
+        if let Some(model) = model.filter(|model| is_bare && !model.settings.is_empty()) {
+            return Err(unnamed(&model.name));
+        }
+        Ok((put, model.map(|model| model.fingerprint.clone())))
     }
 
     /// A snapshot whose predictions lag no more than was asked for; what waits is carried out first if need be.
@@ -200,101 +299,17 @@ impl Database {
         }
         Err(another_model())
     }
-
-    fn run_direct(&self, bound: Bound, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
-        let operation = match bound {
-            Bound::ShowStatus => return Ok(Outcome::Status(self.status()?)),
-            Bound::ShowLabels => return Ok(Outcome::Labels(self.snapshot().labels()?)),
-            Bound::ShowSegments => return Ok(Outcome::Segments(self.segments())),
-            Bound::ShowStale => return Ok(Outcome::Status(self.staleness())),
-            Bound::Flush => {
-                let done = if self.flush()? { "the tail is in segments" } else { "there was no tail" };
-                return Ok(Outcome::Done(done.to_owned()));
-            }
-            Bound::Compact => {
-                self.compact()?;
-                return Ok(Outcome::Done(format!("{} segments", self.segments().len())));
-            }
-
-            Bound::Check { deep } => return Ok(Outcome::Checked(self.check(deep)?)),
-            Bound::Backup { folder } => {
-                let copied = self.backup(Path::new(&folder))?;
-                return Ok(Outcome::Done(format!("backed up {copied} to {folder}")));
-            }
-            Bound::BackupVerify { folder } => {
-                let verified = Self::verify_backup(Path::new(&folder))?;
-                return Ok(Outcome::Done(format!("{folder} is sound: {verified}")));
-            }
-            Bound::BackupRestore { from, to } => {
-                let copied = Self::restore_backup(Path::new(&from), Path::new(&to))?;
-                return Ok(Outcome::Done(format!("restored {copied} to {to}")));
-            }
-            Bound::Delete { key } => Operation::Delete { key },
-            Bound::Label { key, label } => return Ok(Outcome::Labelled(Box::new(self.give_label(key, Some(label))?))),
-            Bound::Unlabel { key } => return Ok(Outcome::Labelled(Box::new(self.give_label(key, None)?))),
-            Bound::Put { key, source, role: _, label, overwrite } => {
-                let (snapshot, resolved) = self
-                    .under_one_model(Freshness::AsIs, |snapshot| snapshot.resolve(&source, arguments, ports, true))?;
-                let source = match &resolved.asked.photo {
-                    // Maintenance may come from another folder.
-                    Some(Photo::File(path)) => {
-                        Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
-                    }
-                    _ => None,
-                };
-                let (content, photo) = match resolved.embedded {
-                    Some(embedded) => (Some(embedded.content), embedded.kept),
-                    None => (None, None),
-                };
-                let put = Put { key, label, vector: resolved.asked.query.vector, source, content, photo };
-                let model = snapshot.model();
-                let is_bare = content.is_none() && resolved.asked.id.is_none();
-                if let Some(model) = model.filter(|model| is_bare && !model.settings.is_empty()) {
-                    return Err(unnamed(&model.name));
-                }
-                let made_by = model.map(|model| model.fingerprint.as_str());
-                return Ok(Outcome::Labelled(Box::new(self.put_image(put, made_by, overwrite)?)));
-            }
-            Bound::ShowCleans => return Ok(Outcome::Table(self.table_of_cleanings()?)),
-            Bound::ShowClean { number } => return Ok(Outcome::Table(self.table_of_cleaned(number)?)),
-            Bound::ShowMarked => return Ok(Outcome::Table(self.table_of_marks()?)),
-            Bound::ShowModels => return Ok(Outcome::Table(self.table_of_models()?)),
-            Bound::UndoLabel => return Ok(Outcome::Done(self.undo_labels()?.words())),
-            Bound::UndoClean => return Ok(Outcome::Done(self.undo_cleaning()?.words())),
-            Bound::Reembed { model } => return Ok(Outcome::Status(self.run_reembedding(model.as_deref(), ports)?)),
-            Bound::UseModel { number } => return Ok(Outcome::Status(self.run_use(number, ports)?)),
-            Bound::DropModel { number, force } => return self.run_drop(number, force, ports),
-            Bound::Search(_)
-            | Bound::Predict { .. }
-            | Bound::Train(_)
-            | Bound::Clean(_)
-            | Bound::ShowSuspects { .. }
-            | Bound::Explain { .. } => {
-                return Err(Error::invalid("a statement that has a plan was run without one"));
-            }
-        };
-        Ok(Outcome::Written(self.write(vec![operation])?))
-    }
 }
 
-impl SearchRequest {
-    /// The library's request for a planned statement.
-    pub fn of(plan: &SearchPlan) -> Self {
-        Self {
-            scope: plan.scope,
-            depth: plan.depth,
-            limit: plan.limit,
-            ef: match plan.access {
-                Access::Exact { .. } => None,
-                Access::Graph { ef } => Some(ef),
-            },
-            rerank: plan.rerank.map(|rerank| Rerank {
-                k: rerank.k,
-                sort: rerank.sort,
-                insert: rerank.insert.then_some(rerank.tau),
-            }),
-            filter: plan.filter.clone(),
-        }
+/// The outcomes of several statements; an error behind others says how many were carried out.
+fn collected(run: impl FnOnce(&mut dyn FnMut(Outcome)) -> Result<()>) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    match run(&mut |outcome| outcomes.push(outcome)) {
+        Ok(()) => Ok(outcomes),
+        Err(error) if outcomes.is_empty() => Err(error),
+        Err(error) => Err(error.told(|message| {
+            format!("statement {}: {message} (what stands before it was carried out)", outcomes.len() + 1)
+        })),
     }
 }
 

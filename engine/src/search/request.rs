@@ -27,7 +27,7 @@ impl Snapshot {
         let state = &self.state;
         state.pinned.catalog().refuse_in_fork()?;
         check(request)?;
-        let request = &request.clone().with_k_of(state);
+        let request = &with_k_of(state, request.clone());
         let _running = Running::begin();
         // All are checked before any is searched.
         let ready = queries.iter().map(|query| state.ready(query)).collect::<Result<Vec<_>>>()?;
@@ -150,14 +150,12 @@ fn check(request: &SearchRequest) -> Result<()> {
     if asked.k == Rerank::STORED_K { Ok(()) } else { check_voters(asked.k) }
 }
 
-impl SearchRequest {
-    /// The same with the number of voters that the database stores predictions of, where none was chosen.
-    fn with_k_of(mut self, state: &Published) -> Self {
-        if let Some(asked) = self.rerank.as_mut().filter(|asked| asked.k == Rerank::STORED_K) {
-            asked.k = state.options.vote_k;
-        }
-        self
+/// The request with the number of voters that the database stores predictions of, where none was chosen.
+fn with_k_of(state: &Published, mut request: SearchRequest) -> SearchRequest {
+    if let Some(asked) = request.rerank.as_mut().filter(|asked| asked.k == Rerank::STORED_K) {
+        asked.k = state.options.vote_k;
     }
+    request
 }
 
 impl Published {

@@ -1,17 +1,12 @@
 //! CLEAN: its options and clauses in any order, each at most once.
 
-use std::ops::Bound::Included;
-
+use super::options::check_setting;
 use super::{Parse, Parser};
-use crate::ast::{Action, Clean, Cut, Rule, Spanned};
+use crate::ast::{Action, Clean, Cut, Loss, Rule, Spanned};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
-use crate::limits::{
-    DEFAULT_EVIDENCE, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_SUSPECTS, MAX_COUNT,
-    MAX_FREQ, MAX_INLIERS, MAX_NEIGHBOURS, MAX_NN, MIN_INLIERS,
-};
-use crate::value::{Takes, Value};
-use crate::words;
+use crate::options::{self, EVIDENCE, FREQ, NEIGHBOURS, NN, Only, Part, TOP};
+use crate::value::{Setting, Takes, Value, Whole as _};
 
 impl Parser<'_> {
     /// Behind the word CLEAN, up to the end of the statement.
@@ -25,22 +20,20 @@ impl Parser<'_> {
     }
 
     fn clean_clause(&mut self, clean: &mut Clean) -> Parse<()> {
-        let word = self.word().map(str::to_ascii_uppercase);
-        match word.as_deref() {
-            Some("NN") => self.whole_option(&mut clean.nn, "nn", DEFAULT_NN, 1..=MAX_NN),
-            Some("NEIGHBOURS") => {
-                self.whole_option(&mut clean.neighbours, "neighbours", DEFAULT_NEIGHBOURS, 1..=MAX_NEIGHBOURS)
-            }
-            Some("INLIERS") => {
-                self.whole_option(&mut clean.inliers, "inliers", DEFAULT_INLIERS, MIN_INLIERS..=MAX_INLIERS)
-            }
-            Some("FREQ") => self.whole_option(&mut clean.freq, "freq", DEFAULT_FREQ, 1..=MAX_FREQ),
+        let word = self.word();
+        if let Some(part) = word.and_then(|word| options::named(&options::CLEAN, word)) {
+            return if part.only == Only::Suspects {
+                self.cut(clean, part)
+            } else {
+                self.option(&mut clean.options, part)
+            };
+        }
+        match word.map(str::to_ascii_uppercase).as_deref() {
             Some("RULE") => {
                 self.once(clean.rule.is_some(), "RULE")?;
                 clean.rule = Some(self.rule()?);
                 Ok(())
             }
-            Some("TOP" | "EVIDENCE") => self.cut(clean),
             Some("RELABEL") => {
                 let start = self.bump();
                 let empty = self.take("EMPTY").is_some();
@@ -54,12 +47,6 @@ impl Parser<'_> {
             Some("KEEP") => {
                 let span = self.two_words("KEEP", "VOTERS", "what the rule finds is marked and votes as before")?;
                 self.action(clean, Spanned { node: Action::KeepVoters, span })
-            }
-            Some("THUMBNAILS") => {
-                let span = self.here();
-                self.once(clean.thumbnails.is_some(), "THUMBNAILS")?;
-                clean.thumbnails = Some(span);
-                Ok(())
             }
             Some("DRY") => {
                 let span = self.two_words("DRY", "RUN", "report what the rule finds, and change nothing")?;
@@ -75,7 +62,7 @@ impl Parser<'_> {
                 clean.overwrite = self.take("OVERWRITE").is_some();
                 Ok(())
             }
-            _ => Err(self.no_option("CLEAN", words::CLEANINGS)),
+            _ => Err(self.no_option("CLEAN", &options::names(&options::CLEAN))),
         }
     }
 
@@ -95,20 +82,19 @@ impl Parser<'_> {
         Ok(Spanned { node, span: self.bump() })
     }
 
-    /// `top=20` or `evidence=0.8`, one of which comes next; its place is the whole of it.
-    fn cut(&mut self, clean: &mut Clean) -> Parse<()> {
+    /// `top=20` or `evidence=0.8`, whose name comes next; its place is the whole of it.
+    fn cut(&mut self, clean: &mut Clean, part: &'static Part) -> Parse<()> {
         let start = self.here();
-        let (top, (mut count, mut evidence)) = (self.is("TOP"), (None, None));
         if let Some(given) = &clean.cut {
-            return Err(complaints::cut_twice(start, if top { "top" } else { "evidence" }, given));
+            return Err(complaints::cut_twice(start, part.name, given));
         }
-        if top {
-            self.whole_option(&mut count, "top", DEFAULT_SUSPECTS, 1..=MAX_COUNT)?;
-        } else {
-            self.number_option(&mut evidence, "evidence", DEFAULT_EVIDENCE, (Included(0.0), Included(1.0)))?;
-        }
-        let node = count.map(|count| Cut::Top(count.node)).or(evidence.map(|evidence| Cut::Evidence(evidence.node)));
-        clean.cut = node.map(|node| Spanned { node, span: self.since(start) });
+        let node = match self.setting(false, part)?.node {
+            Value::Typed(Setting::Number(least)) => Cut::Evidence(Value::Typed(least)),
+            Value::Typed(setting) => Cut::Top(Value::Typed(setting.whole().unwrap_or_default())),
+            Value::Parameter(parameter) if *part == EVIDENCE => Cut::Evidence(Value::Parameter(parameter)),
+            Value::Parameter(parameter) => Cut::Top(Value::Parameter(parameter)),
+        };
+        clean.cut = Some(Spanned { node, span: self.since(start) });
         Ok(())
     }
 
@@ -121,8 +107,20 @@ impl Parser<'_> {
     }
 }
 
-/// What belongs to one rule needs that rule: nothing typed is passed over in silence. And an image must be able to have as many verified pairs as it needs.
+/// What belongs to one rule needs that rule: nothing typed is passed over in silence. And an image must be able to have as many verified
+/// pairs as it needs.
 pub(crate) fn check_clean(clean: &Clean) -> Result<(), Diagnostic> {
+    let Clean { options, .. } = clean;
+    options.iter().try_for_each(|given| check_setting(given.part, &given.value))?;
+    if let Some(Spanned { node, span }) = &clean.cut {
+        let (part, value) = match *node {
+            Cut::Top(images) => {
+                (&TOP, Spanned { node: images, span: *span }.map(|images| Setting::Whole(images.wide())))
+            }
+            Cut::Evidence(least) => (&EVIDENCE, Spanned { node: least, span: *span }.map(Setting::Number)),
+        };
+        check_setting(part, &value)?;
+    }
     let suspects = clean.rule.as_ref().is_some_and(|rule| rule.node == Rule::Suspects);
     let rule = clean.rule.as_ref().map(|rule| rule.span);
     if let Some(cut) = clean.cut.as_ref().filter(|_| !suspects) {
@@ -131,26 +129,20 @@ pub(crate) fn check_clean(clean: &Clean) -> Result<(), Diagnostic> {
     if let Some(action) = clean.action.as_ref().filter(|action| action.node.relabels() && !suspects) {
         return Err(complaints::only_of_suspects(action.span, action.node.name(), rule));
     }
-    let of_the_paper =
-        [("nn", &clean.nn), ("neighbours", &clean.neighbours), ("inliers", &clean.inliers), ("freq", &clean.freq)];
-    let of_the_paper = of_the_paper.map(|(name, given)| (name, given.as_ref().map(|given| given.span)));
-    let of_the_paper = of_the_paper.into_iter().chain([("THUMBNAILS", clean.thumbnails)]);
-    if let Some((name, span)) = of_the_paper.into_iter().find_map(|(name, span)| Some((name, span?)))
-        && suspects
-    {
-        return Err(complaints::only_of_paper(span, name, rule));
+    if let Some(given) = options.iter().find(|given| given.part.only == Only::Paper && suspects) {
+        return Err(complaints::only_of_paper(given.value.span, given.part.name, rule));
     }
     // A parameter is looked at when it has its value.
-    let count = |given: &Option<Spanned<Value<usize>>>, usual| match given {
-        None => Some(usual),
-        Some(given) => given.node.typed().copied(),
+    let count = |part: &Part| {
+        let setting = options.get(part).map_or(part.usual(Loss::default(), false), |given| given.node.typed().copied());
+        setting.and_then(Setting::whole)
     };
-    let counts = (count(&clean.freq, DEFAULT_FREQ), count(&clean.nn, DEFAULT_NN));
-    let (Some(freq), Some(nn)) = counts else { return Ok(()) };
-    let Some(neighbours) = count(&clean.neighbours, DEFAULT_NEIGHBOURS) else { return Ok(()) };
+    let (Some(freq), Some(nn), Some(neighbours)) = (count(&FREQ), count(&NN), count(&NEIGHBOURS)) else {
+        return Ok(());
+    };
     // The image itself is the first of its neighbours, as released, and no pair.
     let compared = nn.min(neighbours.saturating_sub(1));
-    match [&clean.freq, &clean.neighbours, &clean.nn].into_iter().flatten().next() {
+    match [&FREQ, &NEIGHBOURS, &NN].into_iter().find_map(|part| options.get(part)) {
         Some(given) if freq > compared => Err(complaints::freq_above_neighbours(given.span, freq, compared)),
         _ => Ok(()),
     }

@@ -1,63 +1,57 @@
 //! Options: a name, `=` and a value, each at most once; and the statements that are made of them.
 
-use std::ops::RangeInclusive;
+use std::ops::RangeBounds as _;
 
 use super::{Parse, Parser};
-use crate::ast::{Span, Spanned};
+use crate::ast::{Options, Span, Spanned};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
-use crate::print::{interval, number};
-use crate::value::{Interval, Value, Whole};
+use crate::options::{Form, Part};
+use crate::print::{example_of, interval};
+use crate::value::{Setting, Value};
 use crate::words;
 
 impl Parser<'_> {
-    /// `nn=1000`, a whole number of a range that has no negative ones; the word comes next.
-    pub(super) fn whole_option<T: Whole>(
-        &mut self,
-        given: &mut Option<Spanned<Value<T>>>,
-        name: &'static str,
-        usual: T,
-        range: RangeInclusive<T>,
-    ) -> Parse<()> {
-        let example = format!("{name}={usual}");
-        self.assignment(given.is_some(), name, &example)?;
-        *given = Some(self.whole(name, &example, range)?);
+    /// An option of a table; its name comes next.
+    pub(super) fn option(&mut self, options: &mut Options, part: &'static Part) -> Parse<()> {
+        let repeated = options.has(part);
+        let value = if matches!(part.form, Form::Flag) {
+            let span = self.here();
+            self.once(repeated, part.name)?;
+            Spanned { node: Value::Typed(Setting::Set), span }
+        } else {
+            self.setting(repeated, part)?
+        };
+        options.set(part, value);
         Ok(())
     }
 
-    /// `rate=0.001`; the word comes next.
-    pub(super) fn number_option(
-        &mut self,
-        given: &mut Option<Spanned<Value<f64>>>,
-        name: &'static str,
-        usual: f64,
-        range: Interval,
-    ) -> Parse<()> {
-        let example = format!("{name}={}", number(usual));
-        self.assignment(given.is_some(), name, &example)?;
-        let outside = |span| complaints::number_range(span, name, &interval(range), &example);
-        *given = Some(self.finite(name, &example, range, outside)?);
-        Ok(())
+    /// `nn=1000`, `rate=0.001`, `augment=soft`; the name comes next.
+    pub(super) fn setting(&mut self, repeated: bool, part: &'static Part) -> Parse<Spanned<Value<Setting>>> {
+        let example = example_of(part);
+        self.assignment(repeated, part.name, &example)?;
+        match &part.form {
+            Form::Whole { least, most } => Ok(self.whole(part.name, &example, *least..=*most)?.map(Setting::Whole)),
+            Form::Number(range) => {
+                let outside = |span| complaints::number_range(span, part.name, &interval(*range), &example);
+                Ok(self.finite(part.name, &example, *range, outside)?.map(Setting::Number))
+            }
+            Form::OneOf(words) => self.choice(part, &words()),
+            Form::Flag | Form::Clause(_) => Err(self.expected(part.name, example)),
+        }
     }
 
-    /// `augment=soft`, one of some words; the option's name comes next.
-    pub(super) fn choice_option<T, const N: usize>(
-        &mut self,
-        given: &mut Option<Spanned<T>>,
-        name: &str,
-        all: [(&'static str, T); N],
-    ) -> Parse<()> {
-        let words: Vec<&'static str> = all.iter().map(|(word, _)| *word).collect();
-        self.assignment(given.is_some(), name, &format!("{name}={}", words.first().copied().unwrap_or_default()))?;
+    /// One of some words, behind `=`.
+    fn choice(&mut self, part: &'static Part, words: &[&'static str]) -> Parse<Spanned<Value<Setting>>> {
         let Some(word) = self.word() else {
-            return Err(self.expected(&format!("what {name} is"), format!("it is one of {}", words.join(", "))));
+            let (what, help) = complaints::choice(part, words);
+            return Err(self.expected(&what, help));
         };
-        let Some((_, node)) = all.into_iter().find(|(of, _)| of.eq_ignore_ascii_case(word)) else {
-            return Err(complaints::unknown_choice(self.here(), word, name, &words));
+        let Some(node) = words.iter().find(|of| of.eq_ignore_ascii_case(word)) else {
+            return Err(complaints::unknown_choice(self.here(), word, part, words));
         };
-        *given = Some(Spanned { node, span: self.bump() });
-        Ok(())
+        Ok(Spanned { node: Value::Typed(Setting::Word(node)), span: self.bump() })
     }
 
     /// Two words such as DRY RUN, of which the first one comes next; `why` is what they do, for the help.
@@ -84,5 +78,31 @@ impl Parser<'_> {
             Some(word) => complaints::unknown_clause(span, word, statement, clauses),
             None => complaints::unexpected(span, &self.found().unwrap_or_default(), statement),
         })
+    }
+}
+
+/// Whether an option of a statement that was built by hand has a value that it takes. A parameter is looked at when it has its value.
+pub(super) fn check_setting(part: &Part, value: &Spanned<Value<Setting>>) -> Parse<()> {
+    let Value::Typed(setting) = value.node else { return Ok(()) };
+    let (span, example) = (value.span, example_of(part));
+    match (&part.form, setting) {
+        (Form::Whole { least, most }, Setting::Whole(number)) => match number {
+            number if number < *least => Err(complaints::too_small(span, part.name, least, &example)),
+            number if number > *most => Err(complaints::too_large(span, part.name, most)),
+            _ => Ok(()),
+        },
+        (Form::Number(_), Setting::Number(number)) if !number.is_finite() => {
+            Err(complaints::not_finite(span, part.name, &format!("for example {example}")))
+        }
+        (Form::Number(range), Setting::Number(number)) if !range.contains(&number) => {
+            Err(complaints::number_range(span, part.name, &interval(*range), &example))
+        }
+        (Form::OneOf(words), Setting::Word(word)) if !words().contains(&word) => {
+            Err(complaints::unknown_choice(span, word, part, &words()))
+        }
+        (Form::Number(_), Setting::Number(_)) | (Form::OneOf(_), Setting::Word(_)) | (Form::Flag, Setting::Set) => {
+            Ok(())
+        }
+        _ => Err(complaints::expected(span, &example, Some(setting.to_string()), format!("write {example}"))),
     }
 }

@@ -1,7 +1,7 @@
 //! SEARCH and its clauses: in any order, each at most once.
 
 use super::{Parse, Parser};
-use crate::ast::{Column, Condition, Field, Mode, Rerank, Role, Scope, Search, Span, Spanned};
+use crate::ast::{Column, Condition, Field, Mode, RerankClause, Role, Scope, Search, Span, Spanned};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
@@ -204,8 +204,8 @@ impl Parser<'_> {
         }
     }
 
-    fn rerank(&mut self) -> Parse<Rerank> {
-        let mut rerank = Rerank::default();
+    fn rerank(&mut self) -> Parse<RerankClause> {
+        let mut rerank = RerankClause::default();
         loop {
             if self.is("SORT") {
                 self.once(rerank.sort, "SORT")?;

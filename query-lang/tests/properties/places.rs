@@ -1,6 +1,6 @@
 //! The places in a statement: all of them, and the statement without them.
 
-use cairndb_query::{Clean, Image, Rerank, Search, Span, Spanned, Statement, Train};
+use cairndb_query::{Clean, Image, Options, RerankClause, Search, Span, Spanned, Statement, Train};
 
 /// Statements are compared without their places: the printed text has its own.
 pub(crate) fn spanned<T>(node: T) -> Spanned<T> {
@@ -9,6 +9,12 @@ pub(crate) fn spanned<T>(node: T) -> Spanned<T> {
 
 fn bare<T>(part: Option<Spanned<T>>) -> Option<Spanned<T>> {
     part.map(|part| spanned(part.node))
+}
+
+fn without_places(options: &Options) -> Options {
+    let mut bare = Options::default();
+    options.iter().for_each(|given| bare.set(given.part, spanned(given.value.node)));
+    bare
 }
 
 pub(crate) fn without_spans(statement: Statement) -> Statement {
@@ -22,7 +28,7 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
             limit: search.limit.map(|part| spanned(part.node)),
             mode: search.mode.map(|part| spanned(part.node)),
             rerank: search.rerank.map(|part| {
-                spanned(Rerank {
+                spanned(RerankClause {
                     k: part.node.k.map(|k| spanned(k.node)),
                     tau: part.node.tau.map(|tau| spanned(tau.node)),
                     ..part.node
@@ -56,32 +62,15 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
         }
         Statement::ShowSuspects { limit } => Statement::ShowSuspects { limit: bare(limit) },
         Statement::Train(train) => Statement::Train(Box::new(Train {
-            loss: bare(train.loss),
-            dimension: bare(train.dimension),
-            epochs: bare(train.epochs),
-            batch: bare(train.batch),
-            rate: bare(train.rate),
-            margin: bare(train.margin),
-            scale: bare(train.scale),
-            seed: bare(train.seed),
-            validation: bare(train.validation),
-            balance: train.balance,
-            trunk: train.trunk,
-            augment: bare(train.augment),
-            scaleup: bare(train.scaleup),
-            gem: bare(train.gem),
+            options: without_places(&train.options),
             from: bare(train.from),
             flip: bare(train.flip),
         })),
         Statement::Clean(clean) => Statement::Clean(Box::new(Clean {
-            nn: bare(clean.nn),
-            neighbours: bare(clean.neighbours),
-            inliers: bare(clean.inliers),
-            freq: bare(clean.freq),
+            options: without_places(&clean.options),
             rule: bare(clean.rule),
             cut: bare(clean.cut),
             action: bare(clean.action),
-            thumbnails: clean.thumbnails.map(|_| Span::default()),
             dry_run: clean.dry_run,
             into: bare(clean.into),
             overwrite: clean.overwrite,
@@ -143,24 +132,15 @@ pub(crate) fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
         Statement::BackupRestore { from, to } => spans.extend([from.span, to.span]),
         Statement::ShowSuspects { limit } => spans.extend(limit.iter().map(|part| part.span)),
         Statement::Train(train) => {
-            spans.extend(train.loss.iter().map(|part| part.span));
-            spans.extend([&train.dimension, &train.epochs, &train.batch].into_iter().flatten().map(|part| part.span));
-            let numbers = [&train.rate, &train.margin, &train.scale, &train.validation];
-            spans.extend(numbers.into_iter().flatten().map(|part| part.span));
-            spans.extend(train.seed.iter().map(|part| part.span));
-            spans.extend(train.augment.iter().map(|part| part.span));
-            spans.extend(train.scaleup.iter().map(|part| part.span));
-            spans.extend(train.gem.iter().map(|part| part.span));
+            spans.extend(train.options.iter().map(|given| given.value.span));
             spans.extend(train.from.iter().map(|part| part.span));
             spans.extend(train.flip.iter().map(|part| part.span));
         }
         Statement::Clean(clean) => {
-            let counts = [&clean.nn, &clean.neighbours, &clean.inliers, &clean.freq];
-            spans.extend(counts.into_iter().flatten().map(|part| part.span));
+            spans.extend(clean.options.iter().map(|given| given.value.span));
             spans.extend(clean.rule.iter().map(|part| part.span));
             spans.extend(clean.cut.iter().map(|part| part.span));
             spans.extend(clean.action.iter().map(|part| part.span));
-            spans.extend(clean.thumbnails);
             spans.extend(clean.into.iter().map(|part| part.span));
         }
         Statement::Reembed { model } => spans.extend(model.iter().map(|part| part.span)),

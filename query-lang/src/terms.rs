@@ -1,0 +1,367 @@
+//! The words of which a statement takes one of a few: each with all of them, their names, and what the others depend on.
+
+use crate::limits::{DEFAULT_DIMENSION, DEFAULT_MARGIN, DEFAULT_SCALE};
+
+/// What is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// Index images (the default).
+    #[default]
+    Index,
+    /// Train images.
+    Train,
+    /// Both; a train image answers with its own label and score 1.0.
+    All,
+}
+
+/// The role of an image: train images carry a label and vote, index images are searched and get a prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Carries a label and votes.
+    Train,
+    /// Is searched and gets a prediction.
+    Index,
+}
+
+/// A field that WHERE can test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// The given label.
+    Label,
+    /// The predicted instance (a train image's is its label).
+    Instance,
+    /// `train` or `index`.
+    Split,
+    /// Where the image came from.
+    Path,
+    /// The external key.
+    Id,
+}
+
+/// A column of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// 0-based row number of the query.
+    Query,
+    /// 1-based rank.
+    Rank,
+    /// External key.
+    Id,
+    /// Cosine to the query.
+    Similarity,
+    /// Predicted instance.
+    Instance,
+    /// Score of that prediction.
+    InstanceScore,
+    /// `positive`, `inserted`, `negative`; empty without RERANK.
+    Stage,
+    /// Given label.
+    Label,
+    /// `train` or `index`.
+    Split,
+    /// Where the image came from.
+    Path,
+}
+
+/// What a training makes small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Loss {
+    /// No loss at all: regularised discriminants in closed form, beside the descriptor as it was (the default).
+    #[default]
+    Discriminant,
+    /// Additive angular margin.
+    ArcFace,
+    /// Additive cosine margin.
+    CosFace,
+    /// An angular loss that finds its own scale.
+    AdaCos,
+    /// Cross-entropy of a linear classifier.
+    Softmax,
+    /// Distances of an anchor to an image of its label and to one of another.
+    Triplet,
+    /// Average precision of a batch.
+    AveragePrecision,
+}
+
+/// How a view differs from its photo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Augment {
+    /// Not at all.
+    None,
+    /// By its scale and its brightness, as in the paper (the default).
+    #[default]
+    Soft,
+    /// By the scale of each side, shear, brightness and contrast.
+    Hard,
+}
+
+/// What becomes of the exponent of the generalised mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Gem {
+    /// It stays as it is: the paper's 3 (the default).
+    #[default]
+    Fixed,
+    /// It is trained with the network.
+    Learnt,
+}
+
+/// Which train images a cleaning finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Rule {
+    /// Those with too few verified pairs, and what is left of a label that has one image left (the default).
+    #[default]
+    Paper,
+    /// The most suspect ones.
+    Suspects,
+}
+
+/// What a cleaning does with the images that its rule finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Action {
+    /// `KEEP VOTERS`: they are marked, so that training passes them over, and vote as before (the default: votes are the whole, noisy
+    /// train set's, specification section 9).
+    #[default]
+    KeepVoters,
+    /// `UNLABEL`: their label is taken away, so they become index images.
+    Unlabel,
+    /// `RELABEL`: they get the label that is proposed for them. The last image of a label stays as it is.
+    Relabel,
+    /// `RELABEL EMPTY`: the last image of a label too, so labels may disappear.
+    RelabelEmpty,
+}
+
+/// Whether a trained model is put to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flip {
+    /// If it is better on the held-out images, or nothing was held out. What a TRAIN without one of the clauses means; no words are typed for it.
+    #[default]
+    UnlessWorse,
+    /// `FORCE`: even where it is not better.
+    Always,
+    /// `DRY RUN`: never; it is trained and measured only.
+    Never,
+}
+
+impl Column {
+    /// Every column, in the order of their description.
+    pub const ALL: [Self; 10] = [
+        Self::Query,
+        Self::Rank,
+        Self::Id,
+        Self::Similarity,
+        Self::Instance,
+        Self::InstanceScore,
+        Self::Stage,
+        Self::Label,
+        Self::Split,
+        Self::Path,
+    ];
+
+    /// Its name in RETURN and above an answer.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Rank => "rank",
+            Self::Id => "id",
+            Self::Similarity => "similarity",
+            Self::Instance => "instance",
+            Self::InstanceScore => "instance_score",
+            Self::Stage => "stage",
+            Self::Label => "label",
+            Self::Split => "split",
+            Self::Path => "path",
+        }
+    }
+}
+
+impl Field {
+    /// Every field that WHERE can test.
+    pub const ALL: [Self; 5] = [Self::Label, Self::Instance, Self::Split, Self::Path, Self::Id];
+
+    /// Its name in WHERE.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Label => "label",
+            Self::Instance => "instance",
+            Self::Split => "split",
+            Self::Path => "path",
+            Self::Id => "id",
+        }
+    }
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::Index, Self::Train, Self::All];
+
+    /// Its name after IN.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Train => "train",
+            Self::All => "all",
+        }
+    }
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 2] = [Self::Train, Self::Index];
+
+    /// Its name after AS and in the column and field `split`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Index => "index",
+        }
+    }
+
+    /// The role of this name, in any case.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name().eq_ignore_ascii_case(word))
+    }
+}
+
+impl Loss {
+    /// Every loss.
+    pub const ALL: [Self; 7] = [
+        Self::Discriminant,
+        Self::ArcFace,
+        Self::CosFace,
+        Self::AdaCos,
+        Self::Softmax,
+        Self::Triplet,
+        Self::AveragePrecision,
+    ];
+
+    /// Its name after `loss=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Discriminant => "lda",
+            Self::ArcFace => "arcface",
+            Self::CosFace => "cosface",
+            Self::AdaCos => "adacos",
+            Self::Softmax => "softmax",
+            Self::Triplet => "triplet",
+            Self::AveragePrecision => "ap",
+        }
+    }
+
+    /// The loss of this name, in any case.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name().eq_ignore_ascii_case(word))
+    }
+}
+
+impl Augment {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::None, Self::Soft, Self::Hard];
+
+    /// Its name after `augment=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+        }
+    }
+
+    /// The kind of views of this name, in any case.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name().eq_ignore_ascii_case(word))
+    }
+}
+
+impl Gem {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Fixed, Self::Learnt];
+
+    /// Its name after `gem=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Learnt => "learnt",
+        }
+    }
+
+    /// The kind of this name, in any case.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name().eq_ignore_ascii_case(word))
+    }
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 4] = [Self::KeepVoters, Self::Unlabel, Self::Relabel, Self::RelabelEmpty];
+
+    /// As it is typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KeepVoters => "KEEP VOTERS",
+            Self::Unlabel => "UNLABEL",
+            Self::Relabel => "RELABEL",
+            Self::RelabelEmpty => "RELABEL EMPTY",
+        }
+    }
+
+    /// Whether images get the label that is proposed for them: only the suspects have one.
+    pub const fn relabels(self) -> bool {
+        matches!(self, Self::Relabel | Self::RelabelEmpty)
+    }
+}
+
+impl Rule {
+    /// Every rule.
+    pub const ALL: [Self; 2] = [Self::Paper, Self::Suspects];
+
+    /// Its name after RULE.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Suspects => "suspects",
+        }
+    }
+}
+
+impl Loss {
+    /// The loss where TRAIN names none: the discriminants, and the paper's for a whole network, which no closed form trains.
+    pub const fn of_training(trunk: bool) -> Self {
+        if trunk { Self::ArcFace } else { Self::Discriminant }
+    }
+
+    /// Length of the trained descriptor where TRAIN does not say: that of the paper's Table 5; 256 for the discriminants, which lose
+    /// nothing by it.
+    pub const fn default_dimension(self) -> usize {
+        match self {
+            Self::Discriminant => 256,
+            Self::Triplet | Self::AveragePrecision => 2048,
+            _ => DEFAULT_DIMENSION,
+        }
+    }
+
+    /// Whether it is learnt step by step: only then do epochs, batch, rate and BALANCE mean anything.
+    pub const fn has_steps(self) -> bool {
+        !matches!(self, Self::Discriminant)
+    }
+
+    /// Its margin where TRAIN gives none; `None`: it has no margin.
+    ///
+    /// ArcFace and CosFace: specification section 5. AdaCos: its paper has no margin, the released code adds one. Triplet:
+    /// Schroff et al., FaceNet, CVPR 2015.
+    pub const fn default_margin(self) -> Option<f64> {
+        match self {
+            Self::ArcFace | Self::CosFace => Some(DEFAULT_MARGIN),
+            Self::AdaCos => Some(0.0),
+            Self::Triplet => Some(0.2),
+            Self::Discriminant | Self::Softmax | Self::AveragePrecision => None,
+        }
+    }
+
+    /// What its cosines are multiplied with where TRAIN does not say (specification section 5); `None`: it takes no scale.
+    pub const fn default_scale(self) -> Option<f64> {
+        match self {
+            Self::ArcFace | Self::CosFace => Some(DEFAULT_SCALE),
+            Self::Discriminant | Self::AdaCos | Self::Softmax | Self::Triplet | Self::AveragePrecision => None,
+        }
+    }
+}
