@@ -1,4 +1,4 @@
-//! Gives the program the folder of libtorch as an rpath, so that it runs without any variable set; see `ingest/build.rs`.
+//! Gives the program the folder of libtorch as an rpath, so that it runs without any variable set; see `ingest/torch/build.rs`.
 
 use std::env;
 

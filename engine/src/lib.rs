@@ -70,4 +70,5 @@ pub use ports::{
 pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;
 pub use process::scout::{Scout, set_scout};
+pub use vector::kernels;
 pub use vote::{Ballot, soft_vote};

@@ -7,8 +7,8 @@ use std::io::Write;
 
 use cairn::language::{CleanPlan, DEFAULT_EVIDENCE, MAX_COUNT, Piece};
 use cairn::{Cleaning, Judgement, Outcome, Query, Role, Scope, SearchRequest};
+use cairn_torch::model::Adapter;
 use cairndb_ingest::source::{Spellings, read_labels};
-use cairndb_ingest::train::Adapter;
 
 use super::bench::{Change, Score, Set, opened, plan, spread};
 use crate::args::BenchCleaning;

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use cairn::language::Loss;
-use cairndb_ingest::train::Adapter;
+use cairn_torch::model::Adapter;
 
 use super::bench::{Change, Score, Set, opened, plan, spread};
 use crate::args::BenchLosses;
