@@ -12,12 +12,12 @@ use crate::output::Format;
 
 mod ingest;
 mod maintain;
-mod measure;
+pub(crate) mod measure;
 mod shared;
 
 pub(crate) use ingest::{Ingest, LabelsWord};
 pub(crate) use maintain::{CleanOptions, Maintain, Shown, TrainOptions, Upkeep};
-pub(crate) use measure::{Bench, BenchCleaning, BenchLosses, BenchSet, BenchWhat, Demo, Device};
+use measure::{Bench, Demo, Device};
 pub(crate) use shared::{Allowed, PhotoArgs, allowed};
 
 const STYLES: Styles = Styles::styled()
@@ -92,6 +92,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Check and time a device: descriptors against the CPU's, votes against exact ones, photos a second
     Device(Device),
+    /// Write the man pages and shell completions of this program below a folder
+    #[command(hide = true)]
+    Pages(Pages),
 }
 
 /// `cairn create`
@@ -125,6 +128,13 @@ pub(crate) struct Create {
     /// Train neighbours kept of every index image, at least K
     #[arg(long, value_name = "N", default_value_t = cairn::DEFAULT_KEPT_NEIGHBOURS)]
     pub(crate) neighbours: usize,
+}
+
+/// `cairn pages`
+#[derive(Debug, Args)]
+pub(crate) struct Pages {
+    /// Folder that gets share/man, share/bash-completion, share/zsh and share/fish
+    pub(crate) prefix: PathBuf,
 }
 
 /// A database that is only read, and how it is opened.

@@ -9,7 +9,8 @@ use cairn::{Asked, Database, Operation, Options, Put, Query, Rerank, Role, Searc
 use cairn_torch::{TorchMaintainer, Trial};
 use cairndb_ingest::{PhotoEmbedder, QueryReader};
 
-use crate::args::{BenchSet, Opened};
+use crate::args::Opened;
+use crate::args::measure::BenchSet;
 use crate::comparison::{Measurable, ranked};
 use crate::failure::{Failure, Result};
 use crate::networks::hardware;

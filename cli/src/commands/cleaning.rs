@@ -11,7 +11,7 @@ use cairn_torch::model::Adapter;
 use cairndb_ingest::source::{Spellings, read_labels};
 
 use super::bench::{Change, Score, Set, opened, plan, spread};
-use crate::args::BenchCleaning;
+use crate::args::measure::BenchCleaning;
 use crate::failure::{Failure, Result};
 use crate::lists::text;
 use crate::output::{Cell, Printer};

@@ -13,7 +13,8 @@ use super::create::create;
 use super::eval::{Asking, evaluate};
 use super::ingest::{Job, ingest};
 use super::partial::Tally;
-use crate::args::{Allowed, Demo, Opened, RoleWord};
+use crate::args::measure::Demo;
+use crate::args::{Allowed, Opened, RoleWord};
 use crate::failure::{Failure, Result};
 use crate::networks::of_model;
 use crate::output::{Format, Replace, Target, must_be_outside};
@@ -72,7 +73,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
             model: &args.model,
             list_failures: None,
         })?;
-        tally = tally.with(done);
+        tally = tally + done;
     }
     note("5/5  asking every query three ways");
     let report = out.join(REPORT);

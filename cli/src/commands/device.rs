@@ -19,7 +19,7 @@ use cairndb_ingest::source::list_folder;
 use cairndb_ingest::{Encoder as _, IngestOptions, PhotoEmbedder, ingest};
 
 use super::demo::made;
-use crate::args::Device;
+use crate::args::measure::Device;
 use crate::failure::{Failure, Result};
 use crate::networks::hardware;
 use crate::terminal::standard_output;

@@ -7,6 +7,7 @@ mod ingest;
 mod job;
 mod listed;
 mod maintain;
+mod pages;
 mod partial;
 mod predict;
 mod query;
@@ -43,11 +44,12 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Backup(args) => care::backup(&args),
         Command::Restore(args) => care::restore(&args),
         Command::Repair(args) => care::repair(&args),
+        Command::Pages(args) => pages::run(&args),
         Command::Maintain(args) => maintain::run(&args.what),
         #[cfg(feature = "torch")]
         Command::Bench(args) => match &args.what {
-            crate::args::BenchWhat::Losses(args) => losses::run(args),
-            crate::args::BenchWhat::Cleaning(args) => cleaning::run(args),
+            crate::args::measure::BenchWhat::Losses(args) => losses::run(args),
+            crate::args::measure::BenchWhat::Cleaning(args) => cleaning::run(args),
         },
         #[cfg(feature = "torch")]
         Command::Demo(args) => demo::run(&args),

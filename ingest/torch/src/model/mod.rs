@@ -417,12 +417,18 @@ fn nothing() -> Error {
     Error::new(ErrorKind::Io, "the network gave no descriptor")
 }
 
-/// Weights of the set-up: in the folder named by `CAIRN_WEIGHTS`, in the build's workspace, or next to the program.
+/// Folder of the weights of an installed program, from the folder that the program lies in.
+const INSTALLED_WEIGHTS: &str = "../share/cairn/weights";
+
+/// Default weights: in the folder named by `CAIRN_WEIGHTS`; where the set-up installs them beside the program; next to the program; or
+/// in the build's workspace. A program that was installed and moved never looks outside its own folder.
 pub(crate) fn find_weights(file: &str) -> Result<PathBuf> {
+    let program = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
     let folders = [
         std::env::var_os(WEIGHTS_VARIABLE).map(PathBuf::from),
-        Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.deps/weights")),
-        std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned)),
+        program.as_ref().map(|folder| folder.join(INSTALLED_WEIGHTS)),
+        program,
+        Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.deps/weights")),
     ];
     let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(file)).collect();
     places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
