@@ -55,19 +55,22 @@ def build(has_torch: bool) -> pathlib.Path:
     what = ["--workspace", "--bin", "cairn"] if has_torch else ["--package", "cairndb-cli", "--no-default-features"]
     fetch.say("building the program; the first time takes about half an hour on two cores, most of it RocksDB")
     cargo(["build", *what])
+    return target_folder() / "debug" / "cairn"
+
+
+def target_folder() -> pathlib.Path:
     about = json.loads(cargo(["metadata", "--no-deps", "--format-version", "1"]))
-    return pathlib.Path(about["target_directory"]) / "debug" / "cairn"
+    return pathlib.Path(about["target_directory"])
 
 
-def needed(program: pathlib.Path) -> list[pathlib.Path]:
-    """The libraries that the loader would take from libtorch's folder."""
-    folder = pathlib.Path(os.environ.get("LIBTORCH") or fetch.cache() / "libtorch").resolve() / "lib"
+def needed(program: pathlib.Path, folder: pathlib.Path) -> list[pathlib.Path]:
+    """The libraries that the loader takes from a folder."""
     listed = subprocess.run(["ldd", str(program)], check=True, capture_output=True, text=True).stdout
     missing = re.findall(r"(\S+) => not found", listed)
     if missing:
         raise SystemExit(f"[set-up] {program} does not find {', '.join(missing)}: run `python3 .setup/run.py fetch`, then this again")
     found = [pathlib.Path(path) for path in re.findall(r"=> (/\S+)", listed)]
-    return [path for path in found if path.resolve().parent == folder]
+    return [path for path in found if path.resolve().parent == folder.resolve()]
 
 
 def put(source: pathlib.Path, target: pathlib.Path, mode: int) -> None:
@@ -131,7 +134,8 @@ def install(prefix: pathlib.Path, has_torch: bool) -> None:
     fetch.fetch(None if has_torch else ["libclang"])
     program = build(has_torch)
     # Names of libraries first: what cannot be installed whole is not begun.
-    libraries = needed(program) if has_torch else []
+    libtorch = pathlib.Path(os.environ.get("LIBTORCH") or fetch.cache() / "libtorch")
+    libraries = needed(program, libtorch / "lib") if has_torch else []
     if has_torch and not libraries:
         raise SystemExit(f"[set-up] {program} takes no library from libtorch's folder: set LIBTORCH to the folder that it was built with")
     for library in libraries:
@@ -168,7 +172,8 @@ def package(output: pathlib.Path | None, has_torch: bool) -> None:
     name = f"cairn-{version[1] if version else '0'}{bare}-x86_64-linux"
     has_zstd = shutil.which("zstd") is not None
     if output is None:
-        output = pathlib.Path(f"{name}.tar.{'zst' if has_zstd else 'xz'}")
+        output = target_folder() / "package" / f"{name}.tar.{'zst' if has_zstd else 'xz'}"
+        folders(output.parent)
     wants_zstd = output.name.endswith((".zst", ".tzst"))
     if wants_zstd and not has_zstd:
         raise SystemExit("[set-up] the program `zstd` is missing: install it (Debian: zstd), or give --output a name that ends in .tar.xz")
@@ -203,13 +208,30 @@ def pack(folder: pathlib.Path, into: pathlib.Path, mode: str) -> None:
         archive.add(folder, arcname=folder.name, filter=plain)
 
 
+def check() -> None:
+    """Installs, moves the folder and uses it without any variable: it catches a library or a weight that is found by a path of this
+    machine, and a program that cannot be moved."""
+    with tempfile.TemporaryDirectory() as scratch:
+        first, moved = pathlib.Path(scratch) / "first", pathlib.Path(scratch) / "moved" / "cairn"
+        install(first, True)
+        moved.parent.mkdir()
+        first.rename(moved)
+        program = moved / "bin" / "cairn"
+        if needed(program, moved / LIBRARIES) == []:
+            raise SystemExit("[set-up] the installed program takes its libraries from elsewhere")
+        database = pathlib.Path(scratch) / "photos.db"
+        for words in (["--version"], ["create", str(database), "--model", "lite0-gem"], ["check", str(database)]):
+            if subprocess.run([str(program), *words], env={}, cwd="/").returncode != 0:
+                raise SystemExit(f"[set-up] the installed program fails at `cairn {' '.join(words)}`; what it printed above says why")
+
+
 def main(words: list[str]) -> None:
     what = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = what.add_subparsers(dest="command", required=True)
     one = commands.add_parser("install", help="install into a folder")
     one.add_argument("--prefix", required=True, type=pathlib.Path, metavar="DIR", help="the folder; what it holds otherwise stays")
     other = commands.add_parser("package", help="pack an installation")
-    other.add_argument("--output", type=pathlib.Path, metavar="FILE", help="a name that ends in .tar.zst or .tar.xz")
+    other.add_argument("--output", type=pathlib.Path, metavar="FILE", help="a name that ends in .tar.zst or .tar.xz; otherwise in the target folder")
     for command in (one, other):
         command.add_argument("--without-torch", action="store_true", help="a program for bare vectors, without libtorch and weights")
     chosen = what.parse_args(words)

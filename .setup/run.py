@@ -103,6 +103,7 @@ def main() -> None:
                 skipped, ignored = tests(check)
             else:
                 cargo(check)
+        install.check()
         tell(fuzzing.run(fuzzing.SECONDS, list(fuzzing.TARGETS)), skipped, ignored)
     elif words[0] == "fuzz":
         cargo(["cargo", "build", "--workspace"])

@@ -30,7 +30,7 @@ const STYLES: Styles = Styles::styled()
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     let [vectors, codes] = cairn::kernels();
     format!(
-        "{}\ntorch: {}\nkernels on this processor: {vectors} (vectors), {codes} (codes)",
+        "{}\n{}\nkernels on this processor: {vectors} (vectors), {codes} (codes)",
         env!("CARGO_PKG_VERSION"),
         networks::version()
     )

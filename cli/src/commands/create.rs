@@ -18,7 +18,7 @@ pub(super) fn run(args: &Create) -> Result<()> {
     let keep =
         Keep::from_word(&args.keep).ok_or_else(|| Failure::usage(format!("there is no policy '{}'", args.keep)))?;
     let options = match (&args.model, args.dim) {
-        (Some(name), _) => networks::of_model(name, Some(args))?,
+        (Some(name), _) => networks::of_model(name, args.weights.as_deref(), args.scales.as_deref())?,
         (None, Some(dimension)) => Options::for_vectors(dimension),
         (None, None) => return Err(Failure::usage("name --dim or --model")),
     };

@@ -1,6 +1,6 @@
 //! The networks of `cairndb-torch`, loaded for a command or a statement.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::language::TrainPlan;
@@ -13,12 +13,15 @@ use cairn_torch::{Device, Hardware, TorchMaintainer, TorchProposer, release};
 use cairndb_ingest::PhotoEmbedder;
 use clap::builder::{PossibleValuesParser, ValueParser};
 
-use crate::args::{Create, DeviceWord, ModelArgs};
+use crate::args::{DeviceWord, ModelArgs};
 use crate::terminal::note;
 
-/// What `--version` says of torch.
+/// What `--version` says of the build.
 pub(crate) fn version() -> String {
-    format!("libtorch {} for the CPU; CUDA by {}", cairn_torch::TORCH_VERSION, cairn_torch::TORCH_LIB_VARIABLE)
+    let (version, cuda) = (cairn_torch::TORCH_VERSION, cairn_torch::TORCH_LIB_VARIABLE);
+    format!(
+        "features: torch (photos, local features, training)\nlibtorch: {version} for the CPU; CUDA where {cuda} names it"
+    )
 }
 
 /// The models that can be named.
@@ -39,18 +42,14 @@ pub(crate) fn hardware(word: DeviceWord) -> cairn::Result<Hardware> {
     device.find()
 }
 
-/// The options of a new database of the model of that name, with the weights and scales of `args`.
+/// The options of a new database of the model of that name; weights and scales are the model's own where none are given.
 ///
 /// # Errors
 /// When there is no such model, or its weights cannot be had.
-pub(crate) fn of_model(name: &str, args: Option<&Create>) -> cairn::Result<Options> {
-    let mut spec = ModelSpec::new(name.parse()?);
-    if let Some(args) = args {
-        spec.weights.clone_from(&args.weights);
-        if let Some(scales) = &args.scales {
-            spec.scales.clone_from(scales);
-        }
-    }
+pub(crate) fn of_model(name: &str, weights: Option<&Path>, scales: Option<&[f64]>) -> cairn::Result<Options> {
+    let plain = ModelSpec::new(name.parse()?);
+    let scales = scales.map_or(plain.scales, <[f64]>::to_vec);
+    let spec = ModelSpec { architecture: plain.architecture, weights: weights.map(Path::to_owned), scales };
     // The model decides the dimension, and its fingerprint is stored: it is loaded once, here, on the CPU.
     let model = Model::load(&spec, &Hardware::cpu())?;
     Ok(Options::for_model(model.info().clone(), model.dimension()))

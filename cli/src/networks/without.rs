@@ -1,5 +1,6 @@
 //! The build for bare vectors: each thing that needs a network says that this program has none, and how to get one that has.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use cairn::language::TrainPlan;
@@ -7,11 +8,11 @@ use cairn::{Database, Error, LoadFeatures, Maintain, ModelInfo, Options, Status,
 use cairndb_ingest::PhotoEmbedder;
 use clap::builder::ValueParser;
 
-use crate::args::{Create, DeviceWord, ModelArgs};
+use crate::args::{DeviceWord, ModelArgs};
 
-/// What `--version` says of torch.
+/// What `--version` says of the build.
 pub(crate) fn version() -> String {
-    "none: this build is for bare vectors".to_owned()
+    "features: none (bare vectors alone)".to_owned()
 }
 
 /// Any name: who asks is refused later.
@@ -28,7 +29,7 @@ pub(crate) fn missing(what: &str) -> Error {
 }
 
 /// Always the refusal.
-pub(crate) fn of_model(_name: &str, _args: Option<&Create>) -> cairn::Result<Options> {
+pub(crate) fn of_model(_name: &str, _weights: Option<&Path>, _scales: Option<&[f64]>) -> cairn::Result<Options> {
     Err(missing("--model embeds photos"))
 }
 
