@@ -130,9 +130,10 @@ def put_licences(into: pathlib.Path, has_torch: bool) -> None:
         put(notice, into / "NOTICE", 0o644)
 
 
-def install(prefix: pathlib.Path, has_torch: bool) -> None:
+def install(prefix: pathlib.Path, has_torch: bool, program: pathlib.Path | None = None) -> None:
+    """Installs `program`, or the one that it builds."""
     fetch.fetch(None if has_torch else ["libclang"])
-    program = build(has_torch)
+    program = program or build(has_torch)
     # Names of libraries first: what cannot be installed whole is not begun.
     libtorch = pathlib.Path(os.environ.get("LIBTORCH") or fetch.cache() / "libtorch")
     libraries = needed(program, libtorch / "lib") if has_torch else []
@@ -208,20 +209,20 @@ def pack(folder: pathlib.Path, into: pathlib.Path, mode: str) -> None:
         archive.add(folder, arcname=folder.name, filter=plain)
 
 
-def check() -> None:
-    """Installs, moves the folder and uses it without any variable: it catches a library or a weight that is found by a path of this
+def check(program: pathlib.Path) -> None:
+    """Installs a program that was built, moves the folder and uses it without any variable: it catches a library or a weight that is found by a path of this
     machine, and a program that cannot be moved."""
     with tempfile.TemporaryDirectory() as scratch:
         first, moved = pathlib.Path(scratch) / "first", pathlib.Path(scratch) / "moved" / "cairn"
-        install(first, True)
+        install(first, True, program)
         moved.parent.mkdir()
         first.rename(moved)
-        program = moved / "bin" / "cairn"
-        if needed(program, moved / LIBRARIES) == []:
+        installed = moved / "bin" / "cairn"
+        if needed(installed, moved / LIBRARIES) == []:
             raise SystemExit("[set-up] the installed program takes its libraries from elsewhere")
         database = pathlib.Path(scratch) / "photos.db"
         for words in (["--version"], ["create", str(database), "--model", "lite0-gem"], ["check", str(database)]):
-            if subprocess.run([str(program), *words], env={}, cwd="/").returncode != 0:
+            if subprocess.run([str(installed), *words], env={}, cwd="/").returncode != 0:
                 raise SystemExit(f"[set-up] the installed program fails at `cairn {' '.join(words)}`; what it printed above says why")
 
 

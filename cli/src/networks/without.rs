@@ -79,3 +79,35 @@ impl Maintain for Nobody {
         Err(missing(&format!("the model is dropped, but what was trained for {} stays in the database", model.name)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::args::Cli;
+
+    fn run(line: &str) -> crate::failure::Result<()> {
+        crate::commands::run(Cli::try_parse_from(line.split_whitespace()).unwrap().command)
+    }
+
+    /// It catches: a command that fails without a word on how to get a program that can do it, or one for vectors that needs a network.
+    #[test]
+    fn what_needs_a_network_says_so_and_vectors_need_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("v.db").display().to_string();
+        let out = folder.path().join("demo").display().to_string();
+        let lines = [
+            format!("cairn create {database} --model lite0-gem"),
+            format!("cairn demo --out {out}"),
+            "cairn device".to_owned(),
+            format!("cairn bench losses {database} --queries q.csv --truth t.csv"),
+        ];
+        for line in lines {
+            let said = run(&line).unwrap_err().to_string();
+            assert!(said.contains("no networks") && said.contains("help: build the whole program"), "{line}: {said}");
+        }
+        assert!(!folder.path().join("demo").exists() && !folder.path().join("v.db").exists());
+        run(&format!("cairn create {database} --dim 4")).unwrap();
+        run(&format!("cairn check {database}")).unwrap();
+    }
+}

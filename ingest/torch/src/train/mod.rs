@@ -1,6 +1,6 @@
 //! Training a descriptor: losses, the head, and what a training is made of.
 //!
-//! [`train_discriminant`] computes a better descriptor in closed form; [`train_head`] trains the head on cached descriptors, with the trunk as it is; both give an [`Adapter`].
+//! [`train_discriminant`] computes a better descriptor in closed form; [`train_head`] trains the head on cached descriptors, with the trunk as it is; both give an [`Adapter`](crate::model::Adapter).
 //! A training is a function of its options, its samples and a seed: batches, noise and first weights are drawn from (seed, epoch,
 //! step), so that one that was cut short goes on from its checkpoint to the same bits (on the CPU, which uses one thread for the
 //! network).
