@@ -187,7 +187,7 @@ def package(output: pathlib.Path | None, has_torch: bool) -> None:
         if wants_zstd:
             whole = pathlib.Path(scratch) / f"{name}.tar"
             pack(folder, whole, "w")
-            subprocess.run(["zstd", "--quiet", "--force", "-T0", "-15", str(whole), "-o", str(half)], check=True)
+            subprocess.run(["zstd", "--quiet", "--force", "-T0", "-9", str(whole), "-o", str(half)], check=True)
         else:
             pack(folder, half, "w:xz")
         half.replace(output)
