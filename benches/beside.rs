@@ -34,13 +34,13 @@ fn transaction(from: usize, random: &mut Random) -> Vec<Operation> {
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(&folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     (0..FIRST).step_by(TOGETHER).for_each(|from| assert!(database.write(transaction(from, &mut random)).is_ok()));
     database.flush().unwrap();
     let (over, request) = (AtomicBool::new(false), SearchRequest::new().depth(100).rerank(Rerank::new()));
     let (took, load) = std::thread::scope(|scope| {
         let searcher = scope.spawn(|| {
-            let (mut random, mut took) = (Random(2), Vec::new());
+            let (mut random, mut took) = (Random::new(2), Vec::new());
             while !over.load(Ordering::Relaxed) {
                 let query = [Query::new(row(&mut random))];
                 let start = Instant::now();

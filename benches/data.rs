@@ -10,7 +10,7 @@ fn normal(random: &mut Random) -> f32 {
 
 /// A point near the centre of a cluster; the centre depends on the cluster's number only.
 pub(crate) fn near(random: &mut Random, cluster: u64, dimension: usize) -> Vec<f32> {
-    let mut centre = Random(cluster.wrapping_mul(0x1234_5678_9abc_def1));
+    let mut centre = Random::new(cluster.wrapping_mul(0x1234_5678_9abc_def1));
     (0..dimension).map(|_| normal(&mut centre) + 0.7 * normal(random)).collect()
 }
 

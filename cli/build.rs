@@ -1,4 +1,5 @@
-//! Gives the program the folder of libtorch as an rpath, so that it runs without any variable set; see `ingest/build.rs`.
+//! Tells the program where its libraries lie, so that it runs without any variable set: from its own place where it was installed
+//! (`.setup/install.py`), and in the folder of libtorch where it was built; see `ingest/torch/build.rs`.
 
 use std::env;
 
@@ -6,6 +7,8 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     if let Ok(folder) = env::var("DEP_TCH_LIBTORCH_LIB") {
+        // The installation leaves the first one alone.
+        println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/cairn");
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
     }
 }

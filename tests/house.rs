@@ -32,7 +32,7 @@ const UNSAFE_FILES: [&str; 13] = [
     "engine/src/vector/kernel/code_x86.rs",
     "engine/src/vector/kernel/x86.rs",
     "engine/src/vector/kernel/neon.rs",
-    "ingest/src/device.rs",
+    "ingest/torch/src/device.rs",
 ];
 
 /// Licences under which what we link may stand.
@@ -116,7 +116,9 @@ fn crates_depend_one_way() {
         ("query-lang", &[][..]),
         ("engine", &["cairndb-query"][..]),
         ("ingest", &["cairndb"][..]),
-        ("cli", &["cairndb-query", "cairndb", "cairndb-ingest"][..]),
+        ("ingest/torch", &["cairndb", "cairndb-ingest"][..]),
+        ("cli/demo", &["cairndb"][..]),
+        ("cli", &["cairndb-query", "cairndb", "cairndb-ingest", "cairndb-torch", "cairndb-demo"][..]),
     ];
     for (folder, allowed) in allowed {
         let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
@@ -125,7 +127,7 @@ fn crates_depend_one_way() {
             assert!(allowed.contains(&name), "{folder} depends on {name}");
         }
         let uses_torch = manifest.lines().any(|line| line.starts_with("tch"));
-        assert_eq!(uses_torch, folder == "ingest", "{folder} and torch");
+        assert_eq!(uses_torch, folder == "ingest/torch", "{folder} and torch");
         let uses_rocksdb = manifest.lines().any(|line| line.starts_with("rocksdb"));
         assert_eq!(uses_rocksdb, folder == "engine", "{folder} and RocksDB");
     }
@@ -134,7 +136,7 @@ fn crates_depend_one_way() {
 /// Work on a pool that belongs to the caller, or to everybody, hangs with it: the engine has threads of its own (`cairn::pool`).
 #[test]
 fn nothing_computes_on_a_foreign_pool() {
-    for folder in ["query-lang", "engine", "ingest", "cli"] {
+    for folder in ["query-lang", "engine", "ingest", "ingest/torch", "cli", "cli/demo"] {
         let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
         assert!(!manifest.lines().any(|line| line.starts_with("rayon")), "{folder} depends on rayon");
     }
@@ -169,6 +171,53 @@ fn dependencies_come_from_the_registry_under_free_licences() {
         let licence = package["license"].as_str().unwrap_or_default();
         assert!(is_allowed(licence), "{name} is under '{licence}'");
     }
+}
+
+/// RocksDB and all that it is built with, with the features that a cargo command of these words asks for: a line each.
+fn rocksdb_of(words: &[&str]) -> Vec<String> {
+    let how = ["--locked", "--offline", "--prefix", "depth", "--no-dedupe", "--format", "|{p}|{f}"];
+    let tree = std::process::Command::new(env!("CARGO")).arg("tree").args(words).args(how).current_dir(root()).output();
+    let tree = tree.unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let text = String::from_utf8(tree.stdout).unwrap();
+    let lines = text.lines().filter_map(|line| {
+        let (depth, package) = line.split_once('|')?;
+        Some((depth.parse::<usize>().ok()?, package.to_owned()))
+    });
+    let mut lines = lines.skip_while(|(_, package)| !package.starts_with("librocksdb-sys "));
+    let (top, first) = lines.next().unwrap_or_else(|| panic!("{words:?} has no RocksDB"));
+    [first].into_iter().chain(lines.take_while(|(depth, _)| *depth > top).map(|(_, package)| package)).collect()
+}
+
+/// It catches: a feature that one package asks for and another one does not, so that cargo compiles RocksDB again (28 CPU-minutes)
+/// for a package that is built or tested alone.
+#[test]
+fn rocksdb_is_compiled_once_whichever_package_is_asked_for() {
+    let whole = rocksdb_of(&["--workspace", "--edges", "normal,build,dev"]);
+    assert!(whole.len() > 20, "{whole:?}");
+    for package in ["cairndb", "cairndb-ingest", "cairndb-torch", "cairndb-cli", "cairndb-fuzz"] {
+        for edges in ["normal,build", "normal,build,dev"] {
+            assert_eq!(rocksdb_of(&["--package", package, "--edges", edges]), whole, "{package}, {edges}");
+        }
+    }
+    let bare = ["--package", "cairndb-cli", "--no-default-features", "--edges", "normal,build"];
+    assert_eq!(rocksdb_of(&bare), whole, "the program without torch");
+}
+
+/// It catches: a way by which the program for bare vectors comes to need libtorch.
+#[test]
+fn a_program_without_the_feature_torch_needs_none() {
+    let words =
+        ["tree", "--package", "cairndb-cli", "--locked", "--offline", "--prefix", "none", "--edges", "normal,build"];
+    let packages = |more: &[&str]| {
+        let tree =
+            std::process::Command::new(env!("CARGO")).args(words).args(more).current_dir(root()).output().unwrap();
+        assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+        String::from_utf8(tree.stdout).unwrap()
+    };
+    let has_torch = |tree: &str| tree.lines().any(|line| line.starts_with("torch-sys ") || line.starts_with("tch "));
+    assert!(has_torch(&packages(&[])), "the test no longer sees torch");
+    assert!(!has_torch(&packages(&["--no-default-features"])));
 }
 
 /// An assertion that only a debug build makes is made by nobody: everything here is built with optimisations.

@@ -21,7 +21,7 @@ impl Stream {
     /// The stream of one thing of one kind.
     fn of(kind: u64, number: u64) -> Self {
         let number = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
-        let mut random = Random(kind.wrapping_mul(0x1234_5678_9abc_def1) ^ number);
+        let mut random = Random::new(kind.wrapping_mul(0x1234_5678_9abc_def1) ^ number);
         random.bits();
         Self(random)
     }

@@ -1,23 +1,24 @@
 //! The command line: what can be typed, and the help that says so.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
-use cairn::language::Loss;
-use cairndb_ingest::model::Architecture;
-use clap::builder::PossibleValuesParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::exit_codes;
+use crate::networks;
 use crate::output::Format;
 
 mod ingest;
 mod maintain;
+pub(crate) mod measure;
 mod settings;
 mod shared;
 
 pub(crate) use ingest::{Ingest, LabelsWord};
 pub(crate) use maintain::{CleanOptions, Maintain, Shown, TrainOptions, Upkeep};
+use measure::{Bench, Demo, Device};
 pub(crate) use shared::{Allowed, PhotoArgs, allowed};
 
 const STYLES: Styles = Styles::styled()
@@ -25,6 +26,16 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
+
+/// What `--version` says; `-V` says the first line alone.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let [vectors, codes] = cairn::kernels();
+    format!(
+        "{}\n{}\nkernels on this processor: {vectors} (vectors), {codes} (codes)",
+        env!("CARGO_PKG_VERSION"),
+        networks::version()
+    )
+});
 
 /// What stands below the commands: examples, and what the program ends with.
 fn epilogue() -> String {
@@ -43,7 +54,7 @@ Examples:
 
 /// An embedded retrieval database for photos: finds by similarity, re-ranks by what the photos show.
 #[derive(Debug, Parser)]
-#[command(name = "cairn", version, styles = STYLES, after_help = epilogue(), arg_required_else_help = true, subcommand_required = true)]
+#[command(name = "cairn", version, long_version = LONG_VERSION.as_str(), styles = STYLES, after_help = epilogue(), arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -82,84 +93,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Check and time a device: descriptors against the CPU's, votes against exact ones, photos a second
     Device(Device),
-}
-
-/// `cairn bench`
-#[derive(Debug, Args)]
-pub(crate) struct Bench {
-    /// What is measured
-    #[command(subcommand)]
-    pub(crate) what: BenchWhat,
-}
-
-/// What is measured.
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchWhat {
-    /// Train with every loss, and measure each on queries with known answers (Table 5 of the paper)
-    Losses(BenchLosses),
-    /// Train on the labels as they are, cleaned and corrected, and measure each on queries with known answers (Table 6 of the paper)
-    Cleaning(BenchCleaning),
-}
-
-/// What every bench of trainings is told.
-#[derive(Debug, Args)]
-pub(crate) struct BenchSet {
-    /// Folder of a database with a model and labelled photos
-    pub(crate) database: PathBuf,
-    /// List of query photos: CSV with the columns id and path
-    #[arg(long, value_name = "FILE")]
-    pub(crate) queries: PathBuf,
-    /// Known answers: CSV with the columns id, images and Usage
-    #[arg(long, value_name = "FILE")]
-    pub(crate) truth: PathBuf,
-    /// Trainings of each row, with seeds 0, 1, ..
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) seeds: u64,
-    /// Times that the images are gone through, with a loss
-    #[arg(long, value_name = "N")]
-    pub(crate) epochs: Option<usize>,
-    /// How what was measured is printed
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub(crate) format: Format,
-    /// The model
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
-}
-
-/// `cairn bench cleaning`
-#[derive(Debug, Args)]
-#[command(after_help = "Example:
-  cairn bench cleaning photos.db --queries query.csv --truth solution.csv --labels truth.csv
-
-Nothing of the database is changed; local features that no CLEAN kept are found again.")]
-pub(crate) struct BenchCleaning {
-    /// What is measured
-    #[command(flatten)]
-    pub(crate) set: BenchSet,
-    /// True labels of train images, by which both rules are judged: CSV with the columns id and label
-    #[arg(long, value_name = "FILE")]
-    pub(crate) labels: Option<PathBuf>,
-    /// What is trained
-    #[arg(long, value_name = "LOSS", default_value = "lda", value_parser = loss)]
-    pub(crate) loss: Loss,
-}
-
-/// A loss by its name.
-fn loss(name: &str) -> Result<Loss, String> {
-    let names = || Loss::ALL.map(Loss::name).join(", ");
-    Loss::ALL.into_iter().find(|loss| loss.name() == name).ok_or_else(|| format!("there are {}", names()))
-}
-
-/// `cairn bench losses`
-#[derive(Debug, Args)]
-#[command(after_help = "Example:
-  cairn bench losses photos.db --queries query.csv --truth solution.csv --seeds 3
-
-The database is not changed. Half of largest minus smallest of the seeds is printed as +-.")]
-pub(crate) struct BenchLosses {
-    /// What is measured
-    #[command(flatten)]
-    pub(crate) set: BenchSet,
+    /// Write the man pages and shell completions of this program below a folder
+    #[command(hide = true)]
+    Pages(Pages),
 }
 
 /// `cairn create`
@@ -193,6 +129,13 @@ pub(crate) struct Create {
     /// Train neighbours kept of every index image, at least K
     #[arg(long, value_name = "N", default_value_t = cairn::DEFAULT_KEPT_NEIGHBOURS)]
     pub(crate) neighbours: usize,
+}
+
+/// `cairn pages`
+#[derive(Debug, Args)]
+pub(crate) struct Pages {
+    /// Folder that gets share/man, share/bash-completion, share/zsh and share/fish
+    pub(crate) prefix: PathBuf,
 }
 
 /// A database that is only read, and how it is opened.
@@ -421,53 +364,6 @@ pub(crate) struct Repair {
     /// Repair it also where more images would be dropped than kept
     #[arg(long)]
     pub(crate) accept_loss: bool,
-}
-
-/// `cairn demo`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  cairn demo
-  cairn demo --out /tmp/demo --places 40 --seed 1
-  cairn demo --photos my-photos/          a subfolder for each label")]
-pub(crate) struct Demo {
-    /// Folder for the photos, the database and the report
-    #[arg(long, value_name = "DIR", default_value = "demo")]
-    pub(crate) out: PathBuf,
-    /// Your own photos instead of made ones: the name of a subfolder is the label of its photos
-    #[arg(long, value_name = "DIR")]
-    pub(crate) photos: Option<PathBuf>,
-    /// Places that are made up, each with an outside and an inside
-    #[arg(long, value_name = "N", default_value_t = 24, conflicts_with = "photos")]
-    pub(crate) places: usize,
-    /// Seed: the same one gives the same photos and the same split
-    #[arg(long, value_name = "N", default_value_t = 7)]
-    pub(crate) seed: u64,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
-}
-
-/// `cairn device`
-#[derive(Debug, Args)]
-#[command(after_help = "CUDA is found when CAIRN_TORCH_LIB names the torch/lib folder of a PyTorch 2.11 installation.")]
-pub(crate) struct Device {
-    /// The device to check
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub(crate) device: DeviceWord,
-    /// Photos to embed on both devices
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(usize))]
-    pub(crate) photos: usize,
-    /// Train vectors to vote over; a quarter as many index images are predicted
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
-    pub(crate) rows: usize,
-    /// Also time training steps of this network, with weights drawn by chance
-    #[arg(long, value_name = "MODEL", value_parser = PossibleValuesParser::new(Architecture::ALL.map(Architecture::word)))]
-    pub(crate) training: Option<String>,
-    /// Photos of a training step
-    #[arg(long, value_name = "N", default_value_t = 32, requires = "training")]
-    pub(crate) batch: usize,
-    /// Training steps that are timed
-    #[arg(long, value_name = "N", default_value_t = 30, requires = "training")]
-    pub(crate) steps: u64,
 }
 
 #[cfg(test)]

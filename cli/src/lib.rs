@@ -1,18 +1,18 @@
 //! The `cairn` program: what people type into databases, answers into tables and pages.
 //!
 //! `args` says what can be typed, `commands` holds a file for each command, a `session` is an open database with what
-//! statements need beside it, `repl` is the shell, `output` writes rows, `report` writes pages, `demo` makes photos.
+//! statements need beside it, `repl` is the shell, `output` writes rows, `report` writes pages, `networks` has what needs torch.
 
 mod args;
 mod closing;
 mod commands;
 mod comparison;
-mod demo;
 mod exit;
 mod failure;
 mod interrupt;
 mod limits;
 mod lists;
+mod networks;
 mod output;
 mod panics;
 mod progress;

@@ -24,7 +24,6 @@ mod model;
 mod scripts;
 
 pub(crate) use access::{open, open_for_writing};
-pub(crate) use model::{embedder, hardware};
 pub(crate) use scripts::Execute;
 
 /// An open database.

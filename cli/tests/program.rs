@@ -9,8 +9,11 @@ use std::process::Command;
 
 /// The program of this build.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cairn");
-/// Its own variables, as README.md lists them.
-const VARIABLES: [&str; 3] = ["CAIRN_HISTORY", "CAIRN_TORCH_LIB", "CAIRN_WEIGHTS"];
+/// Its own variables, as README.md lists them; two are of the networks.
+const VARIABLES: &[&str] = match cfg!(feature = "torch") {
+    true => &["CAIRN_HISTORY", "CAIRN_TORCH_LIB", "CAIRN_WEIGHTS"],
+    false => &["CAIRN_HISTORY"],
+};
 
 /// Where `what` stands in `bytes`.
 fn places(bytes: &[u8], what: &[u8]) -> Vec<usize> {

@@ -82,5 +82,6 @@ pub use process::pool;
 pub use process::scout::{Scout, set_scout};
 pub use search::{eval, rerank};
 pub use state::{Counts, Images, Keys, OfInstance, Snapshot};
+pub use vector::kernels;
 pub use vote::{Ballot, soft_vote};
 pub use write::{Deferral, Expect};

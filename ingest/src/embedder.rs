@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cairn::{Embed, Embedded, Error, FailedQuery, Keep, NamedQuery, Photo, QueryFile, ReadQueries, Result, pool};
 
-use crate::model::Model;
+use crate::encoder::Encoder;
 use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, resize, thumbnail};
 use crate::source::{Spellings, Text, VectorFile, is_vectors, read_list, row_fault};
 
@@ -22,15 +22,15 @@ pub(crate) struct Prepared {
 
 /// Decodes, resizes and embeds photos with one model.
 pub struct PhotoEmbedder {
-    model: Arc<Model>,
+    encoder: Arc<dyn Encoder>,
     keep: Keep,
     limits: DecodeLimits,
 }
 
 impl PhotoEmbedder {
     /// An embedder that keeps of photos what `keep` says, under the default limits.
-    pub fn new(model: Arc<Model>, keep: Keep) -> Self {
-        Self { model, keep, limits: DecodeLimits::default() }
+    pub fn new(encoder: Arc<dyn Encoder>, keep: Keep) -> Self {
+        Self { encoder, keep, limits: DecodeLimits::default() }
     }
 
     /// Other limits of what a photo may cost.
@@ -40,8 +40,8 @@ impl PhotoEmbedder {
     }
 
     /// Its model.
-    pub fn model(&self) -> &Model {
-        &self.model
+    pub fn encoder(&self) -> &dyn Encoder {
+        &*self.encoder
     }
 
     pub(crate) fn limits(&self) -> &DecodeLimits {
@@ -51,7 +51,7 @@ impl PhotoEmbedder {
     /// Everything before the network.
     pub(crate) fn prepare(&self, bytes: Vec<u8>) -> Result<Prepared> {
         let photo = decode(&bytes, &self.limits)?;
-        let (width, height) = self.model.size_rule().target(photo.width(), photo.height());
+        let (width, height) = self.encoder.size_rule().target(photo.width(), photo.height());
         let pixels = resize(&photo, width, height)?;
         let kept = match self.keep {
             Keep::Original => Some(bytes),
@@ -68,12 +68,13 @@ impl PhotoEmbedder {
         Ok((content, prepared))
     }
 
-    /// Embeds many photos, in order; on the CPU in parallel, on CUDA in batches. A photo that cannot be embedded has an error of its own.
+    /// The descriptors of many photos (each with its key), in order: on the engine's threads, or in batches where the encoder prefers
+    /// them. A photo that cannot be embedded has an error of its own.
     ///
     /// # Errors
     /// When the device fails.
-    fn embed_files(&self, photos: &[(String, Photo)]) -> Result<Vec<Result<Vec<f32>>>> {
-        let group = if self.model.hardware().is_cuda() { self.model.preferred_batch() } else { 1 };
+    pub fn embed_all(&self, photos: &[(String, Photo)]) -> Result<Vec<Result<Vec<f32>>>> {
+        let group = self.encoder.preferred_batch().max(1);
         if group == 1 {
             let one =
                 |(_, photo): &(String, Photo)| -> Result<_> { Ok(self.embed(photo).map(|embedded| embedded.vector)) };
@@ -83,7 +84,7 @@ impl PhotoEmbedder {
             let one = |(_, photo): &(String, Photo)| -> Result<_> { Ok(self.prepared(photo)) };
             let ready: Vec<_> = pool::try_map(photos, one)?;
             let pixels: Vec<_> = ready.iter().flatten().map(|(_, ready)| &ready.pixels).collect();
-            let mut vectors = self.model.embed(&pixels)?.into_iter();
+            let mut vectors = self.encoder.embed(&pixels)?.into_iter();
             Ok(ready.into_iter().map(|ready| ready.map(|_| vectors.next().unwrap_or_default())).collect())
         };
         Ok(photos.chunks(group).map(many).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
@@ -92,13 +93,13 @@ impl PhotoEmbedder {
 
 impl Embed for PhotoEmbedder {
     fn fingerprint(&self) -> Option<String> {
-        Some(self.model.info().fingerprint.clone())
+        Some(self.encoder.info().fingerprint.clone())
     }
 
     fn embed(&self, photo: &Photo) -> Result<Embedded> {
         let (content, Prepared { pixels, kept }) = self.prepared(photo)?;
         let vector =
-            self.model.embed(&[&pixels])?.pop().ok_or_else(|| Error::invalid("the network gave no descriptor"))?;
+            self.encoder.embed(&[&pixels])?.pop().ok_or_else(|| Error::invalid("the network gave no descriptor"))?;
         Ok(Embedded { vector, content, kept })
     }
 }
@@ -141,7 +142,7 @@ impl QueryReader {
         };
         let items = read_list(Text::open(path)?, None, &mut Spellings::default())?;
         let photos: Vec<(String, Photo)> = items.into_iter().map(|item| (item.key, Photo::File(item.path))).collect();
-        let vectors = embedder.embed_files(&photos)?;
+        let vectors = embedder.embed_all(&photos)?;
         let mut found = QueryFile::default();
         for (number, ((id, photo), vector)) in photos.into_iter().zip(vectors).enumerate() {
             let id = Some(id);

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 
-use cairn::{Database, Error, ErrorKind, Listed, MAX_KEY_BYTES, Operation, Put, Reading, Record, Result};
+use cairn::{Database, Error, ErrorKind, Listed, MAX_KEY_BYTES, ModelInfo, Operation, Put, Reading, Record, Result};
 
 pub use heard::LabelReport;
 use heard::Word;
@@ -23,7 +23,7 @@ use twins::Added;
 pub use twins::Twins;
 
 use crate::embedder::{PhotoEmbedder, Prepared};
-use crate::model::{Model, base_of};
+use crate::encoder::Encoder;
 use crate::photo::read_file;
 use crate::source::{Item, VectorFile, place_of, row_fault};
 
@@ -49,7 +49,7 @@ impl Progress for () {
 /// How an ingest runs; it changes nothing about what is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IngestOptions {
-    /// Threads that decode (and, on the CPU, embed); default: one for each processor.
+    /// Threads that decode (and embed, unless the encoder prefers batches); default: one for each processor.
     pub threads: usize,
 }
 
@@ -107,11 +107,11 @@ impl Ready {
     /// Gives the photo its descriptor, from the one that the network gave.
     ///
     /// # Errors
-    /// As [`Model::behind`].
-    fn describe(&mut self, model: &Model, of_network: Vec<f32>, network: Option<u32>) -> Result<()> {
+    /// As [`Encoder::adapt`].
+    fn describe(&mut self, encoder: &dyn Encoder, of_network: Vec<f32>, network: Option<u32>) -> Result<()> {
         self.of_network = network.map(|_| of_network.clone());
         if let Some(photo) = &mut self.listed.photo {
-            photo.vector = model.behind(of_network)?;
+            photo.vector = encoder.adapt(of_network)?;
         }
         Ok(())
     }
@@ -163,12 +163,10 @@ pub fn ingest_list(
     check_unique(items.iter().map(|item| item.key.as_str()))?;
     progress.total(items.len());
 
-    let model = embedder.model();
-    let on_cuda = model.hardware().is_cuda();
-    let window = if on_cuda { model.preferred_batch() } else { PHOTOS_PER_TRANSACTION };
+    let window = if batches(embedder) { embedder.encoder().preferred_batch() } else { PHOTOS_PER_TRANSACTION };
     let threads = options.threads.clamp(1, window);
     let snapshot = db.snapshot();
-    let network = network_of(db, model)?;
+    let network = network_of(db, embedder.encoder())?;
     let next = AtomicUsize::new(0);
     // How many items the writer is done with; workers keep at most two windows ahead, which bounds memory.
     let gate = Gate { written: Mutex::new(Some(0)), moved: Condvar::new() };
@@ -249,7 +247,12 @@ impl Drop for OpenAtEnd<'_> {
     }
 }
 
-/// A worker's part: read, compare, decode, and on the CPU embed.
+/// Whether the encoder gets photos of many threads together, from the writer.
+fn batches(embedder: &PhotoEmbedder) -> bool {
+    embedder.encoder().preferred_batch() > 1
+}
+
+/// A worker's part: read, compare, decode, and embed unless photos wait for a batch.
 fn outcome(
     item: &Item,
     snapshot: &cairn::Snapshot,
@@ -279,11 +282,11 @@ fn outcome(
             content: Some(content),
             photo: kept,
         };
-        let (mut ready, model) = (Ready::new(put.from_list(reading), word), embedder.model());
-        if model.hardware().is_cuda() {
+        let (mut ready, encoder) = (Ready::new(put.from_list(reading), word), embedder.encoder());
+        if batches(embedder) {
             return Ok(Outcome::Pixels(ready, pixels));
         }
-        ready.describe(model, model.embed_by_network(&[&pixels])?.pop().unwrap_or_default(), network)?;
+        ready.describe(encoder, encoder.encode(&[&pixels])?.pop().unwrap_or_default(), network)?;
         Ok(Outcome::Embedded(ready))
     };
     work().unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
@@ -304,12 +307,9 @@ fn heard_of_known(key: &str, label: Option<&str>, content: [u8; 32], reading: Re
 
 /// The number of the model of the database that is the network alone, where another one is trained behind it and in force: its
 /// descriptors are made on the way, and a training asks for them.
-fn network_of(db: &Database, model: &Model) -> Result<Option<u32>> {
-    if model.adapter().is_none() {
-        return Ok(None);
-    }
-    let network = base_of(model.info())?.fingerprint;
-    let is_it = |entry: &&cairn::ModelEntry| entry.model.as_ref().is_some_and(|model| model.fingerprint == network);
+fn network_of(db: &Database, encoder: &dyn Encoder) -> Result<Option<u32>> {
+    let Some(ModelInfo { fingerprint, .. }) = encoder.base()? else { return Ok(None) };
+    let is_it = |entry: &&cairn::ModelEntry| entry.model.as_ref().is_some_and(|model| model.fingerprint == fingerprint);
     Ok(db
         .models()?
         .iter()
@@ -349,8 +349,8 @@ fn finish(
         .iter()
         .filter_map(|(_, done)| if let Outcome::Pixels(_, pixels) = done { Some(pixels) } else { None })
         .collect();
-    let model = embedder.model();
-    let mut vectors = if waiting.is_empty() { Vec::new() } else { model.embed_by_network(&waiting)? }.into_iter();
+    let encoder = embedder.encoder();
+    let mut vectors = if waiting.is_empty() { Vec::new() } else { encoder.encode(&waiting)? }.into_iter();
     let mut rows = Vec::with_capacity(items);
     for (item, done) in batch {
         match done {
@@ -358,14 +358,14 @@ fn finish(
             Outcome::Failed(reason) => report.failed.push((item.key.clone(), reason)),
             Outcome::Embedded(ready) => rows.push(ready),
             Outcome::Pixels(mut ready, _) => {
-                ready.describe(model, vectors.next().unwrap_or_default(), network)?;
+                ready.describe(encoder, vectors.next().unwrap_or_default(), network)?;
                 rows.push(ready);
             }
         }
     }
     while !rows.is_empty() {
         let later = rows.split_off(rows.len().min(PHOTOS_PER_TRANSACTION));
-        let made_by = model.info().fingerprint.as_str();
+        let made_by = encoder.info().fingerprint.as_str();
         let mut now = std::mem::replace(&mut rows, later);
         let kept = now.iter_mut().filter_map(|row| {
             let (of_network, photo) = (row.of_network.take()?, row.listed.photo.as_ref()?);
@@ -535,7 +535,7 @@ fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Re
 }
 
 fn check_model(db: &Database, embedder: &PhotoEmbedder) -> Result<()> {
-    let ours = embedder.model().info();
+    let ours = embedder.encoder().info();
     match &db.options().model {
         Some(model) if model.fingerprint == ours.fingerprint => Ok(()),
         Some(model) => Err(Error::new(

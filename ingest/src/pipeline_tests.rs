@@ -1,4 +1,5 @@
-//! The pipeline on a real database: what is skipped, what fails, what a stop leaves, and that bits do not depend on the way.
+//! The pipeline on a real database, with an encoder of plain arithmetic: what is skipped, what fails, what a stop leaves, and that
+//! bits do not depend on the way. The same with a network: `ingest/torch/src/pipeline_tests.rs`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -8,18 +9,68 @@ use std::sync::atomic::AtomicUsize;
 use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries, Reembed, Role, Target, Wanted};
 
 use super::*;
-use crate::model::{Architecture, Model, ModelSpec};
-use crate::photo::{Pixels, thumbnail};
+use crate::QueryReader;
+use crate::photo::{Pixels, SizeRule, thumbnail};
 use crate::source::{Spellings, list_folder};
-use crate::{Hardware, QueryReader};
+
+/// Side of the picture that [`Colours`] sees.
+const SIDE: u32 = 8;
+/// Numbers of its descriptors.
+const DIMENSION: usize = (SIDE * SIDE * 3) as usize;
+
+/// An encoder without a network: the colours of a tiny picture, at unit length. Where something is trained behind it, that turns the
+/// descriptor round.
+struct Colours {
+    info: ModelInfo,
+    batch: usize,
+    base: Option<ModelInfo>,
+}
+
+fn info(fingerprint: &str) -> ModelInfo {
+    ModelInfo { name: "colours".to_owned(), fingerprint: fingerprint.to_owned(), settings: String::new() }
+}
+
+impl Encoder for Colours {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn size_rule(&self) -> SizeRule {
+        SizeRule::LongestSide { longest: SIDE, multiple: SIDE }
+    }
+
+    fn preferred_batch(&self) -> usize {
+        self.batch
+    }
+
+    fn encode(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>> {
+        assert!(photos.len() <= self.batch, "{} photos at once", photos.len());
+        let one = |photo: &&Pixels| {
+            assert_eq!((photo.width(), photo.height()), (SIDE, SIDE));
+            let length = photo.rgb().iter().map(|&x| f32::from(x).powi(2)).sum::<f32>().sqrt();
+            photo.rgb().iter().map(|&x| f32::from(x) / length).collect()
+        };
+        Ok(photos.iter().map(one).collect())
+    }
+
+    fn adapt(&self, mut of_network: Vec<f32>) -> Result<Vec<f32>> {
+        if self.base.is_some() {
+            of_network.iter_mut().for_each(|x| *x = -*x);
+        }
+        Ok(of_network)
+    }
+
+    fn base(&self) -> Result<Option<ModelInfo>> {
+        Ok(self.base.clone())
+    }
+}
 
 fn embedder(keep: Keep) -> PhotoEmbedder {
-    let model = Model::load(&ModelSpec::new(Architecture::Lite0), &Hardware::cpu()).unwrap();
-    PhotoEmbedder::new(Arc::new(model), keep)
+    PhotoEmbedder::new(Arc::new(Colours { info: info("colours 1"), batch: 1, base: None }), keep)
 }
 
 fn database(folder: &Path, name: &str, embedder: &PhotoEmbedder, keep: Keep) -> Database {
-    let options = Options::for_model(embedder.model().info().clone(), embedder.model().dimension());
+    let options = Options::for_model(embedder.encoder().info().clone(), DIMENSION);
     Database::create(&folder.join(name), Options { keep, ..options }).unwrap()
 }
 
@@ -127,6 +178,7 @@ impl Progress for Overtaken<'_> {
     }
 }
 
+/// Another model's descriptors from those in force.
 struct Turned;
 
 impl Reembed for Turned {
@@ -147,6 +199,47 @@ fn an_ingest_that_another_model_overtakes_ends_and_writes_nothing_more() {
     assert!(error.message().contains("another model came in force"), "{error}");
     let stored = db.snapshot().counts();
     assert!((1..=PHOTOS_PER_TRANSACTION).contains(&(stored.train + stored.index)), "{stored:?}");
+}
+
+/// It catches: a batch whose descriptors reach other photos, or a batch larger than the encoder asked for.
+#[test]
+fn an_encoder_of_batches_gives_the_rows_of_one_that_takes_single_photos() {
+    let (folder, home) = (photos(100), tempfile::tempdir().unwrap());
+    let items = list_folder(folder.path(), None).unwrap().items;
+    let [one, many] = [1, 7].map(|batch| {
+        let embedder = PhotoEmbedder::new(Arc::new(Colours { info: info("colours 1"), batch, base: None }), Keep::None);
+        let db = database(home.path(), &batch.to_string(), &embedder, Keep::None);
+        let report = run(&db, &embedder, &items);
+        assert_eq!((report.added, report.failed.len()), (100, 3));
+        let there: Vec<(String, Photo)> =
+            items.iter().map(|item| (item.key.clone(), Photo::File(item.path.clone()))).collect();
+        let embedded = embedder.embed_all(&there).unwrap();
+        assert_eq!(embedded.iter().filter(|vector| vector.is_err()).count(), 3);
+        (db, embedded.into_iter().map(Result::ok).collect::<Vec<_>>())
+    });
+    for item in &items {
+        let [a, b] = [&one, &many].map(|(db, _)| db.snapshot().vector(&item.key).unwrap());
+        assert_eq!(a, b, "{}", item.key);
+    }
+    assert_eq!(one.1, many.1);
+}
+
+/// It catches: an ingest under a trained model that drops what the network alone gave, which a later training asks for.
+#[test]
+fn what_the_network_alone_gave_is_kept_beside_the_trained_model() {
+    let (folder, home) = (photos(6), tempfile::tempdir().unwrap());
+    let plain = embedder(Keep::None);
+    let db = database(home.path(), "db", &plain, Keep::None);
+    let target = Target::new(info("colours 1, trained"), DIMENSION);
+    db.change_model(target, &Turned, &mut |_| true).unwrap();
+    let trained = Colours { info: info("colours 1, trained"), batch: 1, base: Some(info("colours 1")) };
+    let trained = PhotoEmbedder::new(Arc::new(trained), Keep::None);
+    let items = list_folder(folder.path(), None).unwrap().items;
+    assert_eq!(run(&db, &trained, &items).added, 6);
+    let snapshot = db.snapshot();
+    let kept = snapshot.descriptors(0, &["bridge/000.jpg".to_owned()]).unwrap().remove(0).unwrap();
+    let stored = snapshot.vector("bridge/000.jpg").unwrap().unwrap();
+    assert!(kept.iter().zip(&stored).all(|(a, b)| (a + b).abs() < 1e-6), "one is the other turned round");
 }
 
 #[test]
@@ -257,11 +350,11 @@ fn a_folder_is_the_same_by_whatever_path_it_is_reached() {
 fn a_database_of_another_kind_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let embedder = embedder(Keep::None);
-    let bare = Database::create(&home.path().join("bare"), Options::for_vectors(1280)).unwrap();
+    let bare = Database::create(&home.path().join("bare"), Options::for_vectors(DIMENSION)).unwrap();
     let none = |db: &Database| ingest(db, &embedder, &[], &IngestOptions::default(), &(), &AtomicBool::new(false));
     assert_eq!(none(&bare).unwrap_err().kind(), ErrorKind::Mismatch);
-    let other = ModelInfo { fingerprint: "other".to_owned(), ..embedder.model().info().clone() };
-    let db = Database::create(&home.path().join("other"), Options::for_model(other, 1280)).unwrap();
+    let other = ModelInfo { fingerprint: "other".to_owned(), ..embedder.encoder().info().clone() };
+    let db = Database::create(&home.path().join("other"), Options::for_model(other, DIMENSION)).unwrap();
     assert_eq!(none(&db).unwrap_err().kind(), ErrorKind::Mismatch);
 }
 
@@ -328,21 +421,4 @@ fn query_vectors_are_read_without_a_model() {
     let reasons: Vec<_> = found.failed.iter().map(|failed| failed.reason.as_str()).collect();
     assert_eq!(reasons, ["row 0 is zero", "row 2 holds NaN, infinity or what 32 bits cannot hold"]);
     assert!(QueryReader::default().read(Path::new("q.txt")).is_err());
-}
-
-#[test]
-#[ignore = "measures photos a second; run alone on an idle machine"]
-fn throughput_of_the_landmarks() {
-    let Some(photos) = crate::testing::shared_photos("photos/landmarks/index.csv") else { return };
-    let items: Vec<Item> = photos.into_iter().map(|(key, path)| Item { key, path, label: None, given: true }).collect();
-    let embedder = embedder(Keep::Thumb);
-    for threads in [1, 2] {
-        let home = tempfile::tempdir().unwrap();
-        let db = database(home.path(), "db", &embedder, Keep::Thumb);
-        let start = std::time::Instant::now();
-        let options = IngestOptions { threads };
-        let report = ingest(&db, &embedder, &items, &options, &(), &AtomicBool::new(false)).unwrap();
-        let rate = report.added as f64 / start.elapsed().as_secs_f64();
-        println!("{threads} threads: {} photos, {rate:.1} a second", report.added);
-    }
 }

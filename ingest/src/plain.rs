@@ -10,7 +10,7 @@ use cairn::{Error, Result};
 ///
 /// # Errors
 /// When it is not there, may not be read, or is no plain file.
-pub(crate) fn open_plain(path: &Path) -> Result<(File, u64)> {
+pub fn open_plain(path: &Path) -> Result<(File, u64)> {
     let io = |error| Error::io(path, error);
     let check = |about: std::fs::Metadata| match about.is_file() {
         true => Ok(about.len()),

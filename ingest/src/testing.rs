@@ -1,15 +1,14 @@
-//! Helpers of this crate's tests: golden files of the shared material, which may be absent.
+//! Helpers of the tests of this crate and of `cairndb-torch`: golden files of the shared material, which may be absent.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::HashMap;
-use std::path::PathBuf;
-
-use tch::{Kind, Tensor};
+use std::path::{Path, PathBuf};
 
 /// `../shared/<name>` beside the repository; `None`, with a printed reason, where the shared material is absent. Under `CI=true`
 /// that fails, unless `CAIRN_ALLOW_NO_SHARED` is set.
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(name);
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = crate_folder.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap();
+    let path = root.join("../shared").join(name);
     if path.exists() {
         return Some(path);
     }
@@ -18,48 +17,4 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     assert!(!strict, "{} is absent; set CAIRN_ALLOW_NO_SHARED=1 to skip the tests that need it", path.display());
     println!("SKIPPED: {} is absent", path.display());
     None
-}
-
-/// A golden .npy as an f32 tensor of its shape.
-pub(crate) fn shared_npy(name: &str) -> Option<Tensor> {
-    let path = shared(name)?;
-    Some(Tensor::read_npy(path).unwrap().to_kind(Kind::Float))
-}
-
-/// max |a - b|; shapes must agree.
-pub(crate) fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
-    assert_eq!(a.size(), b.size());
-    (a - b).abs().max().double_value(&[])
-}
-
-/// The photos of a shared list (`photos/landmarks/train.csv`): id and path.
-pub(crate) fn shared_photos(list: &str) -> Option<Vec<(String, PathBuf)>> {
-    let path = shared(list)?;
-    let folder = path.parent().unwrap().to_owned();
-    let mut rows = csv::Reader::from_path(&path).unwrap();
-    Some(rows.records().map(|row| row.unwrap()).map(|row| (row[0].to_owned(), folder.join(&row[1]))).collect())
-}
-
-/// Rows and labels of a list of the shared landmarks, as the reference embeds them; label numbers are places in `names`.
-pub(crate) fn landmarks(list: &str, names: &mut Vec<String>) -> Option<(Vec<Vec<f32>>, Vec<u32>)> {
-    let rows = shared_npy(&format!("golden/lite0/landmarks_{list}_f16.npy"))?;
-    let ids = std::fs::read_to_string(shared(&format!("golden/lite0/landmarks_{list}_ids.txt"))?).unwrap();
-    // The labels as given for train, some of them wrong; the true ones for the others.
-    let (file, column) = if list == "train" { ("train", 2) } else { ("truth", 1) };
-    let mut table = csv::Reader::from_path(shared(&format!("photos/landmarks/{file}.csv"))?).unwrap();
-    let label: HashMap<String, String> =
-        table.records().map(|row| row.unwrap()).map(|row| (row[0].to_owned(), row[column].to_owned())).collect();
-    let mut number = |name: &String| {
-        names.iter().position(|of| of == name).unwrap_or_else(|| {
-            names.push(name.clone());
-            names.len() - 1
-        }) as u32
-    };
-    let labels: Vec<u32> = ids.lines().map(|id| number(&label[id])).collect();
-    let row = |at: usize| {
-        let row = Vec::<f32>::try_from(rows.get(at as i64)).unwrap();
-        let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
-        row.iter().map(|x| x / length).collect()
-    };
-    Some(((0..labels.len()).map(row).collect(), labels))
 }

@@ -6,12 +6,15 @@ use std::collections::HashMap;
 use cairn::eval::evaluate;
 use cairn::language::{DEFAULT_TAU, Loss, TrainPlan};
 use cairn::{Asked, Database, Operation, Options, Put, Query, Rerank, Role, SearchRequest};
-use cairndb_ingest::{PhotoEmbedder, QueryReader, TorchMaintainer, Trial};
+use cairn_torch::{TorchMaintainer, Trial};
+use cairndb_ingest::{PhotoEmbedder, QueryReader};
 
-use crate::args::{BenchSet, Opened};
+use crate::args::Opened;
+use crate::args::measure::BenchSet;
 use crate::comparison::{Measurable, ranked};
 use crate::failure::{Failure, Result};
-use crate::session::{Session, hardware};
+use crate::networks::hardware;
+use crate::session::Session;
 
 /// Images written by one transaction.
 const WRITTEN_ROWS: usize = 1000;
@@ -62,7 +65,7 @@ impl Set {
                 images.push((key, label, vector.to_vec()));
             }
         }
-        let embedder = PhotoEmbedder::new(std::sync::Arc::clone(trial.base()), session.database.options().keep);
+        let embedder = PhotoEmbedder::new(trial.base().clone(), session.database.options().keep);
         let reader = QueryReader::new(Some(std::sync::Arc::new(embedder)));
         let read = cairn::ReadQueries::read(&reader, &args.queries)?;
         let asked = |query: cairn::NamedQuery| {

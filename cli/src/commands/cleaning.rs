@@ -7,11 +7,11 @@ use std::io::Write;
 
 use cairn::language::{CleanPlan, DEFAULT_EVIDENCE, MAX_COUNT};
 use cairn::{Cleaning, Database, Judgement, Outcome, Query, Role, Scope, SearchRequest};
+use cairn_torch::model::Adapter;
 use cairndb_ingest::source::{Spellings, read_labels};
-use cairndb_ingest::train::Adapter;
 
 use super::bench::{Change, Score, Set, opened, plan, spread};
-use crate::args::BenchCleaning;
+use crate::args::measure::BenchCleaning;
 use crate::failure::{Failure, Result};
 use crate::lists::text;
 use crate::output::{Cell, Printer};

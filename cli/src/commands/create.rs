@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use cairn::{Database, Keep, Options};
-use cairndb_ingest::model::{Model, ModelSpec};
 
-use crate::args::{Create, DeviceWord};
+use crate::args::Create;
 use crate::failure::{Failure, Result};
+use crate::networks;
 use crate::output::must_be_outside;
-use crate::session::hardware;
 use crate::terminal::note;
 
 /// Runs the command.
@@ -19,16 +18,7 @@ pub(super) fn run(args: &Create) -> Result<()> {
     let keep =
         Keep::from_word(&args.keep).ok_or_else(|| Failure::usage(format!("there is no policy '{}'", args.keep)))?;
     let options = match (&args.model, args.dim) {
-        (Some(name), _) => {
-            // The model decides the dimension, and its fingerprint is stored: it is loaded once, here, on the CPU.
-            let mut spec = ModelSpec::new(name.parse()?);
-            spec.weights.clone_from(&args.weights);
-            if let Some(scales) = &args.scales {
-                spec.scales.clone_from(scales);
-            }
-            let model = Model::load(&spec, &hardware(DeviceWord::Cpu)?)?;
-            Options::for_model(model.info().clone(), model.dimension())
-        }
+        (Some(name), _) => networks::of_model(name, args.weights.as_deref(), args.scales.as_deref())?,
         (None, Some(dimension)) => Options::for_vectors(dimension),
         (None, None) => return Err(Failure::usage("name --dim or --model")),
     };

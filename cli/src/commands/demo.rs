@@ -6,18 +6,20 @@ use std::time::Instant;
 
 use cairn::language::DEFAULT_TAU;
 use cairn::{Keep, Options};
-use cairndb_ingest::model::{Architecture, Model, ModelSpec};
+use cairn_demo::{MOST_PLACES, Part, Photo, generate, lists, photos_of, split_folder};
+use cairn_torch::model::Architecture;
 
 use super::create::create;
 use super::eval::{Asking, evaluate};
 use super::ingest::{Job, ingest};
 use super::partial::Tally;
-use crate::args::{Allowed, Demo, DeviceWord, Opened, RoleWord};
-use crate::demo::{MOST_PLACES, Part, Photo, generate, photos_of, split_folder, write_lists};
+use crate::args::measure::Demo;
+use crate::args::{Allowed, Opened, RoleWord};
 use crate::failure::{Failure, Result};
+use crate::networks::of_model;
 use crate::output::{Format, Replace, Target, must_be_outside};
 use crate::progress::Bar;
-use crate::session::{absolute, hardware};
+use crate::session::absolute;
 use crate::terminal::{note, say};
 
 /// Marks a folder as a demo's own, so that a second run may replace it and nothing else is ever deleted.
@@ -25,6 +27,8 @@ const MARK: &str = "made-by-cairn-demo";
 /// What a demo folder holds.
 const DATABASE: &str = "photos.db";
 const REPORT: &str = "report.html";
+/// Where made photos lie in it.
+const IMAGES: &str = "images";
 
 /// Runs the command.
 ///
@@ -52,9 +56,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
     ));
     note("2/5  creating the database");
     let database = out.join(DATABASE);
-    let model = Model::load(&ModelSpec::new(Architecture::default()), &hardware(DeviceWord::Cpu)?)?;
-    create(&database, Options { keep: Keep::Thumb, ..Options::for_model(model.info().clone(), model.dimension()) })?;
-    drop(model);
+    create(&database, Options { keep: Keep::Thumb, ..of_model(Architecture::default().word(), None, None)? })?;
     let mut tally = Tally::default();
     for (step, role, list) in [(3, RoleWord::Train, "train.csv"), (4, RoleWord::Index, "index.csv")] {
         note(&format!("{step}/5  embedding the photos of {list}"));
@@ -71,7 +73,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
             model: &args.model,
             list_failures: None,
         })?;
-        tally = tally.with(done);
+        tally = tally + done;
     }
     note("5/5  asking every query three ways");
     let report = out.join(REPORT);
@@ -102,19 +104,33 @@ fn say_where(report: &Path) -> Result<()> {
 }
 
 fn photos(args: &Demo) -> Result<Vec<Photo>> {
-    match &args.photos {
-        Some(folder) => {
-            let photos = split_folder(folder, args.seed)?;
-            write_lists(&args.out, &photos)?;
-            Ok(photos)
-        }
+    let photos = match &args.photos {
+        Some(folder) => split_folder(folder, args.seed)?,
         None => {
             let bar = Bar::new(photos_of(args.places) as u64, "photos");
-            let photos = generate(&args.out, args.places, args.seed, &|| bar.step(1))?;
+            let photos = made(&args.out, args.places, args.seed, &|| bar.step(1))?;
             bar.finish();
-            Ok(photos)
+            photos
         }
+    };
+    for (name, rows) in lists(&photos)? {
+        Target::check(&args.out.join(name), Replace::Anything)?.write(&rows)?;
     }
+    Ok(photos)
+}
+
+/// Made photos in `folder`; `each` is called after every photo.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(super) fn made(folder: &Path, places: usize, seed: u64, each: &(dyn Fn() + Sync)) -> Result<Vec<Photo>> {
+    let images = folder.join(IMAGES);
+    fs::create_dir_all(&images).map_err(|error| Failure::io(&images, error))?;
+    generate(places, seed, &|path, jpeg| {
+        Target::check(&folder.join(path), Replace::Anything)?.write(jpeg)?;
+        each();
+        Ok(())
+    })
 }
 
 /// Makes the folder, or empties one that an earlier demo made.
@@ -130,7 +146,7 @@ fn clear(out: &Path) -> Result<()> {
         return Err(Failure::new(format!("{} is not empty and no demo made it", out.display()))
             .help("name another folder with --out; the demo replaces only what a demo made"));
     }
-    for name in [DATABASE, "images"] {
+    for name in [DATABASE, IMAGES] {
         let folder: PathBuf = out.join(name);
         if folder.is_dir() {
             fs::remove_dir_all(&folder).map_err(failed(&folder))?;

@@ -10,16 +10,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use cairn::{Database, Keep, Operation, Options, Put};
-use cairndb_ingest::model::{Architecture, Model, ModelSpec};
+use cairn_demo::{MOST_PLACES, Random, photos_of};
+use cairn_torch::model::{Architecture, Model, ModelSpec};
+use cairn_torch::train::{StepSize, TRAINING_SIZES, step_speed};
+use cairn_torch::{Hardware, TorchProposer};
 use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, read_file, resize};
 use cairndb_ingest::source::list_folder;
-use cairndb_ingest::train::{StepSize, TRAINING_SIZES, step_speed};
-use cairndb_ingest::{Hardware, IngestOptions, PhotoEmbedder, TorchProposer, ingest};
+use cairndb_ingest::{Encoder as _, IngestOptions, PhotoEmbedder, ingest};
 
-use crate::args::Device;
-use crate::demo;
+use super::demo::made;
+use crate::args::measure::Device;
 use crate::failure::{Failure, Result};
-use crate::session::hardware;
+use crate::networks::hardware;
 use crate::terminal::standard_output;
 
 /// Descriptors of two devices must agree at least to this cosine; bf16 keeps 8 bits of each number.
@@ -48,8 +50,8 @@ pub(super) fn run(args: &Device) -> Result<()> {
 
 fn check(args: &Device, device: &Hardware, folder: &Path, out: &mut impl std::io::Write) -> Result<()> {
     let photos = folder.join("photos");
-    let places = args.photos.div_ceil(demo::photos_of(1)).clamp(1, demo::MOST_PLACES);
-    demo::generate(&photos, places, 7, &|| ())?;
+    let places = args.photos.div_ceil(photos_of(1)).clamp(1, MOST_PLACES);
+    made(&photos, places, 7, &|| ())?;
     embedding(args, device, &photos, out)?;
     whole_path(device, &photos, &folder.join("photos.db"), out)?;
     votes(args.rows, device, folder, out)?;
@@ -133,7 +135,7 @@ fn votes(rows: usize, device: &Hardware, folder: &Path, out: &mut impl std::io::
     let mut results = Vec::new();
     for (name, proposer) in [("engine alone", None), ("device proposes", Some(TorchProposer::new(device)?))] {
         let database = Database::create(&folder.join(name), Options::for_vectors(VOTE_DIMENSION))?;
-        let mut random = demo::Random::of(&[1]);
+        let mut random = Random::of(&[1]);
         let mut row = |key: String, labelled: bool| {
             let vector = (0..VOTE_DIMENSION).map(|_| random.range(-0.5, 0.5)).collect();
             let label = labelled.then(|| format!("label {}", key.bytes().map(usize::from).sum::<usize>() % 50));

@@ -2,14 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use cairn::{Database, GRAPH_FROM_ROWS, ModelInfo, Reading, Role};
 use cairndb_ingest::source::{
     Item, Labels, Listing, MAX_LIST_BYTES, Spellings, VectorFile, is_photo, is_vectors, labels_for, list_folder,
     read_ids, read_labels, read_list, with_role,
 };
-use cairndb_ingest::{IngestOptions, Progress, Report, TorchProposer};
+use cairndb_ingest::{IngestOptions, Progress, Report};
 
 use super::listed;
 use super::partial::{self, Tally};
@@ -17,9 +16,10 @@ use crate::args::{Ingest, LabelsWord, ModelArgs, RoleWord};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Again};
 use crate::lists::{one_standard, text};
+use crate::networks::{embedder, propose};
 use crate::output::{Format, counted, name_failed};
 use crate::progress::Bar;
-use crate::session::{embedder, hardware, open_for_writing};
+use crate::session::open_for_writing;
 use crate::terminal::note;
 
 /// Longest path that a line of a text file may name; that of Linux.
@@ -207,9 +207,7 @@ fn photos(
         }
     };
     let embedder = embedder(database, info, job.model)?;
-    if embedder.model().hardware().is_cuda() {
-        database.set_proposer(Some(Arc::new(TorchProposer::new(embedder.model().hardware())?)));
-    }
+    propose(database, job.model)?;
     let watch = Watch::new("photos");
     let done = cairndb_ingest::ingest_list(
         database,
@@ -357,10 +355,7 @@ fn vectors(database: &Database, job: &Job<'_>, reading: Reading, spellings: &mut
             keys.iter().map(|key| given.get(key).cloned().flatten()).collect()
         }
     };
-    let hardware = hardware(job.model.device)?;
-    if hardware.is_cuda() {
-        database.set_proposer(Some(Arc::new(TorchProposer::new(&hardware)?)));
-    }
+    propose(database, job.model)?;
     let watch = Watch::new("vectors");
     let done =
         cairndb_ingest::ingest_vector_list(database, &mut file, &keys, &labels, reading, &watch, interrupt::flag());

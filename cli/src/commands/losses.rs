@@ -3,10 +3,10 @@
 use std::io::Write as _;
 
 use cairn::language::Loss;
-use cairndb_ingest::train::Adapter;
+use cairn_torch::model::Adapter;
 
 use super::bench::{Change, Score, Set, opened, plan, spread};
-use crate::args::BenchLosses;
+use crate::args::measure::BenchLosses;
 use crate::failure::Result;
 use crate::output::{Cell, Printer};
 use crate::terminal::{note, standard_output};

@@ -1,21 +1,28 @@
 //! The commands, a file each.
 
-mod bench;
 mod care;
-mod cleaning;
 mod create;
-mod demo;
-mod device;
 mod eval;
 mod ingest;
 mod job;
 mod listed;
-mod losses;
 mod maintain;
+mod pages;
 mod partial;
 mod predict;
 mod query;
 mod status;
+
+#[cfg(feature = "torch")]
+mod bench;
+#[cfg(feature = "torch")]
+mod cleaning;
+#[cfg(feature = "torch")]
+mod demo;
+#[cfg(feature = "torch")]
+mod device;
+#[cfg(feature = "torch")]
+mod losses;
 
 use crate::args::Command;
 use crate::failure::Result;
@@ -37,12 +44,22 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Backup(args) => care::backup(&args),
         Command::Restore(args) => care::restore(&args),
         Command::Repair(args) => care::repair(&args),
+        Command::Pages(args) => pages::run(&args),
         Command::Maintain(args) => maintain::run(&args.what),
+        #[cfg(feature = "torch")]
         Command::Bench(args) => match &args.what {
-            crate::args::BenchWhat::Losses(args) => losses::run(args),
-            crate::args::BenchWhat::Cleaning(args) => cleaning::run(args),
+            crate::args::measure::BenchWhat::Losses(args) => losses::run(args),
+            crate::args::measure::BenchWhat::Cleaning(args) => cleaning::run(args),
         },
+        #[cfg(feature = "torch")]
         Command::Demo(args) => demo::run(&args),
+        #[cfg(feature = "torch")]
         Command::Device(args) => device::run(&args),
+        #[cfg(not(feature = "torch"))]
+        Command::Bench(_) => Err(crate::networks::missing("trainings are measured with a network").into()),
+        #[cfg(not(feature = "torch"))]
+        Command::Demo(_) => Err(crate::networks::missing("the demo embeds photos").into()),
+        #[cfg(not(feature = "torch"))]
+        Command::Device(_) => Err(crate::networks::missing("devices compute with torch").into()),
     }
 }

@@ -14,12 +14,16 @@ pub(super) struct Tally {
     pub(super) all: usize,
 }
 
-impl Tally {
-    /// The same with those of another step.
-    pub(super) fn with(self, other: Self) -> Self {
+/// Those of two steps.
+impl std::ops::Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
         Self { failed: self.failed + other.failed, all: self.all + other.all }
     }
+}
 
+impl Tally {
     /// The last line of a command: how many of how many failed, and how to list them.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::failure::Result;
 use crate::output::summary;
 
 /// Longest side of the frame in which features are found, in pixels; smaller photos are not enlarged.
-pub(crate) const FRAME: u32 = cairndb_ingest::local::LONGEST_SIDE;
+pub(crate) const FRAME: u32 = cairndb_ingest::photo::FRAME_LONGEST_SIDE;
 /// Images shown of those that were found.
 const MOST_FOUND: usize = 120;
 /// Images shown of those that passed.

@@ -1,42 +1,13 @@
 //! What statements need beside a database: its model, loaded when a statement first needs it, and whoever maintains it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cairn::language::TrainPlan;
-use cairn::{
-    Database, Embed, Embedded, ErrorKind, LoadFeatures, LocalFeatures, Maintain, ModelInfo, Photo, Ports, QueryFile,
-    ReadQueries, Role, Status, Watch,
-};
-use cairndb_ingest::local::{TrunkExtractor, XFeatExtractor};
-use cairndb_ingest::model::{Model, base_of};
-use cairndb_ingest::{Device, Hardware, PhotoEmbedder, QueryReader, TorchMaintainer, release};
+use cairn::{Database, Embed, Embedded, ModelInfo, Photo, Ports, QueryFile, ReadQueries, Watch};
+use cairndb_ingest::{PhotoEmbedder, QueryReader};
 
-use crate::args::{DeviceWord, ModelArgs};
-use crate::terminal::note;
-
-/// The device of that word.
-///
-/// # Errors
-/// When CUDA is asked for and cannot be had.
-pub(crate) fn hardware(word: DeviceWord) -> cairn::Result<Hardware> {
-    let device = match word {
-        DeviceWord::Auto => Device::Auto,
-        DeviceWord::Cpu => Device::Cpu,
-        DeviceWord::Cuda => Device::Cuda,
-    };
-    device.find()
-}
-
-/// The embedder of a database's model.
-///
-/// # Errors
-/// When the device or the weights cannot be had.
-pub(crate) fn embedder(database: &Database, info: &ModelInfo, args: &ModelArgs) -> cairn::Result<Arc<PhotoEmbedder>> {
-    let files = |name: &str| database.file(name);
-    let model = Model::reload(info, &files, args.weights.as_deref(), &hardware(args.device)?)?;
-    Ok(Arc::new(PhotoEmbedder::new(Arc::new(model), database.options().keep)))
-}
+use crate::args::ModelArgs;
+use crate::networks::{embedder, features, maintainer};
 
 /// What statements on a database need: files of vectors always, photos where it has a model.
 pub(super) fn ports(database: &Database, args: &ModelArgs, watch: Arc<dyn Watch>) -> Ports {
@@ -51,78 +22,9 @@ pub(super) fn ports(database: &Database, args: &ModelArgs, watch: Arc<dyn Watch>
         embed,
         queries: Some(queries),
         features: Some(features(database, args)),
-        maintain: Some(Arc::new(Maintainer { args: args.clone() })),
+        maintain: Some(maintainer(args)),
         watch: Some(watch),
         writes_reports: true,
-    }
-}
-
-/// XFeat; the embedding model's own trunk where XFeat's weights are not to be had.
-fn features(database: &Database, args: &ModelArgs) -> LoadFeatures {
-    let (database, args) = (database.clone(), args.clone());
-    Arc::new(move || {
-        let hardware = hardware(args.device)?;
-        let missing = match XFeatExtractor::load(None, &hardware) {
-            Ok(extractor) => return Ok(Arc::new(extractor) as Arc<dyn LocalFeatures>),
-            Err(error) if error.kind() == ErrorKind::NotFound => error,
-            Err(error) => return Err(error),
-        };
-        let Some(info) = database.options().model else { return Err(missing) };
-        let info = base_of(&info)?;
-        note(
-            "note: XFeat's weights are not there; local features come from the embedding model, for which inliers=12 suits better",
-        );
-        let model = Model::reload(&info, &|name| database.file(name), args.weights.as_deref(), &hardware)?;
-        Ok(Arc::new(TrunkExtractor::fit(Arc::new(model), &train_photos(&database)?)?))
-    })
-}
-
-/// The photos of the train images, where they came from or as they are kept.
-fn train_photos(database: &Database) -> cairn::Result<Vec<(Photo, Option<[u8; 32]>)>> {
-    let snapshot = database.snapshot();
-    let mut photos = Vec::new();
-    for key in snapshot.keys(Some(Role::Train))? {
-        let record = snapshot.record(&key)?;
-        let (source, content) = record.map_or((None, None), |record| (record.source, record.content));
-        // Without a digest any file could stand at the path.
-        match source.map(PathBuf::from).filter(|path| content.is_some() && path.is_file()) {
-            Some(path) => photos.push((Photo::File(path), content)),
-            None => photos.extend(snapshot.photo(&key)?.map(|kept| (Photo::Bytes(kept), None))),
-        }
-    }
-    Ok(photos)
-}
-
-/// Trains and embeds again, with a device that is looked for when it is needed.
-struct Maintainer {
-    args: ModelArgs,
-}
-
-impl Maintainer {
-    fn get(&self) -> cairn::Result<TorchMaintainer> {
-        Ok(TorchMaintainer::new(hardware(self.args.device)?, self.args.weights.clone()))
-    }
-}
-
-impl Maintain for Maintainer {
-    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
-        self.get()?.train(database, plan, watch)
-    }
-
-    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
-        self.get()?.reembed(database, weights, watch)
-    }
-
-    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
-        self.get()?.use_model(database, number, watch)
-    }
-
-    fn base(&self, model: &ModelInfo) -> cairn::Result<ModelInfo> {
-        base_of(model)
-    }
-
-    fn dropped(&self, database: &Database, model: &ModelInfo) -> cairn::Result<()> {
-        release(database, model)
     }
 }
 

@@ -247,9 +247,9 @@ mod tests {
 
     /// Rows of some places, several of each, in blocks as writes make them, and a query near each of the first places.
     fn places(rows: usize, queries: usize, dimension: usize) -> (RowSet, Vec<Vec<f32>>) {
-        let mut random = Random(rows as u64);
+        let mut random = Random::new(rows as u64);
         let mut vector = |place: usize| {
-            let mut own = Random(1 << 32 | place as u64);
+            let mut own = Random::new(1 << 32 | place as u64);
             let values: Vec<f32> = (0..dimension).map(|_| own.normal() + random.normal()).collect();
             unit(&values).unwrap()
         };
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_query_of_no_place_is_not_narrowed_down() {
         let (set, _) = places(4_000, 0, 256);
-        let mut random = Random(1 << 40);
+        let mut random = Random::new(1 << 40);
         let query: Vec<f32> = (0..256).map(|_| random.normal()).collect();
         assert_eq!(set.near_by_sketch(&unit(&query).unwrap(), 3, |_| true).unwrap(), None);
     }

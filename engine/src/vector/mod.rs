@@ -9,6 +9,7 @@ mod top;
 
 pub(crate) use aligned::Aligned;
 pub(crate) use code::{CodedQuery, encode, is_of_a_unit_vector, products, row_residual, row_score, stride};
+pub use kernel::kernels;
 pub(crate) use kernel::{COMPARED, dot, prefetch, within};
 pub(crate) use random::Random;
 pub(crate) use sketch::{SketchBuilder, SketchQuery, Sketches, sketched_once};

@@ -69,7 +69,7 @@ impl SketchBuilder {
     pub(crate) fn new(dimension: usize) -> Self {
         let width = dimension.next_power_of_two().clamp(BITS, MOST_ROTATED);
         let flips = |round: usize| {
-            let mut random = Random(round as u64);
+            let mut random = Random::new(round as u64);
             let count = if round == 0 { dimension } else { width };
             (0..count).map(|_| (random.next() >> 63) as u32 * (1 << 31)).collect()
         };
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn estimates_tell_the_cosine_in_every_dimension() {
         for dimension in [32usize, 60, 128, 512, 1280, 5000] {
-            let mut random = Random(dimension as u64);
+            let mut random = Random::new(dimension as u64);
             let mut off = [Vec::new(), Vec::new()];
             for share in [0.0, 0.3, 0.7, 2.0, 5.0, 10.0] {
                 let mut too_low = [0, 0];

@@ -77,7 +77,7 @@ pub fn is_content(bytes: &[u8], content: &[u8; 32]) -> bool {
 }
 
 /// The BLAKE3 of a file, if it is a file and no larger than a photo may be.
-pub(crate) fn hash_file(path: &Path, limits: &DecodeLimits) -> Result<[u8; 32]> {
+pub fn hash_file(path: &Path, limits: &DecodeLimits) -> Result<[u8; 32]> {
     let (file, _) = open_plain(path, limits)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file.take(limits.file_bytes)).map_err(|error| Error::io(path, error))?;
@@ -85,7 +85,7 @@ pub(crate) fn hash_file(path: &Path, limits: &DecodeLimits) -> Result<[u8; 32]> 
 }
 
 /// The bytes of a photo, wherever they are, if they are no more than the limit.
-pub(crate) fn read_photo(photo: &Photo, limits: &DecodeLimits) -> Result<Vec<u8>> {
+pub fn read_photo(photo: &Photo, limits: &DecodeLimits) -> Result<Vec<u8>> {
     match photo {
         Photo::File(path) => read_file(path, limits),
         Photo::Bytes(bytes) if bytes.len() as u64 > limits.file_bytes => {
@@ -112,12 +112,12 @@ fn read_stored(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeLimits)
 }
 
 /// Its pixels; errors name the file.
-pub(crate) fn stored_pixels(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeLimits) -> Result<Pixels> {
+pub fn stored_pixels(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeLimits) -> Result<Pixels> {
     decode(&read_stored(photo, content, limits)?, limits).map_err(|error| about_photo(photo, error))
 }
 
 /// The error with the name of the photo's file before it, where it is a file.
-pub(crate) fn about_photo(photo: &Photo, error: Error) -> Error {
+pub fn about_photo(photo: &Photo, error: Error) -> Error {
     match photo {
         Photo::File(path) => Error::new(error.kind(), format!("{}: {}", path.display(), error.message())),
         Photo::Bytes(_) => error,
@@ -138,7 +138,7 @@ pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels> {
 ///
 /// # Errors
 /// When it is no image or its header is damaged. Never panics.
-pub(crate) fn upright_size(bytes: &[u8], limits: &DecodeLimits) -> Result<(u32, u32)> {
+pub fn upright_size(bytes: &[u8], limits: &DecodeLimits) -> Result<(u32, u32)> {
     let size = || {
         let (_, mut decoder, _) = opened(bytes, limits)?;
         let (width, height) = decoder.dimensions();

@@ -4,10 +4,17 @@ mod decode;
 mod resize;
 mod thumb;
 
-pub use decode::{DecodeLimits, decode, is_content, read_file};
-pub(crate) use decode::{about_photo, hash_file, read_photo, stored_pixels, upright_size};
+pub use decode::{
+    DecodeLimits, about_photo, decode, hash_file, is_content, read_file, read_photo, stored_pixels, upright_size,
+};
 pub use resize::{SizeRule, aspect_group, resize};
 pub use thumb::{THUMB_LONGEST_SIDE, encode, thumbnail};
+
+/// Longest side of the frame in which local features lie, in pixels, unless an extractor is made with another one.
+///
+/// The frame of a photo is the upright photo, scaled down so that its longest side is at most this; a smaller photo is its own
+/// frame. (0, 0) is the centre of its top left pixel, x goes right, y goes down. Residuals of verification are pixels of it.
+pub const FRAME_LONGEST_SIDE: u32 = 640;
 
 /// An upright RGB picture, 8 bits a channel, rows from the top, no padding.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -98,10 +98,6 @@ mod tests {
             let large = &case[case.find("\"L2\"").unwrap()..];
             let sizes = numbers_after(large, "\"resize_wh\":");
             assert_eq!(SizeRule::AspectGroups.target(w, h), (sizes[0], sizes[1]), "{w}x{h}");
-            for (scale, hw) in [0.75, 1.0, 1.25].into_iter().zip(sizes[2..8].chunks(2)) {
-                let scaled = [sizes[1], sizes[0]].map(|side| crate::model::scaled_side(i64::from(side), scale));
-                assert_eq!(scaled, [i64::from(hw[0]), i64::from(hw[1])], "{w}x{h} at {scale}");
-            }
             cases += 1;
         }
         assert!(cases > 10, "{cases}");

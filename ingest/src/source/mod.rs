@@ -14,6 +14,7 @@ mod vectors;
 
 use std::path::{Path, PathBuf};
 
+pub use crate::plain::open_plain;
 pub use folder::{PHOTO_EXTENSIONS, is_photo, list_folder};
 pub use ids::read_ids;
 pub use list::{Labels, labels_for, read_labels, read_list, with_role};

@@ -187,7 +187,7 @@ impl Samples {
         // Saturating: a product that does not fit is more than any number of trials.
         let triples = count.saturating_mul(count - 1).saturating_mul(count - 2) / 6;
         let next = (triples <= how.trials).then_some([0, 1, 2]);
-        Self { count, left: how.trials.min(triples), next, random: Random(how.seed) }
+        Self { count, left: how.trials.min(triples), next, random: Random::new(how.seed) }
     }
 
     /// The triple behind `[a, b, c]` in the order of a < b < c.
@@ -232,7 +232,7 @@ mod tests {
 
     /// Matches of which the first `good` follow a map, in order, and the rest lead anywhere.
     fn planted(good: usize, bad: usize) -> Vec<[[f32; 2]; 2]> {
-        let mut random = Random(7);
+        let mut random = Random::new(7);
         let mut place = || [random.below(700) as f32, random.below(700) as f32];
         let mut pairs = Vec::new();
         for at in 0..good + bad {
@@ -267,7 +267,7 @@ mod tests {
         let with = |seed| ransac(&pairs, &Ransac { seed, ..Ransac::default() }).unwrap();
         assert_eq!(with(1), with(1));
         // Written down, because it must be the same on every machine.
-        assert_eq!(Random(0).next(), 0xe220_a839_7b1d_cdaf);
+        assert_eq!(Random::new(0).next(), 0xe220_a839_7b1d_cdaf);
     }
 
     #[test]

@@ -4,6 +4,11 @@ use std::arch::aarch64::*;
 
 use crate::vector::code::{CodedQuery, stride};
 
+/// The name of this version; `None`: this machine has no NEON.
+pub(super) fn version() -> Option<&'static str> {
+    std::arch::is_aarch64_feature_detected!("neon").then_some("NEON")
+}
+
 /// Fills `out`; `false`: this machine has no NEON.
 #[inline]
 pub(super) fn scores(query: &CodedQuery, rows: &[u8], number: &impl Fn(usize) -> usize, out: &mut [f32]) -> bool {

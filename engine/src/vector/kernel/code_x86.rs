@@ -16,6 +16,11 @@ pub(super) fn has_vnni() -> bool {
         && is_x86_feature_detected!("avx512vnni")
 }
 
+/// The version that [`scores`] takes; `None`: this machine has none.
+pub(super) fn version() -> Option<&'static str> {
+    if has_vnni() { Some("AVX-512 VNNI") } else { is_x86_feature_detected!("avx2").then_some("AVX2") }
+}
+
 /// Fills `out` with the widest version this machine has; `false`: it has none.
 #[inline]
 pub(super) fn scores(query: &CodedQuery, rows: &[u8], number: &impl Fn(usize) -> usize, out: &mut [f32]) -> bool {

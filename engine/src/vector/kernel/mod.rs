@@ -64,6 +64,17 @@ pub(crate) fn dot_rows(query: &[f32], rows: &[f32], out: &mut [f32]) {
     scalar::dot_rows(query, rows, out);
 }
 
+/// The versions of the kernels that this processor runs, for people: of f32 vectors, and of codes of 8 bits.
+pub fn kernels() -> [&'static str; 2] {
+    #[cfg(target_arch = "x86_64")]
+    let found = [x86::version(), code_x86::version()];
+    #[cfg(target_arch = "aarch64")]
+    let found = [neon::version(), code_neon::version()];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let found = [None; 2];
+    found.map(|version| version.unwrap_or("scalar"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

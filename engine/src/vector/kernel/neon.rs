@@ -4,6 +4,11 @@ use std::arch::aarch64::*;
 
 use super::LANES;
 
+/// The name of this version; `None`: this machine has no NEON.
+pub(super) fn version() -> Option<&'static str> {
+    std::arch::is_aarch64_feature_detected!("neon").then_some("NEON")
+}
+
 /// Fills `out`; `false`: this machine has no NEON.
 pub(super) fn dot_rows(query: &[f32], rows: &[f32], out: &mut [f32]) -> bool {
     if !std::arch::is_aarch64_feature_detected!("neon") {

@@ -19,6 +19,15 @@ pub(super) fn dot_rows(query: &[f32], rows: &[f32], out: &mut [f32]) -> bool {
     }
 }
 
+/// The version that [`dot_rows`] takes; `None`: this machine has none.
+pub(super) fn version() -> Option<&'static str> {
+    if is_x86_feature_detected!("avx512f") {
+        Some("AVX-512")
+    } else {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some("AVX2 with FMA")
+    }
+}
+
 /// Query, rows, outputs.
 #[cfg(test)]
 type Version = fn(&[f32], &[f32], &mut [f32]);

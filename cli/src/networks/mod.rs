@@ -1,0 +1,12 @@
+//! What needs a network: photos into descriptors, local features, training. A build without the feature `torch` has none of it; the
+//! rest of the program calls the same functions in both builds.
+
+#[cfg(feature = "torch")]
+mod torch;
+#[cfg(not(feature = "torch"))]
+mod without;
+
+#[cfg(feature = "torch")]
+pub(crate) use torch::{embedder, features, hardware, maintainer, model_names, of_model, propose, version};
+#[cfg(not(feature = "torch"))]
+pub(crate) use without::{embedder, features, maintainer, missing, model_names, of_model, propose, version};

@@ -1,0 +1,152 @@
+//! The networks of `cairndb-torch`, loaded for a command or a statement.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn::language::TrainPlan;
+use cairn::{
+    Database, ErrorKind, LoadFeatures, LocalFeatures, Maintain, ModelInfo, Options, Photo, Role, Status, Watch,
+};
+use cairn_torch::local::{TrunkExtractor, XFeatExtractor};
+use cairn_torch::model::{Architecture, Model, ModelSpec, base_of};
+use cairn_torch::{Device, Hardware, TorchMaintainer, TorchProposer, release};
+use cairndb_ingest::PhotoEmbedder;
+use clap::builder::{PossibleValuesParser, ValueParser};
+
+use crate::args::{DeviceWord, ModelArgs};
+use crate::terminal::note;
+
+/// What `--version` says of the build.
+pub(crate) fn version() -> String {
+    let (version, cuda) = (cairn_torch::TORCH_VERSION, cairn_torch::TORCH_LIB_VARIABLE);
+    format!(
+        "features: torch (photos, local features, training)\nlibtorch: {version} for the CPU; CUDA where {cuda} names it"
+    )
+}
+
+/// The models that can be named.
+pub(crate) fn model_names() -> ValueParser {
+    PossibleValuesParser::new(Architecture::ALL.map(Architecture::word)).into()
+}
+
+/// The device of that word.
+///
+/// # Errors
+/// When CUDA is asked for and cannot be had.
+pub(crate) fn hardware(word: DeviceWord) -> cairn::Result<Hardware> {
+    let device = match word {
+        DeviceWord::Auto => Device::Auto,
+        DeviceWord::Cpu => Device::Cpu,
+        DeviceWord::Cuda => Device::Cuda,
+    };
+    device.find()
+}
+
+/// The options of a new database of the model of that name; weights and scales are the model's own where none are given.
+///
+/// # Errors
+/// When there is no such model, or its weights cannot be had.
+pub(crate) fn of_model(name: &str, weights: Option<&Path>, scales: Option<&[f64]>) -> cairn::Result<Options> {
+    let plain = ModelSpec::new(name.parse()?);
+    let scales = scales.map_or(plain.scales, <[f64]>::to_vec);
+    let spec = ModelSpec { architecture: plain.architecture, weights: weights.map(Path::to_owned), scales };
+    // The model decides the dimension, and its fingerprint is stored: it is loaded once, here, on the CPU.
+    let model = Model::load(&spec, &Hardware::cpu())?;
+    Ok(Options::for_model(model.info().clone(), model.dimension()))
+}
+
+/// The embedder of a database's model.
+///
+/// # Errors
+/// When the device or the weights cannot be had.
+pub(crate) fn embedder(database: &Database, info: &ModelInfo, args: &ModelArgs) -> cairn::Result<Arc<PhotoEmbedder>> {
+    let files = |name: &str| database.file(name);
+    let model = Model::reload(info, &files, args.weights.as_deref(), &hardware(args.device)?)?;
+    Ok(Arc::new(PhotoEmbedder::new(Arc::new(model), database.options().keep)))
+}
+
+/// Has the device propose voters to the database's writes, where it is a GPU.
+///
+/// # Errors
+/// When CUDA is asked for and cannot be had.
+pub(crate) fn propose(database: &Database, args: &ModelArgs) -> cairn::Result<()> {
+    let hardware = hardware(args.device)?;
+    if hardware.is_cuda() {
+        database.set_proposer(Some(Arc::new(TorchProposer::new(&hardware)?)));
+    }
+    Ok(())
+}
+
+/// XFeat; the embedding model's own trunk where XFeat's weights are not to be had.
+pub(crate) fn features(database: &Database, args: &ModelArgs) -> LoadFeatures {
+    let (database, args) = (database.clone(), args.clone());
+    Arc::new(move || {
+        let hardware = hardware(args.device)?;
+        let missing = match XFeatExtractor::load(None, &hardware) {
+            Ok(extractor) => return Ok(Arc::new(extractor) as Arc<dyn LocalFeatures>),
+            Err(error) if error.kind() == ErrorKind::NotFound => error,
+            Err(error) => return Err(error),
+        };
+        let Some(info) = database.options().model else { return Err(missing) };
+        let info = base_of(&info)?;
+        note(
+            "note: XFeat's weights are not there; local features come from the embedding model, for which inliers=12 suits better",
+        );
+        let model = Model::reload(&info, &|name| database.file(name), args.weights.as_deref(), &hardware)?;
+        Ok(Arc::new(TrunkExtractor::fit(Arc::new(model), &train_photos(&database)?)?))
+    })
+}
+
+/// The photos of the train images, where they came from or as they are kept.
+fn train_photos(database: &Database) -> cairn::Result<Vec<(Photo, Option<[u8; 32]>)>> {
+    let snapshot = database.snapshot();
+    let mut photos = Vec::new();
+    for key in snapshot.keys(Some(Role::Train))? {
+        let record = snapshot.record(&key)?;
+        let (source, content) = record.map_or((None, None), |record| (record.source, record.content));
+        // Without a digest any file could stand at the path.
+        match source.map(PathBuf::from).filter(|path| content.is_some() && path.is_file()) {
+            Some(path) => photos.push((Photo::File(path), content)),
+            None => photos.extend(snapshot.photo(&key)?.map(|kept| (Photo::Bytes(kept), None))),
+        }
+    }
+    Ok(photos)
+}
+
+/// Whoever trains and embeds again.
+pub(crate) fn maintainer(args: &ModelArgs) -> Arc<dyn Maintain> {
+    Arc::new(Maintainer { args: args.clone() })
+}
+
+/// Trains and embeds again, with a device that is looked for when it is needed.
+struct Maintainer {
+    args: ModelArgs,
+}
+
+impl Maintainer {
+    fn get(&self) -> cairn::Result<TorchMaintainer> {
+        Ok(TorchMaintainer::new(hardware(self.args.device)?, self.args.weights.clone()))
+    }
+}
+
+impl Maintain for Maintainer {
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
+        self.get()?.train(database, plan, watch)
+    }
+
+    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
+        self.get()?.reembed(database, weights, watch)
+    }
+
+    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
+        self.get()?.use_model(database, number, watch)
+    }
+
+    fn base(&self, model: &ModelInfo) -> cairn::Result<ModelInfo> {
+        base_of(model)
+    }
+
+    fn dropped(&self, database: &Database, model: &ModelInfo) -> cairn::Result<()> {
+        release(database, model)
+    }
+}

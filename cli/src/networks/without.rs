@@ -1,0 +1,113 @@
+//! The build for bare vectors: each thing that needs a network says that this program has none, and how to get one that has.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cairn::language::TrainPlan;
+use cairn::{Database, Error, LoadFeatures, Maintain, ModelInfo, Options, Status, Watch};
+use cairndb_ingest::PhotoEmbedder;
+use clap::builder::ValueParser;
+
+use crate::args::{DeviceWord, ModelArgs};
+
+/// What `--version` says of the build.
+pub(crate) fn version() -> String {
+    "features: none (bare vectors alone)".to_owned()
+}
+
+/// Any name: who asks is refused later.
+pub(crate) fn model_names() -> ValueParser {
+    ValueParser::string()
+}
+
+/// The refusal of what needs a network.
+pub(crate) fn missing(what: &str) -> Error {
+    Error::invalid(format!("{what}, and this build of cairn has no networks (it was made without torch)")).help(
+        "build the whole program from its source, `cargo build --workspace` or `python3 .setup/run.py install --prefix DIR`; \
+         bare vectors work with this one: create DB --dim N, ingest DB vectors.npy",
+    )
+}
+
+/// Always the refusal.
+pub(crate) fn of_model(_name: &str, _weights: Option<&Path>, _scales: Option<&[f64]>) -> cairn::Result<Options> {
+    Err(missing("--model embeds photos"))
+}
+
+/// Always the refusal.
+pub(crate) fn embedder(_: &Database, _: &ModelInfo, _: &ModelArgs) -> cairn::Result<Arc<PhotoEmbedder>> {
+    Err(missing("photos are embedded by a network"))
+}
+
+/// Nothing helps the processor; a device that was asked for by name is refused.
+pub(crate) fn propose(_database: &Database, args: &ModelArgs) -> cairn::Result<()> {
+    match args.device {
+        DeviceWord::Cuda => Err(missing("--device cuda computes with torch")),
+        DeviceWord::Auto | DeviceWord::Cpu => Ok(()),
+    }
+}
+
+/// An extractor that is the refusal.
+pub(crate) fn features(_database: &Database, _args: &ModelArgs) -> LoadFeatures {
+    Arc::new(|| Err(missing("local features are found by a network")))
+}
+
+/// Whoever maintains by the refusal.
+pub(crate) fn maintainer(_args: &ModelArgs) -> Arc<dyn Maintain> {
+    Arc::new(Nobody)
+}
+
+struct Nobody;
+
+impl Maintain for Nobody {
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+        Err(missing("TRAIN needs a network"))
+    }
+
+    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+        Err(missing("REEMBED needs a network"))
+    }
+
+    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+        Err(missing("USE MODEL may have to embed photos"))
+    }
+
+    fn base(&self, model: &ModelInfo) -> cairn::Result<ModelInfo> {
+        Err(missing(&format!("only a program with networks knows what {} was trained on", model.name)))
+    }
+
+    fn dropped(&self, _: &Database, model: &ModelInfo) -> cairn::Result<()> {
+        Err(missing(&format!("the model is dropped, but what was trained for {} stays in the database", model.name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::args::Cli;
+
+    fn run(line: &str) -> crate::failure::Result<()> {
+        crate::commands::run(Cli::try_parse_from(line.split_whitespace()).unwrap().command)
+    }
+
+    /// It catches: a command that fails without a word on how to get a program that can do it, or one for vectors that needs a network.
+    #[test]
+    fn what_needs_a_network_says_so_and_vectors_need_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("v.db").display().to_string();
+        let out = folder.path().join("demo").display().to_string();
+        let lines = [
+            format!("cairn create {database} --model lite0-gem"),
+            format!("cairn demo --out {out}"),
+            "cairn device".to_owned(),
+            format!("cairn bench losses {database} --queries q.csv --truth t.csv"),
+        ];
+        for line in lines {
+            let said = run(&line).unwrap_err().to_string();
+            assert!(said.contains("no networks") && said.contains("help: build the whole program"), "{line}: {said}");
+        }
+        assert!(!folder.path().join("demo").exists() && !folder.path().join("v.db").exists());
+        run(&format!("cairn create {database} --dim 4")).unwrap();
+        run(&format!("cairn check {database}")).unwrap();
+    }
+}

@@ -1,0 +1,201 @@
+//! TRAIN, REEMBED and USE MODEL: the engine's port for them.
+//!
+//! A training works on the descriptors of the network as it was published (the *base*), which a database keeps beside those in
+//! force; what it learns is an adapter behind the network. So a trained model needs no photo to embed what is there already.
+
+mod base;
+mod checkpoints;
+mod judgement;
+mod photos;
+mod recipe;
+mod release;
+mod report;
+mod trained;
+mod tuned;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn::language::{Origin, TrainPlan};
+use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Result, Status, Target, Watch};
+
+use crate::device::Hardware;
+use crate::model::{Adapter, Model, base_of, spec_of};
+use base::{Again, Base, Gathering};
+pub use release::release;
+use tuned::Workshop;
+
+/// The line of an answer that says which files were read: their paths came from the database.
+const FILES_READ: &str = "photo files read";
+
+/// Trains and embeds with torch.
+pub struct TorchMaintainer {
+    hardware: Hardware,
+    weights: Option<PathBuf>,
+}
+
+impl TorchMaintainer {
+    /// On a device; `weights` replaces the remembered path of the network's weights, never their digest.
+    pub fn new(hardware: Hardware, weights: Option<PathBuf>) -> Self {
+        Self { hardware, weights }
+    }
+
+    fn load(&self, database: &Database, info: &ModelInfo) -> Result<Arc<Model>> {
+        let files = |name: &str| database.file(name);
+        Ok(Arc::new(Model::reload(info, &files, self.weights.as_deref(), &self.hardware)?))
+    }
+
+    /// The network behind a model of the database, without what was trained.
+    fn base(&self, database: &Database, info: &ModelInfo) -> Result<Base> {
+        let info = base_of(info)?;
+        Base::new(database, self.load(database, &info)?)
+    }
+}
+
+/// A loss that was trained on a database, and what it needs to be measured elsewhere.
+pub struct Trial<'d> {
+    maintainer: &'d TorchMaintainer,
+    database: &'d Database,
+    base: Base,
+    gathered: trained::Gathered,
+}
+
+impl Trial<'_> {
+    /// The network without anything trained behind it.
+    pub fn base(&self) -> &Arc<Model> {
+        &self.base.model
+    }
+
+    /// The base's descriptors of these images; those that are not stored are made from photos.
+    ///
+    /// # Errors
+    /// When a photo is not there any more.
+    pub fn descriptors(&self, keys: &[String]) -> Result<Vec<f32>> {
+        let (database, snapshot) = (self.database, self.database.snapshot());
+        self.base.descriptors(&Gathering { database, snapshot: &snapshot, keeps: false, watch: None }, keys)
+    }
+
+    /// The same with other labels, by key; `None` leaves an image out.
+    #[must_use]
+    pub fn relabelled(&self, labels: &HashMap<String, Option<String>>) -> Self {
+        let gathered = self.gathered.relabelled(labels);
+        Self { maintainer: self.maintainer, database: self.database, base: self.base.clone(), gathered }
+    }
+
+    /// Trains as TRAIN would, but for the descriptor as it was, which is left out; changes nothing.
+    ///
+    /// # Errors
+    /// As TRAIN.
+    pub fn learn(&self, plan: &TrainPlan) -> Result<Adapter> {
+        let hardware = &self.maintainer.hardware;
+        let setting = trained::Setting { hardware, concatenation: 0.0, files: None, watch: None };
+        Ok(trained::learn(self.database, &self.base, &self.gathered, plan, &setting)?.adapter)
+    }
+}
+
+impl TorchMaintainer {
+    /// To compare losses on the labelled images of a database.
+    ///
+    /// # Errors
+    /// `Invalid`: there are none, or the database has no model.
+    pub fn trial<'d>(&'d self, database: &'d Database) -> Result<Trial<'d>> {
+        let base = self.base(database, &in_force(database)?)?;
+        let gathered = trained::gather(database, &base, true, None)?;
+        Ok(Trial { maintainer: self, database, base, gathered })
+    }
+}
+
+/// The model in force.
+fn in_force(database: &Database) -> Result<ModelInfo> {
+    database.options().model.ok_or_else(|| {
+        Error::invalid("this database brings its own vectors and has no model")
+            .help("create one with a model: cairn create DB --model lite0-gem")
+    })
+}
+
+impl Maintain for TorchMaintainer {
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Status> {
+        let info = in_force(database)?;
+        let base = match &plan.from {
+            Some(Origin::File(weights)) => Base::new(database, self.of_file(&info, weights)?)?,
+            Some(Origin::Model(number)) => self.base(database, &entry(database, *number)?.0)?,
+            None => self.base(database, &info)?,
+        };
+        let is_of_file = matches!(plan.from, Some(Origin::File(_)));
+        let (hardware, weights) = (&self.hardware, self.weights.as_deref().filter(|_| !is_of_file));
+        trained::train(&Workshop { database, hardware, weights, watch }, &base, plan)
+    }
+
+    fn base(&self, model: &ModelInfo) -> Result<ModelInfo> {
+        base_of(model)
+    }
+
+    fn dropped(&self, database: &Database, model: &ModelInfo) -> Result<()> {
+        release(database, model)
+    }
+
+    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Status> {
+        let info = in_force(database)?;
+        let model = match weights {
+            Some(weights) => self.of_file(&info, weights)?,
+            None => self.load(database, &info)?,
+        };
+        let target = Target { again: true, ..Target::new(model.info().clone(), model.dimension()) };
+        // Every descriptor is made from its photo: the stored ones may be what is wrong.
+        let again = Again::from_photos(database, model);
+        put_in_force(database, target, &again, watch)
+    }
+
+    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Status> {
+        let (info, number, dimension) = entry(database, number)?;
+        let base = self.base(database, &info)?;
+        let adapter = self.load(database, &info)?.adapter().cloned();
+        let again = Again::new(database, base, adapter);
+        let target = Target { number: Some(number), ..Target::new(info, dimension) };
+        put_in_force(database, target, &again, watch)
+    }
+}
+
+impl TorchMaintainer {
+    /// The architecture and the scales in force with the weights of a file.
+    fn of_file(&self, info: &ModelInfo, weights: &str) -> Result<Arc<Model>> {
+        Ok(Arc::new(Model::load(&spec_of(info, Path::new(weights))?, &self.hardware)?))
+    }
+}
+
+/// A model of the database: what it is, its number, and its dimension.
+fn entry(database: &Database, number: u64) -> Result<(ModelInfo, u32, usize)> {
+    let entry = database.models()?.into_iter().find(|entry| u64::from(entry.number) == number);
+    let entry = entry.ok_or_else(|| {
+        Error::not_found(format!("there is no model {number}")).help("SHOW MODELS lists the models of the database")
+    })?;
+    let info = entry.model.ok_or_else(|| Error::invalid(format!("model {number} brings its own vectors")))?;
+    Ok((info, entry.number, entry.dimension))
+}
+
+/// Builds the epoch of a model and flips to it.
+fn put_in_force(database: &Database, target: Target, again: &Again, watch: Option<&dyn Watch>) -> Result<Status> {
+    let (name, dimension) = (target.model.as_ref().map(|model| model.name.clone()), target.dimension);
+    let number = database.change_model(target, again, &mut |at| {
+        let (what, done, all) = match at {
+            EpochProgress::Embedding(done, all) => ("descriptors", done, all),
+            EpochProgress::Voting(done, all) => ("predictions", done, all),
+            EpochProgress::Verifying => ("verification", 0, 1),
+        };
+        watch.is_none_or(|watch| watch.went_on(what, done, all))
+    })?;
+    let mut lines = vec![
+        ("model in force", number.to_string()),
+        ("name", name.unwrap_or_default()),
+        ("dimension", dimension.to_string()),
+        ("descriptors made from photos", again.photos_read().to_string()),
+    ];
+    lines.extend(again.files_read().map(|files| (FILES_READ, files)));
+    Ok(Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
+}
+
+#[cfg(test)]
+mod history_tests;
+#[cfg(test)]
+mod tests;
