@@ -139,8 +139,16 @@ pub(crate) fn names(table: &[&'static Part]) -> Vec<&'static str> {
     names
 }
 
-/// The option of this name, in any case.
-pub(crate) fn named(table: &[&'static Part], word: &str) -> Option<&'static Part> {
+/// The option of this name, in any case; a program that builds a statement gives it a value ([`Options::set`](crate::Options::set)).
+///
+/// ```
+/// use cairndb_query::{Setting, Span, Spanned, Train, options};
+/// let mut train = Train::default();
+/// let epochs = options::named(&options::TRAIN, "epochs").unwrap();
+/// train.options.set(epochs, Spanned { node: Setting::Whole(5).into(), span: Span::default() });
+/// assert_eq!(train.to_string(), "TRAIN epochs=5");
+/// ```
+pub fn named(table: &[&'static Part], word: &str) -> Option<&'static Part> {
     table.iter().copied().find(|part| part.is_option() && part.name.eq_ignore_ascii_case(word))
 }
 
