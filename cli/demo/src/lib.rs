@@ -18,6 +18,6 @@ mod setting;
 mod split;
 
 pub use own::split_folder;
-pub use places::{MOST_PLACES, generate, photos_of};
+pub use places::{Keep, MOST_PLACES, generate, photos_of};
 pub use random::Random;
 pub use split::{Part, Photo, lists};

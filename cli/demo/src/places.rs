@@ -117,16 +117,15 @@ fn plan(places: usize, seed: u64) -> Vec<Shot> {
     shots
 }
 
-/// Makes the photos of so many places and hands each to `keep`, with its path in the set and its JPEG, from several threads. Their
+/// What becomes of a photo that was made: its path in the set, and its JPEG.
+pub type Keep<'k, E> = dyn Fn(&Path, &[u8]) -> Result<(), E> + Sync + 'k;
+
+/// Makes the photos of so many places and hands each to `keep`, from several threads. Their
 /// order in the result and their bytes depend on `places` and `seed` alone.
 ///
 /// # Errors
 /// Those of `keep`; then some photos are not made.
-pub fn generate<E: From<Error> + Send>(
-    places: usize,
-    seed: u64,
-    keep: &(dyn Fn(&Path, &[u8]) -> Result<(), E> + Sync),
-) -> Result<Vec<Photo>, E> {
+pub fn generate<E: From<Error> + Send>(places: usize, seed: u64, keep: &Keep<'_, E>) -> Result<Vec<Photo>, E> {
     let outsides = kinds(seed, 1, places, exterior::KINDS);
     let insides = kinds(seed, 3, places, interior::KINDS);
     let shots = plan(places, seed);
