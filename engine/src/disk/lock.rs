@@ -116,6 +116,11 @@ impl Lock {
 
     fn error(&self, difference: &str) -> Error {
         let now = match self.folder.whereabouts() {
+            Whereabouts::At(now) if std::path::absolute(self.folder.path()).is_ok_and(|path| path == now) => {
+                let message = format!("{difference} while this process had it open; nothing more is written");
+                return Error::new(ErrorKind::Displaced, message)
+                    .help("put back what was taken away, or restore a backup; what this process has in memory can still be read");
+            }
             Whereabouts::At(now) => format!(", now {}", now.display()),
             Whereabouts::Deleted => ", which was deleted".to_owned(),
             Whereabouts::Unknown => String::new(),
