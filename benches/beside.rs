@@ -33,7 +33,7 @@ fn transaction(from: usize, random: &mut Random) -> Vec<Operation> {
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
+    let database = Database::create(folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
     let mut random = Random::new(1);
     (0..FIRST).step_by(TOGETHER).for_each(|from| assert!(database.write(transaction(from, &mut random)).is_ok()));
     database.flush().unwrap();

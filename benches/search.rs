@@ -19,7 +19,7 @@ const EF: usize = 200;
 
 fn search(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
+    let database = Database::create(folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
     let mut random = Random::new(7);
     for part in 0..5u64 {
         let train = (0..1_000u64).map(|n| part * 1_000 + n);

@@ -17,7 +17,7 @@ const CLUSTERS: u64 = 500;
 
 fn upkeep(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
+    let database = Database::create(folder.path().join("db"), Options::for_vectors(DIMENSION)).unwrap();
     let mut random = Random::new(11);
     let rows = (0..2_000).map(|n| data::put(&mut random, format!("t{n}"), n % CLUSTERS, true, DIMENSION));
     database.write(rows).unwrap();

@@ -66,7 +66,7 @@ fn folder() -> PathBuf {
 fn fresh() -> Database {
     let _absent = std::fs::remove_dir_all(folder());
     let options = Options { vote_k: 2, kept_neighbours: 3, ..Options::for_vectors(2) };
-    Database::create(&folder(), options).expect("a database can be created")
+    Database::create(folder(), options).expect("a database can be created")
 }
 
 thread_local! {
@@ -76,7 +76,7 @@ thread_local! {
 
 /// A step that is no write.
 fn maintain(database: &mut Option<Database>, what: u8) {
-    let open = || Database::open(&folder()).expect("it opens again");
+    let open = || Database::open(folder()).expect("it opens again");
     let own = database.as_ref().expect("it is there between two steps");
     match what % 3 {
         0 => drop(own.flush().expect("it can be flushed")),

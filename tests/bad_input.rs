@@ -187,7 +187,7 @@ fn statements_and_databases_that_cannot_be_used_say_why() {
 fn a_database_in_use_names_its_holder() {
     let folder = tempfile::tempdir().unwrap();
     run_ok(folder.path(), &["create", "DB", "--dim", "2"]);
-    let held = cairn::Database::open(&folder.path().join("DB")).unwrap();
+    let held = cairn::Database::open(folder.path().join("DB")).unwrap();
     // What only reads does so beside the holder; what writes is refused before anything is written.
     run_ok(folder.path(), &["query", "DB", "-c", "SHOW STATUS"]);
     for words in
@@ -206,7 +206,7 @@ fn a_database_is_read_beside_its_writer_and_not_written() {
     let path = folder.path();
     run_ok(path, &["create", "DB", "--dim", "2"]);
     run_ok(path, &["query", "DB", "-c", "PUT ID 'a' VECTOR [1, 0]; PUT ID 'b' VECTOR [0, 1] LABEL 'x'"]);
-    let writer = cairn::Database::open(&path.join("DB")).unwrap();
+    let writer = cairn::Database::open(path.join("DB")).unwrap();
     let csv = run_ok(path, &["query", "DB", "--read-only", "-c", "SEARCH VECTOR [1, 0] RERANK", "--format", "csv"]);
     assert_eq!(csv.lines().nth(1), Some("0,1,a,1,x,0,positive"));
     assert!(run_ok(path, &["status", "DB"]).contains("health"));

@@ -207,7 +207,7 @@ const NASTY: [&str; 6] = [
 ];
 
 fn nasty_database(folder: &Path) {
-    let database = Database::create(&folder.join("DB"), Options::for_vectors(2)).unwrap();
+    let database = Database::create(folder.join("DB"), Options::for_vectors(2)).unwrap();
     let put = |(n, key): (usize, &&str)| Put::new(*key, vec![1.0, n as f32]).label(*key).into();
     database.write(NASTY.iter().enumerate().map(put)).unwrap();
 }

@@ -26,7 +26,7 @@ fn put(key: &str, label: Option<String>, vector: Vec<f32>) -> Operation {
 
 fn collection(golden: &Path) -> Collection {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), Options::for_vectors(64)).unwrap();
+    let database = Database::create(folder.path().join("db"), Options::for_vectors(64)).unwrap();
     let read =
         |name: &str| (lines(&golden.join(format!("{name}_ids.txt"))), rows(&golden.join(format!("{name}_feats.npy"))));
     let (index_ids, index) = read("index");

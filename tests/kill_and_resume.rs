@@ -69,7 +69,7 @@ fn a_killed_ingest_goes_on_to_the_same_database() {
         }
         let _already_done = child.kill();
         child.wait().unwrap();
-        let rows = Database::open(&path.join("killed")).unwrap().snapshot().counts().index;
+        let rows = Database::open(path.join("killed")).unwrap().snapshot().counts().index;
         assert!(rows >= last, "an acknowledged row was lost: {rows} after {last}");
         kills_in_the_middle += usize::from(rows > 0 && rows < PHOTOS as usize);
         last = rows;

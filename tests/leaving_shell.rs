@@ -33,7 +33,7 @@ fn ends_well(mut child: Child, story: &str) {
 #[test]
 fn a_shell_that_reads_a_pipe_ends_with_its_own_code() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+    let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
     database.write(vec![Put::new("a", [1.0, 0.5]).label("tower").into(), Put::new("b", [1.0, 0.6]).into()]).unwrap();
     drop(database);
     for round in 0..rounds(40, 2_000) {

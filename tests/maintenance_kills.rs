@@ -141,7 +141,7 @@ fn goes_on_without_a_reader(folder: &Path) {
         cairn().current_dir(folder).args(words("unread")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
-    let database = Database::open(&folder.join("unread")).unwrap();
+    let database = Database::open(folder.join("unread")).unwrap();
     assert_eq!(database.cleanings().unwrap().len(), 1);
     assert_eq!(database.file("maintain run").unwrap(), None, "nothing is left to do");
     drop(database);

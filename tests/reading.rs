@@ -81,7 +81,7 @@ fn reading_commands_change_nothing() {
     run_ok(path, &["query", "DB", "-c", "SHOW STATUS; DELETE ID 'a0'; SHOW STATUS; PUT ID 'a0' VECTOR [0, 1]"]);
     // Of a folder that nobody may write, too.
     let before = tree(&path.join("DB"));
-    let held = cairn::Database::open(&path.join("DB")).unwrap();
+    let held = cairn::Database::open(path.join("DB")).unwrap();
     for line in READS {
         let output = typed(path, line, "DB");
         assert!(output.status.success(), "beside a holder, {line}: {}", said(&output));

@@ -234,7 +234,7 @@ fn reports_hold_pixels_and_nothing_else_of_the_photos_and_the_machine() {
     for keep in ["thumb", "original"] {
         make(&folder);
         database(&folder, keep);
-        let stored = Database::open_read_only(&folder.join("DB")).unwrap();
+        let stored = Database::open_read_only(folder.join("DB")).unwrap();
         let kept = stored.snapshot().photo("t0").unwrap().unwrap();
         assert_eq!(kept == photo(0).0, keep == "original", "a small photo is no thumbnail as it is");
         if keep == "thumb" {
@@ -318,7 +318,7 @@ fn a_database_from_elsewhere_draws_no_file_of_the_reader_into_a_page() {
     std::fs::create_dir_all(folder.join("private")).unwrap();
     std::fs::write(folder.join("private/mine.jpg"), jpeg(7)).unwrap();
     let mine = folder.join("private/mine.jpg").display().to_string();
-    let database = Database::create(&folder.join("DB"), Options::for_vectors(2)).unwrap();
+    let database = Database::create(folder.join("DB"), Options::for_vectors(2)).unwrap();
     // Whoever made it chose the paths, and whether there is a digest.
     let put = |n: u8, content: Option<[u8; 32]>, key: &str| {
         Operation::Put(Put {

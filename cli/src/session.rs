@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn::{
-    Answers, Arguments, CheckReport, Cleaning, Database, FailedQuery, Outcome, Ports, Prepared, Snapshot, Watch,
+    Answers, Arguments, CheckReport, Cleaning, Database, FailedQuery, Outcome, Part, Ports, Prepared, Snapshot, Watch,
 };
 
 use crate::args::{ModelArgs, Opened};
@@ -272,7 +272,7 @@ pub(crate) fn must_be_sound(outcome: &Outcome) -> Result<()> {
         return Ok(());
     }
     // Segments are copies: the database makes damaged ones again by itself.
-    let only_segments = problems.iter().all(|problem| problem.starts_with("segment "));
+    let only_segments = problems.iter().all(|problem| problem.part == Part::Segment);
     Err(Failure::corrupt("the check found problems").help(if only_segments {
         "no image is lost: segments are made again while the database is open for writing; check again then"
     } else {
@@ -287,19 +287,26 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use cairn::Problem;
+
     use super::*;
     use crate::exit::Exit;
 
     #[test]
     fn a_check_that_finds_something_fails_as_corrupt() {
-        let of = |problems: &[&str]| {
-            let problems = problems.iter().map(|&problem| problem.to_owned()).collect();
+        let of = |problems: &[(Part, &str)]| {
+            let problems = problems.iter().map(|&(part, message)| Problem::new(part, message)).collect();
             must_be_sound(&Outcome::Checked(CheckReport { checked: Vec::new(), problems }))
         };
         assert!(of(&[]).is_ok());
-        let segments = of(&["segment 1 is gone"]).unwrap_err();
+        let segments = of(&[(Part::Segment, "segment 1 is gone")]).unwrap_err();
         assert!(segments.exit() == Exit::Corrupt && segments.to_string().contains("no image is lost"));
-        assert!(of(&["segment 1 is gone", "image 3 has no descriptor"]).unwrap_err().to_string().contains("repair"));
+        assert!(
+            of(&[(Part::Segment, "segment 1 is gone"), (Part::Images, "image 3 has no descriptor")])
+                .unwrap_err()
+                .to_string()
+                .contains("repair")
+        );
     }
 
     /// A session on a new database of four images, and a statement that ran on it.

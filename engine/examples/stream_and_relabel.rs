@@ -18,7 +18,7 @@ fn show(when: &str, snapshot: &Snapshot) -> cairn::Result<()> {
 fn main() -> cairn::Result<()> {
     let folder = tempfile::tempdir().unwrap();
     let options = Options::for_vectors(2).vote_k(1);
-    let database = Database::create(&folder.path().join("stream.db"), options)?;
+    let database = Database::create(folder.path().join("stream.db"), options)?;
     // Photos come in as a stream; labels come later, and are put right later still.
     for (number, vector) in [[1.0, 0.1], [0.9, 0.2], [0.1, 1.0]].into_iter().enumerate() {
         database.write(vec![Put::new(format!("photo {number}"), vector).into()])?;

@@ -6,7 +6,7 @@ use cairn::{Database, Options, Put, Query, Rerank, SearchRequest};
 
 fn main() -> cairn::Result<()> {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("places.db"), Options::for_vectors(3))?;
+    let database = Database::create(folder.path().join("places.db"), Options::for_vectors(3))?;
     database.write(vec![
         Put::new("train: tower from the square", [1.0, 0.1, 0.0]).label("church").into(),
         Put::new("train: tower from the park", [0.9, 0.2, 0.1]).label("church").into(),

@@ -21,6 +21,7 @@ mod operation;
 mod options;
 mod ports;
 mod process;
+mod report;
 // 1 bytes
 mod disk;
 // 2 numbers
@@ -50,10 +51,7 @@ mod door;
 pub mod hostile;
 
 pub use admin::scouting::scout;
-pub use answer::{
-    Answer, Asked, CheckReport, Prediction, Query, Repaired, Rerank, Row, SearchRequest, SegmentInfo, Stage, Status,
-    Vote, Voter,
-};
+pub use answer::{Answer, Asked, Prediction, Query, Rerank, Row, SearchRequest, Stage, Vote, Voter};
 pub use background::{EpochProgress, ModelEntry, Target};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
@@ -80,6 +78,7 @@ pub use ports::{
 pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;
 pub use process::scout::{Scout, set_scout};
+pub use report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status};
 pub use search::{eval, rerank};
 pub use state::{Counts, Images, Keys, OfInstance, Snapshot};
 pub use vector::kernels;

@@ -71,7 +71,7 @@ fn embedder(keep: Keep) -> PhotoEmbedder {
 
 fn database(folder: &Path, name: &str, embedder: &PhotoEmbedder, keep: Keep) -> Database {
     let options = Options::for_model(embedder.encoder().info().clone(), DIMENSION);
-    Database::create(&folder.join(name), Options { keep, ..options }).unwrap()
+    Database::create(folder.join(name), Options { keep, ..options }).unwrap()
 }
 
 /// A folder of small photos, `good` of them readable, in two subfolders, and three that are not.
@@ -350,11 +350,11 @@ fn a_folder_is_the_same_by_whatever_path_it_is_reached() {
 fn a_database_of_another_kind_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let embedder = embedder(Keep::None);
-    let bare = Database::create(&home.path().join("bare"), Options::for_vectors(DIMENSION)).unwrap();
+    let bare = Database::create(home.path().join("bare"), Options::for_vectors(DIMENSION)).unwrap();
     let none = |db: &Database| ingest(db, &embedder, &[], &IngestOptions::default(), &(), &AtomicBool::new(false));
     assert_eq!(none(&bare).unwrap_err().kind(), ErrorKind::Mismatch);
     let other = ModelInfo { fingerprint: "other".to_owned(), ..embedder.encoder().info().clone() };
-    let db = Database::create(&home.path().join("other"), Options::for_model(other, DIMENSION)).unwrap();
+    let db = Database::create(home.path().join("other"), Options::for_model(other, DIMENSION)).unwrap();
     assert_eq!(none(&db).unwrap_err().kind(), ErrorKind::Mismatch);
 }
 
@@ -382,7 +382,7 @@ fn fvecs(folder: &Path, rows: &[Vec<f32>]) -> VectorFile {
 #[test]
 fn bare_vectors_go_in_once_and_bad_rows_are_numbered() {
     let home = tempfile::tempdir().unwrap();
-    let db = Database::create(&home.path().join("db"), Options::for_vectors(3)).unwrap();
+    let db = Database::create(home.path().join("db"), Options::for_vectors(3)).unwrap();
     let mut rows: Vec<Vec<f32>> = (0..2_500).map(|i| vec![1.0, i as f32, 0.5]).collect();
     rows[7] = vec![0.0; 3];
     rows[1_900][1] = f32::NAN;
@@ -403,7 +403,7 @@ fn bare_vectors_go_in_once_and_bad_rows_are_numbered() {
     stop.store(false, Ordering::Relaxed);
     let short = ingest_vectors(&db, &mut file, &keys[1..], &labels, &(), &stop).unwrap_err().to_string();
     assert!(short.contains("2500 vectors, but 2499 ids"), "{short}");
-    let four = Database::create(&home.path().join("four"), Options::for_vectors(4)).unwrap();
+    let four = Database::create(home.path().join("four"), Options::for_vectors(4)).unwrap();
     let error = ingest_vectors(&four, &mut file, &keys, &labels, &(), &stop).unwrap_err();
     assert!(error.kind() == ErrorKind::Mismatch && error.to_string().contains("dimension 3"), "{error}");
 }

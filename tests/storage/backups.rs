@@ -126,7 +126,7 @@ fn small(folder: &Path) -> (std::path::PathBuf, Vec<String>) {
     database.write(images("a", 60, DIMENSION, 5, 4, 1)).unwrap();
     database.flush().unwrap();
     drop(database);
-    let database = Database::open(&folder.join("db")).unwrap();
+    let database = Database::open(folder.join("db")).unwrap();
     database.write(images("b", 30, DIMENSION, 5, 4, 2)).unwrap();
     let backup = folder.join("backup");
     database.backup(&backup).unwrap();
@@ -144,11 +144,11 @@ fn a_backup_inside_the_database_is_refused() {
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let before = files(&path);
     for inside in ["backup", "segments/backup", "new/backup", "../db/backup", "../link/backup", "new/../backup", "."] {
-        let error = database.backup(&path.join(inside)).err().unwrap_or_else(|| panic!("{inside}: it is taken"));
+        let error = database.backup(path.join(inside)).err().unwrap_or_else(|| panic!("{inside}: it is taken"));
         assert!([ErrorKind::Invalid, ErrorKind::AlreadyExists].contains(&error.kind()), "{inside}: {error}");
         assert!(inside == "." || error.message().contains("inside the database"), "{inside}: {error}");
     }
-    assert_eq!(database.backup(&link.join("backup")).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(database.backup(link.join("backup")).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(files(&path), before);
     // Beside it, by whatever way.
     for beside in ["db-backup", "db/../beside", "new/folder"] {

@@ -76,7 +76,7 @@ impl Asker {
         self.note("within", database.within(Duration::ZERO));
         self.note("flush", database.flush());
         self.note("check", database.check(false));
-        self.note("status", database.status());
+        self.note("status", Ok(database.status()));
         self.note("models", database.models());
         self.note("file", database.file("name"));
         self.note("put file", database.put_file("name", b"bytes"));
@@ -92,7 +92,7 @@ impl Asker {
         self.note("change", database.change_model(target, &Mirrors(None), &mut |_| false));
         if number < 3 {
             self.note("compact", database.compact());
-            self.note("backup", database.backup(&self.folder.join(format!("backup{number}"))));
+            self.note("backup", database.backup(self.folder.join(format!("backup{number}"))));
         }
         database.set_deferral(if number % 2 == 0 { Deferral::Never } else { Deferral::Automatic });
     }
@@ -125,7 +125,7 @@ impl Reembed for Mirrors {
 }
 
 fn filled(folder: &std::path::Path) -> Database {
-    let database = Database::create(&folder.join("db"), options()).unwrap();
+    let database = Database::create(folder.join("db"), options()).unwrap();
     database.write(images("i", 300, DIMENSION, 9, 5, 3)).unwrap();
     database
 }

@@ -214,7 +214,7 @@ fn a_record_of_a_recycled_log_is_refused_and_repaired() {
             copy_folder(&origin, &path);
             std::fs::write(path.join("catalog").join(list.file_name().unwrap()), damaged).unwrap();
             for refused in [Database::open(&path), Database::open_read_only(&path)] {
-                let message = refused.err().expect("damage is told").to_string();
+                let message = refused.expect_err("damage is told").to_string();
                 assert!(message.contains(&format!("is damaged at byte {at}")), "{message}");
             }
             let left = repaired(&path, &model).unwrap();

@@ -490,10 +490,10 @@ fn a_cleaning_that_was_stopped_goes_on_and_finds_the_same() {
 #[test]
 fn what_cannot_be_cleaned_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let empty = Database::create(&folder.path().join("empty"), Options::for_vectors(8)).unwrap();
+    let empty = Database::create(folder.path().join("empty"), Options::for_vectors(8)).unwrap();
     let error = empty.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
     assert!(error.to_string().contains("0 labelled images"), "{error}");
-    let one = Database::create(&folder.path().join("one"), Options::for_vectors(8)).unwrap();
+    let one = Database::create(folder.path().join("one"), Options::for_vectors(8)).unwrap();
     one.write(cairndb_storage_tests::images("i", 20, 8, 1, 1, 3)).unwrap();
     let error = one.query("SHOW SUSPECTS", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("label 0"), "{error}");
@@ -507,7 +507,7 @@ fn what_cannot_be_cleaned_is_told() {
     let error = some.query("CLEAN", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("local features"), "{error}");
     // No photo can be read.
-    let gone = Database::create(&folder.path().join("gone"), Options::for_vectors(8)).unwrap();
+    let gone = Database::create(folder.path().join("gone"), Options::for_vectors(8)).unwrap();
     let vector = |at: u8| vec![1.0, 0.1 * f32::from(at), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
     let put = |at: u8| Put::new(format!("g{at}"), vector(at)).label("scene").source("/is/not/there.jpg").into();
     gone.write((0..4).map(put)).unwrap();

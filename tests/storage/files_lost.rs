@@ -134,8 +134,8 @@ fn a_folder_among_the_segments_is_left_alone() {
     for _ in 0..2 {
         assert!(digest(&Database::open_read_only(&path).unwrap().snapshot()) == wanted);
         let database = Database::open(&path).unwrap();
-        database.backup(&folder.path().join("backup")).unwrap();
-        Database::verify_backup(&folder.path().join("backup")).unwrap();
+        database.backup(folder.path().join("backup")).unwrap();
+        Database::verify_backup(folder.path().join("backup")).unwrap();
         std::fs::remove_dir_all(folder.path().join("backup")).unwrap();
         wait_until("a rebuild", || healthy(&database));
         database.compact().unwrap();

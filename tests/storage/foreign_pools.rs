@@ -119,7 +119,7 @@ fn every_call_may_be_made_by_a_rayon_task() {
                 3 => drop(snapshot.search(&request.clone().rerank(Rerank::new().k(2)), &queries).unwrap()),
                 4 => drop(snapshot.predict(&queries[0], 3).unwrap()),
                 5 => drop(database.check(true).unwrap()),
-                6 => drop(database.backup(&folder.path().join(format!("{number}"))).unwrap()),
+                6 => drop(database.backup(folder.path().join(format!("{number}"))).unwrap()),
                 _ => drop(database.drain().unwrap()),
             }
         };

@@ -107,7 +107,7 @@ fn keys(database: &Database) -> BTreeSet<String> {
 }
 
 fn problems(database: &Database) -> Vec<String> {
-    database.check(true).unwrap().problems
+    database.check(true).unwrap().problems.into_iter().map(|problem| problem.message).collect()
 }
 
 /// Writes until the disk is full. Returns what was acknowledged.
@@ -276,9 +276,9 @@ fn long_work_that_a_full_disk_ends_changes_nothing() {
         let database = Database::open(&path).unwrap_or_else(|error| panic!("{story}: {error}"));
         let ends: [(&str, cairn::Result<()>); 4] = [
             ("TRAIN", change(&database, true)),
-            ("BACKUP", database.backup(&disk.place.join("copy")).map(drop)),
+            ("BACKUP", database.backup(disk.place.join("copy")).map(drop)),
             ("COMPACT", database.compact()),
-            ("RESTORE", Database::restore_backup(&copy, &disk.place.join("restored")).map(drop)),
+            ("RESTORE", Database::restore_backup(&copy, disk.place.join("restored")).map(drop)),
         ];
         for (what, outcome) in ends {
             match outcome {

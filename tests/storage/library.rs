@@ -12,14 +12,14 @@ use cairn::language::TrainPlan;
 use cairn::{
     Argument, Arguments, Condition, Database, Deferral, Embed, Embedded, Error, ErrorKind, Field, LocalFeatureSet,
     LocalFeatures, Maintain, ModelInfo, Operation, Options, Outcome, Photo, Ports, Propose, Put, Query, Reembed,
-    Rerank, Scope, SearchRequest, Status, Target, VectorChunks, Wanted, Watch,
+    Report, Rerank, Scope, SearchRequest, Target, VectorChunks, Wanted, Watch,
 };
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, create, images, put, status};
 
 fn filled(options: Options) -> (tempfile::TempDir, Database) {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options).unwrap();
+    let database = Database::create(folder.path().join("db"), options).unwrap();
     database.write(images("i", 400, DIMENSION, 9, 4, 3)).unwrap();
     (folder, database)
 }
@@ -228,7 +228,7 @@ fn a_write_of_nothing_has_no_number_of_its_own() {
         assert_eq!((receipt.sequence, receipt.images_changed, receipt.deferred), (last, 0, false));
         assert_eq!(database.drain().unwrap().sequence(), last);
     }
-    let reader = Database::open_read_only(&folder.path().join("db")).unwrap();
+    let reader = Database::open_read_only(folder.path().join("db")).unwrap();
     assert_eq!(reader.write(Vec::new()).unwrap_err().kind(), ErrorKind::ReadOnly);
 }
 
@@ -284,7 +284,7 @@ fn a_reader_can_ask_for_what_there_is() {
     database.set_deferral(Deferral::Always);
     database.write(vec![put("waits", None, &[1.0; DIMENSION])]).unwrap();
     inside.recv().unwrap();
-    let reader = Database::open_read_only(&folder.path().join("db")).unwrap();
+    let reader = Database::open_read_only(folder.path().join("db")).unwrap();
     let there = reader.freshest().unwrap();
     assert_eq!((there.sequence(), there.lag()), (seen, 1));
     let fresh = || run(&reader, "SEARCH i000001 FRESH", &Ports::default()).map(|_| ());
@@ -323,7 +323,7 @@ fn a_number_that_is_seen_is_an_acknowledged_one() {
                 let reached = database.reach(snapshot.sequence()).unwrap();
                 assert!(reached.sequence() >= snapshot.sequence());
                 let stale = match run(&database, "SHOW STALE", &Ports::default()).unwrap().remove(0) {
-                    Outcome::Status(status) => status.lines,
+                    Outcome::Report(report) => report.lines,
                     other => panic!("{other:?}"),
                 };
                 let line = |name: &str| stale.iter().find(|line| line.0 == name).unwrap().1.clone();
@@ -430,16 +430,16 @@ fn a_model_cannot_be_dropped_while_one_is_put_in_force() {
 struct Nobody;
 
 impl Maintain for Nobody {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Status> {
-        Ok(Status { lines: Vec::new() })
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+        Ok(Report::default())
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Status> {
-        Ok(Status { lines: Vec::new() })
+    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+        Ok(Report::default())
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Status> {
-        Ok(Status { lines: Vec::new() })
+    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+        Ok(Report::default())
     }
 }
 

@@ -96,7 +96,7 @@ fn act(database: &Database, stream: &Stream) -> cairn::Result<()> {
     match random.below(80) {
         0..=7 => database.flush().map(|_| ()),
         8..=10 => database.compact(),
-        11 => database.backup(&scratch(database.folder(), "backup")).map(|_| ()),
+        11 => database.backup(scratch(database.folder(), "backup")).map(|_| ()),
         12 => database.check(random.below(2) == 0).map(|_| ()),
         13 => database.drain().map(|_| ()),
         _ => Ok(()),
@@ -249,10 +249,9 @@ impl Scene {
     }
 
     fn tell_health(&self) {
-        let status = self.database().status().unwrap();
-        let health = &status.lines.iter().find(|line| line.0 == "health").unwrap().1;
-        if health != "ok" {
-            say(&format!("health {health}"));
+        let status = self.database().status();
+        if !status.health.is_ok() {
+            say(&format!("health {}", status.health));
         }
     }
 
@@ -348,7 +347,7 @@ fn tables(folder: &Path, count: u64) {
     let database = Database::open(folder).unwrap();
     for number in 0..count {
         database.write(vec![image(number)]).unwrap();
-        database.backup(&scratch(folder, "backup")).unwrap();
+        database.backup(scratch(folder, "backup")).unwrap();
     }
     let _unneeded = scratch(folder, "backup");
     say("done");
@@ -420,7 +419,7 @@ fn obey(folder: &Path) {
                 Ok("done".to_owned())
             }
             "count" => database.snapshot().keys(None).map(|keys| keys.len().to_string()),
-            _ => Ok(database.status().unwrap().lines.into_iter().find(|line| line.0 == "health").unwrap().1),
+            _ => Ok(database.status().health.to_string()),
         };
         match answer {
             Ok(answer) => say(&answer),
@@ -505,14 +504,14 @@ fn look(folder: &Path) {
     loop {
         match Database::open_read_only(folder) {
             Ok(database) => {
-                let (snapshot, health) = (database.snapshot(), database.status().unwrap());
+                let (snapshot, health) = (database.snapshot(), database.status());
                 std::thread::sleep(Duration::from_millis(50));
                 let report = database.check(true).unwrap();
                 let images = snapshot.keys(None).unwrap().len();
-                let is_whole = health.lines.contains(&("health".to_owned(), "ok".to_owned()));
+                let is_whole = health.health.is_ok();
                 match report.problems.is_empty() && is_whole {
                     true => say(&format!("looked {} {images} images", snapshot.sequence())),
-                    false => say(&format!("found {:?} {:?}", report.problems, health.lines)),
+                    false => say(&format!("found {:?} {:?}", report.problems, health.lines())),
                 }
             }
             // The writer leaves no room for a look.

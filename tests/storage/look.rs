@@ -10,13 +10,13 @@ use crate::stream::{Model, Random, near_centre};
 /// # Panics
 /// When there is no such line.
 pub fn status(database: &Database, name: &str) -> String {
-    let status = database.status().unwrap();
-    status.lines.iter().find(|line| line.0 == name).unwrap_or_else(|| panic!("no line '{name}'")).1.clone()
+    let lines = database.status().lines();
+    lines.into_iter().find(|line| line.0 == name).unwrap_or_else(|| panic!("no line '{name}'")).1
 }
 
 /// Whether the status says so.
 pub fn healthy(database: &Database) -> bool {
-    status(database, "health") == "ok"
+    database.status().health.is_ok()
 }
 
 /// The whole database is what the model says (contents, laws P and R); waiting writes are carried out first.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use cairn::language::TrainPlan;
 use cairn::{
     Database, Deferral, Embed, Embedded, EpochProgress, ErrorKind, Maintain, ModelInfo, Operation, Outcome, Photo,
-    Ports, Query, Reembed, SearchRequest, Status, Target, Wanted, Watch,
+    Ports, Query, Reembed, Report, SearchRequest, Target, Wanted, Watch,
 };
 use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
 use cairndb_storage_tests::{
@@ -83,7 +83,7 @@ fn what_changes_while_an_epoch_votes_is_in_it_as_it_became() {
     const TRAIN: usize = 5_000;
     const INDEX: usize = 400;
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     let mut random = Random::new(4);
     let mut vector = move || unit(&(0..DIMENSION).map(|_| random.signed()).collect::<Vec<_>>());
     let label = |at: usize| format!("label {}", at % 9);
@@ -128,7 +128,7 @@ fn what_changes_while_an_epoch_votes_is_in_it_as_it_became() {
 #[test]
 fn what_was_chosen_while_the_model_changed_holds_behind_it() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 100, DIMENSION, 9, 5, 3)).unwrap();
     database
         .change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut |at| {
@@ -146,7 +146,7 @@ fn what_was_chosen_while_the_model_changed_holds_behind_it() {
 #[test]
 fn a_new_epoch_is_what_its_images_alone_would_be() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     let mut turns = Turns::new(&database, 5);
     for round in 0..6 {
         for _ in 0..40 {
@@ -163,10 +163,10 @@ fn a_new_epoch_is_what_its_images_alone_would_be() {
     }
     let before = digest(&database.snapshot());
     drop(database);
-    let database = Database::open(&folder.path().join("db")).unwrap();
+    let database = Database::open(folder.path().join("db")).unwrap();
     assert_eq!(digest(&database.snapshot()), before);
     // The same images put into a fresh database of the model give the same digest.
-    let fresh = Database::create(&folder.path().join("fresh"), options()).unwrap();
+    let fresh = Database::create(folder.path().join("fresh"), options()).unwrap();
     let stored = under(&model_after(5, counted(&database)), is_mirrored(&database));
     fresh.write(stored.iter().map(|(key, (label, vector))| put(key, label.as_deref(), vector))).unwrap();
     assert_eq!(digest(&fresh.drain().unwrap()), before);
@@ -207,7 +207,7 @@ impl Embed for Overtaken<'_> {
 #[test]
 fn what_a_model_made_is_neither_stored_nor_searched_under_another() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     // No descriptor is like its mirror image.
     let plain: &'static [f32] = Box::leak((0..DIMENSION).map(|at| (at + 1) as f32).collect());
     database.write(vec![put("known", None, plain), put("other", None, &mirror(plain))]).unwrap();
@@ -240,7 +240,7 @@ fn what_a_model_made_is_neither_stored_nor_searched_under_another() {
 #[test]
 fn what_was_embedded_is_not_embedded_again() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 1200, DIMENSION, 9, 5, 3)).unwrap();
     let mut left = 2;
     let stopped = database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut |_| {
@@ -277,7 +277,7 @@ fn what_was_embedded_is_not_embedded_again() {
 #[test]
 fn every_image_can_be_embedded_again_and_each_epoch_be_gone_back_to() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
     for number in 1..=2 {
@@ -349,7 +349,7 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
 #[test]
 fn what_was_derived_of_an_epoch_that_was_given_up_goes_with_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let give_up = || {
         let mut until_it_votes = |at: EpochProgress| !matches!(at, EpochProgress::Voting(..));
@@ -370,7 +370,7 @@ fn what_was_derived_of_an_epoch_that_was_given_up_goes_with_the_next_one() {
 #[test]
 fn a_dropped_epoch_is_forgotten_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
     let begun = || {
@@ -402,15 +402,15 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
 struct Trained;
 
 impl Maintain for Trained {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
         panic!("nothing is trained here")
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
         panic!("nothing is embedded here")
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
         panic!("nothing is used here")
     }
 
@@ -422,7 +422,7 @@ impl Maintain for Trained {
 #[test]
 fn descriptors_that_a_model_was_trained_on_are_dropped_only_by_force() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 300, DIMENSION, 9, 5, 3)).unwrap();
     database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut on).unwrap();
     let ports = Ports { maintain: Some(Arc::new(Trained)), ..Ports::default() };
@@ -446,7 +446,7 @@ fn descriptors_that_a_model_was_trained_on_are_dropped_only_by_force() {
 #[test]
 fn a_snapshot_keeps_the_model_that_it_was_taken_of() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::create(&folder.path().join("db"), options()).unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 3000, DIMENSION, 9, 5, 3)).unwrap();
     database.compact().unwrap();
     let request = SearchRequest { depth: 50, limit: 50, ..Default::default() };

@@ -75,7 +75,7 @@ fn query(database: &Database, text: &str) -> Result<(), Error> {
 fn a_backup_is_only_read() {
     let folder = tempfile::tempdir().unwrap();
     let (backup, wanted) = backed_up(folder.path());
-    assert!(Database::is_backup(&backup) && !Database::is_backup(&folder.path().join("db")));
+    assert!(Database::is_backup(&backup) && !Database::is_backup(folder.path().join("db")));
     let before = tree(&backup);
     let unchanged = |story: &str| assert_eq!(tree(&backup), before, "{story}");
     let refused = |error: Error, story: &str| {
@@ -111,7 +111,7 @@ fn a_backup_is_only_read() {
         ErrorKind::AlreadyExists
     );
     assert_eq!(Database::restore_backup(&backup, &backup).err().unwrap().kind(), ErrorKind::AlreadyExists);
-    assert_eq!(Database::restore_backup(&backup, &backup.join("new")).err().unwrap().kind(), ErrorKind::Invalid);
+    assert_eq!(Database::restore_backup(&backup, backup.join("new")).err().unwrap().kind(), ErrorKind::Invalid);
     let copy = folder.path().join("copy");
     reader.backup(&copy).unwrap();
     drop(reader);

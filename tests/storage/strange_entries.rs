@@ -51,7 +51,7 @@ impl Scene {
         database.flush().unwrap();
         database.write(images("j", 20, DIMENSION, 5, 3, 2)).unwrap();
         database.training_folder().unwrap();
-        database.backup(&scene.path("backup")).unwrap();
+        database.backup(scene.path("backup")).unwrap();
         drop(database);
         std::fs::create_dir(scene.path("outside")).unwrap();
         std::fs::write(scene.path("outside/file"), "theirs").unwrap();

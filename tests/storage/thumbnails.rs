@@ -49,7 +49,7 @@ fn ports() -> Ports {
 fn database(folder: &Path, keep: Keep) -> Database {
     let photos = folder.join("photos");
     std::fs::create_dir_all(&photos).unwrap();
-    let database = Database::create(&folder.join(keep.word()), Options::for_vectors(2).keep(keep)).unwrap();
+    let database = Database::create(folder.join(keep.word()), Options::for_vectors(2).keep(keep)).unwrap();
     let put = |view: u8| {
         let path = photos.join(view.to_string());
         std::fs::write(&path, [0, view]).unwrap();

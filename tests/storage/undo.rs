@@ -23,7 +23,7 @@ fn near(scene: usize, random: &mut Random) -> Vec<f32> {
 
 /// Three scenes whose images have the scene's label; in the first two of them one image, `odd0` and `odd1`, has another one.
 fn database(folder: &Path) -> Database {
-    let database = Database::create(&folder.join("db"), Options::for_vectors(DIMENSION)).unwrap();
+    let database = Database::create(folder.join("db"), Options::for_vectors(DIMENSION)).unwrap();
     let mut random = Random::new(9);
     let mut operations = Vec::new();
     for scene in 0..3 {

@@ -101,7 +101,7 @@ impl Set {
         let folder = tempfile::tempdir().map_err(|error| Failure::io(&std::env::temp_dir(), error))?;
         let first = self.images.first().ok_or_else(|| Failure::new("the database is empty"))?;
         let dimension = adapt(&first.2)?.len();
-        let database = Database::create(&folder.path().join("db"), Options::for_vectors(dimension))?;
+        let database = Database::create(folder.path().join("db"), Options::for_vectors(dimension))?;
         for images in self.images.chunks(WRITTEN_ROWS) {
             let put = |(key, label, vector): &(String, Option<String>, Vec<f32>)| {
                 let label = match change.get(key) {

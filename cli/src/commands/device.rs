@@ -134,7 +134,7 @@ fn whole_path(device: &Hardware, photos: &Path, database: &Path, out: &mut impl 
 fn votes(rows: usize, device: &Hardware, folder: &Path, out: &mut impl std::io::Write) -> Result<()> {
     let mut results = Vec::new();
     for (name, proposer) in [("engine alone", None), ("device proposes", Some(TorchProposer::new(device)?))] {
-        let database = Database::create(&folder.join(name), Options::for_vectors(VOTE_DIMENSION))?;
+        let database = Database::create(folder.join(name), Options::for_vectors(VOTE_DIMENSION))?;
         let mut random = Random::of(&[1]);
         let mut row = |key: String, labelled: bool| {
             let vector = (0..VOTE_DIMENSION).map(|_| random.range(-0.5, 0.5)).collect();

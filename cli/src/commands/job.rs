@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_cleaning_that_was_committed_and_not_noted_is_done_unless_it_was_undone() {
         let home = tempfile::tempdir().unwrap();
-        let database = Database::create(&home.path().join("db"), Options::for_vectors(3)).unwrap();
+        let database = Database::create(home.path().join("db"), Options::for_vectors(3)).unwrap();
         let image = |n: u8| {
             let (x, label) = (f32::from(n / 6), if n == 0 || n > 5 { "dome" } else { "tower" });
             Put::new(format!("i{n}"), vec![1.0 - x, x, 0.02 * f32::from(n)]).label(label).into()

@@ -17,6 +17,6 @@ use crate::terminal::standard_output;
 pub(super) fn run(args: &Status) -> Result<()> {
     let database = open(&args.opened)?;
     let mut out = standard_output();
-    print_outcome(&mut out, args.format, &Outcome::Status(database.status()?))?;
+    print_outcome(&mut out, args.format, &Outcome::Status(Box::new(database.status())))?;
     Ok(out.flush()?)
 }

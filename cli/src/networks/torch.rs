@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cairn::language::TrainPlan;
 use cairn::{
-    Database, ErrorKind, LoadFeatures, LocalFeatures, Maintain, ModelInfo, Options, Photo, Role, Status, Watch,
+    Database, ErrorKind, LoadFeatures, LocalFeatures, Maintain, ModelInfo, Options, Photo, Report, Role, Watch,
 };
 use cairn_torch::local::{TrunkExtractor, XFeatExtractor};
 use cairn_torch::model::{Architecture, Model, ModelSpec, base_of};
@@ -130,15 +130,15 @@ impl Maintainer {
 }
 
 impl Maintain for Maintainer {
-    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> cairn::Result<Report> {
         self.get()?.train(database, plan, watch)
     }
 
-    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
+    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> cairn::Result<Report> {
         self.get()?.reembed(database, weights, watch)
     }
 
-    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> cairn::Result<Status> {
+    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> cairn::Result<Report> {
         self.get()?.use_model(database, number, watch)
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn::language::TrainPlan;
-use cairn::{Database, Error, LoadFeatures, Maintain, ModelInfo, Options, Status, Watch};
+use cairn::{Database, Error, LoadFeatures, Maintain, ModelInfo, Options, Report, Watch};
 use cairndb_ingest::PhotoEmbedder;
 use clap::builder::ValueParser;
 
@@ -59,15 +59,15 @@ pub(crate) fn maintainer(_args: &ModelArgs) -> Arc<dyn Maintain> {
 struct Nobody;
 
 impl Maintain for Nobody {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
         Err(missing("TRAIN needs a network"))
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
         Err(missing("REEMBED needs a network"))
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Status> {
+    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
         Err(missing("USE MODEL may have to embed photos"))
     }
 

@@ -40,13 +40,8 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, outcome: &Outco
         Outcome::Prediction { name, prediction } => print_predictions(out, format, &[(name.as_str(), prediction)]),
         Outcome::Written(receipt) => print_receipt(out, format, receipt),
         Outcome::Labelled(labelled) => print_labelled(out, format, labelled),
-        Outcome::Status(status) => {
-            let mut printer = Printer::begin(out, format, &["name", "value"])?;
-            for (name, value) in &status.lines {
-                printer.row(vec![Cell::Text(name.clone()), Cell::Text(value.clone())])?;
-            }
-            Ok(printer.end()?)
-        }
+        Outcome::Status(status) => print_lines(out, format, &status.lines()),
+        Outcome::Report(report) => print_lines(out, format, &report.lines),
         Outcome::Labels(labels) => {
             let mut printer = Printer::begin(out, format, &["label", "train_images"])?;
             for (label, count) in labels {
@@ -73,6 +68,14 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, outcome: &Outco
             Ok(printer.end()?)
         }
     }
+}
+
+fn print_lines(out: &mut dyn Write, format: Format, lines: &[(String, String)]) -> Result<()> {
+    let mut printer = Printer::begin(out, format, &["name", "value"])?;
+    for (name, value) in lines {
+        printer.row(vec![Cell::Text(name.clone()), Cell::Text(value.clone())])?;
+    }
+    Ok(printer.end()?)
 }
 
 fn print_table(out: &mut dyn Write, format: Format, table: &Table) -> Result<()> {
@@ -110,7 +113,7 @@ fn print_report(out: &mut dyn Write, format: Format, report: &CheckReport) -> Re
         }
         printer.end()?;
         for problem in &report.problems {
-            writeln!(out, "problem: {}", visible(problem))?;
+            writeln!(out, "problem: {}", visible(&problem.message))?;
         }
         if report.problems.is_empty() {
             writeln!(out, "no problems")?;
@@ -122,7 +125,7 @@ fn print_report(out: &mut dyn Write, format: Format, report: &CheckReport) -> Re
         printer.row(vec![Cell::Text("checked".to_owned()), Cell::Text(what.clone()), Cell::Whole(*count)])?;
     }
     for problem in &report.problems {
-        printer.row(vec![Cell::Text("problem".to_owned()), Cell::Text(problem.clone()), Cell::Nothing])?;
+        printer.row(vec![Cell::Text("problem".to_owned()), Cell::Text(problem.message.clone()), Cell::Nothing])?;
     }
     Ok(printer.end()?)
 }
@@ -231,6 +234,8 @@ fn waiting(writes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cairn::{Part, Problem};
+
     use super::*;
 
     fn printed(print: impl Fn(&mut dyn Write) -> Result<()>) -> String {
@@ -242,7 +247,8 @@ mod tests {
     #[test]
     fn a_report_names_what_was_looked_at_and_every_problem() {
         let sound = CheckReport { checked: vec![("images".to_owned(), 7)], problems: Vec::new() };
-        let broken = CheckReport { problems: vec!["segment 3 is\tmissing".to_owned()], ..sound.clone() };
+        let broken =
+            CheckReport { problems: vec![Problem::new(Part::Segment, "segment 3 is\tmissing")], ..sound.clone() };
         let table = |report| printed(|out| print_report(out, Format::Table, report));
         assert!(table(&sound).contains("images") && table(&sound).ends_with("no problems\n"));
         assert!(table(&broken).ends_with("problem: segment 3 is\\tmissing\n"));

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_page_shows_what_is_doubtful_beside_its_best_pair_and_then_some_that_passed() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+        let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = |key: &str, photo| {
             let label = Some("tower".to_owned());
             Operation::Put(Put {

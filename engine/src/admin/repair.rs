@@ -6,12 +6,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::answer::Repaired;
 use crate::catalog::{Batch, Catalog, Lost, Pinned, RecordMessage, SegmentEntry, Waiting, codec};
 use crate::disk::{COLUMNS, Folder, Lock, SEGMENTS, is_of_segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::{Operation, Role};
+use crate::report::Repaired;
 use crate::rows::{NewRow, RowSet};
 use crate::segment::{Expected, Segment, Truth, file_of};
 use crate::state::lists::label_in;

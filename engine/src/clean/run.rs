@@ -472,7 +472,7 @@ mod tests {
     #[test]
     fn neighbours_that_no_image_is_compared_with_are_not_held() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+        let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = |at: usize| Put::new(format!("i{at}"), [1.0, at as f32 * 0.001]).label(format!("{}", at % 3)).into();
         database.write((0..60).map(put)).unwrap();
         let train = train_set(&database.shared, &CleanPlan { neighbours: 5, ..CleanPlan::default() }, None).unwrap();

@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn texts_and_numbers_of_an_application_are_bound_and_never_read_as_language() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+        let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let run = |text: &str, arguments: Vec<Argument>| -> Result<Vec<Outcome>> {
             database.query(text, &Arguments::of(arguments), &Ports::default())
         };

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::admin::scouting::before_opening;
-use crate::answer::SegmentInfo;
 use crate::background::Shared;
 use crate::background::Worker;
 use crate::catalog::Catalog;
@@ -18,6 +17,7 @@ use crate::options::Options;
 use crate::ports::Propose;
 use crate::process::leaving::inside_slow;
 use crate::process::room;
+use crate::report::SegmentInfo;
 use crate::state::Snapshot;
 use crate::write::{Core, Deferral, Expect};
 

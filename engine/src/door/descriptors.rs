@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn what_was_made_for_a_model_out_of_force_is_kept_for_the_photo_that_it_was_made_of() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("db"), Options::for_model(model("first"), 2)).unwrap();
+        let database = Database::create(folder.path().join("db"), Options::for_model(model("first"), 2)).unwrap();
         let put = |key: &str| -> Operation { Put::new(key, vec![1.0, 0.0]).into() };
         database.write(vec![put("old")]).unwrap();
         let second = Target::new(model("second"), 3);

@@ -178,21 +178,21 @@ impl Database {
             Plan::Delete { key } => Outcome::Written(self.write(vec![Operation::Delete { key }])?),
             Plan::Label { key, label } => Outcome::Labelled(Box::new(self.give_label(key, Some(label))?)),
             Plan::Unlabel { key } => Outcome::Labelled(Box::new(self.give_label(key, None)?)),
-            Plan::ShowStatus => Outcome::Status(self.status()?),
+            Plan::ShowStatus => Outcome::Status(Box::new(self.status())),
             Plan::ShowLabels => Outcome::Labels(self.snapshot().labels()?),
             Plan::ShowSegments => Outcome::Segments(self.segments()),
-            Plan::ShowStale => Outcome::Status(self.staleness()),
+            Plan::ShowStale => Outcome::Report(self.staleness()),
             Plan::ShowCleans => Outcome::Table(self.table_of_cleanings()?),
             Plan::ShowClean { number } => Outcome::Table(self.table_of_cleaned(number)?),
             Plan::ShowMarked => Outcome::Table(self.table_of_marks()?),
             Plan::ShowModels => Outcome::Table(self.table_of_models()?),
             Plan::ShowSuspects { limit } => return self.run_cleaning(&CleanPlan::suspects(limit), ports),
-            Plan::Train(plan) => Outcome::Status(self.run_training(&plan, ports)?),
+            Plan::Train(plan) => Outcome::Report(self.run_training(&plan, ports)?),
             Plan::Clean(plan) => return self.run_cleaning(&plan, ports),
             Plan::UndoClean => Outcome::Done(self.undo_cleaning()?.words()),
             Plan::UndoLabel => Outcome::Done(self.undo_labels()?.words()),
-            Plan::Reembed { model } => Outcome::Status(self.run_reembedding(model.as_deref(), ports)?),
-            Plan::UseModel { number } => Outcome::Status(self.run_use(number, ports)?),
+            Plan::Reembed { model } => Outcome::Report(self.run_reembedding(model.as_deref(), ports)?),
+            Plan::UseModel { number } => Outcome::Report(self.run_use(number, ports)?),
             Plan::DropModel { number, force } => return self.run_drop(number, force, ports),
             Plan::Flush => {
                 let done = if self.flush()? { "the tail is in segments" } else { "there was no tail" };
@@ -411,6 +411,10 @@ fn read_queries(path: &str, ports: &Ports) -> Result<(Vec<Asked>, Vec<FailedQuer
     Ok((queries.into_iter().map(asked).collect(), failed))
 }
 
+fn as_lines(lines: &[(String, String)]) -> Vec<String> {
+    lines.iter().map(|(name, value)| format!("{name}: {value}")).collect()
+}
+
 /// What EXPLAIN ANALYZE adds to the plan: counts, no times (the engine has no clock; programs time it from outside).
 fn analysis(outcome: &Outcome) -> String {
     let lines = match outcome {
@@ -422,7 +426,8 @@ fn analysis(outcome: &Outcome) -> String {
             seen(*as_of_sequence, *lag),
             format!("voters {}, with a prediction {}", voters.len(), usize::from(vote.is_some())),
         ],
-        Outcome::Status(status) => status.lines.iter().map(|(name, value)| format!("{name}: {value}")).collect(),
+        Outcome::Status(status) => as_lines(&status.lines()),
+        Outcome::Report(report) => as_lines(&report.lines),
         Outcome::Labels(labels) => vec![rows(labels.len())],
         Outcome::Segments(segments) => vec![rows(segments.len())],
         Outcome::Table(table) => vec![rows(table.rows.len())],

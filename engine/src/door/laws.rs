@@ -16,6 +16,7 @@ use crate::door::Database;
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::{Operation, Put, Role};
 use crate::options::Options;
+use crate::report::Part;
 use crate::state::lists::list_of;
 use crate::state::snapshot::Snapshot;
 use crate::vector::{dot, unit};
@@ -299,8 +300,8 @@ fn laws_hold_on(history: Vec<Step>) -> Result<(), TestCaseError> {
     }
     // A segment that was lost is told until it is made again; nothing else is wrong.
     let problems = database.check(true).unwrap().problems;
-    prop_assert!(problems.iter().all(|problem| problem.starts_with("segment ")), "{problems:?}");
-    let bulk = Database::create(&folder.path().join("bulk"), options()).unwrap();
+    prop_assert!(problems.iter().all(|problem| problem.part == Part::Segment), "{problems:?}");
+    let bulk = Database::create(folder.path().join("bulk"), options()).unwrap();
     let puts = model.iter().rev().map(|(key, (label, vector))| {
         Operation::Put(Put {
             key: key.clone(),
@@ -330,7 +331,7 @@ fn laws_hold_on_random_histories() {
 fn a_new_train_set_votes_after_the_old_one_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     for left in 0..VOTE_K {
-        let database = Database::create(&folder.path().join(left.to_string()), options()).unwrap();
+        let database = Database::create(folder.path().join(left.to_string()), options()).unwrap();
         let mut model = Model::new();
         let put = |key: String, label: Option<&str>, vector: Vec<f32>| {
             let label = label.map(str::to_owned);
@@ -400,8 +401,8 @@ fn repair_makes_everything_again() {
     drop((state, database));
     let database = Database::open(&restored).unwrap();
     let problems = database.check(true).unwrap().problems;
-    assert!(problems.iter().any(|problem| problem.contains("k10")), "{problems:?}");
-    assert!(problems.iter().any(|problem| problem.contains("inverse")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.message.contains("k10")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.message.contains("inverse")), "{problems:?}");
     drop(database);
     Database::repair(&restored).unwrap();
     let database = Database::open(&restored).unwrap();

@@ -3,11 +3,11 @@
 use super::database::Database;
 use super::outcome::{Outcome, Table};
 use super::ports::{Maintain, Ports};
-use crate::answer::Status;
 use crate::background::ModelEntry;
 use crate::clean::Standing;
 use crate::error::{Error, Result};
 use crate::id::SpaceId;
+use crate::report::Report;
 use cairndb_query::{CleanPlan, CleanRule, TrainPlan};
 
 /// Digits of a fingerprint that are shown.
@@ -29,15 +29,15 @@ impl Database {
         })
     }
 
-    pub(super) fn run_training(&self, plan: &TrainPlan, ports: &Ports) -> Result<Status> {
+    pub(super) fn run_training(&self, plan: &TrainPlan, ports: &Ports) -> Result<Report> {
         self.maintainer(ports, "TRAIN")?.train(self, plan, ports.watch.as_deref())
     }
 
-    pub(super) fn run_reembedding(&self, weights: Option<&str>, ports: &Ports) -> Result<Status> {
+    pub(super) fn run_reembedding(&self, weights: Option<&str>, ports: &Ports) -> Result<Report> {
         self.maintainer(ports, "REEMBED")?.reembed(self, weights, ports.watch.as_deref())
     }
 
-    pub(super) fn run_use(&self, number: u64, ports: &Ports) -> Result<Status> {
+    pub(super) fn run_use(&self, number: u64, ports: &Ports) -> Result<Report> {
         self.maintainer(ports, "USE MODEL")?.use_model(self, number, ports.watch.as_deref())
     }
 

@@ -6,12 +6,12 @@ use std::path::Path;
 use super::database::Database;
 use crate::admin::scouting::before_care;
 use crate::admin::{backup, repair};
-use crate::answer::{CheckReport, Repaired};
 use crate::catalog::Look;
 use crate::disk::{Folder, Record, release};
 use crate::error::Result;
 use crate::process::room;
 use crate::process::scout::has_scout;
+use crate::report::{CheckReport, Repaired};
 
 /// How much a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

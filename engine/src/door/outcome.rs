@@ -1,10 +1,11 @@
 //! What a statement returns, as plain data.
 
 use super::labelling::Labelled;
-use crate::answer::{Answer, Asked, CheckReport, Prediction, SegmentInfo, Status};
+use crate::answer::{Answer, Asked, Prediction};
 use crate::clean::Cleaning;
 use crate::operation::Receipt;
 use crate::ports::FailedQuery;
+use crate::report::{CheckReport, Report, SegmentInfo, Status};
 use crate::state::Snapshot;
 use cairndb_query::SearchPlan;
 
@@ -25,7 +26,9 @@ pub enum Outcome {
     /// PUT, LABEL, UNLABEL.
     Labelled(Box<Labelled>),
     /// SHOW STATUS.
-    Status(Status),
+    Status(Box<Status>),
+    /// TRAIN, REEMBED, USE MODEL, SHOW STALE: what was done or is, line by line.
+    Report(Report),
     /// SHOW LABELS: label and number of train images, by label.
     Labels(Vec<(String, usize)>),
     /// SHOW SEGMENTS.

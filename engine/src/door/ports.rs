@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::database::Database;
-use crate::answer::Status;
 use crate::error::Result;
 use crate::options::ModelInfo;
 use crate::ports::{Embed, LocalFeatures, ReadQueries, Watch};
+use crate::report::Report;
 use cairndb_query::TrainPlan;
 
 /// What a program hands to the database beside a statement. What is `None` is not to be had: statements that need it say so.
@@ -36,19 +36,19 @@ pub trait Maintain: Send + Sync {
     ///
     /// # Errors
     /// A message for people; the model in force stays.
-    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Status>;
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Report>;
 
     /// REEMBED, with the model of a file of weights or the one in force.
     ///
     /// # Errors
     /// A message for people; the model in force stays.
-    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Status>;
+    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Report>;
 
     /// USE MODEL.
     ///
     /// # Errors
     /// A message for people; the model in force stays.
-    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Status>;
+    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Report>;
 
     /// The model whose descriptors this one was trained on, for DROP MODEL: the network without what was trained behind it. Default:
     /// itself, as of a model that nobody trained.

@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_statement_is_prepared_once_and_runs_with_other_arguments_each_time() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+        let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = Database::prepare("PUT ID $1 $2 LABEL $3; SHOW LABELS").unwrap();
         assert_eq!(put.to_string(), "PUT ID $1 $2 LABEL $3;\nSHOW LABELS");
         for (at, key) in ["a", "b", "c"].into_iter().enumerate() {
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(third.line(), 3);
         // What a program built has no place, and is refused in words all the same.
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+        let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let built: Prepared = parse("LABEL ID 'a' AS $1").statements.remove(0).node.into();
         let error = database.execute(&built, &Arguments::default(), &Ports::default()).unwrap_err();
         assert_eq!(error.diagnostics()[0].code(), "unbound-parameter");

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::database::Database;
-use crate::answer::Status;
 use crate::background::Waited;
 use crate::error::Result;
+use crate::report::Report;
 use crate::state::Snapshot;
 
 impl Database {
@@ -23,7 +23,7 @@ impl Database {
     }
 
     /// What waits, line by line; every line is of one moment.
-    pub(super) fn staleness(&self) -> Status {
+    pub(super) fn staleness(&self) -> Report {
         let snapshot = self.snapshot();
         let (transactions, operations) = snapshot.waiting;
         let waited = match self.shared.ages.oldest(&snapshot) {
@@ -38,6 +38,6 @@ impl Database {
             ("waiting operations", operations.to_string()),
             ("oldest has waited", waited),
         ];
-        Status { lines: lines.map(|(name, value)| (name.to_owned(), value)).into() }
+        lines.into_iter().collect()
     }
 }

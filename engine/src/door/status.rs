@@ -1,73 +1,53 @@
 //! SHOW STATUS: the state of a database, line by line.
 
 use super::database::Database;
-use crate::answer::Status;
-use crate::error::Result;
-use crate::state::Snapshot;
+use crate::options::Options;
+use crate::report::{Health, SegmentInfo, Status};
+use crate::state::{Counts, Snapshot};
 
 impl Database {
-    /// The state of the database, line by line.
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn status(&self) -> Result<Status> {
-        Ok(self.status_of(&self.snapshot()))
+    /// The state of the database.
+    pub fn status(&self) -> Status {
+        self.status_of(&self.snapshot())
     }
 
     /// Rows and segments of one snapshot: those of two do not add up beside a writer.
     fn status_of(&self, snapshot: &Snapshot) -> Status {
-        let counts = snapshot.counts();
-        let options = self.options();
-        let model = match &options.model {
-            Some(model) => format!("{} ({})", model.name, model.fingerprint.get(..12).unwrap_or(&model.fingerprint)),
-            None => "none: vectors are brought".to_owned(),
-        };
+        let Counts { train, index, labels } = snapshot.counts();
+        let Options { model, dimension, vote_k, kept_neighbours, keep, .. } = self.options();
         let segments = snapshot.segments();
-        let tail = counts.train + counts.index - segments.iter().map(|segment| segment.live).sum::<usize>();
-        let (waiting, operations) = snapshot.waiting;
-        let mut lines = vec![
-            ("folder", self.folder().display().to_string()),
-            ("model", model),
-            ("dimension", options.dimension.to_string()),
-            ("train images", counts.train.to_string()),
-            ("index images", counts.index.to_string()),
-            ("labels", counts.labels.to_string()),
-            ("vote_k", options.vote_k.to_string()),
-            ("kept neighbours", options.kept_neighbours.to_string()),
-            ("sequence", snapshot.sequence().to_string()),
-            ("waiting writes", format!("{waiting} ({operations} operations)")),
-            ("segments", segments.len().to_string()),
-            ("rows in the tail", tail.to_string()),
-            ("bytes in segments", segments.iter().map(|segment| segment.bytes).sum::<u64>().to_string()),
-            ("bytes in tables", self.shared.core().catalog().bytes().to_string()),
-        ];
-        if options.model.is_some() {
-            lines.push(("photos kept as", options.keep.word().to_owned()));
+        let tail_rows = train + index - segments.iter().map(|segment| segment.live).sum::<usize>();
+        let (deferred_writes, deferred_operations) = snapshot.waiting;
+        let core = self.shared.core();
+        let mut health = Health { trouble: core.trouble(), ..Health::default() };
+        if let Err(displaced) = core.check_place() {
+            health.takes_no_writes = Some(displaced.message().to_owned());
+        } else if let Some(cause) = core.poison() {
+            health.takes_no_writes = Some(format!("takes no more writes {cause}"));
+        } else {
+            health.shortage = core.shortage();
         }
-        let degraded: Vec<String> = segments
-            .iter()
-            .filter_map(|segment| {
-                let problem = segment.problem.as_ref()?;
-                Some(format!("segment {} {problem}", segment.number))
-            })
-            .collect();
-        let mut health = Vec::new();
-        if let Err(displaced) = self.shared.core().check_place() {
-            health.push(displaced.message().to_owned());
-        } else if let Some(cause) = self.shared.core().poison() {
-            health.push(format!("takes no more writes {cause}"));
-        } else if let Some(shortage) = self.shared.core().shortage() {
-            health.push(format!("{shortage}; reading and deleting go on"));
+        let degraded =
+            |segment: &SegmentInfo| Some(format!("segment {} {}", segment.number, segment.problem.as_ref()?));
+        health.degraded = segments.iter().filter_map(degraded).collect();
+        Status {
+            folder: self.folder().to_owned(),
+            model,
+            dimension,
+            train,
+            index,
+            labels,
+            vote_k,
+            kept_neighbours,
+            sequence: snapshot.sequence(),
+            deferred_writes,
+            deferred_operations,
+            segments,
+            tail_rows,
+            table_bytes: core.catalog().bytes(),
+            keep,
+            health,
         }
-        if !degraded.is_empty() {
-            let degraded = degraded.join("; ");
-            health.push(format!("degraded: {degraded}; answers are exact, from the catalog, until it is rebuilt"));
-        }
-        if let Some(trouble) = self.shared.core().trouble() {
-            health.push(format!("the worker is in trouble: {trouble}"));
-        }
-        lines.push(("health", if health.is_empty() { "ok".to_owned() } else { health.join("; ") }));
-        Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
     }
 }
 
@@ -83,17 +63,18 @@ mod tests {
     #[test]
     fn a_status_is_of_one_snapshot() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::create(&folder.path().join("db"), Options::for_vectors(2)).unwrap();
+        let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = |key: &str| database.write(vec![Put::new(key, [1.0, 0.5]).into()]).unwrap();
         put("a");
         let before = database.snapshot();
         put("b");
         put("c");
         database.flush().unwrap();
-        let line = |status: &Status, name: &str| status.lines.iter().find(|line| line.0 == name).unwrap().1.clone();
         let then = database.status_of(&before);
-        assert_eq!(["index images", "segments", "rows in the tail"].map(|name| line(&then, name)), ["1", "0", "1"]);
-        let now = database.status().unwrap();
-        assert_eq!(["index images", "segments", "rows in the tail"].map(|name| line(&now, name)), ["3", "1", "0"]);
+        assert_eq!((then.index, then.segments.len(), then.tail_rows), (1, 0, 1));
+        let now = database.status();
+        assert_eq!((now.index, now.segments.len(), now.tail_rows), (3, 1, 0));
+        let line = |name: &str| now.lines().into_iter().find(|line| line.0 == name).unwrap().1;
+        assert_eq!(["index images", "segments", "health"].map(line), ["3", "1", "ok"]);
     }
 }

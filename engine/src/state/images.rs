@@ -198,7 +198,7 @@ mod tests {
         let rows = 2 * PAGE + 7;
         let put = |n: usize| {
             let put = Put::new(format!("{}/{n:05}", n % 3), [1.0, (n % 97) as f32 / 97.0]);
-            if n % 10 == 0 { put.label(format!("l{}", n % 20)).into() } else { put.into() }
+            if n.is_multiple_of(10) { put.label(format!("l{}", n % 20)).into() } else { put.into() }
         };
         database.write((0..rows).map(put)).unwrap();
         database.write([crate::Operation::Delete { key: "1/00001".to_owned() }]).unwrap();

@@ -7,12 +7,13 @@ use parking_lot::Mutex;
 
 use super::labels::Labels;
 use super::lists::{label_in, list_of};
-use crate::answer::{SegmentInfo, Vote};
+use crate::answer::Vote;
 use crate::catalog::{Pinned, RecordMessage, SegmentEntry};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::{ListSaid, Reading, Record, Role};
 use crate::options::{ModelInfo, Options};
+use crate::report::SegmentInfo;
 use crate::rows::{Part, RowSet};
 use crate::vote::{Ballot, soft_vote};
 

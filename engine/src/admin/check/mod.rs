@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::answer::CheckReport;
 use crate::catalog::{Catalog, too_busy};
 use crate::disk::{SEGMENTS, is_backup};
 use crate::error::{ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::Role;
+use crate::report::{CheckReport, Part as Of, Problem};
 use crate::rows::Part;
 use crate::segment::{Damage, file_of};
 use crate::state::snapshot::Published;
@@ -45,6 +45,8 @@ struct Check<'s> {
     core: &'s Core,
     state: &'s Published,
     report: CheckReport,
+    /// What is being looked at.
+    of: Of,
     more: usize,
     /// The writer beside merged away what was to be read.
     is_overtaken: bool,
@@ -52,7 +54,7 @@ struct Check<'s> {
 
 impl<'s> Check<'s> {
     fn of(core: &'s Core, state: &'s Published) -> Self {
-        Self { core, state, report: CheckReport::default(), more: 0, is_overtaken: false }
+        Self { core, state, report: CheckReport::default(), of: Of::Catalog, more: 0, is_overtaken: false }
     }
 }
 
@@ -81,24 +83,25 @@ impl Core {
         if deep {
             check.families()?;
         }
-        check.attempt("images and keys", Check::images);
-        check.attempt("neighbour lists", Check::reverse_index);
-        check.attempt("predictions and postings", Check::postings);
-        check.attempt("the manifest", Check::manifest);
+        check.attempt(Of::Images, "images and keys", Check::images);
+        check.attempt(Of::Neighbours, "neighbour lists", Check::reverse_index);
+        check.attempt(Of::Predictions, "predictions and postings", Check::postings);
+        check.attempt(Of::Manifest, "the manifest", Check::manifest);
+        check.of = Of::Segment;
         check.segments(deep);
         if deep {
-            check.attempt("stored values", Check::meanings);
-            check.attempt("tombstones", Check::tombstones);
-            check.attempt("descriptors", Check::copies);
+            check.attempt(Of::Values, "stored values", Check::meanings);
+            check.attempt(Of::Tombstones, "tombstones", Check::tombstones);
+            check.attempt(Of::Descriptors, "descriptors", Check::copies);
             let rows: Vec<usize> = state.index.live().collect();
-            check.attempt("predictions", |check| check.recompute(&rows));
+            check.attempt(Of::Predictions, "predictions", |check| check.recompute(&rows));
         }
         let Check { mut report, more, is_overtaken, .. } = check;
         if is_overtaken && report.problems.is_empty() {
             return Err(too_busy(&self.folder));
         }
         if more > 0 {
-            report.problems.push(format!("and {more} more"));
+            report.problems.push(Problem { part: Of::More, message: format!("and {more} more") });
         }
         Ok(report)
     }
@@ -109,7 +112,8 @@ impl Core {
     /// The catalog cannot be read at all.
     #[cfg(feature = "hostile")]
     pub(crate) fn history_problems(&self) -> Result<Vec<String>> {
-        let mut problems = self.check(false)?.problems;
+        let found = self.check(false)?.problems;
+        let mut problems: Vec<String> = found.into_iter().map(|problem| problem.message).collect();
         problems.extend(self.check_derived()?);
         Ok(problems)
     }
@@ -123,27 +127,32 @@ impl Core {
     pub(crate) fn check_derived(&self) -> Result<Vec<String>> {
         let state = self.current();
         let mut check = Check::of(self, &state);
+        check.of = Of::Neighbours;
         check.reverse_index()?;
+        check.of = Of::Predictions;
         check.postings()?;
+        check.of = Of::Segment;
         check.segments(true);
         let every = state.index.live_rows().div_ceil(RECOMPUTED_ROWS).max(1);
         let rows: Vec<usize> = state.index.live().step_by(every).collect();
+        check.of = Of::Predictions;
         check.recompute(&rows)?;
-        Ok(check.report.problems)
+        Ok(check.report.problems.into_iter().map(|problem| problem.message).collect())
     }
 }
 
 impl Check<'_> {
-    fn wrong(&mut self, problem: String) {
+    fn wrong(&mut self, message: String) {
         if self.report.problems.len() < MOST_PROBLEMS {
-            self.report.problems.push(problem);
+            self.report.problems.push(Problem { part: self.of, message });
         } else {
             self.more += 1;
         }
     }
 
     /// One part of the check; what it cannot read is a problem like any other, and the other parts follow.
-    fn attempt(&mut self, what: &str, part: impl FnOnce(&mut Self) -> Result<()>) {
+    fn attempt(&mut self, of: Of, what: &str, part: impl FnOnce(&mut Self) -> Result<()>) {
+        self.of = of;
         if let Err(error) = part(self) {
             if self.is_overtaken_by(error.message()) {
                 return self.is_overtaken = true;
@@ -374,7 +383,7 @@ impl Check<'_> {
                 }
             }
         }
-        self.attempt("the present list of segments", |check| check.lost(&gone));
+        self.attempt(Of::Segment, "the present list of segments", |check| check.lost(&gone));
         self.looked_at("segments", count);
     }
 }

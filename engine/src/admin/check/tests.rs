@@ -237,7 +237,7 @@ fn every_kind_of_damage_is_named() {
         core.keep(|batch| damage(&core, batch)).unwrap();
         for deep in [false, true] {
             let problems = core.check(deep).unwrap().problems;
-            let is_said = problems.iter().any(|problem| problem.contains(said));
+            let is_said = problems.iter().any(|problem| problem.message.contains(said));
             if !is_said && (deep || !takes_deep) {
                 unnamed.push(format!("{name}, deep {deep}: {problems:?}"));
             }
@@ -257,7 +257,7 @@ fn a_dead_row_that_is_not_buried_is_named() {
     let id = state.index.id(dead);
     core.keep(|batch| batch.delete_tombstone(SPACE, id)).unwrap();
     let problems = core.check(true).unwrap().problems;
-    assert!(problems.iter().any(|problem| problem.contains("is gone, not buried")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.message.contains("is gone, not buried")), "{problems:?}");
 }
 
 /// What a write compares with is in memory; the stored floor is sound.
@@ -270,7 +270,7 @@ fn a_floor_that_is_wrong_in_memory_is_named_without_deep() {
     state.index.floors.set(row, 1.5);
     core.publish(state);
     let problems = core.check(false).unwrap().problems;
-    assert!(problems.iter().any(|problem| problem.contains("the floor of 'k01' in memory")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.message.contains("the floor of 'k01' in memory")), "{problems:?}");
 }
 
 /// Photos and features are read by nothing else: a flipped bit in every table that holds one was sound before.
@@ -296,7 +296,7 @@ fn a_flipped_bit_in_a_photo_is_named() {
         assert_eq!(core.check(false).unwrap().problems, Vec::<String>::new());
         let problems = core.check(true).unwrap().problems;
         let said = format!("the family '{family}' cannot be read");
-        assert!(problems.iter().any(|problem| problem.contains(&said)), "{problems:?}");
+        assert!(problems.iter().any(|problem| problem.message.contains(&said)), "{problems:?}");
         sound.into_iter().for_each(|(path, whole)| std::fs::write(path, whole).unwrap());
         assert_eq!(core.check(true).unwrap().problems, Vec::<String>::new());
     }

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn each_training_has_a_state_of_its_own_and_old_ones_go() {
         let folder = tempfile::tempdir().unwrap();
-        let database = cairn::Database::create(&folder.path().join("db"), cairn::Options::for_vectors(2)).unwrap();
+        let database = cairn::Database::create(folder.path().join("db"), cairn::Options::for_vectors(2)).unwrap();
         let its = database.training_folder().unwrap();
         let files = |name: &str| Files::new(its.clone(), &["options", name]).unwrap();
         assert_eq!(files("a").checkpoint, files("a").checkpoint);

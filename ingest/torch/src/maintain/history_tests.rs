@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use cairn::{Arguments, Database, Embed as _, Keep, Operation, Options, Outcome, Photo, Ports, Put, Status};
+use cairn::{Arguments, Database, Embed as _, Keep, Operation, Options, Outcome, Photo, Ports, Put, Report};
 
 use super::TorchMaintainer;
 use crate::device::Hardware;
@@ -56,10 +56,10 @@ impl Home {
         Self { database: Database::create(folder, options).unwrap(), ports }
     }
 
-    fn run(&self, statement: &str) -> Status {
+    fn run(&self, statement: &str) -> Report {
         match self.database.query(statement, &Arguments::default(), &self.ports).unwrap().pop() {
-            Some(Outcome::Status(status)) => status,
-            _ => Status { lines: Vec::new() },
+            Some(Outcome::Report(status)) => status,
+            _ => Report { lines: Vec::new() },
         }
     }
 
@@ -88,7 +88,7 @@ impl Home {
     }
 }
 
-fn line<'s>(status: &'s Status, name: &str) -> Option<&'s str> {
+fn line<'s>(status: &'s Report, name: &str) -> Option<&'s str> {
     status.lines.iter().find(|line| line.0 == name).map(|line| line.1.as_str())
 }
 
@@ -202,6 +202,6 @@ fn a_number_of_a_model_that_is_gone_is_not_given_again() {
     home.run("USE MODEL 0; DROP MODEL 3; DROP MODEL 1");
     let Home { database, ports } = home;
     drop(database);
-    let home = Home { database: Database::open(&folder.path().join("db")).unwrap(), ports };
+    let home = Home { database: Database::open(folder.path().join("db")).unwrap(), ports };
     assert_eq!(line(&home.run("TRAIN dim=10 FORCE"), "model in force"), Some("4"));
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::language::{Origin, TrainPlan};
-use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Result, Status, Target, Watch};
+use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Report, Result, Target, Watch};
 
 use crate::device::Hardware;
 use crate::model::{Adapter, Model, base_of, spec_of};
@@ -115,7 +115,7 @@ fn in_force(database: &Database) -> Result<ModelInfo> {
 }
 
 impl Maintain for TorchMaintainer {
-    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Status> {
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Report> {
         let info = in_force(database)?;
         let base = match &plan.from {
             Some(Origin::File(weights)) => Base::new(database, self.of_file(&info, weights)?)?,
@@ -135,7 +135,7 @@ impl Maintain for TorchMaintainer {
         release(database, model)
     }
 
-    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Status> {
+    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Report> {
         let info = in_force(database)?;
         let model = match weights {
             Some(weights) => self.of_file(&info, weights)?,
@@ -147,7 +147,7 @@ impl Maintain for TorchMaintainer {
         put_in_force(database, target, &again, watch)
     }
 
-    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Status> {
+    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Report> {
         let (info, number, dimension) = entry(database, number)?;
         let base = self.base(database, &info)?;
         let adapter = self.load(database, &info)?.adapter().cloned();
@@ -175,7 +175,7 @@ fn entry(database: &Database, number: u64) -> Result<(ModelInfo, u32, usize)> {
 }
 
 /// Builds the epoch of a model and flips to it.
-fn put_in_force(database: &Database, target: Target, again: &Again, watch: Option<&dyn Watch>) -> Result<Status> {
+fn put_in_force(database: &Database, target: Target, again: &Again, watch: Option<&dyn Watch>) -> Result<Report> {
     let (name, dimension) = (target.model.as_ref().map(|model| model.name.clone()), target.dimension);
     let number = database.change_model(target, again, &mut |at| {
         let (what, done, all) = match at {
@@ -192,7 +192,7 @@ fn put_in_force(database: &Database, target: Target, again: &Again, watch: Optio
         ("descriptors made from photos", again.photos_read().to_string()),
     ];
     lines.extend(again.files_read().map(|files| (FILES_READ, files)));
-    Ok(Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
+    Ok(Report { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
 }
 
 #[cfg(test)]

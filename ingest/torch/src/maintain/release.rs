@@ -48,7 +48,7 @@ mod tests {
         };
         let (network, adapter) = (blake3::hash(b"network"), blake3::hash(b"adapter"));
         let (plain, trained) = (info(network, None), info(network, Some(adapter)));
-        let database = Database::create(&home.path().join("db"), Options::for_model(plain.clone(), 4)).unwrap();
+        let database = Database::create(home.path().join("db"), Options::for_model(plain.clone(), 4)).unwrap();
         assert_eq!(kept::keep(&database, b"network").unwrap(), network);
         database.put_file(&adapter_file(adapter), b"adapter").unwrap();
         let origin = || recipe::origin(&database, &plain.fingerprint).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use cairn::eval::{Truth, evaluate};
 use cairn::language::{CleanPlan, Flip, Loss, TrainPlan};
 use cairn::{
-    Database, ErrorKind, Maintain, Operation, Options, Put, Query, Rerank, Role, SearchRequest, Status, Watch,
+    Database, ErrorKind, Maintain, Operation, Options, Put, Query, Report, Rerank, Role, SearchRequest, Watch,
 };
 
 use super::TorchMaintainer;
@@ -104,7 +104,7 @@ fn plan(loss: Loss) -> TrainPlan {
     }
 }
 
-fn line<'s>(status: &'s Status, name: &str) -> Option<&'s str> {
+fn line<'s>(status: &'s Report, name: &str) -> Option<&'s str> {
     status.lines.iter().find(|line| line.0 == name).map(|line| line.1.as_str())
 }
 
@@ -227,7 +227,7 @@ fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
     photos.sort();
     let model = plain();
     let options = Options::for_model(model.info().clone(), model.dimension());
-    let database = Database::create(&folder.path().join("db"), options).unwrap();
+    let database = Database::create(folder.path().join("db"), options).unwrap();
     let bad = folder.path().join("bad.jpg");
     std::fs::write(&bad, b"no photo").unwrap();
     // The third one was damaged after it was stored.
@@ -290,7 +290,7 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let model = plain();
     let options = Options::for_model(model.info().clone(), model.dimension());
-    let database = Database::create(&folder.path().join("db"), options).unwrap();
+    let database = Database::create(folder.path().join("db"), options).unwrap();
     let said =
         |database: &Database, loss: Loss| maintainer().train(database, &plan(loss), None).unwrap_err().to_string();
     assert!(said(&database, Loss::Discriminant).contains("no labelled images"));
@@ -305,7 +305,7 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     assert_eq!(database.options().dimension, 1280);
     assert_eq!(database.models().unwrap().len(), 1);
 
-    let bare = Database::create(&folder.path().join("bare"), Options::for_vectors(8)).unwrap();
+    let bare = Database::create(folder.path().join("bare"), Options::for_vectors(8)).unwrap();
     assert!(said(&bare, Loss::ArcFace).contains("has no model"));
     // Without photos nothing can be embedded again, and the model stays.
     let lost = maintainer().reembed(&database, None, None).unwrap_err();

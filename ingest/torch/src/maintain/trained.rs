@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use cairn::language::{Flip, Loss as Word, TrainPlan};
-use cairn::{Database, Error, Marked, ModelInfo, Result, Role, Snapshot, Status, Target, Watch};
+use cairn::{Database, Error, Marked, ModelInfo, Report, Result, Role, Snapshot, Target, Watch};
 
 use super::base::{Again, Base, Gathering};
 use super::checkpoints::{Alone, Files};
@@ -242,7 +242,7 @@ enum Outcome {
     Network(Vec<u8>, Arc<Model>),
 }
 
-pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Status> {
+pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Report> {
     let Workshop { database, hardware, watch, .. } = *workshop;
     let _alone = Alone::on(database.folder())?;
     let is_dry = plan.flip == Flip::Never;
@@ -346,12 +346,12 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     Ok(status)
 }
 
-fn status(lines: Vec<(&'static str, String)>) -> Status {
-    Status { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
+fn status(lines: Vec<(&'static str, String)>) -> Report {
+    Report { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
 }
 
 /// Keeps what was trained, and builds and flips its epoch.
-fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<Status> {
+fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<Report> {
     let database = workshop.database;
     let (target, again) = match outcome {
         Outcome::Adapter(adapter) => {

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_network_survives_in_parts_and_a_missing_one_is_told() {
         let home = tempfile::tempdir().unwrap();
-        let database = Database::create(&home.path().join("db"), Options::for_vectors(2)).unwrap();
+        let database = Database::create(home.path().join("db"), Options::for_vectors(2)).unwrap();
         let bytes: Vec<u8> = (0..2 * PART_BYTES + 5).map(|at| (at % 251) as u8).collect();
         let digest = keep(&database, &bytes).unwrap();
         let files = |name: &str| database.file(name);

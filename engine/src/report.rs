@@ -1,0 +1,248 @@
+//! What the database says of itself: its state, what a check found, what a repair did, what a long statement reports.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::operation::Role;
+use crate::options::{Keep, ModelInfo};
+
+/// The state of a database at one moment (SHOW STATUS, [`Database::status`](crate::Database::status)).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// The active model; `None`: the caller brings vectors.
+    pub model: Option<ModelInfo>,
+    /// Length of its descriptors.
+    pub dimension: usize,
+    /// Images that carry a label and vote.
+    pub train: usize,
+    /// Images that are searched and have a prediction.
+    pub index: usize,
+    /// Labels that at least one train image carries.
+    pub labels: usize,
+    /// Train images that vote for each prediction.
+    pub vote_k: usize,
+    /// Neighbours that are kept of each index image.
+    pub kept_neighbours: usize,
+    /// Number of the last write that readers see.
+    pub sequence: u64,
+    /// Writes that were acknowledged and are not applied yet.
+    pub deferred_writes: usize,
+    /// Operations in them.
+    pub deferred_operations: usize,
+    /// The segments, train before index, in the order of their rows.
+    pub segments: Vec<SegmentInfo>,
+    /// Rows that no segment holds.
+    pub tail_rows: usize,
+    /// Bytes of the catalog's tables.
+    pub table_bytes: u64,
+    /// What is kept of photos.
+    pub keep: Keep,
+    /// What is wrong, if anything is.
+    pub health: Health,
+}
+
+impl Status {
+    /// Bytes of the segment files.
+    pub fn segment_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Name and value of each line that SHOW STATUS prints.
+    pub fn lines(&self) -> Vec<(String, String)> {
+        let model = match &self.model {
+            Some(model) => format!("{} ({})", model.name, model.fingerprint.get(..12).unwrap_or(&model.fingerprint)),
+            None => "none: vectors are brought".to_owned(),
+        };
+        let waiting = format!("{} ({} operations)", self.deferred_writes, self.deferred_operations);
+        let mut lines = vec![
+            ("folder", self.folder.display().to_string()),
+            ("model", model),
+            ("dimension", self.dimension.to_string()),
+            ("train images", self.train.to_string()),
+            ("index images", self.index.to_string()),
+            ("labels", self.labels.to_string()),
+            ("vote_k", self.vote_k.to_string()),
+            ("kept neighbours", self.kept_neighbours.to_string()),
+            ("sequence", self.sequence.to_string()),
+            ("waiting writes", waiting),
+            ("segments", self.segments.len().to_string()),
+            ("rows in the tail", self.tail_rows.to_string()),
+            ("bytes in segments", self.segment_bytes().to_string()),
+            ("bytes in tables", self.table_bytes.to_string()),
+        ];
+        if self.model.is_some() {
+            lines.push(("photos kept as", self.keep.word().to_owned()));
+        }
+        lines.push(("health", self.health.to_string()));
+        lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// What is wrong with a database that is open; nothing of it makes an answer wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Health {
+    /// Why it takes no more writes: a commit failed, or the folder is not in its place any more.
+    pub takes_no_writes: Option<String>,
+    /// What keeps it from growing: the disk is full.
+    pub shortage: Option<String>,
+    /// Segments that cannot be used, each with its number and why. The catalog answers instead, exactly and more slowly.
+    pub degraded: Vec<String>,
+    /// What the threads behind the callers could not do, the last time they tried.
+    pub trouble: Option<String>,
+}
+
+impl Health {
+    /// Whether nothing is wrong.
+    pub fn is_ok(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// `ok`, or what is wrong.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        parts.extend(self.takes_no_writes.clone());
+        parts.extend(self.shortage.as_ref().map(|shortage| format!("{shortage}; reading and deleting go on")));
+        if !self.degraded.is_empty() {
+            let degraded = self.degraded.join("; ");
+            parts.push(format!("degraded: {degraded}; answers are exact, from the catalog, until it is rebuilt"));
+        }
+        parts.extend(self.trouble.as_ref().map(|trouble| format!("the worker is in trouble: {trouble}")));
+        f.write_str(if parts.is_empty() { "ok" } else { "" })?;
+        f.write_str(&parts.join("; "))
+    }
+}
+
+/// What a statement that works for long reports, for people: TRAIN, REEMBED, USE MODEL, SHOW STALE.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Name and value, in the order to be shown. A name may come twice.
+    pub lines: Vec<(String, String)>,
+}
+
+impl Report {
+    /// The first value of that name.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.lines.iter().find(|line| line.0 == name).map(|line| line.1.as_str())
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Report {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(lines: I) -> Self {
+        Self { lines: lines.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+    }
+}
+
+/// A segment, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub number: u64,
+    /// What its rows are.
+    pub role: Role,
+    /// Rows in it, dead ones included.
+    pub rows: usize,
+    /// Rows that answer.
+    pub live: usize,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// Whether it has a graph.
+    pub graph: bool,
+    /// Why its file is not used, if it is not.
+    pub problem: Option<String>,
+}
+
+/// What a repair found and did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Repaired {
+    /// What was found and done, for people.
+    pub lines: Vec<String>,
+    /// Images that were kept.
+    pub kept_images: usize,
+    /// Images of which something was left, and that were dropped.
+    pub dropped_images: usize,
+    /// Labels whose text was gone.
+    pub dropped_labels: usize,
+    /// Acknowledged writes that are gone.
+    pub dropped_writes: u64,
+    /// Places of the catalog that could not be read and that held images, their photos, labels, waiting writes or cleanings: what was
+    /// there is not known, and may be more than the numbers above say.
+    pub unreadable_places: u64,
+}
+
+impl Repaired {
+    /// Whether something that was stored is not there any more.
+    pub fn has_lost(&self) -> bool {
+        self.dropped_images > 0 || self.dropped_labels > 0 || self.dropped_writes > 0 || self.unreadable_places > 0
+    }
+}
+
+/// What CHECK found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CheckReport {
+    /// What was looked at, and how many of it.
+    pub checked: Vec<(String, u64)>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that CHECK found wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Where it is.
+    pub part: Part,
+    /// What it is, for people.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem of that part.
+    pub fn new(part: Part, message: impl Into<String>) -> Self {
+        Self { part, message: message.into() }
+    }
+}
+
+/// A part of a database, as CHECK goes through it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Part {
+    /// The files of the catalog: a family cannot be read to its end.
+    Catalog,
+    /// Records, keys and rows.
+    Images,
+    /// Neighbour lists and their inverse.
+    Neighbours,
+    /// Predictions and postings.
+    Predictions,
+    /// The list of segments.
+    Manifest,
+    /// A segment: a copy, which is made again from the catalog.
+    Segment,
+    /// Values that say nothing, and entries that nobody would look up.
+    Values,
+    /// Rows that are dead in a segment.
+    Tombstones,
+    /// Descriptors and their codes.
+    Descriptors,
+    /// More was found than is named.
+    More,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// A problem equals its message.
+impl PartialEq<String> for Problem {
+    fn eq(&self, message: &String) -> bool {
+        self.message == *message
+    }
+}
