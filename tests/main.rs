@@ -10,6 +10,7 @@ mod golden_lists;
 mod golden_verification;
 mod hostile;
 mod house;
+mod interface;
 mod kill_and_resume;
 mod labels;
 mod leaving_shell;

@@ -1,4 +1,4 @@
-//! Metrics of retrieval as the Google Landmarks Dataset defines them (SPEC section 7).
+//! Metrics of retrieval as the Google Landmarks Dataset defines them (docs/ALGORITHMS.md, Metrics).
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,0 +1,44 @@
+//! How does a database switch to another model while it is used? Descriptors of all images are made beside the active ones, then one
+//! key flips; the way back is the same. Run: `cargo run --workspace --example model_change`.
+#![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
+
+use cairn::{Database, EpochProgress, ModelInfo, Options, Put, Reembed, Target, Wanted};
+
+/// Makes descriptors of three components from those of two.
+struct Lifted;
+
+impl Reembed for Lifted {
+    fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<cairn::Result<Vec<f32>>>> {
+        Ok(images.iter().map(|image| Ok(vec![image.vector[0], image.vector[1], 0.5])).collect())
+    }
+}
+
+fn main() -> cairn::Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(folder.path().join("places.db"), Options::for_vectors(2))?;
+    database.write((0..100).map(|n| {
+        let put = Put::new(format!("photo {n:03}"), [1.0, n as f32 / 100.0]);
+        if n % 10 == 0 { put.label(format!("place {}", n / 50)).into() } else { put.into() }
+    }))?;
+    let before = database.snapshot();
+    let model = ModelInfo { name: "lifted".into(), fingerprint: "lifted 1".into(), settings: String::new() };
+    let mut steps = 0;
+    let number = database.change_model(Target::new(model, 3), &Lifted, &mut |progress| {
+        if matches!(progress, EpochProgress::Embedding(..)) {
+            steps += 1;
+        }
+        // `false` would stop it; what is embedded by then is kept.
+        true
+    })?;
+    println!("model {number} is active after {steps} steps of embedding");
+    println!(
+        "descriptors have {} components; the snapshot of before sees {}",
+        database.snapshot().dimension(),
+        before.dimension()
+    );
+    for model in database.models()? {
+        let name = model.model.map_or("the caller's own".to_owned(), |model| model.name);
+        println!("model {}: {name}, active: {}", model.number, model.in_force);
+    }
+    Ok(())
+}
