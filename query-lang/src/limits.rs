@@ -40,7 +40,7 @@ pub const MAX_NN: usize = 10_000;
 pub const MAX_NEIGHBOURS: usize = 1000;
 /// Smallest `inliers` of CLEAN: the matches that an affine transform is found from always fit it.
 pub const MIN_INLIERS: usize = 3;
-/// Largest `inliers` of CLEAN: an image has at most 1000 local features (specification section 4).
+/// Largest `inliers` of CLEAN: an image has at most 1000 local features (docs/ALGORITHMS.md).
 pub const MAX_INLIERS: usize = 1000;
 /// Largest `freq` of CLEAN.
 pub const MAX_FREQ: usize = 1000;
@@ -49,35 +49,35 @@ pub const MAX_FREQ: usize = 1000;
 pub const DEFAULT_DEPTH: usize = 100;
 /// Default of tau, the gate of the insert-step (paper section 5.3).
 pub const DEFAULT_TAU: f64 = 0.6;
-/// Default of `dim`: the dimension of the paper's descriptors (specification section 5).
+/// Default of `dim`: the dimension of the paper's descriptors (docs/ALGORITHMS.md).
 pub const DEFAULT_DIMENSION: usize = 512;
 /// Default of `epochs`: a head on cached descriptors sees a small train set; the paper's 5 are for a trunk and 1.6 million photos.
 pub const DEFAULT_EPOCHS: usize = 30;
-/// Default of `batch` (specification section 5).
+/// Default of `batch` (docs/ALGORITHMS.md).
 pub const DEFAULT_BATCH: usize = 32;
 /// Default of `rate`: it moves a new head; the paper's 0.001 moves a trunk that has learnt before.
 pub const DEFAULT_RATE: f64 = 0.02;
-/// Default of `epochs` of a whole network (specification section 5).
+/// Default of `epochs` of a whole network (docs/ALGORITHMS.md).
 pub const DEFAULT_TRUNK_EPOCHS: usize = 5;
-/// Default of `rate` of a whole network that has learnt before (specification section 5).
+/// Default of `rate` of a whole network that has learnt before (docs/ALGORITHMS.md).
 pub const DEFAULT_TRUNK_RATE: f64 = 0.001;
-/// Default of `scaleup`: the last epoch sees larger photos (paper section 5.1; specification section 5).
+/// Default of `scaleup`: the last epoch sees larger photos (paper section 5.1).
 pub const DEFAULT_SCALEUP: usize = 1;
-/// Default of `margin` where the loss is ArcFace or CosFace (specification section 5); [`Loss::default_margin`](crate::Loss::default_margin) has the others.
+/// Default of `margin` where the loss is ArcFace or CosFace (docs/ALGORITHMS.md); [`Loss::default_margin`](crate::Loss::default_margin) has the others.
 pub const DEFAULT_MARGIN: f64 = 0.3;
-/// Default of `scale` where the loss is ArcFace or CosFace (specification section 5).
+/// Default of `scale` where the loss is ArcFace or CosFace (docs/ALGORITHMS.md).
 pub const DEFAULT_SCALE: f64 = 30.0;
 /// Default of `seed`: any number would do, and the same one gives the same model again.
 pub const DEFAULT_SEED: u64 = 0;
 /// Default of `validation`: a third of the train images judges the new model; with a fifth of a few hundred, chance judged.
 pub const DEFAULT_VALIDATION: f64 = 0.34;
-/// Default of `nn`: nearest train images that are looked at (specification section 4).
+/// Default of `nn`: nearest train images that are looked at (docs/ALGORITHMS.md).
 pub const DEFAULT_NN: usize = 1000;
-/// Default of `neighbours`: those of them that are compared, the image itself among them (specification section 4).
+/// Default of `neighbours`: those of them that are compared, the image itself among them (docs/ALGORITHMS.md).
 pub const DEFAULT_NEIGHBOURS: usize = 100;
-/// Default of `inliers`, inclusive: the paper's "greater than 30" (specification section 9; the released code has 30).
+/// Default of `inliers`, inclusive: the paper's "greater than 30" (docs/ALGORITHMS.md; the released code has 30).
 pub const DEFAULT_INLIERS: usize = 31;
-/// Default of `freq`: tau_freq, the verified pairs from which on an image is kept (specification section 9).
+/// Default of `freq`: tau_freq, the verified pairs from which on an image is kept (docs/ALGORITHMS.md).
 pub const DEFAULT_FREQ: usize = 3;
 /// Default of LIMIT behind SHOW SUSPECTS: about as many images as a person looks through before acting.
 pub const DEFAULT_SUSPECTS: usize = 20;

@@ -280,7 +280,7 @@ pub struct CleanPlan {
 }
 
 impl Default for CleanPlan {
-    /// The paper's rule with its numbers (SPEC sections 4 and 9); what is found is marked. A program is not asked about thumbnails, unlike
+    /// The paper's rule with its numbers (docs/ALGORITHMS.md); what is found is marked. A program is not asked about thumbnails, unlike
     /// whoever types CLEAN.
     fn default() -> Self {
         Self {

@@ -119,7 +119,7 @@ pub enum Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Action {
     /// `KEEP VOTERS`: they are marked, so that training passes them over, and vote as before (the default: votes are the whole, noisy
-    /// train set's, specification section 9).
+    /// train set's, docs/ALGORITHMS.md).
     #[default]
     KeepVoters,
     /// `UNLABEL`: their label is taken away, so they become index images.
@@ -346,7 +346,7 @@ impl Loss {
 
     /// Its margin where TRAIN gives none; `None`: it has no margin.
     ///
-    /// ArcFace and CosFace: specification section 5. AdaCos: its paper has no margin, the released code adds one. Triplet:
+    /// ArcFace and CosFace: docs/ALGORITHMS.md. AdaCos: its paper has no margin, the released code adds one. Triplet:
     /// Schroff et al., FaceNet, CVPR 2015.
     pub const fn default_margin(self) -> Option<f64> {
         match self {
@@ -357,7 +357,7 @@ impl Loss {
         }
     }
 
-    /// What its cosines are multiplied with where TRAIN does not say (specification section 5); `None`: it takes no scale.
+    /// What its cosines are multiplied with where TRAIN does not say (docs/ALGORITHMS.md); `None`: it takes no scale.
     pub const fn default_scale(self) -> Option<f64> {
         match self {
             Self::ArcFace | Self::CosFace => Some(DEFAULT_SCALE),

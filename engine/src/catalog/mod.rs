@@ -60,7 +60,7 @@ fn handle(db: &DB, family: Family) -> Result<&rocksdb::ColumnFamily> {
     db.cf_handle(family.name()).ok_or_else(|| Error::corrupt(format!("the catalog has no family '{}'", family.name())))
 }
 
-/// The column families, as in the plan of the house.
+/// The column families (docs/FORMAT.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family {
     /// Options, sequence, next ids.

@@ -24,7 +24,7 @@ pub struct Pair {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// Inliers that make a pair a verified one, inclusive. Default 31: the paper says "greater than 30"; the released code takes
-    /// 30 too (SPEC D5).
+    /// 30 too.
     pub min_inliers: u32,
     /// Verified pairs that an image needs, 1 or more. Default 3 (the paper's tau_freq).
     pub freq: usize,
@@ -77,7 +77,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// The cleaning rule (Yokoo et al. 2020, section 3.1; SPEC section 4) on train images with these `labels`, one verdict each.
+/// The cleaning rule (Yokoo et al. 2020, section 3.1) on train images with these `labels`, one verdict each.
 ///
 /// Pairs count for `image` only, as the released code has it: whether the other image was compared with this one too does not
 /// matter. A pair counts if both images have one label and are different ones; given twice it counts once, with the more inliers.

@@ -1,5 +1,5 @@
 //! CLEAN: which train images do not belong to their label, by the paper's rule or by what their neighbours say; what is done about
-//! them is one transaction that can be undone (SPEC section 4; paper section 3.1).
+//! them is one transaction that can be undone (paper, section 3.1).
 
 use std::collections::{HashMap, HashSet};
 
@@ -286,7 +286,7 @@ fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Re
             let rows = answer.rows.iter().filter_map(|row| Some((*place.get(row.id.as_str())?, row.similarity)));
             // All neighbours of all images would be gigabytes of a large train set.
             near.push(match plan.rule {
-                // The image itself is the first of its neighbours (SPEC section 4).
+                // The image itself is the first of its neighbours (docs/ALGORITHMS.md).
                 CleanRule::Paper => {
                     let same = rows.filter(|&(other, _)| labels[other] == *own);
                     same.take(plan.neighbours.saturating_sub(1)).collect()

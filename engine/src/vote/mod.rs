@@ -13,7 +13,7 @@ pub struct Ballot<L> {
     pub score: f32,
 }
 
-/// The soft vote (Yokoo et al. 2020, eq. 3; SPEC 2.1).
+/// The soft vote (Yokoo et al. 2020, eq. 3).
 ///
 /// `neighbours` come in rank order: descending similarity. Of the first `k`, each adds its cosine as it is (negative ones too) to
 /// the tally of its label; the largest tally wins, ties go to the label met first; the score is that tally divided by `k`, also

@@ -540,7 +540,7 @@ fn left_with(state: &Published, given: &HashMap<String, u64>, key: &str) -> Resu
     }
 }
 
-/// A train image's own prediction: its label with score 1 (SPEC 2.6).
+/// A train image's own prediction: its label with score 1 (paper, Discussion).
 pub(crate) fn own(label: LabelId) -> Ballot<LabelId> {
     Ballot { label, score: 1.0 }
 }

@@ -8,7 +8,7 @@ use super::Pixels;
 
 /// Cuts of the ratio height / width between the aspect groups; a ratio on a cut belongs to the group above.
 const ASPECT_CUTS: [f64; 4] = [0.67, 0.77, 1.33, 1.5];
-/// (width, height) of the aspect groups, widest first: the sizes "L2" of SPEC section 5.
+/// (width, height) of the aspect groups, widest first: the sizes "L2" of docs/ALGORITHMS.md.
 const ASPECT_SIZES: [(u32, u32); 5] = [(800, 544), (800, 608), (800, 800), (608, 800), (544, 800)];
 
 /// How the size of an input follows from the size of a photo.

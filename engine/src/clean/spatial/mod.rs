@@ -1,5 +1,5 @@
 //! Spatial verification: do two photos show the same rigid thing? Local features of both are matched and an affine map is fitted
-//! to the matches; the matches that agree with it, the *inliers*, are the evidence (SPEC section 4).
+//! to the matches; the matches that agree with it, the *inliers*, are the evidence (docs/ALGORITHMS.md).
 //!
 //! Everything here is a function of plain data: no pixels, no files, no clock, no random numbers but those of a seed. Results are
 //! the same on every machine.

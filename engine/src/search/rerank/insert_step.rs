@@ -1,12 +1,12 @@
 //! The insert-step: items that similarity did not find, by their prediction.
 
 /// Whether an item may be inserted: dropped only when the sum of both prediction scores is lower than `tau` (paper section 3.3;
-/// the released code drops equality too, SPEC D2). Scores are those of eq. 3, so the sum lies in [-2, 2].
+/// the released code drops equality too). Scores are those of eq. 3, so the sum lies in [-2, 2].
 pub fn gate(query_score: f32, item_score: f32, tau: f64) -> bool {
     f64::from(query_score) + f64::from(item_score) >= tau
 }
 
-/// Puts `candidates`, which come by descending score, into `list` at `place` and cuts the whole to `depth` (SPEC 2.4): what falls
+/// Puts `candidates`, which come by descending score, into `list` at `place` and cuts the whole to `depth` (paper, section 3.3): what falls
 /// off is the end of the list first, then the weakest candidates.
 ///
 /// `candidates` is read no further than can be shown.

@@ -1,4 +1,4 @@
-//! The second stage: sort-step and insert-step (Yokoo et al. 2020, section 3.3; SPEC 2.3 and 2.4), as functions of plain lists.
+//! The second stage: sort-step and insert-step (Yokoo et al. 2020, section 3.3), as functions of plain lists.
 
 mod insert_step;
 mod sort_step;

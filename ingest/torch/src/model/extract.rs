@@ -1,4 +1,4 @@
-//! From a batch of inputs to unit descriptors: single- or multi-scale extraction (SPEC section 5).
+//! From a batch of inputs to unit descriptors: single- or multi-scale extraction (docs/ALGORITHMS.md).
 
 use cairn::{Error, Result};
 use tch::{Kind, TchError, Tensor};

@@ -1,4 +1,4 @@
-//! From a feature map to a descriptor: generalised-mean pooling, and the head of SPEC section 5 where the weights have one.
+//! From a feature map to a descriptor: generalised-mean pooling, and the head of docs/ALGORITHMS.md where the weights have one.
 
 use cairn::{Error, MAX_DIMENSION, Result};
 use tch::{Device, Kind, TchError, Tensor};

@@ -1,4 +1,4 @@
-//! The sizes at which a network learns: one of five by aspect ratio, so that a mini-batch holds photos of one shape (SPEC section 5).
+//! The sizes at which a network learns: one of five by aspect ratio, so that a mini-batch holds photos of one shape (docs/ALGORITHMS.md).
 
 use crate::model::Architecture;
 

@@ -1,4 +1,4 @@
-//! The head while it is trained: fully connected layer and batch normalisation (SPEC section 5), kept apart.
+//! The head while it is trained: fully connected layer and batch normalisation (docs/ALGORITHMS.md), kept apart.
 
 use tch::{Device, TchError, Tensor};
 

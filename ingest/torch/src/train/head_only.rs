@@ -32,7 +32,7 @@ pub struct Trained {
     pub validation: Option<Validation>,
 }
 
-/// Trains FC + BatchNorm1d on cached descriptors (SPEC section 5, with the trunk frozen).
+/// Trains FC + BatchNorm1d on cached descriptors (docs/ALGORITHMS.md, with the trunk frozen).
 ///
 /// On the CPU the result is a function of samples and options, to the bit, however often it was cut short. Memory: one more
 /// copy of the samples while the first head is computed.

@@ -7,7 +7,7 @@ use tch::{TchError, Tensor};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sgd {
     pub(crate) momentum: f64,
-    /// Added to every gradient, times the parameter itself; on every parameter, as released (SPEC D8).
+    /// Added to every gradient, times the parameter itself; on every parameter, as released.
     pub(crate) weight_decay: f64,
 }
 

@@ -1,5 +1,5 @@
 //! AdaCos: a scale that follows the angles of the batch (Zhang et al., CVPR 2019), with the margin that the released code of the
-//! pipeline adds to it (SPEC section 5).
+//! pipeline adds to it (docs/ALGORITHMS.md).
 
 use tch::{Kind, TchError, Tensor};
 

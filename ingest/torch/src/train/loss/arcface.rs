@@ -1,4 +1,4 @@
-//! ArcFace: an additive margin on the angle to the own class (Deng et al., CVPR 2019; SPEC section 5).
+//! ArcFace: an additive margin on the angle to the own class (Deng et al., CVPR 2019).
 
 use tch::{TchError, Tensor};
 

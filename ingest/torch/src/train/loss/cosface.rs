@@ -1,4 +1,4 @@
-//! CosFace: a margin on the cosine of the own class (Wang et al., CVPR 2018; SPEC section 5).
+//! CosFace: a margin on the cosine of the own class (Wang et al., CVPR 2018).
 
 use tch::{TchError, Tensor};
 

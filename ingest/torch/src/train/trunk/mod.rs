@@ -1,4 +1,4 @@
-//! Training the whole network from photos: trunk, GeM and head (paper section 3.1 and 4.1; SPEC section 5).
+//! Training the whole network from photos: trunk, GeM and head (paper section 3.1 and 4.1).
 
 mod layer;
 mod loader;
