@@ -69,3 +69,8 @@ fn first_few<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> String {
     let shown = names.take(SHOWN).map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
     if count > SHOWN { format!("{shown} and {} more", count - SHOWN) } else { shown }
 }
+
+/// A file that cannot be used, and why.
+fn refuse(path: &std::path::Path, what: &str) -> cairn::Error {
+    cairn::Error::invalid(format!("{}: {what}", path.display()))
+}

@@ -10,7 +10,7 @@ use cairn::{Error, Result};
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 
-use super::{first_few, vectors::refuse};
+use super::{first_few, refuse};
 
 /// Largest directory of an archive that is read: 4 MiB, tens of thousands of names.
 const MAX_DIRECTORY: u64 = 4 << 20;

@@ -12,6 +12,7 @@ use cairn::{Error, MAX_DIMENSION, Result};
 
 use super::npy::{Element, MAX_NPY_HEADER, NpyHeader, START_BYTES, text_place};
 use super::npz::{Region, only_array};
+use super::refuse;
 use crate::plain::open_plain;
 
 /// What files of vectors end in.
@@ -200,10 +201,6 @@ pub fn row_fault(row: &[f32]) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-pub(super) fn refuse(path: &Path, what: &str) -> Error {
-    Error::invalid(format!("{}: {what}", path.display()))
 }
 
 #[cfg(test)]

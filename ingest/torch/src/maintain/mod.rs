@@ -5,6 +5,7 @@
 
 mod base;
 mod checkpoints;
+mod gather;
 mod judgement;
 mod photos;
 mod recipe;
@@ -12,6 +13,7 @@ mod release;
 mod report;
 mod trained;
 mod tuned;
+mod wishes;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,8 +25,8 @@ use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Report, Result,
 use crate::device::Hardware;
 use crate::model::{Adapter, Model, base_of, spec_of};
 use base::{Again, Base, Gathering};
+use gather::Workshop;
 pub use release::release;
-use tuned::Workshop;
 
 /// The line of an answer that says which files were read: their paths came from the database.
 const FILES_READ: &str = "photo files read";
@@ -58,7 +60,7 @@ pub struct Trial<'d> {
     maintainer: &'d TorchMaintainer,
     database: &'d Database,
     base: Base,
-    gathered: trained::Gathered,
+    gathered: gather::Gathered,
 }
 
 impl Trial<'_> {
@@ -101,7 +103,7 @@ impl TorchMaintainer {
     /// `Invalid`: there are none, or the database has no model.
     pub fn trial<'d>(&'d self, database: &'d Database) -> Result<Trial<'d>> {
         let base = self.base(database, &in_force(database)?)?;
-        let gathered = trained::gather(database, &base, true, None)?;
+        let gathered = gather::gather(database, &base, true, None)?;
         Ok(Trial { maintainer: self, database, base, gathered })
     }
 }

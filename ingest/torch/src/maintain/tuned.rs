@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn::language::{Augment, Gem, TrainPlan, TrunkPlan};
-use cairn::{Database, Error, ErrorKind, Keep, Photo, Readings, Result, Snapshot, Watch};
+use cairn::{Error, ErrorKind, Keep, Photo, Readings, Result, Snapshot};
 
 use super::base::Base;
 use super::checkpoints::Files;
+use super::gather::{Gathered, Workshop};
 use super::judgement::Judged;
 use super::photos::{embed_all, of_image};
 use super::report::loss_plot;
-use super::trained::{Gathered, loss_options, progress, sampling};
-use crate::device::Hardware;
+use super::wishes::{loss_options, progress, sampling};
 use crate::model::weights::Weights;
 use crate::model::{Model, Place as Where, Settings};
 use crate::train::{Augmentation, PhotoSet, Run, Singles, TrunkOptions, judge_trunk, train_trunk};
@@ -30,15 +30,6 @@ pub(super) struct Tuned {
     pub(super) model: Arc<Model>,
     pub(super) judged: Option<Judged>,
     pub(super) lines: Vec<(&'static str, String)>,
-}
-
-/// What surrounds a training.
-pub(super) struct Workshop<'a> {
-    pub(super) database: &'a Database,
-    pub(super) hardware: &'a Hardware,
-    /// Where the file of weights is now, if it was moved.
-    pub(super) weights: Option<&'a Path>,
-    pub(super) watch: Option<&'a dyn Watch>,
 }
 
 /// Trains the network of `base` on.

@@ -1,9 +1,10 @@
 //! A trained network inside a database: its file of weights in parts, so that no value is large, and their count last, so
 //! that a network that is there is whole.
 
-use cairn::{Database, Error, ModelInfo, Result};
+use cairn::{Database, Error, Result};
 
-use super::settings::{Files, Place, Settings};
+/// What a database keeps under a name.
+pub type Files<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>>;
 
 /// Bytes of a part.
 const PART_BYTES: usize = 4 << 20;
@@ -42,13 +43,12 @@ pub(crate) fn forget(database: &Database, digest: blake3::Hash) -> Result<()> {
     database.remove_files(&head(digest))
 }
 
-/// Whether a model is of a network that the database should keep and does not.
+/// Whether the network of that digest is not kept.
 ///
 /// # Errors
-/// `Mismatch` when the settings of the model cannot be read; a damaged catalog.
-pub(crate) fn is_lost(database: &Database, info: &ModelInfo) -> Result<bool> {
-    let settings = Settings::parse(&info.settings)?;
-    Ok(settings.place == Place::Kept && database.file(&head(settings.digest))?.is_none())
+/// A damaged catalog.
+pub(crate) fn lacks(database: &Database, digest: blake3::Hash) -> Result<bool> {
+    Ok(database.file(&head(digest))?.is_none())
 }
 
 /// The bytes of a kept file; `None`: there is none of that digest. The caller compares the digest.

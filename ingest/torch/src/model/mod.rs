@@ -31,9 +31,10 @@ use crate::device::{Hardware, one_thread, torch_error};
 use cairndb_ingest::Encoder;
 use cairndb_ingest::photo::{Pixels, SizeRule};
 use extract::{Network, Trunk, channel, unit_rows};
+pub use kept::Files;
 use layers::Conv;
-pub use settings::{Files, adapter_file, base_of, spec_of};
-pub(crate) use settings::{Place, Settings, pinned};
+pub(crate) use settings::{Place, Settings, is_lost, pinned};
+pub use settings::{adapter_file, base_of, spec_of};
 use weights::Weights;
 
 /// File name of the default weights of `lite0-gem`.

@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn::{Error, ErrorKind, ModelInfo, Result};
+use cairn::{Database, Error, ErrorKind, ModelInfo, Result};
 
+use super::kept::{self, Files};
 use super::weights::Weights;
-use super::{Architecture, DEFAULT_WEIGHTS_FILE, ModelSpec, find_weights, kept};
-
-/// What a database keeps under a name.
-pub type Files<'a> = &'a dyn Fn(&str) -> Result<Option<Vec<u8>>>;
+use super::{Architecture, DEFAULT_WEIGHTS_FILE, ModelSpec, find_weights};
 
 /// The model without what was trained behind its network.
 ///
@@ -129,6 +127,15 @@ impl Settings {
             adapter: value("adapter").map(pinned).transpose()?,
         })
     }
+}
+
+/// Whether a model is of a network that the database should keep and does not.
+///
+/// # Errors
+/// `Mismatch` when the settings of the model cannot be read; a damaged catalog.
+pub(crate) fn is_lost(database: &Database, info: &ModelInfo) -> Result<bool> {
+    let settings = Settings::parse(&info.settings)?;
+    Ok(settings.place == Place::Kept && kept::lacks(database, settings.digest)?)
 }
 
 impl std::fmt::Display for Settings {

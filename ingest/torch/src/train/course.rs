@@ -10,6 +10,7 @@ use super::checkpoint::{Identity, State};
 use super::head::Norm;
 use super::loss::Objective;
 use super::nearest::numbers;
+use super::parameter::{Parameter, Place};
 use super::record::{Control, LogFile, Step};
 use super::schedule::cosine_rate;
 use super::sgd::Sgd;
@@ -60,23 +61,6 @@ impl Schedule {
     /// What an epoch's batches are normalised with.
     pub(crate) fn norm(&self, epoch: u64) -> Norm {
         if epoch + self.frozen_epochs >= self.epochs { Norm::Frozen } else { Norm::Batch }
-    }
-}
-
-/// A named tensor of the state.
-pub(crate) type Place = (String, Tensor);
-
-/// What the optimiser moves.
-pub(crate) struct Parameter {
-    pub(crate) name: String,
-    pub(crate) tensor: Tensor,
-    /// It belongs to a normalisation, and stays while these are frozen.
-    pub(crate) is_norm: bool,
-}
-
-impl Parameter {
-    pub(crate) fn new(name: &str, tensor: &Tensor, is_norm: bool) -> Self {
-        Self { name: name.to_owned(), tensor: tensor.shallow_clone(), is_norm }
     }
 }
 

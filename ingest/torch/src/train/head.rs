@@ -2,7 +2,7 @@
 
 use tch::{Device, TchError, Tensor};
 
-use super::course::{Parameter, Place};
+use super::parameter::{Parameter, Place, learning};
 use crate::model::gem::Head;
 pub(crate) use crate::model::gem::NORM_EPSILON;
 
@@ -23,11 +23,6 @@ pub(crate) struct TrainHead {
     pub(crate) mean: Tensor,
     /// Running variance, unbiased, (output).
     pub(crate) variance: Tensor,
-}
-
-/// A copy on a device that learns.
-pub(crate) fn learning(t: &Tensor, device: Device) -> Result<Tensor, TchError> {
-    t.f_detach()?.f_to_device(device)?.f_contiguous()?.f_set_requires_grad(true)
 }
 
 /// Which statistics normalise.

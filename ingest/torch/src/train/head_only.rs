@@ -5,12 +5,13 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::batches::Pool;
 use super::checkpoint::Identity;
-use super::course::{Course, Learner, Lesson, Parameter, Place, Run, Schedule};
+use super::course::{Course, Learner, Lesson, Run, Schedule};
 use super::head::{Norm, TrainHead};
 use super::init::{class_weights, initial_head};
 use super::loss::Objective;
 use super::nearest::numbers;
 use super::options::HeadOptions;
+use super::parameter::{Parameter, Place};
 use super::record::Step;
 use super::samples::{HoldOut, Prepared, Samples};
 use super::validate::{Descriptors, Validation, validate};

@@ -18,6 +18,7 @@ mod judge;
 mod loss;
 mod nearest;
 mod options;
+mod parameter;
 mod record;
 mod samples;
 mod schedule;

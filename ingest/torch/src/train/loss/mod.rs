@@ -15,8 +15,7 @@ use std::str::FromStr;
 use cairn::{Error, Result};
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
-use super::course::Parameter;
-use super::head::learning;
+use super::parameter::{Parameter, learning};
 
 /// Shortest length by which a row is divided.
 const SHORTEST: f64 = 1e-12;

@@ -6,8 +6,9 @@ use tch::{Device, Kind, TchError, Tensor};
 use crate::device::torch_error;
 use crate::model::layers::{Activation, ConvShape, Geometry, Norm as Shape};
 use crate::model::weights::Weights;
-use crate::train::course::{Parameter, Place};
-use crate::train::head::{NORM_MOMENTUM, Norm, learning};
+use crate::train::head::{NORM_MOMENTUM, Norm};
+use crate::train::parameter::learning;
+use crate::train::parameter::{Parameter, Place};
 
 /// Convolution + batch normalisation + activation, all of whose numbers learn.
 pub(super) struct Layer {

@@ -12,10 +12,10 @@ use crate::model::extract::{Trunk, channel, input};
 use crate::model::file::{Named, serialise};
 use crate::model::gem::{GEM_EPSILON, exponent, head_dimension};
 use crate::model::weights::Weights;
-use crate::train::course::{Parameter, Place};
 use crate::train::head::{Norm, TrainHead};
 use crate::train::init::chance_head;
 use crate::train::nearest::numbers;
+use crate::train::parameter::{Parameter, Place};
 
 /// What the metadata of the file say under `cairn`.
 const FORMAT: &str = "network 1";

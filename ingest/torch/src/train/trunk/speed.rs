@@ -16,11 +16,12 @@ use crate::model::weights::Weights;
 use crate::random::Mix;
 use crate::train::Control;
 use crate::train::checkpoint::Identity;
-use crate::train::course::{Course, Learner, Lesson, Parameter, Place, Run, Schedule};
+use crate::train::course::{Course, Learner, Lesson, Run, Schedule};
 use crate::train::head::Norm;
 use crate::train::init::class_weights;
 use crate::train::loss::{Loss, LossOptions, Objective};
 use crate::train::options::HeadOptions;
+use crate::train::parameter::{Parameter, Place};
 use crate::train::record::Step;
 
 /// Steps before the clock starts: the first ones choose kernels and fill caches.
