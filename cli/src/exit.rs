@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn the_readme_lists_the_exit_codes() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!("../../docs/OPERATING.md");
         for (exit, what) in EXIT_CODES {
             let row = format!("| {} | {what} |", exit as u8);
             assert!(readme.contains(&row), "README.md has no row: {row}");

@@ -33,7 +33,7 @@ fn the_program_knows_the_variables_of_the_readme_and_no_test_fault() {
         let known = VARIABLES.iter().any(|name| bytes[at..].starts_with(name.as_bytes()));
         assert!(known, "the program holds {:?}", String::from_utf8_lossy(&bytes[at..at + 40]));
     }
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/OPERATING.md")).unwrap();
     VARIABLES.iter().for_each(|name| assert!(readme.contains(&format!("`{name}`")), "README.md does not list {name}"));
 }
 
