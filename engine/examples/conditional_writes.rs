@@ -1,6 +1,6 @@
 //! How do several threads insert a key once, or change what they read, without a lock of their own? By writes that expect something.
 //! Run: `cargo run --workspace --example conditional_writes`.
-#![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "an example stops at the first surprise")]
 
 use cairn::{Database, ErrorKind, Expect, Options, Put};
 

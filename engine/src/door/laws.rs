@@ -27,6 +27,14 @@ const DIMENSION: usize = 3;
 const VOTE_K: usize = 2;
 const KEEP: usize = 4;
 
+/// A folder in memory where the machine has room there: nothing here depends on a disk, and histories wait for one most of their time.
+fn place() -> tempfile::TempDir {
+    const MEMORY: &str = "/dev/shm";
+    const ROOM: u64 = 2 << 30;
+    let has_room = rustix::fs::statvfs(MEMORY).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) > ROOM);
+    if has_room { tempfile::tempdir_in(MEMORY).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// Histories that are tried: `CAIRN_CASES` of them; 2,000 under CI=true, otherwise few enough for every change.
 fn cases() -> u32 {
     let asked = std::env::var("CAIRN_CASES").ok().and_then(|cases| cases.parse().ok());
@@ -249,7 +257,7 @@ fn revotes_hold(snapshot: &Snapshot, model: &Model) {
 
 /// One history: after every step the laws hold, and in the end the database is what one import of its rows makes.
 fn laws_hold_on(history: Vec<Step>) -> Result<(), TestCaseError> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = place();
     let path = folder.path().join("db");
     let mut database = Database::create(&path, options()).unwrap();
     let mut model = Model::new();
@@ -329,7 +337,7 @@ fn laws_hold_on_random_histories() {
 /// Emptying the train set leaves lists that are complete and short; what comes after must not be measured by their old floors.
 #[test]
 fn a_new_train_set_votes_after_the_old_one_is_gone() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = place();
     for left in 0..VOTE_K {
         let database = Database::create(folder.path().join(left.to_string()), options()).unwrap();
         let mut model = Model::new();
@@ -354,7 +362,7 @@ fn a_new_train_set_votes_after_the_old_one_is_gone() {
 /// broken before.
 #[test]
 fn repair_makes_everything_again() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = place();
     let path = folder.path().join("db");
     let database = Database::create(&path, options()).unwrap();
     let mut model = Model::new();
@@ -413,7 +421,7 @@ fn repair_makes_everything_again() {
 /// A repair that was cut short is told, and only another repair gets past it.
 #[test]
 fn a_half_repaired_database_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = place();
     let path = folder.path().join("db");
     let database = Database::create(&path, options()).unwrap();
     let state = database.snapshot().state;
