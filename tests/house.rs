@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors of the engine, lowest first; modules of one floor may see each other.
 const FLOORS: [&[&str]; 11] = [
-    &["answer", "error", "id", "operation", "options", "ports", "process"],
+    &["answer", "error", "id", "operation", "options", "ports", "process", "report"],
     &["disk"],
     &["vector"],
     &["graph", "vote"],
