@@ -116,7 +116,12 @@ pub(crate) struct Demo {
 
 /// `cairn device`
 #[derive(Debug, Args)]
-#[command(after_help = "CUDA is found when CAIRN_TORCH_LIB names the torch/lib folder of a PyTorch 2.11 installation.")]
+#[cfg_attr(
+    feature = "torch",
+    command(
+        after_help = "CUDA is found when CAIRN_TORCH_LIB names the torch/lib folder of a PyTorch 2.11 installation."
+    )
+)]
 pub(crate) struct Device {
     /// The device to check
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
