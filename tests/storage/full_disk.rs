@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 
 use cairn::{Database, ErrorKind, Operation, Options, Put, Reembed, Target, Wanted};
 use cairndb_storage_tests::epochs;
-use cairndb_storage_tests::{DIMENSION, Guarded, Random, digest, healthy, load, many, put, status, wait_until};
+use cairndb_storage_tests::{DIMENSION, Guarded, Random, create, digest, healthy, load, many, put, status, wait_until};
 
 const MIB: u64 = 1 << 20;
 /// What a new database needs, as `Database::create` says.
@@ -303,6 +303,31 @@ fn long_work_that_a_full_disk_ends_changes_nothing() {
     let database = Database::open(&path).unwrap();
     change(&database, true).unwrap();
     assert_eq!(problems(&database), Vec::<String>::new());
+}
+
+/// It catches: a restore that counts what an earlier one left as taken, and is refused for ever on a disk that holds it once.
+#[test]
+fn a_restore_that_was_cut_short_needs_no_room_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("db"), folder.path().join("copy"));
+    let database = create(&path, DIMENSION);
+    for number in 0..60 {
+        database.write(transaction(number, &mut Random::new(number as u64))).unwrap();
+    }
+    let says = digest(&database.snapshot());
+    let bytes = database.backup(&copy).unwrap().bytes;
+    let Some(disk) = Disk::new(folder.path(), Kind::Memory, bytes.div_ceil(MIB) + 6) else { return };
+    let restored = disk.place.join("db");
+    // Killed when all is copied.
+    let mut killed = load();
+    killed.env("CAIRN_FAULT", "restore.finish:1:kill").arg("restore").arg(&copy).arg(&restored);
+    assert!(!killed.output().unwrap().status.success());
+    // Another disk's worth is not there.
+    let other = Database::restore_backup(&copy, disk.place.join("other")).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::DiskFull, "{other}");
+    let _leavings = std::fs::remove_dir_all(disk.place.join("other"));
+    Database::restore_backup(&copy, &restored).unwrap();
+    assert!(digest(&Database::open_read_only(&restored).unwrap().snapshot()) == says);
 }
 
 /// It catches: a write that was said to have failed, is stored, and is overwritten by what is in memory; one that was not stored and

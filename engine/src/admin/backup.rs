@@ -148,16 +148,15 @@ fn strays(folder: &Folder, listed: &[Listed]) -> Result<Option<String>> {
 ///
 /// # Errors
 /// As [`verify`], but that files which the list does not name are left where they are; `AlreadyExists`; `Invalid`: the folder would
-/// lie inside the backup; `DiskFull`: it does not fit, and nothing was written; `Locked`: another process restores into it; `Io`.
+/// lie inside the backup; `DiskFull`: it does not fit, and no file was copied; `Locked`: another process restores into it; `Io`.
 pub(crate) fn restore(from: &Path, to: &Path, judge: &dyn Fn(&Folder) -> Result<()>) -> Result<(usize, u64)> {
     must_be_outside(to, from)?;
     let (backup, files) = list_of(from)?;
     let verified = compare(&backup, &files)?;
     judge(&backup)?;
-    // What does not fit leaves the room to whoever else is on that disk.
-    let there = to.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
-    must_fit(&Folder::open(there)?, "a restored database", verified.1)?;
     let making = Making::begin(to, What::Restore(from))?;
+    // What does not fit leaves the room to whoever else is on that disk. A restore that was cut short has given its own back by now.
+    must_fit(making.folder(), "a restored database", verified.1)?;
     // Its file tells a database that was restored from one whose restore an older build did not finish.
     let lock = Lock::take(making.folder())?;
     let segments = making.folder().inner_or_new(SEGMENTS, "restore.segments")?;
