@@ -66,6 +66,12 @@ fn what_was_closed_here_is_opened_at_once_and_a_copy_is_not() {
         Database::open(&copy).unwrap().close().unwrap();
         dying();
         assert!(reads(&copy));
+        // A reader that looks again meets the files as an opening does.
+        set_scout(None);
+        let reader = Database::open_read_only(&copy).unwrap();
+        dying();
+        assert!(is_looked_at(reader.refresh()));
+        drop(reader);
         // One that comes back makes it known, once it was opened for writing.
         living();
         Database::open_read_only(&copy).unwrap();

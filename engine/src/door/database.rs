@@ -131,7 +131,6 @@ impl Database {
     /// What is behind a database that is open for writing.
     fn load(folder: &Path) -> Result<(Folder, Arc<Core>, Worker)> {
         let folder = Self::writable_folder(folder)?;
-        room::must_be_enough()?;
         let open = || {
             let lock = taken(&folder)?;
             let may_be_known = before_opening(&folder)?;
@@ -166,15 +165,19 @@ impl Database {
     /// `OlderFormat`: it must be opened for writing once.
     pub fn open_read_only(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = Self::opened_folder(folder.as_ref())?;
-        room::must_be_enough()?;
-        let is_backup = is_backup(&folder)?;
-        let loaded = before_opening(&folder).and_then(|_may_be_known| Core::load_beside(&folder));
-        let loaded = loaded.map_err(|error| unless_replaced(&folder, error)).map_err(|error| match error.kind() {
+        Ok(Self::sharing(&folder, Self::load_beside(&folder)?, None))
+    }
+
+    /// What is behind a database or a backup that is open for reading.
+    fn load_beside(folder: &Folder) -> Result<Arc<Core>> {
+        let is_backup = is_backup(folder)?;
+        let loaded = before_opening(folder).and_then(|_may_be_known| Core::load_beside(folder));
+        let loaded = loaded.map_err(|error| unless_replaced(folder, error)).map_err(|error| match error.kind() {
             ErrorKind::Corrupt if is_backup => Error::new(ErrorKind::Corrupt, error.message())
                 .help("the backup is damaged: use another one; cairn backup --verify BACKUP names the files"),
             _ => error,
         })?;
-        Ok(Self::sharing(&folder, Arc::new(loaded), None))
+        Ok(Arc::new(loaded))
     }
 
     /// Takes a database that was opened for reading over for writing: what it shows from now on is the state of now. Snapshots that
@@ -210,7 +213,7 @@ impl Database {
             if self.is_read_only() {
                 let folder = Self::opened_folder(self.folder())?;
                 self.must_be_ours(&folder)?;
-                self.shared.show(Arc::new(Core::load_beside(&folder)?));
+                self.shared.show(Self::load_beside(&folder)?);
             }
         }
         Ok(self.snapshot())
@@ -259,7 +262,11 @@ impl Database {
         let folder = Folder::open(folder)?;
         refuse_unfinished(&folder)?;
         look_at_database(&folder)?;
-        if Catalog::exists(&folder)? { Ok(folder) } else { Err(missing()) }
+        if !Catalog::exists(&folder)? {
+            return Err(missing());
+        }
+        room::must_be_enough()?;
+        Ok(folder)
     }
 
     fn start(folder: &Folder, catalog: Catalog) -> Result<(Arc<Core>, Worker)> {

@@ -9,7 +9,6 @@ use crate::admin::{backup, repair};
 use crate::catalog::Look;
 use crate::disk::{Folder, Record, release};
 use crate::error::Result;
-use crate::process::room;
 use crate::process::scout::has_scout;
 use crate::report::{CheckReport, Repaired};
 
@@ -117,7 +116,6 @@ impl Database {
 
     fn repaired(folder: &Path, at_any_loss: bool) -> Result<Repaired> {
         let folder = &Self::writable_folder(folder)?;
-        room::must_be_enough()?;
         let look_first = || before_care(folder, Look::Repair).map(|()| has_scout());
         match repair::repair(folder, at_any_loss, &look_first) {
             // What was set aside for a full disk may be enough for it.
