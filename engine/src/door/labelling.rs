@@ -262,17 +262,11 @@ fn told(snapshot: &Snapshot, stored: Option<Record>, key: String, label: Option<
 
 /// Whether a train image has this label. Complexity: looks at each text once.
 fn is_carried(state: &Published, label: &str) -> Result<bool> {
-    let Some(number) = state.labels.iter().position(|text| **text == *label) else { return Ok(false) };
+    let Some(number) = state.label_number(label) else { return Ok(false) };
     let mut found = false;
-    state.pinned.postings(
-        state.pinned.space(),
-        state.options.vote_k,
-        Role::Train,
-        LabelId(number as u32),
-        |_, _, _| {
-            found = true;
-            Ok(false)
-        },
-    )?;
+    state.pinned.postings(state.pinned.space(), state.options.vote_k, Role::Train, number, |_, _, _| {
+        found = true;
+        Ok(false)
+    })?;
     Ok(found)
 }

@@ -176,7 +176,7 @@ impl Snapshot {
     /// The images of one role whose stored prediction is this label, best score first, equal scores by key: what the insert-step draws
     /// from. A train image has its own label with score 1. A label that is not there has none.
     pub fn of_instance(&self, label: &str, role: Role) -> OfInstance<'_> {
-        let label = self.state.labels.iter().position(|text| &**text == label).map(|at| LabelId(at as u32));
+        let label = self.state.label_number(label);
         OfInstance { snapshot: self, role, label, last: None, page: VecDeque::new(), is_done: false }
     }
 }

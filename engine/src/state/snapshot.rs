@@ -327,6 +327,11 @@ impl Published {
             .ok_or_else(|| Error::corrupt(format!("label {} has no text", id.0)))
     }
 
+    /// The number of a label's text; `None`: no image ever had it. Complexity: looks at each text once.
+    pub(crate) fn label_number(&self, label: &str) -> Option<LabelId> {
+        self.labels.iter().position(|text| **text == *label).map(|at| LabelId(at as u32))
+    }
+
     /// A vote with its label spelt out.
     pub(crate) fn vote(&self, ballot: Ballot<LabelId>) -> Result<Vote> {
         Ok(Vote { instance: self.label(ballot.label)?.to_owned(), score: ballot.score })

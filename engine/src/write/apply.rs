@@ -63,13 +63,23 @@ impl Core {
         decide: impl FnOnce(&Published) -> Result<Option<(Vec<Operation>, Note)>>,
     ) -> Result<Option<(Receipt, Note)>> {
         self.refuse_within()?;
+        let decided = |state: &Published| Ok(decide(state)?.map(|(operations, note)| (operations, Some(note))));
+        let written = self.write_decided(decided)?;
+        Ok(written.and_then(|(receipt, note)| Some((receipt, note?))))
+    }
+
+    /// Decides under the writer's lock, behind everything that waits, what a transaction does and what is noted of it, and carries it out.
+    fn write_decided(
+        &self,
+        decide: impl FnOnce(&Published) -> Result<Option<(Vec<Operation>, Option<Note>)>>,
+    ) -> Result<Option<(Receipt, Option<Note>)>> {
         let mut writer = self.writer.lock();
         // Most of it before the queue is held: other writes are acknowledged meanwhile.
         self.drain_to(&mut writer, self.accepted())?;
         let mut queue = self.waitlist.lock();
         self.drain_all(&mut writer, &mut queue)?;
         let Some((operations, note)) = decide(&self.current())? else { return Ok(None) };
-        let receipt = self.carry_out_now(&mut writer, &mut queue, operations, Some(&note))?;
+        let receipt = self.carry_out_now(&mut writer, &mut queue, operations, note.as_ref())?;
         Ok(Some((receipt, note)))
     }
 
@@ -82,16 +92,13 @@ impl Core {
         self.refuse_within()?;
         self.commits.refuse()?;
         self.hold_back();
-        let mut writer = self.writer.lock();
-        // Most of it before the queue is held: other writes are acknowledged meanwhile.
-        self.drain_to(&mut writer, self.accepted())?;
-        let mut queue = self.waitlist.lock();
-        self.drain_all(&mut writer, &mut queue)?;
-        expected.iter().try_for_each(|one| one.check(&self.current()))?;
-        if operations.is_empty() {
-            return Ok(Receipt { sequence: self.accepted(), ..Receipt::default() });
-        }
-        self.carry_out_now(&mut writer, &mut queue, operations, None)
+        let written = self.write_decided(|state| {
+            expected.iter().try_for_each(|one| one.check(state))?;
+            // No operations change nothing, and have no number of their own.
+            Ok((!operations.is_empty()).then_some((operations, None)))
+        })?;
+        let nothing = || Receipt { sequence: self.accepted(), ..Receipt::default() };
+        Ok(written.map_or_else(nothing, |(receipt, _)| receipt))
     }
 
     /// Carries out a transaction behind everything that waits. The queue is held meanwhile, so that nothing gets its number.

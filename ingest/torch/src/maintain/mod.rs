@@ -194,7 +194,7 @@ fn put_in_force(database: &Database, target: Target, again: &Again, watch: Optio
         ("descriptors made from photos", again.photos_read().to_string()),
     ];
     lines.extend(again.files_read().map(|files| (FILES_READ, files)));
-    Ok(Report { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() })
+    Ok(lines.into_iter().collect())
 }
 
 #[cfg(test)]

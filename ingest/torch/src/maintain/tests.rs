@@ -6,9 +6,7 @@ use std::sync::Mutex;
 
 use cairn::eval::{Truth, evaluate};
 use cairn::language::{CleanPlan, Flip, Loss, TrainPlan};
-use cairn::{
-    Database, ErrorKind, Maintain, Operation, Options, Put, Query, Report, Rerank, Role, SearchRequest, Watch,
-};
+use cairn::{Database, ErrorKind, Maintain, Operation, Options, Put, Query, Rerank, Role, SearchRequest, Watch};
 
 use super::TorchMaintainer;
 use crate::device::Hardware;
@@ -104,21 +102,17 @@ fn plan(loss: Loss) -> TrainPlan {
     }
 }
 
-fn line<'s>(status: &'s Report, name: &str) -> Option<&'s str> {
-    status.lines.iter().find(|line| line.0 == name).map(|line| line.1.as_str())
-}
-
 #[test]
 fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let before = measured(&database).unwrap();
     let tried = maintainer().train(&database, &TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) }, None);
-    assert!(line(&tried.unwrap(), "outcome").unwrap().contains("dry run"));
+    assert!(tried.unwrap().value("outcome").unwrap().contains("dry run"));
     assert_eq!(database.options().dimension, 1280);
     let trained = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert_eq!(line(&trained, "model in force"), Some("1"), "{trained:?}");
-    assert_eq!(line(&trained, "descriptors made from photos"), Some("0"));
+    assert_eq!(trained.value("model in force"), Some("1"), "{trained:?}");
+    assert_eq!(trained.value("descriptors made from photos"), Some("0"));
     assert_eq!(database.options().dimension, 256);
     assert!(database.check(true).unwrap().problems.is_empty());
     let after = measured(&database).unwrap();
@@ -127,10 +121,10 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
 
     // The same training on the same images gives the same model.
     let again = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert!(line(&again, "outcome").unwrap().contains("the same model"), "{again:?}");
+    assert!(again.value("outcome").unwrap().contains("the same model"), "{again:?}");
     // A recipe that does worse does not displace it unasked.
     let head = maintainer().train(&database, &TrainPlan { epochs: 2, ..plan(Loss::Softmax) }, None).unwrap();
-    assert!(line(&head, "outcome").unwrap().contains("with the new one"), "{head:?}");
+    assert!(head.value("outcome").unwrap().contains("with the new one"), "{head:?}");
     maintainer().use_model(&database, 0, None).unwrap();
     assert_eq!(measured(&database).unwrap(), before);
     maintainer().use_model(&database, 1, None).unwrap();
@@ -144,20 +138,20 @@ fn a_training_after_a_cleaning_is_compared_with_what_learnt_from_all() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let first = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert_eq!(line(&first, "model in force"), Some("1"), "{first:?}");
+    assert_eq!(first.value("model in force"), Some("1"), "{first:?}");
     // It marks good photos, too.
     let marked = CleanPlan { dry_run: false, ..CleanPlan::suspects(150) };
     database.clean(&marked, None, None).unwrap();
     assert!(database.marked().unwrap().len() > 100);
     let second = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert!(line(&second, "outcome").unwrap().contains("with the new one"), "{second:?}");
-    assert!(line(&second, "mAP@100, images held out").unwrap().contains("in force"), "{second:?}");
+    assert!(second.value("outcome").unwrap().contains("with the new one"), "{second:?}");
+    assert!(second.value("mAP@100, images held out").unwrap().contains("in force"), "{second:?}");
     // Told so, it is put in force; from then on it is what another one learns from, too.
     let plan = TrainPlan { flip: Flip::Always, ..plan(Loss::Discriminant) };
-    assert_eq!(line(&maintainer().train(&database, &plan, None).unwrap(), "model in force"), Some("2"));
+    assert_eq!(maintainer().train(&database, &plan, None).unwrap().value("model in force"), Some("2"));
     let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan };
     let again = maintainer().train(&database, &plan, None).unwrap();
-    assert!(line(&again, "outcome").unwrap().contains("the same model"), "{again:?}");
+    assert!(again.value("outcome").unwrap().contains("the same model"), "{again:?}");
 }
 
 #[test]
@@ -168,8 +162,8 @@ fn the_networks_descriptors_are_read_where_they_are_whole() {
     assert!(maintainer().reembed(&database, None, None).is_err());
     assert_eq!(database.models().unwrap()[1].unfinished, Some(0));
     let trained = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert_eq!(line(&trained, "descriptors made from photos"), Some("0"), "{trained:?}");
-    assert_ne!(line(&trained, "index images added"), Some("0"), "{trained:?}");
+    assert_eq!(trained.value("descriptors made from photos"), Some("0"), "{trained:?}");
+    assert_ne!(trained.value("index images added"), Some("0"), "{trained:?}");
 }
 
 /// Deletes an image and puts another one while a training reads.
@@ -193,7 +187,7 @@ fn writes_go_on_while_a_training_reads() {
     let last = database.snapshot().keys(Some(Role::Train)).unwrap().pop().unwrap();
     let beside = Writer(database.clone(), last.clone());
     let trained = maintainer().train(&database, &plan(Loss::Discriminant), Some(&beside)).unwrap();
-    assert_eq!(line(&trained, "model in force"), Some("1"), "{trained:?}");
+    assert_eq!(trained.value("model in force"), Some("1"), "{trained:?}");
     let snapshot = database.snapshot();
     assert!(snapshot.record(&last).unwrap().is_none() && snapshot.vector("new").unwrap().unwrap().len() == 256);
     assert!(database.check(true).unwrap().problems.is_empty());
@@ -243,7 +237,7 @@ fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
     assert_eq!(database.models().unwrap()[1].unfinished, Some(2), "the sound photos of the chunk are kept");
     std::fs::copy(&photos[2], &bad).unwrap();
     let status = maintainer().reembed(&database, None, None).unwrap();
-    assert_eq!(line(&status, "descriptors made from photos"), Some("1"), "{status:?}");
+    assert_eq!(status.value("descriptors made from photos"), Some("1"), "{status:?}");
 }
 
 #[test]
@@ -251,17 +245,17 @@ fn a_shorter_training_of_the_same_recipe_does_not_displace_a_better_one() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let long = maintainer().train(&database, &plan(Loss::ArcFace), None).unwrap();
-    assert_eq!(line(&long, "model in force"), Some("1"), "{long:?}");
-    let worth = line(&long, "mAP@100, images held out").unwrap().rsplit(" -> ").next().unwrap().to_owned();
+    assert_eq!(long.value("model in force"), Some("1"), "{long:?}");
+    let worth = long.value("mAP@100, images held out").unwrap().rsplit(" -> ").next().unwrap().to_owned();
     let plan = TrainPlan { epochs: 3, ..plan(Loss::ArcFace) };
     let short = maintainer().train(&database, &plan, None).unwrap();
-    assert!(line(&short, "outcome").unwrap().contains("with the new one"), "{short:?}");
+    assert!(short.value("outcome").unwrap().contains("with the new one"), "{short:?}");
     // The same images were held out, so the model in force has the figure with which it came.
-    let shown = line(&short, "mAP@100, images held out").unwrap();
+    let shown = short.value("mAP@100, images held out").unwrap();
     assert!(shown.ends_with(&format!("; in force: {worth}")), "{shown}, {worth}");
     assert_eq!(database.models().unwrap().len(), 2);
     let told = maintainer().train(&database, &TrainPlan { flip: Flip::Always, ..plan }, None).unwrap();
-    assert_eq!(line(&told, "model in force"), Some("2"), "{told:?}");
+    assert_eq!(told.value("model in force"), Some("2"), "{told:?}");
 }
 
 #[test]
@@ -272,17 +266,17 @@ fn a_loss_trains_a_head_beside_the_descriptor() {
     write(&database, vec![image("alone", Some("seen once"), vector)]);
     let second = Second { database: database.clone(), seen: Mutex::default(), refused: Mutex::default() };
     let trained = maintainer().train(&database, &plan(Loss::ArcFace), Some(&second)).unwrap();
-    assert_eq!(line(&trained, "model in force"), Some("1"), "{trained:?}");
-    assert_eq!(line(&trained, "left out: only image of its label"), Some("1"), "{trained:?}");
+    assert_eq!(trained.value("model in force"), Some("1"), "{trained:?}");
+    assert_eq!(trained.value("left out: only image of its label"), Some("1"), "{trained:?}");
     assert_eq!(database.options().dimension, 1280 + 512);
     assert_eq!(second.seen.into_inner().unwrap(), [(256, 259), (259, 259)]);
     assert_eq!(second.refused.into_inner().unwrap(), Some(ErrorKind::Locked));
     let solved = TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) };
     let solved = maintainer().train(&database, &solved, None).unwrap();
-    assert_eq!(line(&solved, "left out: only image of its label"), Some("1"), "{solved:?}");
-    let log = std::fs::read_to_string(line(&trained, "log").unwrap()).unwrap();
-    assert_eq!(log.lines().count() - 1, line(&trained, "steps").unwrap().parse::<usize>().unwrap());
-    assert!(std::fs::read_to_string(line(&trained, "plot").unwrap()).unwrap().contains("<polyline"));
+    assert_eq!(solved.value("left out: only image of its label"), Some("1"), "{solved:?}");
+    let log = std::fs::read_to_string(trained.value("log").unwrap()).unwrap();
+    assert_eq!(log.lines().count() - 1, trained.value("steps").unwrap().parse::<usize>().unwrap());
+    assert!(std::fs::read_to_string(trained.value("plot").unwrap()).unwrap().contains("<polyline"));
 }
 
 #[test]

@@ -135,7 +135,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
             "the network of model {number} in force came of this training (FROM MODEL {number} goes on from it)"
         );
         lines.push(("outcome", outcome));
-        return Ok(status(lines));
+        return Ok(lines.into_iter().collect());
     }
     let (outcome, judged) = match plan.trunk {
         Some(trunk) => {
@@ -182,7 +182,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
             files.done()?;
         }
         lines.push(("outcome", stays));
-        return Ok(status(lines));
+        return Ok(lines.into_iter().collect());
     }
     if plan.loss == Word::Discriminant {
         recipe::keep(database, &same, Recipe { dimension: plan.dimension, cleaning: gathered.cleaning })?;
@@ -197,15 +197,11 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     let put = put(workshop, base, outcome)?;
     // Not before: what was learnt is kept from now on.
     let left = files.as_ref().map_or(Ok(()), Files::done);
-    let mut status = status(lines);
+    let mut status: Report = lines.into_iter().collect();
     status.lines.extend(put.lines);
     // The model is in force, whatever becomes of its leavings.
     status.lines.extend(left.err().map(|error| ("a file stays".to_owned(), error.to_string())));
     Ok(status)
-}
-
-fn status(lines: Vec<(&'static str, String)>) -> Report {
-    Report { lines: lines.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }
 }
 
 /// Keeps what was trained, and builds and flips its epoch.
