@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::database::Database;
 use crate::error::Result;
 use crate::options::ModelInfo;
-use crate::ports::{Embed, LocalFeatures, ReadQueries, Watch};
+use crate::ports::{Embed, LocalFeatures, ReadQueries};
+use crate::progress::Watch;
 use crate::report::Report;
 use cairndb_query::TrainPlan;
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::language::{Origin, TrainPlan};
-use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Report, Result, Target, Watch};
+use cairn::{Database, Error, Maintain, ModelInfo, Report, Result, Target, Watch};
 
 use crate::device::Hardware;
 use crate::model::{Adapter, Model, base_of, spec_of};
@@ -179,14 +179,7 @@ fn entry(database: &Database, number: u64) -> Result<(ModelInfo, u32, usize)> {
 /// Builds the epoch of a model and flips to it.
 fn put_in_force(database: &Database, target: Target, again: &Again, watch: Option<&dyn Watch>) -> Result<Report> {
     let (name, dimension) = (target.model.as_ref().map(|model| model.name.clone()), target.dimension);
-    let number = database.change_model(target, again, &mut |at| {
-        let (what, done, all) = match at {
-            EpochProgress::Embedding(done, all) => ("descriptors", done, all),
-            EpochProgress::Voting(done, all) => ("predictions", done, all),
-            EpochProgress::Verifying => ("verification", 0, 1),
-        };
-        watch.is_none_or(|watch| watch.went_on(what, done, all))
-    })?;
+    let number = database.change_model(target, again, watch)?;
     let mut lines = vec![
         ("model in force", number.to_string()),
         ("name", name.unwrap_or_default()),
