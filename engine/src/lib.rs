@@ -127,7 +127,7 @@ pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;
 pub use process::scout::{Scout, set_scout};
 pub use progress::{Progress, Stop, Watch};
-pub use report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status};
+pub use report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble};
 pub use search::{eval, rerank};
 pub use state::{Counts, Images, Keys, OfInstance, Snapshot};
 pub use vector::kernels;
