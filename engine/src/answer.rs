@@ -97,7 +97,7 @@ pub struct Row {
     pub label: Option<String>,
     /// Whether it is a train or an index image.
     pub split: Role,
-    /// Where it came from; only in the answers of a statement that returns it, since it is read from the disk.
+    /// Where it came from; `None` unless the request asks for it ([`SearchRequest::paths`](crate::SearchRequest::paths)), as RETURN path does.
     pub path: Option<String>,
 }
 

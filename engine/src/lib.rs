@@ -110,8 +110,8 @@ pub use clean::{
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
 pub use door::{
-    Answers, Argument, Arguments, Copied, Database, HeldFolder, Labelled, LabelsUndone, LoadFeatures, Maintain,
-    Outcome, Ports, Prepared, Table,
+    Answers, Argument, Arguments, Database, HeldFolder, Labelled, LabelsUndone, LoadFeatures, Maintain, Outcome, Ports,
+    Prepared, Table,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use operation::{Heard, ListSaid, Listed, Operation, Put, Reading, Receipt, Record, Role, SetBy};
@@ -127,7 +127,7 @@ pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;
 pub use process::scout::{Scout, set_scout};
 pub use progress::{Progress, Stop, Watch};
-pub use report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble};
+pub use report::{CheckReport, Copied, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble};
 pub use search::{eval, rerank};
 pub use state::{Counts, Images, Keys, OfInstance, Snapshot};
 pub use vector::kernels;

@@ -277,3 +277,23 @@ impl PartialEq<String> for Problem {
         self.message == *message
     }
 }
+
+/// How much a backup holds, or what was restored of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Copied {
+    /// Files.
+    pub files: usize,
+    /// Bytes in them; on one file system most are shared with the database.
+    pub bytes: u64,
+    /// Number of the last acknowledged write that it holds, deferred ones included; `None`: its catalog cannot be read as it is, because an
+    /// older build wrote it, or it was damaged before it was backed up.
+    pub sequence: Option<u64>,
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} files, {:.1} MB", self.files, self.bytes as f64 / 1e6)?;
+        self.sequence.map_or(Ok(()), |sequence| write!(f, ", sequence {sequence}"))
+    }
+}

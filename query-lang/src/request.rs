@@ -19,6 +19,8 @@ pub struct SearchRequest {
     pub rerank: Option<Rerank>,
     /// All must hold, for inserted rows too; default none.
     pub filter: Vec<Condition>,
+    /// Each row says where its image came from, which takes one read of the catalog a row; default no.
+    pub paths: bool,
 }
 
 /// The second stage: soft vote, sort-step, insert-step (paper section 5.3).
@@ -41,6 +43,7 @@ impl Default for SearchRequest {
             ef: None,
             rerank: None,
             filter: Vec::new(),
+            paths: false,
         }
     }
 }
@@ -79,6 +82,12 @@ impl SearchRequest {
     #[must_use]
     pub fn rerank(self, rerank: Rerank) -> Self {
         Self { rerank: Some(rerank), ..self }
+    }
+
+    /// Each row says where its image came from.
+    #[must_use]
+    pub fn paths(self) -> Self {
+        Self { paths: true, ..self }
     }
 
     /// Rows must meet this condition too.

@@ -96,8 +96,14 @@ fn every_filter_gives_the_rows_that_there_are() {
                 for depth in [1, 10, 100] {
                     let vector: Vec<f32> = (0..DIMENSION).map(|_| random.signed()).collect();
                     let story = format!("{name}, {scope:?}, ef {ef:?}, depth {depth}");
-                    let request =
-                        SearchRequest { scope, depth, limit: depth, ef, filter: filter.clone(), rerank: None };
+                    let request = SearchRequest {
+                        scope,
+                        depth,
+                        limit: depth,
+                        ef,
+                        filter: filter.clone(),
+                        ..SearchRequest::new()
+                    };
                     let query = Query { vector: vector.clone(), without: None };
                     let answer = database.snapshot().search(&request, std::slice::from_ref(&query)).unwrap().remove(0);
                     assert_eq!(answer.rows.len(), depth.min(matching.len()), "{story}");

@@ -44,7 +44,7 @@ fn stopped_everywhere<T>(
         let steps = AtomicUsize::new(0);
         let watch = told(|_| steps.fetch_add(1, Ordering::Relaxed) + 1 < last);
         match call(&watch) {
-            Ok(_) => return steps.into_inner(),
+            Ok(_) => return steps.load(Ordering::Relaxed),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Cancelled, "{what}, stopped at step {last}: {error}"),
         }
         drop(watch);

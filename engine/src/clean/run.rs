@@ -272,8 +272,7 @@ fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Re
         CleanRule::Suspects(_) => Weighing::default().k,
     };
     let ef = (keys.len() >= GRAPH_FROM_ROWS).then_some(2 * wanted);
-    let request =
-        SearchRequest { scope: Scope::Train, depth: wanted, limit: wanted, ef, rerank: None, filter: Vec::new() };
+    let request = SearchRequest { scope: Scope::Train, depth: wanted, limit: wanted, ef, ..SearchRequest::new() };
     let mut near = Vec::with_capacity(keys.len());
     for keys in keys.chunks(SEARCHED_ROWS) {
         let mut queries = Vec::with_capacity(keys.len());

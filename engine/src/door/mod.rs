@@ -21,7 +21,6 @@ mod training;
 pub use arguments::{Argument, Arguments};
 pub use database::Database;
 pub use labelling::{Labelled, LabelsUndone};
-pub use operations::Copied;
 pub use outcome::{Answers, Outcome, Table};
 pub use ports::{LoadFeatures, Maintain, Ports};
 pub use prepared::Prepared;
