@@ -29,6 +29,7 @@ impl Query {
 
 /// The outcome of a vote (eq. 3).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Vote {
     /// The label with the largest tally; ties go to the label met first.
     pub instance: String,
@@ -38,6 +39,7 @@ pub struct Vote {
 
 /// A voter of a prediction.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Voter {
     /// Key of the train image.
     pub key: String,
@@ -49,6 +51,7 @@ pub struct Voter {
 
 /// What an image shows, and who says so.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Prediction {
     /// `None` without train images.
     pub vote: Option<Vote>,
@@ -62,6 +65,7 @@ pub struct Prediction {
 
 /// What the second stage did with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum Stage {
     /// Retrieved, and predicted to be the query's instance.
     Positive,
@@ -84,6 +88,7 @@ impl Stage {
 
 /// One row of an answer.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Row {
     /// External key.
     pub id: String,
@@ -96,6 +101,7 @@ pub struct Row {
     /// Its given label; index images have none.
     pub label: Option<String>,
     /// Whether it is a train or an index image.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::role"))]
     pub split: Role,
     /// Where it came from; `None` unless the request asks for it ([`SearchRequest::paths`](crate::SearchRequest::paths)), as RETURN path does.
     pub path: Option<String>,
@@ -103,6 +109,7 @@ pub struct Row {
 
 /// The answer to one query.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Answer {
     /// The query's own vote; `None` without RERANK, or when there is no train image.
     pub prediction: Option<Vote>,

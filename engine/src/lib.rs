@@ -59,6 +59,10 @@ mod ports;
 mod process;
 mod progress;
 mod report;
+#[cfg(feature = "serde")]
+mod serial;
+#[macro_use]
+mod trace;
 // 1 bytes
 mod disk;
 // 2 numbers

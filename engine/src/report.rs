@@ -9,6 +9,7 @@ use crate::options::{Keep, ModelInfo};
 
 /// The state of a database at one moment (SHOW STATUS, [`Database::status`](crate::Database::status)).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Status {
     /// Where it is.
@@ -84,6 +85,7 @@ impl Status {
 
 /// What is wrong with a database that is open; nothing of it makes an answer wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Health {
     /// Why it takes no more writes: a commit failed, or the folder is not in its place any more.
@@ -105,12 +107,14 @@ impl Health {
 
 /// What a thread behind the callers could not do ([`Database::on_trouble`](crate::Database::on_trouble)). It tries again by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Trouble {
     /// What it was doing: `keeping the watermark`, `applying deferred writes`, `making segments` or `merging segments`.
     pub work: &'static str,
     /// The kind of the error; `None`: the thread panicked, or the system gave none. Then nothing does this work until the database is
     /// opened again.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::debug"))]
     pub kind: Option<ErrorKind>,
     /// What happened, for people.
     pub message: String,
@@ -171,10 +175,12 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Report {
 
 /// A segment, for people.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct SegmentInfo {
     /// Its number.
     pub number: u64,
     /// What its rows are.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::role"))]
     pub role: Role,
     /// Rows in it, dead ones included.
     pub rows: usize,
@@ -190,6 +196,7 @@ pub struct SegmentInfo {
 
 /// What a repair found and did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Repaired {
     /// What was found and done, for people.
     pub lines: Vec<String>,
@@ -215,6 +222,7 @@ impl Repaired {
 
 /// What CHECK found.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CheckReport {
     /// What was looked at, and how many of it.
     pub checked: Vec<(String, u64)>,
@@ -224,6 +232,7 @@ pub struct CheckReport {
 
 /// Something that CHECK found wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Problem {
     /// Where it is.
@@ -241,6 +250,7 @@ impl Problem {
 
 /// A part of a database, as CHECK goes through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Part {
     /// The files of the catalog: a family cannot be read to its end.
@@ -280,6 +290,7 @@ impl PartialEq<String> for Problem {
 
 /// How much a backup holds, or what was restored of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Copied {
     /// Files.

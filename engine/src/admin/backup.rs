@@ -37,6 +37,7 @@ impl Core {
     /// makes the same backup; `Io`.
     pub(crate) fn backup(&self, to: &Path, interrupt: &Interrupt<'_>) -> Result<Copied> {
         // A copy of it moves the log into tables first.
+        span!("backup", to = %to.display());
         self.check_place()?;
         must_be_outside(to, self.folder.path())?;
         let making = Making::begin(to, What::Backup(self.folder.path()))?;
@@ -52,6 +53,7 @@ impl Core {
         let (files, bytes) = list(&making, &segments, interrupt)?;
         let sequence = sequence_of(making.catalog(), making.folder());
         making.finish()?;
+        event!(files, bytes, sequence, "the backup is finished");
         Ok(Copied { files, bytes, sequence })
     }
 
