@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cairn::Database;
-use cairndb_storage_tests::{DIMENSION, create, images};
+use cairndb_storage_tests::{DIMENSION, create, images, in_own_process};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -50,6 +50,11 @@ impl Subscriber for Notes {
 
 #[test]
 fn long_work_has_a_span_and_says_what_became_of_it() {
+    // What another test passes at the same moment, without a subscriber, would not be seen here.
+    in_own_process("telling::long_work_has_a_span_and_says_what_became_of_it", long_work);
+}
+
+fn long_work() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     create(&path, DIMENSION).close().unwrap();
