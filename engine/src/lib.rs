@@ -109,8 +109,8 @@ pub use clean::{
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
 pub use door::{
-    Answers, Argument, Arguments, Copied, Database, HeldFolder, Labelled, LabelsUndone, LoadFeatures, Maintain,
-    Outcome, Ports, Prepared, Table,
+    Answers, Argument, Arguments, Copied, Database, HeldFolder, Labelled, LabelsUndone, LoadFeatures, MAX_NOTE_BYTES,
+    Maintain, Maintained, ModelChange, Outcome, Ports, Prepared, Table,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use operation::{Heard, ListSaid, Listed, Operation, Put, Reading, Receipt, Record, Role, SetBy};

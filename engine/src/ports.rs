@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::report::Report;
 
 /// A photo as it comes: a file, or bytes from a pipe or an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +180,11 @@ pub trait Reembed {
     /// # Errors
     /// What concerns no single image.
     fn reembed(&self, images: &[Wanted]) -> Result<Vec<Result<Vec<f32>>>>;
+
+    /// The model is active: the state of its training may be removed. Returns lines for people. Default: none.
+    fn activated(&self) -> Report {
+        Report::default()
+    }
 }
 
 /// Row-major vectors that never change, in memory or in a mapped file. Clones share them.

@@ -15,7 +15,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 
-use cairn::{Database, Error, ErrorKind, Listed, MAX_KEY_BYTES, ModelInfo, Operation, Put, Reading, Record, Result};
+use cairn::{
+    Database, Error, ErrorKind, Expect, Listed, MAX_KEY_BYTES, ModelInfo, Operation, Put, Reading, Record, Result,
+};
 
 pub use heard::LabelReport;
 use heard::Word;
@@ -510,8 +512,8 @@ fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Re
     let refused_value = |error: &Error| {
         matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Mismatch | ErrorKind::NotFound) && is_in_force()
     };
-    let write_all = |operations| db.write_of_model(made_by, operations);
-    match write_all(rows.iter().map(|row| Operation::Listed(row.listed.clone())).collect()) {
+    let write_all = |operations| db.write_if([Expect::Model(made_by.map(str::to_owned))], operations);
+    match write_all(rows.iter().map(|row| Operation::Listed(row.listed.clone())).collect::<Vec<_>>()) {
         Ok(_) => rows.iter().for_each(|row| {
             row.word.count(report);
             report.added_photos.note(&row.word, &row.listed);

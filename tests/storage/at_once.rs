@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cairn::{
-    Arguments, Database, Deferral, ErrorKind, Operation, Ports, Propose, Put, Query, Reembed, Rerank, SearchRequest,
-    Snapshot, Target, VectorChunks, Wanted,
+    Arguments, Database, Deferral, ErrorKind, Expect, Operation, Ports, Propose, Put, Query, Reembed, Rerank,
+    SearchRequest, Snapshot, Target, VectorChunks, Wanted,
 };
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, Guarded, Model, Random, Stream, load, many, put, said};
@@ -111,7 +111,7 @@ impl Writer {
             known.receipts.retain(|&state, _| state + KEPT > number);
         }
         loop {
-            match world.database.write_of_model(Some(&model(self.mirrored).fingerprint), self.operations()) {
+            match world.database.write_if([Expect::model(model(self.mirrored).fingerprint)], self.operations()) {
                 Ok(receipt) => {
                     world.known[self.number].lock().unwrap().receipts.insert(number, receipt.sequence);
                     self.stream = after;

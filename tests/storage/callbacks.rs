@@ -78,8 +78,8 @@ impl Asker {
         self.note("check", database.check(false));
         self.note("status", Ok(database.status()));
         self.note("models", database.models());
-        self.note("file", database.file("name"));
-        self.note("put file", database.put_file("name", b"bytes"));
+        self.note("note", database.snapshot().note("name"));
+        self.note("set note", database.set_note("name", Some(b"bytes")));
         self.note("reopen", database.reopen_for_writing());
         for statement in
             ["LABEL ID 'i000001' AS 'label 1'", "SHOW STALE", "SHOW MODELS", "FLUSH", "CLEAN RULE suspects"]
@@ -147,10 +147,10 @@ fn whoever_embeds_for_a_new_model_may_ask_for_anything() {
     .unwrap();
     assert!(is_mirrored(&database));
     asker.is_plain();
-    for what in ["search", "keys", "reach", "drain", "check", "status", "models", "file", "SHOW STALE"] {
+    for what in ["search", "keys", "reach", "drain", "check", "status", "models", "note", "SHOW STALE"] {
         assert!(asker.heard(what, None) && !asker.heard(what, Some(ErrorKind::Reentrant)), "{what}");
     }
-    for what in ["write", "flush", "put file"] {
+    for what in ["write", "flush", "set note"] {
         assert!(asker.heard(what, None), "{what} while writers go on");
         assert!(asker.heard(what, Some(ErrorKind::Reentrant)), "{what} while they wait");
     }
@@ -219,10 +219,10 @@ fn a_proposer_may_ask_fail_and_panic_and_changes_no_prediction() {
     }
     database.set_proposer(None);
     asker.is_plain();
-    for what in ["search", "keys", "reach", "check", "status", "models", "file"] {
+    for what in ["search", "keys", "reach", "check", "status", "models", "note"] {
         assert!(asker.heard(what, None) && !asker.heard(what, Some(ErrorKind::Reentrant)), "{what}");
     }
-    for what in ["write", "flush", "put file", "undo", "change", "compact", "backup", "CLEAN RULE suspects"] {
+    for what in ["write", "flush", "set note", "undo", "change", "compact", "backup", "CLEAN RULE suspects"] {
         assert!(asker.heard(what, Some(ErrorKind::Reentrant)) && !asker.heard(what, None), "{what}");
     }
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
@@ -298,7 +298,7 @@ fn embedders_watchers_and_extractors_may_ask_for_anything() {
         returns(statement, move || its.query(statement, &Arguments::default(), &ports)).unwrap();
     }
     asker.is_plain();
-    for what in ["write", "flush", "check", "drain", "put file", "compact", "backup"] {
+    for what in ["write", "flush", "check", "drain", "set note", "compact", "backup"] {
         assert!(asker.heard(what, None) && !asker.heard(what, Some(ErrorKind::Reentrant)), "{what}");
     }
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use cairn::language::TrainPlan;
 use cairn::{
-    Database, Deferral, Embed, Embedded, EpochProgress, ErrorKind, Maintain, ModelInfo, Operation, Outcome, Photo,
-    Ports, Query, Reembed, Report, SearchRequest, Target, Wanted, Watch,
+    Database, Deferral, Embed, Embedded, EpochProgress, ErrorKind, Expect, Maintain, Maintained, ModelInfo, Operation,
+    Outcome, Photo, Ports, Query, Reembed, SearchRequest, Target, Wanted, Watch,
 };
 use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
 use cairndb_storage_tests::{
@@ -229,7 +229,7 @@ fn what_a_model_made_is_neither_stored_nor_searched_under_another() {
     // Whoever embeds himself says what with.
     let (in_force, before) = (model(is_mirrored(&database)), model(!is_mirrored(&database)));
     let late = |key: &str, by: &ModelInfo| {
-        database.write_of_model(Some(&by.fingerprint), vec![put(key, None, &now())]).map(|_| ())
+        database.write_if([Expect::model(&by.fingerprint)], [put(key, None, &now())]).map(|_| ())
     };
     assert_eq!(late("late", &before).unwrap_err().kind(), ErrorKind::Mismatch);
     assert_eq!(database.snapshot().record("late").unwrap(), None);
@@ -402,15 +402,15 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
 struct Trained;
 
 impl Maintain for Trained {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Maintained> {
         panic!("nothing is trained here")
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn reembed(&self, _: &Database, _: Option<&str>) -> cairn::Result<Maintained> {
         panic!("nothing is embedded here")
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn use_model(&self, _: &Database, _: u64) -> cairn::Result<Maintained> {
         panic!("nothing is used here")
     }
 

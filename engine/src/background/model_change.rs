@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::gate::Closed;
 use super::model_build::Building;
 use super::running::Shared;
@@ -52,12 +54,17 @@ pub struct Target {
     pub again: bool,
     /// The epoch of that number, of several of one model; default none: the latest.
     pub number: Option<u32>,
+    /// Names and bytes that the database keeps for the model, with the rows and in every backup ([`Snapshot::model_file`]). They are
+    /// stored in this order, each in a transaction, before the first descriptor. Default none.
+    ///
+    /// [`Snapshot::model_file`]: crate::Snapshot::model_file
+    pub files: Vec<(String, Bytes)>,
 }
 
 impl Target {
     /// That model, unless it is in force.
     pub fn new(model: ModelInfo, dimension: usize) -> Self {
-        Self { model: Some(model), dimension, again: false, number: None }
+        Self { model: Some(model), dimension, again: false, number: None, files: Vec::new() }
     }
 }
 
@@ -97,7 +104,7 @@ impl Shared {
         reembed: &dyn Reembed,
         progress: &mut dyn FnMut(EpochProgress) -> bool,
     ) -> Result<u32> {
-        let Target { model, dimension, again, number } = to;
+        let Target { model, dimension, again, number, files } = to;
         Options { dimension, ..self.options() }.check()?;
         let mut told = |at: EpochProgress| if progress(at) { Ok(()) } else { Err(stopped()) };
         // One at a time: a second one would derive the same space.
@@ -105,6 +112,7 @@ impl Shared {
             Error::new(ErrorKind::Locked, "another model is being put in force").help("wait for it, or stop it")
         })?;
         let core = self.core();
+        files.iter().try_for_each(|(name, bytes)| core.keep(|batch| batch.put_file(name, bytes)))?;
         let space = core.space_for(number, model, dimension, again)?;
         let mut change = Change { core: &core, space: &space, reembed, told: &mut told, left: usize::MAX };
         change.embed(ImageId(0))?;

@@ -8,7 +8,7 @@ use cairndb_query::{
 };
 
 use super::arguments::{Argument, Arguments};
-use super::database::{Database, another_model, fingerprint_of, unnamed};
+use super::database::{Database, unnamed};
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
 use super::prepared::Prepared;
@@ -19,6 +19,7 @@ use crate::operation::{Operation, Put, Receipt};
 use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::{Embedded, FailedQuery, NamedQuery, Photo, QueryFile};
 use crate::state::Snapshot;
+use crate::write::another_model;
 
 /// Times a photo is embedded again because another model came in force; that takes minutes each.
 const MODEL_TRIES: usize = 3;
@@ -293,7 +294,7 @@ impl Database {
         for _ in 0..MODEL_TRIES {
             let snapshot = self.snapshot_as(freshness)?;
             let resolved = resolve(&snapshot);
-            if fingerprint_of(&self.options()) == fingerprint_of(&snapshot.state.options) {
+            if self.options().fingerprint() == snapshot.state.options.fingerprint() {
                 return Ok((snapshot, resolved?));
             }
         }
@@ -360,7 +361,7 @@ impl Snapshot {
             ))
             .help("hand in whoever embeds with that model (Ports::embed)"),
         })?;
-        let must_be_ours = || match (embedder.fingerprint(), fingerprint_of(&self.state.options)) {
+        let must_be_ours = || match (embedder.fingerprint(), self.state.options.fingerprint()) {
             (Some(of_embedder), own) if Some(of_embedder.as_str()) != own => Err(Error::new(
                 ErrorKind::Mismatch,
                 format!(

@@ -122,6 +122,22 @@ impl Snapshot {
         self.state.options.model.as_ref()
     }
 
+    /// Bytes that the database keeps for its models under this name ([`Target::files`](crate::Target)); `None`: there are none.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn model_file(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.state.pinned.file(name)
+    }
+
+    /// What the application noted under this name ([`Database::set_note`](crate::Database::set_note)); `None`: nothing.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.state.pinned.note(name)
+    }
+
     /// Length of the descriptors.
     pub fn dimension(&self) -> usize {
         self.state.options.dimension

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use cairn::{Arguments, Database, Embed as _, Keep, Operation, Options, Outcome, Photo, Ports, Put, Report};
+use cairn::{Arguments, Database, Embed as _, Expect, Keep, Operation, Options, Outcome, Photo, Ports, Put, Report};
 
 use super::TorchMaintainer;
 use crate::device::Hardware;
@@ -65,7 +65,8 @@ impl Home {
 
     fn embedder(&self) -> PhotoEmbedder {
         let info = self.database.options().model.unwrap();
-        let model = Model::reload(&info, &|name| self.database.file(name), None, &Hardware::cpu()).unwrap();
+        let model =
+            Model::reload(&info, &|name| self.database.snapshot().model_file(name), None, &Hardware::cpu()).unwrap();
         PhotoEmbedder::new(Arc::new(model), Keep::None)
     }
 
@@ -80,7 +81,7 @@ impl Home {
         let embedded = self.embedder().embed(&Photo::File(path.to_owned())).unwrap();
         let source = Some(path.display().to_string());
         let put = Put { source, content: Some(embedded.content), ..Put::new(key, embedded.vector) };
-        self.database.write_of_model(Some(&self.in_force()), vec![Operation::Put(put)]).unwrap();
+        self.database.write_if([Expect::model(self.in_force())], [Operation::Put(put)]).unwrap();
     }
 
     fn in_force(&self) -> String {
@@ -175,7 +176,7 @@ fn no_photo_is_read_again_whose_descriptor_was_made_on_the_way() {
     assert_eq!(trained.value("photo files read"), None, "{trained:?}");
     // One of which there is neither is passed over, and told.
     let row = home.database.snapshot().vector("late").unwrap().unwrap();
-    home.database.write_of_model(Some(&home.in_force()), vec![Operation::Put(Put::new("bare", row))]).unwrap();
+    home.database.write_if([Expect::model(home.in_force())], [Operation::Put(Put::new("bare", row))]).unwrap();
     let trained = home.run("TRAIN dim=8 seed=10 FORCE");
     let said = trained.value("index images passed over").unwrap();
     assert!(said.starts_with("1: ") && said.contains("'bare'"), "{said}");
@@ -191,13 +192,13 @@ fn a_number_of_a_model_that_is_gone_is_not_given_again() {
     let home = Home::new(&folder.path().join("db"));
     home.ingest(&items);
     for (statement, number) in [("TRAIN dim=8 FORCE", "1"), ("TRAIN dim=9 FORCE", "2")] {
-        assert_eq!(home.run(statement).value("model in force"), Some(number));
+        assert_eq!(home.run(statement).value("active model"), Some(number));
     }
     home.run("USE MODEL 0; DROP MODEL 2");
-    assert_eq!(home.run("TRAIN dim=10 FORCE").value("model in force"), Some("3"));
+    assert_eq!(home.run("TRAIN dim=10 FORCE").value("active model"), Some("3"));
     home.run("USE MODEL 0; DROP MODEL 3; DROP MODEL 1");
     let Home { database, ports } = home;
     drop(database);
     let home = Home { database: Database::open(folder.path().join("db")).unwrap(), ports };
-    assert_eq!(home.run("TRAIN dim=10 FORCE").value("model in force"), Some("4"));
+    assert_eq!(home.run("TRAIN dim=10 FORCE").value("active model"), Some("4"));
 }

@@ -43,7 +43,7 @@ pub(super) fn tune(
 ) -> Result<Tuned> {
     let Workshop { database, hardware, weights, watch } = *workshop;
     let settings = Settings::parse(&base.model.info().settings)?;
-    let begin = settings.weights(&|name| database.file(name), weights)?;
+    let begin = settings.weights(&|name| gathered.snapshot.model_file(name), weights)?;
     let options = options(plan, trunk)?;
     let snapshot = database.snapshot();
     let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize], &base.read);
