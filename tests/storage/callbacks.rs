@@ -5,6 +5,7 @@
 //! answered; a change of models that writers without a pause keep from its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -12,12 +13,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cairn::{
-    Arguments, Database, Deferral, Embed, Embedded, EpochProgress, ErrorKind, LocalFeatureSet, LocalFeatures,
-    Operation, Photo, Ports, Propose, Put, Query, Reembed, SearchRequest, Target, VectorChunks, Wanted, Watch,
+    Arguments, Database, Deferral, Embed, Embedded, ErrorKind, LocalFeatureSet, LocalFeatures, Operation, Photo, Ports,
+    Progress, Propose, Put, Query, Reembed, SearchRequest, Target, VectorChunks, Wanted, Watch,
 };
 use cairndb_storage_tests::epochs::{is_mirrored, mirror, model, options};
 use cairndb_storage_tests::scenes::Scenes;
-use cairndb_storage_tests::{DIMENSION, images, many, put};
+use cairndb_storage_tests::{DIMENSION, images, many, put, told};
 
 /// More than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -89,7 +90,7 @@ impl Asker {
         self.note("undo", database.undo_labels());
         self.note("drop", database.drop_model(77));
         let target = Target::new(model(!is_mirrored(database)), DIMENSION);
-        self.note("change", database.change_model(target, &Mirrors(None), &mut |_| false));
+        self.note("change", database.change_model(target, &Mirrors(None), Some(&told(|_| false))));
         if number < 3 {
             self.note("compact", database.compact());
             self.note("backup", database.backup(self.folder.join(format!("backup{number}"))));
@@ -139,10 +140,11 @@ fn whoever_embeds_for_a_new_model_may_ask_for_anything() {
     let (asks, its) = (asker.clone(), database.clone());
     returns("a change of models", move || {
         let reembed = Mirrors(Some(asks.clone()));
-        its.change_model(Target::new(model(true), DIMENSION), &reembed, &mut |_| {
+        let watch = |_: Progress<'_>| {
             asks.ask();
-            true
-        })
+            ControlFlow::Continue(())
+        };
+        its.change_model(Target::new(model(true), DIMENSION), &reembed, Some(&watch))
     })
     .unwrap();
     assert!(is_mirrored(&database));
@@ -166,12 +168,13 @@ fn whoever_is_told_of_progress_may_write_each_time() {
     let its = database.clone();
     let written = returns("a change of models", move || {
         let mut written = 0;
-        its.change_model(Target::new(model(true), DIMENSION), &Mirrors(None), &mut |_| {
+        let watch = told(|_| {
             its.write(vec![put(format!("told{written}"), None, &[1.0; DIMENSION])]).unwrap();
             written += 1;
             true
-        })
-        .unwrap();
+        });
+        its.change_model(Target::new(model(true), DIMENSION), &Mirrors(None), Some(&watch)).unwrap();
+        drop(watch);
         written
     });
     assert!(written > 3, "told {written} times");
@@ -250,9 +253,9 @@ impl Embed for AskingPort {
 }
 
 impl Watch for AskingPort {
-    fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
+    fn progress(&self, _: Progress<'_>) -> ControlFlow<()> {
         self.0.ask();
-        true
+        ControlFlow::Continue(())
     }
 }
 
@@ -328,11 +331,13 @@ fn a_model_comes_in_force_beside_writers_that_never_pause() {
     let its = database.clone();
     let mut verified = 0;
     let changed = returns("a change of models", move || {
-        its.change_model(Target::new(model(true), DIMENSION), &Mirrors(None), &mut |at| {
-            verified += usize::from(at == EpochProgress::Verifying);
+        let watch = told(|at| {
+            verified += usize::from(at.what == Progress::VERIFICATION);
             true
-        })
-        .map(|number| (number, verified))
+        });
+        let number = its.change_model(Target::new(model(true), DIMENSION), &Mirrors(None), Some(&watch));
+        drop(watch);
+        number.map(|number| (number, verified))
     });
     over.store(true, Ordering::Relaxed);
     writers.into_iter().for_each(|writer| writer.join().unwrap());

@@ -243,7 +243,7 @@ fn a_search_can_be_bound_to_the_model_that_made_its_query() {
     }
     let (_folder, database) = filled(options());
     let before = database.snapshot();
-    database.change_model(Target::new(model(true), DIMENSION), &Mirrors, &mut |_| true).unwrap();
+    database.change_model(Target::new(model(true), DIMENSION), &Mirrors, None).unwrap();
     let after = database.snapshot();
     assert_eq!((before.model(), after.model()), (Some(&model(false)), Some(&model(true))));
     assert_eq!(after.dimension(), DIMENSION);
@@ -414,7 +414,7 @@ fn a_model_cannot_be_dropped_while_one_is_put_in_force() {
     std::thread::scope(|scope| {
         let change = scope.spawn(|| {
             let slow = Slow(Mutex::new(ended), began);
-            database.change_model(Target::new(model(true), DIMENSION), &slow, &mut |_| true)
+            database.change_model(Target::new(model(true), DIMENSION), &slow, None)
         });
         begun.recv().unwrap();
         let error = database.drop_model(1).unwrap_err();

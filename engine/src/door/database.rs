@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::operations::Within;
 use crate::admin::scouting::before_opening;
 use crate::background::Shared;
 use crate::background::Worker;
@@ -17,6 +18,7 @@ use crate::options::Options;
 use crate::ports::Propose;
 use crate::process::leaving::inside_slow;
 use crate::process::room;
+use crate::progress::{Interrupt, Watch};
 use crate::report::SegmentInfo;
 use crate::state::Snapshot;
 use crate::write::{Core, Deferral, Expect, of_model};
@@ -406,6 +408,14 @@ impl Database {
         self.reach(self.shared.core().accepted())
     }
 
+    /// [`Database::drain`] that `watch` may end. Whatever was applied before stays applied, the rest stays deferred.
+    ///
+    /// # Errors
+    /// As [`Database::drain`]; `Cancelled`.
+    pub fn drain_watched(&self, watch: &dyn Watch) -> Result<Snapshot> {
+        self.reach_by(self.shared.core().accepted(), Some(watch))
+    }
+
     /// The freshest state that can be had here: [`Database::drain`] where the database is open for writing; where it was opened for
     /// reading only, what was durable and carried out at that moment. [`Snapshot::lag`] says how many writes it does not see.
     ///
@@ -422,8 +432,12 @@ impl Database {
     /// `Invalid` when no such write was acknowledged yet; `ReadOnly`: it waits, and the database was opened for reading only; what the
     /// writes give.
     pub fn reach(&self, sequence: u64) -> Result<Snapshot> {
+        self.reach_by(sequence, None)
+    }
+
+    pub(super) fn reach_by(&self, sequence: u64, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         // Without the gate: nothing waits behind one in whose place another came, and its states stay as they are.
-        self.shared.core().reach(sequence)
+        self.shared.core().reach(sequence, watch)
     }
 
     /// Makes the rows newer than the segments into segments; `false`: there were none. It happens by itself as rows come in.
@@ -444,15 +458,28 @@ impl Database {
     /// # Errors
     /// `Io`; nothing is lost then.
     pub fn compact(&self) -> Result<()> {
-        let core = {
-            let (_no_flip, core) = self.shared.enter_upkeep()?;
-            // A deletion that waits is meant, too.
-            core.reach(core.accepted())?;
-            core.compact()?;
-            core
-        };
+        self.compact_by(None)
+    }
+
+    /// [`Database::compact`] that `watch` may end: between two parts, and while the graph of a segment is made. It may read; what would
+    /// wait for the compaction is refused (`Reentrant`). Parts that were finished stay.
+    ///
+    /// # Errors
+    /// As [`Database::compact`]; `Cancelled`.
+    pub fn compact_watched(&self, watch: &dyn Watch) -> Result<()> {
+        self.compact_by(Some(watch))
+    }
+
+    pub(super) fn compact_by(&self, watch: Option<&dyn Watch>) -> Result<()> {
+        let (no_flip, core) = self.shared.enter_upkeep()?;
+        let within = Within::of(&core, watch);
+        let interrupt = &Interrupt::by(within.watch());
+        // A deletion that waits is meant, too.
+        core.reach(core.accepted(), within.watch())?;
+        core.compact(interrupt)?;
         // Behind the gate a flip would wait for it.
-        core.catalog().compact()
+        drop(no_flip);
+        core.compact_catalog(interrupt)
     }
 
     /// The segments, train before index, in the order of their rows.

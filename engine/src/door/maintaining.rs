@@ -3,12 +3,12 @@
 use super::database::Database;
 use super::outcome::{Outcome, Table};
 use super::ports::{Maintain, Maintained, ModelChange, Ports};
-use crate::background::{EpochProgress, ModelEntry};
+use crate::background::ModelEntry;
 use crate::clean::Standing;
 use crate::error::{Error, Result};
 use crate::id::SpaceId;
 use crate::options::ModelInfo;
-use crate::ports::Watch;
+use crate::progress::Watch;
 use crate::report::Report;
 use cairndb_query::{CleanPlan, CleanRule, TrainPlan};
 
@@ -40,14 +40,7 @@ impl Database {
         let Maintained { mut report, change } = maintained;
         let Some(ModelChange { target, reembed }) = change else { return Ok(report) };
         let (name, dimension) = (target.model.as_ref().map(|model| model.name.clone()), target.dimension);
-        let number = self.change_model(target, reembed.as_ref(), &mut |at| {
-            let (what, done, all) = match at {
-                EpochProgress::Embedding(done, all) => ("descriptors", done, all),
-                EpochProgress::Voting(done, all) => ("predictions", done, all),
-                EpochProgress::Verifying => ("verification", 0, 1),
-            };
-            watch.is_none_or(|watch| watch.went_on(what, done, all))
-        })?;
+        let number = self.change_model(target, reembed.as_ref(), watch)?;
         let lines = [
             ("active model", number.to_string()),
             ("name", name.unwrap_or_default()),

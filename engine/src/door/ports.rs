@@ -6,7 +6,8 @@ use super::database::Database;
 use crate::background::Target;
 use crate::error::Result;
 use crate::options::ModelInfo;
-use crate::ports::{Embed, LocalFeatures, ReadQueries, Reembed, Watch};
+use crate::ports::{Embed, LocalFeatures, ReadQueries, Reembed};
+use crate::progress::Watch;
 use crate::report::Report;
 use cairndb_query::TrainPlan;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Error, Keep, Readings, Reembed, Report, Result, Snapshot, Wanted, Watch, pool};
+use cairn::{Database, Error, Keep, Progress, Readings, Reembed, Report, Result, Snapshot, Wanted, Watch, pool};
 
 use super::FILES_READ;
 use super::photos::{Each, completed, of_image, original};
@@ -95,7 +95,7 @@ impl Base {
             }
             rows.into_iter().try_for_each(&mut *take)?;
             done += keys.len();
-            if watch.is_some_and(|watch| !watch.went_on(what, done, all)) {
+            if watch.is_some_and(|watch| watch.progress(Progress::new(what, done, all)).is_break()) {
                 return Err(Error::new(cairn::ErrorKind::Cancelled, "stopped before the training began"));
             }
         }

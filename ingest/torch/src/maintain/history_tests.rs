@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use cairn::{Arguments, Database, Embed as _, Expect, Keep, Operation, Options, Outcome, Photo, Ports, Put, Report};
+use cairn::{
+    Arguments, Database, Embed as _, Expect, Keep, Operation, Options, Outcome, Photo, Ports, Put, Report, Stop,
+};
 
 use super::TorchMaintainer;
 use crate::device::Hardware;
@@ -71,8 +72,7 @@ impl Home {
     }
 
     fn ingest(&self, items: &[Item]) {
-        let report =
-            ingest(&self.database, &self.embedder(), items, &IngestOptions::default(), &(), &AtomicBool::new(false));
+        let report = ingest(&self.database, &self.embedder(), items, &IngestOptions::default(), &Stop::new());
         assert_eq!(report.unwrap().failed, []);
     }
 

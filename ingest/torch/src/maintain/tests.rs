@@ -1,14 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 
 use cairn::eval::{Truth, evaluate};
 use cairn::language::{CleanPlan, Flip, Loss, TrainPlan};
 use cairn::{
-    Database, ErrorKind, Expect, Maintain, Operation, Options, Put, Query, Report, Rerank, Result, Role, SearchRequest,
-    Watch,
+    Database, ErrorKind, Expect, Maintain, Operation, Options, Progress, Put, Query, Report, Rerank, Result, Role,
+    SearchRequest, Watch,
 };
 
 use super::TorchMaintainer;
@@ -188,13 +189,13 @@ fn the_networks_descriptors_are_read_where_they_are_whole() {
 struct Writer(Database, String);
 
 impl Watch for Writer {
-    fn went_on(&self, what: &str, done: usize, _: usize) -> bool {
+    fn progress(&self, Progress { what, done, .. }: Progress<'_>) -> ControlFlow<()> {
         if what == "descriptors read" && done == 256 {
             let vector = self.0.snapshot().vector(&self.1).unwrap().unwrap();
             let new = image("new", Some("a new label"), vector);
             write(&self.0, vec![Operation::Delete { key: self.1.clone() }, new]);
         }
-        true
+        ControlFlow::Continue(())
     }
 }
 
@@ -219,15 +220,15 @@ struct Second {
 }
 
 impl Watch for Second {
-    fn went_on(&self, what: &str, done: usize, all: usize) -> bool {
+    fn progress(&self, Progress { what, done, all, .. }: Progress<'_>) -> ControlFlow<()> {
         if what == "descriptors read" {
             self.seen.lock().unwrap().push((done, all));
         }
-        if what.starts_with("steps") && done == 1 {
+        if what == "steps" && done == 1 {
             let beside = train(&self.database, &plan(Loss::Softmax), None);
             *self.refused.lock().unwrap() = beside.err().map(|error| error.kind());
         }
-        true
+        ControlFlow::Continue(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! TRAIN: from the labelled images of a database to an adapter, judged on images held out, and in force if it is better.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn::language::{Flip, Loss as Word, TrainPlan};
-use cairn::{Database, Error, Maintained, ModelChange, Reembed, Report, Result, Role, Target, Wanted, Watch};
+use cairn::{Database, Error, Maintained, ModelChange, Progress, Reembed, Report, Result, Role, Target, Wanted, Watch};
 
 use super::base::{Again, Base, Gathering};
 use super::checkpoints::{Alone, Files};
@@ -18,7 +19,7 @@ use super::wishes::{loss_options, progress, sampling};
 use crate::device::Hardware;
 use crate::model::{Adapter, Model, adapter_file, base_of, is_lost, kept};
 use crate::train::{
-    Control, Descriptors, DiscriminantOptions, HeadOptions, Run, Samples, Singles, judge_discriminant, judge_head,
+    Descriptors, DiscriminantOptions, HeadOptions, Run, Samples, Singles, judge_discriminant, judge_head,
     judge_with_more, train_discriminant, train_head,
 };
 
@@ -261,10 +262,7 @@ fn solve(
         },
         ..DiscriminantOptions::default()
     };
-    let progress = |what: &str, done: usize, all: usize| match watch {
-        Some(watch) if !watch.went_on(what, done, all) => Control::Stop,
-        _ => Control::Continue,
-    };
+    let progress = |at: Progress<'_>| watch.map_or(ControlFlow::Continue(()), |watch| watch.progress(at));
     let trained = train_discriminant(samples, index, &options, &progress)?;
     let alone = gathered.alone();
     let mislabelled = trained.left_out.iter().filter(|image| !alone.contains(image)).count();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn::language::{Augment, Gem, TrainPlan, TrunkPlan};
-use cairn::{Error, ErrorKind, Keep, Photo, Readings, Result, Snapshot};
+use cairn::{Error, ErrorKind, Keep, Photo, Progress, Readings, Result, Snapshot};
 
 use super::base::Base;
 use super::checkpoints::Files;
@@ -111,7 +111,8 @@ fn described<'k>(
         for vector in embed_all(&embedder, &photos)? {
             vectors.push(vector?);
         }
-        if workshop.watch.is_some_and(|watch| !watch.went_on("photos judged by", vectors.len(), keys.len())) {
+        let at = Progress::new("photos judged by", vectors.len(), keys.len());
+        if workshop.watch.is_some_and(|watch| watch.progress(at).is_break()) {
             return Err(Error::new(ErrorKind::Cancelled, "stopped while the network was judged")
                 .help("the same command goes on with the judging"));
         }
