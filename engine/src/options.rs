@@ -50,6 +50,7 @@ impl Keep {
 
 /// The model whose descriptors a database holds. The engine compares fingerprints and hands the rest back untouched.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ModelInfo {
     /// Name, for example `lite0-gem`.
     pub name: String,
@@ -60,8 +61,22 @@ pub struct ModelInfo {
     pub settings: String,
 }
 
+impl ModelInfo {
+    /// A model that only the caller can load: it has no settings.
+    pub fn new(name: impl Into<String>, fingerprint: impl Into<String>) -> Self {
+        Self { name: name.into(), fingerprint: fingerprint.into(), settings: String::new() }
+    }
+
+    /// Sets [`ModelInfo::settings`].
+    #[must_use]
+    pub fn settings(self, settings: impl Into<String>) -> Self {
+        Self { settings: settings.into(), ..self }
+    }
+}
+
 /// What a database is created with. TRAIN, REEMBED and USE MODEL change the model and its dimension; nothing else can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// Dimension of the descriptors; 1 to [`MAX_DIMENSION`].
     pub dimension: usize,
@@ -95,6 +110,12 @@ impl Options {
     /// The defaults for photos embedded by a model of that dimension.
     pub fn for_model(model: ModelInfo, dimension: usize) -> Self {
         Self { model: Some(model), ..Self::for_vectors(dimension) }
+    }
+
+    /// The model that makes the descriptors.
+    #[must_use]
+    pub fn model(self, model: impl Into<Option<ModelInfo>>) -> Self {
+        Self { model: model.into(), ..self }
     }
 
     /// Another k of the stored predictions.

@@ -89,7 +89,7 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     let mut spellings = Spellings::default();
     // What an earlier run left waiting is in the database, and must be recognised as unchanged.
     carry_out(&database)?;
-    let reading = Reading { overrules: job.overrules, ..database.snapshot().reading() };
+    let reading = database.snapshot().reading().overruling(job.overrules);
     let voters = database.snapshot().counts().train;
     let model = database.options().model.clone();
     let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {

@@ -6,7 +6,7 @@
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
 use super::tables::{Work, options_beside};
-use super::{BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
+use super::{BESIDE_PAUSE, BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
 use crate::disk::{Folder, look_at_catalog};
 use crate::error::{ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -73,10 +73,11 @@ impl Catalog {
         let folder = &self.store.db.folder;
         for _ in 0..BESIDE_TRIES {
             let written = self.store.db.latest_sequence_number();
-            // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
             let before = moving_files(folder)?;
             let opened = open(folder, true);
-            if moving_files(folder)? != before {
+            let after = moving_files(folder)?;
+            if !after.same_logs(&before) || (opened.is_err() && after != before) {
+                std::thread::sleep(BESIDE_PAUSE);
                 continue;
             }
             return Ok(match opened {

@@ -245,8 +245,8 @@ fn hold(snapshot: &Snapshot, model: &Model) {
 /// Votes for a k that is not stored, below and above the number of kept neighbours.
 fn revotes_hold(snapshot: &Snapshot, model: &Model) {
     for k in [1, 3, KEEP + 2] {
-        let rerank = Some(Rerank { k, sort: true, insert: None });
-        let request = SearchRequest { depth: 64, limit: 64, rerank, ..SearchRequest::default() };
+        let rerank = Some(Rerank::new().k(k).sort_only());
+        let request = SearchRequest::new().depth(64).limit(64).rerank(rerank);
         let answer = &snapshot.search(&request, &[Query { vector: vec![1.0, 0.0, 0.0], without: None }]).unwrap()[0];
         for row in &answer.rows {
             let vote = row.prediction.as_ref().map(|vote| (vote.instance.clone(), vote.score.to_bits()));
