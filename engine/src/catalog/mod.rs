@@ -53,7 +53,7 @@ use tables::{Work, db_options, options_beside};
 use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, refuse_shared_lists};
 use crate::error::{Error, Result};
 use crate::id::SpaceId;
-use crate::options::Options;
+use crate::options::{OpenOptions, Options};
 use crate::process::leaving::{inside, inside_slow};
 
 fn handle(db: &DB, family: Family) -> Result<&rocksdb::ColumnFamily> {
@@ -187,7 +187,7 @@ impl Catalog {
     /// Makes a catalog in its folder, which holds nothing of one. The caller holds whatever lock there is.
     pub(crate) fn create(folder: Folder, options: Options) -> Result<()> {
         let _inside = inside_slow();
-        let (db, work) = Self::open_db(&folder, true)?;
+        let (db, work) = Self::open_db(&folder, true, &OpenOptions::new())?;
         let store = Arc::new(Store::new(db, folder, None).at(&work));
         let catalog = Self { store, space: SpaceId::FIRST, options, database: fresh_name() };
         let mut batch = Batch::new(&catalog);
@@ -207,8 +207,8 @@ impl Catalog {
     }
 
     /// Opens the catalog of a database's folder; one of an older format is brought up to date.
-    pub(crate) fn open(folder: &Folder, lock: Lock) -> Result<Self> {
-        Self::open_for_repair(folder, lock)?.unless_half_repaired()
+    pub(crate) fn open(folder: &Folder, lock: Lock, opening: &OpenOptions) -> Result<Self> {
+        Self::open_for_repair(folder, lock, opening)?.unless_half_repaired()
     }
 
     /// What a repair has not finished yet would answer wrongly without a word.
@@ -221,7 +221,7 @@ impl Catalog {
     }
 
     /// [`Catalog::open`], also of a database whose last repair was cut short.
-    pub(crate) fn open_for_repair(folder: &Folder, lock: Lock) -> Result<Self> {
+    fn open_for_repair(folder: &Folder, lock: Lock, opening: &OpenOptions) -> Result<Self> {
         let _inside = inside_slow();
         let its = Self::sound_folder(folder)?;
         refuse_shared_lists(&its)?;
@@ -231,7 +231,7 @@ impl Catalog {
         if !found.iter().any(|name| name == Family::Records.name()) {
             return Err(foreign(folder));
         }
-        let (db, work) = Self::open_db(&its, false).map_err(no_file)?;
+        let (db, work) = Self::open_db(&its, false, opening).map_err(no_file)?;
         let Identity { options, database, space, is_current } = Self::identity(&db, || unfinished(folder))?;
         lock.sign();
         let store = Arc::new(Store::new(db, its, Some(lock)).at(&work));
@@ -252,20 +252,21 @@ impl Catalog {
     ///
     /// # Errors
     /// `Locked`: the writer was too busy for a consistent look; trying again helps.
-    pub(crate) fn open_beside(folder: &Folder) -> Result<Self> {
-        Self::beside(&Self::sound_folder(folder)?, folder)
+    pub(crate) fn open_beside(folder: &Folder, opening: &OpenOptions) -> Result<Self> {
+        Self::beside(&Self::sound_folder(folder)?, folder, opening)
     }
 
     /// [`Catalog::open_beside`] of a catalog in a folder of another name.
-    pub(crate) fn beside(its: &Folder, folder: &Folder) -> Result<Self> {
+    pub(crate) fn beside(its: &Folder, folder: &Folder, opening: &OpenOptions) -> Result<Self> {
         let _inside = inside_slow();
+        let work = Work::reading(opening);
         must_have_all_families(its)?;
         let mut trouble = None;
         for _ in 0..BESIDE_TRIES {
             let before = moving_files(its)?;
-            let families =
-                Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
-            let opened = DB::open_cf_descriptors_read_only(&options_beside(its)?, its.native(), families, false);
+            let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&work)));
+            let opened =
+                DB::open_cf_descriptors_read_only(&options_beside(its, opening)?, its.native(), families, false);
             let after = moving_files(its)?;
             // Without that, a file that the list named may have gone before it was opened.
             if !after.same_logs(&before) || (opened.is_err() && after != before) {
@@ -315,13 +316,13 @@ impl Catalog {
     }
 
     /// Opens the catalog for writing with what is in its log in memory, and no table of it is written.
-    fn open_db(folder: &Folder, create: bool) -> Result<(DB, Work)> {
+    fn open_db(folder: &Folder, create: bool, opening: &OpenOptions) -> Result<(DB, Work)> {
         let mut options = db_options()?;
         options.create_if_missing(create);
         options.set_error_if_exists(create);
         // A database of an older format gets the families that came later.
         options.create_missing_column_families(true);
-        let work = Work::on(folder, &mut options);
+        let work = Work::on(folder, &mut options, opening);
         let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&work)));
         Ok((DB::open_cf_descriptors(&options, folder.native(), families)?, work))
     }
@@ -411,7 +412,7 @@ impl Catalog {
 
     /// [`Catalog::open_for_repair`] of a catalog that can be read to the end.
     pub(crate) fn open_whole(folder: &Folder, lock: Lock) -> Result<Self> {
-        let catalog = Self::open_for_repair(folder, lock)?;
+        let catalog = Self::open_for_repair(folder, lock, &OpenOptions::new())?;
         salvage::read_all(&catalog.store.db)?;
         Ok(catalog)
     }
@@ -428,7 +429,7 @@ impl Catalog {
     ) -> Result<(Self, Vec<String>)> {
         let _inside = inside_slow();
         let story = salvage::salvage(folder, judge)?;
-        Ok((Self::open_for_repair(folder, lock)?, story))
+        Ok((Self::open_for_repair(folder, lock, &OpenOptions::new())?, story))
     }
 
     /// What the database was created with.

@@ -23,7 +23,8 @@ pub struct Ports {
     pub features: Option<LoadFeatures>,
     /// Trains models and embeds again, for TRAIN, REEMBED and USE MODEL.
     pub maintain: Option<Arc<dyn Maintain>>,
-    /// Is told how long work goes on.
+    /// Watches every statement that may take long, and may stop it: SEARCH, PREDICT, CHECK, COMPACT, BACKUP, CLEAN, TRAIN, REEMBED and
+    /// USE MODEL end with [`ErrorKind::Cancelled`](crate::ErrorKind) soon after it answers `Break`. A [`Stop`](crate::Stop) is a watch, too.
     pub watch: Option<Arc<dyn Watch>>,
     /// The program writes what `INTO 'file'` names, from the outcome; the engine writes no reports. Default no: a statement with INTO is
     /// refused then, before anything is done.
