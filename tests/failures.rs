@@ -42,7 +42,7 @@ fn every_photo_that_failed_is_counted_and_the_exit_code_says_so() {
     let output = run(path, &["ingest", "DB", "photos", "--as", "index"]);
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     let last = "error: 3 of 6 could not be ingested\n  help: --list-failures writes all of them to standard output; \
-                --allow-failures 3 takes so many for no failure\n";
+                --allow-failures 3 accepts this number\n";
     assert!(said(&output).ends_with(last), "{}", said(&output));
     assert!(output.stdout.is_empty());
     // Again: what is in is in, and the failures are still failures.

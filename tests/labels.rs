@@ -79,7 +79,7 @@ fn a_list_that_is_read_again_reverts_nobody() {
     for _ in 0..2 {
         let again = said(path, &INGEST);
         assert!(again.contains("added 0, replaced 0, unchanged 6, failed 0"), "{again}");
-        assert!(again.contains("left alone: 2 labels set by hand;") && again.contains("--labels list"), "{again}");
+        assert!(again.contains("unchanged: 2 labels set by hand;") && again.contains("--labels list"), "{again}");
         assert!(again.contains("1 of these images has no label and stays an index image"), "{again}");
         assert_eq!(labels(path), corrected);
     }
@@ -88,11 +88,11 @@ fn a_list_that_is_read_again_reverts_nobody() {
     let changed = said(path, &INGEST);
     assert!(changed.contains("added 0, replaced 3, unchanged 3, failed 0"), "{changed}");
     assert!(
-        changed.contains("3 labels changed by the list, 1 of them had been set by hand, 1 of them taken away;"),
+        changed.contains("3 labels changed by the list, 1 of them set by hand before, 1 of them removed;"),
         "{changed}"
     );
-    assert!(changed.contains("left alone: 1 label set by hand;"), "{changed}");
-    assert!(changed.contains("1 train image became an index image; its label is gone"), "{changed}");
+    assert!(changed.contains("unchanged: 1 label set by hand;"), "{changed}");
+    assert!(changed.contains("1 train image became an index image; its label was removed"), "{changed}");
     assert_eq!(labels(path), ["v0,z", "v1,a", "v3,y", "v4,c"]);
     let again = said(path, &INGEST);
     assert!(again.contains("replaced 0, unchanged 6") && !again.contains("changed by the list"), "{again}");
@@ -102,14 +102,11 @@ fn a_list_that_is_read_again_reverts_nobody() {
     let before = ["v0,right", "v1,a", "v3,b", "v4,c", "v5,c"];
     assert_eq!(labels(path), before);
     let again = said(path, &INGEST);
-    assert!(
-        again.contains("replaced 0, unchanged 6") && again.contains("left alone: 4 labels set by hand;"),
-        "{again}"
-    );
+    assert!(again.contains("replaced 0, unchanged 6") && again.contains("unchanged: 4 labels set by hand;"), "{again}");
     assert_eq!(labels(path), before);
     // The word of the list is asked for.
     let overruled = said(path, &[&INGEST[..], &["--labels", "list"]].concat());
-    assert!(overruled.contains("4 labels changed by the list, 2 of them had been set by hand"), "{overruled}");
+    assert!(overruled.contains("4 labels changed by the list, 2 of them set by hand before"), "{overruled}");
     assert_eq!(labels(path), ["v0,z", "v1,a", "v2,b", "v3,y", "v4,c"]);
     // A list without any label is a mistake rather than a change.
     std::fs::write(path.join("labels.csv"), "id,label\n").unwrap();
@@ -131,14 +128,14 @@ fn a_list_leaves_alone_what_a_cleaning_did() {
     let after = labels(path);
     assert!(before.contains(&"v4,a".to_owned()) && after.contains(&"v4,b".to_owned()), "{after:?}");
     let again = said(path, &INGEST);
-    assert!(again.contains("unchanged 12") && again.contains("left alone: 1 label set by a cleaning;"), "{again}");
+    assert!(again.contains("unchanged 12") && again.contains("unchanged: 1 label set by a cleaning;"), "{again}");
     assert_eq!(labels(path), after);
     // Reading the list is no change of the image: the undo gives back what it took.
     let undone = run_ok(path, &["query", "DB", "-c", "UNDO CLEAN"]);
     assert_eq!(undone, "cleaning 1 is undone: 1 image has its label back\n");
     assert_eq!(labels(path), before);
     let again = said(path, &INGEST);
-    assert!(again.contains("unchanged 12") && !again.contains("left alone"), "{again}");
+    assert!(again.contains("unchanged 12") && !again.contains("unchanged: "), "{again}");
 }
 
 #[test]
@@ -192,12 +189,15 @@ fn statements_say_what_becomes_of_a_label() {
     assert!(ok("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'Louvre'").contains("'Louvre' is a new label\n"));
     ok("PUT ID 'b' VECTOR [0, 1, 0]");
     let text = ok("LABEL ID 'b' AS 'Louvr'");
-    assert!(text.contains("'b' leaves the index: it is a train image with the label 'Louvr'\n"), "{text}");
-    assert!(text.contains("'Louvr' is a new label; the nearest one is 'Louvre'\n"), "{text}");
+    assert!(text.contains("'b' left the index: it is a train image with the label 'Louvr'\n"), "{text}");
+    assert!(text.contains("'Louvr' is a new label; the most similar one is 'Louvre'\n"), "{text}");
     let text = ok("LABEL ID 'b' AS 'Louvre'");
-    assert!(text.contains("'b' had the label 'Louvr', and has 'Louvre'\n") && !text.contains("new label"), "{text}");
-    assert!(ok("LABEL ID 'b' AS 'Louvre'").contains("'b' had the label 'Louvre' already"));
-    assert!(ok("UNLABEL ID 'b'").contains("'b' had the label 'Louvre', and has none: it is an index image\n"));
+    assert!(
+        text.contains("the label of 'b' changed from 'Louvr' to 'Louvre'\n") && !text.contains("new label"),
+        "{text}"
+    );
+    assert!(ok("LABEL ID 'b' AS 'Louvre'").contains("'b' already had the label 'Louvre'"));
+    assert!(ok("UNLABEL ID 'b'").contains("the label 'Louvre' of 'b' was removed: it is an index image now\n"));
     let columns = "sequence,images_changed,predictions_changed,deferred,id,split_before,split,label_before,label,new_label,nearest_label";
     assert_eq!(csv(path, "LABEL ID 'b' AS 'Louvrr'"), [columns, "7,1,0,no,b,index,train,,Louvrr,yes,Louvre"]);
     // An index image it was not before: the vote of 'a' is its first.
@@ -310,7 +310,7 @@ fn lists_of_photos_take_and_leave_labels_too() {
     let again = ingest();
     assert!(again.contains("added 0, replaced 0, unchanged 3, failed 0"), "{again}");
     assert!(
-        again.contains("left alone: 3 labels set by hand;") && again.contains("left alone: 1 photo put by hand;"),
+        again.contains("unchanged: 3 labels set by hand;") && again.contains("unchanged: 1 photo put by hand;"),
         "{again}"
     );
     assert_eq!(shown(), corrected);
@@ -318,12 +318,12 @@ fn lists_of_photos_take_and_leave_labels_too() {
     list("x", "y", "");
     let emptied = ingest();
     assert!(
-        emptied.contains("1 label changed by the list, 1 of them had been set by hand, 1 of them taken away;"),
+        emptied.contains("1 label changed by the list, 1 of them set by hand before, 1 of them removed;"),
         "{emptied}"
     );
     assert_eq!(shown(), ["a,right", "b,", "c,"]);
     list("x", "new", "");
-    assert!(ingest().contains("1 label changed by the list, 1 of them had been set by hand;"));
+    assert!(ingest().contains("1 label changed by the list, 1 of them set by hand before;"));
     assert_eq!(shown(), ["a,right", "b,new", "c,"]);
     // What is not there needs a label, and a list without any label is refused.
     std::fs::write(path.join("list.csv"), "id,path,label\na,1.png,x\nd,2.png,\n").unwrap();

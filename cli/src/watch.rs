@@ -1,4 +1,4 @@
-//! What the engine tells of long work: a line on a terminal, nothing elsewhere; and what it is answered once Ctrl-C was pressed.
+//! Progress of the engine's long work: a line on a terminal, nothing elsewhere; and the request to stop after Ctrl-C.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,33 +10,33 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::interrupt::{self, Again};
 
-/// How often the line is drawn again, so that its clock goes on between two pieces of work.
+/// How often the line is redrawn, so that its clock runs between two pieces of work.
 const EVERY: Duration = Duration::from_millis(250);
 const TEMPLATE: &str = "     {bar:32.cyan/dim} {pos}/{len} {msg}  {elapsed}  {eta} left";
 const COLOURLESS: &str = "     {bar:32} {pos}/{len} {msg}  {elapsed}  {eta} left";
 
 /// Watches the statements of a session, one after the other.
 pub(crate) struct Attention {
-    /// Someone looks at standard error.
+    /// Standard error is a terminal.
     person: bool,
-    /// The kind of work that is shown, and its line.
+    /// The kind of work on the line, and the line.
     line: Mutex<Option<(String, ProgressBar)>>,
     stopped: AtomicBool,
 }
 
 impl Attention {
-    /// Nothing is under way.
+    /// No statement runs.
     pub(crate) fn new() -> Self {
         Self { person: io::stderr().is_terminal(), line: Mutex::new(None), stopped: AtomicBool::new(false) }
     }
 
-    /// The statement that it watches stops at its next piece, and says nothing any more.
+    /// The statement that it watches stops at its next check, and reports nothing more.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.rest();
     }
 
-    /// The statement is over; its line goes.
+    /// Ends the statement and removes its line.
     pub(crate) fn rest(&self) {
         if let Some((_, bar)) = self.line.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
@@ -45,7 +45,7 @@ impl Attention {
 
     fn show(&self, what: &str, done: usize, all: usize) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        // One line for a kind of work: its clock would begin anew with every loss that is told.
+        // One line for each kind of work: otherwise its clock would restart with every reported loss.
         let kind = what.split_once(',').map_or(what, |(kind, _)| kind);
         if line.as_ref().is_none_or(|(shown, _)| shown != kind) {
             if let Some((_, bar)) = line.take() {
@@ -63,7 +63,7 @@ impl Attention {
 
 impl Watch for Attention {
     fn went_on(&self, what: &str, done: usize, all: usize) -> bool {
-        // Only now is there something that Ctrl-C must not cut in two.
+        // From here on, there is something that Ctrl-C must not interrupt.
         interrupt::listen(Again::Ends);
         if self.stopped.load(Ordering::SeqCst) || interrupt::pressed() {
             return false;
@@ -78,7 +78,7 @@ impl Watch for Attention {
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    // A template that does not parse would leave the plain bar of the library.
+    // A template that does not parse would leave the library's plain bar.
     if let Ok(style) = ProgressStyle::with_template(if plain { COLOURLESS } else { TEMPLATE }) {
         bar.set_style(style.progress_chars("━╸─"));
     }

@@ -1,4 +1,4 @@
-//! `cairn predict`: what photos or stored images show, and who says so.
+//! `cairn predict`: the predicted instance of photos or stored images, and the train images that voted.
 
 use std::io::Write as _;
 
@@ -11,7 +11,7 @@ use crate::output::print_predictions;
 use crate::session::Session;
 use crate::terminal::{complain, standard_output};
 
-/// Runs the command: every image is tried, and the command fails if one of them does.
+/// Runs the command: it tries every image, and fails if one of them fails.
 ///
 /// # Errors
 /// When the database cannot be opened, k is 0, or an image fails.
@@ -29,8 +29,8 @@ pub(super) fn run(args: &Predict) -> Result<()> {
             Some(embed) => {
                 embed.embed(&Photo::File(path.clone())).map(|done| Query { vector: done.vector, without: None })
             }
-            None => Err(cairn::Error::invalid("this database holds bare vectors: it has no model to embed a photo")
-                .help("ask for a stored image with --id KEY")),
+            None => Err(cairn::Error::invalid("this is a database of bare vectors: it has no model to embed a photo")
+                .help("predict a stored image with --id KEY")),
         };
         (name, query)
     });
@@ -57,5 +57,5 @@ pub(super) fn run(args: &Predict) -> Result<()> {
     print_predictions(&mut out, args.format, &named)?;
     out.flush()?;
     let all = failed + predictions.len();
-    Tally { failed, all }.end(args.allow_failures, "predicted", "they are named above")
+    Tally { failed, all }.end(args.allow_failures, "predicted", "the list is above")
 }
