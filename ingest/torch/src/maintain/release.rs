@@ -1,4 +1,4 @@
-//! What a database keeps for a model goes with the last model that is made of it.
+//! Removes what a database keeps for a model together with the last model that uses it.
 
 use cairn::{Database, ModelInfo, Result};
 

@@ -111,7 +111,7 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     assert!(tried.unwrap().value("outcome").unwrap().contains("dry run"));
     assert_eq!(database.options().dimension, 1280);
     let trained = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert_eq!(trained.value("model in force"), Some("1"), "{trained:?}");
+    assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
     assert_eq!(trained.value("descriptors made from photos"), Some("0"));
     assert_eq!(database.options().dimension, 256);
     assert!(database.check(true).unwrap().problems.is_empty());
@@ -121,7 +121,7 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
 
     // The same training on the same images gives the same model.
     let again = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert!(again.value("outcome").unwrap().contains("the same model"), "{again:?}");
+    assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
     // A recipe that does worse does not displace it unasked.
     let head = maintainer().train(&database, &TrainPlan { epochs: 2, ..plan(Loss::Softmax) }, None).unwrap();
     assert!(head.value("outcome").unwrap().contains("with the new one"), "{head:?}");
@@ -138,20 +138,20 @@ fn a_training_after_a_cleaning_is_compared_with_what_learnt_from_all() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let first = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert_eq!(first.value("model in force"), Some("1"), "{first:?}");
+    assert_eq!(first.value("active model"), Some("1"), "{first:?}");
     // It marks good photos, too.
     let marked = CleanPlan { dry_run: false, ..CleanPlan::suspects(150) };
     database.clean(&marked, None, None).unwrap();
     assert!(database.marked().unwrap().len() > 100);
     let second = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert!(second.value("outcome").unwrap().contains("with the new one"), "{second:?}");
-    assert!(second.value("mAP@100, images held out").unwrap().contains("in force"), "{second:?}");
+    assert!(second.value("mAP@100, images held out").unwrap().contains("active"), "{second:?}");
     // Told so, it is put in force; from then on it is what another one learns from, too.
     let plan = TrainPlan { flip: Flip::Always, ..plan(Loss::Discriminant) };
-    assert_eq!(maintainer().train(&database, &plan, None).unwrap().value("model in force"), Some("2"));
+    assert_eq!(maintainer().train(&database, &plan, None).unwrap().value("active model"), Some("2"));
     let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan };
     let again = maintainer().train(&database, &plan, None).unwrap();
-    assert!(again.value("outcome").unwrap().contains("the same model"), "{again:?}");
+    assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn the_networks_descriptors_are_read_where_they_are_whole() {
     assert_eq!(database.models().unwrap()[1].unfinished, Some(0));
     let trained = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert_eq!(trained.value("descriptors made from photos"), Some("0"), "{trained:?}");
-    assert_ne!(trained.value("index images added"), Some("0"), "{trained:?}");
+    assert_ne!(trained.value("index images also used for training"), Some("0"), "{trained:?}");
 }
 
 /// Deletes an image and puts another one while a training reads.
@@ -187,7 +187,7 @@ fn writes_go_on_while_a_training_reads() {
     let last = database.snapshot().keys(Some(Role::Train)).unwrap().pop().unwrap();
     let beside = Writer(database.clone(), last.clone());
     let trained = maintainer().train(&database, &plan(Loss::Discriminant), Some(&beside)).unwrap();
-    assert_eq!(trained.value("model in force"), Some("1"), "{trained:?}");
+    assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
     let snapshot = database.snapshot();
     assert!(snapshot.record(&last).unwrap().is_none() && snapshot.vector("new").unwrap().unwrap().len() == 256);
     assert!(database.check(true).unwrap().problems.is_empty());
@@ -245,17 +245,17 @@ fn a_shorter_training_of_the_same_recipe_does_not_displace_a_better_one() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let long = maintainer().train(&database, &plan(Loss::ArcFace), None).unwrap();
-    assert_eq!(long.value("model in force"), Some("1"), "{long:?}");
+    assert_eq!(long.value("active model"), Some("1"), "{long:?}");
     let worth = long.value("mAP@100, images held out").unwrap().rsplit(" -> ").next().unwrap().to_owned();
     let plan = TrainPlan { epochs: 3, ..plan(Loss::ArcFace) };
     let short = maintainer().train(&database, &plan, None).unwrap();
     assert!(short.value("outcome").unwrap().contains("with the new one"), "{short:?}");
     // The same images were held out, so the model in force has the figure with which it came.
     let shown = short.value("mAP@100, images held out").unwrap();
-    assert!(shown.ends_with(&format!("; in force: {worth}")), "{shown}, {worth}");
+    assert!(shown.ends_with(&format!("; active: {worth}")), "{shown}, {worth}");
     assert_eq!(database.models().unwrap().len(), 2);
     let told = maintainer().train(&database, &TrainPlan { flip: Flip::Always, ..plan }, None).unwrap();
-    assert_eq!(told.value("model in force"), Some("2"), "{told:?}");
+    assert_eq!(told.value("active model"), Some("2"), "{told:?}");
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_loss_trains_a_head_beside_the_descriptor() {
     write(&database, vec![image("alone", Some("seen once"), vector)]);
     let second = Second { database: database.clone(), seen: Mutex::default(), refused: Mutex::default() };
     let trained = maintainer().train(&database, &plan(Loss::ArcFace), Some(&second)).unwrap();
-    assert_eq!(trained.value("model in force"), Some("1"), "{trained:?}");
+    assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
     assert_eq!(trained.value("left out: only image of its label"), Some("1"), "{trained:?}");
     assert_eq!(database.options().dimension, 1280 + 512);
     assert_eq!(second.seen.into_inner().unwrap(), [(256, 259), (259, 259)]);
@@ -303,7 +303,7 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     assert!(said(&bare, Loss::ArcFace).contains("has no model"));
     // Without photos nothing can be embedded again, and the model stays.
     let lost = maintainer().reembed(&database, None, None).unwrap_err();
-    assert!(lost.to_string().contains("is not there any more"), "{lost}");
+    assert!(lost.to_string().contains("does not exist any more"), "{lost}");
     assert!(lost.next_step().is_some());
     assert_eq!(database.snapshot().keys(Some(Role::Train)).unwrap().len(), 12);
 }
