@@ -143,7 +143,7 @@ fn goes_on_without_a_reader(folder: &Path) {
     assert!(child.wait().unwrap().success());
     let database = Database::open(folder.join("unread")).unwrap();
     assert_eq!(database.cleanings().unwrap().len(), 1);
-    assert_eq!(database.file("maintain run").unwrap(), None, "nothing is left to do");
+    assert_eq!(database.snapshot().note("maintain run").unwrap(), None, "nothing is left to do");
     drop(database);
     assert_same(&contents(&folder.join("read")), &contents(&folder.join("unread")), "no reader");
 }

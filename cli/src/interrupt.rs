@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::exit::Exit;
 use crate::signals::{ENDING, ENDS_AT_ONCE, MANNER, ONLY_TOLD, SECOND_ENDS, STOPPED};
@@ -21,11 +21,6 @@ pub(crate) enum Again {
 pub(crate) fn listen(again: Again) {
     let manner = if again == Again::Ends { SECOND_ENDS } else { ONLY_TOLD };
     let _decided = MANNER.compare_exchange(ENDS_AT_ONCE, manner, Ordering::SeqCst, Ordering::SeqCst);
-}
-
-/// The flag, for work that takes one.
-pub(crate) fn flag() -> &'static AtomicBool {
-    &STOPPED
 }
 
 /// Whether current work must stop: after a Ctrl-C until the next [`forget`], after a signal that ends the program for good.

@@ -53,6 +53,13 @@ impl Bar {
         self.show(done);
     }
 
+    /// So many are done, which may be as many as before.
+    pub(crate) fn reach(&self, done: u64) {
+        if self.done.swap(done, Ordering::Relaxed) != done {
+            self.show(done);
+        }
+    }
+
     fn show(&self, done: u64) {
         self.bar.set_position(done);
         if let Some(last) = &self.plain {

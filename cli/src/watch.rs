@@ -1,11 +1,12 @@
 //! Progress of the engine's long work: a line on a terminal, nothing elsewhere; and the request to stop after Ctrl-C.
 
 use std::io::{self, IsTerminal as _};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cairn::Watch;
+use cairn::{Progress, Watch};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::interrupt::{self, Again};
@@ -43,35 +44,34 @@ impl Attention {
         }
     }
 
-    fn show(&self, what: &str, done: usize, all: usize) {
+    fn show(&self, at: Progress<'_>) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        // One line for each kind of work: otherwise its clock would restart with every reported loss.
-        let kind = what.split_once(',').map_or(what, |(kind, _)| kind);
-        if line.as_ref().is_none_or(|(shown, _)| shown != kind) {
+        // One line for each kind of work: otherwise its clock would restart with every note.
+        if line.as_ref().is_none_or(|(shown, _)| shown != at.what) {
             if let Some((_, bar)) = line.take() {
                 bar.finish_and_clear();
             }
-            *line = Some((kind.to_owned(), bar()));
+            *line = Some((at.what.to_owned(), bar()));
         }
         if let Some((_, bar)) = &*line {
-            bar.set_message(what.to_owned());
-            bar.set_length(all as u64);
-            bar.set_position(done as u64);
+            bar.set_message(at.note.map_or_else(|| at.what.to_owned(), |note| format!("{}, {note}", at.what)));
+            bar.set_length(at.all as u64);
+            bar.set_position(at.done as u64);
         }
     }
 }
 
 impl Watch for Attention {
-    fn went_on(&self, what: &str, done: usize, all: usize) -> bool {
+    fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
         // From here on, there is something that Ctrl-C must not interrupt.
         interrupt::listen(Again::Ends);
         if self.stopped.load(Ordering::SeqCst) || interrupt::pressed() {
-            return false;
+            return ControlFlow::Break(());
         }
         if self.person {
-            self.show(what, done, all);
+            self.show(at);
         }
-        true
+        ControlFlow::Continue(())
     }
 }
 
@@ -94,20 +94,21 @@ mod tests {
     fn a_training_has_one_line_whatever_its_loss() {
         let watch = Attention::new();
         let line = || watch.line.lock().unwrap().as_ref().unwrap().1.clone();
-        watch.show("steps, loss 2.5", 1, 9);
+        watch.show(Progress::new("steps", 1, 9).note("loss 2.5"));
         let first = line();
-        watch.show("steps, loss 1.5", 2, 9);
+        watch.show(Progress::new("steps", 2, 9).note("loss 1.5"));
         assert!(!first.is_finished() && line().position() == 2 && line().message() == "steps, loss 1.5");
-        watch.show("photos", 1, 2);
+        watch.show(Progress::new("photos", 1, 2));
         assert!(first.is_finished(), "another kind of work has a line of its own");
     }
 
     #[test]
     fn a_statement_that_is_stopped_is_told_so_and_the_next_one_is_not() {
         let (first, second) = (Attention::new(), Attention::new());
-        assert!(first.went_on("photos", 1, 2));
+        let photos = |done| Progress::new("photos", done, 2);
+        assert!(first.progress(photos(1)).is_continue());
         first.stop();
-        assert!(!first.went_on("photos", 2, 2));
-        assert!(second.went_on("photos", 1, 2));
+        assert!(first.progress(photos(2)).is_break());
+        assert!(second.progress(photos(1)).is_continue());
     }
 }

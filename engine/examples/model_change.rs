@@ -2,7 +2,10 @@
 //! key flips; the way back is the same. Run: `cargo run --workspace --example model_change`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
-use cairn::{Database, EpochProgress, ModelInfo, Options, Put, Reembed, Target, Wanted};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cairn::{Database, ModelInfo, Options, Progress, Put, Reembed, Target, Wanted};
 
 /// Makes descriptors of three components from those of two.
 struct Lifted;
@@ -22,15 +25,16 @@ fn main() -> cairn::Result<()> {
     }))?;
     let before = database.snapshot();
     let model = ModelInfo { name: "lifted".into(), fingerprint: "lifted 1".into(), settings: String::new() };
-    let mut steps = 0;
-    let number = database.change_model(Target::new(model, 3), &Lifted, &mut |progress| {
-        if matches!(progress, EpochProgress::Embedding(..)) {
-            steps += 1;
+    let steps = AtomicUsize::new(0);
+    // `Break` would stop it; what is embedded by then is kept.
+    let watch = |at: Progress<'_>| {
+        if at.what == Progress::DESCRIPTORS {
+            steps.fetch_add(1, Ordering::Relaxed);
         }
-        // `false` would stop it; what is embedded by then is kept.
-        true
-    })?;
-    println!("model {number} is active after {steps} steps of embedding");
+        ControlFlow::Continue(())
+    };
+    let number = database.change_model(Target::new(model, 3), &Lifted, Some(&watch))?;
+    println!("model {number} is active after {} steps of embedding", steps.into_inner());
     println!(
         "descriptors have {} components; the snapshot of before sees {}",
         database.snapshot().dimension(),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use cairn::{
-    Argument, Arguments, Database, Embed, Embedded, ErrorKind, ModelInfo, Options, Outcome, Photo, Ports, Put,
+    Argument, Arguments, Database, Embed, Embedded, ErrorKind, Expect, ModelInfo, Options, Outcome, Photo, Ports, Put,
 };
 
 /// A model that sees how bright a photo is, and how much it changes.
@@ -37,7 +37,7 @@ fn main() -> cairn::Result<()> {
     let photos = [("dark", vec![10u8; 64]), ("light", vec![240; 64]), ("stripes", [0u8, 255].repeat(32))];
     for (name, bytes) in &photos {
         let vector = Brightness.embed(&Photo::Bytes(bytes.clone()))?.vector;
-        database.write_of_model(Some(FINGERPRINT), vec![Put::new(*name, vector).into()])?;
+        database.write_if([Expect::model(FINGERPRINT)], [Put::new(*name, vector).into()])?;
     }
     let ports = Ports { embed: Some(Arc::new(Brightness)), ..Ports::default() };
     let query = Arguments::of([Argument::Photo(Photo::Bytes(vec![200, 20, 220, 10, 250, 5]))]);
@@ -45,7 +45,7 @@ fn main() -> cairn::Result<()> {
         let keys: Vec<&str> = found.answers[0].rows.iter().map(|row| row.id.as_str()).collect();
         println!("most alike first: {}", keys.join(", "));
     }
-    let refused = database.write_of_model(Some("another model"), vec![Put::new("x", [1.0, 1.0]).into()]).unwrap_err();
+    let refused = database.write_if([Expect::model("another model")], [Put::new("x", [1.0, 1.0]).into()]).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Mismatch);
     println!("refused: {}", refused.message());
     Ok(())

@@ -57,6 +57,7 @@ mod operation;
 mod options;
 mod ports;
 mod process;
+mod progress;
 mod report;
 // 1 bytes
 mod disk;
@@ -99,7 +100,7 @@ const _: () = {
 
 pub use admin::scouting::scout;
 pub use answer::{Answer, Asked, Prediction, Query, Rerank, Row, SearchRequest, Stage, Vote, Voter};
-pub use background::{EpochProgress, ModelEntry, Target};
+pub use background::{ModelEntry, Target};
 pub use cairndb_query as language;
 pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
 pub use clean::{
@@ -109,8 +110,8 @@ pub use clean::{
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
 pub use door::{
-    Answers, Argument, Arguments, Copied, Database, HeldFolder, Labelled, LabelsUndone, LoadFeatures, Maintain,
-    Outcome, Ports, Prepared, Table,
+    Answers, Argument, Arguments, Copied, Database, HeldFolder, Labelled, LabelsUndone, LoadFeatures, MAX_NOTE_BYTES,
+    Maintain, Maintained, ModelChange, Outcome, Ports, Prepared, Table,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use operation::{Heard, ListSaid, Listed, Operation, Put, Reading, Receipt, Record, Role, SetBy};
@@ -120,11 +121,12 @@ pub use options::{
 };
 pub use ports::{
     Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Propose, QueryFile, ReadQueries,
-    Reembed, VectorChunk, VectorChunks, Wanted, Watch,
+    Reembed, VectorChunk, VectorChunks, Wanted,
 };
 pub use process::leaving::{Gated, Inside, end_process, may_end, native};
 pub use process::pool;
 pub use process::scout::{Scout, set_scout};
+pub use progress::{Progress, Stop, Watch};
 pub use report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status};
 pub use search::{eval, rerank};
 pub use state::{Counts, Images, Keys, OfInstance, Snapshot};

@@ -76,6 +76,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// The fingerprint of the model that makes the descriptors, if one does.
+    pub(crate) fn fingerprint(&self) -> Option<&str> {
+        self.model.as_ref().map(|model| model.fingerprint.as_str())
+    }
+
     /// The defaults for bare vectors of that dimension.
     pub fn for_vectors(dimension: usize) -> Self {
         Self {

@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::report::Report;
 
 /// A photo as it comes: a file, or bytes from a pipe or an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +180,11 @@ pub trait Reembed {
     /// # Errors
     /// What concerns no single image.
     fn reembed(&self, images: &[Wanted]) -> Result<Vec<Result<Vec<f32>>>>;
+
+    /// The model is active: the state of its training may be removed. Returns lines for people. Default: none.
+    fn activated(&self) -> Report {
+        Report::default()
+    }
 }
 
 /// Row-major vectors that never change, in memory or in a mapped file. Clones share them.
@@ -252,25 +258,4 @@ pub trait Propose: Send + Sync {
         queries: &[f32],
         count: usize,
     ) -> Result<Vec<Option<Vec<u32>>>>;
-}
-
-/// Watches long work.
-pub trait Watch: Send + Sync {
-    /// `done` of about `all` steps of `what` are done; `false`: stop, what is done is kept. Behind a comma `what` may tell more, which
-    /// changes from step to step.
-    fn went_on(&self, what: &str, done: usize, all: usize) -> bool;
-}
-
-/// Tells whoever watches.
-///
-/// # Errors
-/// `Cancelled`: it was stopped.
-pub(crate) fn went_on(watch: Option<&dyn Watch>, what: &str, done: usize, all: usize) -> Result<()> {
-    match watch {
-        Some(watch) if !watch.went_on(what, done, all) => {
-            Err(Error::new(ErrorKind::Cancelled, "stopped")
-                .help("what was done is kept; the same command goes on with it"))
-        }
-        _ => Ok(()),
-    }
 }

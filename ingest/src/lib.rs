@@ -17,6 +17,6 @@ mod testing;
 pub use embedder::{PhotoEmbedder, QueryReader};
 pub use encoder::Encoder;
 pub use pipeline::{
-    IngestOptions, LabelReport, PHOTOS_PER_TRANSACTION, Progress, Report, Twins, VECTORS_PER_TRANSACTION, ingest,
-    ingest_list, ingest_vector_list, ingest_vectors,
+    IngestOptions, LabelReport, PHOTOS_PER_TRANSACTION, Report, Twins, VECTORS_PER_TRANSACTION, ingest, ingest_list,
+    ingest_vector_list, ingest_vectors,
 };

@@ -15,7 +15,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 
-use cairn::{Database, Error, ErrorKind, Listed, MAX_KEY_BYTES, ModelInfo, Operation, Put, Reading, Record, Result};
+use cairn::{
+    Database, Error, ErrorKind, Expect, Listed, MAX_KEY_BYTES, ModelInfo, Operation, Progress, Put, Reading, Record,
+    Result, Watch,
+};
 
 pub use heard::LabelReport;
 use heard::Word;
@@ -31,20 +34,6 @@ use crate::source::{Item, VectorFile, place_of, row_fault};
 pub const PHOTOS_PER_TRANSACTION: usize = 64;
 /// Bare vectors per transaction.
 pub const VECTORS_PER_TRANSACTION: usize = 1_000;
-
-/// Reports the progress of an ingest. Called from the thread that called [`ingest`].
-pub trait Progress {
-    /// The number of items; called once, first.
-    fn total(&self, items: usize);
-    /// This many more items are done: written, skipped or failed.
-    fn step(&self, items: usize);
-}
-
-/// Ignores the progress.
-impl Progress for () {
-    fn total(&self, _items: usize) {}
-    fn step(&self, _items: usize) {}
-}
 
 /// How an ingest runs; it does not change what is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +118,8 @@ enum Outcome {
 
 /// Ingests photos.
 ///
-/// Every 64 items are one transaction. A `stop` request lets the current photos finish, writes them, and returns.
+/// Every 64 items are one transaction. If `watch` answers `Break`, the ingest finishes
+/// and writes the current photos, and returns.
 ///
 /// # Errors
 /// When the database has another model or changes its active model meanwhile, two items have one key, or the database refuses to
@@ -139,10 +129,9 @@ pub fn ingest(
     embedder: &PhotoEmbedder,
     items: &[Item],
     options: &IngestOptions,
-    progress: &dyn Progress,
-    stop: &AtomicBool,
+    watch: &dyn Watch,
 ) -> Result<Report> {
-    ingest_list(db, embedder, items, db.snapshot().reading(), options, progress, stop)
+    ingest_list(db, embedder, items, db.snapshot().reading(), options, watch)
 }
 
 /// [`ingest`] for a reading that the caller started: one that overrules takes the list's labels, whoever set the present ones.
@@ -155,12 +144,12 @@ pub fn ingest_list(
     items: &[Item],
     reading: Reading,
     options: &IngestOptions,
-    progress: &dyn Progress,
-    stop: &AtomicBool,
+    watch: &dyn Watch,
 ) -> Result<Report> {
     check_model(db, embedder)?;
     check_unique(items.iter().map(|item| item.key.as_str()))?;
-    progress.total(items.len());
+    let told = |done| watch.progress(Progress::new(Progress::IMAGES, done, items.len())).is_break();
+    let stop = AtomicBool::new(told(0));
 
     let window = if batches(embedder) { embedder.encoder().preferred_batch() } else { PHOTOS_PER_TRANSACTION };
     let threads = options.threads.clamp(1, window);
@@ -194,19 +183,25 @@ pub fn ingest_list(
         drop(send);
         let mut early = BTreeMap::new();
         let mut batch = Vec::with_capacity(window);
-        let mut expected = 0;
+        let (mut expected, mut written) = (0, 0);
         for (at, done) in receive {
+            if told(written) {
+                stop.store(true, Ordering::Relaxed);
+            }
             early.insert(at, done);
             while let Some(done) = early.remove(&expected) {
                 batch.push((&items[expected], done));
                 expected += 1;
                 if batch.len() == window {
-                    finish(db, embedder, network, std::mem::take(&mut batch), progress, &mut report)?;
+                    finish(db, embedder, network, std::mem::take(&mut batch), &mut report)?;
+                    written = expected;
                     gate.advance(expected);
                 }
             }
         }
-        finish(db, embedder, network, batch, progress, &mut report)?;
+        finish(db, embedder, network, batch, &mut report)?;
+        // Nothing is left that it could stop.
+        let _over = told(expected);
         report.stopped = expected < items.len();
         Ok(report)
     })
@@ -340,17 +335,15 @@ fn finish(
     embedder: &PhotoEmbedder,
     network: Option<u32>,
     batch: Vec<(&Item, Outcome)>,
-    progress: &dyn Progress,
     report: &mut Report,
 ) -> Result<()> {
-    let items = batch.len();
     let waiting: Vec<_> = batch
         .iter()
         .filter_map(|(_, done)| if let Outcome::Pixels(_, pixels) = done { Some(pixels) } else { None })
         .collect();
     let encoder = embedder.encoder();
     let mut vectors = if waiting.is_empty() { Vec::new() } else { encoder.encode(&waiting)? }.into_iter();
-    let mut rows = Vec::with_capacity(items);
+    let mut rows = Vec::with_capacity(batch.len());
     for (item, done) in batch {
         match done {
             Outcome::Known(word) => word.count(report),
@@ -374,7 +367,6 @@ fn finish(
         write(db, Some(made_by), now, report)?;
         keep(db, network, kept)?;
     }
-    progress.step(items);
     Ok(())
 }
 
@@ -394,8 +386,8 @@ fn keep(db: &Database, network: Option<u32>, kept: Vec<(String, Option<[u8; 32]>
 
 /// Ingests bare vectors: one key and (for train images) one label for each row of the file.
 ///
-/// Every 1,000 rows are one transaction; it checks `stop` between them. Rows that are zero, NaN or infinite are reported by
-/// number.
+/// Every 1,000 rows are one transaction; `watch` may stop it between them. Rows that are zero, NaN or infinite are
+/// reported by number.
 ///
 /// # Errors
 /// When the dimension is another than the database's, the database has a model, the numbers of keys, labels and rows differ,
@@ -405,10 +397,9 @@ pub fn ingest_vectors(
     file: &mut VectorFile,
     keys: &[String],
     labels: &[Option<String>],
-    progress: &dyn Progress,
-    stop: &AtomicBool,
+    watch: &dyn Watch,
 ) -> Result<Report> {
-    ingest_vector_list(db, file, keys, labels, db.snapshot().reading(), progress, stop)
+    ingest_vector_list(db, file, keys, labels, db.snapshot().reading(), watch)
 }
 
 /// [`ingest_vectors`] for a reading that the caller started.
@@ -421,8 +412,7 @@ pub fn ingest_vector_list(
     keys: &[String],
     labels: &[Option<String>],
     reading: Reading,
-    progress: &dyn Progress,
-    stop: &AtomicBool,
+    watch: &dyn Watch,
 ) -> Result<Report> {
     let name = file.path().display().to_string();
     if let Some(model) = &db.options().model {
@@ -448,11 +438,12 @@ pub fn ingest_vector_list(
         return Err(Error::invalid(format!("{name}: {rows} vectors, but {keys} ids and {labels} labels")));
     }
     check_unique(keys.iter().map(String::as_str))?;
-    progress.total(file.rows());
+    let file_rows = file.rows();
+    let told = |done| watch.progress(Progress::new(Progress::ROWS, done, file_rows)).is_break();
     let mut report = Report::default();
     let rows: Vec<usize> = (0..file.rows()).collect();
     for rows in rows.chunks(VECTORS_PER_TRANSACTION) {
-        if stop.load(Ordering::Relaxed) {
+        if told(rows[0]) {
             report.stopped = true;
             break;
         }
@@ -494,7 +485,10 @@ pub fn ingest_vector_list(
             ready.push(Ready::new(put.from_list(reading), word));
         }
         write(db, None, ready, &mut report)?;
-        progress.step(rows.len());
+    }
+    if !report.stopped {
+        // Nothing is left that it could stop.
+        let _over = told(file_rows);
     }
     Ok(report)
 }
@@ -510,8 +504,8 @@ fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Re
     let refused_value = |error: &Error| {
         matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Mismatch | ErrorKind::NotFound) && is_in_force()
     };
-    let write_all = |operations| db.write_of_model(made_by, operations);
-    match write_all(rows.iter().map(|row| Operation::Listed(row.listed.clone())).collect()) {
+    let write_all = |operations| db.write_if([Expect::Model(made_by.map(str::to_owned))], operations);
+    match write_all(rows.iter().map(|row| Operation::Listed(row.listed.clone())).collect::<Vec<_>>()) {
         Ok(_) => rows.iter().for_each(|row| {
             row.word.count(report);
             report.added_photos.note(&row.word, &row.listed);

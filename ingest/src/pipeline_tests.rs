@@ -2,11 +2,12 @@
 //! bits do not depend on the way. The same with a network: `ingest/torch/src/pipeline_tests.rs`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries, Reembed, Role, Target, Wanted};
+use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries, Reembed, Role, Stop, Target, Wanted};
 
 use super::*;
 use crate::QueryReader;
@@ -95,7 +96,7 @@ fn photos(good: u32) -> tempfile::TempDir {
 }
 
 fn run(db: &Database, embedder: &PhotoEmbedder, items: &[Item]) -> Report {
-    ingest(db, embedder, items, &IngestOptions::default(), &(), &AtomicBool::new(false)).unwrap()
+    ingest(db, embedder, items, &IngestOptions::default(), &Stop::new()).unwrap()
 }
 
 #[test]
@@ -128,13 +129,13 @@ fn good_photos_go_in_bad_ones_are_named_and_the_same_ones_are_passed_over() {
 }
 
 /// Stops after the first window.
-struct StopAfterOne<'a>(&'a AtomicBool, AtomicUsize);
+#[derive(Default)]
+struct StopAfterOne(AtomicUsize);
 
-impl Progress for StopAfterOne<'_> {
-    fn total(&self, _items: usize) {}
-    fn step(&self, items: usize) {
-        self.1.fetch_add(items, Ordering::Relaxed);
-        self.0.store(true, Ordering::Relaxed);
+impl Watch for StopAfterOne {
+    fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
+        self.0.store(at.done, Ordering::Relaxed);
+        if at.done == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 
@@ -147,15 +148,14 @@ fn a_stopped_ingest_goes_on_and_ends_bit_equal_to_an_undisturbed_one() {
     assert_eq!(run(&whole, &embedder, &items).added, 300);
 
     let halves = database(home.path(), "halves", &embedder, Keep::None);
-    let stop = AtomicBool::new(false);
-    let progress = StopAfterOne(&stop, AtomicUsize::new(0));
+    let stop = StopAfterOne::default();
     let one = IngestOptions { threads: 1 };
-    let first = ingest(&halves, &embedder, &items, &one, &progress, &stop).unwrap();
-    let done = progress.1.load(Ordering::Relaxed);
+    let first = ingest(&halves, &embedder, &items, &one, &stop).unwrap();
+    let done = stop.0.load(Ordering::Relaxed);
     assert!(first.stopped && first.added > 0 && done < items.len(), "{} of {}", first.added, items.len());
     assert_eq!(first.added + first.failed.len(), done);
     let three = IngestOptions { threads: 3 };
-    let second = ingest(&halves, &embedder, &items, &three, &(), &AtomicBool::new(false)).unwrap();
+    let second = ingest(&halves, &embedder, &items, &three, &Stop::new()).unwrap();
     assert!(!second.stopped);
     assert_eq!((second.added, second.unchanged), (300 - first.added, first.added));
     for item in &items {
@@ -167,14 +167,14 @@ fn a_stopped_ingest_goes_on_and_ends_bit_equal_to_an_undisturbed_one() {
 /// Puts another model in force after the first transaction.
 struct Overtaken<'d>(&'d Database, AtomicBool);
 
-impl Progress for Overtaken<'_> {
-    fn total(&self, _items: usize) {}
-    fn step(&self, _items: usize) {
-        if !self.1.swap(true, Ordering::Relaxed) {
+impl Watch for Overtaken<'_> {
+    fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
+        if at.done > 0 && !self.1.swap(true, Ordering::Relaxed) {
             let options = self.0.options();
             let model = ModelInfo { fingerprint: "another".to_owned(), ..options.model.unwrap() };
-            self.0.change_model(Target::new(model, options.dimension), &Turned, &mut |_| true).unwrap();
+            self.0.change_model(Target::new(model, options.dimension), &Turned, None).unwrap();
         }
+        ControlFlow::Continue(())
     }
 }
 
@@ -194,7 +194,7 @@ fn an_ingest_that_another_model_overtakes_ends_and_writes_nothing_more() {
     let db = database(home.path(), "db", &embedder, Keep::None);
     let items = list_folder(folder.path(), None).unwrap().items;
     let (options, overtaken) = (IngestOptions { threads: 1 }, Overtaken(&db, AtomicBool::new(false)));
-    let error = ingest(&db, &embedder, &items, &options, &overtaken, &AtomicBool::new(false)).unwrap_err();
+    let error = ingest(&db, &embedder, &items, &options, &overtaken).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
     assert!(error.message().contains("another model came in force"), "{error}");
     let stored = db.snapshot().counts();
@@ -231,7 +231,7 @@ fn what_the_network_alone_gave_is_kept_beside_the_trained_model() {
     let plain = embedder(Keep::None);
     let db = database(home.path(), "db", &plain, Keep::None);
     let target = Target::new(info("colours 1, trained"), DIMENSION);
-    db.change_model(target, &Turned, &mut |_| true).unwrap();
+    db.change_model(target, &Turned, None).unwrap();
     let trained = Colours { info: info("colours 1, trained"), batch: 1, base: Some(info("colours 1")) };
     let trained = PhotoEmbedder::new(Arc::new(trained), Keep::None);
     let items = list_folder(folder.path(), None).unwrap().items;
@@ -351,7 +351,7 @@ fn a_database_of_another_kind_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let embedder = embedder(Keep::None);
     let bare = Database::create(home.path().join("bare"), Options::for_vectors(DIMENSION)).unwrap();
-    let none = |db: &Database| ingest(db, &embedder, &[], &IngestOptions::default(), &(), &AtomicBool::new(false));
+    let none = |db: &Database| ingest(db, &embedder, &[], &IngestOptions::default(), &Stop::new());
     assert_eq!(none(&bare).unwrap_err().kind(), ErrorKind::Mismatch);
     let other = ModelInfo { fingerprint: "other".to_owned(), ..embedder.encoder().info().clone() };
     let db = Database::create(home.path().join("other"), Options::for_model(other, DIMENSION)).unwrap();
@@ -364,7 +364,7 @@ fn two_items_of_one_key_write_nothing() {
     let embedder = embedder(Keep::None);
     let db = database(home.path(), "db", &embedder, Keep::None);
     let item = Item { key: "a".to_owned(), path: PathBuf::from("x"), label: None, given: true };
-    let error = ingest(&db, &embedder, &[item.clone(), item], &IngestOptions::default(), &(), &AtomicBool::new(false));
+    let error = ingest(&db, &embedder, &[item.clone(), item], &IngestOptions::default(), &Stop::new());
     assert!(error.unwrap_err().to_string().contains("'a'"));
 }
 
@@ -389,22 +389,22 @@ fn bare_vectors_go_in_once_and_bad_rows_are_numbered() {
     let mut file = fvecs(home.path(), &rows);
     let keys: Vec<String> = (0..2_500).map(|row| row.to_string()).collect();
     let labels: Vec<_> = (0..2_500).map(|i| (i % 2 == 0).then(|| "x".to_owned())).collect();
-    let stop = AtomicBool::new(false);
-    let report = ingest_vectors(&db, &mut file, &keys, &labels, &(), &stop).unwrap();
+    let stop = Stop::new();
+    let report = ingest_vectors(&db, &mut file, &keys, &labels, &stop).unwrap();
     assert_eq!((report.added, report.failed.len()), (2_498, 2));
     assert_eq!(report.failed[0], ("7".to_owned(), "row 7 is zero".to_owned()));
     assert!(report.failed[1].1.starts_with("row 1900 holds NaN"));
-    let again = ingest_vectors(&db, &mut file, &keys, &labels, &(), &stop).unwrap();
+    let again = ingest_vectors(&db, &mut file, &keys, &labels, &stop).unwrap();
     assert_eq!((again.added, again.unchanged), (0, 2_498));
     assert_eq!(db.snapshot().record("4").unwrap().unwrap().role, Role::Train);
 
-    stop.store(true, Ordering::Relaxed);
-    assert!(ingest_vectors(&db, &mut file, &keys, &labels, &(), &stop).unwrap().stopped);
-    stop.store(false, Ordering::Relaxed);
-    let short = ingest_vectors(&db, &mut file, &keys[1..], &labels, &(), &stop).unwrap_err().to_string();
+    let stopped = Stop::new();
+    stopped.stop();
+    assert!(ingest_vectors(&db, &mut file, &keys, &labels, &stopped).unwrap().stopped);
+    let short = ingest_vectors(&db, &mut file, &keys[1..], &labels, &stop).unwrap_err().to_string();
     assert!(short.contains("2500 vectors, but 2499 ids"), "{short}");
     let four = Database::create(home.path().join("four"), Options::for_vectors(4)).unwrap();
-    let error = ingest_vectors(&four, &mut file, &keys, &labels, &(), &stop).unwrap_err();
+    let error = ingest_vectors(&four, &mut file, &keys, &labels, &stop).unwrap_err();
     assert!(error.kind() == ErrorKind::Mismatch && error.to_string().contains("dimension 3"), "{error}");
 }
 

@@ -10,14 +10,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cairn::{
-    Arguments, Database, Deferral, ErrorKind, Operation, Ports, Propose, Put, Query, Reembed, Rerank, SearchRequest,
-    Snapshot, Target, VectorChunks, Wanted,
+    Arguments, Database, Deferral, ErrorKind, Expect, Operation, Ports, Progress, Propose, Put, Query, Reembed, Rerank,
+    SearchRequest, Snapshot, Target, VectorChunks, Wanted,
 };
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, Guarded, Model, Random, Stream, load, many, put, said};
@@ -111,7 +112,7 @@ impl Writer {
             known.receipts.retain(|&state, _| state + KEPT > number);
         }
         loop {
-            match world.database.write_of_model(Some(&model(self.mirrored).fingerprint), self.operations()) {
+            match world.database.write_if([Expect::model(model(self.mirrored).fingerprint)], self.operations()) {
                 Ok(receipt) => {
                     world.known[self.number].lock().unwrap().receipts.insert(number, receipt.sequence);
                     self.stream = after;
@@ -243,11 +244,12 @@ fn maintain(world: &World) {
         match round % 8 {
             0 => {
                 let to = model(database.options().model != Some(model(true)));
-                let changed = database.change_model(Target::new(to, DIMENSION), &calls, &mut |_| {
+                let watch = |_: Progress<'_>| {
                     step.fetch_add(1, Ordering::Relaxed);
                     calls.call_back();
-                    true
-                });
+                    ControlFlow::Continue(())
+                };
+                let changed = database.change_model(Target::new(to, DIMENSION), &calls, Some(&watch));
                 changed.unwrap();
             }
             1 => _ = database.flush().unwrap(),

@@ -5,6 +5,7 @@
 //! answered; a change of models that writers without a pause keep from its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -12,12 +13,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cairn::{
-    Arguments, Database, Deferral, Embed, Embedded, EpochProgress, ErrorKind, LocalFeatureSet, LocalFeatures,
-    Operation, Photo, Ports, Propose, Put, Query, Reembed, SearchRequest, Target, VectorChunks, Wanted, Watch,
+    Arguments, Database, Deferral, Embed, Embedded, ErrorKind, LocalFeatureSet, LocalFeatures, Operation, Photo, Ports,
+    Progress, Propose, Put, Query, Reembed, SearchRequest, Target, VectorChunks, Wanted, Watch,
 };
 use cairndb_storage_tests::epochs::{is_mirrored, mirror, model, options};
 use cairndb_storage_tests::scenes::Scenes;
-use cairndb_storage_tests::{DIMENSION, images, many, put};
+use cairndb_storage_tests::{DIMENSION, images, many, put, told};
 
 /// More than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,8 +79,8 @@ impl Asker {
         self.note("check", database.check(false));
         self.note("status", Ok(database.status()));
         self.note("models", database.models());
-        self.note("file", database.file("name"));
-        self.note("put file", database.put_file("name", b"bytes"));
+        self.note("note", database.snapshot().note("name"));
+        self.note("set note", database.set_note("name", Some(b"bytes")));
         self.note("reopen", database.reopen_for_writing());
         for statement in
             ["LABEL ID 'i000001' AS 'label 1'", "SHOW STALE", "SHOW MODELS", "FLUSH", "CLEAN RULE suspects"]
@@ -89,7 +90,7 @@ impl Asker {
         self.note("undo", database.undo_labels());
         self.note("drop", database.drop_model(77));
         let target = Target::new(model(!is_mirrored(database)), DIMENSION);
-        self.note("change", database.change_model(target, &Mirrors(None), &mut |_| false));
+        self.note("change", database.change_model(target, &Mirrors(None), Some(&told(|_| false))));
         if number < 3 {
             self.note("compact", database.compact());
             self.note("backup", database.backup(self.folder.join(format!("backup{number}"))));
@@ -139,18 +140,19 @@ fn whoever_embeds_for_a_new_model_may_ask_for_anything() {
     let (asks, its) = (asker.clone(), database.clone());
     returns("a change of models", move || {
         let reembed = Mirrors(Some(asks.clone()));
-        its.change_model(Target::new(model(true), DIMENSION), &reembed, &mut |_| {
+        let watch = |_: Progress<'_>| {
             asks.ask();
-            true
-        })
+            ControlFlow::Continue(())
+        };
+        its.change_model(Target::new(model(true), DIMENSION), &reembed, Some(&watch))
     })
     .unwrap();
     assert!(is_mirrored(&database));
     asker.is_plain();
-    for what in ["search", "keys", "reach", "drain", "check", "status", "models", "file", "SHOW STALE"] {
+    for what in ["search", "keys", "reach", "drain", "check", "status", "models", "note", "SHOW STALE"] {
         assert!(asker.heard(what, None) && !asker.heard(what, Some(ErrorKind::Reentrant)), "{what}");
     }
-    for what in ["write", "flush", "put file"] {
+    for what in ["write", "flush", "set note"] {
         assert!(asker.heard(what, None), "{what} while writers go on");
         assert!(asker.heard(what, Some(ErrorKind::Reentrant)), "{what} while they wait");
     }
@@ -166,12 +168,13 @@ fn whoever_is_told_of_progress_may_write_each_time() {
     let its = database.clone();
     let written = returns("a change of models", move || {
         let mut written = 0;
-        its.change_model(Target::new(model(true), DIMENSION), &Mirrors(None), &mut |_| {
+        let watch = told(|_| {
             its.write(vec![put(format!("told{written}"), None, &[1.0; DIMENSION])]).unwrap();
             written += 1;
             true
-        })
-        .unwrap();
+        });
+        its.change_model(Target::new(model(true), DIMENSION), &Mirrors(None), Some(&watch)).unwrap();
+        drop(watch);
         written
     });
     assert!(written > 3, "told {written} times");
@@ -219,10 +222,10 @@ fn a_proposer_may_ask_fail_and_panic_and_changes_no_prediction() {
     }
     database.set_proposer(None);
     asker.is_plain();
-    for what in ["search", "keys", "reach", "check", "status", "models", "file"] {
+    for what in ["search", "keys", "reach", "check", "status", "models", "note"] {
         assert!(asker.heard(what, None) && !asker.heard(what, Some(ErrorKind::Reentrant)), "{what}");
     }
-    for what in ["write", "flush", "put file", "undo", "change", "compact", "backup", "CLEAN RULE suspects"] {
+    for what in ["write", "flush", "set note", "undo", "change", "compact", "backup", "CLEAN RULE suspects"] {
         assert!(asker.heard(what, Some(ErrorKind::Reentrant)) && !asker.heard(what, None), "{what}");
     }
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
@@ -250,9 +253,9 @@ impl Embed for AskingPort {
 }
 
 impl Watch for AskingPort {
-    fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
+    fn progress(&self, _: Progress<'_>) -> ControlFlow<()> {
         self.0.ask();
-        true
+        ControlFlow::Continue(())
     }
 }
 
@@ -298,7 +301,7 @@ fn embedders_watchers_and_extractors_may_ask_for_anything() {
         returns(statement, move || its.query(statement, &Arguments::default(), &ports)).unwrap();
     }
     asker.is_plain();
-    for what in ["write", "flush", "check", "drain", "put file", "compact", "backup"] {
+    for what in ["write", "flush", "check", "drain", "set note", "compact", "backup"] {
         assert!(asker.heard(what, None) && !asker.heard(what, Some(ErrorKind::Reentrant)), "{what}");
     }
 }
@@ -328,11 +331,13 @@ fn a_model_comes_in_force_beside_writers_that_never_pause() {
     let its = database.clone();
     let mut verified = 0;
     let changed = returns("a change of models", move || {
-        its.change_model(Target::new(model(true), DIMENSION), &Mirrors(None), &mut |at| {
-            verified += usize::from(at == EpochProgress::Verifying);
+        let watch = told(|at| {
+            verified += usize::from(at.what == Progress::VERIFICATION);
             true
-        })
-        .map(|number| (number, verified))
+        });
+        let number = its.change_model(Target::new(model(true), DIMENSION), &Mirrors(None), Some(&watch));
+        drop(watch);
+        number.map(|number| (number, verified))
     });
     over.store(true, Ordering::Relaxed);
     writers.into_iter().for_each(|writer| writer.join().unwrap());

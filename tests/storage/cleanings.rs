@@ -10,11 +10,12 @@
 //! acted on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, ErrorKind, Judgement, Operation, Options, Outcome, Ports, Put, Watch};
+use cairn::{Database, ErrorKind, Judgement, Operation, Options, Outcome, Ports, Progress, Put, Watch};
 use cairndb_storage_tests::scenes::Scenes;
 use cairndb_storage_tests::{Random, tree};
 
@@ -194,11 +195,11 @@ fn what_is_marked_is_not_marked_again_and_one_undo_takes_all_marks_away() {
 struct Meanwhile<F>(F, AtomicBool);
 
 impl<F: Fn() + Send + Sync> Watch for Meanwhile<F> {
-    fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
+    fn progress(&self, _: Progress<'_>) -> ControlFlow<()> {
         if !self.1.swap(true, Ordering::Relaxed) {
             (self.0)();
         }
-        true
+        ControlFlow::Continue(())
     }
 }
 
@@ -305,9 +306,9 @@ fn an_undo_leaves_alone_what_has_the_same_label_and_is_something_else() {
 struct Together(Barrier);
 
 impl Watch for Together {
-    fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
+    fn progress(&self, _: Progress<'_>) -> ControlFlow<()> {
         self.0.wait();
-        true
+        ControlFlow::Continue(())
     }
 }
 
@@ -461,8 +462,8 @@ fn a_dry_run_changes_nothing_in_the_folder() {
 struct Stop(AtomicUsize);
 
 impl Watch for Stop {
-    fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
-        self.0.fetch_sub(1, Ordering::Relaxed) > 1
+    fn progress(&self, _: Progress<'_>) -> ControlFlow<()> {
+        if self.0.fetch_sub(1, Ordering::Relaxed) > 1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Two models whose descriptors are each other's mirror image, so that what a database holds under either follows from the stream:
 //! the test that watches and the process that is killed agree without a word.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use cairn::{Database, EpochProgress, ModelInfo, Operation, Options, Put, Reembed, Target, Wanted};
+use cairn::{Database, ModelInfo, Operation, Options, Progress, Put, Reembed, Target, Wanted};
 
 use crate::stream::{DIMENSION, Model, Stream, apply, unit};
 
@@ -125,39 +127,28 @@ impl<'d> Turns<'d> {
     /// # Errors
     /// What the change of models gives.
     pub fn change(&mut self, written: &mut dyn FnMut(u64)) -> cairn::Result<u32> {
-        self.change_while(written, &mut |_| true)
-    }
-
-    /// [`Turns::change`] that can be stopped.
-    ///
-    /// # Errors
-    /// What the change of models gives.
-    pub fn change_while(
-        &mut self,
-        written: &mut dyn FnMut(u64),
-        goes_on: &mut dyn FnMut(EpochProgress) -> bool,
-    ) -> cairn::Result<u32> {
         let database = self.database;
         let to = model(!is_mirrored(database));
         // Once everything is looked at, only the change goes on: the last images are embedded while writers are kept waiting.
-        let quiet = Cell::new(false);
+        let quiet = AtomicBool::new(false);
         let busy = Busy { turns: RefCell::new((self, written)), quiet: &quiet };
-        database.change_model(Target::new(to, DIMENSION), &busy, &mut |at| {
-            quiet.set(quiet.get() || at == EpochProgress::Verifying);
-            goes_on(at)
-        })
+        let watch = |at: Progress<'_>| {
+            quiet.fetch_or(at.what == Progress::VERIFICATION, Ordering::Relaxed);
+            ControlFlow::Continue(())
+        };
+        database.change_model(Target::new(to, DIMENSION), &busy, Some(&watch))
     }
 }
 
 /// Mirrors descriptors, and writes meanwhile.
 struct Busy<'b, 'd> {
     turns: RefCell<(&'b mut Turns<'d>, &'b mut dyn FnMut(u64))>,
-    quiet: &'b Cell<bool>,
+    quiet: &'b AtomicBool,
 }
 
 impl Reembed for Busy<'_, '_> {
     fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<cairn::Result<Vec<f32>>>> {
-        if !self.quiet.get() {
+        if !self.quiet.load(Ordering::Relaxed) {
             let (turns, written) = &mut *self.turns.borrow_mut();
             written(turns.try_write()?);
         }

@@ -251,7 +251,7 @@ impl Reembed for Mirror {
 /// Puts one of two models in force.
 fn change(database: &Database, mirrored: bool) -> cairn::Result<()> {
     let to = Target::new(epochs::model(mirrored), DIMENSION);
-    database.change_model(to, &Mirror, &mut |_| true).map(|_| ())
+    database.change_model(to, &Mirror, None).map(|_| ())
 }
 
 /// Long work that the disk ends: the database keeps its answers, opens for writing, and the work succeeds when there is room.

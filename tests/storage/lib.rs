@@ -8,10 +8,12 @@ pub mod scenes;
 pub mod sealed;
 mod stream;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::Mutex;
 
-use cairn::{Database, Operation, Options, Put};
+use cairn::{Database, Operation, Options, Progress, Put, Watch};
 
 pub use faults::obey_faults;
 pub use look::{digest, healthy, sound, status, votes_near_f64};
@@ -145,6 +147,15 @@ pub fn tree(folder: &Path) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Watches by a closure that may change things; `false` stops what it watches.
+pub fn told(hears: impl FnMut(Progress<'_>) -> bool + Send) -> impl Watch {
+    let hears = Mutex::new(hears);
+    move |at: Progress<'_>| {
+        let goes_on = hears.lock().is_ok_and(|mut hears| hears(at));
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
 }
 
 /// Waits until `done` holds; fails after a minute, so that a test that can never end says so.

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 
 use cairn::language::TrainPlan;
 use cairn::{
-    Argument, Arguments, Condition, Database, Deferral, Embed, Embedded, Error, ErrorKind, Field, LocalFeatureSet,
-    LocalFeatures, Maintain, ModelInfo, Operation, Options, Outcome, Photo, Ports, Propose, Put, Query, Reembed,
-    Report, Rerank, Scope, SearchRequest, Target, VectorChunks, Wanted, Watch,
+    Argument, Arguments, Condition, Database, Deferral, Embed, Embedded, Error, ErrorKind, Expect, Field,
+    LocalFeatureSet, LocalFeatures, Maintain, Maintained, ModelInfo, Operation, Options, Outcome, Photo, Ports,
+    Propose, Put, Query, Reembed, Rerank, Scope, SearchRequest, Target, VectorChunks, Wanted, Watch,
 };
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, create, images, put, status};
@@ -144,7 +144,7 @@ fn a_database_of_photos_takes_vectors_only_with_the_name_of_their_model() {
     let refused = |outcome: cairn::Result<()>| {
         let error = outcome.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
-        assert!(error.next_step().is_some_and(|help| help.contains("write_of_model")), "{error:?}");
+        assert!(error.next_step().is_some_and(|help| help.contains("Expect::model")), "{error:?}");
     };
     let reading = database.snapshot().reading();
     refused(database.write(vec![put("a", None, &vector())]).map(|_| ()));
@@ -152,7 +152,7 @@ fn a_database_of_photos_takes_vectors_only_with_the_name_of_their_model() {
     let bound = Arguments { positional: vec![Argument::Vector(vector())], named: Vec::new() };
     refused(database.query("PUT ID 'a' $1", &bound, &Ports::default()).map(|_| ()));
     assert_eq!(database.snapshot().keys(None).unwrap(), Vec::<String>::new());
-    database.write_of_model(Some(&loadable().fingerprint), vec![put("a", None, &vector())]).unwrap();
+    database.write_if([Expect::model(loadable().fingerprint)], vec![put("a", None, &vector())]).unwrap();
     database.write(vec![Operation::Label { key: "a".into(), label: "tower".into() }]).unwrap();
     run(&database, "PUT ID 'b' 'photo.jpg'", &embeds(None)).unwrap();
     // What is stored already is of that model.
@@ -243,7 +243,7 @@ fn a_search_can_be_bound_to_the_model_that_made_its_query() {
     }
     let (_folder, database) = filled(options());
     let before = database.snapshot();
-    database.change_model(Target::new(model(true), DIMENSION), &Mirrors, &mut |_| true).unwrap();
+    database.change_model(Target::new(model(true), DIMENSION), &Mirrors, None).unwrap();
     let after = database.snapshot();
     assert_eq!((before.model(), after.model()), (Some(&model(false)), Some(&model(true))));
     assert_eq!(after.dimension(), DIMENSION);
@@ -414,7 +414,7 @@ fn a_model_cannot_be_dropped_while_one_is_put_in_force() {
     std::thread::scope(|scope| {
         let change = scope.spawn(|| {
             let slow = Slow(Mutex::new(ended), began);
-            database.change_model(Target::new(model(true), DIMENSION), &slow, &mut |_| true)
+            database.change_model(Target::new(model(true), DIMENSION), &slow, None)
         });
         begun.recv().unwrap();
         let error = database.drop_model(1).unwrap_err();
@@ -430,16 +430,16 @@ fn a_model_cannot_be_dropped_while_one_is_put_in_force() {
 struct Nobody;
 
 impl Maintain for Nobody {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
-        Ok(Report::default())
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Maintained> {
+        Ok(Maintained::default())
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
-        Ok(Report::default())
+    fn reembed(&self, _: &Database, _: Option<&str>) -> cairn::Result<Maintained> {
+        Ok(Maintained::default())
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
-        Ok(Report::default())
+    fn use_model(&self, _: &Database, _: u64) -> cairn::Result<Maintained> {
+        Ok(Maintained::default())
     }
 }
 

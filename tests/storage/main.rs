@@ -31,6 +31,7 @@ mod scouts;
 mod segment_damage;
 mod sessions;
 mod small_labels;
+mod stops;
 mod strange_entries;
 mod thumbnails;
 mod turnover;

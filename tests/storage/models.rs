@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use cairn::language::TrainPlan;
 use cairn::{
-    Database, Deferral, Embed, Embedded, EpochProgress, ErrorKind, Maintain, ModelInfo, Operation, Outcome, Photo,
-    Ports, Query, Reembed, Report, SearchRequest, Target, Wanted, Watch,
+    Database, Deferral, Embed, Embedded, ErrorKind, Expect, Maintain, Maintained, ModelInfo, Operation, Outcome, Photo,
+    Ports, Progress, Query, Reembed, SearchRequest, Target, Wanted, Watch,
 };
 use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
 use cairndb_storage_tests::{
-    DIMENSION, Guarded, Model, Random, apply, digest, images, load, many, no_leftovers, put, said, sound, status, unit,
-    wait_until,
+    DIMENSION, Guarded, Model, Random, apply, digest, images, load, many, no_leftovers, put, said, sound, status, told,
+    unit, wait_until,
 };
 
 /// Images that the engine asks for at a time, and whose descriptors one transaction keeps.
@@ -35,10 +35,6 @@ impl Reembed for Mirror {
         self.0.set(self.0.get() + images.len());
         Ok(images.iter().map(|image| Ok(mirror(&image.vector))).collect())
     }
-}
-
-fn on(_: EpochProgress) -> bool {
-    true
 }
 
 /// While a new epoch is looked at, so many train images come that segments are made of them before the index images that came just
@@ -59,14 +55,18 @@ fn images_that_come_while_a_new_epoch_is_looked_at_are_there_after_reopening() {
     let mut late = Some([images("b", 20, None), images("t", TRAIN, Some("tower"))].concat());
     let target = Target::new(model(true), DIMENSION);
     database
-        .change_model(target, &Mirror::default(), &mut |at| {
-            if at == EpochProgress::Verifying
-                && let Some(late) = late.take()
-            {
-                database.write(late).unwrap();
-            }
-            true
-        })
+        .change_model(
+            target,
+            &Mirror::default(),
+            Some(&told(|at| {
+                if at.what == Progress::VERIFICATION
+                    && let Some(late) = late.take()
+                {
+                    database.write(late).unwrap();
+                }
+                true
+            })),
+        )
         .unwrap();
     let before = digest(&database.snapshot());
     drop(database);
@@ -96,31 +96,31 @@ fn what_changes_while_an_epoch_votes_is_in_it_as_it_became() {
     database.write(all).unwrap();
     let mut rounds = 0;
     let target = Target::new(model(true), DIMENSION);
-    database
-        .change_model(target, &Mirror::default(), &mut |at| {
-            // What is written once everything is looked at is another test's.
-            if matches!(at, EpochProgress::Voting(..)) && rounds < 3 {
-                let mut operations = Vec::new();
-                for (role, last) in [("t", TRAIN - 1), ("i", INDEX - 1)] {
-                    for (first, is_taken) in [(10 * rounds, true), (last - 10 * rounds, false)] {
-                        let at = |next: usize| if is_taken { first + next } else { first - next };
-                        let of = |next: usize| format!("{role}{:04}", at(next));
-                        operations.push(Operation::Delete { key: of(0) });
-                        operations.push(Operation::Label { key: of(1), label: "another".into() });
-                        operations.push(put(of(2), (role == "t").then_some("anew"), &vector()));
-                        operations.push(put(of(3), (role == "i").then_some("the other role"), &vector()));
-                        if role == "t" {
-                            operations.push(Operation::Unlabel { key: of(4) });
-                        }
+    let watch = told(|at| {
+        // What is written once everything is looked at is another test's.
+        if at.what == Progress::PREDICTIONS && rounds < 3 {
+            let mut operations = Vec::new();
+            for (role, last) in [("t", TRAIN - 1), ("i", INDEX - 1)] {
+                for (first, is_taken) in [(10 * rounds, true), (last - 10 * rounds, false)] {
+                    let at = |next: usize| if is_taken { first + next } else { first - next };
+                    let of = |next: usize| format!("{role}{:04}", at(next));
+                    operations.push(Operation::Delete { key: of(0) });
+                    operations.push(Operation::Label { key: of(1), label: "another".into() });
+                    operations.push(put(of(2), (role == "t").then_some("anew"), &vector()));
+                    operations.push(put(of(3), (role == "i").then_some("the other role"), &vector()));
+                    if role == "t" {
+                        operations.push(Operation::Unlabel { key: of(4) });
                     }
                 }
-                apply(&mut stored, &operations);
-                database.write(operations).unwrap();
-                rounds += 1;
             }
-            true
-        })
-        .unwrap();
+            apply(&mut stored, &operations);
+            database.write(operations).unwrap();
+            rounds += 1;
+        }
+        true
+    });
+    database.change_model(target, &Mirror::default(), Some(&watch)).unwrap();
+    drop(watch);
     assert_eq!((rounds, is_mirrored(&database)), (3, true));
     sound(&database, &under(&stored, true), "behind the change");
 }
@@ -130,14 +130,13 @@ fn what_was_chosen_while_the_model_changed_holds_behind_it() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 100, DIMENSION, 9, 5, 3)).unwrap();
-    database
-        .change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut |at| {
-            if at == EpochProgress::Verifying {
-                database.set_deferral(Deferral::Always);
-            }
-            true
-        })
-        .unwrap();
+    let watch = told(|at| {
+        if at.what == Progress::VERIFICATION {
+            database.set_deferral(Deferral::Always);
+        }
+        true
+    });
+    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), Some(&watch)).unwrap();
     assert!(database.write(vec![put("late", None, &[1.0; DIMENSION])]).unwrap().deferred);
     database.set_deferral(Deferral::Never);
     assert!(!database.write(vec![put("later", None, &[1.0; DIMENSION])]).unwrap().deferred);
@@ -192,7 +191,7 @@ impl Embed for Overtaken<'_> {
         let flip = || {
             if self.left.swap(false, std::sync::atomic::Ordering::Relaxed) {
                 let to = model(!is_mirrored(&self.database));
-                self.database.change_model(Target::new(to, DIMENSION), &Mirror::default(), &mut on).unwrap();
+                self.database.change_model(Target::new(to, DIMENSION), &Mirror::default(), None).unwrap();
             }
         };
         if self.flips_first {
@@ -229,7 +228,7 @@ fn what_a_model_made_is_neither_stored_nor_searched_under_another() {
     // Whoever embeds himself says what with.
     let (in_force, before) = (model(is_mirrored(&database)), model(!is_mirrored(&database)));
     let late = |key: &str, by: &ModelInfo| {
-        database.write_of_model(Some(&by.fingerprint), vec![put(key, None, &now())]).map(|_| ())
+        database.write_if([Expect::model(&by.fingerprint)], [put(key, None, &now())]).map(|_| ())
     };
     assert_eq!(late("late", &before).unwrap_err().kind(), ErrorKind::Mismatch);
     assert_eq!(database.snapshot().record("late").unwrap(), None);
@@ -237,16 +236,22 @@ fn what_a_model_made_is_neither_stored_nor_searched_under_another() {
     assert!(database.snapshot().record("late").unwrap().is_some());
 }
 
+/// Goes on until the step of that number, from 1 on.
+fn stop_at(step: usize) -> impl FnMut(Progress<'_>) -> bool {
+    let mut left = step;
+    move |_| {
+        left -= 1;
+        left > 0
+    }
+}
+
 #[test]
 fn what_was_embedded_is_not_embedded_again() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 1200, DIMENSION, 9, 5, 3)).unwrap();
-    let mut left = 2;
-    let stopped = database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut |_| {
-        left -= 1;
-        left > 0
-    });
+    let stop = told(stop_at(2));
+    let stopped = database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), Some(&stop));
     assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
     assert!(!is_mirrored(&database));
     // A new role keeps the descriptor, a new photo does not, and a new label has nothing to do with it.
@@ -254,16 +259,16 @@ fn what_was_embedded_is_not_embedded_again() {
     database.write(vec![Operation::Label { key: "i000005".into(), label: "label 3".into() }]).unwrap();
     database.write(vec![put("i000001", None, &[1.0; DIMENSION])]).unwrap();
     let rest = Mirror::default();
-    assert_eq!(database.change_model(Target::new(model(true), DIMENSION), &rest, &mut on).unwrap(), 1);
+    assert_eq!(database.change_model(Target::new(model(true), DIMENSION), &rest, None).unwrap(), 1);
     assert_eq!(rest.0.get(), 1200 - 2 * EMBED_ROWS + 1);
     assert!(database.check(true).unwrap().problems.is_empty());
-    let error = database.change_model(Target::new(model(true), DIMENSION), &rest, &mut on).unwrap_err();
+    let error = database.change_model(Target::new(model(true), DIMENSION), &rest, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
 
     // Back: nothing is embedded but what came since.
     database.write(vec![put("new", None, &[0.5; DIMENSION])]).unwrap();
     let back = Mirror::default();
-    assert_eq!(database.change_model(Target::new(model(false), DIMENSION), &back, &mut on).unwrap(), 0);
+    assert_eq!(database.change_model(Target::new(model(false), DIMENSION), &back, None).unwrap(), 0);
     assert_eq!(back.0.get(), 1);
     let models = database.models().unwrap();
     assert_eq!(models.iter().map(|model| (model.number, model.in_force)).collect::<Vec<_>>(), [(0, true), (1, false)]);
@@ -282,26 +287,22 @@ fn every_image_can_be_embedded_again_and_each_epoch_be_gone_back_to() {
     let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
     for number in 1..=2 {
         let asked = Mirror::default();
-        assert_eq!(database.change_model(again(), &asked, &mut on).unwrap(), number);
+        assert_eq!(database.change_model(again(), &asked, None).unwrap(), number);
         assert_eq!(asked.0.get(), 600, "epoch {number}");
     }
     // What was begun and stopped goes on.
-    let mut left = 2;
-    let stopped = database.change_model(again(), &Mirror::default(), &mut |_| {
-        left -= 1;
-        left > 0
-    });
+    let stopped = database.change_model(again(), &Mirror::default(), Some(&told(stop_at(2))));
     assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
     let rest = Mirror::default();
-    assert_eq!(database.change_model(again(), &rest, &mut on).unwrap(), 3);
+    assert_eq!(database.change_model(again(), &rest, None).unwrap(), 3);
     assert_eq!(rest.0.get(), 600 - 2 * EMBED_ROWS);
     let first = || Target { number: Some(0), ..Target::new(model(false), DIMENSION) };
-    assert_eq!(database.change_model(first(), &rest, &mut on).unwrap(), 0);
+    assert_eq!(database.change_model(first(), &rest, None).unwrap(), 0);
     assert_eq!(rest.0.get(), 600 - 2 * EMBED_ROWS, "nothing was embedded to go back");
-    assert_eq!(database.change_model(first(), &rest, &mut on).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(database.change_model(first(), &rest, None).unwrap_err().kind(), ErrorKind::AlreadyExists);
     // Later epochs of the model are there and whole: again is again.
     let asked = Mirror::default();
-    assert_eq!(database.change_model(again(), &asked, &mut on).unwrap(), 4);
+    assert_eq!(database.change_model(again(), &asked, None).unwrap(), 4);
     assert_eq!(asked.0.get(), 600);
     assert!(database.check(true).unwrap().problems.is_empty());
 }
@@ -320,12 +321,7 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
     let database = Database::create(&path, options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
-    let mut left = 1;
-    let mut stop = |_: EpochProgress| {
-        left -= 1;
-        left > 0
-    };
-    database.change_model(again(), &Mirror::default(), &mut stop).unwrap_err();
+    database.change_model(again(), &Mirror::default(), Some(&told(stop_at(1)))).unwrap_err();
     drop(database);
     let database = Database::open(&path).unwrap();
     assert_eq!(
@@ -339,9 +335,9 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
         ("plain, embedded again", format!("unfinished: {EMBED_ROWS} of 600 descriptors").as_str())
     );
     let by_number = || Target { number: Some(1), ..Target::new(model(false), DIMENSION) };
-    let error = database.change_model(by_number(), &Mirror::default(), &mut on).unwrap_err();
+    let error = database.change_model(by_number(), &Mirror::default(), None).unwrap_err();
     assert!(error.to_string().contains("unfinished") && error.next_step().unwrap().contains("DROP MODEL 1"), "{error}");
-    assert_eq!(database.change_model(again(), &Mirror::default(), &mut on).unwrap(), 1);
+    assert_eq!(database.change_model(again(), &Mirror::default(), None).unwrap(), 1);
     let states: Vec<String> = models(&database).into_iter().map(|row| row[4].clone()).collect();
     assert_eq!(states, ["kept", "in force"]);
 }
@@ -352,14 +348,14 @@ fn what_was_derived_of_an_epoch_that_was_given_up_goes_with_the_next_one() {
     let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let give_up = || {
-        let mut until_it_votes = |at: EpochProgress| !matches!(at, EpochProgress::Voting(..));
+        let until_it_votes = told(|at| at.what != Progress::PREDICTIONS);
         let target = Target::new(model(true), DIMENSION);
-        let stopped = database.change_model(target, &Mirror::default(), &mut until_it_votes).unwrap_err();
+        let stopped = database.change_model(target, &Mirror::default(), Some(&until_it_votes)).unwrap_err();
         assert_eq!(stopped.kind(), ErrorKind::Cancelled);
     };
     give_up();
     let again = Target { again: true, ..Target::new(model(false), DIMENSION) };
-    database.change_model(again, &Mirror::default(), &mut on).unwrap();
+    database.change_model(again, &Mirror::default(), None).unwrap();
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
     give_up();
     database.drop_model(1).unwrap();
@@ -374,12 +370,7 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
     let begun = || {
-        let mut left = 1;
-        let mut stop = |_: EpochProgress| {
-            left -= 1;
-            left > 0
-        };
-        database.change_model(again(), &Mirror::default(), &mut stop).unwrap_err();
+        database.change_model(again(), &Mirror::default(), Some(&told(stop_at(1)))).unwrap_err();
     };
     begun();
     database.drop_model(1).unwrap();
@@ -393,7 +384,7 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
     );
     database.drop_model(2).unwrap();
     let all = Mirror::default();
-    assert_eq!(database.change_model(again(), &all, &mut on).unwrap(), 3);
+    assert_eq!(database.change_model(again(), &all, None).unwrap(), 3);
     assert_eq!(all.0.get(), 600);
     assert!(database.check(true).unwrap().problems.is_empty());
 }
@@ -402,15 +393,15 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
 struct Trained;
 
 impl Maintain for Trained {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Maintained> {
         panic!("nothing is trained here")
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn reembed(&self, _: &Database, _: Option<&str>) -> cairn::Result<Maintained> {
         panic!("nothing is embedded here")
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn use_model(&self, _: &Database, _: u64) -> cairn::Result<Maintained> {
         panic!("nothing is used here")
     }
 
@@ -424,7 +415,7 @@ fn descriptors_that_a_model_was_trained_on_are_dropped_only_by_force() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 300, DIMENSION, 9, 5, 3)).unwrap();
-    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut on).unwrap();
+    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), None).unwrap();
     let ports = Ports { maintain: Some(Arc::new(Trained)), ..Ports::default() };
     let run = |statement: &str| database.query(statement, &Default::default(), &ports);
     let error = run("DROP MODEL 0").unwrap_err();
@@ -433,9 +424,9 @@ fn descriptors_that_a_model_was_trained_on_are_dropped_only_by_force() {
     assert_eq!(database.models().unwrap().len(), 2);
     // What nothing builds on goes without a word, and so does one of two epochs of the network.
     let again = Target { again: true, ..Target::new(model(false), DIMENSION) };
-    database.change_model(again, &Mirror::default(), &mut on).unwrap();
+    database.change_model(again, &Mirror::default(), None).unwrap();
     run("DROP MODEL 0").unwrap();
-    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut on).unwrap();
+    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), None).unwrap();
     assert!(run("DROP MODEL 2").is_err());
     run("DROP MODEL 2 FORCE").unwrap();
     assert_eq!(database.models().unwrap().len(), 1);
@@ -455,7 +446,7 @@ fn a_snapshot_keeps_the_model_that_it_was_taken_of() {
     let answer =
         |snapshot: &cairn::Snapshot| snapshot.search(&request, std::slice::from_ref(&query)).unwrap().remove(0);
     let told = answer(&before);
-    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), &mut on).unwrap();
+    database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), None).unwrap();
     assert_eq!(answer(&before).rows, told.rows);
     assert_ne!(answer(&database.snapshot()).rows, told.rows);
     assert_eq!(database.snapshot().sequence(), before.sequence() + 1);
@@ -474,10 +465,9 @@ fn a_model_may_have_another_dimension() {
     let path = folder.path().join("db");
     let database = Database::create(&path, options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
-    let wrong =
-        database.change_model(Target::new(model(true), DIMENSION / 2), &Mirror::default(), &mut on).unwrap_err();
+    let wrong = database.change_model(Target::new(model(true), DIMENSION / 2), &Mirror::default(), None).unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::Mismatch);
-    database.change_model(Target::new(model(true), DIMENSION / 2), &Half, &mut on).unwrap();
+    database.change_model(Target::new(model(true), DIMENSION / 2), &Half, None).unwrap();
     for _ in 0..2 {
         assert_eq!(database.options().dimension, DIMENSION / 2);
         assert!(database.check(true).unwrap().problems.is_empty());

@@ -5,22 +5,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut, DEFAULT_EVIDENCE};
-use cairn::{Cleaning, Database, Operation, Options, Outcome, Ports, Put, Watch};
+use cairn::{Cleaning, Database, Operation, Options, Outcome, Ports, Progress, Put, Watch};
 use cairndb_storage_tests::Random;
 
 /// Deletes an image while a cleaning looks.
 struct Deleting<'d>(&'d Database, String, AtomicBool);
 
 impl Watch for Deleting<'_> {
-    fn went_on(&self, _: &str, _: usize, _: usize) -> bool {
+    fn progress(&self, _: Progress<'_>) -> ControlFlow<()> {
         if !self.2.swap(true, Ordering::Relaxed) {
             self.0.write(vec![Operation::Delete { key: self.1.clone() }]).unwrap();
         }
-        true
+        ControlFlow::Continue(())
     }
 }
 

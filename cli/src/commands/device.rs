@@ -6,10 +6,9 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use cairn::{Database, Keep, Operation, Options, Put};
+use cairn::{Database, Keep, Operation, Options, Put, Stop};
 use cairn_demo::{MOST_PLACES, Random, photos_of};
 use cairn_torch::model::{Architecture, Model, ModelSpec};
 use cairn_torch::train::{StepSize, TRAINING_SIZES, step_speed};
@@ -121,7 +120,7 @@ fn whole_path(device: &Hardware, photos: &Path, database: &Path, out: &mut impl 
     let items = list_folder(photos, None)?.items;
     let begin = Instant::now();
     let embedder = PhotoEmbedder::new(model, Keep::Thumb);
-    let report = ingest(&database, &embedder, &items, &IngestOptions::default(), &(), &AtomicBool::new(false))?;
+    let report = ingest(&database, &embedder, &items, &IngestOptions::default(), &Stop::new())?;
     let rate = report.added as f64 / begin.elapsed().as_secs_f64();
     writeln!(out, "files to stored rows on the device: {rate:.1} photos/s ({} photos)", report.added)?;
     if report.added != items.len() {

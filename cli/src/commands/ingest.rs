@@ -1,14 +1,16 @@
 //! `cairn ingest`: puts photos or vectors into a database, with progress and a summary that names the failures.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use cairn::{Database, GRAPH_FROM_ROWS, ModelInfo, Reading, Role};
+use cairn::{Database, GRAPH_FROM_ROWS, ModelInfo, Progress, Reading, Role, Watch};
 use cairndb_ingest::source::{
     Item, Labels, Listing, MAX_LIST_BYTES, Spellings, VectorFile, is_photo, is_vectors, labels_for, list_folder,
     read_ids, read_labels, read_list, with_role,
 };
-use cairndb_ingest::{IngestOptions, Progress, Report};
+use cairndb_ingest::{IngestOptions, Report};
 
 use super::listed;
 use super::partial::{self, Tally};
@@ -152,14 +154,14 @@ fn role(word: RoleWord) -> Role {
 }
 
 /// Progress of an ingest, as a bar that appears once the number of items is known.
-struct Watch {
-    bar: std::cell::OnceCell<Bar>,
+struct Shown {
+    bar: OnceLock<Bar>,
     noun: &'static str,
 }
 
-impl Watch {
+impl Shown {
     fn new(noun: &'static str) -> Self {
-        Self { bar: std::cell::OnceCell::new(), noun }
+        Self { bar: OnceLock::new(), noun }
     }
 
     fn finish(&self) {
@@ -169,15 +171,10 @@ impl Watch {
     }
 }
 
-impl Progress for Watch {
-    fn total(&self, items: usize) {
-        let _ = self.bar.get_or_init(|| Bar::new(items as u64, self.noun));
-    }
-
-    fn step(&self, items: usize) {
-        if let Some(bar) = self.bar.get() {
-            bar.step(items as u64);
-        }
+impl Watch for Shown {
+    fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
+        self.bar.get_or_init(|| Bar::new(at.all as u64, self.noun)).reach(at.done as u64);
+        if interrupt::pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -212,16 +209,8 @@ fn photos(
     };
     let embedder = embedder(database, info, job.model)?;
     propose(database, job.model)?;
-    let watch = Watch::new("photos");
-    let done = cairndb_ingest::ingest_list(
-        database,
-        &embedder,
-        &items,
-        reading,
-        &IngestOptions::default(),
-        &watch,
-        interrupt::flag(),
-    );
+    let watch = Shown::new("photos");
+    let done = cairndb_ingest::ingest_list(database, &embedder, &items, reading, &IngestOptions::default(), &watch);
     watch.finish();
     let mut report = done?;
     report.failed.splice(0..0, refused);
@@ -357,9 +346,8 @@ fn vectors(database: &Database, job: &Job<'_>, reading: Reading, spellings: &mut
         }
     };
     propose(database, job.model)?;
-    let watch = Watch::new("vectors");
-    let done =
-        cairndb_ingest::ingest_vector_list(database, &mut file, &keys, &labels, reading, &watch, interrupt::flag());
+    let watch = Shown::new("vectors");
+    let done = cairndb_ingest::ingest_vector_list(database, &mut file, &keys, &labels, reading, &watch);
     watch.finish();
     Ok(done?)
 }

@@ -25,7 +25,8 @@ impl Job<'_> {
     /// # Errors
     /// A damaged catalog.
     pub(super) fn steps_done(&self) -> Result<usize> {
-        let noted = self.database.file(NAME)?.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let noted =
+            self.database.snapshot().note(NAME)?.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
         let Some((numbers, _)) = noted.split_once('\n').filter(|(_, of)| *of == self.text) else { return Ok(0) };
         let numbers: Vec<u64> = numbers.split(' ').filter_map(|number| number.parse().ok()).collect();
         let [step, cleaning, model] = numbers[..] else { return Ok(0) };
@@ -44,7 +45,8 @@ impl Job<'_> {
     /// `Io`; a damaged catalog.
     pub(super) fn begin(&self, at: usize) -> Result<()> {
         let (cleaning, model) = self.last()?;
-        Ok(self.database.put_file(NAME, format!("{at} {cleaning} {model}\n{}", self.text).as_bytes())?)
+        let note = format!("{at} {cleaning} {model}\n{}", self.text);
+        Ok(self.database.set_note(NAME, Some(note.as_bytes()))?)
     }
 
     /// Records that everything is done.
@@ -52,7 +54,7 @@ impl Job<'_> {
     /// # Errors
     /// `Io`.
     pub(super) fn end(&self) -> Result<()> {
-        Ok(self.database.remove_files(NAME)?)
+        Ok(self.database.set_note(NAME, None)?)
     }
 
     /// Whether a cleaning was not undone.

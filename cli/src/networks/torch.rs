@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use cairn::language::TrainPlan;
 use cairn::{
-    Database, ErrorKind, LoadFeatures, LocalFeatures, Maintain, ModelInfo, Options, Photo, Report, Role, Watch,
+    Database, ErrorKind, LoadFeatures, LocalFeatures, Maintain, Maintained, ModelInfo, Options, Photo, Role, Watch,
 };
 use cairn_torch::local::{TrunkExtractor, XFeatExtractor};
 use cairn_torch::model::{Architecture, Model, ModelSpec, base_of};
-use cairn_torch::{Device, Hardware, TorchMaintainer, TorchProposer, release};
+use cairn_torch::{Device, Hardware, TorchMaintainer, TorchProposer, released};
 use cairndb_ingest::PhotoEmbedder;
 use clap::builder::{PossibleValuesParser, ValueParser};
 
@@ -60,7 +60,8 @@ pub(crate) fn of_model(name: &str, weights: Option<&Path>, scales: Option<&[f64]
 /// # Errors
 /// When the device or the weights are not available.
 pub(crate) fn embedder(database: &Database, info: &ModelInfo, args: &ModelArgs) -> cairn::Result<Arc<PhotoEmbedder>> {
-    let files = |name: &str| database.file(name);
+    let snapshot = database.snapshot();
+    let files = |name: &str| snapshot.model_file(name);
     let model = Model::reload(info, &files, args.weights.as_deref(), &hardware(args.device)?)?;
     Ok(Arc::new(PhotoEmbedder::new(Arc::new(model), database.options().keep)))
 }
@@ -92,7 +93,8 @@ pub(crate) fn features(database: &Database, args: &ModelArgs) -> LoadFeatures {
         note(
             "note: XFeat's weights are missing; local features come from the embedding model, for which inliers=12 suits better",
         );
-        let model = Model::reload(&info, &|name| database.file(name), args.weights.as_deref(), &hardware)?;
+        let snapshot = database.snapshot();
+        let model = Model::reload(&info, &|name| snapshot.model_file(name), args.weights.as_deref(), &hardware)?;
         Ok(Arc::new(TrunkExtractor::fit(Arc::new(model), &train_photos(&database)?)?))
     })
 }
@@ -130,23 +132,23 @@ impl Maintainer {
 }
 
 impl Maintain for Maintainer {
-    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> cairn::Result<Maintained> {
         self.get()?.train(database, plan, watch)
     }
 
-    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> cairn::Result<Report> {
-        self.get()?.reembed(database, weights, watch)
+    fn reembed(&self, database: &Database, weights: Option<&str>) -> cairn::Result<Maintained> {
+        self.get()?.reembed(database, weights)
     }
 
-    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> cairn::Result<Report> {
-        self.get()?.use_model(database, number, watch)
+    fn use_model(&self, database: &Database, number: u64) -> cairn::Result<Maintained> {
+        self.get()?.use_model(database, number)
     }
 
     fn base(&self, model: &ModelInfo) -> cairn::Result<ModelInfo> {
         base_of(model)
     }
 
-    fn dropped(&self, database: &Database, model: &ModelInfo) -> cairn::Result<()> {
-        release(database, model)
+    fn released(&self, dropped: &ModelInfo, others: &[ModelInfo]) -> cairn::Result<Vec<String>> {
+        released(dropped, others)
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn::language::TrainPlan;
-use cairn::{Database, Error, LoadFeatures, Maintain, ModelInfo, Options, Report, Watch};
+use cairn::{Database, Error, LoadFeatures, Maintain, Maintained, ModelInfo, Options, Watch};
 use cairndb_ingest::PhotoEmbedder;
 use clap::builder::ValueParser;
 
@@ -60,15 +60,15 @@ pub(crate) fn maintainer(_args: &ModelArgs) -> Arc<dyn Maintain> {
 struct Nobody;
 
 impl Maintain for Nobody {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Maintained> {
         Err(missing("TRAIN needs a network"))
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn reembed(&self, _: &Database, _: Option<&str>) -> cairn::Result<Maintained> {
         Err(missing("REEMBED needs a network"))
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn use_model(&self, _: &Database, _: u64) -> cairn::Result<Maintained> {
         Err(missing("USE MODEL may have to embed photos"))
     }
 
@@ -76,10 +76,10 @@ impl Maintain for Nobody {
         Err(missing(&format!("only a program with networks can tell what {} was trained on", model.name)))
     }
 
-    fn dropped(&self, _: &Database, model: &ModelInfo) -> cairn::Result<()> {
+    fn released(&self, dropped: &ModelInfo, _: &[ModelInfo]) -> cairn::Result<Vec<String>> {
         Err(missing(&format!(
             "the model is dropped, but the files of its training stay in the database ({})",
-            model.name
+            dropped.name
         )))
     }
 }

@@ -13,6 +13,7 @@ use crate::disk::{
     must_fit, point, refuse_unfinished, write_whole,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::{Interrupt, Progress};
 use crate::write::core::Core;
 
 /// The first line of a list.
@@ -29,7 +30,7 @@ impl Core {
     /// # Errors
     /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Locked`: who writes it is too busy, or another process
     /// makes the same backup; `Io`.
-    pub(crate) fn backup(&self, to: &Path) -> Result<(usize, u64)> {
+    pub(crate) fn backup(&self, to: &Path, interrupt: &Interrupt<'_>) -> Result<(usize, u64)> {
         // A copy of it moves the log into tables first.
         self.check_place()?;
         must_be_outside(to, self.folder.path())?;
@@ -43,7 +44,7 @@ impl Core {
         }
         segments.sync("backup.segments")?;
         point("backup.list")?;
-        let listed = list(&making, &segments)?;
+        let listed = list(&making, &segments, interrupt)?;
         making.finish()?;
         Ok(listed)
     }
@@ -71,19 +72,21 @@ impl Core {
 }
 
 /// Writes the list of a new backup's files, by the names that they have when it is finished. Returns their number and bytes.
-fn list(making: &Making<'_>, segments: &Folder) -> Result<(usize, u64)> {
+fn list(making: &Making<'_>, segments: &Folder, interrupt: &Interrupt<'_>) -> Result<(usize, u64)> {
     let mut lines = vec![TITLE.to_owned()];
     let mut bytes = 0;
-    for (folder, part, names) in [(making.catalog(), CATALOG, making.names()?), (segments, SEGMENTS, segments.names()?)]
-    {
+    let parts = [(making.catalog(), CATALOG, making.names()?), (segments, SEGMENTS, segments.names()?)];
+    let all = parts.iter().map(|(.., names)| names.len()).sum();
+    for (folder, part, names) in parts {
         for name in names {
             let listed = format!("{part}/{}", name.to_string_lossy());
             if !is_ours(&listed) {
                 continue;
             }
+            interrupt.at(Progress::FILES, lines.len() - 1, all)?;
             let path = folder.native().join(&name);
             let file = File::open(&path).map_err(|error| Error::io(&path, error))?;
-            let (length, sum) = summed(file, &path, u64::MAX)?;
+            let (length, sum) = summed(file, &path, u64::MAX, interrupt)?;
             bytes += length;
             lines.push(format!("{sum:08x} {length} {listed}"));
         }
@@ -101,9 +104,9 @@ fn list(making: &Making<'_>, segments: &Folder) -> Result<(usize, u64)> {
 /// # Errors
 /// `NotFound`: no backup; `Unfinished`; `Corrupt`: the first file that is not what was backed up, a list that names what it may not,
 /// or a file that the list does not name.
-pub(crate) fn verify(folder: &Path) -> Result<(usize, u64)> {
+pub(crate) fn verify(folder: &Path, interrupt: &Interrupt<'_>) -> Result<(usize, u64)> {
     let (folder, listed) = list_of(folder)?;
-    let verified = compare(&folder, &listed)?;
+    let verified = compare(&folder, &listed, interrupt)?;
     match strays(&folder, &listed)? {
         None => Ok(verified),
         Some(stray) => Err(Error::new(
@@ -115,11 +118,15 @@ pub(crate) fn verify(folder: &Path) -> Result<(usize, u64)> {
 }
 
 /// Compares the files of a list with what was backed up.
-fn compare(folder: &Folder, files: &[Listed]) -> Result<(usize, u64)> {
+fn compare(folder: &Folder, files: &[Listed], interrupt: &Interrupt<'_>) -> Result<(usize, u64)> {
     let mut bytes = 0;
-    for file in files {
-        let found = file.open(folder).and_then(|opened| file.is_in(opened, &folder.path_of(&file.name)));
-        let is_same = found.map_err(|error| damaged(&format!("{} cannot be read: {}", file.name, error.message())))?;
+    for (at, file) in files.iter().enumerate() {
+        interrupt.at(Progress::FILES, at, files.len())?;
+        let found = file.open(folder).and_then(|opened| file.is_in(opened, &folder.path_of(&file.name), interrupt));
+        let is_same = found.map_err(|error| match error.kind() {
+            ErrorKind::Cancelled => error,
+            _ => damaged(&format!("{} cannot be read: {}", file.name, error.message())),
+        })?;
         if !is_same {
             return Err(damaged(&format!("{} is not the file that was backed up", file.name)));
         }
@@ -149,10 +156,15 @@ fn strays(folder: &Folder, listed: &[Listed]) -> Result<Option<String>> {
 /// # Errors
 /// As [`verify`], but that files which the list does not name are left where they are; `AlreadyExists`; `Invalid`: the folder would
 /// lie inside the backup; `DiskFull`: it does not fit, and no file was copied; `Locked`: another process restores into it; `Io`.
-pub(crate) fn restore(from: &Path, to: &Path, judge: &dyn Fn(&Folder) -> Result<()>) -> Result<(usize, u64)> {
+pub(crate) fn restore(
+    from: &Path,
+    to: &Path,
+    judge: &dyn Fn(&Folder) -> Result<()>,
+    interrupt: &Interrupt<'_>,
+) -> Result<(usize, u64)> {
     must_be_outside(to, from)?;
     let (backup, files) = list_of(from)?;
-    let verified = compare(&backup, &files)?;
+    let verified = compare(&backup, &files, interrupt)?;
     judge(&backup)?;
     let making = Making::begin(to, What::Restore(from))?;
     // What does not fit leaves the room to whoever else is on that disk. A restore that was cut short has given its own back by now.
@@ -160,14 +172,16 @@ pub(crate) fn restore(from: &Path, to: &Path, judge: &dyn Fn(&Folder) -> Result<
     // Its file tells a database that was restored from one whose restore an older build did not finish.
     let lock = Lock::take(making.folder())?;
     let segments = making.folder().inner_or_new(SEGMENTS, "restore.segments")?;
-    for file in files {
+    let all = files.len();
+    for (at, file) in files.into_iter().enumerate() {
+        interrupt.at(Progress::FILES, at, all)?;
         let (part, name) = file.parts();
         let target = if part == CATALOG { making.catalog() } else { &segments };
         point("restore.copy")?;
         // Copied, not linked: the backup must survive whatever happens to the database.
         copy_file(file.open(&backup)?, target, name.as_ref())?;
         let copied = target.file(name)?.ok_or_else(|| damaged(&format!("{} went while it was copied", file.name)))?;
-        if !file.is_in(copied, &target.path_of(name))? {
+        if !file.is_in(copied, &target.path_of(name), interrupt)? {
             return Err(damaged(&format!("{} changed while it was copied", file.name)));
         }
     }
@@ -190,9 +204,9 @@ impl Listed {
     }
 
     /// Whether a file is the one that was backed up. One of another length is not read, and no more of it than was listed.
-    fn is_in(&self, file: File, path: &Path) -> Result<bool> {
+    fn is_in(&self, file: File, path: &Path, interrupt: &Interrupt<'_>) -> Result<bool> {
         let length = file.metadata().map_err(|error| Error::io(path, error))?.len();
-        Ok(length == self.length && summed(file, path, self.length)? == (self.length, self.sum))
+        Ok(length == self.length && summed(file, path, self.length, interrupt)? == (self.length, self.sum))
     }
 
     /// Opens the file in a backup.
@@ -320,7 +334,7 @@ fn resolved(path: &Path) -> Result<PathBuf> {
 }
 
 /// Length and checksum of a file, of which one byte more than `most` is read at most: it may grow meanwhile.
-fn summed(file: File, path: &Path, most: u64) -> Result<(u64, u32)> {
+fn summed(file: File, path: &Path, most: u64, interrupt: &Interrupt<'_>) -> Result<(u64, u32)> {
     let mut file = file.take(most.saturating_add(1));
     let io = |error| Error::io(path, error);
     let (mut hasher, mut length) = (crc32fast::Hasher::new(), 0);
@@ -330,6 +344,7 @@ fn summed(file: File, path: &Path, most: u64) -> Result<(u64, u32)> {
         if read == 0 {
             return Ok((length, hasher.finalize()));
         }
+        interrupt.look()?;
         hasher.update(&buffer[..read]);
         length += read as u64;
     }

@@ -11,6 +11,7 @@ use crate::disk::{COLUMNS, Folder, Lock, SEGMENTS, is_of_segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::{Operation, Role};
+use crate::progress::{Interrupt, LOOK_EVERY, Progress};
 use crate::report::Repaired;
 use crate::rows::{NewRow, RowSet};
 use crate::segment::{Expected, Segment, Truth, file_of};
@@ -38,14 +39,19 @@ type Story = Vec<String>;
 /// # Errors
 /// `Locked`; `Corrupt` when not even the options can be read, or when too much would be lost; `Io`. A repair that was cut short is
 /// done again from the start.
-pub(crate) fn repair(folder: &Folder, at_any_loss: bool, look_first: &dyn Fn() -> Result<bool>) -> Result<Repaired> {
+pub(crate) fn repair(
+    folder: &Folder,
+    at_any_loss: bool,
+    look_first: &dyn Fn() -> Result<bool>,
+    interrupt: &Interrupt<'_>,
+) -> Result<Repaired> {
     let mut story = Story::new();
     let mut lock = Some(Lock::take(folder)?);
     let mut lock = || lock.take().map_or_else(|| Lock::take(folder), Ok);
     Catalog::take_up_salvage(folder)?;
     let may_be_known = look_first().inspect_err(|_| Catalog::clear_rehearsal(folder))?;
     let judge = |catalog: &Arc<Catalog>| {
-        let found = readable(folder, catalog, &mut Story::new())?;
+        let found = readable(folder, catalog, &mut Story::new(), interrupt)?;
         found.must_be_worth_it(catalog.lost_by_repair()?, at_any_loss)
     };
     // What is only read first changes nothing where it is refused.
@@ -74,7 +80,7 @@ pub(crate) fn repair(folder: &Folder, at_any_loss: bool, look_first: &dyn Fn() -
         catalog.vouch(folder);
     }
     let pinned = catalog.pin();
-    let found = readable(folder, &catalog, &mut story)?;
+    let found = readable(folder, &catalog, &mut story, interrupt)?;
     let mut lost = catalog.lost_by_repair()?;
     found.must_be_worth_it(lost, at_any_loss)?;
     lost = lost.or(Lost { images: found.gone.len() as u64, ..Lost::default() });
@@ -133,8 +139,8 @@ pub(crate) fn repair(folder: &Folder, at_any_loss: bool, look_first: &dyn Fn() -
     let mut batch = Batch::new(&catalog);
     batch.set_repairing(Some(&lost))?;
     batch.commit()?;
-    let (train, index) = rewrite(&catalog, kept)?;
-    let predictions = recompute(&catalog, &train, &index)?;
+    let (train, index) = rewrite(&catalog, kept, interrupt).map_err(unfinished)?;
+    let predictions = recompute(&catalog, &train, &index, interrupt).map_err(unfinished)?;
     drop(pinned);
     let mut batch = Batch::new(&catalog);
     batch.set_repairing(None)?;
@@ -155,6 +161,16 @@ pub(crate) fn repair(folder: &Folder, at_any_loss: bool, look_first: &dyn Fn() -
         dropped_writes: lost.writes,
         unreadable_places: lost.places,
     })
+}
+
+/// A repair that was stopped behind its first change.
+fn unfinished(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Cancelled => {
+            error.help("the repair is unfinished, and no other call opens the database before it: repair it again")
+        }
+        _ => error,
+    }
 }
 
 /// The number of the last transaction that waits and can still be carried out, or 0; and those that cannot, or were carried out
@@ -242,7 +258,7 @@ impl Readable {
 }
 
 /// Looks for the images that are stored as a whole.
-fn readable(folder: &Folder, catalog: &Arc<Catalog>, story: &mut Story) -> Result<Readable> {
+fn readable(folder: &Folder, catalog: &Arc<Catalog>, story: &mut Story, interrupt: &Interrupt<'_>) -> Result<Readable> {
     let pinned = &catalog.pin();
     let segments = &sound_segments(folder, pinned)?;
     let (mut records, mut dropped) = pinned.readable_records()?;
@@ -261,7 +277,11 @@ fn readable(folder: &Folder, catalog: &Arc<Catalog>, story: &mut Story) -> Resul
     }
     let newest: HashMap<String, ImageId> = newest.into_iter().map(|(key, id)| (key.to_owned(), id)).collect();
     let (mut kept, mut copied, mut partial, mut doubled) = (Vec::new(), 0, 0, 0);
-    for (id, record) in records {
+    let all = records.len();
+    for (at, (id, record)) in records.into_iter().enumerate() {
+        if at.is_multiple_of(LOOK_EVERY) {
+            interrupt.at(Progress::IMAGES, at, all)?;
+        }
         if newest.get(&record.key) != Some(&id) {
             doubled += 1;
             old.insert(id);
@@ -375,15 +395,16 @@ fn labels(catalog: &Arc<Catalog>, pinned: &Pinned, kept: &[Kept], story: &mut St
 }
 
 /// Writes keys again and gives the rows of both roles.
-fn rewrite(catalog: &Arc<Catalog>, kept: Vec<Kept>) -> Result<(RowSet, RowSet)> {
+fn rewrite(catalog: &Arc<Catalog>, kept: Vec<Kept>, interrupt: &Interrupt<'_>) -> Result<(RowSet, RowSet)> {
     let dimension = catalog.options().dimension;
     let (mut train, mut index) = (RowSet::new(dimension), RowSet::new(dimension));
     let mut batch = Batch::new(catalog);
     batch.clear_keys()?;
     batch.commit()?;
-    for kept in kept.chunks(BATCH_ROWS) {
+    for (at, rows) in kept.chunks(BATCH_ROWS).enumerate() {
+        interrupt.at(Progress::IMAGES, at * BATCH_ROWS, kept.len())?;
         let mut batch = Batch::new(catalog);
-        for Kept { id, record, vector, .. } in kept {
+        for Kept { id, record, vector, .. } in rows {
             batch.put_record(*id, record)?;
             let instance = record.label.map(|label| own(LabelId(label)));
             let set = if instance.is_some() { &mut train } else { &mut index };
@@ -399,12 +420,13 @@ fn rewrite(catalog: &Arc<Catalog>, kept: Vec<Kept>) -> Result<(RowSet, RowSet)> 
 }
 
 /// Makes lists, reverse index, predictions and postings of all index images again.
-fn recompute(catalog: &Arc<Catalog>, train: &RowSet, index: &RowSet) -> Result<usize> {
+fn recompute(catalog: &Arc<Catalog>, train: &RowSet, index: &RowSet, interrupt: &Interrupt<'_>) -> Result<usize> {
     let options = catalog.options();
     let rows: Vec<usize> = index.live().collect();
-    for rows in rows.chunks(BATCH_ROWS) {
+    for (at, some) in rows.chunks(BATCH_ROWS).enumerate() {
+        interrupt.at(Progress::PREDICTIONS, at * BATCH_ROWS, rows.len())?;
         let mut batch = Batch::new(catalog);
-        for (row, list) in scan_lists(index, rows, train, options.kept_neighbours, None)? {
+        for (row, list) in scan_lists(index, some, train, options.kept_neighbours, None, interrupt)? {
             let (id, key) = (index.id(row), index.key(row));
             batch.put_neighbours(catalog.space(), id, &list)?;
             for entry in &list.entries {

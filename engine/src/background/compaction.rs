@@ -3,15 +3,19 @@
 use std::ops::Range;
 
 use super::segments::Base;
-use crate::catalog::SegmentEntry;
+use crate::catalog::{Catalog, SegmentEntry};
 use crate::disk::point;
 use crate::error::Result;
 use crate::id::SegmentId;
 use crate::operation::Role;
+use crate::progress::{Interrupt, Progress, UNINTERRUPTED};
 use crate::rows::{Part, RowSet};
 use crate::state::snapshot::Published;
 use crate::write::core::Core;
 use crate::write::policy::{Size, choose};
+
+/// Parts of a compaction: the tail, the segments of each role, the families of the catalog.
+const PARTS: usize = 1 + Role::ALL.len() + Catalog::FAMILIES;
 
 impl Core {
     /// Merges what the policy chooses, if it chooses anything.
@@ -20,7 +24,7 @@ impl Core {
         let state = self.current();
         for role in Role::ALL {
             if let Some(range) = choose(&sizes(state.rows(role))) {
-                self.merge(&state, role, range)?;
+                self.merge(&state, role, range, &UNINTERRUPTED)?;
                 return Ok(true);
             }
         }
@@ -30,23 +34,34 @@ impl Core {
     /// One segment for each role, without dead rows: FLUSH, then everything merged.
     ///
     /// # Errors
-    /// `Io`; what was there stays.
-    pub(crate) fn compact(&self) -> Result<()> {
+    /// `Io`, `Cancelled`; what was there stays.
+    pub(crate) fn compact(&self, interrupt: &Interrupt<'_>) -> Result<()> {
+        interrupt.at(Progress::PARTS, 0, PARTS)?;
         self.flush()?;
         let _one_at_a_time = self.merging.lock();
-        for role in Role::ALL {
+        for (at, role) in Role::ALL.into_iter().enumerate() {
+            interrupt.at(Progress::PARTS, 1 + at, PARTS)?;
             let state = self.current();
             let sizes = sizes(state.rows(role));
             let is_compact = sizes.len() == 1 && sizes.iter().all(|size| size.live == size.rows && !size.damaged);
             if !(sizes.is_empty() || is_compact) {
-                self.merge(&state, role, 0..sizes.len())?;
+                self.merge(&state, role, 0..sizes.len(), interrupt)?;
             }
         }
         Ok(())
     }
 
+    /// Rewrites the catalog's tables, behind [`Core::compact`].
+    ///
+    /// # Errors
+    /// As [`Catalog::compact`]; `Cancelled`.
+    pub(crate) fn compact_catalog(&self, interrupt: &Interrupt<'_>) -> Result<()> {
+        let before = PARTS - Catalog::FAMILIES;
+        self.catalog.compact(&mut |done| interrupt.at(Progress::PARTS, before + done, PARTS))
+    }
+
     /// Makes one segment of neighbouring ones. The caller holds the lock `merging`.
-    fn merge(&self, state: &Published, role: Role, range: Range<usize>) -> Result<()> {
+    fn merge(&self, state: &Published, role: Role, range: Range<usize>, interrupt: &Interrupt<'_>) -> Result<()> {
         let set = state.rows(role);
         let inputs: Vec<(&Part, SegmentEntry, usize)> = set.frozen().skip(range.start).take(range.len()).collect();
         let all = inputs.iter().flat_map(|(part, _, start)| *start..start + part.rows());
@@ -56,7 +71,7 @@ impl Core {
         self.must_fit(state, &rows)?;
         let [(_, rows)] = rows;
         let number = state.pinned.next_segment()?;
-        let made = if rows.is_empty() { None } else { Some(self.make(state, role, number, &rows, base)?) };
+        let made = if rows.is_empty() { None } else { Some(self.make(state, role, number, &rows, base, interrupt)?) };
         point("merge.made")?;
         let gone: Vec<SegmentId> = inputs.iter().map(|(_, entry, _)| entry.id).collect();
         let made = [(role, made)];

@@ -4,6 +4,7 @@ use super::segments::Made;
 use crate::disk::point;
 use crate::error::Result;
 use crate::operation::Role;
+use crate::progress::UNINTERRUPTED;
 use crate::write::core::{Core, tail_rows};
 
 impl Core {
@@ -30,7 +31,7 @@ impl Core {
         self.must_fit(&state, &tails)?;
         let mut made: Vec<(Role, Option<Made>)> = Vec::new();
         for (role, rows) in &tails {
-            let make = || self.make(&state, *role, state.pinned.next_segment()?, rows, None);
+            let make = || self.make(&state, *role, state.pinned.next_segment()?, rows, None, &UNINTERRUPTED);
             let outcome = if rows.is_empty() { Ok(None) } else { make().map(Some) };
             made.push((*role, outcome.inspect_err(|_| self.unlink(&made))?));
         }

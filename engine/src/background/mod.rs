@@ -15,6 +15,6 @@ mod tests;
 mod worker;
 
 pub(crate) use ages::Waited;
-pub use model_change::{EpochProgress, ModelEntry, Target};
+pub use model_change::{ModelEntry, Target};
 pub(crate) use running::Shared;
 pub(crate) use worker::Worker;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::gate::Closed;
 use super::model_build::Building;
 use super::running::Shared;
@@ -10,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::ImageId;
 use crate::options::{ModelInfo, Options};
 use crate::ports::{Reembed, Wanted};
+use crate::progress::{Progress, Watch};
 use crate::write::Core;
 
 /// Images that are embedded and stored by one transaction: what a crash costs at most, seconds of a CPU.
@@ -52,24 +55,18 @@ pub struct Target {
     pub again: bool,
     /// The epoch of that number, of several of one model; default none: the latest.
     pub number: Option<u32>,
+    /// Names and bytes that the database keeps for the model, with the rows and in every backup ([`Snapshot::model_file`]). They are
+    /// stored in this order, each in a transaction, before the first descriptor. Default none.
+    ///
+    /// [`Snapshot::model_file`]: crate::Snapshot::model_file
+    pub files: Vec<(String, Bytes)>,
 }
 
 impl Target {
     /// That model, unless it is in force.
     pub fn new(model: ModelInfo, dimension: usize) -> Self {
-        Self { model: Some(model), dimension, again: false, number: None }
+        Self { model: Some(model), dimension, again: false, number: None, files: Vec::new() }
     }
-}
-
-/// How far a new epoch has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EpochProgress {
-    /// Descriptors are made: so many of about so many.
-    Embedding(usize, usize),
-    /// Predictions are made: so many of so many images.
-    Voting(usize, usize),
-    /// What was made is looked at.
-    Verifying,
 }
 
 impl Shared {
@@ -91,33 +88,32 @@ impl Shared {
     }
 
     /// Switches to another model, as `Database::change_model` documents it.
-    pub(crate) fn change_model(
-        &self,
-        to: Target,
-        reembed: &dyn Reembed,
-        progress: &mut dyn FnMut(EpochProgress) -> bool,
-    ) -> Result<u32> {
-        let Target { model, dimension, again, number } = to;
+    pub(crate) fn change_model(&self, to: Target, reembed: &dyn Reembed, watch: Option<&dyn Watch>) -> Result<u32> {
+        let Target { model, dimension, again, number, files } = to;
         Options { dimension, ..self.options() }.check()?;
-        let mut told = |at: EpochProgress| if progress(at) { Ok(()) } else { Err(stopped()) };
+        let mut told = |at: Progress<'_>| match watch {
+            Some(watch) if watch.progress(at).is_break() => Err(stopped()),
+            _ => Ok(()),
+        };
         // One at a time: a second one would derive the same space.
         let _one_at_a_time = self.epochs.try_lock().ok_or_else(|| {
             Error::new(ErrorKind::Locked, "another model is being put in force").help("wait for it, or stop it")
         })?;
         let core = self.core();
+        files.iter().try_for_each(|(name, bytes)| core.keep(|batch| batch.put_file(name, bytes)))?;
         let space = core.space_for(number, model, dimension, again)?;
         let mut change = Change { core: &core, space: &space, reembed, told: &mut told, left: usize::MAX };
         change.embed(ImageId(0))?;
         let building = core.build(&space)?;
         change.approach(&building)?;
-        (change.told)(EpochProgress::Verifying)?;
+        (change.told)(Progress::new(Progress::VERIFICATION, 0, 1))?;
         building.verify()?;
         // Verifying takes its time, and writers go on.
         change.approach(&building)?;
         let mut opened = 0;
         let closed = loop {
             let closed = self.gate.close();
-            core.reach(core.accepted())?;
+            core.reach(core.accepted(), None)?;
             let (rows, bare) = building.lack(&core)?;
             let is_little = rows + bare.count <= LAST_FEW;
             // A few are better embedded while writers write; of many, only where fewer would be left.
@@ -185,12 +181,15 @@ fn stopped() -> Error {
         .help("what was embedded is kept; the same command goes on with it")
 }
 
+/// Whoever is told how far it is.
+type Told<'t> = dyn FnMut(Progress<'_>) -> Result<()> + 't;
+
 /// A change of models under way.
 struct Change<'c> {
     core: &'c Core,
     space: &'c Space,
     reembed: &'c dyn Reembed,
-    told: &'c mut dyn FnMut(EpochProgress) -> Result<()>,
+    told: &'c mut Told<'c>,
     /// Images that the last round took, or could not take: what had been left to it.
     left: usize,
 }
@@ -211,9 +210,10 @@ impl Change<'_> {
     /// Catches up once.
     fn round(&mut self, building: &Building) -> Result<()> {
         // What waits would otherwise be carried out, and embedded, while nobody may write.
-        self.core.reach(self.core.accepted())?;
+        self.core.reach(self.core.accepted(), None)?;
         let told = &mut *self.told;
-        let (taken, bare) = building.catch_up(self.core, &mut |done, all| told(EpochProgress::Voting(done, all)))?;
+        let (taken, bare) =
+            building.catch_up(self.core, &mut |done, all| told(Progress::new(Progress::PREDICTIONS, done, all)))?;
         if let Some(first) = bare.first {
             self.embed(first)?;
         }
@@ -228,12 +228,12 @@ impl Change<'_> {
         let (rows, bare) = building.lack(core)?;
         let is_short = rows + bare.count <= EMBED_ROWS;
         // Nobody needs to hear of a few images, and may do as before whenever told.
-        let mut told = |at| if is_short { Ok(()) } else { closed.call(database, IS_TOLD, || told(at)) };
+        let mut told = |at: Progress<'_>| if is_short { Ok(()) } else { closed.call(database, IS_TOLD, || told(at)) };
         if let Some(first) = bare.first {
             let behind = Behind { reembed, closed, database };
             Change { core, space, reembed: &behind, told: &mut told, left }.embed(first)?;
         }
-        match building.catch_up(core, &mut |done, all| told(EpochProgress::Voting(done, all)))?.1.count {
+        match building.catch_up(core, &mut |done, all| told(Progress::new(Progress::PREDICTIONS, done, all)))?.1.count {
             0 => building.flip(core),
             bare => Err(Error::corrupt(format!("{bare} images have no descriptor of the new model"))),
         }
@@ -259,13 +259,7 @@ impl Reembed for Behind<'_> {
     }
 }
 
-fn embed(
-    core: &Core,
-    space: &Space,
-    reembed: &dyn Reembed,
-    first: ImageId,
-    told: &mut dyn FnMut(EpochProgress) -> Result<()>,
-) -> Result<()> {
+fn embed(core: &Core, space: &Space, reembed: &dyn Reembed, first: ImageId, told: &mut Told<'_>) -> Result<()> {
     let (mut from, mut done) = (Some(first), 0);
     // Images that come meanwhile are the next round's, or this one would have no end beside writers that never pause.
     let end = core.next_image();
@@ -306,7 +300,7 @@ fn embed(
             return Err(error);
         }
         let images = snapshot.state.train.live_rows() + snapshot.state.index.live_rows();
-        told(EpochProgress::Embedding(done, images))?;
+        told(Progress::new(Progress::DESCRIPTORS, done, images))?;
     }
     Ok(())
 }

@@ -84,7 +84,7 @@ impl Shared {
     /// As [`Core::reach`].
     pub(crate) fn apply_pending(&self) -> Result<Snapshot> {
         let core = self.core();
-        core.reach(core.accepted())
+        core.reach(core.accepted(), None)
     }
 
     /// What the database was created with; the model and the dimension are the active ones.

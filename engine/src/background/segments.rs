@@ -1,6 +1,7 @@
 //! Segment files: one is written from live rows, opened as any reader would, and named by the one commit that takes the writer's lock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::catalog::SegmentEntry;
 use crate::disk::{SEGMENTS, must_fit};
@@ -8,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{self, Codes, Graph, OwnedGraph};
 use crate::id::{ImageId, SegmentId};
 use crate::operation::Role;
+use crate::progress::Interrupt;
 use crate::rows::{MOST_SKETCHED_ROWS, RowSet};
 use crate::segment::layout::most_bytes;
 use crate::segment::{self, Contents, Expected, Segment, file_of};
@@ -59,19 +61,21 @@ impl Core {
         number: SegmentId,
         rows: &[usize],
         base: Option<Base<'_>>,
+        interrupt: &Interrupt<'_>,
     ) -> Result<Made> {
         let set = state.rows(role);
         let dimension = set.dimension();
         let width = stride(dimension);
         let mut codes = Aligned::zeroed(rows.len() * width);
         // Not copied: what is wrong with a code, if anything is, ends with its segment.
-        for (&row, code) in rows.iter().zip(codes.chunks_exact_mut(width)) {
+        for (at, (&row, code)) in rows.iter().zip(codes.chunks_exact_mut(width)).enumerate() {
+            interrupt.look_at(at)?;
             encode(&set.vector(row)?, code);
         }
         let graph = if rows.len() < GRAPH_FROM_SEGMENT_ROWS {
             None
         } else {
-            Some(self.graph(Codes { bytes: &codes, dimension }, base)?)
+            Some(self.graph(Codes { bytes: &codes, dimension }, base, interrupt)?)
         };
         let ids: Vec<ImageId> = rows.iter().map(|&row| set.id(row)).collect();
         let keys: Vec<&str> = rows.iter().map(|&row| set.key(row)).collect();
@@ -121,14 +125,26 @@ impl Core {
         Ok((Arc::new(opened), entry))
     }
 
-    pub(super) fn graph(&self, codes: Codes<'_>, base: Option<Base<'_>>) -> Result<OwnedGraph> {
+    /// # Errors
+    /// `Cancelled`: it was stopped, or the database is closed.
+    pub(super) fn graph(
+        &self,
+        codes: Codes<'_>,
+        base: Option<Base<'_>>,
+        interrupt: &Interrupt<'_>,
+    ) -> Result<OwnedGraph> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let stop = &self.signal.stop;
+        let is_over = AtomicBool::new(false);
+        let stop = &[&self.signal.stop, &is_over];
+        let look = |_| is_over.store(interrupt.look().is_err(), Ordering::Relaxed);
         let graph = match base {
-            Some(base) => graph::merged(codes, Some((base.graph, &base.place)), threads, stop, &|_| {}),
+            Some(base) => graph::merged(codes, Some((base.graph, &base.place)), threads, stop, &look),
             None if codes.rows() <= FRESH_GRAPH_ROWS => graph::fresh(codes, threads, stop),
-            None => graph::merged(codes, None, threads, stop, &|_| {}),
+            None => graph::merged(codes, None, threads, stop, &look),
         };
+        if is_over.into_inner() {
+            interrupt.look()?;
+        }
         graph.ok_or_else(|| Error::new(ErrorKind::Cancelled, "the database was closed while a segment was being made"))
     }
 

@@ -97,7 +97,7 @@ fn writes_are_acknowledged_while_what_waits_is_carried_out() {
     assert_eq!(impossible.kind(), ErrorKind::NotFound);
 
     drop(opens);
-    let snapshot = core.reach(3).unwrap();
+    let snapshot = core.reach(3, None).unwrap();
     assert_eq!(snapshot.keys(None).unwrap(), ["0", "1", "2"]);
     assert_eq!(core.waiting(), (0, 0));
     drop(worker);

@@ -224,14 +224,14 @@ fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
 /// # Errors
 /// `Corrupt`, as RocksDB says it.
 pub(super) fn read_all(db: &DB) -> Result<()> {
-    Family::ALL.iter().try_for_each(|&family| read_through(db, family))
+    Family::ALL.iter().try_for_each(|&family| read_through(db, family, &mut || Ok(())))
 }
 
 /// Whether every entry of a family can be read, each block's checksum compared.
 ///
 /// # Errors
 /// `Corrupt`, as RocksDB says it.
-pub(super) fn read_through(db: &DB, family: Family) -> Result<()> {
+pub(super) fn read_through(db: &DB, family: Family, look: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     /// Entries that are read before a process that ends may do so.
     const AT_ONCE: usize = 1_024;
     let family = handle(db, family)?;
@@ -245,7 +245,9 @@ pub(super) fn read_through(db: &DB, family: Family) -> Result<()> {
         });
         entries.valid()
     };
-    while entries.with(some) {}
+    while entries.with(some) {
+        look()?;
+    }
     Ok(entries.with(|entries| entries.status())?)
 }
 

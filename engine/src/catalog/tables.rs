@@ -236,9 +236,9 @@ impl Catalog {
     ///
     /// # Errors
     /// `DiskFull`: a family's new tables may not fit; all that fitted are rewritten, and as they make room, trying again may help.
-    /// `Io`. What was there stays.
-    pub(crate) fn compact(&self) -> Result<()> {
-        let _inside = inside_slow();
+    /// `Io`; what `look` gives, which is called before each family with the number of those that are done. What was there stays.
+    pub(crate) fn compact(&self, look: &mut dyn FnMut(usize) -> Result<()>) -> Result<()> {
+        let mut inside = inside_slow();
         point("compact.catalog")?;
         // A database that RocksDB stopped says so here; the compaction below would do nothing and count nothing.
         self.flush()?;
@@ -248,10 +248,11 @@ impl Catalog {
         families.sort_by_key(|&(bytes, _)| bytes);
         let mut outcome = Ok(());
         let _while_it_lasts = self.store.db.compacting();
-        for (bytes, family) in families {
+        for (done, (bytes, family)) in families.into_iter().enumerate() {
             if is_closed() {
                 break;
             }
+            inside.outside(|| look(done))?;
             match must_fit(&self.store.db.folder, &format!("compacting '{}'", family.name()), bytes + LISTS) {
                 Ok(()) => self.compact_between(family, None)?,
                 Err(full) => outcome = outcome.and(Err(full)),

@@ -8,7 +8,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB};
 use super::tables::{Work, options_beside};
 use super::{BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
 use crate::disk::{Folder, look_at_catalog};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
 use crate::process::leaving::{Inside, inside, inside_slow};
@@ -46,12 +46,16 @@ impl Catalog {
     /// Complexity: reads all tables and logs once.
     ///
     /// # Errors
-    /// `Io`: the folder cannot be listed; `Corrupt`: the handle lacks a family.
-    pub(crate) fn damages(&self) -> Result<Vec<String>> {
+    /// `Io`: the folder cannot be listed; `Corrupt`: the handle lacks a family; `Cancelled`: `look` gave it, which is called at every
+    /// thousandth entry.
+    pub(crate) fn damages(&self, look: &mut dyn FnMut() -> Result<()>) -> Result<Vec<String>> {
         let again = self.open_again()?;
         let mut problems: Vec<String> = again.problem.iter().cloned().collect();
         for family in Family::ALL {
-            if let Err(error) = salvage::read_through(again.db.as_ref().unwrap_or(&self.store.db), family) {
+            if let Err(error) = salvage::read_through(again.db.as_ref().unwrap_or(&self.store.db), family, look) {
+                if error.kind() == ErrorKind::Cancelled {
+                    return Err(error);
+                }
                 problems.push(format!("the family '{}' cannot be read: {}", family.name(), error.message()));
             }
         }
@@ -225,7 +229,7 @@ mod tests {
     fn a_flipped_bit_in_any_family_is_told_with_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let (catalog, tables) = written(folder.path());
-        assert_eq!(catalog.damages().unwrap(), Vec::<String>::new());
+        assert_eq!(catalog.damages(&mut || Ok(())).unwrap(), Vec::<String>::new());
         assert_eq!(tables.len(), Family::ALL.len());
         for (family, table) in &tables {
             let whole = std::fs::read(table).unwrap();
@@ -234,7 +238,7 @@ mod tests {
                 let mut damaged = whole.clone();
                 damaged[at] ^= 1 << (at % 8);
                 std::fs::write(table, &damaged).unwrap();
-                let problems = catalog.damages().unwrap();
+                let problems = catalog.damages(&mut || Ok(())).unwrap();
                 assert!(!problems.is_empty(), "byte {at} of {} of '{family}'", whole.len());
                 if at < 10 {
                     let name = format!("'{family}'");
@@ -244,7 +248,7 @@ mod tests {
             }
             std::fs::write(table, &whole).unwrap();
         }
-        assert_eq!(catalog.damages().unwrap(), Vec::<String>::new());
+        assert_eq!(catalog.damages(&mut || Ok(())).unwrap(), Vec::<String>::new());
     }
 
     /// It catches: a log that is believed as far as it goes.
@@ -257,14 +261,14 @@ mod tests {
             batch.put(Family::Blobs, b"photo", &[value; 500]).unwrap();
             batch.commit().unwrap();
         }
-        assert_eq!(catalog.damages().unwrap(), Vec::<String>::new());
+        assert_eq!(catalog.damages(&mut || Ok(())).unwrap(), Vec::<String>::new());
         let logs = std::fs::read_dir(catalog.store.db.path()).unwrap().map(|entry| entry.unwrap().path());
         let log = logs.filter(|path| path.extension().is_some_and(|end| end == "log")).max().unwrap();
         let mut bytes = std::fs::read(&log).unwrap();
         let at = bytes.len() - 20;
         bytes[at] ^= 1;
         std::fs::write(&log, bytes).unwrap();
-        let problems = catalog.damages().unwrap();
+        let problems = catalog.damages(&mut || Ok(())).unwrap();
         assert!(problems.iter().any(|problem| problem.contains("log is damaged")), "{problems:?}");
     }
 }

@@ -11,8 +11,9 @@ use crate::catalog::Seen;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::ImageId;
 use crate::options::Keep;
-use crate::ports::{LocalFeatures, Photo, Watch, went_on};
+use crate::ports::{LocalFeatures, Photo};
 use crate::process::pool;
+use crate::progress::{Progress, Watch, report};
 use crate::state::Snapshot;
 
 /// Photos whose features are found, or images whose pairs are compared, before what came out is stored.
@@ -152,7 +153,7 @@ impl<'a> Comparer<'a> {
             seen.extend(whole().map(|(at, (sight, _))| (at, *sight)));
             unseen.extend(images.iter().zip(found).filter_map(|(&at, found)| Some((at, found.err()?))));
             done += images.len();
-            went_on(watch, "local features", done, all)?;
+            report(watch, Progress::LOCAL_FEATURES, done, all)?;
         }
         Ok(Looked { seen, unseen })
     }
@@ -227,7 +228,7 @@ impl<'a> Comparer<'a> {
                 })?;
             }
             inliers.extend(counted.into_iter().map(|counts| counts.into_iter().map(|count| count.0).collect()));
-            went_on(watch, "pairs of images compared", inliers.len(), candidates.len())?;
+            report(watch, Progress::PAIRS, inliers.len(), candidates.len())?;
         }
         Ok(Compared { inliers, unseen, seen, sights })
     }

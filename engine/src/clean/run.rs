@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::id::ImageId;
 use crate::operation::{Operation, Receipt, Role};
 use crate::options::GRAPH_FROM_ROWS;
-use crate::ports::{LocalFeatures, Watch, went_on};
+use crate::ports::LocalFeatures;
+use crate::progress::{Progress, Watch, report};
 use crate::state::{Published, Snapshot};
 use crate::write::Note;
 use cairndb_query::{Action, CleanPlan, CleanRule, Cut, Scope};
@@ -294,7 +295,7 @@ fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Re
                 CleanRule::Suspects(_) => rows.collect(),
             });
         }
-        went_on(watch, "neighbours", near.len(), labels.len())?;
+        report(watch, Progress::NEIGHBOURS, near.len(), labels.len())?;
     }
     Ok(Train { snapshot, keys, labels, marked, near })
 }

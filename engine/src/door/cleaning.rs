@@ -3,7 +3,8 @@
 use super::database::Database;
 use crate::clean::{self, Cleaned, Cleaning, CleaningEntry, Marked, Undone};
 use crate::error::Result;
-use crate::ports::{LocalFeatures, Watch};
+use crate::ports::LocalFeatures;
+use crate::progress::Watch;
 use cairndb_query::CleanPlan;
 
 impl Database {

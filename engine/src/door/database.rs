@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::operations::Within;
 use crate::admin::scouting::before_opening;
 use crate::background::Shared;
 use crate::background::Worker;
@@ -17,9 +18,10 @@ use crate::options::Options;
 use crate::ports::Propose;
 use crate::process::leaving::inside_slow;
 use crate::process::room;
+use crate::progress::{Interrupt, Watch};
 use crate::report::SegmentInfo;
 use crate::state::Snapshot;
-use crate::write::{Core, Deferral, Expect};
+use crate::write::{Core, Deferral, Expect, of_model};
 
 /// Bytes that must be free for a new database: what is set aside, as much as must stay beside that, and the catalog's first files.
 const NEW_BYTES: u64 = 16 << 20;
@@ -106,7 +108,7 @@ impl Database {
             opened => opened?,
         };
         let found = database.options();
-        if found.dimension != options.dimension || fingerprint_of(&found) != fingerprint_of(&options) {
+        if found.dimension != options.dimension || found.fingerprint() != options.fingerprint() {
             let word = |options: &Options| {
                 let model = options.model.as_ref().map_or("no model", |model| &model.name);
                 format!("dimension {} and {model}", options.dimension)
@@ -333,7 +335,7 @@ impl Database {
     ///
     /// # Errors
     /// The first operation that cannot be carried out; `Mismatch`: descriptors, for a database whose model embeds photos
-    /// ([`ModelInfo::settings`](crate::ModelInfo)), and nothing says what made them ([`Database::write_of_model`]); `Reentrant`; `Io`.
+    /// ([`ModelInfo::settings`](crate::ModelInfo)), and nothing says what made them ([`Expect::Model`]); `Reentrant`; `Io`.
     /// Nothing changed then.
     pub fn write(&self, operations: impl IntoIterator<Item = Operation>) -> Result<Receipt> {
         let operations: Vec<Operation> = operations.into_iter().collect();
@@ -343,7 +345,7 @@ impl Database {
     }
 
     /// [`Database::write`] if all that is expected holds of the very state that it changes: nothing comes between the look and the
-    /// write. It is never deferred; deferred writes are applied first.
+    /// write. It is deferred only where nothing but the model is expected; otherwise deferred writes are applied first.
     ///
     /// ```
     /// # fn main() -> cairn::Result<()> {
@@ -364,7 +366,8 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// `Conflict`: something expected does not hold; what [`Database::write`] gives. Nothing changed then.
+    /// `Conflict`: something expected does not hold; `Mismatch`: another model is active; what [`Database::write`] gives. Nothing
+    /// changed then.
     pub fn write_if(
         &self,
         expected: impl IntoIterator<Item = Expect>,
@@ -372,23 +375,20 @@ impl Database {
     ) -> Result<Receipt> {
         let (expected, operations): (Vec<Expect>, Vec<Operation>) =
             (expected.into_iter().collect(), operations.into_iter().collect());
+        // Until the write is acknowledged no other model becomes active.
         let (_no_flip, core) = self.shared.enter()?;
-        refuse_unnamed(core.catalog().options(), &operations)?;
-        core.write_if(&expected, operations)
-    }
-
-    /// [`Database::write`] of descriptors that were made by the model of this fingerprint (`None`: by none): while they were made,
-    /// another one can have come in force, of the same dimension even, and descriptors of two models are never compared.
-    ///
-    /// # Errors
-    /// `Mismatch`: another model is in force; what [`Database::write`] gives. Nothing changed then.
-    pub fn write_of_model(&self, fingerprint: Option<&str>, operations: Vec<Operation>) -> Result<Receipt> {
-        // Until the write is acknowledged no model comes in force.
-        let (_no_flip, core) = self.shared.enter()?;
-        if fingerprint_of(core.catalog().options()) != fingerprint {
-            return Err(another_model());
+        let options = core.catalog().options();
+        let (models, others): (Vec<Expect>, Vec<Expect>) =
+            expected.into_iter().partition(|one| matches!(one, Expect::Model(_)));
+        for model in &models {
+            if let Expect::Model(fingerprint) = model {
+                of_model(options, fingerprint.as_deref())?;
+            }
         }
-        self.write_now(&core, operations)
+        if models.is_empty() {
+            refuse_unnamed(options, &operations)?;
+        }
+        if others.is_empty() { self.write_now(&core, operations) } else { core.write_if(&others, operations) }
     }
 
     /// With the gate held.
@@ -408,6 +408,14 @@ impl Database {
         self.reach(self.shared.core().accepted())
     }
 
+    /// [`Database::drain`] that `watch` may end. Whatever was applied before stays applied, the rest stays deferred.
+    ///
+    /// # Errors
+    /// As [`Database::drain`]; `Cancelled`.
+    pub fn drain_watched(&self, watch: &dyn Watch) -> Result<Snapshot> {
+        self.reach_by(self.shared.core().accepted(), Some(watch))
+    }
+
     /// The freshest state that can be had here: [`Database::drain`] where the database is open for writing; where it was opened for
     /// reading only, what was durable and carried out at that moment. [`Snapshot::lag`] says how many writes it does not see.
     ///
@@ -424,8 +432,12 @@ impl Database {
     /// `Invalid` when no such write was acknowledged yet; `ReadOnly`: it waits, and the database was opened for reading only; what the
     /// writes give.
     pub fn reach(&self, sequence: u64) -> Result<Snapshot> {
+        self.reach_by(sequence, None)
+    }
+
+    pub(super) fn reach_by(&self, sequence: u64, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         // Without the gate: nothing waits behind one in whose place another came, and its states stay as they are.
-        self.shared.core().reach(sequence)
+        self.shared.core().reach(sequence, watch)
     }
 
     /// Makes the rows newer than the segments into segments; `false`: there were none. It happens by itself as rows come in.
@@ -446,15 +458,28 @@ impl Database {
     /// # Errors
     /// `Io`; nothing is lost then.
     pub fn compact(&self) -> Result<()> {
-        let core = {
-            let (_no_flip, core) = self.shared.enter_upkeep()?;
-            // A deletion that waits is meant, too.
-            core.reach(core.accepted())?;
-            core.compact()?;
-            core
-        };
+        self.compact_by(None)
+    }
+
+    /// [`Database::compact`] that `watch` may end: between two parts, and while the graph of a segment is made. It may read; what would
+    /// wait for the compaction is refused (`Reentrant`). Parts that were finished stay.
+    ///
+    /// # Errors
+    /// As [`Database::compact`]; `Cancelled`.
+    pub fn compact_watched(&self, watch: &dyn Watch) -> Result<()> {
+        self.compact_by(Some(watch))
+    }
+
+    pub(super) fn compact_by(&self, watch: Option<&dyn Watch>) -> Result<()> {
+        let (no_flip, core) = self.shared.enter_upkeep()?;
+        let within = Within::of(&core, watch);
+        let interrupt = &Interrupt::by(within.watch());
+        // A deletion that waits is meant, too.
+        core.reach(core.accepted(), within.watch())?;
+        core.compact(interrupt)?;
         // Behind the gate a flip would wait for it.
-        core.catalog().compact()
+        drop(no_flip);
+        core.compact_catalog(interrupt)
     }
 
     /// The segments, train before index, in the order of their rows.
@@ -484,11 +509,6 @@ fn taken(folder: &Folder) -> Result<Lock> {
     Lock::take(folder)
 }
 
-/// The fingerprint of the model that makes a database's descriptors, if one does.
-pub(super) fn fingerprint_of(options: &Options) -> Option<&str> {
-    options.model.as_ref().map(|model| model.fingerprint.as_str())
-}
-
 /// Refuses descriptors of nobody knows which model where the database's own makes them of photos. A model without settings is loaded by
 /// nobody but the caller, whose descriptors are that model's.
 fn refuse_unnamed(options: &Options, operations: &[Operation]) -> Result<()> {
@@ -508,12 +528,6 @@ pub(super) fn unnamed(model: &str) -> Error {
     let what =
         format!("the database holds what the model '{model}' makes of photos, and nothing says what made this vector");
     Error::new(ErrorKind::Mismatch, what).help(
-        "put the photo; a program that embeds with that model says so: Database::write_of_model(Some(fingerprint), ..)",
+        "put the photo; a program that embeds with that model says so: Database::write_if([Expect::model(fingerprint)], ..)",
     )
-}
-
-/// Descriptors came too late.
-pub(super) fn another_model() -> Error {
-    Error::new(ErrorKind::Mismatch, "another model came in force while descriptors were made")
-        .help("run the same command again: it goes on with the model in force")
 }

@@ -63,7 +63,7 @@ mod tests {
         let put = |key: &str| -> Operation { Put::new(key, vec![1.0, 0.0]).into() };
         database.write(vec![put("old")]).unwrap();
         let second = Target::new(model("second"), 3);
-        database.change_model(second, &Same(vec![0.0, 0.0, 1.0]), &mut |_| true).unwrap();
+        database.change_model(second, &Same(vec![0.0, 0.0, 1.0]), None).unwrap();
         let put = |key: &str| -> Operation { Put::new(key, vec![0.0, 1.0, 0.0]).into() };
         database.write(vec![put("kept"), put("replaced"), put("deleted")]).unwrap();
         let seen = database.snapshot();
@@ -79,7 +79,7 @@ mod tests {
         let there = database.snapshot().descriptors(0, &keys).unwrap();
         assert_eq!(there, [Some(vec![1.0, 0.0]), Some(vec![0.0, 1.0]), None]);
         let back = Target { number: Some(0), ..Target::new(model("first"), 2) };
-        database.change_model(back, &Same(vec![-1.0, 0.0]), &mut |_| true).unwrap();
+        database.change_model(back, &Same(vec![-1.0, 0.0]), None).unwrap();
         assert_eq!(database.snapshot().vector("kept").unwrap(), Some(vec![0.0, 1.0]));
         assert_eq!(database.snapshot().vector("replaced").unwrap(), Some(vec![-1.0, 0.0]));
         assert!(database.check(true).unwrap().problems.is_empty());

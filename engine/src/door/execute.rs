@@ -8,7 +8,7 @@ use cairndb_query::{
 };
 
 use super::arguments::{Argument, Arguments};
-use super::database::{Database, another_model, fingerprint_of, unnamed};
+use super::database::{Database, unnamed};
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
 use super::prepared::Prepared;
@@ -18,7 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{Operation, Put, Receipt};
 use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::{Embedded, FailedQuery, NamedQuery, Photo, QueryFile};
+use crate::progress::Watch;
 use crate::state::Snapshot;
+use crate::write::another_model;
 
 /// Times a photo is embedded again because another model came in force; that takes minutes each.
 const MODEL_TRIES: usize = 3;
@@ -163,12 +165,14 @@ impl Database {
     }
 
     fn run(&self, plan: Plan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
+        let watch = ports.watch.as_deref();
         Ok(match plan {
             Plan::Search(plan) => return self.run_search(plan, arguments, ports),
             Plan::Predict { source, k, freshness } => {
-                let (snapshot, asked) = self.under_one_model(freshness, |snapshot| {
+                let (snapshot, asked) = self.under_one_model(freshness, ports, |snapshot| {
                     Ok(snapshot.resolve(&source, arguments, ports, false)?.asked)
                 })?;
+                let snapshot = snapshot.with_watch(ports.watch.clone());
                 Outcome::Prediction { name: asked.name, prediction: snapshot.predict(&asked.query, k)? }
             }
             Plan::Put { key, source, label, overwrite } => {
@@ -199,20 +203,20 @@ impl Database {
                 Outcome::Done(done.to_owned())
             }
             Plan::Compact => {
-                self.compact()?;
+                self.compact_by(watch)?;
                 Outcome::Done(format!("{} segments", self.segments().len()))
             }
-            Plan::Check { deep } => Outcome::Checked(self.check(deep)?),
+            Plan::Check { deep } => Outcome::Checked(self.check_by(deep, watch)?),
             Plan::Backup { folder } => {
-                let copied = self.backup(Path::new(&folder))?;
+                let copied = self.backup_by(Path::new(&folder), watch)?;
                 Outcome::Done(format!("backed up {copied} to {folder}"))
             }
             Plan::BackupVerify { folder } => {
-                let verified = Self::verify_backup(Path::new(&folder))?;
+                let verified = Self::verify_backup_by(Path::new(&folder), watch)?;
                 Outcome::Done(format!("{folder} is sound: {verified}"))
             }
             Plan::BackupRestore { from, to } => {
-                let copied = Self::restore_backup(Path::new(&from), Path::new(&to))?;
+                let copied = Self::restore_backup_by(Path::new(&from), Path::new(&to), watch)?;
                 Outcome::Done(format!("restored {copied} to {to}"))
             }
             Plan::Explain { analyze, plan } => {
@@ -227,12 +231,15 @@ impl Database {
     }
 
     fn run_search(&self, plan: SearchPlan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
-        let (snapshot, (asked, failed)) = self.under_one_model(plan.freshness, |snapshot| match &plan.source {
-            Source::Queries(path) => read_queries(path, ports),
-            source => Ok((vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked], Vec::new())),
-        })?;
+        let (snapshot, (asked, failed)) =
+            self.under_one_model(plan.freshness, ports, |snapshot| match &plan.source {
+                Source::Queries(path) => read_queries(path, ports),
+                source => {
+                    Ok((vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked], Vec::new()))
+                }
+            })?;
         let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
-        let mut answers = snapshot.search(&plan.request, &queries)?;
+        let mut answers = snapshot.clone().with_watch(ports.watch.clone()).search(&plan.request, &queries)?;
         if plan.columns.contains(&Column::Path) {
             for row in answers.iter_mut().flat_map(|answer| &mut answer.rows) {
                 row.path = snapshot.record(&row.id)?.and_then(|record| record.source);
@@ -252,7 +259,7 @@ impl Database {
         ports: &Ports,
     ) -> Result<(Put, Option<String>)> {
         let (snapshot, resolved) =
-            self.under_one_model(Freshness::AsIs, |snapshot| snapshot.resolve(source, arguments, ports, true))?;
+            self.under_one_model(Freshness::AsIs, ports, |snapshot| snapshot.resolve(source, arguments, ports, true))?;
         let source = match &resolved.asked.photo {
             // Maintenance may come from another folder.
             Some(Photo::File(path)) => {
@@ -274,12 +281,12 @@ impl Database {
     }
 
     /// A snapshot whose predictions lag no more than was asked for; what waits is carried out first if need be.
-    fn snapshot_as(&self, freshness: Freshness) -> Result<Snapshot> {
+    fn snapshot_as(&self, freshness: Freshness, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         match freshness {
             Freshness::AsIs => Ok(self.snapshot()),
-            Freshness::Fresh => self.drain(),
-            Freshness::Since(sequence) => self.reach(sequence),
-            Freshness::Within(lag) => self.within(lag),
+            Freshness::Fresh => self.reach_by(self.shared.core().accepted(), watch),
+            Freshness::Since(sequence) => self.reach_by(sequence, watch),
+            Freshness::Within(lag) => self.within_by(lag, watch),
         }
     }
 
@@ -288,12 +295,13 @@ impl Database {
     fn under_one_model<T>(
         &self,
         freshness: Freshness,
+        ports: &Ports,
         resolve: impl Fn(&Snapshot) -> Result<T>,
     ) -> Result<(Snapshot, T)> {
         for _ in 0..MODEL_TRIES {
-            let snapshot = self.snapshot_as(freshness)?;
+            let snapshot = self.snapshot_as(freshness, ports.watch.as_deref())?;
             let resolved = resolve(&snapshot);
-            if fingerprint_of(&self.options()) == fingerprint_of(&snapshot.state.options) {
+            if self.options().fingerprint() == snapshot.state.options.fingerprint() {
                 return Ok((snapshot, resolved?));
             }
         }
@@ -360,7 +368,7 @@ impl Snapshot {
             ))
             .help("hand in whoever embeds with that model (Ports::embed)"),
         })?;
-        let must_be_ours = || match (embedder.fingerprint(), fingerprint_of(&self.state.options)) {
+        let must_be_ours = || match (embedder.fingerprint(), self.state.options.fingerprint()) {
             (Some(of_embedder), own) if Some(of_embedder.as_str()) != own => Err(Error::new(
                 ErrorKind::Mismatch,
                 format!(

@@ -8,7 +8,7 @@ use crate::id::LabelId;
 use crate::operation::{Operation, Put, Receipt, Record, Role};
 use crate::state::{Published, Snapshot};
 use crate::vector::unit;
-use crate::write::{KEPT_IMAGES, KEPT_TRANSACTIONS, Note};
+use crate::write::{Expect, KEPT_IMAGES, KEPT_TRANSACTIONS, Note};
 use cairndb_query::{nearest_name, plain_label};
 
 /// What PUT, LABEL or UNLABEL did to an image and its label.
@@ -79,7 +79,7 @@ impl Database {
     /// PUT: without `overwrite` the image must be new, or the same photo with the same label or none yet.
     ///
     /// # Errors
-    /// `AlreadyExists`: another photo, or another label; what [`Database::write_of_model`] gives.
+    /// `AlreadyExists`: another photo, or another label; what [`Database::write_if`] gives.
     pub(super) fn put_image(&self, put: Put, made_by: Option<&str>, overwrite: bool) -> Result<Labelled> {
         self.shared.core().refuse_within()?;
         let put = Put { label: put.label.as_deref().map(plain), ..put };
@@ -104,7 +104,7 @@ impl Database {
             None => {}
         }
         let told = told(&snapshot, stored, key, label)?;
-        Ok(Labelled { receipt: self.write_of_model(made_by, operations)?, ..told })
+        Ok(Labelled { receipt: self.write_if([Expect::Model(made_by.map(str::to_owned))], operations)?, ..told })
     }
 
     /// LABEL, or UNLABEL where there is no label.

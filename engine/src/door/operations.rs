@@ -1,6 +1,7 @@
 //! What keeps a database sound over the years: checks, backups, repairs.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::database::Database;
@@ -9,8 +10,11 @@ use crate::admin::{backup, repair};
 use crate::catalog::Look;
 use crate::disk::{Folder, Record, release};
 use crate::error::Result;
+use crate::process::callback::Called;
 use crate::process::scout::has_scout;
+use crate::progress::{Interrupt, Progress, Watch};
 use crate::report::{CheckReport, Repaired};
+use crate::write::Core;
 
 /// How much a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +49,23 @@ impl Database {
     /// When the folder cannot be listed at all; `Locked`: there are more tables than this process may have open, and the process beside
     /// merged some away; `Displaced`: the folder was moved, deleted or replaced; `Forked`. What is wrong is in the report.
     pub fn check(&self, deep: bool) -> Result<CheckReport> {
+        self.check_by(deep, None)
+    }
+
+    /// [`Database::check`] that `watch` may end, which may ask the database for anything.
+    ///
+    /// # Errors
+    /// As [`Database::check`]; `Cancelled`.
+    pub fn check_watched(&self, deep: bool, watch: &dyn Watch) -> Result<CheckReport> {
+        self.check_by(deep, Some(watch))
+    }
+
+    pub(super) fn check_by(&self, deep: bool, watch: Option<&dyn Watch>) -> Result<CheckReport> {
         // Its files are read again where its path leads.
         self.shared.core().check_place()?;
         before_care(&self.shared.folder, if deep { Look::All } else { Look::Open })?;
         // Without the gate: it looks at one state, which stays as it is.
-        self.shared.core().check(deep)
+        self.shared.core().check(deep, &Interrupt::by(watch))
     }
 
     /// Copies the database, as it is at one moment, into a folder that does not exist or is empty, or where a backup was cut short.
@@ -63,8 +79,21 @@ impl Database {
     /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Locked`: another process makes the same backup; `Io`,
     /// after which the same call starts over.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<Copied> {
+        self.backup_by(to.as_ref(), None)
+    }
+
+    /// [`Database::backup`] that `watch` may end. It may read; what would wait for the backup is refused (`Reentrant`).
+    ///
+    /// # Errors
+    /// As [`Database::backup`]; `Cancelled`: the same call starts over.
+    pub fn backup_watched(&self, to: impl AsRef<Path>, watch: &dyn Watch) -> Result<Copied> {
+        self.backup_by(to.as_ref(), Some(watch))
+    }
+
+    pub(super) fn backup_by(&self, to: &Path, watch: Option<&dyn Watch>) -> Result<Copied> {
         let (_no_flip, core) = self.shared.enter_upkeep()?;
-        core.backup(to.as_ref()).map(Copied::from)
+        let within = Within::of(&core, watch);
+        core.backup(to, &Interrupt::by(within.watch())).map(Copied::from)
     }
 
     /// Reads every file of a backup and compares it with what was backed up.
@@ -72,8 +101,19 @@ impl Database {
     /// # Errors
     /// `NotFound`: no backup; `Unfinished`; `Corrupt`: what differs, or a file that was not backed up.
     pub fn verify_backup(folder: impl AsRef<Path>) -> Result<Copied> {
-        let folder = folder.as_ref();
-        let verified = backup::verify(folder)?;
+        Self::verify_backup_by(folder.as_ref(), None)
+    }
+
+    /// [`Database::verify_backup`] that `watch` may end.
+    ///
+    /// # Errors
+    /// As [`Database::verify_backup`]; `Cancelled`.
+    pub fn verify_backup_watched(folder: impl AsRef<Path>, watch: &dyn Watch) -> Result<Copied> {
+        Self::verify_backup_by(folder.as_ref(), Some(watch))
+    }
+
+    pub(super) fn verify_backup_by(folder: &Path, watch: Option<&dyn Watch>) -> Result<Copied> {
+        let verified = backup::verify(folder, &Interrupt::by(watch))?;
         before_care(&Folder::open(folder)?, Look::All)?;
         Ok(verified.into())
     }
@@ -85,8 +125,20 @@ impl Database {
     /// As [`Database::verify_backup`], but that files which were not backed up are left where they are; `AlreadyExists`; `Locked`;
     /// `Io`, after which the same call starts over.
     pub fn restore_backup(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied> {
-        let (from, to) = (from.as_ref(), to.as_ref());
-        let restored = backup::restore(from, to, &|backup| before_care(backup, Look::All))?;
+        Self::restore_backup_by(from.as_ref(), to.as_ref(), None)
+    }
+
+    /// [`Database::restore_backup`] that `watch` may end.
+    ///
+    /// # Errors
+    /// As [`Database::restore_backup`]; `Cancelled`: the same call starts over.
+    pub fn restore_backup_watched(from: impl AsRef<Path>, to: impl AsRef<Path>, watch: &dyn Watch) -> Result<Copied> {
+        Self::restore_backup_by(from.as_ref(), to.as_ref(), Some(watch))
+    }
+
+    pub(super) fn restore_backup_by(from: &Path, to: &Path, watch: Option<&dyn Watch>) -> Result<Copied> {
+        let judge = |backup: &Folder| before_care(backup, Look::All);
+        let restored = backup::restore(from, to, &judge, &Interrupt::by(watch))?;
         if has_scout() {
             let folder = Folder::open(to)?;
             // Without it the next opening takes longer.
@@ -103,7 +155,7 @@ impl Database {
     /// not even the options can be read, or when it would drop more images than it keeps ([`Database::repair_at_any_loss`]), with which
     /// nothing changed; `Io`.
     pub fn repair(folder: impl AsRef<Path>) -> Result<Repaired> {
-        Self::repaired(folder.as_ref(), false)
+        Self::repaired(folder.as_ref(), false, None)
     }
 
     /// [`Database::repair`], however much is lost.
@@ -111,16 +163,50 @@ impl Database {
     /// # Errors
     /// As [`Database::repair`].
     pub fn repair_at_any_loss(folder: impl AsRef<Path>) -> Result<Repaired> {
-        Self::repaired(folder.as_ref(), true)
+        Self::repaired(folder.as_ref(), true, None)
     }
 
-    fn repaired(folder: &Path, at_any_loss: bool) -> Result<Repaired> {
+    /// [`Database::repair`], or with `at_any_loss` [`Database::repair_at_any_loss`], that `watch` may end.
+    ///
+    /// # Errors
+    /// As [`Database::repair`]; `Cancelled`: the same call starts over, and where the repair had begun to change something, no other call
+    /// opens the database before that.
+    pub fn repair_watched(folder: impl AsRef<Path>, at_any_loss: bool, watch: &dyn Watch) -> Result<Repaired> {
+        Self::repaired(folder.as_ref(), at_any_loss, Some(watch))
+    }
+
+    fn repaired(folder: &Path, at_any_loss: bool, watch: Option<&dyn Watch>) -> Result<Repaired> {
         let folder = &Self::writable_folder(folder)?;
         let look_first = || before_care(folder, Look::Repair).map(|()| has_scout());
-        match repair::repair(folder, at_any_loss, &look_first) {
+        let interrupt = &Interrupt::by(watch);
+        let repair = || repair::repair(folder, at_any_loss, &look_first, interrupt);
+        match repair() {
             // What was set aside for a full disk may be enough for it.
-            Err(error) if error.is_disk_full() && release(folder) => repair::repair(folder, at_any_loss, &look_first),
+            Err(error) if error.is_disk_full() && release(folder) => repair(),
             repaired => repaired,
         }
+    }
+}
+
+/// Whoever watches a call that holds what others wait for: what would wait for the call is refused.
+pub(super) struct Within<'w> {
+    database: usize,
+    watch: Option<&'w dyn Watch>,
+}
+
+impl<'w> Within<'w> {
+    pub(super) fn of(core: &Core, watch: Option<&'w dyn Watch>) -> Self {
+        Self { database: core.catalog().handle_number(), watch }
+    }
+
+    pub(super) fn watch(&self) -> Option<&dyn Watch> {
+        self.watch.map(|_| self as &dyn Watch)
+    }
+}
+
+impl Watch for Within<'_> {
+    fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
+        let _called = Called::by(self.database, "whoever watches a backup or a compaction");
+        self.watch.map_or(ControlFlow::Continue(()), |watch| watch.progress(at))
     }
 }

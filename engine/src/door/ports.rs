@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::database::Database;
+use crate::background::Target;
 use crate::error::Result;
 use crate::options::ModelInfo;
-use crate::ports::{Embed, LocalFeatures, ReadQueries, Watch};
+use crate::ports::{Embed, LocalFeatures, ReadQueries, Reembed};
+use crate::progress::Watch;
 use crate::report::Report;
 use cairndb_query::TrainPlan;
 
@@ -30,28 +32,51 @@ pub struct Ports {
 /// Loads whoever finds local features.
 pub type LoadFeatures = Arc<dyn Fn() -> Result<Arc<dyn LocalFeatures>> + Send + Sync>;
 
-/// Trains models on a database and puts them in force; what it returns is for people.
+/// A model that is to become the active one, and the code that makes its descriptors.
+pub struct ModelChange {
+    /// The model, and what the database keeps for it.
+    pub target: Target,
+    /// Makes the descriptors that the database lacks.
+    pub reembed: Box<dyn Reembed>,
+}
+
+/// The result of a maintenance statement: the engine stores what it names ([`Database::adopt`]).
+#[derive(Default)]
+pub struct Maintained {
+    /// What was learnt and measured, for people.
+    pub report: Report,
+    /// The model to activate; `None`: the active model stays.
+    pub change: Option<ModelChange>,
+}
+
+impl From<ModelChange> for Maintained {
+    fn from(change: ModelChange) -> Self {
+        Self { report: Report::default(), change: Some(change) }
+    }
+}
+
+/// Learns models from a database. It only reads the database; what it returns is stored and activated by the engine.
 pub trait Maintain: Send + Sync {
     /// TRAIN.
     ///
     /// # Errors
-    /// A message for people; the model in force stays.
-    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Report>;
+    /// A message for people; the active model stays.
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Maintained>;
 
-    /// REEMBED, with the model of a file of weights or the one in force.
+    /// REEMBED, with the model of a file of weights or the active one.
     ///
     /// # Errors
-    /// A message for people; the model in force stays.
-    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Report>;
+    /// A message for people; the active model stays.
+    fn reembed(&self, database: &Database, weights: Option<&str>) -> Result<Maintained>;
 
     /// USE MODEL.
     ///
     /// # Errors
-    /// A message for people; the model in force stays.
-    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Report>;
+    /// A message for people; the active model stays.
+    fn use_model(&self, database: &Database, number: u64) -> Result<Maintained>;
 
-    /// The model whose descriptors this one was trained on, for DROP MODEL: the network without what was trained behind it. Default:
-    /// itself, as of a model that nobody trained.
+    /// The model whose descriptors this one was trained on, for DROP MODEL: the network without its adapter. Default: itself, as of a
+    /// model that nobody trained.
     ///
     /// # Errors
     /// A message for people: what is stored of the model cannot be read.
@@ -59,11 +84,12 @@ pub trait Maintain: Send + Sync {
         Ok(model.clone())
     }
 
-    /// DROP MODEL is done: what the database keeps for this model alone may go. Default: nothing.
+    /// Beginnings of the names of files that were kept for a dropped model and that none of the other models needs: the engine
+    /// removes these files. Default: none.
     ///
     /// # Errors
-    /// A message for people; the model is gone all the same.
-    fn dropped(&self, _database: &Database, _model: &ModelInfo) -> Result<()> {
-        Ok(())
+    /// A message for people; the model is dropped all the same, and its files stay.
+    fn released(&self, _dropped: &ModelInfo, _others: &[ModelInfo]) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 }

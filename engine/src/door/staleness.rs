@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::database::Database;
 use crate::background::Waited;
 use crate::error::Result;
+use crate::progress::Watch;
 use crate::report::Report;
 use crate::state::Snapshot;
 
@@ -14,11 +15,15 @@ impl Database {
     /// # Errors
     /// What the writes give.
     pub fn within(&self, lag: Duration) -> Result<Snapshot> {
+        self.within_by(lag, None)
+    }
+
+    pub(super) fn within_by(&self, lag: Duration, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         let snapshot = self.snapshot();
         match self.shared.ages.oldest(&snapshot) {
             Waited::Nothing => Ok(snapshot),
             Waited::For(waited) if waited <= lag => Ok(snapshot),
-            _ => self.drain(),
+            _ => self.reach_by(snapshot.accepted, watch),
         }
     }
 

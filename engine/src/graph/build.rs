@@ -8,7 +8,7 @@ use hnsw_rs::hnsw::Hnsw;
 
 use super::insert::write;
 use super::repair::repair;
-use super::{BASE_DEGREE, Codes, LEVELS, MAX_ROWS, NONE, OwnedGraph, UPPER_DEGREE};
+use super::{BASE_DEGREE, Codes, LEVELS, MAX_ROWS, NONE, OwnedGraph, UPPER_DEGREE, is_any_set};
 use crate::vector::row_score;
 
 /// Breadth of the search that finds a new node's links.
@@ -28,7 +28,7 @@ impl Distance<u8> for CodeDistance {
 /// The graph of `codes`, built by hnsw_rs on `threads` threads; every row can be reached from the entry.
 ///
 /// It depends on how the threads take turns. `None`: stopped.
-pub(crate) fn fresh(codes: Codes, threads: usize, stop: &AtomicBool) -> Option<OwnedGraph> {
+pub(crate) fn fresh(codes: Codes, threads: usize, stop: &[&AtomicBool]) -> Option<OwnedGraph> {
     let rows = codes.rows();
     assert!(rows <= MAX_ROWS, "{rows} rows are more than a graph holds");
     let distance = CodeDistance { dimension: codes.dimension };
@@ -37,7 +37,7 @@ pub(crate) fn fresh(codes: Codes, threads: usize, stop: &AtomicBool) -> Option<O
     let next = AtomicUsize::new(0);
     let insert_next = || {
         let row = next.fetch_add(1, Ordering::Relaxed);
-        let is_left = row < rows && !stop.load(Ordering::Relaxed);
+        let is_left = row < rows && !is_any_set(stop);
         if is_left {
             hnsw.insert_slice((codes.row(row as u32), row));
         }
@@ -52,7 +52,7 @@ pub(crate) fn fresh(codes: Codes, threads: usize, stop: &AtomicBool) -> Option<O
         }
         while insert_next() {}
     });
-    if stop.load(Ordering::Relaxed) {
+    if is_any_set(stop) {
         return None;
     }
     let mut graph = flat(&hnsw, rows);

@@ -4,12 +4,12 @@
 //! them. Links back are then grouped by the node they start from, so that each node is rewritten by one thread. Nothing depends on
 //! the order in which threads run: the graph is a function of the codes and the order of insertion.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use super::parallel::each;
 use super::prune::prune;
 use super::search::{Scratch, best_first};
-use super::{Codes, NONE, used};
+use super::{Codes, NONE, is_any_set, used};
 use crate::vector::{CodedQuery, products, stride};
 
 /// Nodes of the first batch, whose candidates are exact.
@@ -34,7 +34,7 @@ pub(super) struct Level<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) threads: usize,
-    pub(super) stop: &'a AtomicBool,
+    pub(super) stop: &'a [&'a AtomicBool],
     /// Is told the number of nodes inserted so far.
     pub(super) progress: &'a (dyn Fn(usize) + Sync),
 }
@@ -42,7 +42,7 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Whether the caller wants it to end.
     pub(super) fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        is_any_set(self.stop)
     }
 }
 

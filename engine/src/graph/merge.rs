@@ -31,7 +31,7 @@ pub(crate) fn merged(
     codes: Codes,
     base: Option<(Graph, &[u32])>,
     threads: usize,
-    stop: &AtomicBool,
+    stop: &[&AtomicBool],
     progress: &(dyn Fn(usize) + Sync),
 ) -> Option<OwnedGraph> {
     let rows = codes.rows();

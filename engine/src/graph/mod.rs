@@ -21,6 +21,8 @@ pub(crate) use merge::merged;
 pub(crate) use repair::unreachable;
 pub(crate) use search::{Scratch, search};
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::vector::stride;
 
 /// Links of a node in the base.
@@ -33,6 +35,11 @@ pub(crate) const LEVELS: usize = 15;
 pub(crate) const NONE: u32 = u32::MAX;
 /// Rows of a graph at most: a search packs a row number and a bit into 32.
 pub(crate) const MAX_ROWS: usize = 1 << 31;
+
+/// Whether one of the flags that end the making of a graph is set.
+fn is_any_set(flags: &[&AtomicBool]) -> bool {
+    flags.iter().any(|flag| flag.load(Ordering::Relaxed))
+}
 
 /// A graph over borrowed arrays, laid out as the module says.
 #[derive(Debug, Clone, Copy)]

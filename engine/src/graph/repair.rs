@@ -4,12 +4,12 @@
 //! one, can be given away without cutting a row off; so each row that is attached stays attached, and one pass is enough. With
 //! `n` reachable rows the tree uses `n - 1` of `32 n` links, so there is always one to give.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 #[cfg(test)]
 use super::Graph;
 use super::search::{Scratch, search};
-use super::{BASE_DEGREE, Codes, NONE, OwnedGraph};
+use super::{BASE_DEGREE, Codes, NONE, OwnedGraph, is_any_set};
 use crate::vector::{CodedQuery, row_score};
 
 /// Breadth of the search for the rows nearest to an unreachable one.
@@ -23,7 +23,7 @@ pub(crate) fn unreachable(graph: Graph) -> Vec<u32> {
 }
 
 /// Links every unreachable row from a near reachable one; `None`: stopped.
-pub(super) fn repair(graph: &mut OwnedGraph, codes: Codes, stop: &AtomicBool) -> Option<()> {
+pub(super) fn repair(graph: &mut OwnedGraph, codes: Codes, stop: &[&AtomicBool]) -> Option<()> {
     let mut tree = Tree::of(&graph.base, graph.rows, graph.view().entry());
     let mut scratch = Scratch::default();
     // Reachable rows before this one have nothing to give; they never will again.
@@ -32,7 +32,7 @@ pub(super) fn repair(graph: &mut OwnedGraph, codes: Codes, stop: &AtomicBool) ->
         if tree.has(row) {
             continue;
         }
-        if stop.load(Ordering::Relaxed) {
+        if is_any_set(stop) {
             return None;
         }
         let query = CodedQuery::of_row(codes.row(row), codes.dimension);

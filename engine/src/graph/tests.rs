@@ -66,13 +66,13 @@ fn assert_sound(graph: &OwnedGraph, rows: usize) {
 }
 
 fn merge(bytes: &[u8], base: Option<(Graph, &[u32])>, threads: usize) -> OwnedGraph {
-    merged(codes(bytes), base, threads, &AtomicBool::new(false), &|_| ()).unwrap()
+    merged(codes(bytes), base, threads, &[], &|_| ()).unwrap()
 }
 
 #[test]
 fn a_fresh_graph_finds_what_is_near() {
     let bytes = clustered(3000, 1);
-    let graph = fresh(codes(&bytes), 2, &AtomicBool::new(false)).unwrap();
+    let graph = fresh(codes(&bytes), 2, &[]).unwrap();
     assert_sound(&graph, 3000);
     assert!(recall_at_10(graph.view(), codes(&bytes)) >= 0.95);
 }
@@ -99,7 +99,7 @@ fn parallel_builds_leave_no_row_out_of_reach() {
     for build in 0..builds {
         let rows = 200 + (build as usize * 977) % 1800;
         let bytes = clustered(rows, build);
-        let fresh = fresh(codes(&bytes), 4, &AtomicBool::new(false)).unwrap();
+        let fresh = fresh(codes(&bytes), 4, &[]).unwrap();
         assert_sound(&fresh, rows);
         let (more, place) = followed_by_some(clustered(200, !build), &bytes, 5);
         assert_sound(&merge(&more, Some((fresh.view(), &place)), 4), more.len() / stride(DIMENSION));
@@ -110,7 +110,7 @@ fn parallel_builds_leave_no_row_out_of_reach() {
 fn a_graph_merged_from_nothing_finds_what_is_near() {
     let bytes = clustered(3000, 1);
     let last = AtomicUsize::new(0);
-    let graph = merged(codes(&bytes), None, 2, &AtomicBool::new(false), &|done| {
+    let graph = merged(codes(&bytes), None, 2, &[], &|done| {
         assert!(last.swap(done, Ordering::Relaxed) < done);
     });
     let graph = graph.unwrap();
@@ -160,7 +160,7 @@ fn a_search_as_broad_as_the_graph_is_brute_force() {
     let bytes = clustered(700, 7);
     let (bytes, queries) = bytes.split_at(650 * stride(DIMENSION));
     let mut scratch = Scratch::default();
-    for graph in [merge(bytes, None, 2), fresh(codes(bytes), 2, &AtomicBool::new(false)).unwrap()] {
+    for graph in [merge(bytes, None, 2), fresh(codes(bytes), 2, &[]).unwrap()] {
         for row in queries.chunks_exact(stride(DIMENSION)) {
             let query = CodedQuery::of_row(row, DIMENSION);
             for ef in [650, 1000] {
@@ -177,7 +177,7 @@ fn few_and_equal_rows_make_graphs_too() {
     let mut scratch = Scratch::default();
     for rows in [0, 1, 2, 3, 40, 3000] {
         let bytes = one.repeat(rows);
-        for graph in [merge(&bytes, None, 2), fresh(codes(&bytes), 2, &AtomicBool::new(false)).unwrap()] {
+        for graph in [merge(&bytes, None, 2), fresh(codes(&bytes), 2, &[]).unwrap()] {
             assert_sound(&graph, rows);
             let query = CodedQuery::of_row(&one, DIMENSION);
             assert_eq!(search(graph.view(), codes(&bytes), &query, 3, &mut scratch).len(), rows.min(3));
@@ -191,12 +191,12 @@ fn few_and_equal_rows_make_graphs_too() {
 #[test]
 fn building_stops_when_asked_to() {
     let bytes = clustered(3000, 9);
-    let stop = AtomicBool::new(true);
-    assert_eq!(fresh(codes(&bytes), 2, &stop), None);
-    assert_eq!(merged(codes(&bytes), None, 2, &stop, &|_| ()), None);
+    let (stop, never) = (AtomicBool::new(true), AtomicBool::new(false));
+    assert_eq!(fresh(codes(&bytes), 2, &[&never, &stop]), None);
+    assert_eq!(merged(codes(&bytes), None, 2, &[&stop, &never], &|_| ()), None);
     stop.store(false, Ordering::Relaxed);
     let midway = |_| stop.store(true, Ordering::Relaxed);
-    assert_eq!(merged(codes(&bytes), None, 2, &stop, &midway), None);
+    assert_eq!(merged(codes(&bytes), None, 2, &[&stop, &never], &midway), None);
 }
 
 proptest! {

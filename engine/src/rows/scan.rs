@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::part::Part;
 use super::set::RowSet;
 use super::sieve::{Interval, Sieve};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Codes, Scratch, search};
 use crate::process::pool;
+use crate::progress::Interrupt;
 use crate::vector::{CodedQuery, Hit, Top, dot, products, row_residual, stride};
 
 /// Rows that one task of a parallel scan takes.
@@ -123,7 +124,16 @@ impl RowSet {
     /// The best `count` live rows that `admit` lets through, by exact search, best first; one query over all processors.
     ///
     /// Complexity: `O(rows * dimension)` 8-bit products, and canonical products for the rows that come close.
-    pub(crate) fn best(&self, query: &[f32], count: usize, admit: impl Fn(usize) -> bool + Sync) -> Result<Vec<Hit>> {
+    ///
+    /// # Errors
+    /// `Cancelled`; a segment's copy is damaged and the catalog does not have the image any more.
+    pub(crate) fn best(
+        &self,
+        query: &[f32],
+        count: usize,
+        admit: impl Fn(usize) -> bool + Sync,
+        interrupt: &Interrupt<'_>,
+    ) -> Result<Vec<Hit>> {
         let (coded, shared) = (CodedQuery::new(query), SharedFloor::new());
         let task = |run: Run<'_>| {
             let mut sieve = Sieve::new(count);
@@ -137,18 +147,22 @@ impl RowSet {
             sieve.into_kept()
         };
         let runs = self.runs(self.len(), TASK_ROWS);
-        let parts: Vec<Vec<Interval>> = pool::map(&runs, |&run| task(run));
+        let parts: Vec<Vec<Interval>> = pool::try_map(&runs, |&run| interrupt.look().map(|()| task(run)))?;
         self.decided(query, count, parts.into_iter().flatten())
     }
 
     /// [`RowSet::best`] for many queries (row-major) in one pass; `admit` is told the query's number and the row.
     ///
     /// A group of queries shares each block of rows while it is in the cache.
+    ///
+    /// # Errors
+    /// As [`RowSet::best`].
     pub(crate) fn best_of_many(
         &self,
         queries: &[f32],
         count: usize,
         admit: impl Fn(usize, usize) -> bool + Sync,
+        interrupt: &Interrupt<'_>,
     ) -> Result<Vec<Vec<Hit>>> {
         let groups: Vec<(usize, &[f32])> = queries.chunks(QUERY_GROUP * self.dimension).enumerate().collect();
         let runs = self.runs(self.len(), TASK_ROWS);
@@ -156,7 +170,10 @@ impl RowSet {
             let coded: Vec<CodedQuery> = queries.chunks_exact(self.dimension).map(CodedQuery::new).collect();
             let mut sieves: Vec<Sieve> = coded.iter().map(|_| Sieve::new(count)).collect();
             let mut scores = vec![0.0; coded.len() * BLOCK_ROWS];
-            for block in runs.iter().flat_map(|run| run.blocks(BLOCK_ROWS)) {
+            for (run, block) in runs.iter().flat_map(|run| run.blocks(BLOCK_ROWS).map(move |block| (run, block))) {
+                if block.start == run.start {
+                    interrupt.look()?;
+                }
                 let scores = &mut scores[..coded.len() * block.rows];
                 products(&coded, block.codes(self.dimension), scores);
                 for (at, (coded, sieve)) in coded.iter().zip(&mut sieves).enumerate() {
@@ -165,7 +182,7 @@ impl RowSet {
                     self.offer(coded, block, scores, sieve, f32::NEG_INFINITY, admit);
                 }
             }
-            sieves.into_iter().map(Sieve::into_kept).collect::<Vec<_>>()
+            Ok::<_, Error>(sieves.into_iter().map(Sieve::into_kept).collect::<Vec<_>>())
         };
         let decided = |group: &(usize, &[f32]), parts: Vec<Vec<Vec<Interval>>>| {
             let decide = |(at, query): (usize, &[f32])| {
@@ -175,11 +192,11 @@ impl RowSet {
             group.1.chunks_exact(self.dimension).enumerate().map(decide).collect::<Result<Vec<_>>>()
         };
         let lists: Vec<Vec<Vec<Hit>>> = if groups.len() >= pool::threads() || runs.len() < 2 {
-            pool::try_map(&groups, |group| decided(group, vec![sieved(group, &runs)]))?
+            pool::try_map(&groups, |group| decided(group, vec![sieved(group, &runs)?]))?
         } else {
             // Few queries: the rows are shared out instead.
             let over_rows = |group: &(usize, &[f32])| {
-                decided(group, pool::map(&runs, |run| sieved(group, std::slice::from_ref(run))))
+                decided(group, pool::try_map(&runs, |run| sieved(group, std::slice::from_ref(run)))?)
             };
             groups.iter().map(over_rows).collect::<Result<_>>()?
         };
@@ -267,9 +284,13 @@ fn cut(found: &mut Vec<(f32, u32)>, most: usize, kept: usize, wanted: impl Fn(us
 mod tests {
     use proptest::prelude::*;
 
+    use std::sync::atomic::AtomicUsize;
+
     use super::super::NewRow;
     use super::*;
+    use crate::error::ErrorKind;
     use crate::id::ImageId;
+    use crate::progress::{Stop, UNINTERRUPTED};
     use crate::vector::unit;
 
     fn set_of(vectors: &[Vec<f32>]) -> RowSet {
@@ -302,9 +323,39 @@ mod tests {
                 .map(|query| set.best_among(query, 0..set.len(), count, |row| row % 3 > 0).unwrap())
                 .collect();
             for (query, plain) in vectors.iter().zip(&plain) {
-                prop_assert_eq!(&set.best(query, count, |row| row % 3 > 0).unwrap(), plain);
+                prop_assert_eq!(&set.best(query, count, |row| row % 3 > 0, &UNINTERRUPTED).unwrap(), plain);
             }
-            prop_assert_eq!(set.best_of_many(&queries, count, |_, row| row % 3 > 0).unwrap(), plain);
+            prop_assert_eq!(set.best_of_many(&queries, count, |_, row| row % 3 > 0, &UNINTERRUPTED).unwrap(), plain);
+        }
+    }
+
+    /// It catches: a scan that ends only when every row was looked at, and a batch that looks once.
+    #[test]
+    fn a_scan_that_is_stopped_looks_at_few_more_rows() {
+        const ROWS: usize = 40 * TASK_ROWS;
+        let mut set = RowSet::new(2);
+        for start in (0..ROWS).step_by(TASK_ROWS) {
+            let row =
+                |at: usize| NewRow { id: ImageId(at as u64), key: at.to_string().into(), instance: None, floor: 0.0 };
+            set.append((start..start + TASK_ROWS).map(row).collect(), [1.0, 0.0].repeat(TASK_ROWS));
+        }
+        for queries in [1, 3, QUERY_GROUP * pool::threads()] {
+            let (stop, seen) = (Stop::new(), AtomicUsize::new(0));
+            // Each row passes the sieve: all are equally good.
+            let admit = || {
+                if seen.fetch_add(1, Ordering::Relaxed) == 100 {
+                    stop.stop();
+                }
+                false
+            };
+            let interrupt = Interrupt::new(&stop, None);
+            let ended = match queries {
+                1 => set.best(&[1.0, 0.0], 5, |_| admit(), &interrupt).map(|_| ()),
+                _ => set.best_of_many(&[1.0, 0.0].repeat(queries), 5, |_, _| admit(), &interrupt).map(|_| ()),
+            };
+            assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
+            let seen = seen.into_inner() / queries;
+            assert!(seen <= TASK_ROWS * pool::threads(), "{seen} of {ROWS} rows of each of {queries} queries");
         }
     }
 
@@ -344,8 +395,9 @@ mod tests {
         set.kill(9);
         let late = NewRow { id: ImageId(100), key: "late".into(), instance: None, floor: 0.0 };
         set.append(vec![late], vec![1.0, 0.0]);
-        let best =
-            |set: &RowSet| set.best(&[1.0, 0.0], 2, |_| true).unwrap().iter().map(|hit| hit.row).collect::<Vec<_>>();
+        let best = |set: &RowSet| {
+            set.best(&[1.0, 0.0], 2, |_| true, &UNINTERRUPTED).unwrap().iter().map(|hit| hit.row).collect::<Vec<_>>()
+        };
         assert_eq!((best(&before), before.live_rows()), (vec![9, 8], 10));
         assert_eq!((best(&set), set.live_rows()), (vec![10, 8], 10));
     }

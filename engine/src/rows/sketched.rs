@@ -243,6 +243,7 @@ mod tests {
     use super::*;
     use crate::id::ImageId;
     use crate::process::pool;
+    use crate::progress::UNINTERRUPTED;
     use crate::vector::{Random, unit};
 
     /// Rows of some places, several of each, in blocks as writes make them, and a query near each of the first places.
@@ -270,7 +271,7 @@ mod tests {
         let (set, queries) = places(6_000, 400, 96);
         let (mut lost, mut told) = (0, 0);
         for query in &queries {
-            let exact = set.best(query, 3, |row| row % 7 > 0).unwrap();
+            let exact = set.best(query, 3, |row| row % 7 > 0, &UNINTERRUPTED).unwrap();
             let Some(found) = set.near_by_sketch(query, 3, |row| row % 7 > 0).unwrap() else { continue };
             assert_eq!(found.len(), 3);
             told += 1;
@@ -291,7 +292,7 @@ mod tests {
             assert_eq!(live(100, query, &|_| true), 100);
             assert_eq!(set.near_by_sketch(query, 100, |row| row % 50 > 0).unwrap().unwrap().len(), 60);
             let all = set.near_by_sketch(query, 500, |_| true).unwrap().unwrap();
-            assert_eq!(all, set.best(query, 500, |_| true).unwrap());
+            assert_eq!(all, set.best(query, 500, |_| true, &UNINTERRUPTED).unwrap());
             assert_eq!(set.near_by_sketch(query, 0, |_| true).unwrap().unwrap(), []);
             assert_eq!(RowSet::new(8).near_by_sketch(query, 3, |_| true).unwrap().unwrap(), []);
         }

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::id::{ImageId, LabelId};
 use crate::operation::Role;
 use crate::process::pool;
+use crate::progress::Interrupt;
 use crate::rows::{MOST_SKETCHED_ROWS, RowSet};
 use crate::state::{Published, Revote};
 use crate::vector::Hit;
@@ -55,6 +56,7 @@ pub(super) struct Context<'a> {
     pub(super) request: &'a SearchRequest,
     pub(super) filter: Filter<'a>,
     pub(super) lag: u64,
+    pub(super) interrupt: &'a Interrupt<'a>,
     /// Votes for a k that is not stored.
     pub(super) revote: Option<Arc<Revote>>,
 }
@@ -85,13 +87,20 @@ impl Drop for Running {
 
 impl Published {
     /// The train images that vote for a query.
-    pub(super) fn voters(&self, query: &Ready, k: usize) -> Result<Vec<Hit>> {
+    pub(super) fn voters(&self, query: &Ready, k: usize, interrupt: &Interrupt<'_>) -> Result<Vec<Hit>> {
         let itself = itself(&self.train, query);
-        self.train.best(&query.vector, k, |row| Some(row) != itself)
+        self.train.best(&query.vector, k, |row| Some(row) != itself, interrupt)
     }
 
     /// Those that are found through sketches or the graph.
-    pub(super) fn near_voters(&self, query: &Ready, k: usize, ef: usize) -> Result<Vec<Hit>> {
+    pub(super) fn near_voters(
+        &self,
+        query: &Ready,
+        k: usize,
+        ef: usize,
+        interrupt: &Interrupt<'_>,
+    ) -> Result<Vec<Hit>> {
+        interrupt.look()?;
         let train = &self.train;
         let itself = itself(train, query);
         let admit = |row| Some(row) != itself;
@@ -101,7 +110,7 @@ impl Published {
             Some(hits) => hits,
             None => train.near(&query.vector, k, breadth(ef.max(VOTE_EF), k), admit)?,
         };
-        if hits.len() >= k.min(others(train, query)) { Ok(hits) } else { self.voters(query, k) }
+        if hits.len() >= k.min(others(train, query)) { Ok(hits) } else { self.voters(query, k, interrupt) }
     }
 
     pub(super) fn ballot_of(&self, hits: &[Hit], k: usize) -> Option<Ballot<LabelId>> {
@@ -181,7 +190,10 @@ impl Context<'_> {
         let admitted: Option<Vec<bool>> = if self.filter.is_open() {
             None
         } else {
-            let admit = |row| Ok(set.live[row] && self.filter.admits(role, row, self.instance(role, row))?);
+            let admit = |row| {
+                self.interrupt.look_at(row)?;
+                Ok(set.live[row] && self.filter.admits(role, row, self.instance(role, row))?)
+            };
             Some((0..set.len()).map(admit).collect::<Result<_>>()?)
         };
         let itself: Vec<Option<usize>> = queries.iter().map(|query| itself(set, query)).collect();
@@ -190,16 +202,21 @@ impl Context<'_> {
         };
         if let (Some(ef), None) = (self.request.ef, &admitted) {
             let one = |(at, query): (usize, &Ready)| {
+                self.interrupt.look()?;
                 let hits = set.near(&query.vector, depth, breadth(ef, depth), |row| admit(at, row))?;
                 // The graphs may reach too few rows; what was asked for is min(K, rows).
                 let enough = depth.min(others(set, query));
-                if hits.len() >= enough { Ok(hits) } else { set.best(&query.vector, depth, |row| admit(at, row)) }
+                if hits.len() >= enough {
+                    Ok(hits)
+                } else {
+                    set.best(&query.vector, depth, |row| admit(at, row), self.interrupt)
+                }
             };
             return each(queries, one);
         }
         match queries {
-            [query] => Ok(vec![set.best(&query.vector, depth, |row| admit(0, row))?]),
-            _ => set.best_of_many(&joined(queries), depth, admit),
+            [query] => Ok(vec![set.best(&query.vector, depth, |row| admit(0, row), self.interrupt)?]),
+            _ => set.best_of_many(&joined(queries), depth, admit, self.interrupt),
         }
     }
 
@@ -220,7 +237,7 @@ impl Context<'_> {
         };
         let (retrieved, voters) = match aside {
             Some((ef, query)) => {
-                let votes = || self.state.near_voters(query, k, ef);
+                let votes = || self.state.near_voters(query, k, ef, self.interrupt);
                 let (retrieved, voters) = pool::join(|| self.retrieve(queries), votes);
                 (retrieved?, vec![voters?])
             }
@@ -245,12 +262,13 @@ impl Context<'_> {
                 if queries.len() > 1 && train.len() < MOST_SKETCHED_ROWS {
                     train.make_sketches();
                 }
-                each(queries, |(_, query)| self.state.near_voters(query, k, ef))
+                each(queries, |(_, query)| self.state.near_voters(query, k, ef, self.interrupt))
             }
-            (None, [query]) => Ok(vec![self.state.voters(query, k)?]),
+            (None, [query]) => Ok(vec![self.state.voters(query, k, self.interrupt)?]),
             (None, _) => {
                 let itself: Vec<Option<usize>> = queries.iter().map(|query| itself(train, query)).collect();
-                train.best_of_many(&joined(queries), k, |query, row| Some(row) != itself[query])
+                let admit = |query: usize, row| Some(row) != itself[query];
+                train.best_of_many(&joined(queries), k, admit, self.interrupt)
             }
         }
     }

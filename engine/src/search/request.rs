@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Role;
 use crate::options::{MAX_SEARCH_DEPTH, MAX_VOTERS};
 use crate::process::pool;
+use crate::progress::Progress;
 use crate::state::{Published, Snapshot};
 use crate::vector::unit;
 
@@ -21,25 +22,33 @@ impl Snapshot {
     /// Several queries share one pass over the rows when the search is exact.
     ///
     /// # Errors
-    /// A vector of another dimension or without direction, an unknown key in `without`, a parameter out of range, or a damaged
-    /// catalog.
+    /// A vector of another dimension or without direction, an unknown key in `without`, a parameter out of range, a damaged
+    /// catalog; `Cancelled`: it was stopped ([`Snapshot::with_stop`]).
     pub fn search(&self, request: &SearchRequest, queries: &[Query]) -> Result<Vec<Answer>> {
         let state = &self.state;
         state.pinned.catalog().refuse_in_fork()?;
         check(request)?;
         let request = &with_k_of(state, request.clone());
         let _running = Running::begin();
+        let interrupt = &self.interrupt();
+        interrupt.at(Progress::QUERIES, 0, queries.len())?;
         // All are checked before any is searched.
         let ready = queries.iter().map(|query| state.ready(query)).collect::<Result<Vec<_>>>()?;
         let revote = match &request.rerank {
-            Some(asked) if asked.k != state.options.vote_k => Some(state.revote(asked.k)?),
+            Some(asked) if asked.k != state.options.vote_k => Some(state.revote(asked.k, interrupt)?),
             _ => None,
         };
-        let context = Context { state, request, filter: Filter::new(state, &request.filter), lag: self.lag(), revote };
+        let (lag, filter) = (self.lag(), Filter::new(state, &request.filter));
+        let context = Context { state, request, filter, lag, interrupt, revote };
         let mut answers = Vec::with_capacity(ready.len());
         for ready in ready.chunks(QUERIES_AT_ONCE) {
+            interrupt.at(Progress::QUERIES, answers.len(), queries.len())?;
             let first = context.first_stage(ready)?;
-            answers.extend(pool::try_each(ready.len(), |at| context.answer(&ready[at], &first[at]))?);
+            let answer = |at: usize| {
+                interrupt.look()?;
+                context.answer(&ready[at], &first[at])
+            };
+            answers.extend(pool::try_each(ready.len(), answer)?);
         }
         Ok(answers)
     }
@@ -99,7 +108,7 @@ impl Snapshot {
         state.pinned.catalog().refuse_in_fork()?;
         check_voters(k)?;
         let ready = state.ready(query)?;
-        let hits = state.voters(&ready, k)?;
+        let hits = state.voters(&ready, k, &self.interrupt())?;
         let vote = state.ballot_of(&hits, k).map(|ballot| state.vote(ballot)).transpose()?;
         let voters = hits
             .iter()

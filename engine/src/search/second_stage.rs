@@ -100,11 +100,13 @@ impl Context<'_> {
         for &role in self.roles() {
             let set = self.state.rows(role);
             let itself = itself(set, query);
-            let mut taken = 0;
+            let (mut taken, mut visited) = (0, 0);
             let mut visit = |score: f32, row: usize| -> Result<bool> {
                 if !gate(vote.score, score, tau) || taken == room {
                     return Ok(false);
                 }
+                self.interrupt.look_at(visited)?;
+                visited += 1;
                 let known = known.contains(&(role, row));
                 if !known && Some(row) != itself && self.filter.admits(role, row, self.instance(role, row))? {
                     found.push((score, Found { role, row, similarity: f32::NAN }));

@@ -54,7 +54,7 @@ fn written(folder: &Path, rows: usize, database: u8) -> (std::path::PathBuf, u32
     let ids: Vec<ImageId> = (0..rows as u64).map(|row| ImageId(3 * row)).collect();
     let keys: Vec<String> = (0..rows).map(|row| format!("photo {row}")).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let graph = graph::merged(Codes { bytes: &codes, dimension: DIMENSION }, None, 1, &Default::default(), &|_| {});
+    let graph = graph::merged(Codes { bytes: &codes, dimension: DIMENSION }, None, 1, &[], &|_| {});
     let path = folder.join(file_of(SegmentId(7)));
     let header = write(
         &Folder::open(folder).unwrap(),

@@ -74,6 +74,7 @@ impl Iterator for Images<'_> {
 
 impl Keys<'_> {
     fn read_page(&mut self) -> Result<()> {
+        self.snapshot.stop_at(0)?;
         let state = &self.snapshot.state;
         let page = state.pinned.keys_behind(&self.prefix, self.last.as_deref(), PAGE)?;
         self.is_done = page.len() < PAGE;
@@ -117,6 +118,7 @@ pub struct OfInstance<'s> {
 
 impl OfInstance<'_> {
     fn read_page(&mut self) -> Result<()> {
+        self.snapshot.stop_at(0)?;
         let Some(label) = self.label else {
             self.is_done = true;
             return Ok(());

@@ -33,7 +33,7 @@ impl Now {
     /// All of it.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let now = self.0.read();
-        Snapshot { state: Arc::clone(&now.state), accepted: now.accepted, waiting: now.waiting }
+        Snapshot::new(Arc::clone(&now.state), now.accepted, now.waiting)
     }
 
     /// Number of the last acknowledged transaction.

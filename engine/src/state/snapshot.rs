@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::{ListSaid, Reading, Record, Role};
 use crate::options::{ModelInfo, Options};
+use crate::progress::{Interrupt, LOOK_EVERY, Progress, Stop, Watch};
 use crate::report::SegmentInfo;
 use crate::rows::{Part, RowSet};
 use crate::vote::{Ballot, soft_vote};
@@ -62,6 +63,9 @@ pub struct Snapshot {
     pub(crate) accepted: u64,
     /// Transactions that waited then, and the operations in them.
     pub(crate) waiting: (usize, usize),
+    /// What ends its long reads.
+    stop: Stop,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 /// How much there is.
@@ -102,6 +106,47 @@ impl Published {
 }
 
 impl Snapshot {
+    pub(super) fn new(state: Arc<Published>, accepted: u64, waiting: (usize, usize)) -> Self {
+        Self { state, accepted, waiting, stop: Stop::NEVER, watch: None }
+    }
+
+    /// The same state, whose long reads end soon after `stop` is stopped, with [`ErrorKind::Cancelled`](crate::ErrorKind): searches,
+    /// predictions, and every walk through keys, labels, images and contents. It is looked at before every few thousand rows.
+    ///
+    /// ```
+    /// # fn main() -> cairn::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// use cairn::{Database, ErrorKind, Options, Query, SearchRequest, Stop};
+    ///
+    /// let database = Database::create(folder.path().join("db"), Options::for_vectors(2))?;
+    /// let stop = Stop::new();
+    /// let snapshot = database.snapshot().with_stop(&stop);
+    /// stop.stop();
+    /// let ended = snapshot.search_one(&SearchRequest::new(), &Query::new([1.0, 0.0]));
+    /// assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_stop(&self, stop: &Stop) -> Self {
+        Self { stop: stop.clone(), ..self.clone() }
+    }
+
+    /// The same state, whose searches and predictions `watch` may end.
+    pub(crate) fn with_watch(self, watch: Option<Arc<dyn Watch>>) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// What may interrupt a call that this thread makes now.
+    pub(crate) fn interrupt(&self) -> Interrupt<'_> {
+        Interrupt::new(&self.stop, self.watch.as_deref())
+    }
+
+    /// Looks at its [`Stop`] at every so many of the things that a walk passes.
+    pub(super) fn stop_at(&self, passed: usize) -> Result<()> {
+        if passed.is_multiple_of(LOOK_EVERY) { self.stop.check() } else { Ok(()) }
+    }
+
     /// Number of the last write it sees.
     pub fn sequence(&self) -> u64 {
         self.state.sequence
@@ -120,6 +165,22 @@ impl Snapshot {
     /// The model that made the descriptors that it sees; `None`: the caller brings them. It stays that one, whatever comes in force later.
     pub fn model(&self) -> Option<&ModelInfo> {
         self.state.options.model.as_ref()
+    }
+
+    /// Bytes that the database keeps for its models under this name ([`Target::files`](crate::Target)); `None`: there are none.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn model_file(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.state.pinned.file(name)
+    }
+
+    /// What the application noted under this name ([`Database::set_note`](crate::Database::set_note)); `None`: nothing.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.state.pinned.note(name)
     }
 
     /// Length of the descriptors.
@@ -144,14 +205,14 @@ impl Snapshot {
     /// Labels and the number of train images that carry each, by label.
     ///
     /// # Errors
-    /// A damaged catalog.
+    /// A damaged catalog; `Cancelled`.
     pub fn labels(&self) -> Result<Vec<(String, usize)>> {
-        let mut labels = self
-            .state
-            .label_counts()
-            .into_iter()
-            .map(|(label, count)| Ok((self.state.label(label)?.to_owned(), count)))
-            .collect::<Result<Vec<_>>>()?;
+        self.stop.check()?;
+        let one = |(at, (label, count)): (usize, (LabelId, usize))| {
+            self.stop_at(at)?;
+            Ok((self.state.label(label)?.to_owned(), count))
+        };
+        let mut labels = self.state.label_counts().into_iter().enumerate().map(one).collect::<Result<Vec<_>>>()?;
         labels.sort_unstable();
         Ok(labels)
     }
@@ -164,14 +225,16 @@ impl Snapshot {
     /// External keys in byte order, of one role or of both.
     ///
     /// # Errors
-    /// None at present; reading keys may touch the disk later.
+    /// `Cancelled`; reading keys may touch the disk later.
     pub fn keys(&self, role: Option<Role>) -> Result<Vec<String>> {
-        let of = |set: &RowSet| set.live().map(|row| set.key(row).to_owned()).collect::<Vec<_>>();
-        let mut keys = match role {
-            Some(Role::Index) => of(&self.state.index),
-            Some(Role::Train) => of(&self.state.train),
-            None => [of(&self.state.index), of(&self.state.train)].concat(),
-        };
+        let mut keys = Vec::new();
+        for &role in role.as_ref().map_or(&Role::ALL[..], std::slice::from_ref) {
+            let set = self.state.rows(role);
+            for row in set.live() {
+                self.stop_at(keys.len())?;
+                keys.push(set.key(row).to_owned());
+            }
+        }
         keys.sort_unstable();
         Ok(keys)
     }
@@ -203,9 +266,12 @@ impl Snapshot {
     /// Complexity: reads every record.
     ///
     /// # Errors
-    /// A damaged catalog.
+    /// A damaged catalog; `Cancelled`.
     pub fn each_content(&self, visit: &mut dyn FnMut(&str, &[u8; 32])) -> Result<()> {
+        let mut read = 0;
         self.state.pinned.records_while(ImageId(0), |_, record| {
+            self.stop_at(read)?;
+            read += 1;
             if let Some(content) = record.photo_hash()? {
                 visit(&record.key, &content);
             }
@@ -356,12 +422,15 @@ impl Published {
     /// their length, by exact search otherwise. Kept for the snapshot once made.
     ///
     /// Complexity: one read of all lists, or `O(index * train * dimension)` when `k` is larger than they are.
-    pub(crate) fn revote(&self, k: usize) -> Result<Arc<Revote>> {
+    ///
+    /// # Errors
+    /// A damaged catalog; `Cancelled`.
+    pub(crate) fn revote(&self, k: usize, interrupt: &Interrupt<'_>) -> Result<Arc<Revote>> {
         if let Some(revote) = self.revotes.lock().get(&k) {
             return Ok(Arc::clone(revote));
         }
         // No lock is held while processors share the work; two readers who ask at once do it twice.
-        let revote = Arc::new(self.vote_again(k)?);
+        let revote = Arc::new(self.vote_again(k, interrupt)?);
         let mut revotes = self.revotes.lock();
         if revotes.len() >= KEPT_REVOTES {
             revotes.clear();
@@ -369,11 +438,15 @@ impl Published {
         Ok(Arc::clone(revotes.entry(k).or_insert(revote)))
     }
 
-    fn vote_again(&self, k: usize) -> Result<Revote> {
+    fn vote_again(&self, k: usize, interrupt: &Interrupt<'_>) -> Result<Revote> {
         let mut ballots = vec![None; self.index.len()];
-        let mut unknown = Vec::new();
+        let (mut unknown, mut read) = (Vec::new(), 0);
+        let all = self.index.live_rows();
+        interrupt.at(Progress::VOTES, 0, all)?;
         if k <= self.options.kept_neighbours {
             self.pinned.all_neighbours(self.pinned.space(), ImageId(0), |id, stored| {
+                interrupt.look_at(read)?;
+                read += 1;
                 let Some(row) = self.index.row_of(id) else { return Ok(()) };
                 let list = list_of(stored, &self.train)?;
                 if list.knows(k, self.train.live_rows()) {
@@ -387,9 +460,12 @@ impl Published {
         } else {
             unknown = self.index.live().collect();
         }
+        let (known, mut voted) = (all - unknown.len().min(all), 0);
         for rows in unknown.chunks(REVOTE_ROWS) {
+            interrupt.at(Progress::VOTES, known + voted, all)?;
+            voted += rows.len();
             let queries = self.index.gathered(rows)?;
-            for (&row, hits) in rows.iter().zip(self.train.best_of_many(&queries, k, |_, _| true)?) {
+            for (&row, hits) in rows.iter().zip(self.train.best_of_many(&queries, k, |_, _| true, interrupt)?) {
                 let best = hits.iter().map(|hit| (self.train.id(hit.row as usize), hit.similarity));
                 ballots[row] = self.ballot(best, k);
             }

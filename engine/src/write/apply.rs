@@ -10,6 +10,7 @@ use super::writer::{Note, Writer, only_deletes};
 use crate::catalog::{Batch, Waiting, codec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{Operation, Receipt, Role};
+use crate::progress::{Progress, Watch, report};
 use crate::state::{Published, Snapshot};
 
 impl Core {
@@ -199,8 +200,8 @@ impl Core {
     /// Waits until readers see number `sequence`, by carrying out what waits before it.
     ///
     /// # Errors
-    /// `Invalid`: no such write was acknowledged yet; or what the writes give.
-    pub(crate) fn reach(&self, sequence: u64) -> Result<Snapshot> {
+    /// `Invalid`: no such write was acknowledged yet; `Cancelled`; or what the writes give.
+    pub(crate) fn reach(&self, sequence: u64, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         let now = self.snapshot();
         let accepted = now.accepted;
         if sequence > accepted {
@@ -221,8 +222,20 @@ impl Core {
             )),
             _ => error,
         })?;
-        self.drain_to(&mut self.writer.lock(), sequence)?;
-        Ok(self.snapshot())
+        let first = now.sequence();
+        loop {
+            let now = self.current().sequence;
+            let done = usize::try_from(now.saturating_sub(first)).unwrap_or(usize::MAX);
+            let all = usize::try_from(sequence - first).unwrap_or(usize::MAX);
+            if now >= sequence {
+                return Ok(self.snapshot());
+            }
+            // Without the lock: it is the application's code, and may write.
+            report(watch, Progress::WRITES, done, all)?;
+            let mut writer = self.writer.lock();
+            let next = self.current().sequence + 1;
+            self.drain_to(&mut writer, next)?;
+        }
     }
 
     /// Slows writers down that would outrun the making and merging of segments.

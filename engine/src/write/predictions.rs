@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::options::Options;
 use crate::process::pool;
+use crate::progress::{Interrupt, UNINTERRUPTED};
 use crate::rows::{RowSet, Run};
 use crate::state::lists::{label_in, list_of};
 use crate::vector::{CodedQuery, Hit, Top, dot, products, row_residual, stride};
@@ -88,14 +89,14 @@ pub(crate) fn follow(
         .filter(|(_, lists)| !lists.now.knows(options.vote_k, train.live_rows()))
         .map(|(&row, _)| row)
         .collect();
-    for (row, list) in scan_lists(index, &short, train, options.kept_neighbours, proposer)? {
+    for (row, list) in scan_lists(index, &short, train, options.kept_neighbours, proposer, &UNINTERRUPTED)? {
         work.list(index, row)?.now = list;
     }
     for lists in work.lists.values_mut() {
         lists.now.settle(train.live_rows());
     }
     let added: Vec<usize> = moves.added_index.clone().collect();
-    for (row, list) in scan_lists(index, &added, train, options.kept_neighbours, proposer)? {
+    for (row, list) in scan_lists(index, &added, train, options.kept_neighbours, proposer, &UNINTERRUPTED)? {
         work.lists.insert(row, Lists { stored: List::default(), now: list, fresh: true });
     }
 
@@ -267,6 +268,7 @@ pub(crate) fn scan_lists(
     train: &RowSet,
     keep: usize,
     proposer: Option<Proposer<'_>>,
+    interrupt: &Interrupt<'_>,
 ) -> Result<Vec<(usize, List)>> {
     /// Rows of one pass: bounds the memory of their vectors.
     const PASS_ROWS: usize = 4096;
@@ -286,10 +288,10 @@ pub(crate) fn scan_lists(
                 let query = index.vector(rows[at])?;
                 match &proposed[at] {
                     Some(proposed) => train.best_among(&query, proposed.iter().copied(), keep, |_| true),
-                    None => train.best(&query, keep, |_| true),
+                    None => train.best(&query, keep, |_| true, interrupt),
                 }
             })?,
-            None => train.best_of_many(&queries, keep, |_, _| true)?,
+            None => train.best_of_many(&queries, keep, |_, _| true, interrupt)?,
         };
         lists.extend(rows.iter().zip(best).map(|(&row, best)| {
             let best = best.iter().map(|hit| candidate(train, hit)).collect();

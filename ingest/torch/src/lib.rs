@@ -17,5 +17,5 @@ mod testing;
 pub mod train;
 
 pub use device::{Device, Hardware, TORCH_LIB_VARIABLE, TORCH_VERSION};
-pub use maintain::{TorchMaintainer, Trial, release};
+pub use maintain::{TorchMaintainer, Trial, released};
 pub use propose::TorchProposer;

@@ -1,14 +1,15 @@
 //! The pipeline with the default network: bits depend neither on the threads nor on the way, and how fast it is.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Embed as _, Keep, Options, Photo, ReadQueries as _};
+use cairn::{Database, Embed as _, Keep, Options, Photo, Progress, ReadQueries as _, Stop, Watch};
 use cairndb_ingest::photo::{Pixels, thumbnail};
 use cairndb_ingest::source::{Item, list_folder};
-use cairndb_ingest::{IngestOptions, PhotoEmbedder, Progress, QueryReader, ingest};
+use cairndb_ingest::{IngestOptions, PhotoEmbedder, QueryReader, ingest};
 
 use crate::Hardware;
 use crate::model::{Architecture, Model, ModelSpec};
@@ -33,13 +34,13 @@ fn photos(count: u32) -> tempfile::TempDir {
 }
 
 /// Stops after the first window.
-struct StopAfterOne<'a>(&'a AtomicBool, AtomicUsize);
+#[derive(Default)]
+struct StopAfterOne(AtomicUsize);
 
-impl Progress for StopAfterOne<'_> {
-    fn total(&self, _items: usize) {}
-    fn step(&self, items: usize) {
-        self.1.fetch_add(items, Ordering::Relaxed);
-        self.0.store(true, Ordering::Relaxed);
+impl Watch for StopAfterOne {
+    fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
+        self.0.store(at.done, Ordering::Relaxed);
+        if at.done == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 
@@ -49,14 +50,12 @@ fn a_stopped_ingest_of_a_network_ends_bit_equal_to_an_undisturbed_one() {
     let (folder, home) = (photos(100), tempfile::tempdir().unwrap());
     let items = list_folder(folder.path(), None).unwrap().items;
     let (whole, embedder) = database(&home.path().join("whole"), Keep::None);
-    let never = AtomicBool::new(false);
-    assert_eq!(ingest(&whole, &embedder, &items, &IngestOptions::default(), &(), &never).unwrap().added, 100);
+    assert_eq!(ingest(&whole, &embedder, &items, &IngestOptions::default(), &Stop::new()).unwrap().added, 100);
     let (halves, embedder) = database(&home.path().join("halves"), Keep::None);
-    let stop = AtomicBool::new(false);
-    let progress = StopAfterOne(&stop, AtomicUsize::new(0));
-    let first = ingest(&halves, &embedder, &items, &IngestOptions { threads: 1 }, &progress, &stop).unwrap();
+    let stop = StopAfterOne::default();
+    let first = ingest(&halves, &embedder, &items, &IngestOptions { threads: 1 }, &stop).unwrap();
     assert!(first.stopped && first.added > 0 && first.added < items.len(), "{} of {}", first.added, items.len());
-    let second = ingest(&halves, &embedder, &items, &IngestOptions { threads: 3 }, &(), &never).unwrap();
+    let second = ingest(&halves, &embedder, &items, &IngestOptions { threads: 3 }, &Stop::new()).unwrap();
     assert_eq!((second.added, second.unchanged), (100 - first.added, first.added));
     for item in &items {
         let (a, b) = (whole.snapshot().vector(&item.key).unwrap(), halves.snapshot().vector(&item.key).unwrap());
@@ -69,7 +68,7 @@ fn a_single_photo_and_a_list_of_queries_embed_like_the_pipeline() {
     let (folder, home) = (photos(4), tempfile::tempdir().unwrap());
     let (db, embedder) = database(&home.path().join("db"), Keep::Thumb);
     let items = list_folder(folder.path(), None).unwrap().items;
-    ingest(&db, &embedder, &items, &IngestOptions::default(), &(), &AtomicBool::new(false)).unwrap();
+    ingest(&db, &embedder, &items, &IngestOptions::default(), &Stop::new()).unwrap();
     let one = embedder.embed(&Photo::File(folder.path().join("002.jpg"))).unwrap();
     // The engine stores unit length; a second normalisation of a unit vector may move its last bit.
     let stored = db.snapshot().vector("002.jpg").unwrap().unwrap();
@@ -90,7 +89,7 @@ fn throughput_of_the_landmarks() {
         let (db, embedder) = database(&home.path().join("db"), Keep::Thumb);
         let start = std::time::Instant::now();
         let options = IngestOptions { threads };
-        let report = ingest(&db, &embedder, &items, &options, &(), &AtomicBool::new(false)).unwrap();
+        let report = ingest(&db, &embedder, &items, &options, &Stop::new()).unwrap();
         let rate = report.added as f64 / start.elapsed().as_secs_f64();
         println!("{threads} threads: {} photos, {rate:.1} a second", report.added);
     }

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::admin::check::{Check, RECOMPUTED_ROWS};
+use crate::admin::check::{Check, RECOMPUTED_ROWS, look};
 use crate::catalog::Catalog;
 use crate::error::Result;
 use crate::id::ImageId;
 use crate::operation::Role;
+use crate::progress::Progress;
 use crate::rows::Part;
 use crate::state::lists::list_of;
 use crate::state::snapshot::Published;
@@ -16,7 +17,7 @@ use crate::vote::{Candidate, soft_vote};
 impl Check<'_> {
     /// Every family can be read to the end from the disk, whatever is in memory of it.
     pub(crate) fn families(&mut self) -> Result<()> {
-        let damages = self.core.catalog().damages()?;
+        let damages = self.core.catalog().damages(&mut || self.interrupt.look())?;
         self.looked_at("families read", Catalog::FAMILIES);
         for problem in damages {
             if self.is_overtaken_by(&problem) {
@@ -34,6 +35,7 @@ impl Check<'_> {
         for (family, count) in strays {
             self.wrong(format!("the family '{family}' has {count} entries of no model in force"));
         }
+        self.interrupt.look()?;
         self.state.pinned.nonsense()?.into_iter().for_each(|problem| self.wrong(problem));
         Ok(())
     }
@@ -64,7 +66,9 @@ impl Check<'_> {
         let mut count = 0;
         let mut code = vec![0; stride(state.options.dimension)];
         let mut wrongly_coded: Vec<(Role, usize)> = Vec::new();
+        let (interrupt, entries) = (self.interrupt, &mut self.entries);
         state.pinned.vectors(state.pinned.space(), ImageId(0), ImageId(u64::MAX), |id, bytes| {
+            look(interrupt, entries)?;
             for role in Role::ALL {
                 let set = state.rows(role);
                 let Some(row) = set.row_of(id).filter(|&row| set.live[row]) else { continue };
@@ -109,9 +113,12 @@ impl Check<'_> {
     /// Law P: the lists, their floors and the predictions of these rows equal a recompute.
     pub(crate) fn recompute(&mut self, rows: &[usize]) -> Result<()> {
         let Published { index, train, options, pinned, .. } = self.state;
-        for rows in rows.chunks(RECOMPUTED_ROWS) {
+        let (of, all) = (Progress::PREDICTIONS, rows.len());
+        for (at, rows) in rows.chunks(RECOMPUTED_ROWS).enumerate() {
+            self.interrupt.at(of, at * RECOMPUTED_ROWS, all)?;
             // One more than any list holds: the floor must leave it out.
-            let best = train.best_of_many(&index.gathered(rows)?, options.kept_neighbours + 1, |_, _| true)?;
+            let best =
+                train.best_of_many(&index.gathered(rows)?, options.kept_neighbours + 1, |_, _| true, self.interrupt)?;
             for (&row, best) in rows.iter().zip(best) {
                 let key = index.key(row);
                 let Some(stored) = pinned.neighbours(pinned.space(), index.id(row))? else {

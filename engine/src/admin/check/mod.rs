@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, too_busy};
 use crate::disk::{SEGMENTS, is_backup};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::Role;
+use crate::progress::{Interrupt, LOOK_EVERY, Progress, UNINTERRUPTED};
 use crate::report::{CheckReport, Part as Of, Problem};
 use crate::rows::Part;
 use crate::segment::{Damage, file_of};
@@ -41,6 +42,12 @@ impl Sum {
     }
 }
 
+/// One more entry is looked at.
+fn look(interrupt: &Interrupt<'_>, entries: &mut usize) -> Result<()> {
+    *entries += 1;
+    if entries.is_multiple_of(LOOK_EVERY) { interrupt.at(Progress::ENTRIES, *entries, 0) } else { Ok(()) }
+}
+
 struct Check<'s> {
     core: &'s Core,
     state: &'s Published,
@@ -50,11 +57,17 @@ struct Check<'s> {
     more: usize,
     /// The writer beside merged away what was to be read.
     is_overtaken: bool,
+    interrupt: &'s Interrupt<'s>,
+    /// Entries that were looked at.
+    entries: usize,
+    /// It was stopped.
+    stopped: Option<Error>,
 }
 
 impl<'s> Check<'s> {
-    fn of(core: &'s Core, state: &'s Published) -> Self {
-        Self { core, state, report: CheckReport::default(), of: Of::Catalog, more: 0, is_overtaken: false }
+    fn of(core: &'s Core, state: &'s Published, interrupt: &'s Interrupt<'s>) -> Self {
+        let (report, of) = (CheckReport::default(), Of::Catalog);
+        Self { core, state, report, of, more: 0, is_overtaken: false, interrupt, entries: 0, stopped: None }
     }
 }
 
@@ -76,10 +89,11 @@ impl Core {
     /// # Errors
     /// When the folder cannot be listed at all; `Locked`: another process merged away what was to be read, which only happens where more
     /// tables are there than may be open; `Forked`. What cannot be read otherwise is in the report.
-    pub(crate) fn check(&self, deep: bool) -> Result<CheckReport> {
+    pub(crate) fn check(&self, deep: bool, interrupt: &Interrupt<'_>) -> Result<CheckReport> {
         self.catalog.refuse_in_fork()?;
         let state = self.current();
-        let mut check = Check::of(self, &state);
+        let mut check = Check::of(self, &state, interrupt);
+        interrupt.at(Progress::ENTRIES, 0, 0)?;
         if deep {
             check.families()?;
         }
@@ -87,8 +101,7 @@ impl Core {
         check.attempt(Of::Neighbours, "neighbour lists", Check::reverse_index);
         check.attempt(Of::Predictions, "predictions and postings", Check::postings);
         check.attempt(Of::Manifest, "the manifest", Check::manifest);
-        check.of = Of::Segment;
-        check.segments(deep);
+        check.attempt(Of::Segment, "segments", |check| check.segments(deep));
         if deep {
             check.attempt(Of::Values, "stored values", Check::meanings);
             check.attempt(Of::Tombstones, "tombstones", Check::tombstones);
@@ -96,7 +109,10 @@ impl Core {
             let rows: Vec<usize> = state.index.live().collect();
             check.attempt(Of::Predictions, "predictions", |check| check.recompute(&rows));
         }
-        let Check { mut report, more, is_overtaken, .. } = check;
+        let Check { mut report, more, is_overtaken, stopped, .. } = check;
+        if let Some(stopped) = stopped {
+            return Err(stopped);
+        }
         if is_overtaken && report.problems.is_empty() {
             return Err(too_busy(&self.folder));
         }
@@ -112,7 +128,7 @@ impl Core {
     /// The catalog cannot be read at all.
     #[cfg(feature = "hostile")]
     pub(crate) fn history_problems(&self) -> Result<Vec<String>> {
-        let found = self.check(false)?.problems;
+        let found = self.check(false, &UNINTERRUPTED)?.problems;
         let mut problems: Vec<String> = found.into_iter().map(|problem| problem.message).collect();
         problems.extend(self.check_derived()?);
         Ok(problems)
@@ -126,13 +142,13 @@ impl Core {
     /// Only when the catalog cannot be read at all.
     pub(crate) fn check_derived(&self) -> Result<Vec<String>> {
         let state = self.current();
-        let mut check = Check::of(self, &state);
+        let mut check = Check::of(self, &state, &UNINTERRUPTED);
         check.of = Of::Neighbours;
         check.reverse_index()?;
         check.of = Of::Predictions;
         check.postings()?;
         check.of = Of::Segment;
-        check.segments(true);
+        check.segments(true)?;
         let every = state.index.live_rows().div_ceil(RECOMPUTED_ROWS).max(1);
         let rows: Vec<usize> = state.index.live().step_by(every).collect();
         check.of = Of::Predictions;
@@ -152,8 +168,14 @@ impl Check<'_> {
 
     /// One part of the check; what it cannot read is a problem like any other, and the other parts follow.
     fn attempt(&mut self, of: Of, what: &str, part: impl FnOnce(&mut Self) -> Result<()>) {
+        if self.stopped.is_some() {
+            return;
+        }
         self.of = of;
         if let Err(error) = part(self) {
+            if error.kind() == ErrorKind::Cancelled {
+                return self.stopped = Some(error);
+            }
             if self.is_overtaken_by(error.message()) {
                 return self.is_overtaken = true;
             }
@@ -178,7 +200,9 @@ impl Check<'_> {
         let (first, last) = (ImageId(0), ImageId(u64::MAX));
         let mut records: HashMap<ImageId, bool> = HashMap::new();
         let mut problems = Vec::new();
+        let (interrupt, entries) = (self.interrupt, &mut self.entries);
         state.pinned.records(first, last, |id, record| {
+            look(interrupt, entries)?;
             let role = if record.label.is_some() { Role::Train } else { Role::Index };
             records.insert(id, false);
             if state.pinned.image(&record.key)? != Some(id) {
@@ -202,6 +226,7 @@ impl Check<'_> {
             Ok(())
         })?;
         state.pinned.vectors(state.pinned.space(), first, last, |id, _| {
+            look(interrupt, entries)?;
             match records.get_mut(&id) {
                 Some(has_vector) => *has_vector = true,
                 None => problems.push(format!("a descriptor of image {} has no record", id.0)),
@@ -210,6 +235,7 @@ impl Check<'_> {
         })?;
         for space in self.core.catalog().other_spaces() {
             state.pinned.vectors(space, first, last, |id, _| {
+                look(interrupt, entries)?;
                 if !records.contains_key(&id) {
                     problems.push(format!("a descriptor of image {} in another space has no record", id.0));
                 }
@@ -253,8 +279,10 @@ impl Check<'_> {
     fn reverse_index(&mut self) -> Result<()> {
         let (mut forward, mut backward, mut lists) = (Sum::default(), Sum::default(), 0);
         let (index, mut problems) = (&self.state.index, Vec::new());
+        let (interrupt, entries) = (self.interrupt, &mut self.entries);
         self.state.pinned.all_neighbours(self.state.pinned.space(), ImageId(0), |id, stored| {
             lists += 1;
+            look(interrupt, entries)?;
             stored.entries.iter().for_each(|(train, _)| forward.add((train, id)));
             let floor = stored.floor.map_or(f32::NEG_INFINITY, |floor| floor.0);
             match index.row_of(id).filter(|&row| index.live[row]) {
@@ -269,7 +297,9 @@ impl Check<'_> {
             Ok(())
         })?;
         problems.into_iter().for_each(|problem| self.wrong(problem));
-        self.state.pinned.each_voter(self.state.pinned.space(), |train, id| {
+        let (state, interrupt, entries) = (self.state, self.interrupt, &mut self.entries);
+        state.pinned.each_voter(state.pinned.space(), |train, id| {
+            look(interrupt, entries)?;
             backward.add((train, id));
             Ok(())
         })?;
@@ -312,7 +342,9 @@ impl Check<'_> {
         }
         let mut predictions = Sum::default();
         let mut known = Sum::default();
+        let (interrupt, entries) = (self.interrupt, &mut self.entries);
         state.pinned.predictions(state.pinned.space(), state.options.vote_k, ImageId(0), |id, ballot| {
+            look(interrupt, entries)?;
             predictions.add((id, ballot.label, ballot.score.to_bits()));
             Ok(())
         })?;
@@ -357,7 +389,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn segments(&mut self, deep: bool) {
+    fn segments(&mut self, deep: bool) -> Result<()> {
         let (mut count, mut gone) = (0, Vec::new());
         for problem in &*self.state.problems {
             self.wrong(format!("segment {} {}", problem.segment.0, problem.why));
@@ -366,6 +398,7 @@ impl Check<'_> {
         for role in Role::ALL {
             for (part, entry, _) in self.state.rows(role).frozen() {
                 count += 1;
+                self.interrupt.look()?;
                 let Part::Segment(segment) = part else { continue };
                 let read = match &folder {
                     Ok(folder) if deep => segment.check_deep(folder, &file_of(entry.id)),
@@ -385,5 +418,6 @@ impl Check<'_> {
         }
         self.attempt(Of::Segment, "the present list of segments", |check| check.lost(&gone));
         self.looked_at("segments", count);
+        Ok(())
     }
 }

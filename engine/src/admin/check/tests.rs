@@ -12,6 +12,7 @@ use crate::disk::{CATALOG, Folder, Lock};
 use crate::id::SpaceId;
 use crate::operation::{Operation, Put};
 use crate::options::Options;
+use crate::progress::UNINTERRUPTED;
 use crate::vote::{Candidate, List};
 
 const SPACE: SpaceId = SpaceId::FIRST;
@@ -233,10 +234,10 @@ fn every_kind_of_damage_is_named() {
     let mut unnamed = Vec::new();
     for (number, (name, damage, said, takes_deep)) in DAMAGES.into_iter().enumerate() {
         let core = written(&folder.path().join(number.to_string()));
-        assert_eq!(core.check(true).unwrap().problems, Vec::<String>::new(), "before");
+        assert_eq!(core.check(true, &UNINTERRUPTED).unwrap().problems, Vec::<String>::new(), "before");
         core.keep(|batch| damage(&core, batch)).unwrap();
         for deep in [false, true] {
-            let problems = core.check(deep).unwrap().problems;
+            let problems = core.check(deep, &UNINTERRUPTED).unwrap().problems;
             let is_said = problems.iter().any(|problem| problem.message.contains(said));
             if !is_said && (deep || !takes_deep) {
                 unnamed.push(format!("{name}, deep {deep}: {problems:?}"));
@@ -256,7 +257,7 @@ fn a_dead_row_that_is_not_buried_is_named() {
     let dead = (0..state.index.tail_start()).find(|&row| !state.index.live[row]).unwrap();
     let id = state.index.id(dead);
     core.keep(|batch| batch.delete_tombstone(SPACE, id)).unwrap();
-    let problems = core.check(true).unwrap().problems;
+    let problems = core.check(true, &UNINTERRUPTED).unwrap().problems;
     assert!(problems.iter().any(|problem| problem.message.contains("is gone, not buried")), "{problems:?}");
 }
 
@@ -269,7 +270,7 @@ fn a_floor_that_is_wrong_in_memory_is_named_without_deep() {
     let row = state.index.row_of(image(&core, "k01")).unwrap();
     state.index.floors.set(row, 1.5);
     core.publish(state);
-    let problems = core.check(false).unwrap().problems;
+    let problems = core.check(false, &UNINTERRUPTED).unwrap().problems;
     assert!(problems.iter().any(|problem| problem.message.contains("the floor of 'k01' in memory")), "{problems:?}");
 }
 
@@ -293,11 +294,11 @@ fn a_flipped_bit_in_a_photo_is_named() {
             }
         }
         assert!(!sound.is_empty());
-        assert_eq!(core.check(false).unwrap().problems, Vec::<String>::new());
-        let problems = core.check(true).unwrap().problems;
+        assert_eq!(core.check(false, &UNINTERRUPTED).unwrap().problems, Vec::<String>::new());
+        let problems = core.check(true, &UNINTERRUPTED).unwrap().problems;
         let said = format!("the family '{family}' cannot be read");
         assert!(problems.iter().any(|problem| problem.message.contains(&said)), "{problems:?}");
         sound.into_iter().for_each(|(path, whole)| std::fs::write(path, whole).unwrap());
-        assert_eq!(core.check(true).unwrap().problems, Vec::<String>::new());
+        assert_eq!(core.check(true, &UNINTERRUPTED).unwrap().problems, Vec::<String>::new());
     }
 }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Error, Keep, Readings, Reembed, Result, Snapshot, Wanted, Watch, pool};
+use cairn::{Database, Error, Keep, Progress, Readings, Reembed, Report, Result, Snapshot, Wanted, Watch, pool};
 
+use super::FILES_READ;
 use super::photos::{Each, completed, of_image, original};
 use crate::model::{Adapter, Model};
 use cairndb_ingest::PhotoEmbedder;
 
+/// The line of a report that counts photos.
+const PHOTOS_READ: &str = "descriptors made from photos";
 /// Images whose descriptors are read at a time.
 const READ_ROWS: usize = 256;
 
@@ -92,7 +95,7 @@ impl Base {
             }
             rows.into_iter().try_for_each(&mut *take)?;
             done += keys.len();
-            if watch.is_some_and(|watch| !watch.went_on(what, done, all)) {
+            if watch.is_some_and(|watch| watch.progress(Progress::new(what, done, all)).is_break()) {
                 return Err(Error::new(cairn::ErrorKind::Cancelled, "stopped before the training began"));
             }
         }
@@ -133,16 +136,6 @@ impl Again {
         Self { model, stored: None, adapter: None, keep, photos: AtomicUsize::new(0), read: Arc::default() }
     }
 
-    /// Photos that were read so far.
-    pub(super) fn photos_read(&self) -> usize {
-        self.photos.load(Ordering::Relaxed)
-    }
-
-    /// Which files, for the person who asked.
-    pub(super) fn files_read(&self) -> Option<String> {
-        self.read.line()
-    }
-
     fn base_of(&self, image: &Wanted) -> Option<Vec<f32>> {
         match self.stored? {
             (_, true) => Some(image.vector.clone()),
@@ -169,5 +162,12 @@ impl Reembed for Again {
             }
             None => Ok(rows),
         }
+    }
+
+    /// How many photos were read, and which files, for the person who asked.
+    fn activated(&self) -> Report {
+        let photos = self.photos.load(Ordering::Relaxed).to_string();
+        let lines = [Some((PHOTOS_READ, photos)), self.read.line().map(|files| (FILES_READ, files))];
+        lines.into_iter().flatten().collect()
     }
 }

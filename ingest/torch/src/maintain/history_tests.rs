@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use cairn::{Arguments, Database, Embed as _, Keep, Operation, Options, Outcome, Photo, Ports, Put, Report};
+use cairn::{
+    Arguments, Database, Embed as _, Expect, Keep, Operation, Options, Outcome, Photo, Ports, Put, Report, Stop,
+};
 
 use super::TorchMaintainer;
 use crate::device::Hardware;
@@ -65,13 +66,13 @@ impl Home {
 
     fn embedder(&self) -> PhotoEmbedder {
         let info = self.database.options().model.unwrap();
-        let model = Model::reload(&info, &|name| self.database.file(name), None, &Hardware::cpu()).unwrap();
+        let model =
+            Model::reload(&info, &|name| self.database.snapshot().model_file(name), None, &Hardware::cpu()).unwrap();
         PhotoEmbedder::new(Arc::new(model), Keep::None)
     }
 
     fn ingest(&self, items: &[Item]) {
-        let report =
-            ingest(&self.database, &self.embedder(), items, &IngestOptions::default(), &(), &AtomicBool::new(false));
+        let report = ingest(&self.database, &self.embedder(), items, &IngestOptions::default(), &Stop::new());
         assert_eq!(report.unwrap().failed, []);
     }
 
@@ -80,7 +81,7 @@ impl Home {
         let embedded = self.embedder().embed(&Photo::File(path.to_owned())).unwrap();
         let source = Some(path.display().to_string());
         let put = Put { source, content: Some(embedded.content), ..Put::new(key, embedded.vector) };
-        self.database.write_of_model(Some(&self.in_force()), vec![Operation::Put(put)]).unwrap();
+        self.database.write_if([Expect::model(self.in_force())], [Operation::Put(put)]).unwrap();
     }
 
     fn in_force(&self) -> String {
@@ -175,7 +176,7 @@ fn no_photo_is_read_again_whose_descriptor_was_made_on_the_way() {
     assert_eq!(trained.value("photo files read"), None, "{trained:?}");
     // One of which there is neither is passed over, and told.
     let row = home.database.snapshot().vector("late").unwrap().unwrap();
-    home.database.write_of_model(Some(&home.in_force()), vec![Operation::Put(Put::new("bare", row))]).unwrap();
+    home.database.write_if([Expect::model(home.in_force())], [Operation::Put(Put::new("bare", row))]).unwrap();
     let trained = home.run("TRAIN dim=8 seed=10 FORCE");
     let said = trained.value("index images skipped").unwrap();
     assert!(said.starts_with("1: ") && said.contains("'bare'"), "{said}");

@@ -20,13 +20,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::language::{Origin, TrainPlan};
-use cairn::{Database, EpochProgress, Error, Maintain, ModelInfo, Report, Result, Target, Watch};
+use cairn::{Database, Error, Maintain, Maintained, ModelChange, ModelInfo, Result, Target, Watch};
 
 use crate::device::Hardware;
 use crate::model::{Adapter, Model, base_of, spec_of};
 use base::{Again, Base, Gathering};
 use gather::Workshop;
-pub use release::release;
+pub use release::released;
 
 /// The line of an answer that says which files were read: their paths came from the database.
 const FILES_READ: &str = "photo files read";
@@ -44,7 +44,8 @@ impl TorchMaintainer {
     }
 
     fn load(&self, database: &Database, info: &ModelInfo) -> Result<Arc<Model>> {
-        let files = |name: &str| database.file(name);
+        let snapshot = database.snapshot();
+        let files = |name: &str| snapshot.model_file(name);
         Ok(Arc::new(Model::reload(info, &files, self.weights.as_deref(), &self.hardware)?))
     }
 
@@ -117,7 +118,7 @@ fn in_force(database: &Database) -> Result<ModelInfo> {
 }
 
 impl Maintain for TorchMaintainer {
-    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Report> {
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Maintained> {
         let info = in_force(database)?;
         let base = match &plan.from {
             Some(Origin::File(weights)) => Base::new(database, self.of_file(&info, weights)?)?,
@@ -133,11 +134,11 @@ impl Maintain for TorchMaintainer {
         base_of(model)
     }
 
-    fn dropped(&self, database: &Database, model: &ModelInfo) -> Result<()> {
-        release(database, model)
+    fn released(&self, dropped: &ModelInfo, others: &[ModelInfo]) -> Result<Vec<String>> {
+        released(dropped, others)
     }
 
-    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Report> {
+    fn reembed(&self, database: &Database, weights: Option<&str>) -> Result<Maintained> {
         let info = in_force(database)?;
         let model = match weights {
             Some(weights) => self.of_file(&info, weights)?,
@@ -145,17 +146,17 @@ impl Maintain for TorchMaintainer {
         };
         let target = Target { again: true, ..Target::new(model.info().clone(), model.dimension()) };
         // Every descriptor is made from its photo: the stored ones may be what is wrong.
-        let again = Again::from_photos(database, model);
-        put_in_force(database, target, &again, watch)
+        let reembed = Box::new(Again::from_photos(database, model));
+        Ok(ModelChange { target, reembed }.into())
     }
 
-    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Report> {
+    fn use_model(&self, database: &Database, number: u64) -> Result<Maintained> {
         let (info, number, dimension) = entry(database, number)?;
         let base = self.base(database, &info)?;
         let adapter = self.load(database, &info)?.adapter().cloned();
-        let again = Again::new(database, base, adapter);
+        let reembed = Box::new(Again::new(database, base, adapter));
         let target = Target { number: Some(number), ..Target::new(info, dimension) };
-        put_in_force(database, target, &again, watch)
+        Ok(ModelChange { target, reembed }.into())
     }
 }
 
@@ -174,27 +175,6 @@ fn entry(database: &Database, number: u64) -> Result<(ModelInfo, u32, usize)> {
     })?;
     let info = entry.model.ok_or_else(|| Error::invalid(format!("model {number} has your own vectors")))?;
     Ok((info, entry.number, entry.dimension))
-}
-
-/// Builds the epoch of a model and flips to it.
-fn put_in_force(database: &Database, target: Target, again: &Again, watch: Option<&dyn Watch>) -> Result<Report> {
-    let (name, dimension) = (target.model.as_ref().map(|model| model.name.clone()), target.dimension);
-    let number = database.change_model(target, again, &mut |at| {
-        let (what, done, all) = match at {
-            EpochProgress::Embedding(done, all) => ("descriptors", done, all),
-            EpochProgress::Voting(done, all) => ("predictions", done, all),
-            EpochProgress::Verifying => ("verification", 0, 1),
-        };
-        watch.is_none_or(|watch| watch.went_on(what, done, all))
-    })?;
-    let mut lines = vec![
-        ("active model", number.to_string()),
-        ("name", name.unwrap_or_default()),
-        ("dimension", dimension.to_string()),
-        ("descriptors made from photos", again.photos_read().to_string()),
-    ];
-    lines.extend(again.files_read().map(|files| (FILES_READ, files)));
-    Ok(lines.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 
 use cairn::eval::{Truth, evaluate};
 use cairn::language::{CleanPlan, Flip, Loss, TrainPlan};
-use cairn::{Database, ErrorKind, Maintain, Operation, Options, Put, Query, Rerank, Role, SearchRequest, Watch};
+use cairn::{
+    Database, ErrorKind, Expect, Maintain, Operation, Options, Progress, Put, Query, Report, Rerank, Result, Role,
+    SearchRequest, Watch,
+};
 
 use super::TorchMaintainer;
 use crate::device::Hardware;
@@ -24,7 +28,9 @@ fn part(name: &str) -> Option<Vec<(String, Vec<f32>)>> {
 /// Column `value` of a list by its column `id`.
 fn column(list: &str, value: usize) -> Option<HashMap<String, String>> {
     let mut rows = csv::Reader::from_path(shared(list)?).unwrap();
-    Some(rows.records().map(Result::unwrap).map(|row| (row[0].to_owned(), row[value].to_owned())).collect())
+    Some(
+        rows.records().map(std::result::Result::unwrap).map(|row| (row[0].to_owned(), row[value].to_owned())).collect(),
+    )
 }
 
 fn plain() -> Model {
@@ -35,6 +41,19 @@ fn maintainer() -> TorchMaintainer {
     TorchMaintainer::new(Hardware::cpu(), None)
 }
 
+/// TRAIN, and what it names is stored.
+fn train(database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Report> {
+    database.adopt(maintainer().train(database, plan, watch)?, watch)
+}
+
+fn use_model(database: &Database, number: u64) -> Result<Report> {
+    database.adopt(maintainer().use_model(database, number)?, None)
+}
+
+fn reembed(database: &Database) -> Result<Report> {
+    database.adopt(maintainer().reembed(database, None)?, None)
+}
+
 fn image(key: &str, label: Option<&str>, vector: Vec<f32>) -> Operation {
     let label = label.map(str::to_owned);
     Operation::Put(Put { key: key.to_owned(), label, vector, source: None, content: None, photo: None })
@@ -43,7 +62,7 @@ fn image(key: &str, label: Option<&str>, vector: Vec<f32>) -> Operation {
 /// Writes descriptors that the model in force made.
 fn write(database: &Database, operations: Vec<Operation>) {
     let made_by = database.options().model.map(|model| model.fingerprint);
-    database.write_of_model(made_by.as_deref(), operations).unwrap();
+    database.write_if([Expect::Model(made_by)], operations).unwrap();
 }
 
 /// The landmarks without their photos: their descriptors are known.
@@ -67,7 +86,7 @@ fn measured(database: &Database) -> Option<(f64, f64)> {
     // One order, so that sums are the same to the last bit.
     truths.sort_by(|a, b| a.query.cmp(&b.query));
     let info = database.options().model.unwrap();
-    let model = Model::reload(&info, &|name| database.file(name), None, &Hardware::cpu()).unwrap();
+    let model = Model::reload(&info, &|name| database.snapshot().model_file(name), None, &Hardware::cpu()).unwrap();
     let queries = part("query")?;
     let adapted = |vector: &Vec<f32>| match model.adapter() {
         Some(adapter) => adapter.apply(vector).unwrap(),
@@ -107,10 +126,10 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let before = measured(&database).unwrap();
-    let tried = maintainer().train(&database, &TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) }, None);
+    let tried = train(&database, &TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) }, None);
     assert!(tried.unwrap().value("outcome").unwrap().contains("dry run"));
     assert_eq!(database.options().dimension, 1280);
-    let trained = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    let trained = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
     assert_eq!(trained.value("descriptors made from photos"), Some("0"));
     assert_eq!(database.options().dimension, 256);
@@ -120,37 +139,37 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     assert!(after.0 > before.0 + 5.0 && after.1 >= 82.0, "{before:?} -> {after:?}");
 
     // The same training on the same images gives the same model.
-    let again = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    let again = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
     // A recipe that does worse does not displace it unasked.
-    let head = maintainer().train(&database, &TrainPlan { epochs: 2, ..plan(Loss::Softmax) }, None).unwrap();
+    let head = train(&database, &TrainPlan { epochs: 2, ..plan(Loss::Softmax) }, None).unwrap();
     assert!(head.value("outcome").unwrap().contains("with the new one"), "{head:?}");
-    maintainer().use_model(&database, 0, None).unwrap();
+    use_model(&database, 0).unwrap();
     assert_eq!(measured(&database).unwrap(), before);
-    maintainer().use_model(&database, 1, None).unwrap();
+    use_model(&database, 1).unwrap();
     assert_eq!(measured(&database).unwrap(), after);
-    assert_eq!(maintainer().use_model(&database, 1, None).unwrap_err().kind(), ErrorKind::AlreadyExists);
-    assert_eq!(maintainer().use_model(&database, 9, None).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(use_model(&database, 1).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(use_model(&database, 9).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn a_training_after_a_cleaning_is_compared_with_what_learnt_from_all() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
-    let first = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    let first = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert_eq!(first.value("active model"), Some("1"), "{first:?}");
     // It marks good photos, too.
     let marked = CleanPlan { dry_run: false, ..CleanPlan::suspects(150) };
     database.clean(&marked, None, None).unwrap();
     assert!(database.marked().unwrap().len() > 100);
-    let second = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    let second = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert!(second.value("outcome").unwrap().contains("with the new one"), "{second:?}");
     assert!(second.value("mAP@100, images held out").unwrap().contains("active"), "{second:?}");
     // Told so, it is put in force; from then on it is what another one learns from, too.
     let plan = TrainPlan { flip: Flip::Always, ..plan(Loss::Discriminant) };
-    assert_eq!(maintainer().train(&database, &plan, None).unwrap().value("active model"), Some("2"));
+    assert_eq!(train(&database, &plan, None).unwrap().value("active model"), Some("2"));
     let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan };
-    let again = maintainer().train(&database, &plan, None).unwrap();
+    let again = train(&database, &plan, None).unwrap();
     assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
 }
 
@@ -159,9 +178,9 @@ fn the_networks_descriptors_are_read_where_they_are_whole() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     // No photo is there: the epoch begins and holds nothing.
-    assert!(maintainer().reembed(&database, None, None).is_err());
+    assert!(reembed(&database).is_err());
     assert_eq!(database.models().unwrap()[1].unfinished, Some(0));
-    let trained = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    let trained = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert_eq!(trained.value("descriptors made from photos"), Some("0"), "{trained:?}");
     assert_ne!(trained.value("index images also used for training"), Some("0"), "{trained:?}");
 }
@@ -170,13 +189,13 @@ fn the_networks_descriptors_are_read_where_they_are_whole() {
 struct Writer(Database, String);
 
 impl Watch for Writer {
-    fn went_on(&self, what: &str, done: usize, _: usize) -> bool {
+    fn progress(&self, Progress { what, done, .. }: Progress<'_>) -> ControlFlow<()> {
         if what == "descriptors read" && done == 256 {
             let vector = self.0.snapshot().vector(&self.1).unwrap().unwrap();
             let new = image("new", Some("a new label"), vector);
             write(&self.0, vec![Operation::Delete { key: self.1.clone() }, new]);
         }
-        true
+        ControlFlow::Continue(())
     }
 }
 
@@ -186,7 +205,7 @@ fn writes_go_on_while_a_training_reads() {
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let last = database.snapshot().keys(Some(Role::Train)).unwrap().pop().unwrap();
     let beside = Writer(database.clone(), last.clone());
-    let trained = maintainer().train(&database, &plan(Loss::Discriminant), Some(&beside)).unwrap();
+    let trained = train(&database, &plan(Loss::Discriminant), Some(&beside)).unwrap();
     assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
     let snapshot = database.snapshot();
     assert!(snapshot.record(&last).unwrap().is_none() && snapshot.vector("new").unwrap().unwrap().len() == 256);
@@ -201,15 +220,15 @@ struct Second {
 }
 
 impl Watch for Second {
-    fn went_on(&self, what: &str, done: usize, all: usize) -> bool {
+    fn progress(&self, Progress { what, done, all, .. }: Progress<'_>) -> ControlFlow<()> {
         if what == "descriptors read" {
             self.seen.lock().unwrap().push((done, all));
         }
-        if what.starts_with("steps") && done == 1 {
-            let beside = maintainer().train(&self.database, &plan(Loss::Softmax), None);
+        if what == "steps" && done == 1 {
+            let beside = train(&self.database, &plan(Loss::Softmax), None);
             *self.refused.lock().unwrap() = beside.err().map(|error| error.kind());
         }
-        true
+        ControlFlow::Continue(())
     }
 }
 
@@ -232,11 +251,11 @@ fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
         let put = Put { key: key.to_owned(), label: None, vector, source, content, photo: None };
         write(&database, vec![Operation::Put(put)]);
     }
-    let refused = maintainer().reembed(&database, None, None).unwrap_err();
+    let refused = reembed(&database).unwrap_err();
     assert!(refused.to_string().contains("'bad'") && refused.next_step().unwrap().contains("DELETE"), "{refused}");
     assert_eq!(database.models().unwrap()[1].unfinished, Some(2), "the sound photos of the chunk are kept");
     std::fs::copy(&photos[2], &bad).unwrap();
-    let status = maintainer().reembed(&database, None, None).unwrap();
+    let status = reembed(&database).unwrap();
     assert_eq!(status.value("descriptors made from photos"), Some("1"), "{status:?}");
 }
 
@@ -244,17 +263,17 @@ fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
 fn a_shorter_training_of_the_same_recipe_does_not_displace_a_better_one() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
-    let long = maintainer().train(&database, &plan(Loss::ArcFace), None).unwrap();
+    let long = train(&database, &plan(Loss::ArcFace), None).unwrap();
     assert_eq!(long.value("active model"), Some("1"), "{long:?}");
     let worth = long.value("mAP@100, images held out").unwrap().rsplit(" -> ").next().unwrap().to_owned();
     let plan = TrainPlan { epochs: 3, ..plan(Loss::ArcFace) };
-    let short = maintainer().train(&database, &plan, None).unwrap();
+    let short = train(&database, &plan, None).unwrap();
     assert!(short.value("outcome").unwrap().contains("with the new one"), "{short:?}");
     // The same images were held out, so the model in force has the figure with which it came.
     let shown = short.value("mAP@100, images held out").unwrap();
     assert!(shown.ends_with(&format!("; active: {worth}")), "{shown}, {worth}");
     assert_eq!(database.models().unwrap().len(), 2);
-    let told = maintainer().train(&database, &TrainPlan { flip: Flip::Always, ..plan }, None).unwrap();
+    let told = train(&database, &TrainPlan { flip: Flip::Always, ..plan }, None).unwrap();
     assert_eq!(told.value("active model"), Some("2"), "{told:?}");
 }
 
@@ -265,14 +284,14 @@ fn a_loss_trains_a_head_beside_the_descriptor() {
     let vector = database.snapshot().vector(&part("train").unwrap()[0].0).unwrap().unwrap();
     write(&database, vec![image("alone", Some("seen once"), vector)]);
     let second = Second { database: database.clone(), seen: Mutex::default(), refused: Mutex::default() };
-    let trained = maintainer().train(&database, &plan(Loss::ArcFace), Some(&second)).unwrap();
+    let trained = train(&database, &plan(Loss::ArcFace), Some(&second)).unwrap();
     assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
     assert_eq!(trained.value("left out: only image of its label"), Some("1"), "{trained:?}");
     assert_eq!(database.options().dimension, 1280 + 512);
     assert_eq!(second.seen.into_inner().unwrap(), [(256, 259), (259, 259)]);
     assert_eq!(second.refused.into_inner().unwrap(), Some(ErrorKind::Locked));
     let solved = TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) };
-    let solved = maintainer().train(&database, &solved, None).unwrap();
+    let solved = train(&database, &solved, None).unwrap();
     assert_eq!(solved.value("left out: only image of its label"), Some("1"), "{solved:?}");
     let log = std::fs::read_to_string(trained.value("log").unwrap()).unwrap();
     assert_eq!(log.lines().count() - 1, trained.value("steps").unwrap().parse::<usize>().unwrap());
@@ -285,8 +304,7 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     let model = plain();
     let options = Options::for_model(model.info().clone(), model.dimension());
     let database = Database::create(folder.path().join("db"), options).unwrap();
-    let said =
-        |database: &Database, loss: Loss| maintainer().train(database, &plan(loss), None).unwrap_err().to_string();
+    let said = |database: &Database, loss: Loss| train(&database, &plan(loss), None).unwrap_err().to_string();
     assert!(said(&database, Loss::Discriminant).contains("no labelled images"));
     let vector = |n: usize| (0..1280).map(|i| ((i * 7 + n * 31) % 97) as f32 - 48.0).collect::<Vec<f32>>();
     let images = |from: usize, label: &str| -> Vec<Operation> {
@@ -302,7 +320,7 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     let bare = Database::create(folder.path().join("bare"), Options::for_vectors(8)).unwrap();
     assert!(said(&bare, Loss::ArcFace).contains("has no model"));
     // Without photos nothing can be embedded again, and the model stays.
-    let lost = maintainer().reembed(&database, None, None).unwrap_err();
+    let lost = reembed(&database).unwrap_err();
     assert!(lost.to_string().contains("does not exist any more"), "{lost}");
     assert!(lost.next_step().is_some());
     assert_eq!(database.snapshot().keys(Some(Role::Train)).unwrap().len(), 12);

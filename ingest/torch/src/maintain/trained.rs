@@ -1,17 +1,18 @@
 //! TRAIN: it learns an adapter from the labelled images of a database, compares it on images held out, and makes it active if it
 //! is better.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cairn::language::{Flip, Loss as Word, TrainPlan};
-use cairn::{Database, Error, Report, Result, Role, Target, Watch};
+use cairn::{Database, Error, Maintained, ModelChange, Progress, Reembed, Report, Result, Role, Target, Wanted, Watch};
 
 use super::base::{Again, Base, Gathering};
 use super::checkpoints::{Alone, Files};
 use super::gather::{Gathered, Workshop, gather};
 use super::judgement::Judged;
 use super::photos;
-use super::put_in_force;
 use super::recipe::{self, Origin, Recipe};
 use super::report::loss_plot;
 use super::tuned::tune;
@@ -19,7 +20,7 @@ use super::wishes::{loss_options, progress, sampling};
 use crate::device::Hardware;
 use crate::model::{Adapter, Model, adapter_file, base_of, is_lost, kept};
 use crate::train::{
-    Control, Descriptors, DiscriminantOptions, HeadOptions, Run, Samples, Singles, judge_discriminant, judge_head,
+    Descriptors, DiscriminantOptions, HeadOptions, Run, Samples, Singles, judge_discriminant, judge_head,
     judge_with_more, train_discriminant, train_head,
 };
 
@@ -74,7 +75,8 @@ pub(super) fn learn(
             let index = gathered.snapshot.keys(Some(Role::Index))?;
             let every = index.len().div_ceil(INDEX_IMAGES).max(1);
             let index: Vec<String> = index.into_iter().step_by(every).collect();
-            let recipe = displaced.map(|model| recipe::of(database, model, base.model.info())).transpose()?.flatten();
+            let recipe =
+                displaced.map(|model| recipe::of(&gathered.snapshot, model, base.model.info())).transpose()?.flatten();
             let rival = match recipe {
                 Some(Recipe { dimension, cleaning }) => {
                     Some(Rival::Discriminants(dimension, gathered.marked_since(base, cleaning)?))
@@ -98,12 +100,12 @@ enum Outcome {
     /// A map behind the network.
     Adapter(Adapter),
     /// Another network: its file of weights, and the model.
-    Network(Vec<u8>, Arc<Model>),
+    Network(Bytes, Arc<Model>),
 }
 
-pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Report> {
+pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Maintained> {
     let Workshop { database, hardware, watch, .. } = *workshop;
-    let _alone = Alone::on(database.folder())?;
+    let alone_here = Alone::on(database.folder())?;
     let is_dry = plan.flip == Flip::Never;
     let gathered = gather(database, base, is_dry, watch)?;
     let mut lines = vec![
@@ -125,7 +127,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     let asked = gathered.asked(plan, base);
     if plan.trunk.is_some()
         && let Some(model) = &gathered.model
-        && let Some(origin) = recipe::origin(database, &base_of(model)?.fingerprint)?
+        && let Some(origin) = recipe::origin(&gathered.snapshot, &base_of(model)?.fingerprint)?
         && origin.asked == asked
     {
         if let Some(files) = &files {
@@ -135,13 +137,13 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         let outcome =
             format!("the active model {number} is the result of this training (FROM MODEL {number} trains it further)");
         lines.push(("outcome", outcome));
-        return Ok(lines.into_iter().collect());
+        return Ok(Maintained { report: lines.into_iter().collect(), change: None });
     }
     let (outcome, judged) = match plan.trunk {
         Some(trunk) => {
             let tuned = tune(workshop, base, &gathered, plan, trunk, files.as_ref())?;
             lines.extend(tuned.lines);
-            (Outcome::Network(tuned.weights, tuned.model), tuned.judged)
+            (Outcome::Network(tuned.weights.into(), tuned.model), tuned.judged)
         }
         None => {
             let setting = Setting { hardware, concatenation: CONCATENATION, files: files.as_ref(), watch };
@@ -182,48 +184,62 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
             files.done()?;
         }
         lines.push(("outcome", stays));
-        return Ok(lines.into_iter().collect());
+        return Ok(Maintained { report: lines.into_iter().collect(), change: None });
     }
+    let mut files_of_model = Vec::new();
     if plan.loss == Word::Discriminant {
-        recipe::keep(database, &same, Recipe { dimension: plan.dimension, cleaning: gathered.cleaning })?;
+        let recipe = Recipe { dimension: plan.dimension, cleaning: gathered.cleaning };
+        files_of_model.push(recipe::file(&same, recipe));
     }
     if plan.trunk.is_some() {
-        recipe::keep_origin(
-            database,
-            &same,
-            &Origin { asked, checkpoint: files.as_ref().map_or_else(String::new, Files::name) },
-        )?;
+        let checkpoint = files.as_ref().map_or_else(String::new, Files::name);
+        files_of_model.push(recipe::origin_file(&same, &Origin { asked, checkpoint }));
     }
-    let put = put(workshop, base, outcome)?;
-    // Not before: what was learnt is kept from now on.
-    let left = files.as_ref().map_or(Ok(()), Files::done);
-    let mut status: Report = lines.into_iter().collect();
-    status.lines.extend(put.lines);
-    // The model is in force, whatever becomes of its leavings.
-    status.lines.extend(left.err().map(|error| ("a file stays".to_owned(), error.to_string())));
-    Ok(status)
+    let (mut target, again) = change(workshop, base, outcome)?;
+    target.files.splice(0..0, files_of_model);
+    let reembed = Box::new(Activation { again, files, _alone: alone_here });
+    Ok(Maintained { report: lines.into_iter().collect(), change: Some(ModelChange { target, reembed }) })
 }
 
-/// Keeps what was trained, and builds and flips its epoch.
-fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<Report> {
+/// Makes the descriptors of what was trained; the state of the training goes when the model is active, not before.
+struct Activation {
+    again: Again,
+    files: Option<Files>,
+    _alone: Alone,
+}
+
+impl Reembed for Activation {
+    fn reembed(&self, images: &[Wanted]) -> Result<Vec<Result<Vec<f32>>>> {
+        self.again.reembed(images)
+    }
+
+    fn activated(&self) -> Report {
+        let mut report = self.again.activated();
+        let left = self.files.as_ref().map_or(Ok(()), Files::done);
+        report.lines.extend(left.err().map(|error| ("a file stays".to_owned(), error.to_string())));
+        report
+    }
+}
+
+/// The model that was trained, the files that the database keeps for it, and what makes its descriptors.
+fn change(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<(Target, Again)> {
     let database = workshop.database;
-    let (target, again) = match outcome {
+    Ok(match outcome {
         Outcome::Adapter(adapter) => {
-            if is_lost(database, base.model.info())? {
+            if is_lost(&database.snapshot(), base.model.info())? {
                 return Err(Error::not_found("the network of this training was dropped meanwhile")
                     .help("train on the network of the active model: TRAIN without FROM"));
             }
-            database.put_file(&adapter_file(adapter.digest()?), &adapter.encode()?)?;
-            let target = Target::new(base.model.info_with(&adapter)?, adapter.dimension());
-            let base = Base::new(database, Arc::clone(&base.model))?;
-            (target, Again::new(database, base, Some(adapter)))
+            let mut target = Target::new(base.model.info_with(&adapter)?, adapter.dimension());
+            target.files.push((adapter_file(adapter.digest()?), adapter.encode()?.into()));
+            (target, Again::new(database, Base::new(database, Arc::clone(&base.model))?, Some(adapter)))
         }
         Outcome::Network(weights, model) => {
-            kept::keep(database, &weights)?;
-            (Target::new(model.info().clone(), model.dimension()), Again::from_photos(database, model))
+            let mut target = Target::new(model.info().clone(), model.dimension());
+            target.files = kept::parts(&weights);
+            (target, Again::from_photos(database, model))
         }
-    };
-    put_in_force(database, target, &again, workshop.watch)
+    })
 }
 
 /// The closed form.
@@ -246,10 +262,7 @@ fn solve(
         },
         ..DiscriminantOptions::default()
     };
-    let progress = |what: &str, done: usize, all: usize| match watch {
-        Some(watch) if !watch.went_on(what, done, all) => Control::Stop,
-        _ => Control::Continue,
-    };
+    let progress = |at: Progress<'_>| watch.map_or(ControlFlow::Continue(()), |watch| watch.progress(at));
     let trained = train_discriminant(samples, index, &options, &progress)?;
     let alone = gathered.alone();
     let mislabelled = trained.left_out.iter().filter(|image| !alone.contains(image)).count();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cairn::language::{Augment, Gem, TrainPlan, TrunkPlan};
-use cairn::{Error, ErrorKind, Keep, Photo, Readings, Result, Snapshot};
+use cairn::{Error, ErrorKind, Keep, Photo, Progress, Readings, Result, Snapshot};
 
 use super::base::Base;
 use super::checkpoints::Files;
@@ -43,7 +43,7 @@ pub(super) fn tune(
 ) -> Result<Tuned> {
     let Workshop { database, hardware, weights, watch } = *workshop;
     let settings = Settings::parse(&base.model.info().settings)?;
-    let begin = settings.weights(&|name| database.file(name), weights)?;
+    let begin = settings.weights(&|name| gathered.snapshot.model_file(name), weights)?;
     let options = options(plan, trunk)?;
     let snapshot = database.snapshot();
     let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize], &base.read);
@@ -111,7 +111,8 @@ fn described<'k>(
         for vector in embed_all(&embedder, &photos)? {
             vectors.push(vector?);
         }
-        if workshop.watch.is_some_and(|watch| !watch.went_on("photos judged by", vectors.len(), keys.len())) {
+        let at = Progress::new("photos judged by", vectors.len(), keys.len());
+        if workshop.watch.is_some_and(|watch| watch.progress(at).is_break()) {
             return Err(Error::new(ErrorKind::Cancelled, "stopped during the comparison on images held out")
                 .help("run the same command again to resume"));
         }

@@ -1,9 +1,10 @@
 //! The options of a training, from its plan.
 
 use cairn::language::TrainPlan;
-use cairn::{Result, Watch};
+use cairn::{Progress, Result, Watch};
+use std::ops::ControlFlow;
 
-use crate::train::{Control, Loss, LossOptions, Sampling, Step};
+use crate::train::{Loss, LossOptions, Sampling, Step};
 
 /// How an epoch goes through the images: as the loss needs it, in a mini-batch of the plan's size.
 pub(super) fn sampling(plan: &TrainPlan, of_loss: Sampling) -> Sampling {
@@ -29,12 +30,10 @@ pub(super) fn loss_options(plan: &TrainPlan) -> Result<LossOptions> {
 }
 
 /// Tells of a training's steps.
-pub(super) fn progress<'w>(watch: Option<&'w dyn Watch>) -> impl Fn(&Step) -> Control + 'w {
+pub(super) fn progress<'w>(watch: Option<&'w dyn Watch>) -> impl Fn(&Step) -> ControlFlow<()> + 'w {
     move |step| {
-        let what = format!("steps, loss {:.3}, {:.0} images/s", step.loss, step.images_per_second);
-        match watch {
-            Some(watch) if !watch.went_on(&what, step.step as usize, step.steps as usize) => Control::Stop,
-            _ => Control::Continue,
-        }
+        let Some(watch) = watch else { return ControlFlow::Continue(()) };
+        let note = format!("loss {:.3}, {:.0} images/s", step.loss, step.images_per_second);
+        watch.progress(Progress::new("steps", step.step as usize, step.steps as usize).note(&note))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn::{Database, Error, ErrorKind, ModelInfo, Result};
+use cairn::{Error, ErrorKind, ModelInfo, Result, Snapshot};
 
 use super::kept::{self, Files};
 use super::weights::Weights;
@@ -132,9 +132,9 @@ impl Settings {
 ///
 /// # Errors
 /// `Mismatch` when the settings of the model cannot be read; a damaged catalog.
-pub(crate) fn is_lost(database: &Database, info: &ModelInfo) -> Result<bool> {
+pub(crate) fn is_lost(snapshot: &Snapshot, info: &ModelInfo) -> Result<bool> {
     let settings = Settings::parse(&info.settings)?;
-    Ok(settings.place == Place::Kept && kept::lacks(database, settings.digest)?)
+    Ok(settings.place == Place::Kept && kept::lacks(snapshot, settings.digest)?)
 }
 
 impl std::fmt::Display for Settings {

@@ -1,5 +1,6 @@
 //! Runs a training step by step: batches, learning rate, optimiser, log, checkpoints. The learner defines what is learnt.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::head::Norm;
 use super::loss::Objective;
 use super::nearest::numbers;
 use super::parameter::{Parameter, Place};
-use super::record::{Control, LogFile, Step};
+use super::record::{LogFile, Step};
 use super::schedule::cosine_rate;
 use super::sgd::Sgd;
 use crate::device::torch_error;
@@ -33,14 +34,14 @@ pub struct Run<'a> {
     pub every: u64,
     /// A log file (CSV, [`super::LOG_HEADER`]).
     pub log: Option<&'a Path>,
-    /// Called after every step.
-    pub progress: &'a dyn Fn(&Step) -> Control,
+    /// Called after every step; `Break` stops the training once its state is saved.
+    pub progress: &'a dyn Fn(&Step) -> ControlFlow<()>,
 }
 
 impl Run<'_> {
     /// Without checkpoint, log, or a word.
     pub fn quiet() -> Self {
-        Run { checkpoint: None, every: 100, log: None, progress: &|_| Control::Continue }
+        Run { checkpoint: None, every: 100, log: None, progress: &|_| ControlFlow::Continue(()) }
     }
 }
 
@@ -134,7 +135,7 @@ impl<L: Learner> Course<L> {
     ///
     /// # Errors
     /// `Mismatch` and `Corrupt` for a checkpoint that is another training's or damaged; `Cancelled` when `progress` says
-    /// [`Control::Stop`] (the state is saved first); `Invalid` when the loss leaves the numbers; `Io`.
+    /// `Break` (the state is saved first); `Invalid` when the loss leaves the numbers; `Io`.
     pub(crate) fn go(&mut self, identity: &Identity, run: &Run) -> Result<()> {
         if let Some(path) = run.checkpoint
             && let Some(state) = State::load(path, identity)?
@@ -165,12 +166,12 @@ impl<L: Learner> Course<L> {
             let control = (run.progress)(&step);
             let due =
                 step.step.is_multiple_of(every) || saved.elapsed() >= CHECKPOINT_EVERY.min(cost * CHECKPOINT_SHARE);
-            if let Some(path) = run.checkpoint.filter(|_| due || step.step == steps || control == Control::Stop) {
+            if let Some(path) = run.checkpoint.filter(|_| due || step.step == steps || control.is_break()) {
                 let begin = Instant::now();
                 self.state(identity)?.save(path)?;
                 (saved, cost) = (Instant::now(), begin.elapsed());
             }
-            if control == Control::Stop && step.step < steps {
+            if control.is_break() && step.step < steps {
                 let error = Error::new(ErrorKind::Cancelled, format!("stopped after step {} of {steps}", step.step));
                 return Err(match run.checkpoint {
                     Some(path) => error.help(format!("run the same command again to resume from {}", path.display())),

@@ -40,7 +40,7 @@ pub struct Trained {
 ///
 /// # Errors
 /// `Invalid` for samples or options that cannot be used, and when the loss leaves the numbers; `Mismatch` and `Corrupt` for a
-/// checkpoint that is another training's or damaged; `Cancelled` when `progress` says [`super::Control::Stop`] (the state is saved
+/// checkpoint that is another training's or damaged; `Cancelled` when `progress` says `Break` (the state is saved
 /// first); `Io`.
 pub fn train_head(samples: &Samples, options: &HeadOptions, hardware: &Hardware, run: &Run) -> Result<Trained> {
     let _native = cairn::native();

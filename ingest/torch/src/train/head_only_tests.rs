@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::validate::retrieval;
@@ -10,7 +11,6 @@ use std::path::Path;
 
 use cairn::ErrorKind;
 
-use super::super::record::Control;
 use super::*;
 
 const DIMENSION: usize = 24;
@@ -107,8 +107,8 @@ fn cut_short(samples: &Samples, options: &HeadOptions, path: &Path, after: u64, 
         left.set(left.get() - 1);
         match left.get() {
             0 if dies => std::panic::resume_unwind(Box::new("killed")),
-            0 => Control::Stop,
-            _ => Control::Continue,
+            0 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
         }
     };
     let run = Run { checkpoint: Some(path), every: 4, log: None, progress: &progress };
@@ -162,8 +162,8 @@ fn the_log_file_of_a_resumed_training_has_every_step_once() {
     let (samples, options) = (samples(120, 1), options(Loss::CosFace));
     let folder = tempfile::tempdir().unwrap();
     let (path, log) = (folder.path().join("training"), folder.path().join("log.csv"));
-    let stop = |step: &Step| if step.step == 7 { Control::Stop } else { Control::Continue };
-    for progress in [&stop as &dyn Fn(&Step) -> Control, &|_| Control::Continue] {
+    let stop = |step: &Step| if step.step == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    for progress in [&stop as &dyn Fn(&Step) -> ControlFlow<()>, &|_| ControlFlow::Continue(())] {
         let run = Run { checkpoint: Some(&path), every: 50, log: Some(&log), progress };
         let ended = train(&samples, &options, &run);
         let text = std::fs::read_to_string(&log).unwrap();
@@ -178,7 +178,7 @@ fn another_trainings_checkpoint_is_refused_by_what_differs() {
     let (images, begun) = (samples(120, 1), options(Loss::ArcFace));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("training");
-    let run = Run { checkpoint: Some(&path), progress: &|_| Control::Stop, ..Run::quiet() };
+    let run = Run { checkpoint: Some(&path), progress: &|_| ControlFlow::Break(()), ..Run::quiet() };
     train(&images, &begun, &run).unwrap_err();
     let refusal = |samples: &Samples, options: &HeadOptions| {
         let error = train(samples, options, &run).unwrap_err();
@@ -202,7 +202,7 @@ fn a_checkpoint_that_cannot_be_written_ends_the_training_and_the_last_one_stays(
         if step.step == 8 {
             std::fs::create_dir(folder.path().join("training.tmp")).unwrap();
         }
-        Control::Continue
+        ControlFlow::Continue(())
     };
     let run = Run { checkpoint: Some(&path), every: 4, log: None, progress: &fill };
     let refusal = train(&samples, &options, &run).unwrap_err().to_string();
@@ -211,7 +211,7 @@ fn a_checkpoint_that_cannot_be_written_ends_the_training_and_the_last_one_stays(
     let first = Cell::new(0);
     let progress = |step: &Step| {
         first.set(if first.get() == 0 { step.step } else { first.get() });
-        Control::Continue
+        ControlFlow::Continue(())
     };
     let resumed = train(&samples, &options, &Run { progress: &progress, ..run }).unwrap();
     assert_eq!(first.get(), 5);

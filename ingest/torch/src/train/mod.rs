@@ -40,7 +40,7 @@ pub use init::Init;
 pub use judge::{Comparison, Quality};
 pub use loss::{Loss, LossOptions};
 pub use options::HeadOptions;
-pub use record::{Control, LOG_HEADER, Step};
+pub use record::{LOG_HEADER, Step};
 pub use samples::{Samples, Singles};
 pub use schedule::cosine_rate;
 pub use trunk::{PhotoSet, StepSize, TrainedTrunk, TrunkOptions, step_speed};

@@ -30,16 +30,6 @@ pub struct Step {
     pub images_per_second: f32,
 }
 
-/// What the caller of a training wants after a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Control {
-    /// The next step.
-    #[default]
-    Continue,
-    /// To stop: the state is saved, where there is a checkpoint to save it in, and the training ends with `Cancelled`.
-    Stop,
-}
-
 /// The columns of a log file.
 pub const LOG_HEADER: &str = "step,epoch,loss,accuracy,rate,images_per_second";
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn::Result;
+use cairn::{Result, Watch};
 use tch::Tensor;
 
 use super::evidence::Given;
@@ -13,7 +13,6 @@ use crate::model::adapter::unit;
 use crate::random::Mix;
 use crate::train::judge::{Comparison, Labelled, judge_among};
 use crate::train::nearest::{numbers, select, tensor};
-use crate::train::record::Control;
 use crate::train::samples::{LABEL_SHARE, Samples};
 use crate::train::validate::Descriptors;
 
@@ -68,7 +67,7 @@ pub(crate) fn judge_with_more(
     samples: &Samples,
     more: &Samples,
     options: &DiscriminantOptions,
-    progress: &dyn Fn(&str, usize, usize) -> Control,
+    watch: &dyn Watch,
 ) -> Result<Option<HeldOut>> {
     let _native = cairn::native();
     let Material { images, classes, x, count } = Material::of(samples, options)?;
@@ -88,7 +87,7 @@ pub(crate) fn judge_with_more(
     let (_, x, classes) = judged(&given, options)?;
     let given = Given { x: &x, classes: &classes, count };
     let draws = draws(&given, options);
-    let mut ticker = Ticker { progress, done: 0, total: draws.len() * parts(options) };
+    let mut ticker = Ticker { watch, done: 0, total: draws.len() * parts(options) };
     compared(given, draws, &mut |given, split| learnt_without(given, Some(&others), split, options, &mut ticker))
 }
 

@@ -13,7 +13,9 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-use cairn::{Error, ErrorKind, Result, pool};
+use std::ops::ControlFlow;
+
+use cairn::{Error, ErrorKind, Progress, Result, Watch, pool};
 use tch::Tensor;
 
 use self::evidence::{Given, adopted, believed};
@@ -22,7 +24,6 @@ pub use self::held_out::HeldOut;
 pub(crate) use self::held_out::{judge_discriminant, judge_with_more};
 pub use self::options::DiscriminantOptions;
 use super::nearest::{select, tensor};
-use super::record::Control;
 use super::samples::{HoldOut, Prepared, Samples, Singles};
 use crate::device::{one_thread, torch_error};
 use crate::model::adapter::Adapter;
@@ -65,12 +66,12 @@ pub struct TrainedDiscriminant {
 ///
 /// # Errors
 /// `Invalid` for samples that cannot be learnt from (none, one label, no label with two images), for rows that do not fit or
-/// are zero or not finite, and for options out of range; `Cancelled` when `progress` says [`Control::Stop`].
+/// are zero or not finite, and for options out of range; `Cancelled` when `watch` answers `Break`.
 pub fn train_discriminant(
     samples: &Samples,
     index: &[f32],
     options: &DiscriminantOptions,
-    progress: &dyn Fn(&str, usize, usize) -> Control,
+    watch: &dyn Watch,
 ) -> Result<TrainedDiscriminant> {
     let _native = cairn::native();
     one_thread();
@@ -79,7 +80,7 @@ pub fn train_discriminant(
     let index = tensor(&index_rows(index, side)?, side).map_err(torch_error)?;
     let given = Given { x: &x, classes: &classes, count };
     let trainings = if options.validation > 0.0 { 1 + 2 * options.repeats } else { 1 };
-    let mut ticker = Ticker { progress, done: 0, total: trainings * parts(options) };
+    let mut ticker = Ticker { watch, done: 0, total: trainings * parts(options) };
     let solved = solve(given, &index, options, &mut ticker)?;
     let validation = held_out::validate(given, options, &mut ticker)?;
     let left_out = images.iter().zip(&solved.stays).filter(|(_, stays)| !**stays).map(|(&image, _)| image).collect();
@@ -121,7 +122,7 @@ impl Material {
 
 /// Tells the caller how far the work is.
 struct Ticker<'a> {
-    progress: &'a dyn Fn(&str, usize, usize) -> Control,
+    watch: &'a dyn Watch,
     done: usize,
     total: usize,
 }
@@ -132,8 +133,8 @@ impl Ticker<'_> {
         // A process that ends does not wait for the next one.
         cairn::may_end();
         self.done += 1;
-        match (self.progress)(what, self.done, self.total) {
-            Control::Stop if self.done < self.total => {
+        match self.watch.progress(Progress::new(what, self.done, self.total)) {
+            ControlFlow::Break(()) if self.done < self.total => {
                 let (done, total) = (self.done, self.total);
                 Err(Error::new(ErrorKind::Cancelled, format!("stopped after part {done} of {total}")))
             }

@@ -1,7 +1,8 @@
 //! Discriminant training: the algebra exactly, what it learns, leaves out and refuses; and real photos.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use tch::Kind;
@@ -41,7 +42,7 @@ fn options() -> DiscriminantOptions {
 }
 
 fn train(samples: &Samples, index: &[f32], options: &DiscriminantOptions) -> Result<TrainedDiscriminant> {
-    train_discriminant(samples, index, options, &|_, _, _| Control::Continue)
+    train_discriminant(samples, index, options, &|_: Progress<'_>| ControlFlow::Continue(()))
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -212,14 +213,13 @@ fn only_images_whose_neighbours_agree_are_taken_in() {
 fn the_validation_says_what_the_adapter_is_worth() {
     let judged = DiscriminantOptions { validation: 0.34, repeats: 2, ..options() };
     let (samples, (index, _)) = (samples(120, 1), rows(60, 2));
-    let told = Cell::new((0, 0));
-    let count = |_: &str, done: usize, total: usize| {
-        assert_eq!((done, total), (told.get().0 + 1, 5 * 8));
-        told.set((done, total));
-        Control::Continue
+    let told = AtomicUsize::new(0);
+    let count = |at: Progress<'_>| {
+        assert_eq!((at.done, at.all), (told.fetch_add(1, Ordering::Relaxed) + 1, 5 * 8));
+        ControlFlow::Continue(())
     };
     let trained = train_discriminant(&samples, &index, &judged, &count).unwrap();
-    assert_eq!(told.get(), (40, 40));
+    assert_eq!(told.into_inner(), 40);
     let held_out = trained.validation.unwrap();
     assert!(held_out.is_better() && held_out.repeats == 2, "{held_out:?}");
     assert!(held_out.images.after.knn > held_out.images.before.knn + 0.1, "{held_out:?}");
@@ -255,7 +255,9 @@ fn labels_of_few_images_are_judged_and_where_nothing_is_asked_nothing_is_said() 
 fn what_learnt_from_more_is_judged_by_the_same_questions() {
     let judged = DiscriminantOptions { validation: 0.34, repeats: 4, ..options() };
     let (few, more) = (samples(36, 1), samples(240, 9));
-    let asked = |more: &Samples| judge_with_more(&few, more, &judged, &|_, _, _| Control::Continue).unwrap().unwrap();
+    let asked = |more: &Samples| {
+        judge_with_more(&few, more, &judged, &|_: Progress<'_>| ControlFlow::Continue(())).unwrap().unwrap()
+    };
     let alone = train(&few, &[], &judged).unwrap().validation.unwrap();
     let none = Samples { vectors: Vec::new(), image: Vec::new(), labels: Vec::new(), ..few.clone() };
     assert_eq!(asked(&none), alone);
@@ -301,10 +303,8 @@ fn what_cannot_be_learnt_from_is_refused_with_a_reason() {
     assert!(refusal(&sound, &[], &|o| o.neighbours = 0).contains("neighbours"));
     assert!(refusal(&sound, &[], &|o| o.compress = Some(0)).contains("dimension"));
     assert!(refusal(&sound, &[], &|o| o.validation = 1.0).contains("held out"));
-    let stop = train_discriminant(&sound, &[], &options(), &|_, done, _| match done {
-        3 => Control::Stop,
-        _ => Control::Continue,
-    });
+    let at_the_third = |at: Progress<'_>| if at.done == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let stop = train_discriminant(&sound, &[], &options(), &at_the_third);
     assert_eq!(stop.unwrap_err().kind(), ErrorKind::Cancelled);
 }
 

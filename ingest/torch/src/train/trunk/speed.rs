@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use cairn::{Error, Result};
@@ -14,7 +15,6 @@ use crate::model::file::{Named, serialise};
 use crate::model::layers::{ConvShape, Norm as Shape};
 use crate::model::weights::Weights;
 use crate::random::Mix;
-use crate::train::Control;
 use crate::train::checkpoint::Identity;
 use crate::train::course::{Course, Learner, Lesson, Run, Schedule};
 use crate::train::head::Norm;
@@ -75,7 +75,7 @@ pub fn step_speed(architecture: Architecture, size: StepSize, hardware: &Hardwar
         if step.step > WARM_UP {
             *seconds.borrow_mut() += batch as f64 / f64::from(step.images_per_second);
         }
-        Control::Continue
+        ControlFlow::Continue(())
     };
     let drill = Drill { network, objective, rgb, targets, steps: WARM_UP + steps, batch: (0..batch as u32).collect() };
     let identity = Identity { options: String::new(), data: String::new() };

@@ -1,13 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::*;
 use crate::model::{DEFAULT_WEIGHTS_FILE, Model, Place as Where, Settings, find_weights};
 use crate::random::Mix;
 use crate::testing::largest_difference;
-use crate::train::Control;
 use cairndb_ingest::Encoder as _;
 use cairndb_ingest::photo::Pixels;
 
@@ -81,7 +81,7 @@ fn a_training_that_was_cut_short_ends_in_the_same_bits_and_its_network_loads() {
     let until = |last: u64| {
         let progress = |step: &Step| {
             made.borrow_mut().push(step.step);
-            if step.step == last { Control::Stop } else { Control::Continue }
+            if step.step == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         train(&paths, &options(), &Run { checkpoint: Some(&checkpoint), progress: &progress, ..Run::quiet() })
     };
