@@ -173,7 +173,7 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_disk_is_not_blamed() {
         }
         refused += 1;
         assert_eq!(output.status.code(), Some(1), "{name}: {said}");
-        let owner = if root { "belongs to root, and this program runs as" } else { "may not use it by its mode" };
+        let owner = if root { "belongs to root, but this program runs as" } else { "but its mode does not allow this" };
         assert!(said.contains(owner) && said.contains("Permission denied"), "{name}: {said}");
     }
     assert!(refused >= 4, "only {refused} files were needed");

@@ -98,7 +98,10 @@ fn a_list_that_is_read_again_reverts_nobody() {
     assert!(again.contains("replaced 0, unchanged 6") && !again.contains("changed by the list"), "{again}");
     // All that the list changed is one change.
     let undone = run_ok(path, &["query", "DB", "-c", "UNDO LABEL"]);
-    assert!(undone.starts_with("what a list changed by sequence ") && undone.contains("3 images have"), "{undone}");
+    assert!(
+        undone.starts_with("undone: the changes of a list at sequence ") && undone.contains("3 labels were restored"),
+        "{undone}"
+    );
     let before = ["v0,right", "v1,a", "v3,b", "v4,c", "v5,c"];
     assert_eq!(labels(path), before);
     let again = said(path, &INGEST);
@@ -132,7 +135,7 @@ fn a_list_leaves_alone_what_a_cleaning_did() {
     assert_eq!(labels(path), after);
     // Reading the list is no change of the image: the undo gives back what it took.
     let undone = run_ok(path, &["query", "DB", "-c", "UNDO CLEAN"]);
-    assert_eq!(undone, "cleaning 1 is undone: 1 image has its label back\n");
+    assert_eq!(undone, "cleaning 1 was undone: 1 label was restored\n");
     assert_eq!(labels(path), before);
     let again = said(path, &INGEST);
     assert!(again.contains("unchanged 12") && !again.contains("unchanged: "), "{again}");
@@ -150,8 +153,8 @@ fn put_asks_before_it_replaces_another_photo_or_label() {
     for (statement, what) in [
         ("PUT ID 'a' VECTOR [0, 1, 0] LABEL 'tower'", "'a' holds another image, labelled 'tower'"),
         ("PUT ID 'a' VECTOR [0, 1, 0] AS index", "'a' holds another image, labelled 'tower'"),
-        ("PUT ID 'a' VECTOR [1, 0, 0]", "'a' has the label 'tower', and the PUT gives none"),
-        ("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'dome'", "'a' has the label 'tower', and the PUT gives 'dome'"),
+        ("PUT ID 'a' VECTOR [1, 0, 0]", "'a' has the label 'tower', but the PUT gives none"),
+        ("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'dome'", "'a' has the label 'tower', but the PUT gives 'dome'"),
     ] {
         let error = refused(path, statement);
         assert!(error.contains(what) && error.contains("OVERWRITE"), "{statement}: {error}");
@@ -173,7 +176,7 @@ fn the_vector_of_a_list_typed_again_is_the_same_image() {
     said(path, &INGEST);
     run_ok(path, &["query", "DB", "-c", "PUT ID 'v0' VECTOR [1, 0.1, 0.1] LABEL 'a'"]);
     let other_label = refused(path, "PUT ID 'v0' VECTOR [1, 0.1, 0.1] LABEL 'b'");
-    assert!(other_label.contains("has the label 'a', and the PUT gives 'b'"), "{other_label}");
+    assert!(other_label.contains("has the label 'a', but the PUT gives 'b'"), "{other_label}");
     assert!(refused(path, "PUT ID 'v0' VECTOR [0, 0, 1] LABEL 'a'").contains("holds another photo"));
     // It is still the list's.
     let again = said(path, &INGEST);
@@ -215,15 +218,13 @@ fn the_last_change_of_labels_is_taken_back() {
     ok("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'x'; PUT ID 'b' VECTOR [0, 1, 0]; PUT ID 'c' VECTOR [0, 0, 1] LABEL 'z'");
     assert!(refused(path, "UNDO LABEL").contains("there is no change of labels"));
     ok("LABEL ID 'a' AS 'y'; LABEL ID 'b' AS 'y'; UNLABEL ID 'c'");
-    assert!(ok("UNDO LABEL").ends_with(" is taken back: 'c' has the label 'z' again\n"));
-    assert!(ok("UNDO LABEL").ends_with(" is taken back: 'b' has no label again, and is an index image\n"));
-    // What was said since stays, be it the same.
+    assert!(ok("UNDO LABEL").ends_with("; 'c' has the label 'z' again\n"));
+    assert!(ok("UNDO LABEL").ends_with("; 'b' has no label again, and is an index image\n"));
+    // What was said since stays, even the same label.
     ok("LABEL ID 'a' AS 'y'");
     let undone = ok("UNDO LABEL");
     assert!(
-        undone.ends_with(
-            " is taken back: 0 images have their labels back; 1 image was changed since and stays as it is\n"
-        ),
+        undone.ends_with("; 0 labels were restored; 1 image was changed since and is left unchanged\n"),
         "{undone}"
     );
     assert_eq!(labels(path), ["a,y", "c,z"]);
@@ -267,7 +268,7 @@ fn an_undo_of_a_cleaning_leaves_alone_what_a_person_confirmed() {
         assert_eq!(labels(path), cleaned, "{action}, {confirm}");
         assert!(csv(path, "SHOW CLEAN 1")[1].ends_with(",changed since"), "{action}, {confirm}");
         let undone = run_ok(path, &["query", "DB", "-c", "UNDO CLEAN"]);
-        assert!(undone.contains("1 image was changed since and stays as it is"), "{action}, {confirm}: {undone}");
+        assert!(undone.contains("1 image was changed since and is left unchanged"), "{action}, {confirm}: {undone}");
         assert_eq!(labels(path), cleaned, "{action}, {confirm}");
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn run(args: &Predict) -> Result<()> {
     let stored = args.id.iter().map(|key| {
         let query = snapshot.vector(key).and_then(|vector| match vector {
             Some(vector) => Ok(Query { vector, without: Some(key.clone()) }),
-            None => Err(cairn::Error::not_found(format!("there is no image '{key}'"))),
+            None => Err(cairn::Error::not_found(format!("image '{key}' does not exist"))),
         });
         (key.clone(), query)
     });
