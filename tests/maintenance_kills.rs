@@ -188,6 +188,6 @@ fn killed_maintenance_goes_on_to_the_same_end() {
     // Killed between its last step and its end, it is run again with nothing left to do.
     let once = contents(&folder.path().join("trunk-whole"));
     let again = run_ok(folder.path(), &trunk.replace("DB", "trunk-whole").split(' ').collect::<Vec<_>>());
-    assert!(again.contains("came of this training"), "{again}");
+    assert!(again.contains("is the result of this training"), "{again}");
     assert_same(&once, &contents(&folder.path().join("trunk-whole")), "trained twice");
 }

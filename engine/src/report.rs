@@ -54,7 +54,7 @@ impl Status {
     pub fn lines(&self) -> Vec<(String, String)> {
         let model = match &self.model {
             Some(model) => format!("{} ({})", model.name, model.fingerprint.get(..12).unwrap_or(&model.fingerprint)),
-            None => "none: vectors are brought".to_owned(),
+            None => "none (your own vectors)".to_owned(),
         };
         let waiting = format!("{} ({} operations)", self.deferred_writes, self.deferred_operations);
         let mut lines = vec![
@@ -67,7 +67,7 @@ impl Status {
             ("vote_k", self.vote_k.to_string()),
             ("kept neighbours", self.kept_neighbours.to_string()),
             ("sequence", self.sequence.to_string()),
-            ("waiting writes", waiting),
+            ("deferred writes", waiting),
             ("segments", self.segments.len().to_string()),
             ("rows in the tail", self.tail_rows.to_string()),
             ("bytes in segments", self.segment_bytes().to_string()),
@@ -107,12 +107,12 @@ impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         parts.extend(self.takes_no_writes.clone());
-        parts.extend(self.shortage.as_ref().map(|shortage| format!("{shortage}; reading and deleting go on")));
+        parts.extend(self.shortage.as_ref().map(|shortage| format!("{shortage}; reading and deleting continue")));
         if !self.degraded.is_empty() {
             let degraded = self.degraded.join("; ");
             parts.push(format!("degraded: {degraded}; answers are exact, from the catalog, until it is rebuilt"));
         }
-        parts.extend(self.trouble.as_ref().map(|trouble| format!("the worker is in trouble: {trouble}")));
+        parts.extend(self.trouble.as_ref().map(|trouble| format!("a background worker failed: {trouble}")));
         f.write_str(if parts.is_empty() { "ok" } else { "" })?;
         f.write_str(&parts.join("; "))
     }

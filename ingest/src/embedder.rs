@@ -1,4 +1,4 @@
-//! Single photos and files of queries for the engine: the same steps as the pipeline, so the same bits.
+//! Embeds single photos and files of queries for the engine: with the steps of the pipeline, so the bits are the same.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use crate::encoder::Encoder;
 use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, resize, thumbnail};
 use crate::source::{Spellings, Text, VectorFile, is_vectors, read_list, row_fault};
 
-/// Most bytes that a file of query vectors may take in memory: 1 GiB.
+/// The largest size in memory of a file of query vectors: 1 GiB.
 const MAX_QUERY_BYTES: usize = 1 << 30;
 
-/// A photo on its way into the network.
+/// A photo before the network.
 pub(crate) struct Prepared {
     /// At the model's input size.
     pub(crate) pixels: Pixels,
-    /// What the database keeps of it.
+    /// The copy that the database keeps.
     pub(crate) kept: Option<Vec<u8>>,
 }
 
@@ -28,12 +28,12 @@ pub struct PhotoEmbedder {
 }
 
 impl PhotoEmbedder {
-    /// An embedder that keeps of photos what `keep` says, under the default limits.
+    /// An embedder that keeps copies of photos according to `keep`, with the default limits.
     pub fn new(encoder: Arc<dyn Encoder>, keep: Keep) -> Self {
         Self { encoder, keep, limits: DecodeLimits::default() }
     }
 
-    /// Other limits of what a photo may cost.
+    /// Sets other limits on photos.
     #[must_use]
     pub fn with_limits(self, limits: DecodeLimits) -> Self {
         Self { limits, ..self }
@@ -68,8 +68,8 @@ impl PhotoEmbedder {
         Ok((content, prepared))
     }
 
-    /// The descriptors of many photos (each with its key), in order: on the engine's threads, or in batches where the encoder prefers
-    /// them. A photo that cannot be embedded has an error of its own.
+    /// The descriptors of many photos (each with its key), in order: on the engine's threads, or in batches if the encoder
+    /// prefers them. A photo that cannot be embedded has an error in its place.
     ///
     /// # Errors
     /// When the device fails.

@@ -419,6 +419,6 @@ fn query_vectors_are_read_without_a_model() {
     let found = QueryReader::default().read(&path).unwrap();
     assert_eq!((found.queries.len(), found.queries[0].number), (1, 1));
     let reasons: Vec<_> = found.failed.iter().map(|failed| failed.reason.as_str()).collect();
-    assert_eq!(reasons, ["row 0 is zero", "row 2 holds NaN, infinity or what 32 bits cannot hold"]);
+    assert_eq!(reasons, ["row 0 is zero", "row 2 holds NaN, infinity or a number out of the range of 32-bit floats"]);
     assert!(QueryReader::default().read(Path::new("q.txt")).is_err());
 }

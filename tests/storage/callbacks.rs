@@ -2,7 +2,7 @@
 //! Nothing here may hang; what does fails after a minute.
 //!
 //! It catches: a call that waits for the gate that its own caller closed, or for the writer that called it; a refusal of what could be
-//! answered; a change of models that writers without a pause keep from its end.
+//! answered; a model change that writers without a pause keep from its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::ops::ControlFlow;
@@ -138,7 +138,7 @@ fn whoever_embeds_for_a_new_model_may_ask_for_anything() {
     let database = filled(folder.path());
     let asker = Asker::new(&database, folder.path());
     let (asks, its) = (asker.clone(), database.clone());
-    returns("a change of models", move || {
+    returns("a model change", move || {
         let reembed = Mirrors(Some(asks.clone()));
         let watch = |_: Progress<'_>| {
             asks.ask();
@@ -166,7 +166,7 @@ fn whoever_is_told_of_progress_may_write_each_time() {
     let folder = tempfile::tempdir().unwrap();
     let database = filled(folder.path());
     let its = database.clone();
-    let written = returns("a change of models", move || {
+    let written = returns("a model change", move || {
         let mut written = 0;
         let watch = told(|_| {
             its.write(vec![put(format!("told{written}"), None, &[1.0; DIMENSION])]).unwrap();
@@ -328,7 +328,7 @@ fn a_model_comes_in_force_beside_writers_that_never_pause() {
     cairndb_storage_tests::wait_until("a write of each", || begun.load(Ordering::Relaxed) >= WRITERS as usize);
     let its = database.clone();
     let mut verified = 0;
-    let changed = returns("a change of models", move || {
+    let changed = returns("a model change", move || {
         let watch = told(|at| {
             verified += usize::from(at.what == Progress::VERIFICATION);
             true

@@ -136,7 +136,7 @@ fn marked_images_stay_voters_until_their_label_changes() {
     assert_eq!(marked(&database), ["alone", "s0v7"]);
     assert_eq!(
         said(&database, "UNDO CLEAN"),
-        "cleaning 1 is undone: 2 marks are removed; 1 image was changed since and stays as it is"
+        "cleaning 1 was undone: 2 marks were removed; 1 image was changed since and is left unchanged"
     );
     assert!(marked(&database).is_empty());
 }
@@ -178,7 +178,7 @@ fn what_is_marked_is_not_marked_again_and_one_undo_takes_all_marks_away() {
     assert_eq!(marks.len(), 3 + other.found);
     database.undo_cleaning().unwrap();
     assert_eq!(database.marked().unwrap().len(), 3, "the first cleaning's marks stay");
-    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 is undone: 3 marks are removed");
+    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 was undone: 3 marks were removed");
     assert!(database.marked().unwrap().is_empty());
     assert_eq!(clean().number, Some(3));
 }
@@ -249,7 +249,7 @@ fn what_people_did_while_a_cleaning_looked_is_theirs() {
     assert_eq!(label(&database, "s0v7").as_deref(), Some("scene 0"));
     assert_eq!(label(&database, "alone"), None);
     assert_eq!(database.cleanings().unwrap()[0].found, 1);
-    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 is undone: 1 image has its label back");
+    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 was undone: 1 label was restored");
     // Somebody looked at its mark and took it away: its label stays.
     database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap();
     let watch = meanwhile(|| {
@@ -288,7 +288,7 @@ fn an_undo_leaves_alone_what_has_the_same_label_and_is_something_else() {
     database.write(vec![relabel(key, &given)]).unwrap();
     assert_eq!(
         said(&database, "UNDO CLEAN"),
-        "cleaning 2 is undone: 1 image has its label back; 1 image was changed since and stays as it is"
+        "cleaning 2 was undone: 1 label was restored; 1 image was changed since and is left unchanged"
     );
     assert_eq!(label(&database, key), Some(given));
 }
@@ -371,7 +371,7 @@ fn suspects_are_acted_on_from_the_measured_evidence_on() {
     assert!(shown.judged.len() > 3, "weak evidence is shown");
     let analysed = said(&database, "EXPLAIN ANALYZE CLEAN RULE suspects");
     assert!(
-        analysed.contains("\nsuspects 2, of them marked already 0\ncleaning 1: changed or marked 2\nsequence "),
+        analysed.contains("\nsuspects 2, already marked 0\ncleaning 1: changed or marked 2\nsequence "),
         "{analysed}"
     );
     let marks = marked(&database);
@@ -491,11 +491,11 @@ fn what_cannot_be_cleaned_is_told() {
     let error = one.query("SHOW SUSPECTS", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("label 0"), "{error}");
     let error = one.query("CLEAN", &Default::default(), &Ports::default()).unwrap_err();
-    assert!(error.to_string().contains("bare vectors and has no photos"), "{error}");
+    assert!(error.to_string().contains("bare vectors without photos"), "{error}");
     let error = one.query("TRAIN", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("model"), "{error}");
     let error = one.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
-    assert!(error.to_string().contains("bare vectors and has no photos"), "{error}");
+    assert!(error.to_string().contains("bare vectors without photos"), "{error}");
     let some = database(&folder.path().join("some"));
     let error = some.query("CLEAN", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("local features"), "{error}");
@@ -505,7 +505,7 @@ fn what_cannot_be_cleaned_is_told() {
     let put = |at: u8| Put::new(format!("g{at}"), vector(at)).label("scene").source("/is/not/there.jpg").into();
     gone.write((0..4).map(put)).unwrap();
     let error = gone.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
-    assert!(error.to_string().contains("the photo of 'g0' is not there"), "{error}");
+    assert!(error.to_string().contains("the photo of 'g0' does not exist"), "{error}");
 }
 
 #[test]
@@ -524,7 +524,7 @@ fn a_photo_that_cannot_be_read_ends_no_cleaning() {
     let scenes = Scenes::default();
     let cleaned = database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap();
     assert_eq!(doubtful(&cleaned), ["alone", "s0v6", "s0v7"]);
-    let (cut, gone) = ("'s2v1': it is cut short", "the photo of 's2v2' is not there");
+    let (cut, gone) = ("'s2v1': it is cut short", "the photo of 's2v2' does not exist");
     assert_eq!(cleaned.not_compared(), [("s2v1", cut), ("s2v2", gone)]);
     let judged = |key: &str| cleaned.judged.iter().find(|judged| judged.key == key).unwrap();
     assert_eq!((judged("s2v0").compared, judged("s2v0").verified), (5, 5), "its thumbnail is compared");

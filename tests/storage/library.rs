@@ -329,15 +329,15 @@ fn a_number_that_is_seen_is_an_acknowledged_one() {
                 let line = |name: &str| stale.iter().find(|line| line.0 == name).unwrap().1.clone();
                 let number = |name: &str| line(name).parse::<u64>().unwrap();
                 let waiting = number("last write") - number("predictions of sequence");
-                assert_eq!(number("waiting writes"), waiting, "{stale:?}");
-                assert_eq!(number("waiting operations"), 2 * waiting, "{stale:?}");
-                assert_eq!(line("oldest has waited") == "nothing waits", waiting == 0, "{stale:?}");
-                assert_ne!(line("oldest has waited"), "since before the database was opened", "{stale:?}");
+                assert_eq!(number("deferred writes"), waiting, "{stale:?}");
+                assert_eq!(number("deferred operations"), 2 * waiting, "{stale:?}");
+                assert_eq!(line("age of the oldest") == "nothing is deferred", waiting == 0, "{stale:?}");
+                assert_ne!(line("age of the oldest"), "since before the database was opened", "{stale:?}");
             }
         });
         database.drain().unwrap();
     }
-    assert_eq!(status(&database, "waiting writes"), "0 (0 operations)");
+    assert_eq!(status(&database, "deferred writes"), "0 (0 operations)");
 }
 
 /// It catches: features that are not what the port promises, compared and kept.

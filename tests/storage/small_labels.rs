@@ -106,7 +106,7 @@ fn relabel_leaves_every_label_an_image_unless_it_is_asked_to_empty_labels() {
     let statement = "EXPLAIN ANALYZE CLEAN RULE suspects top=1000 RELABEL EMPTY";
     let outcome = database.query(statement, &Default::default(), &Ports::default()).unwrap().remove(0);
     let Outcome::Explained(emptied) = outcome else { panic!("{outcome:?}") };
-    assert!(emptied.contains("RELABEL EMPTY") && !emptied.contains("the last of their label"), "{emptied}");
+    assert!(emptied.contains("RELABEL EMPTY") && !emptied.contains("last images of their labels"), "{emptied}");
     assert!(label_counts(&database).len() < before.len());
     assert_eq!(database.cleanings().unwrap()[1].what, "RULE suspects top=1000 RELABEL EMPTY");
     database.undo_cleaning().unwrap();

@@ -1,5 +1,5 @@
-//! What `cairn bench losses` and `cairn bench cleaning` share: the images and queries of a database, and what they give with other
-//! descriptors and other labels, each measured in a database of its own.
+//! The common part of `cairn bench losses` and `cairn bench cleaning`: the images and queries of a database, and the results with
+//! other descriptors and other labels, each measured in a separate database.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::networks::hardware;
 use crate::session::Session;
 
-/// Images written by one transaction.
+/// Images per transaction.
 const WRITTEN_ROWS: usize = 1000;
 
 /// Images and queries with the base's descriptors.
@@ -29,20 +29,20 @@ pub(super) struct Set {
 /// mAP@100 of kNN and of sort + insert, in percent.
 pub(super) type Score = [f64; 2];
 
-/// Labels that are not the database's, by key; `None`: the image is not there.
+/// Labels that differ from the database's, by key; `None`: the image is left out.
 pub(super) type Change = HashMap<String, Option<String>>;
 
-/// What TRAIN would do, with nothing held out: the queries judge.
+/// The plan of TRAIN, with nothing held out: the queries measure it.
 pub(super) fn plan(loss: Loss, seed: u64, epochs: Option<usize>) -> TrainPlan {
     let usual = TrainPlan::usual(loss, false);
     let epochs = epochs.unwrap_or(usual.epochs);
     usual.seed(seed).epochs(epochs).validation(0.0)
 }
 
-/// The session of a bench's database, and what trains.
+/// The session of a bench's database, and the trainer.
 ///
 /// # Errors
-/// When the database cannot be opened, or there is no such device.
+/// When the database cannot be opened, or the device does not exist.
 pub(super) fn opened(args: &BenchSet) -> Result<(Session, TorchMaintainer)> {
     let opened = Opened { database: args.database.clone(), read_only: false };
     let session = Session::open(&opened, &args.model, args.format, Some(&args.truth))?;
@@ -51,10 +51,10 @@ pub(super) fn opened(args: &BenchSet) -> Result<(Session, TorchMaintainer)> {
 }
 
 impl Set {
-    /// That of a database, with the queries of a file.
+    /// The images of a database, with the queries of a file.
     ///
     /// # Errors
-    /// When a photo or the file cannot be read, or the known answers are of other queries.
+    /// When a photo or the file cannot be read, or the known answers are for other queries.
     pub(super) fn read(session: &Session, trial: &Trial<'_>, args: &BenchSet) -> Result<Self> {
         let snapshot = session.database.snapshot();
         let mut images = Vec::new();
@@ -82,10 +82,10 @@ impl Set {
         Ok(Self { images, queries })
     }
 
-    /// What the images with changed labels and the queries give once their descriptors went through `adapt`.
+    /// The results of the images with changed labels and of the queries, after `adapt` mapped their descriptors.
     ///
     /// # Errors
-    /// When the database of its own cannot be made, or a search fails.
+    /// When the separate database cannot be created, or a search fails.
     pub(super) fn score(
         &self,
         session: &Session,
@@ -130,7 +130,7 @@ impl Set {
     }
 }
 
-/// Mean, least and most of one of the two figures.
+/// Mean, minimum and maximum of one of the two figures.
 pub(super) fn spread(scores: &[Score], method: usize) -> (f64, f64, f64) {
     let values = scores.iter().map(|score| score[method]);
     let mean = values.clone().sum::<f64>() / scores.len().max(1) as f64;

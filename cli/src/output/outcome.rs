@@ -1,4 +1,4 @@
-//! What a statement gave, as tables and lines.
+//! The outcomes of statements, as tables and lines.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use super::words::{role_word, yes_or_no};
 use crate::failure::Result;
 use crate::terminal::note;
 
-/// The word of a column, as in RETURN and in headers.
+/// The name of a column, as in RETURN and in headers.
 fn word(column: Column) -> &'static str {
     match column {
         Column::Query => "query",
@@ -30,7 +30,7 @@ fn word(column: Column) -> &'static str {
     }
 }
 
-/// Writes what a statement gave.
+/// Writes the outcome of a statement.
 ///
 /// # Errors
 /// When the output cannot be written.
@@ -106,7 +106,7 @@ fn print_segments(out: &mut dyn Write, format: Format, segments: &[SegmentInfo])
     Ok(printer.end()?)
 }
 
-/// People get what was looked at and then the problems, a line each; programs get rows of both kinds.
+/// People get the checked items and then the problems, one per line; programs get rows of both kinds.
 fn print_report(out: &mut dyn Write, format: Format, report: &CheckReport) -> Result<()> {
     if format.is_for_people() {
         let mut printer = Printer::begin(out, format, &["checked", "count"])?;
@@ -132,8 +132,8 @@ fn print_report(out: &mut dyn Write, format: Format, report: &CheckReport) -> Re
     Ok(printer.end()?)
 }
 
-/// Writes the votes of several images: a sentence each for people, and one table of all voters. An image without a voter has a row
-/// without one.
+/// Writes the votes of several images: a sentence each for people, and one table of all voters. An image without voters has one
+/// row without a voter.
 ///
 /// # Errors
 /// When the output cannot be written.
@@ -209,21 +209,21 @@ fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Resu
     let request = &answers.plan.request;
     let lag = answers.answers.first().map_or(0, |answer| answer.lag);
     if lag > 0 && format.is_for_people() {
-        note(&format!("note: {} not carried out yet and not in this answer; FRESH waits", waiting(lag)));
+        note(&format!("note: {} deferred and not in this answer; FRESH waits for them", waiting(lag)));
     }
     let empty = answers.answers.iter().all(|answer| answer.rows.is_empty());
     if empty && request.scope == Scope::Index && request.filter.iter().any(|condition| condition.field == Field::Label)
     {
-        note("note: index images carry no label; filter them by instance, or search IN train or IN all");
+        note("note: index images have no label; filter them by instance, or search IN train or IN all");
     }
     let nobody_voted = answers.answers.iter().all(|answer| answer.prediction.is_none());
     if request.rerank.is_some() && nobody_voted && !answers.answers.is_empty() {
-        note("note: nobody votes, since there are no train images: nothing is positive or inserted");
+        note("note: there are no train images to vote: no row is positive or inserted");
     }
     if format == Format::Table && one {
-        // A query's own vote decides what the second stage did with every row.
+        // The query's vote decides what the second stage does with every row.
         if let Some(vote) = answers.answers.first().and_then(|answer| answer.prediction.as_ref()) {
-            writeln!(out, "the query is taken for {} (score {:.4})", visible(&vote.instance), vote.score)?;
+            writeln!(out, "predicted instance: {} (score {:.4})", visible(&vote.instance), vote.score)?;
         }
     }
     Ok(())

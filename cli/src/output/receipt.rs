@@ -1,4 +1,4 @@
-//! What a write did.
+//! The result of a write.
 
 use std::io::Write;
 
@@ -24,8 +24,8 @@ pub(super) fn print_receipt(out: &mut dyn Write, format: Format, receipt: &Recei
     if receipt.deferred {
         return Ok(writeln!(
             out,
-            "accepted as sequence {}; it changes many predictions, or waits behind a write that does, and is carried out in the \
-             background (SHOW STALE; SEARCH .. FRESH waits)",
+            "accepted as sequence {} and deferred, because it or an earlier write changes many predictions; the database applies it in the \
+             background (SHOW STALE; SEARCH .. FRESH waits for it)",
             receipt.sequence
         )?);
     }

@@ -1,4 +1,4 @@
-//! Completion and the end of a statement, as the line editor asks for them.
+//! Completion, and whether a statement is complete, for the line editor.
 
 use std::cell::RefCell;
 use std::fs;
@@ -16,19 +16,19 @@ use super::dot::COMMANDS;
 use crate::output::Format;
 use clap::ValueEnum as _;
 
-/// Candidates offered at most.
+/// The largest number of candidates offered.
 const MOST: usize = 200;
-/// What the line editor knows.
+/// The state of the line editor's helper.
 pub(super) struct Words {
     database: Database,
     /// Keys of the stored images, as of a sequence number.
     keys: RefCell<Option<(u64, Vec<String>)>>,
 }
 
-/// What stands before the cursor.
+/// The text before the cursor.
 #[derive(Debug, PartialEq, Eq)]
 enum Place<'a> {
-    /// A word, and where it begins.
+    /// A word, and where it starts.
     Word(usize, &'a str),
     /// Inside quotes after ID.
     Key(usize, &'a str),
@@ -106,7 +106,7 @@ impl Words {
     }
 }
 
-/// A whole value closes its quotes.
+/// A complete value closes its quotes.
 fn quoted(value: &str) -> Pair {
     Pair { display: value.to_owned(), replacement: format!("{}'", value.replace('\'', "''")) }
 }
@@ -115,7 +115,7 @@ fn plain(word: &str) -> Pair {
     Pair { display: word.to_owned(), replacement: word.to_owned() }
 }
 
-/// Keywords as the user types: capitals unless the word began in small letters.
+/// Keywords in the user's case: capitals unless the word starts with a small letter.
 fn keywords(prefix: &str) -> Vec<Pair> {
     let small = prefix.chars().next().is_some_and(char::is_lowercase);
     let upper = prefix.to_uppercase();
@@ -129,7 +129,7 @@ fn keywords(prefix: &str) -> Vec<Pair> {
     pairs
 }
 
-/// Files and folders that begin so; a folder ends with a slash and leaves the quotes open.
+/// Files and folders with this prefix; a folder ends with a slash and leaves the quotes open.
 fn files(prefix: &str, close: bool) -> Vec<Pair> {
     let (folder, name) = prefix.rsplit_once('/').map_or(("", prefix), |(folder, name)| (folder, name));
     let lookup = match folder {
@@ -194,7 +194,7 @@ impl Completer for Words {
 impl Validator for Words {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
-        // A dot command is one line, also behind a statement that was not ended; so are the words that other shells leave by.
+        // A dot command is one line, even after an unfinished statement; so are the words that leave other shells.
         let complete = super::dot_command(text).is_some() || language::statement_is_complete(text);
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }

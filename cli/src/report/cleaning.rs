@@ -1,4 +1,4 @@
-//! A cleaning into the plain data of a page: which images are shown, each beside the one that decided most.
+//! Turns a cleaning into the plain data of a page: which images it shows, each beside the one that contributed most.
 
 use cairn::language::CleanRule;
 use cairn::{Cleaning, Judged, Judgement};
@@ -8,45 +8,45 @@ use super::pictures::{Framed, Pictures};
 use crate::failure::Result;
 use crate::output::summary;
 
-/// Longest side of the frame in which features are found, in pixels; smaller photos are not enlarged.
+/// Longest side of the frame in which features are detected, in pixels; smaller photos are not enlarged.
 pub(crate) const FRAME: u32 = cairndb_ingest::photo::FRAME_LONGEST_SIDE;
-/// Images shown of those that were found.
+/// Number of images shown of those that were found.
 const MOST_FOUND: usize = 120;
-/// Images shown of those that passed.
+/// Number of images shown of those that passed.
 const MOST_PASSED: usize = 12;
-/// Inlier lines drawn of a pair.
+/// Number of inlier lines drawn for a pair.
 const MOST_DRAWN: usize = 80;
 
-/// Everything on the page.
+/// The data of the page.
 pub(super) struct Page {
     pub(super) title: String,
     /// Name and value.
     pub(super) facts: Vec<(String, String)>,
-    /// What was found and done.
+    /// What the cleaning found and did.
     pub(super) words: Vec<String>,
-    /// What is to be said of the pictures.
+    /// Notes about the pictures.
     pub(super) notes: Vec<String>,
     pub(super) sections: Vec<Section>,
-    /// JPEGs in base64, each once.
+    /// JPEGs in base64, without repetitions.
     pub(super) pictures: Vec<String>,
 }
 
 /// Images of one kind.
 pub(super) struct Section {
     pub(super) heading: String,
-    /// Which of them are shown, where not all are.
+    /// Which of them are shown, if not all are.
     pub(super) note: Option<String>,
     pub(super) findings: Vec<Finding>,
 }
 
-/// An image and what was found of it.
+/// An image and the finding about it.
 pub(super) struct Finding {
-    /// Place among those of its kind, from 1.
+    /// Its rank among those of its kind, from 1.
     pub(super) rank: usize,
     pub(super) judged: Judged,
     pub(super) picture: Option<Framed>,
     pub(super) witness: Option<Framed>,
-    /// What is to be said of the pictures.
+    /// Notes about the pictures.
     pub(super) note: Option<&'static str>,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn page(facts: Vec<(String, String)>, mut pictures: Pictures<'_>, cle
     let not_compared = kind(|judgement| matches!(judgement, Judgement::NotCompared(_)));
     let paper = cleaning.plan.rule == CleanRule::Paper;
     if paper {
-        // Images of one label stand together; suspects stay in the order of their evidence.
+        // Images of one label are adjacent; suspects stay in the order of their evidence.
         found.sort_by(|a, b| (&a.label, &a.key).cmp(&(&b.label, &b.key)));
     }
     let (all, shown) = (found.len(), found.len().min(MOST_FOUND));
@@ -87,7 +87,7 @@ pub(super) fn page(facts: Vec<(String, String)>, mut pictures: Pictures<'_>, cle
         let (all, sample) = (kept.len(), sample(&kept, MOST_PASSED));
         sections.push(Section {
             heading: format!("Passed: {all}"),
-            note: (sample.len() < all).then(|| format!("{} of {all}, evenly taken.", sample.len())),
+            note: (sample.len() < all).then(|| format!("{} of {all}, evenly spaced.", sample.len())),
             findings: findings(&sample, &mut pictures)?,
         });
     }
@@ -104,7 +104,7 @@ pub(super) fn page(facts: Vec<(String, String)>, mut pictures: Pictures<'_>, cle
     })
 }
 
-/// So many of a list, evenly spread over it.
+/// This many items of a list, evenly spaced.
 fn sample<T: Copy>(list: &[T], most: usize) -> Vec<T> {
     let count = list.len().min(most);
     (0..count).map(|at| list[at * list.len() / count]).collect()
@@ -134,8 +134,8 @@ fn findings(list: &[&Judged], pictures: &mut Pictures<'_>) -> Result<Vec<Finding
     Ok(findings)
 }
 
-/// The frame in which these places lie. Where the photo's file has gone since its features were found, what the database kept of it
-/// is smaller than what the extractor saw: the frame was a full one.
+/// The frame of these positions. If the photo's file has disappeared since its features were detected, the database's copy is
+/// smaller than what the extractor saw: the frame was full size.
 fn holding(framed: Framed, mut places: impl Iterator<Item = [f32; 2]>) -> Framed {
     let beyond = |[x, y]: [f32; 2]| f64::from(x) > framed.width + 1.0 || f64::from(y) > framed.height + 1.0;
     if !places.any(beyond) {

@@ -1,5 +1,5 @@
-//! The page of a cleaning as HTML text: an image, what was found of it, and beside it the image that decided most, with a line for
-//! every place that both show.
+//! The page of a cleaning as HTML: an image, the finding about it, and beside it the image that contributed most, with a line for
+//! each matching point.
 
 use std::fmt::{Result, Write};
 
@@ -10,11 +10,11 @@ use super::html::{begin, end, escape, notes, short};
 use super::pictures::Framed;
 use crate::output::WOULD_EMPTY;
 
-/// Between the two photos of a pair, in pixels of the drawing.
+/// Gap between the two photos of a pair, in pixels of the drawing.
 const GAP: f64 = 12.0;
 /// Radius of the dot at the end of a line, in pixels of the drawing.
 const DOT: f64 = 3.0;
-/// Turns the hue from line to line, so that neighbours differ: the golden angle in degrees.
+/// Step of the hue from line to line, so that neighbours differ: the golden angle in degrees.
 const HUE_STEP: f64 = 137.5;
 
 pub(super) fn render(page: &Page) -> String {
@@ -105,7 +105,7 @@ fn measured(witness: &Witness) -> String {
     if witness.similarity.is_finite() { format!("{inliers}, sim {:.3}", witness.similarity) } else { inliers }
 }
 
-/// The two photos at one height, and the lines over both.
+/// Both photos at one height, with the lines over them.
 fn write_pair(out: &mut String, finding: &Finding) -> Result {
     let side = |framed: Option<Framed>| framed.map_or((4.0, 3.0), |framed| (framed.width, framed.height));
     let (first, second) = (side(finding.picture), side(finding.witness));
@@ -122,7 +122,7 @@ fn write_pair(out: &mut String, finding: &Finding) -> Result {
     if finding.picture.is_some() && finding.witness.is_some() && !witness.lines.is_empty() {
         writeln!(
             out,
-            "<svg viewBox=\"0 0 {all:.1} {height:.1}\" role=\"img\" aria-label=\"{} places that both photos show\">",
+            "<svg viewBox=\"0 0 {all:.1} {height:.1}\" role=\"img\" aria-label=\"{} matching points of both photos\">",
             witness.lines.len()
         )?;
         let radius = DOT * height / 480.0;
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_line_ends_in_both_photos_where_they_are_drawn() {
         let text = rendered(vec![finding(Judgement::Kept, vec![[[320.0, 240.0], [0.0, 960.0]]])]);
-        // The first photo is drawn twice as large, 1280 x 960, the second one as it is, behind the gap of 24.
+        // The first photo is drawn twice as large, 1280 x 960, the second one at its size, after the gap of 24.
         assert!(text.contains("<line x1=\"640.0\" y1=\"480.0\" x2=\"1304.0\" y2=\"960.0\"/>"), "{text}");
         assert!(text.contains("aspect-ratio:1944.0/960.0"));
     }

@@ -111,9 +111,9 @@ pub(crate) fn verify(folder: &Path, interrupt: &Interrupt<'_>) -> Result<(usize,
         None => Ok(verified),
         Some(stray) => Err(Error::new(
             ErrorKind::Corrupt,
-            format!("the backup holds {stray}, which was not backed up: something wrote into it"),
+            format!("the backup has the extra file {stray}: another program wrote into the backup"),
         )
-        .help("every file that was backed up is as it was, and a restore takes only those; move the others away")),
+        .help("every file of the backup is intact, and a restore copies only those; remove the others")),
     }
 }
 
@@ -180,9 +180,10 @@ pub(crate) fn restore(
         point("restore.copy")?;
         // Copied, not linked: the backup must survive whatever happens to the database.
         copy_file(file.open(&backup)?, target, name.as_ref())?;
-        let copied = target.file(name)?.ok_or_else(|| damaged(&format!("{} went while it was copied", file.name)))?;
+        let copied =
+            target.file(name)?.ok_or_else(|| damaged(&format!("{} disappeared during the copy", file.name)))?;
         if !file.is_in(copied, &target.path_of(name), interrupt)? {
-            return Err(damaged(&format!("{} changed while it was copied", file.name)));
+            return Err(damaged(&format!("{} changed during the copy", file.name)));
         }
     }
     segments.sync("restore.segments")?;
@@ -221,7 +222,7 @@ impl Listed {
 
 fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("the backup is damaged: {what}")).help(
-        "use another backup; without one, copy the folder, delete the file BACKUP of the copy, and keep what can be read: cairn repair COPY",
+        "use another backup; without one, copy the folder, delete the file BACKUP of the copy, and save what can be read: cairn repair COPY",
     )
 }
 
@@ -241,7 +242,7 @@ fn list_of(path: &Path) -> Result<(Folder, Vec<Listed>)> {
     let (body, end) = text.trim_end_matches('\n').rsplit_once('\n').ok_or_else(|| damaged("its list is cut short"))?;
     let body = format!("{body}\n");
     if end != format!("end {:08x}", crc32fast::hash(body.as_bytes())) {
-        return Err(damaged("its list is not what was written"));
+        return Err(damaged("the checksum of its list does not match"));
     }
     let mut lines = body.lines();
     if lines.next() != Some(TITLE) {
@@ -256,7 +257,7 @@ fn list_of(path: &Path) -> Result<(Folder, Vec<Listed>)> {
         .map(|line| match parse(line) {
             Some(listed) if is_ours(&listed.name) => Ok(listed),
             Some(listed) => {
-                Err(damaged(&format!("its list names '{}', which no backup holds", listed.name.escape_debug())))
+                Err(damaged(&format!("its list names '{}', which is no file of a backup", listed.name.escape_debug())))
             }
             None => Err(damaged("its list has a line that cannot be read")),
         })

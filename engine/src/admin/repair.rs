@@ -91,11 +91,11 @@ pub(crate) fn repair(
     let never_done = hopeless.iter().filter(|&&number| number > sequence).count() as u64;
     let gone = noted.saturating_sub(found.max(sequence));
     if gone > 0 {
-        story.push(format!("writes {} to {noted} were acknowledged and are gone", found.max(sequence) + 1));
+        story.push(format!("writes {} to {noted} were acknowledged and are lost", found.max(sequence) + 1));
     }
     lost = lost.or(Lost { writes: never_done.max(gone), ..Lost::default() });
     if found > sequence {
-        story.push(format!("writes {} to {found} wait and will be carried out at the next opening", sequence + 1));
+        story.push(format!("writes {} to {found} are deferred; the next opening applies them", sequence + 1));
     }
 
     // From here on nobody but a repair may open it, until everything is made again.
@@ -198,9 +198,7 @@ fn still_possible(
         Ok(())
     })?;
     if lost > 0 {
-        story.push(format!(
-            "{lost} writes that waited need images that are gone, or could not be read, and were dropped"
-        ));
+        story.push(format!("{lost} deferred writes need lost images, or could not be read, and were dropped"));
     }
     Ok((queue.last().unwrap_or(0), hopeless))
 }
@@ -248,12 +246,12 @@ impl Readable {
             return Ok(());
         }
         let all = kept + gone;
-        let more = if lost.places > 0 { ", and nobody knows of how many more nothing can be read" } else { "" };
+        let more = if lost.places > 0 { ", and an unknown number that cannot be read at all" } else { "" };
         Err(Error::new(
             ErrorKind::Corrupt,
             format!("a repair would drop {gone} of {all} images{more}; nothing was changed"),
         )
-        .help("restore a backup; or, where there is none, take the loss: cairn repair DB --accept-loss"))
+        .help("restore a backup; if there is none, accept the loss: cairn repair DB --accept-loss"))
     }
 }
 
@@ -323,8 +321,8 @@ fn readable(folder: &Folder, catalog: &Arc<Catalog>, story: &mut Story, interrup
     let lonely = dropped.len() - before;
     for (count, what) in [
         (unreadable, "records could not be read"),
-        (copied, "images had lost their descriptor and got it back from a segment"),
-        (partial, "images had no sound descriptor and were dropped"),
+        (copied, "images had lost their descriptor, which was restored from a segment"),
+        (partial, "images had no undamaged descriptor and were dropped"),
         (lonely, "descriptors had no record and were dropped"),
         (doubled, "images had a newer version under the same key and were dropped"),
     ] {
@@ -389,7 +387,7 @@ fn labels(catalog: &Arc<Catalog>, pinned: &Pinned, kept: &[Kept], story: &mut St
     }
     batch.commit()?;
     if lost > 0 {
-        story.push(format!("the texts of {lost} labels were gone; they are called 'lost label N' now"));
+        story.push(format!("the texts of {lost} labels were lost; they are called 'lost label N' now"));
     }
     Ok((count, lost))
 }

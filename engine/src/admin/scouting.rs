@@ -94,12 +94,12 @@ fn look_first(folder: &Folder, record: &Record, look: Look) -> Result<()> {
 fn ended(folder: &Folder, how: &str) -> Error {
     let shown = folder.path().display();
     let what = format!(
-        "the catalog of {shown} cannot be read: a process that looked at it first {how}. Bytes of it were made up, or damaged in a way that \
+        "the catalog of {shown} cannot be read: a process that read it first {how}. Its bytes were crafted, or damaged in a way that \
          its checksums do not show"
     );
     let help = match is_backup(folder).unwrap_or(false) {
-        true => "nothing was changed; use another backup, from a place that you trust",
-        false => "nothing was changed; restore a backup, and take databases only from places that you trust",
+        true => "nothing was changed; use another backup, from a source that you trust",
+        false => "nothing was changed; restore a backup, and open only databases from sources that you trust",
     };
     Error::new(ErrorKind::Corrupt, what).help(help)
 }

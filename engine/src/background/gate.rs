@@ -56,7 +56,7 @@ impl Gate {
             if looks >= MOST_LOOKS {
                 return Err(Error::new(
                     ErrorKind::Locked,
-                    "another model is being put in force, and whoever embeds for it has not answered for a minute",
+                    "another model is becoming active, and its embedder has not answered for a minute",
                 )
                 .help("try again later; code that embeds must not wait for threads that write"));
             }

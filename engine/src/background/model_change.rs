@@ -24,8 +24,8 @@ const LAST_FEW: usize = 256;
 /// Times the gate is opened again because more than the last few came, or one of them must be embedded.
 const OPENED_AGAIN: usize = 3;
 /// What is called while it is closed.
-const EMBEDS: &str = "whoever embeds for a new model";
-const IS_TOLD: &str = "whoever is told how far a change of models is";
+const EMBEDS: &str = "the embedder of a new model";
+const IS_TOLD: &str = "the observer of a model change";
 
 /// A model of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Shared {
         };
         // One at a time: a second one would derive the same space.
         let _one_at_a_time = self.epochs.try_lock().ok_or_else(|| {
-            Error::new(ErrorKind::Locked, "another model is being put in force").help("wait for it, or stop it")
+            Error::new(ErrorKind::Locked, "another model is becoming active").help("wait for it, or stop it")
         })?;
         let core = self.core();
         files.iter().try_for_each(|(name, bytes)| core.keep(|batch| batch.put_file(name, bytes)))?;
@@ -149,7 +149,7 @@ impl Shared {
     pub(crate) fn drop_model(&self, number: u32) -> Result<()> {
         let (_no_flip, core) = self.enter()?;
         let _no_epoch = self.epochs.try_lock().ok_or_else(|| {
-            Error::new(ErrorKind::Locked, "a model is being put in force").help("wait for it, or stop it")
+            Error::new(ErrorKind::Locked, "a model is becoming active").help("wait for it, or stop it")
         })?;
         core.drop_space(number)
     }
@@ -191,8 +191,8 @@ fn others_of(pinned: &Pinned, spaces: &[Space], id: ImageId) -> Result<Vec<(u32,
 }
 
 fn stopped() -> Error {
-    Error::new(ErrorKind::Cancelled, "stopped before the new model was in force")
-        .help("what was embedded is kept; the same command goes on with it")
+    Error::new(ErrorKind::Cancelled, "stopped before the new model became active")
+        .help("the descriptors so far are kept; run the same command again to resume")
 }
 
 /// Whoever is told how far it is.

@@ -59,10 +59,8 @@ struct Ending<'c> {
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.core.set_trouble(
-                self.duty,
-                Some("it panicked and is gone; close the database and open it again".to_owned()),
-            );
+            self.core
+                .set_trouble(self.duty, Some("it panicked and ended; close the database and open it again".to_owned()));
             self.core.signal.notify();
         }
     }

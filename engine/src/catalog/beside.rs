@@ -111,7 +111,10 @@ impl Look {
         let manifest = OsString::from(String::from_utf8_lossy(&current).trim_end());
         let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if !manifest.to_str().and_then(|name| name.strip_prefix("MANIFEST-")).is_some_and(is_number) {
-            return Err(Error::corrupt(format!("{} names no list of tables", folder.path_of("CURRENT").display())));
+            return Err(Error::corrupt(format!(
+                "{} does not name a list of tables",
+                folder.path_of("CURRENT").display()
+            )));
         }
         let list = folder.read(&manifest, logs::MOST_BYTES)?.ok_or_else(|| gone(&manifest))?;
         let mut look =

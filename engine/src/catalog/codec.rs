@@ -19,7 +19,7 @@ pub(crate) fn counted(number: u64, what: &str) -> Result<u64> {
     if number <= MOST_NUMBER {
         return Ok(number);
     }
-    Err(Error::corrupt(format!("{what} is {number}, and no database counts so far")))
+    Err(Error::corrupt(format!("{what} is {number}, which is too large")))
 }
 
 /// The number after another one; `what` names it.

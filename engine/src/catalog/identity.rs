@@ -86,7 +86,7 @@ pub(super) fn restore(db: &DB, all: bool) -> Result<()> {
     if own.contains_key(OPTIONS) {
         return Ok(());
     }
-    Err(Error::corrupt("what the database is can be read nowhere in its catalog").help("restore a backup"))
+    Err(Error::corrupt("neither copy of the database's identity can be read in its catalog").help("restore a backup"))
 }
 
 /// What `meta` says of the database.

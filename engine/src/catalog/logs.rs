@@ -79,7 +79,8 @@ fn first_recycled_of(folder: &Folder, name: &OsString) -> Result<Option<u64>> {
     let Some(file) = folder.file(name)? else { return Ok(None) };
     let length = file.metadata().map_err(|error| Error::io(&folder.path_of(name), error))?.len();
     if length > MOST_BYTES {
-        let what = format!("the catalog's {} is {length} bytes long, and no log is", name.to_string_lossy());
+        let what =
+            format!("the catalog's {} is {length} bytes long, which is too long for a log", name.to_string_lossy());
         return Err(Error::corrupt(what));
     }
     first_recycled(file).map_err(|error| Error::io(&folder.path_of(name), error))

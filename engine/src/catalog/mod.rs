@@ -304,7 +304,7 @@ impl Catalog {
         let options = message.options()?;
         let database = match db.get_cf(meta, DATABASE)? {
             Some(name) => {
-                Some(name.try_into().map_err(|_| Error::corrupt("the database's own name is not 16 bytes long"))?)
+                Some(name.try_into().map_err(|_| Error::corrupt("the database's identifier is not 16 bytes long"))?)
             }
             None => None,
         };
@@ -404,7 +404,7 @@ impl Catalog {
     }
 
     fn only_read(db: DB, its: Folder) -> Result<Self> {
-        let missing = || Error::corrupt(format!("{} does not say what the database is", its.path().display()));
+        let missing = || Error::corrupt(format!("{} lacks the identity of the database", its.path().display()));
         let Identity { options, database, space, .. } = Self::identity(&db, missing)?;
         let database = database.ok_or_else(older_format)?;
         Ok(Self { store: Arc::new(Store::new(db, its, None)), space, options, database })

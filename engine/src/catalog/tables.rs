@@ -286,7 +286,7 @@ impl Catalog {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Io, "the catalog could not be compacted: its tables could not be written or read").help(
-            "check the disk's space and health, then open the database again; nothing is lost, the old tables are kept",
+            "check the disk's space and health, then open the database again; nothing is lost: the old tables are kept",
         ))
     }
 

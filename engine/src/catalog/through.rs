@@ -61,7 +61,7 @@ impl Catalog {
             }
         }
         if !self.is_read_only() && !identity::is_copied(&self.store.db)? {
-            problems.push("the second copy of what the database is differs from the first".to_owned());
+            problems.push("the two copies of the database's identity differ".to_owned());
         }
         Ok(problems)
     }
@@ -93,7 +93,7 @@ impl Catalog {
                     }
                 }
                 Err(error) if salvage::is_damaged(&error) => {
-                    let problem = format!("the catalog could not be opened as it is: {}", error.message());
+                    let problem = format!("the catalog could not be opened: {}", error.message());
                     Again { db: open(folder, false).ok(), problem: Some(problem), closing: None }
                 }
                 Err(error) => return Err(error),
@@ -171,7 +171,7 @@ impl Pinned {
         }
         self.each_waiting(|sequence, operations| {
             if let Err(error) = operations {
-                found.push(format!("the waiting write {sequence} cannot be carried out: {}", error.message()));
+                found.push(format!("the deferred write {sequence} cannot be applied: {}", error.message()));
             }
             Ok(())
         })?;
@@ -187,7 +187,7 @@ impl Pinned {
         if let (Ok(cleanings), Ok(marks)) = (cleanings, marks) {
             for (id, number) in marks {
                 if !cleanings.iter().any(|cleaning| cleaning.number == number) {
-                    found.push(format!("image {} has the mark of cleaning {number}, which is not known", id.0));
+                    found.push(format!("image {} has the mark of cleaning {number}, which does not exist", id.0));
                 }
             }
         }

@@ -83,17 +83,17 @@ impl Undone {
     pub(crate) fn words(&self) -> String {
         let Self { cleaning: CleaningEntry { number, keep_voters, .. }, receipt, marks_removed, left_alone } = self;
         let what = match (keep_voters, marks_removed, receipt.images_changed) {
-            (true, 1, _) => "1 mark is removed".to_owned(),
-            (true, marks, _) => format!("{marks} marks are removed"),
-            (false, _, 1) => "1 image has its label back".to_owned(),
-            (false, _, images) => format!("{images} images have their labels back"),
+            (true, 1, _) => "1 mark was removed".to_owned(),
+            (true, marks, _) => format!("{marks} marks were removed"),
+            (false, _, 1) => "1 label was restored".to_owned(),
+            (false, _, images) => format!("{images} labels were restored"),
         };
         let rest = match left_alone {
             0 => String::new(),
-            1 => "; 1 image was changed since and stays as it is".to_owned(),
-            rest => format!("; {rest} images were changed since and stay as they are"),
+            1 => "; 1 image was changed since and is left unchanged".to_owned(),
+            rest => format!("; {rest} images were changed since and are left unchanged"),
         };
-        format!("cleaning {number} is undone: {what}{rest}")
+        format!("cleaning {number} was undone: {what}{rest}")
     }
 }
 
@@ -134,7 +134,7 @@ pub(crate) fn cleaned(snapshot: &Snapshot, number: u64) -> Result<Vec<Cleaned>> 
     let cleaning = state
         .pinned
         .cleaning(number)?
-        .ok_or_else(|| Error::not_found(format!("there is no cleaning {number}")).help("SHOW CLEANS lists them"))?;
+        .ok_or_else(|| Error::not_found(format!("cleaning {number} does not exist")).help("SHOW CLEANS lists them"))?;
     let cleaned = |change: &ChangeMessage| {
         let standing = match (cleaning.undone, change.left_alone) {
             (true, false) => Standing::Undone,

@@ -252,8 +252,8 @@ pub(crate) fn check_cleaning(shared: &Shared, plan: &CleanPlan) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
-    Err(Error::invalid("this database holds bare vectors and has no photos, and the paper's rule compares photos")
-        .help("go by the neighbours instead: CLEAN RULE suspects; SHOW SUSPECTS looks first"))
+    Err(Error::invalid("this is a database of bare vectors without photos, but the paper's rule compares photos")
+        .help("use the neighbours instead: CLEAN RULE suspects; SHOW SUSPECTS shows them first"))
 }
 
 fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Result<Train> {
@@ -261,7 +261,7 @@ fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Re
     let snapshot = if plan.dry_run { shared.snapshot() } else { shared.apply_pending()? };
     let keys = snapshot.keys(Some(Role::Train))?;
     if keys.len() < 2 {
-        return Err(Error::invalid(format!("there are {} labelled images: nothing can be compared", keys.len()))
+        return Err(Error::invalid(format!("with {} labelled images there is nothing to compare", keys.len()))
             .help("give labels with LABEL, or ingest photos with a list of labels"));
     }
     let (mut labels, mut marked) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
@@ -311,8 +311,8 @@ fn by_the_paper(
     watch: Option<&dyn Watch>,
 ) -> Result<Judging> {
     let features = features.ok_or_else(|| {
-        Error::invalid("the paper's rule compares local features, and nothing here finds them")
-            .help("use a program that does, or: CLEAN RULE suspects")
+        Error::invalid("the paper's rule compares local features, but this program has no extractor for them")
+            .help("use a program that has one, or: CLEAN RULE suspects")
     })?;
     let candidates: Vec<Vec<usize>> =
         train.near.iter().map(|near| near.iter().map(|&(other, _)| other).collect()).collect();
@@ -388,10 +388,10 @@ fn by_neighbours(train: &Train, cut: Cut) -> Result<Judging> {
     let labels: Vec<&str> = train.labels.iter().map(String::as_str).collect();
     if labels.iter().all(|label| *label == labels[0]) {
         return Err(Error::invalid(format!(
-            "every labelled image has the label '{}': none can belong to another",
+            "every labelled image has the label '{}': there is no other label to compare with",
             labels[0]
         ))
-        .help("suspects are found among two labels or more"));
+        .help("suspects need at least two labels"));
     }
     let neighbour = |&(image, similarity): &(usize, f32)| Neighbour { image, similarity, inliers: None };
     let near: Vec<Vec<Neighbour>> = train.near.iter().map(|near| near.iter().map(neighbour).collect()).collect();

@@ -63,7 +63,7 @@ impl Scratch {
 
 fn refused(error: std::io::Error) -> Error {
     let message = format!("a dry run's file of local features, in the folder for temporary files: {error}");
-    Error::new(ErrorKind::Io, message).help("make room there; TMPDIR names another folder").because(error)
+    Error::new(ErrorKind::Io, message).help("free some space there, or set TMPDIR to another folder").because(error)
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Sights {
     /// For people.
     pub fn words(&self) -> String {
         let Self { files, kept, thumbnails, .. } = self;
-        let parts = [(files, "photo files"), (kept, "originals that the database keeps"), (thumbnails, "thumbnails")];
+        let parts = [(files, "photo files"), (kept, "originals in the database"), (thumbnails, "thumbnails")];
         // How many thumbnails is told also where there are none.
         let told = parts.iter().filter(|(count, what)| **count > 0 || *what == "thumbnails");
         let told: Vec<String> = told.map(|(count, what)| format!("{count} {what}")).collect();

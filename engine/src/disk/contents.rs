@@ -124,7 +124,7 @@ pub(crate) fn refuse_shared_lists(catalog: &Folder) -> Result<()> {
         if is_made && text != in_force.trim_end() && catalog.about(name)?.is_some_and(|found| found.names > 1) {
             let path = catalog.path_of(name);
             return Err(Error::invalid(format!("{} is also a file somewhere else (a hard link)", path.display()))
-                .help("RocksDB may write over it: remove this name, and the file keeps its other one"));
+                .help("RocksDB may write over it: remove this name; the file keeps its other one"));
         }
     }
     Ok(())

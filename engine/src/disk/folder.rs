@@ -232,7 +232,7 @@ impl Folder {
                 found.kind.words(),
                 kind.words()
             ))
-            .help("inside a database no link is followed, and only plain files and folders are used: move it away, and put there what it stands for")),
+            .help("a database follows no links and uses only plain files and folders: replace it by the file or folder that it stands for")),
             found => Ok(found),
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn must_fit(folder: &Folder, what: &str, needed: u64) -> Result<()> {
 pub(crate) fn too_full(folder: &Folder, what: &str, needed: u64, free: u64) -> Error {
     let (needed_mib, free_mib) = (needed.div_ceil(MEBIBYTE), free / MEBIBYTE);
     let message = format!(
-        "the disk of {} is full: {what} needs {needed_mib} MiB ({needed} bytes), {free_mib} MiB ({free} bytes) are free",
+        "the disk of {} is full: {what} needs {needed_mib} MiB ({needed} bytes), but {free_mib} MiB ({free} bytes) are free",
         folder.path().display()
     );
     let missing = needed.saturating_sub(free).div_ceil(MEBIBYTE);

@@ -114,8 +114,10 @@ impl Database {
                 let model = options.model.as_ref().map_or("no model", |model| &model.name);
                 format!("dimension {} and {model}", options.dimension)
             };
-            let what = format!("{} holds descriptors of {}, not of {}", folder.display(), word(&found), word(&options));
-            return Err(Error::new(ErrorKind::Mismatch, what).help("open another folder, or ask for what it holds"));
+            let what = format!("{} has descriptors of {}, not of {}", folder.display(), word(&found), word(&options));
+            return Err(
+                Error::new(ErrorKind::Mismatch, what).help("open another folder, or pass the options of this one")
+            );
         }
         Ok(database)
     }
@@ -247,7 +249,7 @@ impl Database {
         if folder.id()? == self.shared.folder.id()? {
             return Ok(());
         }
-        let what = format!("{} was moved, deleted or replaced while it was being read", self.folder().display());
+        let what = format!("{} was moved, deleted or replaced during a read", self.folder().display());
         Err(Error::new(ErrorKind::Displaced, what).help("open it again"))
     }
 
@@ -275,7 +277,7 @@ impl Database {
     pub(super) fn opened_folder(folder: &Path) -> Result<Folder> {
         let missing = || {
             Error::not_found(format!("there is no database in {}", folder.display())).help(
-                "make one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors",
+                "create one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors",
             )
         };
         if !folder.is_dir() {
@@ -520,7 +522,7 @@ fn unless_replaced(folder: &Folder, error: Error) -> Error {
     if folder.id().is_ok_and(|id| folder.id_at_path() == Some(id)) {
         return error;
     }
-    let what = format!("{} was moved, deleted or replaced while it was being opened", folder.path().display());
+    let what = format!("{} was moved, deleted or replaced during the opening", folder.path().display());
     Error::new(ErrorKind::Displaced, what).help("open it again").because(error)
 }
 
@@ -553,9 +555,10 @@ fn refuse_unnamed(options: &Options, operations: &[Operation]) -> Result<()> {
 
 /// A vector came for a database of photos.
 pub(super) fn unnamed(model: &str) -> Error {
-    let what =
-        format!("the database holds what the model '{model}' makes of photos, and nothing says what made this vector");
+    let what = format!(
+        "the database has descriptors of the model '{model}', and the put does not name the model of its vector"
+    );
     Error::new(ErrorKind::Mismatch, what).help(
-        "put the photo; a program that embeds with that model says so: Database::write_if([Expect::model(fingerprint)], ..)",
+        "put the photo; a program that embeds with that model names it: Database::write_if([Expect::model(fingerprint)], ..)",
     )
 }

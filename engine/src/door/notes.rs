@@ -18,15 +18,15 @@ impl Database {
     pub fn set_note(&self, name: &str, note: Option<&[u8]>) -> Result<()> {
         if !NAME_BYTES.contains(&name.len()) {
             return Err(Error::invalid(format!(
-                "the name of a note has 1 to 255 bytes, and this one has {}",
+                "the name of a note must have 1 to 255 bytes; this one has {}",
                 name.len()
             )));
         }
         if let Some(length) = note.map(<[u8]>::len).filter(|&length| length > MAX_NOTE_BYTES) {
             return Err(Error::invalid(format!(
-                "a note has at most {MAX_NOTE_BYTES} bytes, and this one has {length}"
+                "a note must have at most {MAX_NOTE_BYTES} bytes; this one has {length}"
             ))
-            .help("keep large values in a file of your own, and its path in the note"));
+            .help("keep large values in a file, and its path in the note"));
         }
         let (_no_flip, core) = self.shared.enter()?;
         core.keep(|batch| batch.set_note(name, note))

@@ -207,7 +207,7 @@ impl<'w> Within<'w> {
 
 impl Watch for Within<'_> {
     fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
-        let _called = Called::by(self.database, "whoever watches a backup or a compaction");
+        let _called = Called::by(self.database, "the watcher of a backup or a compaction");
         self.watch.map_or(ControlFlow::Continue(()), |watch| watch.progress(at))
     }
 }

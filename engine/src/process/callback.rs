@@ -44,9 +44,9 @@ pub(crate) fn refuse_within(database: usize) -> Result<()> {
         None => Ok(()),
         Some(what) => Err(Error::new(
             ErrorKind::Reentrant,
-            format!("a call of {what} asked its own database for something that waits until that call is over"),
+            format!("{what} called its own database for something that waits until the callback returns"),
         )
-        .help("read there as you like; write, flush, merge, back up and close before or after it, or in another thread that it does not wait for")),
+        .help("a callback may read; write, flush, merge, back up and close before or after it, or in a thread that it does not wait for")),
     }
 }
 

@@ -43,7 +43,7 @@ impl Origin {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Forked, "this process is a fork of the one that opened the database")
-            .help("open the database behind the fork, or start another program (fork and exec) in its place"))
+            .help("open the database after the fork, or start another program instead (fork and exec)"))
     }
 }
 

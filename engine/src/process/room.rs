@@ -20,7 +20,7 @@ pub(crate) fn must_be_enough() -> Result<()> {
         return Ok(());
     }
     let what = format!(
-        "opening a database takes up to {} MiB of address space, and the limit of this process, {} MiB, leaves less",
+        "opening a database takes up to {} MiB of address space, but the limit of this process, {} MiB, leaves less",
         OPENING_BYTES >> 20,
         limit >> 20
     );

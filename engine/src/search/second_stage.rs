@@ -131,7 +131,7 @@ impl Context<'_> {
                     |score, key, id| {
                         let row = set
                             .row_of(id)
-                            .ok_or_else(|| Error::corrupt(format!("a posting names '{key}', which is gone")))?;
+                            .ok_or_else(|| Error::corrupt(format!("a posting names '{key}', which does not exist")))?;
                         visit(score, row)
                     },
                 )?,

@@ -12,9 +12,9 @@ pub(crate) fn list_of(stored: StoredList, train: &RowSet) -> Result<List> {
         .entries
         .into_iter()
         .map(|(id, similarity)| {
-            let row = train
-                .row_of(id)
-                .ok_or_else(|| Error::corrupt(format!("a neighbour list names train image {}, which is gone", id.0)))?;
+            let row = train.row_of(id).ok_or_else(|| {
+                Error::corrupt(format!("a neighbour list names train image {}, which does not exist", id.0))
+            })?;
             Ok(Candidate { similarity, key: train.shared_key(row), id: id.0 })
         })
         .collect::<Result<_>>()?;

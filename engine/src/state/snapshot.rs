@@ -298,9 +298,9 @@ impl Snapshot {
     pub fn descriptors(&self, number: u32, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
         let pinned = &self.state.pinned;
         let space = pinned.spaces()?.into_iter().find(|space| space.id.0 == number);
-        let space = space.ok_or_else(|| Error::not_found(format!("there is no model {number}")))?;
+        let space = space.ok_or_else(|| Error::not_found(format!("model {number} does not exist")))?;
         let one = |key: &String| {
-            let id = pinned.image(key)?.ok_or_else(|| Error::not_found(format!("there is no image '{key}'")))?;
+            let id = pinned.image(key)?.ok_or_else(|| Error::not_found(format!("image '{key}' does not exist")))?;
             pinned.descriptor(&space, id)
         };
         keys.iter().map(one).collect()

@@ -224,7 +224,10 @@ impl Core {
     pub(crate) fn has_no_worker(&self, why: &str) {
         // What a start that was given up stopped; FLUSH and COMPACT go on by the caller's thread.
         self.resume();
-        self.set_trouble(Duty::Flush, Some(format!("there is no thread for it ({why}); open the database again")));
+        self.set_trouble(
+            Duty::Flush,
+            Some(format!("its thread could not be started ({why}); open the database again")),
+        );
     }
 
     /// Why the database takes no more writes, if so.

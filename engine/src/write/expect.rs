@@ -55,12 +55,12 @@ impl Expect {
     pub(super) fn check(&self, state: &Published) -> Result<()> {
         let found = |key: &str| Ok::<_, Error>(state.stored(key)?.map(|(_, record)| record.version));
         let difference = match self {
-            Self::Absent(key) => found(key)?.map(|version| format!("'{key}' is there already, in version {version}")),
-            Self::Present(key) => found(key)?.is_none().then(|| format!("there is no image '{key}'")),
+            Self::Absent(key) => found(key)?.map(|version| format!("'{key}' already exists, in version {version}")),
+            Self::Present(key) => found(key)?.is_none().then(|| format!("image '{key}' does not exist")),
             Self::Version(key, wanted) => match found(key)? {
                 Some(version) if version == *wanted => None,
                 Some(version) => Some(format!("'{key}' has version {version}, not {wanted}")),
-                None => Some(format!("'{key}' had version {wanted} and is gone")),
+                None => Some(format!("'{key}' had version {wanted}, and was deleted")),
             },
             Self::Sequence(wanted) => (state.sequence != *wanted)
                 .then(|| format!("the last write has number {}, not {wanted}", state.sequence)),
@@ -68,7 +68,7 @@ impl Expect {
         };
         let Some(difference) = difference else { return Ok(()) };
         Err(Error::new(ErrorKind::Conflict, format!("{difference}: nothing was written"))
-            .help("take a snapshot, decide from what it shows, and write again"))
+            .help("take a snapshot, decide again, and repeat the write"))
     }
 }
 

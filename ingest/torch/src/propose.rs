@@ -1,4 +1,4 @@
-//! Nearest train rows by one product on a device, with a proof that none of the true best is missing.
+//! Finds the nearest train rows by one matrix product on a device, and proves that none of the true best is missing.
 //!
 //! The proof. Let s be the exact inner product of a query q and a row r of dimension d, and u = 2^-24 the unit roundoff of f32.
 //! Computed in f32 in any order of summation, with or without fused multiply-add, the result differs from s by at most
@@ -115,7 +115,7 @@ impl Propose for TorchProposer {
             chunks.iter().all(|chunk| chunk.len().is_multiple_of(dimension)) && queries.len().is_multiple_of(dimension);
         if !whole || live.len() != total || u32::try_from(total).is_err() {
             return Err(Error::invalid(format!(
-                "a proposer was given {total} rows of dimension {dimension}, {} marks of life and {} query numbers",
+                "a proposer was given {total} rows of dimension {dimension}, {} live flags and {} query numbers",
                 live.len(),
                 queries.len()
             )));

@@ -146,7 +146,7 @@ const DAMAGES: [Damage; 25] = [
                 state.train.instances[state.train.row_of(image(core, "k03")).unwrap()].unwrap()
             })
         },
-        "the postings by instance are not the image",
+        "the postings by instance do not match",
         false,
     ),
     (
@@ -211,7 +211,7 @@ const DAMAGES: [Damage; 25] = [
     (
         "votes of a model that is not there",
         |_, batch| batch.put_voter(SpaceId(9), ImageId(1), ImageId(2)),
-        "the family 'voters' has 1 entries of no model in force",
+        "the family 'voters' has 1 entries that belong to no active model",
         true,
     ),
     (
@@ -223,7 +223,7 @@ const DAMAGES: [Damage; 25] = [
     (
         "the mark of no cleaning",
         |core, batch| batch.put_mark(image(core, "k03"), 5),
-        "the mark of cleaning 5, which is not known",
+        "the mark of cleaning 5, which does not exist",
         true,
     ),
 ];
@@ -258,7 +258,10 @@ fn a_dead_row_that_is_not_buried_is_named() {
     let id = state.index.id(dead);
     core.keep(|batch| batch.delete_tombstone(SPACE, id)).unwrap();
     let problems = core.check(true, &UNINTERRUPTED).unwrap().problems;
-    assert!(problems.iter().any(|problem| problem.message.contains("is gone, not buried")), "{problems:?}");
+    assert!(
+        problems.iter().any(|problem| problem.message.contains("was deleted, but has no tombstone")),
+        "{problems:?}"
+    );
 }
 
 /// What a write compares with is in memory; the stored floor is sound.

@@ -1,4 +1,4 @@
-//! XFeat behind the engine's port: photos in, local features out.
+//! XFeat as the engine's port: photos in, local features out.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};

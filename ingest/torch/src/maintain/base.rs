@@ -1,4 +1,4 @@
-//! Descriptors of the base network: those that are stored, and those that must be made from photos.
+//! Descriptors of the base network: it reads the stored ones and computes the others from photos.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What a training learns from, and where it works.
+//! Collects the train images and index images of a training, and opens the database for it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;

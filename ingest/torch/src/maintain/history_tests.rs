@@ -99,7 +99,7 @@ fn the_same_images_give_the_same_model_whatever_happened_before() {
     let plain = Home::new(&folder.path().join("plain"));
     plain.ingest(&items);
     let status = plain.run(LAST);
-    assert_eq!(status.value("index images passed over"), None, "{status:?}");
+    assert_eq!(status.value("index images skipped"), None, "{status:?}");
     let expected = plain.in_force();
     for history in 0..HISTORIES {
         let mut state = history.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1;
@@ -153,7 +153,7 @@ fn no_photo_is_read_again_whose_descriptor_was_made_on_the_way() {
     home.ingest(later);
     let back = moved(&items, &folder.path().join("elsewhere"));
     let trained = home.run(LAST);
-    assert_eq!(trained.value("index images passed over"), None, "{trained:?}");
+    assert_eq!(trained.value("index images skipped"), None, "{trained:?}");
     assert_eq!(trained.value("photo files read"), None, "{trained:?}");
     assert_eq!(home.run("USE MODEL 0").value("descriptors made from photos"), Some("0"));
     home.run("USE MODEL 2");
@@ -177,10 +177,10 @@ fn no_photo_is_read_again_whose_descriptor_was_made_on_the_way() {
     let row = home.database.snapshot().vector("late").unwrap().unwrap();
     home.database.write_if([Expect::model(home.in_force())], [Operation::Put(Put::new("bare", row))]).unwrap();
     let trained = home.run("TRAIN dim=8 seed=10 FORCE");
-    let said = trained.value("index images passed over").unwrap();
+    let said = trained.value("index images skipped").unwrap();
     assert!(said.starts_with("1: ") && said.contains("'bare'"), "{said}");
     let dry = home.run("TRAIN dim=8 seed=11 DRY RUN");
-    assert!(dry.value("index images passed over").is_some(), "{dry:?}");
+    assert!(dry.value("index images skipped").is_some(), "{dry:?}");
 }
 
 /// It catches: the number of a model that is gone, which people remember, on another one.

@@ -1,7 +1,7 @@
 //! TRAIN, REEMBED and USE MODEL: the engine's port for them.
 //!
-//! A training works on the descriptors of the network as it was published (the *base*), which a database keeps beside those in
-//! force; what it learns is an adapter behind the network. So a trained model needs no photo to embed what is there already.
+//! A training works on the descriptors of the published network (the *base*), which a database keeps beside the active ones; its
+//! result is an adapter behind the network. So a trained model needs no photo to embed the stored images.
 
 mod base;
 mod checkpoints;
@@ -112,7 +112,7 @@ impl TorchMaintainer {
 /// The model in force.
 fn in_force(database: &Database) -> Result<ModelInfo> {
     database.options().model.ok_or_else(|| {
-        Error::invalid("this database brings its own vectors and has no model")
+        Error::invalid("this is a database of bare vectors: it has no model")
             .help("create one with a model: cairn create DB --model lite0-gem")
     })
 }
@@ -171,9 +171,9 @@ impl TorchMaintainer {
 fn entry(database: &Database, number: u64) -> Result<(ModelInfo, u32, usize)> {
     let entry = database.models()?.into_iter().find(|entry| u64::from(entry.number) == number);
     let entry = entry.ok_or_else(|| {
-        Error::not_found(format!("there is no model {number}")).help("SHOW MODELS lists the models of the database")
+        Error::not_found(format!("model {number} does not exist")).help("SHOW MODELS lists the models of the database")
     })?;
-    let info = entry.model.ok_or_else(|| Error::invalid(format!("model {number} brings its own vectors")))?;
+    let info = entry.model.ok_or_else(|| Error::invalid(format!("model {number} has your own vectors")))?;
     Ok((info, entry.number, entry.dimension))
 }
 

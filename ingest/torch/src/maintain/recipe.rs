@@ -1,11 +1,11 @@
-//! What a database keeps of how its models were made.
+//! The record that a database keeps of a model's training.
 //!
-//! Of discriminants: what they give in the end has learnt from every image, so that none is held out from it; to be compared with
-//! other discriminants of the network they are made again, from what they learnt from.
+//! For discriminants: the final ones have learnt from every image, so that no image is held out from them. To compare them with
+//! other discriminants of the network, the training repeats them from the recorded images.
 //!
-//! Of a trained network: which statement and which photos it came of. Whatever is trained behind a network leaves that as it is, so
-//! that the same training comes to the same model; the training of a network begins with the one in force, and would go on from its own
-//! outcome when it is run again, because it was killed before it could say that it was done, say.
+//! For a trained network: the statement and the photos of the training. A training of an adapter does not change its network, so
+//! repeating it gives the same model. The training of a network starts from the active one; if it were repeated, for example
+//! after a kill just before its report, it would continue from its own result.
 
 use bytes::Bytes;
 use cairn::{Error, ModelInfo, Result, Snapshot};
@@ -41,7 +41,7 @@ pub(super) fn of(snapshot: &Snapshot, model: &ModelInfo, base: &ModelInfo) -> Re
     }
     let Some(bytes) = snapshot.model_file(&name(&model.fingerprint))? else { return Ok(None) };
     let recipe = std::str::from_utf8(&bytes).ok().and_then(Recipe::parse);
-    let lost = || Error::corrupt(format!("what is kept of the training of model {} cannot be read", model.fingerprint));
+    let lost = || Error::corrupt(format!("the record of the training of model {} cannot be read", model.fingerprint));
     recipe.map(Some).ok_or_else(lost)
 }
 

@@ -129,7 +129,7 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
 
     // The same training on the same images gives the same model.
     let again = train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert!(again.value("outcome").unwrap().contains("the same model"), "{again:?}");
+    assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
     // A recipe that does worse does not displace it unasked.
     let head = train(&database, &plan(Loss::Softmax).epochs(2), None).unwrap();
     assert!(head.value("outcome").unwrap().contains("with the new one"), "{head:?}");
@@ -153,13 +153,13 @@ fn a_training_after_a_cleaning_is_compared_with_what_learnt_from_all() {
     assert!(database.marked().unwrap().len() > 100);
     let second = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert!(second.value("outcome").unwrap().contains("with the new one"), "{second:?}");
-    assert!(second.value("mAP@100, images held out").unwrap().contains("in force"), "{second:?}");
+    assert!(second.value("mAP@100, images held out").unwrap().contains("active"), "{second:?}");
     // Told so, it is put in force; from then on it is what another one learns from, too.
     let plan = plan(Loss::Discriminant).flip(Flip::Always);
     assert_eq!(train(&database, &plan, None).unwrap().value("active model"), Some("2"));
     let plan = plan.flip(Flip::UnlessWorse);
     let again = train(&database, &plan, None).unwrap();
-    assert!(again.value("outcome").unwrap().contains("the same model"), "{again:?}");
+    assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn the_networks_descriptors_are_read_where_they_are_whole() {
     assert_eq!(database.models().unwrap()[1].unfinished, Some(0));
     let trained = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert_eq!(trained.value("descriptors made from photos"), Some("0"), "{trained:?}");
-    assert_ne!(trained.value("index images added"), Some("0"), "{trained:?}");
+    assert_ne!(trained.value("index images also used for training"), Some("0"), "{trained:?}");
 }
 
 /// Deletes an image and puts another one while a training reads.
@@ -265,7 +265,7 @@ fn a_shorter_training_of_the_same_recipe_does_not_displace_a_better_one() {
     assert!(short.value("outcome").unwrap().contains("with the new one"), "{short:?}");
     // The same images were held out, so the model in force has the figure with which it came.
     let shown = short.value("mAP@100, images held out").unwrap();
-    assert!(shown.ends_with(&format!("; in force: {worth}")), "{shown}, {worth}");
+    assert!(shown.ends_with(&format!("; active: {worth}")), "{shown}, {worth}");
     assert_eq!(database.models().unwrap().len(), 2);
     let told = train(&database, &plan.flip(Flip::Always), None).unwrap();
     assert_eq!(told.value("active model"), Some("2"), "{told:?}");
@@ -315,7 +315,7 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     assert!(said(&bare, Loss::ArcFace).contains("has no model"));
     // Without photos nothing can be embedded again, and the model stays.
     let lost = reembed(&database).unwrap_err();
-    assert!(lost.to_string().contains("is not there any more"), "{lost}");
+    assert!(lost.to_string().contains("does not exist any more"), "{lost}");
     assert!(lost.next_step().is_some());
     assert_eq!(database.snapshot().keys(Some(Role::Train)).unwrap().len(), 12);
 }

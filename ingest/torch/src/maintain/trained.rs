@@ -1,4 +1,5 @@
-//! TRAIN: from the labelled images of a database to an adapter, judged on images held out, and in force if it is better.
+//! TRAIN: it learns an adapter from the labelled images of a database, compares it on images held out, and makes it active if it
+//! is better.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -87,7 +88,7 @@ pub(super) fn learn(
             let from = Gathering { database, snapshot, keeps, watch: setting.watch };
             let (index, passed_over) = base.descriptors_there(&from, &index)?;
             let mut learnt = solve(gathered, &index, plan, rival, setting.watch)?;
-            learnt.lines.extend(photos::passed_over(&passed_over).map(|why| ("index images passed over", why)));
+            learnt.lines.extend(photos::passed_over(&passed_over).map(|why| ("index images skipped", why)));
             Ok(learnt)
         }
         _ => descend(&gathered.samples, plan, in_force, setting),
@@ -133,9 +134,8 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
             files.clear(&origin.checkpoint)?;
         }
         let number = database.models()?.into_iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
-        let outcome = format!(
-            "the network of model {number} in force came of this training (FROM MODEL {number} goes on from it)"
-        );
+        let outcome =
+            format!("the active model {number} is the result of this training (FROM MODEL {number} trains it further)");
         lines.push(("outcome", outcome));
         return Ok(Maintained::new(lines.into_iter().collect(), None));
     }
@@ -164,18 +164,18 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     let is_in_force = now.as_ref() == Some(&same);
     let was = gathered.model.as_ref().map(|model| &model.fingerprint);
     let stays = match plan.flip {
-        Flip::Never => Some("a dry run: the model in force stays".to_owned()),
-        _ if is_in_force => Some("the same model came out that is in force already".to_owned()),
+        Flip::Never => Some("a dry run: the active model stays".to_owned()),
+        _ if is_in_force => Some("the training gave the model that is already active".to_owned()),
         Flip::UnlessWorse if now.as_ref() != was => {
-            Some("another model came in force meanwhile, and stays; train again to be compared with it".to_owned())
+            Some("another model became active meanwhile and stays; train again to compare with it".to_owned())
         }
         Flip::UnlessWorse => {
             let why = match &judged {
                 Some(judged) => judged.why_worse(),
-                None if plan.validation > 0.0 => Some("there are too few images of a label to hold any out".to_owned()),
+                None if plan.validation > 0.0 => Some("there are too few images per label to hold any out".to_owned()),
                 None => None,
             };
-            why.map(|why| format!("the model in force stays: {why} (FORCE puts the new one in force)"))
+            why.map(|why| format!("the active model stays: {why} (FORCE makes the new one active)"))
         }
         Flip::Always => None,
     };
@@ -227,7 +227,7 @@ fn change(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<(Tar
     Ok(match outcome {
         Outcome::Adapter(adapter) => {
             if is_lost(&database.snapshot(), base.model.info())? {
-                return Err(Error::not_found("the network that this was trained on was dropped meanwhile")
+                return Err(Error::not_found("the network of this training was dropped meanwhile")
                     .help("train on the network of the active model: TRAIN without FROM"));
             }
             let mut target = Target::new(base.model.info_with(&adapter)?, adapter.dimension());
@@ -281,7 +281,7 @@ fn solve(
         judged: judged.map(|judged| Judged::of_two_ways(judged, other.as_ref())),
         lines: vec![
             ("left out as mislabelled", mislabelled.to_string()),
-            ("index images added", trained.added.to_string()),
+            ("index images also used for training", trained.added.to_string()),
         ],
         adapter: trained.adapter,
     })

@@ -1,5 +1,5 @@
-//! A trained network inside a database: its file of weights in parts, so that no value is large, and their count last, so
-//! that a network that is there is whole.
+//! A trained network inside a database: its file of weights in parts, so that no value is large. Their count is written last, so
+//! that a network with a count is complete.
 
 use bytes::Bytes;
 use cairn::{Error, Result, Snapshot};
@@ -51,7 +51,7 @@ pub(crate) fn lacks(snapshot: &Snapshot, digest: blake3::Hash) -> Result<bool> {
 /// `Corrupt`: a part is missing; a damaged catalog.
 pub(crate) fn read(files: Files<'_>, digest: blake3::Hash) -> Result<Option<Vec<u8>>> {
     let Some(count) = files(&head(digest))? else { return Ok(None) };
-    let broken = |what: &str| Error::corrupt(format!("the kept network {digest} {what}"));
+    let broken = |what: &str| Error::corrupt(format!("the stored network {digest} {what}"));
     let count = std::str::from_utf8(&count).ok().and_then(|count| count.parse::<usize>().ok());
     let count = count.filter(|&count| count <= MOST_PARTS).ok_or_else(|| broken("has no count of parts"))?;
     let mut bytes = Vec::new();

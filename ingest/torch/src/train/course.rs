@@ -1,4 +1,4 @@
-//! A training step by step: batches, learning rate, optimiser, log, checkpoints. What is learnt is the learner's.
+//! Runs a training step by step: batches, learning rate, optimiser, log, checkpoints. The learner defines what is learnt.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -174,7 +174,7 @@ impl<L: Learner> Course<L> {
             if control.is_break() && step.step < steps {
                 let error = Error::new(ErrorKind::Cancelled, format!("stopped after step {} of {steps}", step.step));
                 return Err(match run.checkpoint {
-                    Some(path) => error.help(format!("the same command goes on from {}", path.display())),
+                    Some(path) => error.help(format!("run the same command again to resume from {}", path.display())),
                     None => error,
                 });
             }
@@ -209,8 +209,8 @@ impl<L: Learner> Course<L> {
         if loss.is_finite() {
             return Ok(step);
         }
-        Err(Error::invalid(format!("the loss of step {} is {loss}: the training has left the numbers", at + 1))
-            .help(format!("begin anew with a learning rate below {first}")))
+        Err(Error::invalid(format!("the loss of step {} is {loss}: the training diverged", at + 1))
+            .help(format!("start again with a learning rate below {first}")))
     }
 
     fn learn(&mut self, at: u64, batch: &[u32], rate: f64, norm: Norm) -> Result<(f64, f64)> {

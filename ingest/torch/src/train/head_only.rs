@@ -1,4 +1,4 @@
-//! Training a head on cached descriptors: the trunk stays as it is, so two CPU cores suffice.
+//! Trains a head on cached descriptors: the trunk does not change, so two CPU cores suffice.
 
 use cairn::{Result, pool};
 use tch::{Device, Kind, TchError, Tensor};

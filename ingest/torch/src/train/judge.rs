@@ -1,4 +1,4 @@
-//! How good descriptors are at what the database does with them: the first-stage list and the re-ranked one.
+//! Measures descriptors by the database's results: the first-stage list and the re-ranked one.
 
 use std::collections::{HashMap, HashSet};
 

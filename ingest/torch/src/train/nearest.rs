@@ -1,4 +1,4 @@
-//! The rows nearest to each of many rows, by cosine.
+//! The nearest rows to each of many rows, by cosine.
 
 use cairn::pool;
 use tch::{Device, Kind, TchError, Tensor};

@@ -1,4 +1,4 @@
-//! How good descriptors are: images held out ask, the images that were learnt from answer.
+//! Measures descriptors: images held out are the queries, the train images are searched.
 
 use std::collections::HashMap;
 

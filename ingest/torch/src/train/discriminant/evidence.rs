@@ -1,4 +1,4 @@
-//! What the neighbours say about a label: which training images to leave out of a fit, which unlabelled images to take in.
+//! The neighbours' evidence about a label: which training images to leave out of a fit, which unlabelled images to add.
 
 use cairn::pool;
 use tch::{TchError, Tensor};

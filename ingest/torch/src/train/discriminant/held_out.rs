@@ -1,4 +1,4 @@
-//! What a training is worth, from the labelled images alone: some are held out, and the training is made again without them.
+//! Measures a training on the labelled images alone: it holds some out and repeats the training without them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

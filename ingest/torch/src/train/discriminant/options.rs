@@ -59,7 +59,7 @@ impl DiscriminantOptions {
         ];
         match ranges.into_iter().find(|(_, x, low, high)| !(*low..=*high).contains(x)) {
             Some((name, value, low, high)) => {
-                Err(Error::invalid(format!("the {name} is {value}; it lies between {low} and {high}")))
+                Err(Error::invalid(format!("the {name} is {value}; it must be {low} to {high}")))
             }
             None => Ok(()),
         }

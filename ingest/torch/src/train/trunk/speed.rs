@@ -1,4 +1,4 @@
-//! How fast a device trains: whole steps on pixels and weights drawn by chance, without photos to wait for.
+//! Measures the training speed of a device: whole steps on random pixels and weights, without reading photos.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
