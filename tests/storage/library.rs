@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use cairn::embed::{Embed, Embedded, LocalFeatureSet, LocalFeatures, Propose, VectorChunks};
 use cairn::language::TrainPlan;
+use cairn::model::{Maintain, Maintained, ModelInfo, Reembed, Target, Wanted};
 use cairn::{
-    Argument, Arguments, Condition, Database, Deferral, Embed, Embedded, Error, ErrorKind, Expect, Field,
-    LocalFeatureSet, LocalFeatures, Maintain, Maintained, ModelInfo, Operation, Options, Outcome, Photo, Ports,
-    Propose, Put, Query, Reembed, Rerank, Scope, SearchRequest, Target, VectorChunks, Wanted, Watch,
+    Argument, Arguments, Condition, Database, Deferral, Error, ErrorKind, Expect, Field, Operation, Options, Outcome,
+    Photo, Ports, Put, Query, Rerank, Scope, SearchRequest, Watch,
 };
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, create, images, put, status};

@@ -35,7 +35,7 @@ const OPENING_BYTES: u64 = 1 << 20;
 /// its caller's pool, and none takes up other tasks while it waits. Calls block; in asynchronous code make them where blocking is
 /// allowed (`tokio::task::spawn_blocking`).
 ///
-/// **Code that the database calls** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::Reembed), whoever is told of progress, a
+/// **Code that the database calls** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::model::Reembed), whoever is told of progress, a
 /// [`Propose`]) may ask it for anything. What would wait for that very call is refused at once (`Reentrant`): writes and the like by a
 /// `Propose`, and by what is called while the last images of a new model are taken over. Such code must not wait for other threads that
 /// write: those of a change of models are refused after a minute (`Locked`), those behind a `Propose` wait for its end.
@@ -358,7 +358,7 @@ impl Database {
     ///
     /// # Errors
     /// The first operation that cannot be carried out; `Mismatch`: descriptors, for a database whose model embeds photos
-    /// ([`ModelInfo::settings`](crate::ModelInfo)), and nothing says what made them ([`Expect::Model`]); `Reentrant`; `Io`.
+    /// ([`ModelInfo::settings`](crate::model::ModelInfo)), and nothing says what made them ([`Expect::Model`]); `Reentrant`; `Io`.
     /// Nothing changed then.
     pub fn write(&self, operations: impl IntoIterator<Item = Operation>) -> Result<Receipt> {
         let operations: Vec<Operation> = operations.into_iter().collect();

@@ -1,7 +1,7 @@
 //! Which databases wait, on this thread, for code of the application that they called.
 //!
-//! Some of that code is called while a database holds a lock that writers wait for: a [`Propose`](crate::Propose) in the middle of a
-//! write, a [`Reembed`](crate::Reembed) and whoever is told of progress while the last images of a new model are taken over. If such code
+//! Some of that code is called while a database holds a lock that writers wait for: a [`Propose`](crate::embed::Propose) in the middle of a
+//! write, a [`Reembed`](crate::model::Reembed) and whoever is told of progress while the last images of a new model are taken over. If such code
 //! asked the same database for that lock, both would wait for ever. So the call is made under a [`Called`], and each call that would wait
 //! asks [`refuse_within`] first.
 

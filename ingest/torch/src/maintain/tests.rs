@@ -7,9 +7,10 @@ use std::sync::Mutex;
 
 use cairn::eval::{Truth, evaluate};
 use cairn::language::{CleanPlan, Flip, Loss, TrainPlan};
+use cairn::model::Maintain;
+use cairn::reports::Report;
 use cairn::{
-    Database, ErrorKind, Expect, Maintain, Operation, Options, Progress, Put, Query, Report, Rerank, Result, Role,
-    SearchRequest, Watch,
+    Database, ErrorKind, Expect, Operation, Options, Progress, Put, Query, Rerank, Result, Role, SearchRequest, Watch,
 };
 
 use super::TorchMaintainer;
