@@ -124,7 +124,7 @@ fn a_drain_that_is_stopped_keeps_what_it_applied_and_loses_nothing() {
 fn statements_end_when_whoever_watches_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let database = filled(&folder.path().join("db"));
-    let vector = format!("[{}]", vec!["0.5"; DIMENSION].join(", "));
+    let vector = format!("[{}]", ["0.5"; DIMENSION].join(", "));
     let before = digest(&database.snapshot());
     for (statement, least) in [
         (format!("SEARCH VECTOR {vector} EXACT"), 3),
