@@ -146,7 +146,7 @@ pub mod embed {
 pub mod reports {
     pub use crate::answer::Asked;
     pub use crate::door::{Answers, Copied, Labelled, LabelsUndone, Table};
-    pub use crate::report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status};
+    pub use crate::report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble};
 }
 
 /// Lists of images with labels, read again and again: which label wins ([`Operation::Listed`]).
