@@ -1,4 +1,4 @@
-//! How much room there is on the disk of a database, and what is said where it is too little.
+//! The free space on the disk of a database, and the error if it is too little.
 
 use super::{Folder, sees_room};
 use crate::error::{Error, ErrorKind, NO_SPACE_HELP, Result};

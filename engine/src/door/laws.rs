@@ -1,9 +1,10 @@
-//! The laws of predictions, tried on random histories: P (stored predictions equal a recompute), R (postings, voters and lists
-//! mirror each other), D (what is stored depends on the final rows alone).
+//! The laws of predictions, tested on random histories: P (stored predictions equal a recompute), R (postings, voters and lists
+//! are inverses of each other), D (the stored data depends only on the final rows).
 //!
-//! Mutations of `upkeep` these tests were seen to catch: no refill of a short list, a voter kept of a removed neighbour, a floor not
-//! raised in memory, no new votes for a relabelled image, an old posting kept, only `keep` new images reported where one more tells
-//! that something was cut, a complete list that keeps its old floor. CHECK DEEP finds nothing wrong at the end of any history.
+//! These tests caught the following mutations of `upkeep`: no refill of a short list, a voter kept of a removed neighbour, a
+//! floor not raised in memory, no new votes for a relabelled image, an old posting kept, only `keep` new images reported although
+//! one more shows that something was cut, a complete list that keeps its old floor. CHECK DEEP finds nothing wrong at the end of
+//! any history.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};

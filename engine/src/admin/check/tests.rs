@@ -1,7 +1,7 @@
-//! One damage of each kind, made behind the database's back, and the words with which CHECK DEEP must name it.
+//! One damage of each kind, made without the database's knowledge, and the words with which CHECK DEEP must name it.
 //!
-//! It catches each comparison of `check` left out. Tried with all of them left out but those of records with labels, keys, rows and
-//! descriptors, and without the reading of families: every other case was seen to fail.
+//! It catches each comparison missing from `check`. Tried by removing all of them except those of records with labels, keys, rows
+//! and descriptors, and by removing the reading of families: every other case failed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
