@@ -173,7 +173,7 @@ const DAMAGES: [Damage; 25] = [
             let floor = Some((f32::MAX, "k00".into()));
             batch.put_neighbours(SPACE, image(core, "k01"), &List { floor, ..list(core, "k01") })
         },
-        "the floor of 'k01' does not part",
+        "the floor of 'k01' does not separate",
         true,
     ),
     (
@@ -182,7 +182,7 @@ const DAMAGES: [Damage; 25] = [
             let floor = Some((-1.0, "k00".into()));
             batch.put_neighbours(SPACE, image(core, "k01"), &List { floor, ..list(core, "k01") })
         },
-        "the floor of 'k01' does not part",
+        "the floor of 'k01' does not separate",
         true,
     ),
     (
@@ -217,7 +217,7 @@ const DAMAGES: [Damage; 25] = [
     (
         "a tombstone of a row that is searched",
         |core, batch| batch.put_tombstone(SPACE, image(core, "k01")),
-        "'k01' is searched and buried",
+        "'k01' is searched, but has a tombstone",
         true,
     ),
     (
