@@ -49,7 +49,7 @@ fn apply(model: &mut Model, transaction: &[Operation]) -> bool {
             Operation::Delete { key } => next.remove(key).is_some(),
             Operation::Label { key, label } => next.get_mut(key).map(|own| *own = Some(label.clone())).is_some(),
             Operation::Unlabel { key } => next.get_mut(key).map(|own| *own = None).is_some(),
-            Operation::Listed(_) => panic!("no history has one"),
+            other => panic!("no history has {other:?}"),
         };
         if !known {
             return false;
@@ -65,7 +65,7 @@ fn folder() -> PathBuf {
 
 fn fresh() -> Database {
     let _absent = std::fs::remove_dir_all(folder());
-    let options = Options { vote_k: 2, kept_neighbours: 3, ..Options::for_vectors(2) };
+    let options = Options::for_vectors(2).vote_k(2).kept_neighbours(3);
     Database::create(folder(), options).expect("a database can be created")
 }
 

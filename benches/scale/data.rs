@@ -111,7 +111,11 @@ impl Collection {
     pub(crate) fn put(&self, kind: Kind, number: u64, key: String) -> Operation {
         let (label, vector) = self.row(kind, number);
         let label = matches!(kind, Kind::Train).then(|| name(label));
-        Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
+        Operation::Put({
+            let mut put = Put::new(key, vector);
+            put.label = label;
+            put
+        })
     }
 }
 

@@ -40,14 +40,11 @@ impl Comparison {
     ) -> Result<Self> {
         let queries: Vec<_> = asked.iter().map(|asked| asked.query.clone()).collect();
         let search = |rerank| {
-            let request = SearchRequest { rerank, limit: base.depth, ..base.clone() };
+            let request = base.clone().rerank(rerank).limit(base.depth);
             snapshot.search(&request, &queries)
         };
-        let answers = [
-            search(None)?,
-            search(Some(Rerank { k, sort: true, insert: None }))?,
-            search(Some(Rerank { k, sort: true, insert: Some(tau) }))?,
-        ];
+        let answers =
+            [search(None)?, search(Some(Rerank::new().k(k).sort_only()))?, search(Some(Rerank::new().k(k).tau(tau)))?];
         Ok(Self { asked, answers, depth: base.depth, limit: base.limit, k, tau })
     }
 

@@ -296,7 +296,11 @@ mod tests {
     fn a_check_that_finds_something_fails_as_corrupt() {
         let of = |problems: &[(Part, &str)]| {
             let problems = problems.iter().map(|&(part, message)| Problem::new(part, message)).collect();
-            must_be_sound(&Outcome::Checked(CheckReport { checked: Vec::new(), problems }))
+            must_be_sound(&Outcome::Checked({
+                let mut report = CheckReport::default();
+                report.problems = problems;
+                report
+            }))
         };
         assert!(of(&[]).is_ok());
         let segments = of(&[(Part::Segment, "segment 1 is gone")]).unwrap_err();
@@ -314,7 +318,11 @@ mod tests {
         let folder = home.join("db");
         let database = Database::create(&folder, cairn::Options::for_vectors(2)).unwrap();
         let put = |key: &str, label: Option<&str>, x: f32| {
-            let put = cairn::Put { source: Some(format!("/photos/{key}")), ..cairn::Put::new(key, [1.0, x]) };
+            let put = {
+                let mut put = cairn::Put::new(key, [1.0, x]);
+                put.source = Some(format!("/photos/{key}"));
+                put
+            };
             label.map_or(put.clone(), |label| put.label(label)).into()
         };
         let images = [put("a", Some("old"), 0.0), put("b", Some("old"), 0.1), put("c", None, 0.2), put("d", None, 0.3)];

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cairn::{Progress, Watch};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,6 +13,8 @@ use crate::interrupt::{self, Again};
 
 /// How often the line is redrawn, so that its clock runs between two pieces of work.
 const EVERY: Duration = Duration::from_millis(250);
+/// Work that is done sooner shows no line.
+const QUIET: Duration = Duration::from_millis(500);
 const TEMPLATE: &str = "     {bar:32.cyan/dim} {pos}/{len} {msg}  {elapsed}  {eta} left";
 const COLOURLESS: &str = "     {bar:32} {pos}/{len} {msg}  {elapsed}  {eta} left";
 
@@ -22,13 +24,20 @@ pub(crate) struct Attention {
     person: bool,
     /// The kind of work on the line, and the line.
     line: Mutex<Option<(String, ProgressBar)>>,
+    /// When the statement first reported progress.
+    since: Mutex<Option<Instant>>,
     stopped: AtomicBool,
 }
 
 impl Attention {
     /// No statement runs.
     pub(crate) fn new() -> Self {
-        Self { person: io::stderr().is_terminal(), line: Mutex::new(None), stopped: AtomicBool::new(false) }
+        Self {
+            person: io::stderr().is_terminal(),
+            line: Mutex::new(None),
+            since: Mutex::new(None),
+            stopped: AtomicBool::new(false),
+        }
     }
 
     /// The statement that it watches stops at its next check, and reports nothing more.
@@ -39,6 +48,7 @@ impl Attention {
 
     /// Ends the statement and removes its line.
     pub(crate) fn rest(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if let Some((_, bar)) = self.line.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
@@ -68,7 +78,11 @@ impl Watch for Attention {
         if self.stopped.load(Ordering::SeqCst) || interrupt::pressed() {
             return ControlFlow::Break(());
         }
-        if self.person {
+        let takes_long = || {
+            let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+            since.get_or_insert_with(Instant::now).elapsed() >= QUIET
+        };
+        if self.person && takes_long() {
             self.show(at);
         }
         ControlFlow::Continue(())

@@ -24,7 +24,7 @@ fn main() -> cairn::Result<()> {
         if n % 10 == 0 { put.label(format!("place {}", n / 50)).into() } else { put.into() }
     }))?;
     let before = database.snapshot();
-    let model = ModelInfo { name: "lifted".into(), fingerprint: "lifted 1".into(), settings: String::new() };
+    let model = ModelInfo::new("lifted", "lifted 1");
     let steps = AtomicUsize::new(0);
     // `Break` would stop it; what is embedded by then is kept.
     let watch = |at: Progress<'_>| {

@@ -25,21 +25,21 @@ impl Embed for Brightness {
         };
         let mean = bytes.iter().map(|&byte| f32::from(byte)).sum::<f32>() / bytes.len().max(1) as f32;
         let change = bytes.windows(2).map(|pair| f32::from(pair[0].abs_diff(pair[1]))).sum::<f32>();
-        Ok(Embedded { vector: vec![mean + 1.0, change / bytes.len().max(1) as f32], content: [0; 32], kept: None })
+        Ok(Embedded::new([mean + 1.0, change / bytes.len().max(1) as f32], [0; 32]))
     }
 }
 
 fn main() -> cairn::Result<()> {
     let folder = tempfile::tempdir().unwrap();
-    let model = ModelInfo { name: "brightness".into(), fingerprint: FINGERPRINT.into(), settings: String::new() };
-    let options = Options { model: Some(model), ..Options::for_vectors(2) };
+    let model = ModelInfo::new("brightness", FINGERPRINT);
+    let options = Options::for_vectors(2).model(model);
     let database = Database::create(folder.path().join("photos.db"), options)?;
     let photos = [("dark", vec![10u8; 64]), ("light", vec![240; 64]), ("stripes", [0u8, 255].repeat(32))];
     for (name, bytes) in &photos {
         let vector = Brightness.embed(&Photo::Bytes(bytes.clone()))?.vector;
         database.write_if([Expect::model(FINGERPRINT)], [Put::new(*name, vector).into()])?;
     }
-    let ports = Ports { embed: Some(Arc::new(Brightness)), ..Ports::default() };
+    let ports = Ports::default().embed(Arc::new(Brightness));
     let query = Arguments::of([Argument::Photo(Photo::Bytes(vec![200, 20, 220, 10, 250, 5]))]);
     if let Some(Outcome::Answers(found)) = database.query("SEARCH $1 K 3", &query, &ports)?.pop() {
         let keys: Vec<&str> = found.answers[0].rows.iter().map(|row| row.id.as_str()).collect();

@@ -116,8 +116,8 @@ pub use door::{
 pub use error::{Error, ErrorKind, Result};
 pub use operation::{Heard, ListSaid, Listed, Operation, Put, Reading, Receipt, Record, Role, SetBy};
 pub use options::{
-    DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION, MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES,
-    MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, Options,
+    DEFAULT_BLOCK_CACHE, DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION,
+    MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES, MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, OpenOptions, Options,
 };
 pub use ports::{
     Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Propose, QueryFile, ReadQueries,

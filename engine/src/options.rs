@@ -1,4 +1,4 @@
-//! The options of a new database. Every field documents its unit, its default, and whether it can change later.
+//! The options of a new database and of an opening. Every field documents its unit, its default, and whether it can change later.
 
 use crate::error::{Error, Result};
 
@@ -19,6 +19,13 @@ pub const MAX_KEPT_NEIGHBOURS: usize = 256;
 /// From this many live rows in a scope on, a search that does not say EXACT uses the graph: below it a scan of f32 vectors takes
 /// no longer.
 pub const GRAPH_FROM_ROWS: usize = 20_000;
+
+/// Default of [`OpenOptions::block_cache`], in bytes.
+pub const DEFAULT_BLOCK_CACHE: usize = 128 << 20;
+/// Tables that are kept open at least.
+pub(crate) const LEAST_OPEN_TABLES: usize = 32;
+/// Tables that are kept open at most, unless [`OpenOptions::open_tables`] says more.
+pub(crate) const MOST_OPEN_TABLES: usize = 4096;
 
 /// What is kept of the photos' bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,6 +57,7 @@ impl Keep {
 
 /// The model whose descriptors a database holds. The engine compares fingerprints and hands the rest back untouched.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ModelInfo {
     /// Name, for example `lite0-gem`.
     pub name: String,
@@ -60,8 +68,22 @@ pub struct ModelInfo {
     pub settings: String,
 }
 
+impl ModelInfo {
+    /// A model that only the caller can load: it has no settings.
+    pub fn new(name: impl Into<String>, fingerprint: impl Into<String>) -> Self {
+        Self { name: name.into(), fingerprint: fingerprint.into(), settings: String::new() }
+    }
+
+    /// Sets [`ModelInfo::settings`].
+    #[must_use]
+    pub fn settings(self, settings: impl Into<String>) -> Self {
+        Self { settings: settings.into(), ..self }
+    }
+}
+
 /// What a database is created with. TRAIN, REEMBED and USE MODEL change the model and its dimension; nothing else can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// Dimension of the descriptors; 1 to [`MAX_DIMENSION`].
     pub dimension: usize,
@@ -97,6 +119,12 @@ impl Options {
         Self { model: Some(model), ..Self::for_vectors(dimension) }
     }
 
+    /// The model that makes the descriptors.
+    #[must_use]
+    pub fn model(self, model: impl Into<Option<ModelInfo>>) -> Self {
+        Self { model: model.into(), ..self }
+    }
+
     /// Another k of the stored predictions.
     #[must_use]
     pub fn vote_k(self, vote_k: usize) -> Self {
@@ -130,5 +158,89 @@ impl Options {
         range("the dimension", self.dimension, MAX_DIMENSION)?;
         range("the number of kept neighbours", self.kept_neighbours, MAX_KEPT_NEIGHBOURS)?;
         range("vote_k", self.vote_k, self.kept_neighbours)
+    }
+}
+
+/// What an open database may take of its process ([`Database::open_with`](crate::Database::open_with)). Nothing of it is stored, and no
+/// answer depends on it.
+///
+/// ```
+/// # fn main() -> cairn::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// use cairn::{Database, OpenOptions, Options};
+///
+/// let path = folder.path().join("db");
+/// Database::create(&path, Options::for_vectors(2))?.close()?;
+/// let small = OpenOptions::new().open_tables(64).block_cache(8 << 20).build_threads(1);
+/// let database = Database::open_with(&path, &small)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpenOptions {
+    pub(crate) open_tables: Option<usize>,
+    pub(crate) block_cache: Option<usize>,
+    pub(crate) build_threads: Option<usize>,
+    pub(crate) search_threads: Option<usize>,
+}
+
+impl OpenOptions {
+    /// Most tables that can be asked for.
+    const MOST_TABLES: usize = 1 << 20;
+    /// Fewest and most bytes of the block cache.
+    const BLOCK_CACHE: [usize; 2] = [1 << 20, 1 << 40];
+    /// Most threads of one kind.
+    const MOST_THREADS: usize = 1024;
+
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tables of the catalog that stay open: file handles. Segments are mapped and hold none; logs and lists take about 20 more.
+    /// From 32 to 1,048,576; default: a quarter of what the process may have open, and between 32 and 4,096 of them. A reader beside a
+    /// writer keeps all open where they are no more than that.
+    #[must_use]
+    pub fn open_tables(self, tables: usize) -> Self {
+        Self { open_tables: Some(tables), ..self }
+    }
+
+    /// Bytes of the catalog's blocks that stay in memory. From 1 MiB to 1 TiB; default [`DEFAULT_BLOCK_CACHE`] for a database that is
+    /// open for writing, and RocksDB's 32 MiB for each of the catalog's families for one that is only read.
+    #[must_use]
+    pub fn block_cache(self, bytes: usize) -> Self {
+        Self { block_cache: Some(bytes), ..self }
+    }
+
+    /// Threads that make the graph of a segment, behind the writers and in FLUSH and COMPACT. From 1 to 1,024; default: one for each
+    /// processor that the process may use.
+    #[must_use]
+    pub fn build_threads(self, threads: usize) -> Self {
+        Self { build_threads: Some(threads), ..self }
+    }
+
+    /// Threads that compute for one call, the calling one included: searches, votes, checks. All databases of a process share these
+    /// threads, so that the first number that counts is the process's: an opening that asks for another one is refused (`Invalid`),
+    /// also where calls were made before with the default. From 1 to 1,024; default: one for each processor that the process may use.
+    #[must_use]
+    pub fn search_threads(self, threads: usize) -> Self {
+        Self { search_threads: Some(threads), ..self }
+    }
+
+    /// # Errors
+    /// `Invalid`: the first number that is out of its range.
+    pub(crate) fn check(&self) -> Result<()> {
+        let [least_cache, most_cache] = Self::BLOCK_CACHE;
+        for (name, value, least, most) in [
+            ("the number of open tables", self.open_tables, LEAST_OPEN_TABLES, Self::MOST_TABLES),
+            ("the block cache in bytes", self.block_cache, least_cache, most_cache),
+            ("the number of threads that make graphs", self.build_threads, 1, Self::MOST_THREADS),
+            ("the number of threads that compute for a call", self.search_threads, 1, Self::MOST_THREADS),
+        ] {
+            if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
+                return Err(Error::invalid(format!("{name} is {value}")).help(format!("choose {least} to {most}")));
+            }
+        }
+        Ok(())
     }
 }

@@ -166,7 +166,6 @@ impl Watch for Stop {
 /// A stop on request.
 pub(crate) fn stopped() -> Error {
     Error::new(ErrorKind::Cancelled, "stopped on request")
-        .help("what was done before is kept; the same call continues from there")
 }
 
 /// Reports progress to whoever watches.
@@ -175,7 +174,9 @@ pub(crate) fn stopped() -> Error {
 /// `Cancelled`: the answer was `Break`.
 pub(crate) fn report(watch: Option<&dyn Watch>, what: &str, done: usize, all: usize) -> Result<()> {
     match watch {
-        Some(watch) if watch.progress(Progress::new(what, done, all)).is_break() => Err(stopped()),
+        Some(watch) if watch.progress(Progress::new(what, done, all)).is_break() => {
+            Err(stopped().help("what was done before is kept; the same call continues from there"))
+        }
         _ => Ok(()),
     }
 }

@@ -120,6 +120,7 @@ impl fmt::Display for Health {
 
 /// What a statement that works for long reports, for people: TRAIN, REEMBED, USE MODEL, SHOW STALE.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Report {
     /// Name and value, in the order to be shown. A name may come twice.
     pub lines: Vec<(String, String)>,
@@ -140,6 +141,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Report {
 
 /// A segment, for people.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SegmentInfo {
     /// Its number.
     pub number: u64,
@@ -159,6 +161,7 @@ pub struct SegmentInfo {
 
 /// What a repair found and did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Repaired {
     /// What was found and done, for people.
     pub lines: Vec<String>,
@@ -184,6 +187,7 @@ impl Repaired {
 
 /// What CHECK found.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct CheckReport {
     /// What was looked at, and how many of it.
     pub checked: Vec<(String, u64)>,

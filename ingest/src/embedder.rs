@@ -100,7 +100,7 @@ impl Embed for PhotoEmbedder {
         let (content, Prepared { pixels, kept }) = self.prepared(photo)?;
         let vector =
             self.encoder.embed(&[&pixels])?.pop().ok_or_else(|| Error::invalid("the network gave no descriptor"))?;
-        Ok(Embedded { vector, content, kept })
+        Ok(Embedded::new(vector, content).kept(kept))
     }
 }
 
@@ -126,10 +126,8 @@ impl QueryReader {
         let mut found = QueryFile::default();
         for (number, vector) in numbers.chunks_exact(file.dimension()).enumerate() {
             match row_fault(vector) {
-                None => found.queries.push(NamedQuery { number, id: None, vector: vector.to_vec(), photo: None }),
-                Some(fault) => {
-                    found.failed.push(FailedQuery { number, id: None, reason: format!("row {number} {fault}") })
-                }
+                None => found.queries.push(NamedQuery::new(number, vector)),
+                Some(fault) => found.failed.push(FailedQuery::new(number, format!("row {number} {fault}"))),
             }
         }
         Ok(found)
@@ -145,10 +143,9 @@ impl QueryReader {
         let vectors = embedder.embed_all(&photos)?;
         let mut found = QueryFile::default();
         for (number, ((id, photo), vector)) in photos.into_iter().zip(vectors).enumerate() {
-            let id = Some(id);
             match vector {
-                Ok(vector) => found.queries.push(NamedQuery { number, id, vector, photo: Some(photo) }),
-                Err(error) => found.failed.push(FailedQuery { number, id, reason: error.message().to_owned() }),
+                Ok(vector) => found.queries.push(NamedQuery::new(number, vector).of_photo(id, photo)),
+                Err(error) => found.failed.push(FailedQuery::new(number, error.message()).id(id)),
             }
         }
         Ok(found)

@@ -268,14 +268,9 @@ fn outcome(
             check_same_photo(stored, item, content, &source)?;
         }
         let Prepared { pixels, kept } = embedder.prepare(bytes)?;
-        let put = Put {
-            key: item.key.clone(),
-            label: item.label.clone(),
-            vector: Vec::new(),
-            source: Some(source.display().to_string()),
-            content: Some(content),
-            photo: kept,
-        };
+        let mut put = Put::new(item.key.clone(), Vec::new()).source(source.display().to_string()).content(content);
+        put.label = item.label.clone();
+        put.photo = kept;
         let (mut ready, encoder) = (Ready::new(put.from_list(reading), word), embedder.encoder());
         if batches(embedder) {
             return Ok(Outcome::Pixels(ready, pixels));
@@ -294,8 +289,7 @@ fn heard_of_known(key: &str, label: Option<&str>, content: [u8; 32], reading: Re
     if word.is_noted {
         return Some(Outcome::Known(word));
     }
-    let (key, label) = (key.to_owned(), label.map(str::to_owned));
-    let listed = Listed { key, label, content: Some(content), photo: None, reading };
+    let listed = Listed::known(key, reading).label(label.map(str::to_owned)).content(content);
     Some(Outcome::Embedded(Ready::new(listed, word)))
 }
 
@@ -474,13 +468,11 @@ pub fn ingest_vector_list(
                 }
                 None => {}
             }
-            let put = Put {
-                key: key.clone(),
-                label: label.clone(),
-                vector: vector.to_vec(),
-                source: Some(format!("{name} row {row}")),
-                content: Some(content),
-                photo: None,
+            let put = {
+                let mut put =
+                    Put::new(key.clone(), vector.to_vec()).source(format!("{name} row {row}")).content(content);
+                put.label = label.clone();
+                put
             };
             ready.push(Ready::new(put.from_list(reading), word));
         }

@@ -28,7 +28,7 @@ struct Colours {
 }
 
 fn info(fingerprint: &str) -> ModelInfo {
-    ModelInfo { name: "colours".to_owned(), fingerprint: fingerprint.to_owned(), settings: String::new() }
+    ModelInfo::new("colours", fingerprint)
 }
 
 impl Encoder for Colours {
@@ -72,7 +72,7 @@ fn embedder(keep: Keep) -> PhotoEmbedder {
 
 fn database(folder: &Path, name: &str, embedder: &PhotoEmbedder, keep: Keep) -> Database {
     let options = Options::for_model(embedder.encoder().info().clone(), DIMENSION);
-    Database::create(folder.join(name), Options { keep, ..options }).unwrap()
+    Database::create(folder.join(name), options.keep(keep)).unwrap()
 }
 
 /// A folder of small photos, `good` of them readable, in two subfolders, and three that are not.
@@ -171,7 +171,7 @@ impl Watch for Overtaken<'_> {
     fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
         if at.done > 0 && !self.1.swap(true, Ordering::Relaxed) {
             let options = self.0.options();
-            let model = ModelInfo { fingerprint: "another".to_owned(), ..options.model.unwrap() };
+            let model = ModelInfo::new(options.model.unwrap().name, "another");
             self.0.change_model(Target::new(model, options.dimension), &Turned, None).unwrap();
         }
         ControlFlow::Continue(())
@@ -353,7 +353,7 @@ fn a_database_of_another_kind_is_refused() {
     let bare = Database::create(home.path().join("bare"), Options::for_vectors(DIMENSION)).unwrap();
     let none = |db: &Database| ingest(db, &embedder, &[], &IngestOptions::default(), &Stop::new());
     assert_eq!(none(&bare).unwrap_err().kind(), ErrorKind::Mismatch);
-    let other = ModelInfo { fingerprint: "other".to_owned(), ..embedder.encoder().info().clone() };
+    let other = ModelInfo::new("colours", "other");
     let db = Database::create(home.path().join("other"), Options::for_model(other, DIMENSION)).unwrap();
     assert_eq!(none(&db).unwrap_err().kind(), ErrorKind::Mismatch);
 }

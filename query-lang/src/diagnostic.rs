@@ -26,6 +26,7 @@ const FROM_CARET: usize = 50;
 /// assert_eq!(&text[parsed.diagnostics[0].span().start..], "7");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diagnostic {
     code: &'static str,
     span: Span,

@@ -156,6 +156,7 @@ pub enum Plan {
 
 /// A search with everything decided.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SearchPlan {
     /// The query image or images.
     pub source: Source,
@@ -192,6 +193,7 @@ pub enum VotesFrom {
 
 /// A training with everything decided.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TrainPlan {
     /// The training loss.
     pub loss: Loss,
@@ -224,6 +226,7 @@ pub struct TrainPlan {
 
 /// The further options of a training of the whole network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TrunkPlan {
     /// Augmentation of the photos.
     pub augment: Augment,
@@ -256,10 +259,77 @@ impl TrainPlan {
             flip: Flip::UnlessWorse,
         }
     }
+
+    /// Sets [`TrainPlan::dimension`].
+    #[must_use]
+    pub fn dimension(self, dimension: usize) -> Self {
+        Self { dimension, ..self }
+    }
+
+    /// Sets [`TrainPlan::epochs`].
+    #[must_use]
+    pub fn epochs(self, epochs: usize) -> Self {
+        Self { epochs, ..self }
+    }
+
+    /// Sets [`TrainPlan::batch`].
+    #[must_use]
+    pub fn batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// Sets [`TrainPlan::rate`].
+    #[must_use]
+    pub fn rate(self, rate: f64) -> Self {
+        Self { rate, ..self }
+    }
+
+    /// Sets [`TrainPlan::margin`].
+    #[must_use]
+    pub fn margin(self, margin: impl Into<Option<f64>>) -> Self {
+        Self { margin: margin.into(), ..self }
+    }
+
+    /// Sets [`TrainPlan::scale`].
+    #[must_use]
+    pub fn scale(self, scale: impl Into<Option<f64>>) -> Self {
+        Self { scale: scale.into(), ..self }
+    }
+
+    /// Sets [`TrainPlan::seed`].
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Sets [`TrainPlan::validation`].
+    #[must_use]
+    pub fn validation(self, validation: f64) -> Self {
+        Self { validation, ..self }
+    }
+
+    /// Sets [`TrainPlan::balance`].
+    #[must_use]
+    pub fn balance(self, balance: bool) -> Self {
+        Self { balance, ..self }
+    }
+
+    /// Sets [`TrainPlan::from`].
+    #[must_use]
+    pub fn from(self, from: impl Into<Option<Origin>>) -> Self {
+        Self { from: from.into(), ..self }
+    }
+
+    /// Sets [`TrainPlan::flip`].
+    #[must_use]
+    pub fn flip(self, flip: Flip) -> Self {
+        Self { flip, ..self }
+    }
 }
 
 /// A cleaning with everything decided.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct CleanPlan {
     /// Number of nearest train images that are examined for each train image.
     pub nn: usize,
@@ -303,6 +373,60 @@ impl CleanPlan {
     /// What SHOW SUSPECTS runs: the most suspect images, and nothing is changed.
     pub fn suspects(limit: usize) -> Self {
         Self { rule: CleanRule::Suspects(Cut::Top(limit)), dry_run: true, ..Self::default() }
+    }
+
+    /// Sets [`CleanPlan::nn`].
+    #[must_use]
+    pub fn nn(self, nn: usize) -> Self {
+        Self { nn, ..self }
+    }
+
+    /// Sets [`CleanPlan::neighbours`].
+    #[must_use]
+    pub fn neighbours(self, neighbours: usize) -> Self {
+        Self { neighbours, ..self }
+    }
+
+    /// Sets [`CleanPlan::inliers`].
+    #[must_use]
+    pub fn inliers(self, inliers: usize) -> Self {
+        Self { inliers, ..self }
+    }
+
+    /// Sets [`CleanPlan::freq`].
+    #[must_use]
+    pub fn freq(self, freq: usize) -> Self {
+        Self { freq, ..self }
+    }
+
+    /// Sets [`CleanPlan::rule`].
+    #[must_use]
+    pub fn rule(self, rule: CleanRule) -> Self {
+        Self { rule, ..self }
+    }
+
+    /// Sets [`CleanPlan::action`].
+    #[must_use]
+    pub fn action(self, action: Action) -> Self {
+        Self { action, ..self }
+    }
+
+    /// Sets [`CleanPlan::thumbnails`].
+    #[must_use]
+    pub fn thumbnails(self, thumbnails: bool) -> Self {
+        Self { thumbnails, ..self }
+    }
+
+    /// Sets [`CleanPlan::dry_run`].
+    #[must_use]
+    pub fn dry_run(self, dry_run: bool) -> Self {
+        Self { dry_run, ..self }
+    }
+
+    /// Sets [`CleanPlan::into`].
+    #[must_use]
+    pub fn into(self, into: impl Into<Option<String>>) -> Self {
+        Self { into: into.into(), ..self }
     }
 }
 

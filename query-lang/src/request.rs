@@ -5,6 +5,7 @@ use crate::limits::{DEFAULT_DEPTH, DEFAULT_TAU};
 
 /// A search of stored images, made by the planner or by a program.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SearchRequest {
     /// The scope; default index images.
     pub scope: Scope,
@@ -23,6 +24,7 @@ pub struct SearchRequest {
 
 /// The second stage: soft vote, sort-step, insert-step (paper section 5.3).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Rerank {
     /// Voters; 1 to 1000; default [`Rerank::STORED_K`].
     pub k: usize,
@@ -69,16 +71,16 @@ impl SearchRequest {
         Self { limit, ..self }
     }
 
-    /// Searches the graph with this breadth, 1 or more.
+    /// Searches the graph with this breadth, 1 or more; `None`: scores every row.
     #[must_use]
-    pub fn ef(self, ef: usize) -> Self {
-        Self { ef: Some(ef), ..self }
+    pub fn ef(self, ef: impl Into<Option<usize>>) -> Self {
+        Self { ef: ef.into(), ..self }
     }
 
-    /// Adds a second stage.
+    /// Sets the second stage; `None`: none.
     #[must_use]
-    pub fn rerank(self, rerank: Rerank) -> Self {
-        Self { rerank: Some(rerank), ..self }
+    pub fn rerank(self, rerank: impl Into<Option<Rerank>>) -> Self {
+        Self { rerank: rerank.into(), ..self }
     }
 
     /// Adds a condition on the rows.

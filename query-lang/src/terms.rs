@@ -15,11 +15,12 @@ pub enum Scope {
 }
 
 /// The role of an image: train images have a label and vote, index images are found by searches and get a prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Role {
     /// Has a label and votes.
     Train,
     /// Is found by searches and gets a prediction.
+    #[default]
     Index,
 }
 

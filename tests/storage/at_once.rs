@@ -87,7 +87,10 @@ impl Writer {
         let own = |key: String| prefix(self.number) + &key;
         let view = |vector: Vec<f32>| if self.mirrored { mirror(&vector) } else { vector };
         let mine = |operation| match operation {
-            Operation::Put(at) => Operation::Put(Put { key: own(at.key), vector: view(at.vector), ..at }),
+            Operation::Put(mut at) => {
+                (at.key, at.vector) = (own(at.key), view(at.vector));
+                Operation::Put(at)
+            }
             Operation::Delete { key } => Operation::Delete { key: own(key) },
             Operation::Label { key, label } => Operation::Label { key: own(key), label },
             Operation::Unlabel { key } => Operation::Unlabel { key: own(key) },

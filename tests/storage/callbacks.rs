@@ -248,7 +248,7 @@ struct AskingPort(Asker, Scenes);
 impl Embed for AskingPort {
     fn embed(&self, _: &Photo) -> cairn::Result<Embedded> {
         self.0.ask();
-        Ok(Embedded { vector: vec![1.0; DIMENSION], content: [1; 32], kept: None })
+        Ok(Embedded::new([1.0; DIMENSION], [1; 32]))
     }
 }
 
@@ -290,12 +290,10 @@ fn embedders_watchers_and_extractors_may_ask_for_anything() {
     let asker = Asker::new(&database, folder.path());
     let port = Arc::new(AskingPort(asker.clone(), Scenes::default()));
     let features = Arc::clone(&port);
-    let ports = Ports {
-        embed: Some(Arc::clone(&port) as _),
-        features: Some(Arc::new(move || Ok(Arc::clone(&features) as Arc<dyn LocalFeatures>))),
-        watch: Some(port),
-        ..Ports::default()
-    };
+    let ports = Ports::default()
+        .embed(Arc::clone(&port) as _)
+        .features(Arc::new(move || Ok(Arc::clone(&features) as Arc<dyn LocalFeatures>)))
+        .watch(port);
     for statement in ["SEARCH 'photo.jpg' FRESH", "PUT ID 'new' 'photo.jpg'", "CLEAN THUMBNAILS", "CLEAN DRY RUN"] {
         let (its, ports) = (database.clone(), ports.clone());
         returns(statement, move || its.query(statement, &Arguments::default(), &ports)).unwrap();

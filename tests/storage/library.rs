@@ -105,12 +105,12 @@ impl Embed for Foreign {
     }
 
     fn embed(&self, _: &Photo) -> cairn::Result<Embedded> {
-        Ok(Embedded { vector: vec![1.0; DIMENSION], content: [1; 32], kept: None })
+        Ok(Embedded::new([1.0; DIMENSION], [1; 32]))
     }
 }
 
 fn embeds(fingerprint: Option<&'static str>) -> Ports {
-    Ports { embed: Some(Arc::new(Foreign(fingerprint))), ..Ports::default() }
+    Ports::default().embed(Arc::new(Foreign(fingerprint)))
 }
 
 /// It catches: descriptors of another model of the same dimension stored or searched.
@@ -131,7 +131,7 @@ fn descriptors_of_another_model_are_neither_stored_nor_searched() {
 
 /// What the program makes for a database of photos: a model that can be loaded again.
 fn loadable() -> ModelInfo {
-    ModelInfo { name: "net".to_owned(), fingerprint: "net".repeat(9), settings: "model = net".to_owned() }
+    ModelInfo::new("net", "net".repeat(9)).settings("model = net")
 }
 
 /// It catches: vectors of nobody knows which model among those that a model makes of photos.
@@ -149,14 +149,14 @@ fn a_database_of_photos_takes_vectors_only_with_the_name_of_their_model() {
     let reading = database.snapshot().reading();
     refused(database.write(vec![put("a", None, &vector())]).map(|_| ()));
     refused(database.write(vec![Put::new("a", vector()).from_list(reading).into()]).map(|_| ()));
-    let bound = Arguments { positional: vec![Argument::Vector(vector())], named: Vec::new() };
+    let bound = Arguments::of([Argument::Vector(vector())]);
     refused(database.query("PUT ID 'a' $1", &bound, &Ports::default()).map(|_| ()));
     assert_eq!(database.snapshot().keys(None).unwrap(), Vec::<String>::new());
     database.write_if([Expect::model(loadable().fingerprint)], vec![put("a", None, &vector())]).unwrap();
     database.write(vec![Operation::Label { key: "a".into(), label: "tower".into() }]).unwrap();
     run(&database, "PUT ID 'b' 'photo.jpg'", &embeds(None)).unwrap();
     // What is stored already is of that model.
-    let stored = Arguments { positional: vec![Argument::Key("a".to_owned())], named: Vec::new() };
+    let stored = Arguments::of([Argument::Key("a".to_owned())]);
     database.query("PUT ID 'c' $1", &stored, &Ports::default()).unwrap();
     database.write(vec![Operation::Delete { key: "a".into() }]).unwrap();
 }
@@ -186,7 +186,7 @@ fn what_a_text_did_is_told_and_what_cannot_be_done_is_refused() {
         let error = run(&database, &statement, &Ports::default()).unwrap_err();
         assert!(error.kind() == ErrorKind::Invalid && error.message().contains("INTO"), "{error}");
         assert!(database.snapshot().record("i000002").unwrap().is_some(), "it was refused before anything was done");
-        let ports = Ports { writes_reports: true, ..Ports::default() };
+        let ports = Ports::default().writes_reports(true);
         run(&database, &statement.replace("DELETE ID 'i000002';", ""), &ports).unwrap();
     }
     let text = "DELETE ID 'i000001'; SHOW LABELS; DELETE ID 'nobody'; DELETE ID 'i000003'";
@@ -378,10 +378,8 @@ fn local_features_are_what_their_port_promises() {
     let photo = |at: u8| Put::new(format!("p{at}"), [1.0, f32::from(at)]).label("tower").photo([at]).into();
     database.write((0..4).map(photo)).unwrap();
     let clean = |set: LocalFeatureSet| {
-        let ports = Ports {
-            features: Some(Arc::new(move || Ok(Arc::new(Given(set.clone())) as Arc<dyn LocalFeatures>))),
-            ..Ports::default()
-        };
+        let ports =
+            Ports::default().features(Arc::new(move || Ok(Arc::new(Given(set.clone())) as Arc<dyn LocalFeatures>)));
         run(&database, "CLEAN THUMBNAILS", &ports)
     };
     for (at, (word, spoil)) in cases.into_iter().enumerate() {
@@ -447,6 +445,6 @@ impl Maintain for Nobody {
 #[test]
 fn a_port_that_is_there_is_used() {
     let (_folder, database) = filled(options());
-    let ports = Ports { maintain: Some(Arc::new(Nobody)), ..embeds(None) };
+    let ports = embeds(None).maintain(Arc::new(Nobody));
     run(&database, "TRAIN; REEMBED; USE MODEL 0; SEARCH 'photo.jpg'", &ports).unwrap();
 }

@@ -138,7 +138,7 @@ fn statements_end_when_whoever_watches_says_so() {
             let left = Arc::new(AtomicUsize::new(step));
             let its = Arc::clone(&left);
             let watch = told(move |_| its.fetch_sub(1, Ordering::Relaxed) > 1);
-            let ports = Ports { watch: Some(Arc::new(watch)), ..Ports::default() };
+            let ports = Ports::default().watch(Arc::new(watch));
             let ended = database.query(&statement, &Arguments::default(), &ports);
             let error = ended.expect_err(&format!("{statement}, stopped at step {step}"));
             assert_eq!(error.kind(), ErrorKind::Cancelled, "{statement}: {error}");

@@ -42,7 +42,7 @@ impl LocalFeatures for Exact {
 
 fn ports() -> Ports {
     let load = || Ok(Arc::new(Exact::default()) as Arc<dyn LocalFeatures>);
-    Ports { features: Some(Arc::new(load)), ..Ports::default() }
+    Ports::default().features(Arc::new(load))
 }
 
 /// Views of one scene as files and as what is kept of them, which shows the same.

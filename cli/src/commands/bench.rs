@@ -35,7 +35,8 @@ pub(super) type Change = HashMap<String, Option<String>>;
 /// The plan of TRAIN, with nothing held out: the queries measure it.
 pub(super) fn plan(loss: Loss, seed: u64, epochs: Option<usize>) -> TrainPlan {
     let usual = TrainPlan::usual(loss, false);
-    TrainPlan { seed, epochs: epochs.unwrap_or(usual.epochs), validation: 0.0, ..usual }
+    let epochs = epochs.unwrap_or(usual.epochs);
+    usual.seed(seed).epochs(epochs).validation(0.0)
 }
 
 /// The session of a bench's database, and the trainer.
@@ -70,13 +71,7 @@ impl Set {
         let read = cairn::ReadQueries::read(&reader, &args.queries)?;
         let asked = |query: cairn::NamedQuery| {
             let (name, number) = (query.id.clone().unwrap_or_default(), query.number);
-            Asked {
-                name,
-                id: query.id,
-                query: Query { vector: query.vector, without: None },
-                photo: query.photo,
-                number,
-            }
+            Asked::new(name, number, Query::new(query.vector)).id(query.id).photo(query.photo)
         };
         let queries: Vec<Asked> = read.queries.into_iter().map(asked).collect();
         session.failed_queries(&read.failed, queries.len());
@@ -109,7 +104,11 @@ impl Set {
                     Some(label) => label.clone(),
                     None => label.clone(),
                 };
-                let put = |vector| Put { key: key.clone(), label, vector, source: None, content: None, photo: None };
+                let put = |vector| {
+                    let mut put = Put::new(key.clone(), vector);
+                    put.label = label;
+                    put
+                };
                 Some(adapt(vector).map(|vector| Operation::Put(put(vector))))
             };
             database.write(images.iter().filter_map(put).collect::<cairn::Result<Vec<_>>>()?)?;
@@ -120,10 +119,10 @@ impl Set {
         }
         let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
         let snapshot = database.drain()?;
-        let rerank = Rerank { k: cairn::DEFAULT_VOTE_K, sort: true, insert: Some(DEFAULT_TAU) };
+        let rerank = Rerank::new().k(cairn::DEFAULT_VOTE_K).tau(DEFAULT_TAU);
         let mut score = [0.0; 2];
         for (score, rerank) in score.iter_mut().zip([None, Some(rerank)]) {
-            let request = SearchRequest { rerank, ..SearchRequest::default() };
+            let request = SearchRequest::new().rerank(rerank);
             let answers = snapshot.search(&request, &queries)?;
             *score = 100.0 * evaluate(truth.truths(), &ranked(&asked, &answers), request.depth).map;
         }

@@ -176,11 +176,11 @@ fn by_neighbours(session: &Session, given: &[(String, String)]) -> Result<Vec<St
     let labels: std::collections::HashMap<&str, &str> =
         given.iter().map(|(key, label)| (key.as_str(), label.as_str())).collect();
     let (depth, limit) = (BASELINE_NEIGHBOURS, BASELINE_NEIGHBOURS);
-    let request = SearchRequest { scope: Scope::Train, depth, limit, ..SearchRequest::default() };
+    let request = SearchRequest::new().scope(Scope::Train).depth(depth).limit(limit);
     let mut shares = Vec::with_capacity(given.len());
     for (key, label) in given {
         let Some(vector) = snapshot.vector(key)? else { continue };
-        let answers = snapshot.search(&request, &[Query { vector, without: Some(key.clone()) }])?;
+        let answers = snapshot.search(&request, &[Query::new(vector).without(key.clone())])?;
         let rows = answers.iter().flat_map(|answer| &answer.rows);
         shares.push((rows.filter(|row| labels.get(row.id.as_str()) != Some(&label.as_str())).count(), key.clone()));
     }

@@ -22,7 +22,7 @@ pub(super) fn run(args: &Create) -> Result<()> {
         (None, Some(dimension)) => Options::for_vectors(dimension),
         (None, None) => return Err(Failure::usage("name --dim or --model")),
     };
-    let options = Options { vote_k: args.vote_k, kept_neighbours: args.neighbours, keep, ..options };
+    let options = options.vote_k(args.vote_k).kept_neighbours(args.neighbours).keep(keep);
     create(&args.database, options)
 }
 

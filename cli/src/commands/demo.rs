@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use cairn::Keep;
 use cairn::language::DEFAULT_TAU;
-use cairn::{Keep, Options};
 use cairn_demo::{MOST_PLACES, Part, Photo, generate, lists, photos_of, split_folder};
 use cairn_torch::model::Architecture;
 
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
     ));
     note("2/5  creating the database");
     let database = out.join(DATABASE);
-    create(&database, Options { keep: Keep::Thumb, ..of_model(Architecture::default().word(), None, None)? })?;
+    create(&database, of_model(Architecture::default().word(), None, None)?.keep(Keep::Thumb))?;
     let mut tally = Tally::default();
     for (step, role, list) in [(3, RoleWord::Train, "train.csv"), (4, RoleWord::Index, "index.csv")] {
         note(&format!("{step}/5  embedding the photos of {list}"));

@@ -136,9 +136,13 @@ fn votes(rows: usize, device: &Hardware, folder: &Path, out: &mut impl std::io::
         let database = Database::create(folder.join(name), Options::for_vectors(VOTE_DIMENSION))?;
         let mut random = Random::of(&[1]);
         let mut row = |key: String, labelled: bool| {
-            let vector = (0..VOTE_DIMENSION).map(|_| random.range(-0.5, 0.5)).collect();
+            let vector = (0..VOTE_DIMENSION).map(|_| random.range(-0.5, 0.5)).collect::<Vec<f32>>();
             let label = labelled.then(|| format!("label {}", key.bytes().map(usize::from).sum::<usize>() % 50));
-            Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
+            Operation::Put({
+                let mut put = Put::new(key, vector);
+                put.label = label;
+                put
+            })
         };
         for first in (0..rows).step_by(VOTE_BATCH) {
             let batch = (first..rows.min(first + VOTE_BATCH)).map(|n| row(format!("t{n}"), true));

@@ -107,7 +107,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
 /// The queries that can run, and those that cannot.
 fn queries(session: &Session, asking: &Asking<'_>) -> Result<(Vec<Asked>, Vec<FailedQuery>)> {
     let reader = session.ports.queries.as_ref().ok_or_else(|| Failure::new("this program cannot read queries"))?;
-    let QueryFile { queries, mut failed } = reader.read(asking.queries)?;
+    let QueryFile { queries, mut failed, .. } = reader.read(asking.queries)?;
     let ids = asking.ids.map(|path| read_query_ids(path, queries.len() + failed.len())).transpose()?;
     for failed in &mut failed {
         failed.id = ids.as_ref().map(|ids| ids[failed.number].clone()).or(failed.id.take());
@@ -128,7 +128,7 @@ fn queries(session: &Session, asking: &Asking<'_>) -> Result<(Vec<Asked>, Vec<Fa
             _ => format!("query {}", query.number),
         };
         let (vector, photo, number) = (query.vector, query.photo, query.number);
-        Asked { name, id, query: Query { vector, without: None }, photo, number }
+        Asked::new(name, number, Query::new(vector)).id(id).photo(photo)
     };
     Ok((queries.into_iter().map(asked).collect(), failed))
 }

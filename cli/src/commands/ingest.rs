@@ -90,7 +90,7 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     let mut spellings = Spellings::default();
     // Deferred writes of an earlier run must be applied first, so that their photos are recognised as unchanged.
     carry_out(&database)?;
-    let reading = Reading { overrules: job.overrules, ..database.snapshot().reading() };
+    let reading = database.snapshot().reading().overruling(job.overrules);
     let voters = database.snapshot().counts().train;
     let model = database.options().model.clone();
     let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {

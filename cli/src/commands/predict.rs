@@ -26,9 +26,7 @@ pub(super) fn run(args: &Predict) -> Result<()> {
     let photos = args.photos.iter().map(|path| {
         let name = path.display().to_string();
         let query = match embed {
-            Some(embed) => {
-                embed.embed(&Photo::File(path.clone())).map(|done| Query { vector: done.vector, without: None })
-            }
+            Some(embed) => embed.embed(&Photo::File(path.clone())).map(|done| Query::new(done.vector)),
             None => Err(cairn::Error::invalid("this is a database of bare vectors: it has no model to embed a photo")
                 .help("predict a stored image with --id KEY")),
         };
@@ -36,7 +34,7 @@ pub(super) fn run(args: &Predict) -> Result<()> {
     });
     let stored = args.id.iter().map(|key| {
         let query = snapshot.vector(key).and_then(|vector| match vector {
-            Some(vector) => Ok(Query { vector, without: Some(key.clone()) }),
+            Some(vector) => Ok(Query::new(vector).without(key.clone())),
             None => Err(cairn::Error::not_found(format!("image '{key}' does not exist"))),
         });
         (key.clone(), query)

@@ -295,39 +295,44 @@ mod tests {
     }
 
     fn judged(key: &str, judgement: Judgement, inliers: Option<u32>) -> Judged {
-        let witness =
-            Witness { key: "w".to_owned(), label: "dome".to_owned(), similarity: 0.5, inliers, lines: Vec::new() };
-        Judged {
-            key: key.to_owned(),
-            label: "tower".to_owned(),
-            judgement,
-            compared: 4,
-            verified: 1,
-            witness: Some(witness),
-            marked: None,
-            seen: inliers.map(|_| Sight::Thumbnail),
-            would_empty: false,
+        let witness = {
+            let mut witness = Witness::default();
+            witness.key = "w".to_owned();
+            witness.label = "dome".to_owned();
+            witness.similarity = 0.5;
+            witness.inliers = inliers;
+            witness
+        };
+        {
+            let mut judged = Judged::default();
+            judged.key = key.to_owned();
+            judged.label = "tower".to_owned();
+            judged.judgement = judgement;
+            judged.compared = 4;
+            judged.verified = 1;
+            judged.witness = Some(witness);
+            judged.seen = inliers.map(|_| Sight::Thumbnail);
+            judged.would_empty = false;
+            judged
         }
     }
 
     fn suspects(number: Option<u64>) -> Cleaning {
         let judgement = Judgement::Suspect { proposed: "dome".to_owned(), evidence: 0.94 };
-        Cleaning {
-            plan: CleanPlan {
-                rule: CleanRule::Suspects(Cut::Top(20)),
-                action: Action::Relabel,
-                ..CleanPlan::default()
-            },
-            number,
-            what: "RULE suspects top=20 RELABEL".to_owned(),
-            judged: vec![judged("a|b", judgement, None)],
-            found: 1,
-            marked_already: 0,
-            changed_meanwhile: 0,
-            would_empty: 0,
-            sights: None,
-            receipt: number.map(|_| Receipt { sequence: 9, predictions_changed: 2, ..Receipt::default() }),
-            snapshot: None,
+        {
+            let mut cleaning = Cleaning::default();
+            cleaning.plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(20))).action(Action::Relabel);
+            cleaning.number = number;
+            cleaning.what = "RULE suspects top=20 RELABEL".to_owned();
+            cleaning.judged = vec![judged("a|b", judgement, None)];
+            cleaning.found = 1;
+            cleaning.receipt = number.map(|_| {
+                let mut receipt = Receipt::default();
+                receipt.sequence = 9;
+                receipt.predictions_changed = 2;
+                receipt
+            });
+            cleaning
         }
     }
 
@@ -338,18 +343,27 @@ mod tests {
         };
         let mut all: Vec<Judged> = (0..doubtful).map(reason).collect();
         all.push(judged("good", Judgement::Kept, Some(80)));
-        Cleaning {
-            plan: CleanPlan::default(),
-            number: Some(3),
-            what: "RULE paper nn=1000".to_owned(),
-            judged: all,
-            found: doubtful,
-            marked_already: 0,
-            changed_meanwhile: 0,
-            would_empty: 0,
-            sights: Some(Sights { files: 40, kept: 0, thumbnails: 13, read: Some("9: below /photos".to_owned()) }),
-            receipt: Some(Receipt { sequence: 7, deferred: true, ..Receipt::default() }),
-            snapshot: None,
+        {
+            let mut cleaning = Cleaning::default();
+            cleaning.plan = CleanPlan::default();
+            cleaning.number = Some(3);
+            cleaning.what = "RULE paper nn=1000".to_owned();
+            cleaning.judged = all;
+            cleaning.found = doubtful;
+            cleaning.sights = Some({
+                let mut sights = Sights::default();
+                sights.files = 40;
+                sights.thumbnails = 13;
+                sights.read = Some("9: below /photos".to_owned());
+                sights
+            });
+            cleaning.receipt = Some({
+                let mut receipt = Receipt::default();
+                receipt.sequence = 7;
+                receipt.deferred = true;
+                receipt
+            });
+            cleaning
         }
     }
 
@@ -392,7 +406,12 @@ mod tests {
         assert_eq!(lines.next(), Some("  1 image: its label is left with 1 of 2 images needed"));
         assert!(lines.next().is_some_and(|line| line.contains("are marked and still vote")), "{text}");
         assert!(text.ends_with("and 2 more: use INTO 'report.html' or --format csv\n"), "{text}");
-        let nothing = Cleaning { number: None, receipt: None, ..paper(0) };
+        let nothing = {
+            let mut cleaning = paper(0);
+            cleaning.number = None;
+            cleaning.receipt = None;
+            cleaning
+        };
         let nothing = printed(Format::Table, &nothing);
         assert!(nothing.contains("1 pass, 0 doubtful\n"), "{nothing}");
         assert!(nothing.ends_with("nothing was changed\nphoto files read: 9: below /photos\n"), "{nothing}");
@@ -400,7 +419,14 @@ mod tests {
 
     #[test]
     fn what_is_marked_already_is_said_and_not_taken_for_new() {
-        let mut again = Cleaning { number: None, receipt: None, found: 0, marked_already: 2, ..paper(2) };
+        let mut again = {
+            let mut cleaning = paper(2);
+            cleaning.number = None;
+            cleaning.receipt = None;
+            cleaning.found = 0;
+            cleaning.marked_already = 2;
+            cleaning
+        };
         again.judged.iter_mut().take(2).for_each(|judged| judged.marked = Some(1));
         let text = printed(Format::Table, &again);
         assert!(text.contains("1 pass, 2 doubtful") && text.contains("2 of them already have a mark"), "{text}");

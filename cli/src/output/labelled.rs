@@ -37,7 +37,7 @@ pub(super) fn print_labelled(out: &mut dyn Write, format: Format, labelled: &Lab
         "new_label",
         "nearest_label",
     ];
-    let Labelled { receipt, key, role_before, label_before, label, is_new_label, nearest } = labelled;
+    let Labelled { receipt, key, role_before, label_before, label, is_new_label, nearest, .. } = labelled;
     let mut printer = Printer::begin(out, format, &columns)?;
     printer.row(vec![
         Cell::Whole(receipt.sequence),
@@ -90,14 +90,16 @@ mod tests {
 
     #[test]
     fn what_happens_to_a_label_is_said() {
-        let labelled = |role, before: Option<&str>, now: Option<&str>| Labelled {
-            receipt: Receipt::default(),
-            key: "k".to_owned(),
-            role_before: role,
-            label_before: before.map(str::to_owned),
-            label: now.map(str::to_owned),
-            is_new_label: now == Some("Louvr"),
-            nearest: (now == Some("Louvr")).then(|| "Louvre".to_owned()),
+        let labelled = |role, before: Option<&str>, now: Option<&str>| {
+            let mut labelled = Labelled::default();
+            labelled.receipt = Receipt::default();
+            labelled.key = "k".to_owned();
+            labelled.role_before = role;
+            labelled.label_before = before.map(str::to_owned);
+            labelled.label = now.map(str::to_owned);
+            labelled.is_new_label = now == Some("Louvr");
+            labelled.nearest = (now == Some("Louvr")).then(|| "Louvre".to_owned());
+            labelled
         };
         let (train, index) = (Some(Role::Train), Some(Role::Index));
         for (labelled, said) in [

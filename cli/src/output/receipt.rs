@@ -44,7 +44,12 @@ mod tests {
 
     #[test]
     fn a_deferred_write_is_not_taken_for_one_that_changed_nothing() {
-        let receipt = Receipt { sequence: 4, deferred: true, ..Receipt::default() };
+        let receipt = {
+            let mut receipt = Receipt::default();
+            receipt.sequence = 4;
+            receipt.deferred = true;
+            receipt
+        };
         let printed = |format| {
             let mut out = Vec::new();
             print_receipt(&mut out, format, &receipt).unwrap();

@@ -172,47 +172,42 @@ mod tests {
         let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = |key: &str, photo| {
             let label = Some("tower".to_owned());
-            Operation::Put(Put {
-                key: key.to_owned(),
-                label,
-                vector: vec![1.0, 0.5],
-                source: None,
-                content: None,
-                photo,
+            Operation::Put({
+                let mut put = Put::new(key.to_owned(), vec![1.0, 0.5]);
+                put.label = label;
+                put.photo = photo;
+                put
             })
         };
         database.write(vec![put("a", Some(photo(20))), put("b", Some(photo(200))), put("c", None)]).unwrap();
         let lines = (0..200).map(|n| [[3.0 * n as f32, 2.4 * n as f32], [2.0 * n as f32, 300.0]]).collect();
-        let judged = |key: &str, judgement, other: &str, lines| Judged {
-            key: key.to_owned(),
-            label: "tower".to_owned(),
-            judgement,
-            compared: 2,
-            verified: 1,
-            witness: Some(Witness {
-                key: other.to_owned(),
-                label: "tower".to_owned(),
-                similarity: 0.8,
-                inliers: Some(200),
-                lines,
-            }),
-            marked: None,
-            seen: None,
-            would_empty: false,
+        let judged = |key: &str, judgement, other: &str, lines| {
+            let mut judged = Judged::default();
+            judged.key = key.to_owned();
+            judged.label = "tower".to_owned();
+            judged.judgement = judgement;
+            judged.compared = 2;
+            judged.verified = 1;
+            judged.witness = Some({
+                let mut witness = Witness::default();
+                witness.key = other.to_owned();
+                witness.label = "tower".to_owned();
+                witness.similarity = 0.8;
+                witness.inliers = Some(200);
+                witness.lines = lines;
+                witness
+            });
+            judged.would_empty = false;
+            judged
         };
         let doubtful = Judgement::Doubtful("1 of 3 verified pairs".to_owned());
-        let cleaning = Cleaning {
-            plan: CleanPlan::default(),
-            number: None,
-            what: "RULE paper".to_owned(),
-            judged: vec![judged("a", doubtful, "b", lines), judged("b", Judgement::Kept, "c", Vec::new())],
-            found: 1,
-            marked_already: 0,
-            changed_meanwhile: 0,
-            would_empty: 0,
-            sights: None,
-            receipt: None,
-            snapshot: None,
+        let cleaning = {
+            let mut cleaning = Cleaning::default();
+            cleaning.plan = CleanPlan::default();
+            cleaning.what = "RULE paper".to_owned();
+            cleaning.judged = vec![judged("a", doubtful, "b", lines), judged("b", Judgement::Kept, "c", Vec::new())];
+            cleaning.found = 1;
+            cleaning
         };
         let (snapshot, folders) = (database.snapshot(), super::super::PhotoFolders::default());
         let page = page(Vec::new(), Pictures::new(&snapshot, &folders), &cleaning).unwrap();

@@ -162,20 +162,28 @@ mod tests {
     fn finding(judgement: Judgement, lines: Vec<[[f32; 2]; 2]>) -> Finding {
         let nasty = "<script>'\"&";
         let framed = |picture| Some(Framed { picture, width: 640.0, height: 480.0 });
-        let witness =
-            Witness { key: nasty.to_owned(), label: nasty.to_owned(), similarity: 0.5, inliers: Some(2), lines };
+        let witness = {
+            let mut witness = Witness::default();
+            witness.key = nasty.to_owned();
+            witness.label = nasty.to_owned();
+            witness.similarity = 0.5;
+            witness.inliers = Some(2);
+            witness.lines = lines;
+            witness
+        };
         Finding {
             rank: 1,
-            judged: Judged {
-                key: nasty.to_owned(),
-                label: nasty.to_owned(),
-                judgement,
-                compared: 3,
-                verified: 1,
-                witness: Some(witness),
-                marked: Some(7),
-                seen: None,
-                would_empty: true,
+            judged: {
+                let mut judged = Judged::default();
+                judged.key = nasty.to_owned();
+                judged.label = nasty.to_owned();
+                judged.judgement = judgement;
+                judged.compared = 3;
+                judged.verified = 1;
+                judged.witness = Some(witness);
+                judged.marked = Some(7);
+                judged.would_empty = true;
+                judged
             },
             picture: framed(0),
             witness: framed(1).map(|framed| Framed { height: 960.0, ..framed }),

@@ -187,16 +187,20 @@ mod tests {
 
     #[test]
     fn inserted_rows_are_shown_however_late_they_come() {
-        let row = |at: usize| cairn::Row {
-            id: at.to_string(),
-            similarity: 0.5,
-            prediction: None,
-            stage: Some(if (12..20).contains(&at) { Stage::Inserted } else { Stage::Positive }),
-            label: None,
-            split: cairn::Role::Index,
-            path: None,
+        let row = |at: usize| {
+            let mut row = cairn::Row::default();
+            row.id = at.to_string();
+            row.similarity = 0.5;
+            row.stage = Some(if (12..20).contains(&at) { Stage::Inserted } else { Stage::Positive });
+            row.split = cairn::Role::Index;
+            row
         };
-        let answer = Answer { prediction: None, rows: (0..30).map(row).collect(), as_of_sequence: 1, lag: 0 };
+        let answer = {
+            let mut answer = Answer::default();
+            answer.rows = (0..30).map(row).collect();
+            answer.as_of_sequence = 1;
+            answer
+        };
         assert_eq!(places(&answer, 10)[10..], [12, 13, 14]);
         assert_eq!(places(&answer, 14)[14..], [14]);
     }

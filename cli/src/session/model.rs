@@ -18,14 +18,14 @@ pub(super) fn ports(database: &Database, args: &ModelArgs, watch: Arc<dyn Watch>
             (Some(Arc::clone(&lazy) as Arc<dyn Embed>), lazy)
         }
     };
-    Ports {
-        embed,
-        queries: Some(queries),
-        features: Some(features(database, args)),
-        maintain: Some(maintainer(args)),
-        watch: Some(watch),
-        writes_reports: true,
-    }
+    let mut ports = Ports::default()
+        .queries(queries)
+        .features(features(database, args))
+        .maintain(maintainer(args))
+        .watch(watch)
+        .writes_reports(true);
+    ports.embed = embed;
+    ports
 }
 
 /// An embedder that is created when it is needed, and created again after the database changed its active model.

@@ -3,6 +3,7 @@
 use crate::catalog::{Catalog, too_busy};
 use crate::disk::{Folder, Making, SEGMENTS, link_or_copy};
 use crate::error::{ErrorKind, Result};
+use crate::options::OpenOptions;
 use crate::segment::file_of;
 use crate::state::watermark;
 use crate::write::core::{BESIDE_LOOKS, Core};
@@ -22,7 +23,7 @@ impl Core {
             copy_segments(&self.folder, to)?;
             Catalog::copy_beside(&self.folder, making.catalog())?;
             copy_segments(&self.folder, to)?;
-            let catalog = Arc::new(Catalog::beside(making.catalog(), making.folder())?);
+            let catalog = Arc::new(Catalog::beside(making.catalog(), making.folder(), &OpenOptions::new())?);
             let pinned = catalog.pin();
             let accepted = Queue::of(pinned.waiting()?).last().unwrap_or(0).max(pinned.sequence()?);
             watermark::check(note, catalog.database(), accepted)?;

@@ -29,6 +29,7 @@ const IS_TOLD: &str = "the observer of a model change";
 
 /// A model of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ModelEntry {
     /// Its number; never given again, also when it is gone.
     pub number: u32,
@@ -45,6 +46,7 @@ pub struct ModelEntry {
 
 /// The model that is wanted in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Target {
     /// The model; `None`: the caller brings vectors.
     pub model: Option<ModelInfo>,
@@ -66,6 +68,18 @@ impl Target {
     /// That model, unless it is in force.
     pub fn new(model: ModelInfo, dimension: usize) -> Self {
         Self { model: Some(model), dimension, again: false, number: None, files: Vec::new() }
+    }
+
+    /// Sets [`Target::again`].
+    #[must_use]
+    pub fn again(self, again: bool) -> Self {
+        Self { again, ..self }
+    }
+
+    /// Sets [`Target::number`].
+    #[must_use]
+    pub fn number(self, number: impl Into<Option<u32>>) -> Self {
+        Self { number: number.into(), ..self }
     }
 }
 

@@ -10,7 +10,7 @@ use super::gate::Gate;
 use super::worker::Worker;
 use crate::disk::Folder;
 use crate::error::Result;
-use crate::options::Options;
+use crate::options::{OpenOptions, Options};
 use crate::process::leaving::{Inside, Leave, inside_slow, register};
 use crate::state::Snapshot;
 use crate::write::Core;
@@ -21,6 +21,8 @@ const LEAVING_PATIENCE: Duration = Duration::from_millis(500);
 /// What the clones of a database share.
 pub(crate) struct Shared {
     pub(crate) folder: Folder,
+    /// How it was opened, for when it is opened again.
+    pub(crate) opening: OpenOptions,
     /// Of the active space; another one after a flip.
     running: Arc<Running>,
     /// Everything that changes the database goes through it, and a flip closes it. Readers do not touch it.
@@ -56,12 +58,13 @@ impl Leave for Running {
 
 impl Shared {
     /// A database whose core was just loaded; without a worker it only reads.
-    pub(crate) fn new(folder: Folder, core: Arc<Core>, worker: Option<Worker>) -> Self {
+    pub(crate) fn new(folder: Folder, core: Arc<Core>, worker: Option<Worker>, opening: OpenOptions) -> Self {
         let ages = Ages::behind(core.accepted());
         let running = Arc::new(Running { core: RwLock::new(core) });
         register(&running);
         Self {
             folder,
+            opening,
             running,
             gate: Gate::default(),
             epochs: Mutex::default(),

@@ -134,7 +134,7 @@ impl Core {
         base: Option<Base<'_>>,
         interrupt: &Interrupt<'_>,
     ) -> Result<OwnedGraph> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.build_threads();
         let is_over = AtomicBool::new(false);
         let stop = &[&self.signal.stop, &is_over];
         let look = |_| is_over.store(interrupt.look().is_err(), Ordering::Relaxed);

@@ -8,6 +8,7 @@ use super::messages::{SegmentMessage, decode};
 use super::{Catalog, Family, handle};
 use crate::disk::{CATALOG, Folder};
 use crate::error::{Error, Result};
+use crate::options::OpenOptions;
 use crate::process::leaving::inside_slow;
 
 /// Family, key and value.
@@ -21,7 +22,7 @@ pub(crate) fn entries(folder: &Folder) -> Result<Vec<Entry>> {
     let _inside = inside_slow();
     // Held for as long as RocksDB reaches its files through it.
     let its = folder.within(CATALOG)?;
-    let (db, _) = Catalog::open_db(&its, false)?;
+    let (db, _) = Catalog::open_db(&its, false, &OpenOptions::new())?;
     let mut entries = Vec::new();
     for family in Family::ALL {
         for entry in db.iterator_cf(handle(&db, family)?, IteratorMode::Start) {
@@ -40,7 +41,7 @@ pub(crate) fn put(folder: &Folder, (family, key): (&str, &[u8]), value: Option<&
     let _inside = inside_slow();
     // Held for as long as RocksDB reaches its files through it.
     let its = folder.within(CATALOG)?;
-    let (db, _) = Catalog::open_db(&its, false)?;
+    let (db, _) = Catalog::open_db(&its, false, &OpenOptions::new())?;
     let family = Family::ALL.into_iter().find(|known| known.name() == family);
     let family = handle(&db, family.ok_or_else(|| Error::invalid("there is no such family"))?)?;
     match value {

@@ -53,7 +53,7 @@ use tables::{Work, db_options, options_beside};
 use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, refuse_shared_lists};
 use crate::error::{Error, Result};
 use crate::id::SpaceId;
-use crate::options::Options;
+use crate::options::{OpenOptions, Options};
 use crate::process::leaving::{inside, inside_slow};
 
 fn handle(db: &DB, family: Family) -> Result<&rocksdb::ColumnFamily> {
@@ -155,7 +155,9 @@ const OPTIONS: &[u8] = b"options";
 const SEQUENCE: &[u8] = b"sequence";
 const NEXT_IMAGE: &[u8] = b"next_image";
 /// Times a reader beside a writer looks again.
-const BESIDE_TRIES: usize = 20;
+const BESIDE_TRIES: usize = 50;
+/// Between two tries.
+const BESIDE_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 const NEXT_SEGMENT: &[u8] = b"next_segment";
 const COVERED: &[u8] = b"covered";
 const DATABASE: &[u8] = b"database";
@@ -185,7 +187,7 @@ impl Catalog {
     /// Makes a catalog in its folder, which holds nothing of one. The caller holds whatever lock there is.
     pub(crate) fn create(folder: Folder, options: Options) -> Result<()> {
         let _inside = inside_slow();
-        let (db, work) = Self::open_db(&folder, true)?;
+        let (db, work) = Self::open_db(&folder, true, &OpenOptions::new())?;
         let store = Arc::new(Store::new(db, folder, None).at(&work));
         let catalog = Self { store, space: SpaceId::FIRST, options, database: fresh_name() };
         let mut batch = Batch::new(&catalog);
@@ -205,8 +207,8 @@ impl Catalog {
     }
 
     /// Opens the catalog of a database's folder; one of an older format is brought up to date.
-    pub(crate) fn open(folder: &Folder, lock: Lock) -> Result<Self> {
-        Self::open_for_repair(folder, lock)?.unless_half_repaired()
+    pub(crate) fn open(folder: &Folder, lock: Lock, opening: &OpenOptions) -> Result<Self> {
+        Self::open_for_repair(folder, lock, opening)?.unless_half_repaired()
     }
 
     /// What a repair has not finished yet would answer wrongly without a word.
@@ -219,7 +221,7 @@ impl Catalog {
     }
 
     /// [`Catalog::open`], also of a database whose last repair was cut short.
-    pub(crate) fn open_for_repair(folder: &Folder, lock: Lock) -> Result<Self> {
+    fn open_for_repair(folder: &Folder, lock: Lock, opening: &OpenOptions) -> Result<Self> {
         let _inside = inside_slow();
         let its = Self::sound_folder(folder)?;
         refuse_shared_lists(&its)?;
@@ -229,7 +231,7 @@ impl Catalog {
         if !found.iter().any(|name| name == Family::Records.name()) {
             return Err(foreign(folder));
         }
-        let (db, work) = Self::open_db(&its, false).map_err(no_file)?;
+        let (db, work) = Self::open_db(&its, false, opening).map_err(no_file)?;
         let Identity { options, database, space, is_current } = Self::identity(&db, || unfinished(folder))?;
         lock.sign();
         let store = Arc::new(Store::new(db, its, Some(lock)).at(&work));
@@ -250,23 +252,26 @@ impl Catalog {
     ///
     /// # Errors
     /// `Locked`: the writer was too busy for a consistent look; trying again helps.
-    pub(crate) fn open_beside(folder: &Folder) -> Result<Self> {
-        Self::beside(&Self::sound_folder(folder)?, folder)
+    pub(crate) fn open_beside(folder: &Folder, opening: &OpenOptions) -> Result<Self> {
+        Self::beside(&Self::sound_folder(folder)?, folder, opening)
     }
 
     /// [`Catalog::open_beside`] of a catalog in a folder of another name.
-    pub(crate) fn beside(its: &Folder, folder: &Folder) -> Result<Self> {
+    pub(crate) fn beside(its: &Folder, folder: &Folder, opening: &OpenOptions) -> Result<Self> {
         let _inside = inside_slow();
+        let work = Work::reading(opening);
         must_have_all_families(its)?;
         let mut trouble = None;
         for _ in 0..BESIDE_TRIES {
-            // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
             let before = moving_files(its)?;
-            let families =
-                Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
-            let opened = DB::open_cf_descriptors_read_only(&options_beside(its)?, its.native(), families, false);
-            if moving_files(its)? != before {
+            let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&work)));
+            let opened =
+                DB::open_cf_descriptors_read_only(&options_beside(its, opening)?, its.native(), families, false);
+            let after = moving_files(its)?;
+            // Without that, a file that the list named may have gone before it was opened.
+            if !after.same_logs(&before) || (opened.is_err() && after != before) {
                 trouble = opened.err();
+                std::thread::sleep(BESIDE_PAUSE);
                 continue;
             }
             let opened = opened.map_err(|error| if_incomplete(error.into(), folder))?;
@@ -311,13 +316,13 @@ impl Catalog {
     }
 
     /// Opens the catalog for writing with what is in its log in memory, and no table of it is written.
-    fn open_db(folder: &Folder, create: bool) -> Result<(DB, Work)> {
+    fn open_db(folder: &Folder, create: bool, opening: &OpenOptions) -> Result<(DB, Work)> {
         let mut options = db_options()?;
         options.create_if_missing(create);
         options.set_error_if_exists(create);
         // A database of an older format gets the families that came later.
         options.create_missing_column_families(true);
-        let work = Work::on(folder, &mut options);
+        let work = Work::on(folder, &mut options, opening);
         let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&work)));
         Ok((DB::open_cf_descriptors(&options, folder.native(), families)?, work))
     }
@@ -407,7 +412,7 @@ impl Catalog {
 
     /// [`Catalog::open_for_repair`] of a catalog that can be read to the end.
     pub(crate) fn open_whole(folder: &Folder, lock: Lock) -> Result<Self> {
-        let catalog = Self::open_for_repair(folder, lock)?;
+        let catalog = Self::open_for_repair(folder, lock, &OpenOptions::new())?;
         salvage::read_all(&catalog.store.db)?;
         Ok(catalog)
     }
@@ -424,7 +429,7 @@ impl Catalog {
     ) -> Result<(Self, Vec<String>)> {
         let _inside = inside_slow();
         let story = salvage::salvage(folder, judge)?;
-        Ok((Self::open_for_repair(folder, lock)?, story))
+        Ok((Self::open_for_repair(folder, lock, &OpenOptions::new())?, story))
     }
 
     /// What the database was created with.
@@ -513,19 +518,39 @@ struct Identity {
     is_current: bool,
 }
 
-/// The logs and lists of a RocksDB folder, by name and, for lists, by length: what changes when data moves between them.
-fn moving_files(folder: &Folder) -> Result<Vec<(std::ffi::OsString, u64)>> {
-    let mut files = Vec::new();
+/// The logs and lists of a RocksDB folder.
+#[derive(PartialEq, Eq)]
+struct Moving {
+    /// Names of the logs.
+    logs: Vec<std::ffi::OsString>,
+    /// `CURRENT` and the lists of tables, with their lengths.
+    lists: Vec<(std::ffi::OsString, u64)>,
+}
+
+impl Moving {
+    /// Whether the logs are the same. An entry leaves a log only by a flush, which begins another log, and a log goes only when all of
+    /// its entries are in tables. So a list of tables and logs fit if the logs were the same before the list was read and after the
+    /// logs were read, whatever was appended to both.
+    fn same_logs(&self, other: &Self) -> bool {
+        self.logs == other.logs
+    }
+}
+
+/// What may change while another process writes the catalog.
+fn moving_files(folder: &Folder) -> Result<Moving> {
+    let (mut logs, mut lists) = (Vec::new(), Vec::new());
     for name in folder.names()? {
         let text = name.to_string_lossy();
         if text.starts_with("MANIFEST") || text == "CURRENT" {
             let bytes = folder.about(&name)?.map_or(0, |found| found.bytes);
-            files.push((name, bytes));
+            lists.push((name, bytes));
         } else if text.ends_with(".log") {
-            files.push((name, 0));
+            logs.push(name);
         }
     }
-    Ok(files)
+    logs.sort();
+    lists.sort();
+    Ok(Moving { logs, lists })
 }
 
 /// A catalog of an older format has fewer families, and RocksDB refuses to open what is not there.

@@ -10,6 +10,7 @@ use rocksdb::{DB, DBRawIterator, LiveFile};
 use super::{Catalog, Family, handle, salvage};
 use crate::disk::{CATALOG, Folder, is_of_catalog};
 use crate::error::{Error, Result};
+use crate::options::OpenOptions;
 use crate::process::leaving::{Gated, inside_slow};
 
 /// A copy of a catalog of so many bytes is also compacted: that is soon done.
@@ -116,7 +117,7 @@ fn write_to_a_copy(its: &Folder, scratch: &Path, look: Look) -> Result<()> {
         }
     }
     let _inside = inside_slow();
-    let (db, _) = Catalog::open_db(&to, false)?;
+    let (db, _) = Catalog::open_db(&to, false, &OpenOptions::new())?;
     if look >= Look::All && bytes <= COMPACTED_BYTES {
         for family in Family::ALL {
             let family = handle(&db, family)?;

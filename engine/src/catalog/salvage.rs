@@ -16,6 +16,7 @@ use super::tables::db_options;
 use super::{Catalog, Family, REPAIRING, codec, handle, identity, logs};
 use crate::disk::{CATALOG, Folder, is_of_catalog, look_at_catalog};
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::OpenOptions;
 use crate::process::leaving::{Gated, inside_slow};
 
 /// Families whose entries cannot be made again from others; by the manifest, segments lend descriptors that are lost.
@@ -179,7 +180,7 @@ fn clone(from: &Folder, to: &Folder) -> Result<()> {
 }
 
 fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
-    let (new, _) = Catalog::open_db(new, true)?;
+    let (new, _) = Catalog::open_db(new, true, &OpenOptions::new())?;
     // Behind a record that RocksDB would not get past, a log is cut; without all of the manifest its tables must be looked for.
     let is_listed = logs::cut(damaged)?;
     let opened = if is_listed { Catalog::open_unsound(damaged)? } else { None };

@@ -12,6 +12,7 @@ use rocksdb::{BottommostLevelCompaction, Cache, CompactOptions, DBRecoveryMode, 
 use super::{Catalog, Family, statics};
 use crate::disk::{Folder, must_fit, point};
 use crate::error::{Error, ErrorKind, Result, open_files_allowed};
+use crate::options::{DEFAULT_BLOCK_CACHE, LEAST_OPEN_TABLES, MOST_OPEN_TABLES, OpenOptions};
 use crate::process::leaving::{inside, inside_slow, is_closed};
 
 /// Bytes of log from which on RocksDB moves into tables what the oldest log holds. A database of photos that are replaced all the time
@@ -28,17 +29,11 @@ pub(crate) const WRITE_BUFFER: usize = 16 << 20;
 /// Bytes of all families together that are held in memory and are in no table yet. Above it the oldest becomes a table: without such a
 /// bound each of the families takes two buffers in the end.
 const MOST_BUFFERED: usize = 64 << 20;
-/// Bytes of tables that are kept in memory, of all families together: RocksDB would keep 32 MiB of each. Another handle of the same files
-/// has its own, or a check would not see the disk.
-const CACHED: usize = 128 << 20;
 /// A table below this size is small.
 const SMALL_TABLE: u64 = 4 << 20;
 /// Small tables of a family that are left alone, beside one for so many bytes of it: merging reads and writes the family once at most.
 const MOST_SMALL_TABLES: u64 = 8;
 const BYTES_FOR_A_SMALL_TABLE: u64 = 8 << 20;
-/// Tables that are kept open at most, and at least; between them a quarter of what the process may have open.
-const MOST_OPEN_TABLES: u64 = 4096;
-const LEAST_OPEN_TABLES: u64 = 32;
 /// Bytes that RocksDB takes beside tables and log when it makes some: its lists and its file of options.
 pub(crate) const LISTS: u64 = 1 << 20;
 /// Bytes that one compaction reads at most, and so writes beside them before they go.
@@ -63,15 +58,18 @@ pub(super) fn db_options() -> Result<rocksdb::Options> {
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_keep_log_file_num(4);
     options.set_max_total_wal_size(MOST_LOG);
-    options.set_max_open_files(open_tables());
+    options.set_max_open_files(open_tables(&OpenOptions::new()));
     options.set_db_write_buffer_size(MOST_BUFFERED);
     Ok(options)
 }
 
 /// Tables that are kept open. Those of segments, logs and the caller's own files need the rest.
-fn open_tables() -> i32 {
-    let allowed = open_files_allowed().unwrap_or(u64::MAX) / 4;
-    i32::try_from(allowed.clamp(LEAST_OPEN_TABLES, MOST_OPEN_TABLES)).unwrap_or(i32::MAX)
+fn open_tables(opening: &OpenOptions) -> i32 {
+    let usual = || {
+        let allowed = open_files_allowed().and_then(|allowed| usize::try_from(allowed / 4).ok());
+        allowed.unwrap_or(usize::MAX).clamp(LEAST_OPEN_TABLES, MOST_OPEN_TABLES)
+    };
+    i32::try_from(opening.open_tables.unwrap_or_else(usual)).unwrap_or(i32::MAX)
 }
 
 /// [`db_options`] of a reader beside whoever writes: a table that is merged away meanwhile is gone for whoever has not opened it, so that
@@ -79,13 +77,14 @@ fn open_tables() -> i32 {
 ///
 /// # Errors
 /// As [`db_options`]; the folder cannot be listed.
-pub(super) fn options_beside(folder: &Folder) -> Result<rocksdb::Options> {
+pub(super) fn options_beside(folder: &Folder, opening: &OpenOptions) -> Result<rocksdb::Options> {
     /// RocksDB's word for all.
     const ALL: i32 = -1;
     let mut options = db_options()?;
+    options.set_max_open_files(open_tables(opening));
     let tables =
         folder.names()?.iter().filter(|name| Path::new(name).extension().is_some_and(|end| end == "sst")).count();
-    if i32::try_from(tables).is_ok_and(|tables| tables <= open_tables()) {
+    if i32::try_from(tables).is_ok_and(|tables| tables <= open_tables(opening)) {
         options.set_max_open_files(ALL);
     }
     Ok(options)
@@ -115,11 +114,18 @@ impl Work {
     /// For reading, or on a disk with room.
     pub(super) const USUAL: Self = Self { write_buffer: WRITE_BUFFER, holds_compactions: false, cache: None };
 
-    pub(super) fn on(folder: &Folder, options: &mut rocksdb::Options) -> Self {
+    /// For reading, in so much memory as was asked for.
+    pub(super) fn reading(opening: &OpenOptions) -> Self {
+        Self { cache: opening.block_cache.map(Cache::new_lru_cache), ..Self::USUAL }
+    }
+
+    pub(super) fn on(folder: &Folder, options: &mut rocksdb::Options, opening: &OpenOptions) -> Self {
         /// Bytes of memory for one of the log: what holds an entry may be longer than it.
         const FOR_A_BYTE: u64 = 4;
         let (logged, _) = logged(folder);
-        let cache = Some(Cache::new_lru_cache(CACHED));
+        options.set_max_open_files(open_tables(opening));
+        // Another handle of the same files has its own, or a check would not see the disk.
+        let cache = Some(Cache::new_lru_cache(opening.block_cache.unwrap_or(DEFAULT_BLOCK_CACHE)));
         let fits = |bytes| must_fit(folder, "", bytes).is_ok();
         let holds_compactions = !fits(ROOM_TO_COMPACT);
         if fits(logged + LISTS) {
@@ -376,7 +382,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Folder::open(folder.path()).unwrap();
         Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2)).unwrap();
-        let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap()).unwrap();
+        let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap(), &Default::default()).unwrap();
         let buffered = || {
             let of = |family: Family| {
                 let family = catalog.family(family).unwrap();
@@ -425,6 +431,8 @@ mod tests {
     fn the_options_by_name_are_known_and_tables_leave_room_for_other_files() {
         db_options().unwrap();
         let limit = open_files_allowed().unwrap();
-        assert!(open_tables() as u64 <= limit / 2 && open_tables() >= 32, "{} of {limit}", open_tables());
+        let tables = open_tables(&OpenOptions::new());
+        assert!(tables as u64 <= limit / 2 && tables >= 32, "{tables} of {limit}");
+        assert_eq!(open_tables(&OpenOptions::new().open_tables(77)), 77);
     }
 }

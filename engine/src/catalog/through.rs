@@ -6,11 +6,12 @@
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
 use super::tables::{Work, options_beside};
-use super::{BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
+use super::{BESIDE_PAUSE, BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
 use crate::disk::{Folder, look_at_catalog};
 use crate::error::{ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
+use crate::options::OpenOptions;
 use crate::process::leaving::{Inside, inside, inside_slow};
 use crate::vote::Ballot;
 
@@ -33,7 +34,7 @@ impl Drop for Again {
 fn open(folder: &Folder, paranoid: bool) -> Result<DB> {
     look_at_catalog(folder)?;
     logs::check(folder)?;
-    let mut options = options_beside(folder)?;
+    let mut options = options_beside(folder, &OpenOptions::new())?;
     options.set_paranoid_checks(paranoid);
     let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
     Ok(DB::open_cf_descriptors_read_only(&options, folder.native(), families, false)?)
@@ -73,10 +74,11 @@ impl Catalog {
         let folder = &self.store.db.folder;
         for _ in 0..BESIDE_TRIES {
             let written = self.store.db.latest_sequence_number();
-            // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
             let before = moving_files(folder)?;
             let opened = open(folder, true);
-            if moving_files(folder)? != before {
+            let after = moving_files(folder)?;
+            if !after.same_logs(&before) || (opened.is_err() && after != before) {
+                std::thread::sleep(BESIDE_PAUSE);
                 continue;
             }
             return Ok(match opened {
@@ -209,7 +211,7 @@ mod tests {
         std::fs::create_dir_all(folder).unwrap();
         let folder = Folder::open(folder).unwrap();
         Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2)).unwrap();
-        let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap()).unwrap();
+        let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap(), &Default::default()).unwrap();
         let mut batch = Batch::new(&catalog);
         for family in Family::ALL {
             let key =

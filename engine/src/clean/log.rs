@@ -10,6 +10,7 @@ use crate::write::Note;
 
 /// A cleaning in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CleaningEntry {
     /// Its number.
     pub number: u64,
@@ -27,6 +28,7 @@ pub struct CleaningEntry {
 
 /// What a cleaning did to one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cleaned {
     /// External key.
     pub key: String,
@@ -52,6 +54,7 @@ pub enum Standing {
 /// A train image with a mark: it votes as before, and training passes it over. The mark goes with UNDO CLEAN, with LABEL of the image
 /// (the same label too), and with another photo under its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Marked {
     /// External key.
     pub key: String,
@@ -63,6 +66,7 @@ pub struct Marked {
 
 /// What UNDO CLEAN did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Undone {
     /// The cleaning that was undone.
     pub cleaning: CleaningEntry,

@@ -23,7 +23,8 @@ use cairndb_query::{Action, CleanPlan, CleanRule, Cut, Scope};
 const SEARCHED_ROWS: usize = 1024;
 
 /// What a cleaning says of a train image.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Judged {
     /// External key.
     pub key: String,
@@ -46,9 +47,10 @@ pub struct Judged {
 }
 
 /// What was found of a train image.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Judgement {
     /// It belongs to its label.
+    #[default]
     Kept,
     /// It could not be judged, and stays as it is: why, in words.
     NotCompared(String),
@@ -71,7 +73,8 @@ impl Judgement {
 }
 
 /// The image that a judgement rests on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Witness {
     /// External key.
     pub key: String,
@@ -86,7 +89,8 @@ pub struct Witness {
 }
 
 /// The outcome of CLEAN.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Cleaning {
     /// What was asked for.
     pub plan: CleanPlan,
@@ -272,8 +276,7 @@ fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Re
         CleanRule::Suspects(_) => Weighing::default().k,
     };
     let ef = (keys.len() >= GRAPH_FROM_ROWS).then_some(2 * wanted);
-    let request =
-        SearchRequest { scope: Scope::Train, depth: wanted, limit: wanted, ef, rerank: None, filter: Vec::new() };
+    let request = SearchRequest::new().scope(Scope::Train).depth(wanted).limit(wanted).ef(ef);
     let mut near = Vec::with_capacity(keys.len());
     for keys in keys.chunks(SEARCHED_ROWS) {
         let mut queries = Vec::with_capacity(keys.len());
@@ -476,7 +479,7 @@ mod tests {
         let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = |at: usize| Put::new(format!("i{at}"), [1.0, at as f32 * 0.001]).label(format!("{}", at % 3)).into();
         database.write((0..60).map(put)).unwrap();
-        let train = train_set(&database.shared, &CleanPlan { neighbours: 5, ..CleanPlan::default() }, None).unwrap();
+        let train = train_set(&database.shared, &CleanPlan::default().neighbours(5), None).unwrap();
         for (at, near) in train.near.iter().enumerate() {
             assert_eq!(near.len(), 4, "the image itself is the fifth");
             assert!(near.iter().all(|&(other, _)| train.labels[other] == train.labels[at]));

@@ -33,6 +33,7 @@ impl Sight {
 
 /// How many images were compared by what.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Sights {
     /// By the file that they were ingested from, now or when their features were found.
     pub files: usize,

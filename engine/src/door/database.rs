@@ -14,9 +14,10 @@ use crate::disk::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{Operation, Receipt};
-use crate::options::Options;
+use crate::options::{OpenOptions, Options};
 use crate::ports::Propose;
 use crate::process::leaving::inside_slow;
+use crate::process::pool;
 use crate::process::room;
 use crate::progress::{Interrupt, Watch};
 use crate::report::SegmentInfo;
@@ -87,10 +88,10 @@ impl Database {
         let lock = taken(&folder)?;
         Catalog::create(making.catalog().clone(), options)?;
         making.finish()?;
-        let catalog = Catalog::open(&folder, lock)?;
+        let catalog = Catalog::open(&folder, lock, &OpenOptions::new())?;
         catalog.vouch(&folder);
-        let (core, worker) = Self::start(&folder, catalog)?;
-        Ok(Self::sharing(&folder, core, Some(worker)))
+        let (core, worker) = Self::start(&folder, catalog, &OpenOptions::new())?;
+        Ok(Self::sharing(&folder, core, Some(worker), &OpenOptions::new()))
     }
 
     /// Opens the database of that folder, or makes it with these options where there is none.
@@ -128,23 +129,32 @@ impl Database {
     /// restore was cut short, `Corrupt` (also when acknowledged writes are gone), `Invalid`: a name of ours in the folder is a link, a
     /// pipe, ..; `DiskFull` where not even 1 MiB is free beside the space that was set aside; `TooManyFiles`; `Io`.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let (folder, core, worker) = Self::load(folder.as_ref())?;
-        Ok(Self::sharing(&folder, core, Some(worker)))
+        Self::open_with(folder, &OpenOptions::new())
+    }
+
+    /// [`Database::open`] with other bounds on what it takes of the process.
+    ///
+    /// # Errors
+    /// As [`Database::open`]; `Invalid`: an option is out of its range.
+    pub fn open_with(folder: impl AsRef<Path>, opening: &OpenOptions) -> Result<Self> {
+        let (folder, core, worker) = Self::load(folder.as_ref(), opening)?;
+        Ok(Self::sharing(&folder, core, Some(worker), opening))
     }
 
     /// What is behind a database that is open for writing.
-    fn load(folder: &Path) -> Result<(Folder, Arc<Core>, Worker)> {
+    fn load(folder: &Path, opening: &OpenOptions) -> Result<(Folder, Arc<Core>, Worker)> {
+        obey(opening)?;
         let folder = Self::writable_folder(folder)?;
         let open = || {
             let lock = taken(&folder)?;
             let may_be_known = before_opening(&folder)?;
-            let catalog = Catalog::open(&folder, lock)?;
+            let catalog = Catalog::open(&folder, lock, opening)?;
             if may_be_known {
                 catalog.vouch(&folder);
             } else {
                 Record::forget_half_a_note(&folder);
             }
-            Self::start(&folder, catalog)
+            Self::start(&folder, catalog, opening)
         };
         let opened = match open() {
             // What was set aside for a full disk is enough for an opening.
@@ -168,19 +178,29 @@ impl Database {
     /// As [`Database::open`], but that a backup is taken; `Locked` only when the writer was too busy for a consistent look;
     /// `OlderFormat`: it must be opened for writing once.
     pub fn open_read_only(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::open_read_only_with(folder, &OpenOptions::new())
+    }
+
+    /// [`Database::open_read_only`] with other bounds on what it takes of the process.
+    ///
+    /// # Errors
+    /// As [`Database::open_read_only`]; `Invalid`: an option is out of its range.
+    pub fn open_read_only_with(folder: impl AsRef<Path>, opening: &OpenOptions) -> Result<Self> {
+        obey(opening)?;
         let folder = Self::opened_folder(folder.as_ref())?;
-        Ok(Self::sharing(&folder, Self::load_beside(&folder)?, None))
+        Ok(Self::sharing(&folder, Self::load_beside(&folder, opening)?, None, opening))
     }
 
     /// What is behind a database or a backup that is open for reading.
-    fn load_beside(folder: &Folder) -> Result<Arc<Core>> {
+    fn load_beside(folder: &Folder, opening: &OpenOptions) -> Result<Arc<Core>> {
         let is_backup = is_backup(folder)?;
-        let loaded = before_opening(folder).and_then(|_may_be_known| Core::load_beside(folder));
+        let loaded = before_opening(folder).and_then(|_may_be_known| Core::load_beside(folder, opening));
         let loaded = loaded.map_err(|error| unless_replaced(folder, error)).map_err(|error| match error.kind() {
             ErrorKind::Corrupt if is_backup => Error::new(ErrorKind::Corrupt, error.message())
                 .help("the backup is damaged: use another one; cairn backup --verify BACKUP names the files"),
             _ => error,
         })?;
+        loaded.set_build_threads(opening.build_threads);
         Ok(Arc::new(loaded))
     }
 
@@ -198,7 +218,7 @@ impl Database {
         if !self.is_read_only() {
             return Ok(());
         }
-        let (folder, core, worker) = Self::load(self.folder())?;
+        let (folder, core, worker) = Self::load(self.folder(), &self.shared.opening)?;
         self.must_be_ours(&folder)?;
         self.shared.take_over(core, worker);
         Ok(())
@@ -217,7 +237,7 @@ impl Database {
             if self.is_read_only() {
                 let folder = Self::opened_folder(self.folder())?;
                 self.must_be_ours(&folder)?;
-                self.shared.show(Self::load_beside(&folder)?);
+                self.shared.show(Self::load_beside(&folder, &self.shared.opening)?);
             }
         }
         Ok(self.snapshot())
@@ -243,8 +263,8 @@ impl Database {
         Folder::open(folder.as_ref()).and_then(|folder| is_backup(&folder)).unwrap_or(false)
     }
 
-    fn sharing(folder: &Folder, core: Arc<Core>, worker: Option<Worker>) -> Self {
-        Self { shared: Arc::new(Shared::new(folder.clone(), core, worker)) }
+    fn sharing(folder: &Folder, core: Arc<Core>, worker: Option<Worker>, opening: &OpenOptions) -> Self {
+        Self { shared: Arc::new(Shared::new(folder.clone(), core, worker, opening.clone())) }
     }
 
     /// The folder of a database that is there and may be written.
@@ -273,8 +293,9 @@ impl Database {
         Ok(folder)
     }
 
-    fn start(folder: &Folder, catalog: Catalog) -> Result<(Arc<Core>, Worker)> {
+    fn start(folder: &Folder, catalog: Catalog, opening: &OpenOptions) -> Result<(Arc<Core>, Worker)> {
         let core = Arc::new(Core::load(folder, catalog)?);
+        core.set_build_threads(opening.build_threads);
         // Before anything is written: on a nearly full disk it takes all there is for a moment.
         set_aside(folder);
         let worker = Worker::start(&core).map_err(|error| Error::io(folder.path(), error))?;
@@ -503,6 +524,13 @@ fn unless_replaced(folder: &Folder, error: Error) -> Error {
     }
     let what = format!("{} was moved, deleted or replaced during the opening", folder.path().display());
     Error::new(ErrorKind::Displaced, what).help("open it again").because(error)
+}
+
+/// # Errors
+/// `Invalid`: an option is out of its range, or the process computes with another number of threads.
+fn obey(opening: &OpenOptions) -> Result<()> {
+    opening.check()?;
+    opening.search_threads.map_or(Ok(()), pool::set_threads)
 }
 
 /// The lock of a folder. In a process that ends nobody gets it: it may still be held by a database that is saved.

@@ -12,7 +12,8 @@ use crate::write::{Expect, KEPT_IMAGES, KEPT_TRANSACTIONS, Note};
 use cairndb_query::{nearest_name, plain_label};
 
 /// What PUT, LABEL or UNLABEL did to an image and its label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Labelled {
     /// The transaction.
     pub receipt: Receipt,
@@ -39,6 +40,7 @@ impl Labelled {
 
 /// What UNDO LABEL did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LabelsUndone {
     /// Sequence numbers of the first and the last transaction that were taken back.
     pub sequences: (u64, u64),

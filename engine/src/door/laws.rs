@@ -246,8 +246,8 @@ fn hold(snapshot: &Snapshot, model: &Model) {
 /// Votes for a k that is not stored, below and above the number of kept neighbours.
 fn revotes_hold(snapshot: &Snapshot, model: &Model) {
     for k in [1, 3, KEEP + 2] {
-        let rerank = Some(Rerank { k, sort: true, insert: None });
-        let request = SearchRequest { depth: 64, limit: 64, rerank, ..SearchRequest::default() };
+        let rerank = Some(Rerank::new().k(k).sort_only());
+        let request = SearchRequest::new().depth(64).limit(64).rerank(rerank);
         let answer = &snapshot.search(&request, &[Query { vector: vec![1.0, 0.0, 0.0], without: None }]).unwrap()[0];
         for row in &answer.rows {
             let vote = row.prediction.as_ref().map(|vote| (vote.instance.clone(), vote.score.to_bits()));
@@ -431,7 +431,7 @@ fn a_half_repaired_database_is_refused() {
     batch.commit().unwrap();
     drop((state, database));
     for refused in [Database::open(&path), Database::open_read_only(&path)] {
-        assert!(refused.err().unwrap().message().contains("cut short"));
+        assert!(refused.err().unwrap().message().contains("interrupted"));
     }
     Database::repair(&path).unwrap();
     let database = Database::open(&path).unwrap();
@@ -440,7 +440,7 @@ fn a_half_repaired_database_is_refused() {
     // Cut short between the last two steps of a salvage.
     std::fs::rename(path.join("catalog"), path.join("catalog.filled")).unwrap();
     for refused in [Database::open(&path), Database::open_read_only(&path)] {
-        assert!(refused.err().unwrap().message().contains("cut short"));
+        assert!(refused.err().unwrap().message().contains("interrupted"));
     }
     Database::repair(&path).unwrap();
     assert_eq!(digest(&Database::open(&path).unwrap().snapshot()), sound);

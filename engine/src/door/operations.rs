@@ -18,6 +18,7 @@ use crate::write::Core;
 
 /// How much a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Copied {
     /// Files.
     pub files: usize,

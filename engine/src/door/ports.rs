@@ -13,6 +13,7 @@ use cairndb_query::TrainPlan;
 
 /// What a program hands to the database beside a statement. What is `None` is not to be had: statements that need it say so.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct Ports {
     /// Embeds photos.
     pub embed: Option<Arc<dyn Embed>>,
@@ -22,17 +23,62 @@ pub struct Ports {
     pub features: Option<LoadFeatures>,
     /// Trains models and embeds again, for TRAIN, REEMBED and USE MODEL.
     pub maintain: Option<Arc<dyn Maintain>>,
-    /// Is told how long work goes on.
+    /// Watches every statement that may take long, and may stop it: SEARCH, PREDICT, CHECK, COMPACT, BACKUP, CLEAN, TRAIN, REEMBED and
+    /// USE MODEL end with [`ErrorKind::Cancelled`](crate::ErrorKind) soon after it answers `Break`. A [`Stop`](crate::Stop) is a watch, too.
     pub watch: Option<Arc<dyn Watch>>,
     /// The program writes what `INTO 'file'` names, from the outcome; the engine writes no reports. Default no: a statement with INTO is
     /// refused then, before anything is done.
     pub writes_reports: bool,
 }
 
+impl Ports {
+    /// No ports; the other methods hand in one each.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`Ports::embed`].
+    #[must_use]
+    pub fn embed(self, embed: Arc<dyn Embed>) -> Self {
+        Self { embed: Some(embed), ..self }
+    }
+
+    /// Sets [`Ports::queries`].
+    #[must_use]
+    pub fn queries(self, queries: Arc<dyn ReadQueries>) -> Self {
+        Self { queries: Some(queries), ..self }
+    }
+
+    /// Sets [`Ports::features`].
+    #[must_use]
+    pub fn features(self, features: LoadFeatures) -> Self {
+        Self { features: Some(features), ..self }
+    }
+
+    /// Sets [`Ports::maintain`].
+    #[must_use]
+    pub fn maintain(self, maintain: Arc<dyn Maintain>) -> Self {
+        Self { maintain: Some(maintain), ..self }
+    }
+
+    /// Sets [`Ports::watch`].
+    #[must_use]
+    pub fn watch(self, watch: Arc<dyn Watch>) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    /// Sets [`Ports::writes_reports`].
+    #[must_use]
+    pub fn writes_reports(self, writes_reports: bool) -> Self {
+        Self { writes_reports, ..self }
+    }
+}
+
 /// Loads whoever finds local features.
 pub type LoadFeatures = Arc<dyn Fn() -> Result<Arc<dyn LocalFeatures>> + Send + Sync>;
 
 /// A model that is to become the active one, and the code that makes its descriptors.
+#[non_exhaustive]
 pub struct ModelChange {
     /// The model, and what the database keeps for it.
     pub target: Target,
@@ -42,6 +88,7 @@ pub struct ModelChange {
 
 /// The result of a maintenance statement: the engine stores what it names ([`Database::adopt`]).
 #[derive(Default)]
+#[non_exhaustive]
 pub struct Maintained {
     /// What was learnt and measured, for people.
     pub report: Report,
@@ -49,9 +96,17 @@ pub struct Maintained {
     pub change: Option<ModelChange>,
 }
 
-impl From<ModelChange> for Maintained {
-    fn from(change: ModelChange) -> Self {
-        Self { report: Report::default(), change: Some(change) }
+impl ModelChange {
+    /// That model, and what makes its descriptors.
+    pub fn new(target: Target, reembed: impl Reembed + 'static) -> Self {
+        Self { target, reembed: Box::new(reembed) }
+    }
+}
+
+impl Maintained {
+    /// A report, and the model to activate, if there is one.
+    pub fn new(report: Report, change: impl Into<Option<ModelChange>>) -> Self {
+        Self { report, change: change.into() }
     }
 }
 

@@ -7,3 +7,8 @@ pub(crate) mod leaving;
 pub mod pool;
 pub(crate) mod room;
 pub(crate) mod scout;
+
+/// Processors that the process may use.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -22,14 +22,32 @@ use std::thread::Builder;
 use parking_lot::{Condvar, Mutex};
 
 use super::leaving::{help_inside, is_inside};
+use super::processors;
+use crate::error::Error;
 
 /// How often the caller looks whether helpers are done before it sleeps until they are: they often are sooner than it would wake up.
 const LOOKS: usize = 100;
 
-/// Threads that work on one call at most: the caller's and all helpers. As many as the process may use processors.
+/// Threads that work on one call at most: the caller's and all helpers. As many as the process may use processors, unless
+/// [`OpenOptions::search_threads`](crate::OpenOptions::search_threads) says otherwise.
 pub fn threads() -> usize {
-    static THREADS: OnceLock<usize> = OnceLock::new();
-    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+    *THREADS.get_or_init(processors)
+}
+
+/// [`threads`], once it is known.
+static THREADS: OnceLock<usize> = OnceLock::new();
+
+/// Chooses how many [`threads`] there are.
+///
+/// # Errors
+/// `Invalid`: this process has another number of them already.
+pub(crate) fn set_threads(threads: usize) -> crate::error::Result<()> {
+    let chosen = *THREADS.get_or_init(|| threads);
+    if chosen == threads {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("this process computes with {chosen} threads already, not with {threads}"))
+        .help("ask for the same number in every opening, before the process makes any other call"))
 }
 
 /// Whether a helper has nothing to do.

@@ -70,6 +70,7 @@ pub struct Snapshot {
 
 /// How much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Counts {
     /// Images that carry a label and vote.
     pub train: usize,

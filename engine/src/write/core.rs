@@ -5,7 +5,7 @@
 //! only between two batches, so that later writes are acknowledged while a deferred one is applied.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -18,8 +18,10 @@ use crate::disk::{Folder, only_read};
 use crate::error::Result;
 use crate::id::SegmentId;
 use crate::operation::Role;
+use crate::options::OpenOptions;
 use crate::ports::Propose;
 use crate::process::callback;
+use crate::process::processors;
 use crate::state::load::{open_segments, remove_orphans};
 use crate::state::now::{Now, Waits};
 use crate::state::snapshot::{Published, Snapshot};
@@ -46,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) noted: AtomicU64,
     proposer: RwLock<Option<Arc<dyn Propose>>>,
     pub(crate) signal: Signal,
+    /// Threads that make the graph of a segment.
+    build_threads: AtomicUsize,
     /// Segments that were written and whose naming failed: nobody reads them, unless the naming turns out to be stored.
     pub(crate) unnamed: Mutex<Vec<SegmentId>>,
     /// The number of changes of the catalog from which on its tables are looked at again.
@@ -78,13 +82,13 @@ impl Core {
     ///
     /// # Errors
     /// As [`Core::load`]; `Locked`: the writer was too busy for a consistent look.
-    pub(crate) fn load_beside(folder: &Folder) -> Result<Self> {
+    pub(crate) fn load_beside(folder: &Folder, opening: &OpenOptions) -> Result<Self> {
         let mut looks = BESIDE_LOOKS;
         let mut missed = Vec::new();
         loop {
             looks -= 1;
             let note = watermark::read(folder);
-            let catalog = Arc::new(Catalog::open_beside(folder)?);
+            let catalog = Arc::new(Catalog::open_beside(folder, opening)?);
             let pinned = catalog.pin();
             let queue = Queue::of(pinned.waiting()?);
             let accepted = queue.last().unwrap_or(0).max(pinned.sequence()?);
@@ -125,6 +129,7 @@ impl Core {
             noted: AtomicU64::new(accepted),
             proposer: RwLock::new(None),
             signal: Signal::default(),
+            build_threads: AtomicUsize::new(processors()),
             unnamed: Mutex::default(),
             next_look: Mutex::default(),
             troubles: Mutex::default(),
@@ -147,6 +152,17 @@ impl Core {
         let (proposer, deferral) = (other.proposer(), *other.deferral.lock());
         self.set_proposer(proposer);
         self.set_deferral(deferral);
+        self.set_build_threads(Some(other.build_threads()));
+    }
+
+    /// Threads that make the graph of a segment.
+    pub(crate) fn build_threads(&self) -> usize {
+        self.build_threads.load(Ordering::Relaxed)
+    }
+
+    /// Chooses them; `None`: one for each processor.
+    pub(crate) fn set_build_threads(&self, threads: Option<usize>) {
+        self.build_threads.store(threads.unwrap_or_else(processors), Ordering::Relaxed);
     }
 
     /// What narrows voters down.

@@ -50,7 +50,7 @@ impl Word {
         let said = stored.and_then(|stored| stored.listed.as_ref());
         let has_another_photo = stored.is_some_and(|stored| stored.content != Some(content));
         let is_named_again = said.is_some_and(|said| said.content == Some(content));
-        let now = ListSaid { label: label.map(str::to_owned), content: Some(content) };
+        let now = ListSaid::new(label.map(str::to_owned), content);
         Self {
             heard,
             set_by: stored.map_or(SetBy::List, |stored| stored.set_by),

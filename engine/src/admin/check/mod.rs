@@ -14,6 +14,7 @@ use crate::disk::{SEGMENTS, is_backup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::Role;
+use crate::options::OpenOptions;
 use crate::progress::{Interrupt, LOOK_EVERY, Progress, UNINTERRUPTED};
 use crate::report::{CheckReport, Part as Of, Problem};
 use crate::rows::Part;
@@ -76,7 +77,7 @@ impl Core {
     /// The segments that the database names at this moment, also where this is a reader that holds an earlier state of it.
     fn segments_now(&self) -> Result<Vec<SegmentId>> {
         let now = match self.catalog.is_read_only() {
-            true => Arc::new(Catalog::open_beside(&self.folder)?).pin().all_segments()?,
+            true => Arc::new(Catalog::open_beside(&self.folder, &OpenOptions::new())?).pin().all_segments()?,
             false => self.catalog.pin().all_segments()?,
         };
         Ok(now.into_iter().map(|entry| entry.id).collect())

@@ -28,7 +28,7 @@ fn written(folder: &Path) -> Core {
     let folder = Folder::open(folder).unwrap();
     let its = folder.inner_or_new(CATALOG, "test").unwrap();
     Catalog::create(its, options).unwrap();
-    let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap()).unwrap();
+    let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap(), &Default::default()).unwrap();
     let core = Core::load(&folder, catalog).unwrap();
     let put = |n: u8| {
         let put = Put::new(format!("k{n:02}"), [f32::from(n) - 12.0, f32::from(n % 7) + 0.5, 1.0]);

@@ -115,7 +115,7 @@ impl Gathered {
             hasher.update(base.model.info().fingerprint.as_bytes());
         }
         hasher.update(self.photos.as_bytes());
-        let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan.clone() };
+        let plan = plan.clone().flip(Flip::UnlessWorse);
         hasher.update(format!("{plan:?}").as_bytes());
         hasher.finalize().to_hex().to_string()
     }

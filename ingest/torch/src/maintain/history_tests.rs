@@ -52,15 +52,15 @@ impl Home {
     fn new(folder: &Path) -> Self {
         let model = Model::load(&ModelSpec::new(Architecture::Lite0), &Hardware::cpu()).unwrap();
         let options = Options::for_model(model.info().clone(), model.dimension()).keep(Keep::None);
-        let maintain = Some(Arc::new(TorchMaintainer::new(Hardware::cpu(), None)) as Arc<dyn cairn::Maintain>);
-        let ports = Ports { maintain, ..Ports::default() };
+        let maintain = Arc::new(TorchMaintainer::new(Hardware::cpu(), None));
+        let ports = Ports::default().maintain(maintain);
         Self { database: Database::create(folder, options).unwrap(), ports }
     }
 
     fn run(&self, statement: &str) -> Report {
         match self.database.query(statement, &Arguments::default(), &self.ports).unwrap().pop() {
             Some(Outcome::Report(status)) => status,
-            _ => Report { lines: Vec::new() },
+            _ => Report::default(),
         }
     }
 
@@ -79,8 +79,7 @@ impl Home {
     /// Without what the pipeline keeps on the way: as PUT does.
     fn put(&self, key: &str, path: &Path) {
         let embedded = self.embedder().embed(&Photo::File(path.to_owned())).unwrap();
-        let source = Some(path.display().to_string());
-        let put = Put { source, content: Some(embedded.content), ..Put::new(key, embedded.vector) };
+        let put = Put::new(key, embedded.vector).source(path.display().to_string()).content(embedded.content);
         self.database.write_if([Expect::model(self.in_force())], [Operation::Put(put)]).unwrap();
     }
 

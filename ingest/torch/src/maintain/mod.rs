@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::language::{Origin, TrainPlan};
-use cairn::{Database, Error, Maintain, Maintained, ModelChange, ModelInfo, Result, Target, Watch};
+use cairn::{Database, Error, Maintain, Maintained, ModelChange, ModelInfo, Report, Result, Target, Watch};
 
 use crate::device::Hardware;
 use crate::model::{Adapter, Model, base_of, spec_of};
@@ -144,19 +144,19 @@ impl Maintain for TorchMaintainer {
             Some(weights) => self.of_file(&info, weights)?,
             None => self.load(database, &info)?,
         };
-        let target = Target { again: true, ..Target::new(model.info().clone(), model.dimension()) };
+        let target = Target::new(model.info().clone(), model.dimension()).again(true);
         // Every descriptor is made from its photo: the stored ones may be what is wrong.
-        let reembed = Box::new(Again::from_photos(database, model));
-        Ok(ModelChange { target, reembed }.into())
+        let reembed = Again::from_photos(database, model);
+        Ok(Maintained::new(Report::default(), ModelChange::new(target, reembed)))
     }
 
     fn use_model(&self, database: &Database, number: u64) -> Result<Maintained> {
         let (info, number, dimension) = entry(database, number)?;
         let base = self.base(database, &info)?;
         let adapter = self.load(database, &info)?.adapter().cloned();
-        let reembed = Box::new(Again::new(database, base, adapter));
-        let target = Target { number: Some(number), ..Target::new(info, dimension) };
-        Ok(ModelChange { target, reembed }.into())
+        let reembed = Again::new(database, base, adapter);
+        let target = Target::new(info, dimension).number(number);
+        Ok(Maintained::new(Report::default(), ModelChange::new(target, reembed)))
     }
 }
 

@@ -56,7 +56,11 @@ fn reembed(database: &Database) -> Result<Report> {
 
 fn image(key: &str, label: Option<&str>, vector: Vec<f32>) -> Operation {
     let label = label.map(str::to_owned);
-    Operation::Put(Put { key: key.to_owned(), label, vector, source: None, content: None, photo: None })
+    Operation::Put({
+        let mut put = Put::new(key.to_owned(), vector);
+        put.label = label;
+        put
+    })
 }
 
 /// Writes descriptors that the model in force made.
@@ -92,33 +96,18 @@ fn measured(database: &Database) -> Option<(f64, f64)> {
         Some(adapter) => adapter.apply(vector).unwrap(),
         None => vector.clone(),
     };
-    let asked: Vec<Query> =
-        queries.iter().map(|(_, vector)| Query { vector: adapted(vector), without: None }).collect();
+    let asked: Vec<Query> = queries.iter().map(|(_, vector)| Query::new(adapted(vector))).collect();
     let map = |rerank: Option<Rerank>| {
-        let answers = database.snapshot().search(&SearchRequest { rerank, ..Default::default() }, &asked).unwrap();
+        let answers = database.snapshot().search(&SearchRequest::new().rerank(rerank), &asked).unwrap();
         let ranked = queries.iter().zip(answers);
         let ranked = ranked.map(|((id, _), answer)| (id.clone(), answer.rows.into_iter().map(|row| row.id).collect()));
         100.0 * evaluate(&truths, &ranked.collect(), 100).map
     };
-    Some((map(None), map(Some(Rerank { k: 3, sort: true, insert: Some(0.6) }))))
+    Some((map(None), map(Some(Rerank::new().k(3).tau(0.6)))))
 }
 
 fn plan(loss: Loss) -> TrainPlan {
-    TrainPlan {
-        loss,
-        dimension: loss.default_dimension(),
-        epochs: 12,
-        batch: 32,
-        rate: 0.02,
-        margin: loss.default_margin(),
-        scale: loss.default_scale(),
-        seed: 1,
-        validation: 0.34,
-        balance: false,
-        trunk: None,
-        from: None,
-        flip: Flip::UnlessWorse,
-    }
+    TrainPlan::usual(loss, false).epochs(12).batch(32).rate(0.02).seed(1).validation(0.34)
 }
 
 #[test]
@@ -126,7 +115,7 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let before = measured(&database).unwrap();
-    let tried = train(&database, &TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) }, None);
+    let tried = train(&database, &plan(Loss::Discriminant).flip(Flip::Never), None);
     assert!(tried.unwrap().value("outcome").unwrap().contains("dry run"));
     assert_eq!(database.options().dimension, 1280);
     let trained = train(&database, &plan(Loss::Discriminant), None).unwrap();
@@ -142,7 +131,7 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     let again = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
     // A recipe that does worse does not displace it unasked.
-    let head = train(&database, &TrainPlan { epochs: 2, ..plan(Loss::Softmax) }, None).unwrap();
+    let head = train(&database, &plan(Loss::Softmax).epochs(2), None).unwrap();
     assert!(head.value("outcome").unwrap().contains("with the new one"), "{head:?}");
     use_model(&database, 0).unwrap();
     assert_eq!(measured(&database).unwrap(), before);
@@ -159,16 +148,16 @@ fn a_training_after_a_cleaning_is_compared_with_what_learnt_from_all() {
     let first = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert_eq!(first.value("active model"), Some("1"), "{first:?}");
     // It marks good photos, too.
-    let marked = CleanPlan { dry_run: false, ..CleanPlan::suspects(150) };
+    let marked = CleanPlan::suspects(150).dry_run(false);
     database.clean(&marked, None, None).unwrap();
     assert!(database.marked().unwrap().len() > 100);
     let second = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert!(second.value("outcome").unwrap().contains("with the new one"), "{second:?}");
     assert!(second.value("mAP@100, images held out").unwrap().contains("active"), "{second:?}");
     // Told so, it is put in force; from then on it is what another one learns from, too.
-    let plan = TrainPlan { flip: Flip::Always, ..plan(Loss::Discriminant) };
+    let plan = plan(Loss::Discriminant).flip(Flip::Always);
     assert_eq!(train(&database, &plan, None).unwrap().value("active model"), Some("2"));
-    let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan };
+    let plan = plan.flip(Flip::UnlessWorse);
     let again = train(&database, &plan, None).unwrap();
     assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
 }
@@ -246,9 +235,14 @@ fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
     // The third one was damaged after it was stored.
     for (key, file, was) in [("a", &photos[0], &photos[0]), ("bad", &bad, &photos[2]), ("c", &photos[1], &photos[1])] {
         let source = Some(file.to_str().unwrap().to_owned());
-        let vector = (0..1280).map(|n| (n % 7) as f32).collect();
+        let vector = (0..1280).map(|n| (n % 7) as f32).collect::<Vec<_>>();
         let content = Some(*blake3::hash(&std::fs::read(was).unwrap()).as_bytes());
-        let put = Put { key: key.to_owned(), label: None, vector, source, content, photo: None };
+        let put = {
+            let mut put = Put::new(key.to_owned(), vector);
+            put.source = source;
+            put.content = content;
+            put
+        };
         write(&database, vec![Operation::Put(put)]);
     }
     let refused = reembed(&database).unwrap_err();
@@ -266,14 +260,14 @@ fn a_shorter_training_of_the_same_recipe_does_not_displace_a_better_one() {
     let long = train(&database, &plan(Loss::ArcFace), None).unwrap();
     assert_eq!(long.value("active model"), Some("1"), "{long:?}");
     let worth = long.value("mAP@100, images held out").unwrap().rsplit(" -> ").next().unwrap().to_owned();
-    let plan = TrainPlan { epochs: 3, ..plan(Loss::ArcFace) };
+    let plan = plan(Loss::ArcFace).epochs(3);
     let short = train(&database, &plan, None).unwrap();
     assert!(short.value("outcome").unwrap().contains("with the new one"), "{short:?}");
     // The same images were held out, so the model in force has the figure with which it came.
     let shown = short.value("mAP@100, images held out").unwrap();
     assert!(shown.ends_with(&format!("; active: {worth}")), "{shown}, {worth}");
     assert_eq!(database.models().unwrap().len(), 2);
-    let told = train(&database, &TrainPlan { flip: Flip::Always, ..plan }, None).unwrap();
+    let told = train(&database, &plan.flip(Flip::Always), None).unwrap();
     assert_eq!(told.value("active model"), Some("2"), "{told:?}");
 }
 
@@ -290,7 +284,7 @@ fn a_loss_trains_a_head_beside_the_descriptor() {
     assert_eq!(database.options().dimension, 1280 + 512);
     assert_eq!(second.seen.into_inner().unwrap(), [(256, 259), (259, 259)]);
     assert_eq!(second.refused.into_inner().unwrap(), Some(ErrorKind::Locked));
-    let solved = TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) };
+    let solved = plan(Loss::Discriminant).flip(Flip::Never);
     let solved = train(&database, &solved, None).unwrap();
     assert_eq!(solved.value("left out: only image of its label"), Some("1"), "{solved:?}");
     let log = std::fs::read_to_string(trained.value("log").unwrap()).unwrap();

@@ -137,7 +137,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         let outcome =
             format!("the active model {number} is the result of this training (FROM MODEL {number} trains it further)");
         lines.push(("outcome", outcome));
-        return Ok(Maintained { report: lines.into_iter().collect(), change: None });
+        return Ok(Maintained::new(lines.into_iter().collect(), None));
     }
     let (outcome, judged) = match plan.trunk {
         Some(trunk) => {
@@ -184,7 +184,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
             files.done()?;
         }
         lines.push(("outcome", stays));
-        return Ok(Maintained { report: lines.into_iter().collect(), change: None });
+        return Ok(Maintained::new(lines.into_iter().collect(), None));
     }
     let mut files_of_model = Vec::new();
     if plan.loss == Word::Discriminant {
@@ -197,8 +197,8 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     }
     let (mut target, again) = change(workshop, base, outcome)?;
     target.files.splice(0..0, files_of_model);
-    let reembed = Box::new(Activation { again, files, _alone: alone_here });
-    Ok(Maintained { report: lines.into_iter().collect(), change: Some(ModelChange { target, reembed }) })
+    let change = ModelChange::new(target, Activation { again, files, _alone: alone_here });
+    Ok(Maintained::new(lines.into_iter().collect(), change))
 }
 
 /// Makes the descriptors of what was trained; the state of the training goes when the model is active, not before.

@@ -100,7 +100,7 @@ impl Settings {
     }
 
     pub(crate) fn info(&self) -> ModelInfo {
-        ModelInfo { name: self.name(), fingerprint: self.fingerprint(), settings: self.to_string() }
+        ModelInfo::new(self.name(), self.fingerprint()).settings(self.to_string())
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self> {
