@@ -411,7 +411,7 @@ fn repair_makes_everything_again() {
     let database = Database::open(&restored).unwrap();
     let problems = database.check(true).unwrap().problems;
     assert!(problems.iter().any(|problem| problem.message.contains("k10")), "{problems:?}");
-    assert!(problems.iter().any(|problem| problem.message.contains("inverse")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.message.contains("reverse index")), "{problems:?}");
     drop(database);
     Database::repair(&restored).unwrap();
     let database = Database::open(&restored).unwrap();
