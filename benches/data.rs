@@ -1,4 +1,4 @@
-//! Seeded unit vectors in clusters, so that neighbours mean something.
+//! Seeded unit vectors in clusters, so that neighbours are meaningful.
 
 use cairn::{Operation, Put};
 use cairndb_benches::random::Random;

@@ -1,4 +1,4 @@
-//! Bulk load, and what maintenance does behind it.
+//! Bulk load, and the maintenance after it.
 
 use std::path::Path;
 use std::sync::mpsc::sync_channel;

@@ -1,5 +1,5 @@
-//! Which train labels look wrong, and how is a cleaning taken back? Suspects are ranked by what their neighbours say; a cleaning is one
-//! transaction. Run: `cargo run --workspace --example cleaning_with_undo`.
+//! Which train labels look wrong, and how does one undo a cleaning? Suspects are ranked by the evidence of their neighbours; a
+//! cleaning is one transaction. Run: `cargo run --workspace --example cleaning_with_undo`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};

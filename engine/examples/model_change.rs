@@ -1,5 +1,5 @@
-//! How does a database switch to another model while it is used? Descriptors of all images are made beside the active ones, then one
-//! key flips; the way back is the same. Run: `cargo run --workspace --example model_change`.
+//! How does a database switch to another model while it is used? Descriptors of all images are computed beside the active ones,
+//! then one key flips; switching back works the same way. Run: `cargo run --workspace --example model_change`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use std::ops::ControlFlow;

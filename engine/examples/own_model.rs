@@ -1,5 +1,5 @@
-//! How do photos come in with a model of one's own, without torch? The application embeds; the database keeps whose descriptors it has,
-//! and refuses those of another model. Run: `cargo run --workspace --example own_model`.
+//! How does one ingest photos with one's own model, without torch? The application embeds; the database records which model its
+//! descriptors come from, and refuses those of another one. Run: `cargo run --workspace --example own_model`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! One error for the whole engine: what kind, what happened, and what to do about it.
+//! One error type for the whole engine: its kind, a message, and what to do about it.
 
 mod owner;
 

@@ -1,4 +1,4 @@
-//! What can be written, and what a stored image looks like to a reader: plain data.
+//! The operations of a write, and a stored image as a reader sees it: plain data.
 
 pub use cairndb_query::Role;
 use cairndb_query::plain_label;

@@ -1,4 +1,4 @@
-//! What a database is created and opened with. Every field says its unit, its default, and whether it can change later.
+//! The options of a new database and of an opening. Every field documents its unit, its default, and whether it can change later.
 
 use crate::error::{Error, Result};
 

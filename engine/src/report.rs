@@ -1,4 +1,4 @@
-//! What the database says of itself: its state, what a check found, what a repair did, what a long statement reports.
+//! Reports of the database: its state, the findings of a check, the result of a repair, the report of a long statement.
 
 use std::fmt;
 use std::path::PathBuf;

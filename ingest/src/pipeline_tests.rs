@@ -198,7 +198,7 @@ fn an_ingest_that_another_model_overtakes_ends_and_writes_nothing_more() {
     let (options, overtaken) = (IngestOptions { threads: 1 }, Overtaken(&db, AtomicBool::new(false)));
     let error = ingest(&db, &embedder, &items, &options, &overtaken).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
-    assert!(error.message().contains("another model came in force"), "{error}");
+    assert!(error.message().contains("another model became active"), "{error}");
     let stored = db.snapshot().counts();
     assert!((1..=PHOTOS_PER_TRANSACTION).contains(&(stored.train + stored.index)), "{stored:?}");
 }

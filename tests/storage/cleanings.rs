@@ -560,5 +560,5 @@ fn a_cleaning_tells_which_image_lost_which_label() {
     let affirmed = row("alone", "lonely", "lonely", "changed since");
     assert_eq!(shown(2), [affirmed, row("s0v7", "scene 1", "scene 1", "stands")]);
     let error = database.query("SHOW CLEAN 3", &Default::default(), &Ports::default()).unwrap_err();
-    assert!(error.to_string().contains("there is no cleaning 3"), "{error}");
+    assert!(error.to_string().contains("cleaning 3 does not exist"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The libraries behind one interface: made once, kept in the cache folder, asked one query at a time.
+//! One interface for all libraries: an index is built once, kept in the cache folder, and queried one query at a time.
 
 use std::path::Path;
 use std::time::Duration;

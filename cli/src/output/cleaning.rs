@@ -431,7 +431,10 @@ mod tests {
         again.judged.iter_mut().take(2).for_each(|judged| judged.marked = Some(1));
         let text = printed(Format::Table, &again);
         assert!(text.contains("1 pass, 2 doubtful") && text.contains("2 of them already have a mark"), "{text}");
-        assert!(text.contains("nothing was changed: nothing new was found") && text.contains("marked"), "{text}");
+        assert!(
+            text.contains("nothing was changed: the cleaning found nothing new") && text.contains("marked"),
+            "{text}"
+        );
         assert!(printed(Format::Csv, &again).lines().nth(1).is_some_and(|line| line.ends_with(",1,thumbnail,40,0,13")));
     }
 }

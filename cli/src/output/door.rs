@@ -441,7 +441,7 @@ mod tests {
             "hurt/catalog/x",
         ] {
             let refusal = Target::check(&path(name), Replace::Anything).unwrap_err().to_string();
-            assert!(refusal.contains("lies in a"), "{refusal}");
+            assert!(refusal.contains("is in a"), "{refusal}");
             assert!(must_be_outside(&path(name)).is_err(), "{name}");
         }
         assert!(must_be_outside(&path("db/not/there/yet")).is_err());

@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_script_that_stops_says_where_and_what_ran() {
         assert_eq!(so_far(0, Some(3), Some("a.sql")), "stopped at line 3 of a.sql; no statement ran before");
-        assert!(so_far(1, Some(3), None).ends_with("1 statement ran before, and what it did stays"));
+        assert!(so_far(1, Some(3), None).ends_with("1 statement ran before, and its effects stay"));
         assert!(so_far(7, None, Some("standard input")).starts_with("stopped in standard input; 7 statements"));
         assert_eq!(stopped().exit(), Exit::Interrupted);
     }

@@ -1,7 +1,7 @@
-//! Backups: a consistent copy of a database while it is written, which can be verified without opening it and restored elsewhere.
+//! Backups: a consistent copy of a database during writes, which can be verified without opening it and restored elsewhere.
 //!
-//! RocksDB's tables and the segments never change, so a backup on the same file system is hard links and takes little room. The list
-//! `BACKUP` names every file with its length and checksum; nothing that it does not name is read.
+//! RocksDB's tables and the segments never change, so a backup on the same file system consists of hard links and takes little
+//! space. The list `BACKUP` names every file with its length and checksum; other files are not read.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -1,7 +1,7 @@
-//! Repair: from whatever records and descriptors can still be read, everything else is made again.
+//! Repair: it keeps the records and descriptors that can still be read, and derives everything else again.
 //!
-//! It works when opening fails: what can be read of a damaged catalog is copied into a new one; images that are stored in part are
-//! dropped; neighbours, predictions and postings are recomputed; segments are made again after the next opening.
+//! It works on a database that cannot be opened: it copies what can be read of a damaged catalog into a new one, drops images
+//! that are only partly stored, and recomputes neighbours, predictions and postings; the next opening writes the segments again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! When a process of its own looks at a catalog first, and how closely.
+//! Decides when a scout reads a catalog first, and how thoroughly.
 
 use std::ffi::OsString;
 use std::io::Write;

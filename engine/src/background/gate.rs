@@ -1,4 +1,4 @@
-//! Who may change a database while another model comes in force, or while it is closed.
+//! The gate of a database: who may change it while another model becomes active, or while it is closed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

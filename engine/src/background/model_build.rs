@@ -1,9 +1,9 @@
-//! Another space beside the active one: its descriptors come in while everything goes on, its lists, votes, postings and segments
-//! are built from them, and then one key flips.
+//! Another model space beside the active one: its descriptors arrive while reads and writes continue, its lists, votes, postings
+//! and segments are derived from them, and then one key flips.
 //!
-//! Descriptors are kept over a crash, whatever is derived from them is made anew: until the flip nobody reads it. What is written
-//! meanwhile needs no log. An id never changes its descriptor or role, so comparing the ids (and the labels of train images) of
-//! both spaces says what to catch up with; an image that was put again has another id and no descriptor in the new space yet.
+//! Descriptors survive a crash; derived data is built again, since nobody reads it before the flip. Writes meanwhile need no log:
+//! an id never changes its descriptor or role, so comparing the ids (and the labels of train images) of both spaces tells what to
+//! catch up with. An image that was put again has another id and no descriptor in the new space yet.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Epochs: another model's descriptors are built beside those in force, and then one key flips.
+//! Model changes: another model's descriptors are built beside the active ones, and then one key flips.
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
-//! The threads behind a database: one carries out what waits, one makes segments, one merges them, one
-//! keeps the side file.
+//! The threads of a database: one applies deferred writes, one writes segments, one merges them, one saves the watermark.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -1,4 +1,4 @@
-//! Everything one write changes, and the one commit point.
+//! All the changes of one write, and the one commit point.
 
 use prost::Message;
 use rocksdb::{WriteBatch, WriteOptions};

@@ -1,8 +1,8 @@
 //! A copy of a catalog that another process may be writing.
 //!
-//! Its tables never change, so they are linked, or copied as long as they are there. Its list of tables and its logs are taken as of one
-//! moment: the list is read and the logs are opened between two looks at the folder that show the same logs. From then on no merge and
-//! no flush of the writer takes anything away from the copy.
+//! Its tables never change, so they are linked, or copied while they exist. Its list of tables and its logs are taken as of one
+//! moment: the list is read and the logs are opened between two listings of the folder that show the same logs. From then on, no
+//! merge and no flush of the writer removes anything from the copy.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};

@@ -1,7 +1,7 @@
-//! The byte layout of the catalog's keys and plain values; nobody else knows a byte position.
+//! The byte layout of the catalog's keys and plain values; no other module knows a byte position.
 //!
-//! Values are little-endian. Numbers inside a *key* are written most significant byte first, the one exception of the house:
-//! RocksDB orders keys by bytes, and only so does a range scan visit ids in order and scores from the best down.
+//! Values are little-endian. Numbers inside a *key* are big-endian, as an exception: RocksDB orders keys by bytes, and only then
+//! does a range scan visit ids in order and scores from the best down.
 
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};

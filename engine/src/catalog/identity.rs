@@ -1,5 +1,5 @@
-//! What a database is: its options, its name, its spaces and which of them answers. Without these few entries of `meta` nothing else
-//! could be read, so each is written a second time, to another family and thereby to another table.
+//! The identity of a database: its options, its identifier, its spaces and the active one. Nothing else can be read without these
+//! few entries of `meta`, so each is stored a second time, in another family and thereby in another table.
 
 use std::collections::BTreeMap;
 

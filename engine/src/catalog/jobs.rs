@@ -1,4 +1,4 @@
-//! Long work: local features of images, results worth keeping over a crash, the log of cleanings and the marks that they left.
+//! The data of long work: local features of images, results that should survive a crash, the log of cleanings and their marks.
 
 use std::collections::HashSet;
 

@@ -1,8 +1,8 @@
-//! A look at RocksDB's own logs before it reads them: its reader turns forever on some damage.
+//! Checks RocksDB's logs before RocksDB reads them: its reader loops forever on some damage.
 //!
-//! Behind a sound record of a log, a record that claims a kind which only recycled logs have is neither passed over nor refused
-//! (RocksDB 9.3 to 11.8; facebook/rocksdb, issue 13333). One flipped bit makes such a kind of a sound one, so opening would hang. Logs
-//! are not recycled here: whatever claims to be is damage.
+//! After a valid record of a log, RocksDB neither skips nor refuses a record with a kind that only recycled logs have (RocksDB
+//! 9.3 to 11.8; facebook/rocksdb, issue 13333). One flipped bit turns a valid kind into such a kind, so opening would hang. Logs
+//! are not recycled here, so every such record is damage.
 
 use std::ffi::OsString;
 use std::io::Read;

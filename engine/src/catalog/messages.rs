@@ -1,4 +1,4 @@
-//! The stored values that have fields. Numbers of fields are never used again for something else.
+//! The stored values that have fields. The number of a field is never reused for another one.
 
 use prost::Message;
 

@@ -1,4 +1,4 @@
-//! The log of transactions that were acknowledged and wait to be carried out, in the order of their sequence numbers.
+//! The operation log: the transactions that were acknowledged and deferred, in the order of their sequence numbers.
 
 use prost::Message;
 

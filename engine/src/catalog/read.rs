@@ -1,4 +1,4 @@
-//! Reading the catalog as it was when it was pinned.
+//! Reads the catalog in the state in which it was pinned.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! What is said of a catalog that cannot be opened: it lacks files, is somebody else's, is older, half repaired, or written too fast.
+//! The errors of a catalog that cannot be opened: it lacks files, belongs to another program, is older, half repaired, or changes
+//! too fast.
 
 use std::path::Path;
 

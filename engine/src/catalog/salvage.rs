@@ -1,10 +1,11 @@
-//! A new catalog of what can still be read of a damaged one.
+//! A new catalog with everything that can still be read of a damaged one.
 //!
-//! A table with a damaged block is dropped as a whole by RocksDB's own repair, or stays and fails every reader. So entries are copied
-//! into a new catalog: from the damaged one as it is, passing over what cannot be read; and what other tables have between the same
-//! keys, from what RocksDB's repair leaves of it. There an entry that was overwritten or deleted by what is lost may come back.
+//! RocksDB's own repair drops a table with a damaged block as a whole, or keeps it so that every reader fails. So entries are
+//! copied into a new catalog: from the damaged one, skipping what cannot be read; and, for the keys of each gap, from what
+//! RocksDB's repair leaves of the other tables. There, an entry may reappear that a lost entry had overwritten or deleted.
 //!
-//! The damaged catalog is not written: RocksDB works in a clone of it. It gives way when the new one is full, and stays beside it.
+//! The damaged catalog is not written: RocksDB works in a clone of it. Once the new one is complete it replaces the damaged one,
+//! which stays beside it.
 
 use std::path::Path;
 use std::sync::Arc;

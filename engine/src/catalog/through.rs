@@ -1,7 +1,7 @@
-//! Reading whole families through, for CHECK: what the disk holds now, entries that nobody would look up, values that say nothing.
+//! Reads whole families, for CHECK: the data that is on the disk now, entries that nobody would look up, invalid values.
 //!
-//! The handle that is in use has its tables open and blocks of them in memory, so it would not notice what became of the files since.
-//! A second one, for reading, has nothing yet.
+//! The handle in use has its tables open and blocks of them in memory, so it would not notice later changes of the files. A
+//! second handle, for reading, has nothing cached.
 
 use rocksdb::{ColumnFamilyDescriptor, DB};
 

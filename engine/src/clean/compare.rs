@@ -1,4 +1,5 @@
-//! Comparing stored photos by their local features, with everything kept that took time; a dry run reads what is kept and adds nothing.
+//! Compares stored photos by their local features, and stores everything that took time; a dry run reads stored features and adds
+//! none.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

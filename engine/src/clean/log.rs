@@ -1,4 +1,4 @@
-//! The log of cleanings: what each of them did, which marks hold, and how the last one is undone.
+//! The log of cleanings: their changes, the marks that hold, and the undo of the last one.
 
 use crate::background::Shared;
 use crate::catalog::{ChangeMessage, CleaningMessage};

@@ -1,5 +1,5 @@
-//! CLEAN: which train images do not belong to their label, by the paper's rule or by what their neighbours say; what is done about
-//! them is one transaction that can be undone (paper, section 3.1).
+//! A run of CLEAN: it finds train images that do not belong to their label, by the paper's rule or by their neighbours, and acts
+//! on them in one transaction that can be undone (paper, section 3.1).
 
 use std::collections::{HashMap, HashSet};
 

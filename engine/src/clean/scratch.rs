@@ -1,4 +1,4 @@
-//! Where a dry run puts local features: in a file without a name, which goes when the dry run ends. Nothing of it is in the database.
+//! The local features of a dry run: a file without a name, which disappears at its end. The database has none of them.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! What stood for the photos of images that were compared, and which files were read for it.
+//! The sources of the compared photos (files, copies or thumbnails), and the files that were read.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,5 +1,5 @@
-//! What may lie in a database's folder under which name. Names of our own must be what we make them, a plain file or a folder, before
-//! anything is opened by them; every other name is somebody else's and is left alone.
+//! The names in a database's folder, and what each may be. Cairn's own names must be plain files or folders, as it creates them,
+//! before anything is opened by them; it leaves every other name alone.
 
 use std::ffi::OsStr;
 

@@ -1,7 +1,7 @@
-//! An opened folder: everything below it is reached from its handle and not by its path, and links are followed nowhere.
+//! An opened folder: everything below it is reached from its handle and not by its path, and no link is followed.
 //!
-//! A path is a name that may lead somewhere else the next moment: the folder is moved, deleted, and another one put in its place. The
-//! handle stays with the folder that was opened, wherever it goes.
+//! A path may lead elsewhere the next moment: the folder is moved or deleted, and another one put in its place. The handle stays
+//! with the folder that was opened.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -1,4 +1,5 @@
-//! One process holds a database at a time, says who it is, and notices when the folder is no longer the one that it opened.
+//! The lock of a database: one process holds it at a time, says which one it is, and notices when the folder is no longer the one
+//! that it opened.
 
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, RandomState};

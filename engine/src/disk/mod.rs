@@ -1,4 +1,4 @@
-//! The folder of a database: who holds it, what lies where in it, and files that are on the disk before anyone names them.
+//! The folder of a database: its lock, its contents, and files that are on the disk before anything names them.
 
 mod contents;
 mod fault;

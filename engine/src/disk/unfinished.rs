@@ -1,7 +1,7 @@
-//! Folders that are being made: until the last step their catalog has another name, so that nobody takes one for finished.
+//! Unfinished folders: until the last step their catalog has another name, so that nobody mistakes one for finished.
 //!
-//! A creation, a restore and a backup write into a folder whose catalog is called `catalog.unfinished`; one rename to `catalog` ends
-//! them. Whatever cuts one short leaves a folder that says so, and the same command starts it over.
+//! A creation, a restore and a backup write into a folder whose catalog is called `catalog.unfinished`; one rename to `catalog`
+//! completes them. An interruption leaves a folder that is marked unfinished, and the same command starts over.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};

@@ -1,4 +1,4 @@
-//! What an application binds to the parameters of a statement.
+//! The values that an application binds to the parameters of a statement.
 
 use cairndb_query::{Binding, Names};
 

@@ -1,4 +1,4 @@
-//! Statements: text in, outcomes out. Reading and planning belong to the query language; here a plan runs.
+//! Runs statements. The query language parses and plans them; here a plan runs.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! PUT, LABEL and UNLABEL as statements: what they would overwrite, what they change of an image's label, and how the last change of
-//! labels is taken back.
+//! PUT, LABEL and UNLABEL as statements: what they would overwrite, their effect on an image's label, and the undo of the last
+//! change of labels.
 
 use super::database::Database;
 use crate::catalog::RelabellingMessage;

@@ -1,4 +1,4 @@
-//! The door: what an application calls.
+//! The door: the calls of an application.
 
 mod arguments;
 mod cleaning;

@@ -1,4 +1,4 @@
-//! What keeps a database sound over the years: checks, backups, repairs.
+//! Care of a database: checks, backups, repairs.
 
 use std::fmt;
 use std::ops::ControlFlow;

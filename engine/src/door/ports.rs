@@ -1,4 +1,4 @@
-//! What a program hands to the database beside a statement.
+//! The ports that a program passes to the database with a statement.
 
 use std::sync::Arc;
 

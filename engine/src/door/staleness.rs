@@ -1,4 +1,4 @@
-//! SHOW STALE, and reads that are at most so old.
+//! SHOW STALE, and reads with a limit on the lag.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Whose a file is that this process may not use, and what to do about it: a disk that is sound refuses then, and no look at it helps.
+//! The owner of a file that this process may not use, and what to do about it: the disk is fine then, and checking it would not
+//! help.
 
 use std::fs::Metadata;
 use std::io;

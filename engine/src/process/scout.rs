@@ -1,7 +1,7 @@
-//! A process that goes first: it does what could end this one, and its death is an error here.
+//! The scout: a separate process that does the dangerous work first, and whose death is an error here.
 //!
-//! RocksDB believes bytes whose checksums fit. Whoever makes a table or a list of tables up can so have it read where nothing is, which
-//! ends the process by a signal. No library can mend that from outside; a process of its own can take it.
+//! RocksDB trusts bytes with valid checksums. A crafted table or list of tables can therefore make it read invalid memory, which
+//! ends the process by a signal. No library can prevent that from outside; a separate process can absorb it.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;

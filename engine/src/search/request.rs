@@ -1,4 +1,4 @@
-//! A search as a caller asks for it: what is checked before any work, and the state that all its queries share.
+//! A search request of a caller: its checks before any work, and the state that all its queries share.
 
 use cairndb_query::{Field, MAX_TAU, MIN_TAU};
 

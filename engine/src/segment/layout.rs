@@ -1,4 +1,4 @@
-//! The bytes of a segment file; `docs/FORMAT.md` describes them and a test ties it to the constants here.
+//! The bytes of a segment file; `docs/FORMAT.md` describes them, and a test compares it with the constants here.
 //!
 //! header | section table | sections, each starting at a multiple of [`ALIGN`] and padded with zeros | footer. Everything is
 //! little-endian. The header's checksum covers the table, the table carries the checksum of each section with its padding, so

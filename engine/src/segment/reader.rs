@@ -1,6 +1,7 @@
-//! Reading a segment: checked by reading, then mapped; a row of vectors is checked when it is first used.
+//! Reads a segment: it checks the file by reading it, then maps it; it checks a row of vectors at its first use.
 //!
-//! A damaged file is refused at open. A damaged row of vectors is noticed before it is used and taken from the catalog instead.
+//! A damaged file is refused at the opening. A damaged row of vectors is noticed before its use and read from the catalog
+//! instead.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

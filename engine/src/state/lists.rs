@@ -1,4 +1,4 @@
-//! Neighbour lists as they are stored, read beside the train set that they speak of.
+//! Neighbour lists in their stored form, read together with their train set.
 
 use crate::catalog::StoredList;
 use crate::error::{Error, Result};

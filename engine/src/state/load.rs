@@ -1,7 +1,7 @@
-//! From the disk to a state that can be read: manifest, segments, columns, then the rows newer than the segments.
+//! Loads a state from the disk: manifest, segments, columns, then the rows newer than the segments.
 //!
 //! A segment that is missing or damaged is set aside: its rows are read from the catalog into memory, so answers stay exact, and
-//! the state says so until the segment is built anew.
+//! the state reports it until the segment is rebuilt.
 
 use std::collections::HashMap;
 use std::sync::Arc;

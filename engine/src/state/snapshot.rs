@@ -1,4 +1,4 @@
-//! What readers hold: the state after one write, unchanged for as long as it is held.
+//! Snapshots: the state after one write, unchanged for as long as a reader holds it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! The side file of the last acknowledged write.
+//! The watermark's file: the last acknowledged write.
 //!
-//! RocksDB recovers up to the first damaged record of its log and silently drops what lies behind it, acknowledged or not. This
-//! file is how that is noticed: it holds a sequence number that was acknowledged, written about once a second and at close.
+//! RocksDB recovers its log up to the first damaged record and silently drops the rest, acknowledged or not. This file reveals
+//! such a loss: it has a sequence number that was acknowledged, written about once a second and at close.
 
 use std::io::Write;
 

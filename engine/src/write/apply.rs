@@ -1,4 +1,4 @@
-//! The path of a transaction: it is applied now, or acknowledged and applied later. What was acknowledged before it is applied first.
+//! The path of a transaction: it is applied now, or acknowledged and deferred. Earlier deferred transactions are applied first.
 
 use super::core::{Core, tail_rows};
 use super::deferred::{Deferral, Queue, is_far_reaching};

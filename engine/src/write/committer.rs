@@ -1,7 +1,8 @@
-//! Commits to the catalog, by the writer and beside it; after one that failed there are no more, until it is known what is stored.
+//! Commits to the catalog, by the writer and beside it; after a failed one there are no more until it is known what was stored.
 //!
-//! A full disk is met here and not in RocksDB: what may not fit is refused, with the bytes that it needs, while everything else goes on.
-//! Where another program took the space meanwhile, RocksDB stops, and takes writes again by itself when there is room.
+//! A full disk is detected here and not in RocksDB: a write that may not fit is refused with the bytes that it needs, while
+//! everything else continues. If another program took the space meanwhile, RocksDB stops, and resumes writing when there is
+//! space.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

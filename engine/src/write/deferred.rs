@@ -1,4 +1,4 @@
-//! Transactions that are acknowledged and wait: which ones, and what the keys of the database will be once they are carried out.
+//! Deferred transactions: which ones, and the keys of the database once they are applied.
 
 use std::collections::{HashMap, VecDeque};
 

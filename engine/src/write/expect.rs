@@ -1,4 +1,4 @@
-//! What must hold for a conditional write: decided under the writer's lock, so that nothing comes between the look and the write.
+//! The conditions of a conditional write: decided under the writer's lock, so that nothing comes between the check and the write.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;

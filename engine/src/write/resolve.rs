@@ -1,7 +1,7 @@
-//! From operations to net changes: what each image was before the transaction and what it is after it.
+//! Turns operations into net changes: each image before the transaction and after it.
 //!
-//! Operations of one transaction see each other in order; what comes out is one change for each image, so the order inside a
-//! transaction cannot be seen in what is stored.
+//! Operations of one transaction see each other in order; the result is one change for each image, so the stored data does not
+//! show the order inside a transaction.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -314,7 +314,7 @@ mod tests {
             (npy(&header("<f4", "(4,)"), &[0; 16]), "two axes"),
             (npy(&header("<f4", "(0, 4)"), &[]), "no vector"),
             (npy(&header("<f4", "(4, 0)"), &[]), "dimension of 0"),
-            (npy(&header("<c8", "(1, 2)"), &[0; 16]), "kind <c8"),
+            (npy(&header("<c8", "(1, 2)"), &[0; 16]), "type <c8"),
             (npy(&format!("{{'descr': {}'<f4'", "(".repeat(5000)), &[]), "not numpy's"),
             (npy(&f4.replace("False", "True"), &[0; 15]), "do not fit"),
             (b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(), "longer than the file"),

@@ -1,4 +1,4 @@
-//! CHECK DEEP: every byte read, every copy compared, every list recomputed.
+//! CHECK DEEP: it reads every byte, compares every copy, and recomputes every list.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,5 @@
-//! CHECK: whether what is stored agrees with itself; DEEP (`deep`): whether it equals a recompute and every byte is what was written.
+//! CHECK: it verifies that the stored data is consistent; DEEP (`deep`) also compares it with a recompute and verifies every
+//! byte.
 
 mod deep;
 #[cfg(test)]

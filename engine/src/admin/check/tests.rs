@@ -1,7 +1,7 @@
-//! One damage of each kind, made behind the database's back, and the words with which CHECK DEEP must name it.
+//! One damage of each kind, made without the database's knowledge, and the words with which CHECK DEEP must name it.
 //!
-//! It catches each comparison of `check` left out. Tried with all of them left out but those of records with labels, keys, rows and
-//! descriptors, and without the reading of families: every other case was seen to fail.
+//! It catches each comparison missing from `check`. Tried by removing all of them except those of records with labels, keys, rows
+//! and descriptors, and by removing the reading of families: every other case failed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -173,7 +173,7 @@ const DAMAGES: [Damage; 25] = [
             let floor = Some((f32::MAX, "k00".into()));
             batch.put_neighbours(SPACE, image(core, "k01"), &List { floor, ..list(core, "k01") })
         },
-        "the floor of 'k01' does not part",
+        "the floor of 'k01' does not separate",
         true,
     ),
     (
@@ -182,7 +182,7 @@ const DAMAGES: [Damage; 25] = [
             let floor = Some((-1.0, "k00".into()));
             batch.put_neighbours(SPACE, image(core, "k01"), &List { floor, ..list(core, "k01") })
         },
-        "the floor of 'k01' does not part",
+        "the floor of 'k01' does not separate",
         true,
     ),
     (
@@ -217,7 +217,7 @@ const DAMAGES: [Damage; 25] = [
     (
         "a tombstone of a row that is searched",
         |core, batch| batch.put_tombstone(SPACE, image(core, "k01")),
-        "'k01' is searched and buried",
+        "'k01' is searched, but has a tombstone",
         true,
     ),
     (

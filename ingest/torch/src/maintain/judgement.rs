@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(figure(0.6, 0.7, Some(0.7), true).why_worse(), None);
         assert_eq!(figure(0.6, 0.6, Some(0.5), false).why_worse(), None);
         let why = figure(1.0, 1.0, None, true).why_worse().unwrap();
-        assert!(why.contains("is 1.0000 before and behind") && why.contains("has to raise it"), "{why}");
+        assert!(why.contains("is 1.0000 before and after") && why.contains("has to raise it"), "{why}");
         // It catches: figures whose difference nobody sees.
         let why = figure(1.0, 0.999_996, None, false).why_worse().unwrap();
         assert!(why.contains("fell from 1.000000 to 0.999996"), "{why}");

@@ -150,7 +150,7 @@ mod tests {
         let refused = of(gone, Some(b"kept"), Keep::Thumb).unwrap_err();
         assert!(refused.to_string().contains("only a thumbnail") && refused.to_string().contains(gone), "{refused}");
         let nowhere = original("a", None, None, None, Keep::None, &read).unwrap_err().to_string();
-        assert!(nowhere.contains("nothing is kept"), "{nowhere}");
+        assert!(nowhere.contains("the database has no copy"), "{nowhere}");
         let blind = original("a", Some(there), None, None, Keep::None, &read).unwrap_err().to_string();
         assert!(blind.contains("no digest"), "a file that cannot be told from another one is not read: {blind}");
         assert_eq!(read.line(), Some(format!("1: below {}", folder.path().display())));

@@ -125,7 +125,7 @@ mod tests {
         // The name that is written first leads elsewhere.
         std::os::unix::fs::symlink(&outside, beside(&path)).unwrap();
         let refusal = write_whole(&path, &[7; 100_000]).unwrap_err().to_string();
-        assert!(refusal.contains("File exists") && refusal.contains("goes on from it"), "{refusal}");
+        assert!(refusal.contains("File exists") && refusal.contains("can resume from it"), "{refusal}");
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
         assert_eq!(std::fs::read(&outside).unwrap(), b"theirs");
         // One that a killed process left is replaced, and another name of it is not written.

@@ -196,6 +196,6 @@ mod tests {
             assert!(State::load(&path, &state().identity).is_err(), "cut at {at}");
         }
         crate::model::Adapter::plain(1).save(&path).unwrap();
-        assert!(State::load(&path, &state().identity).unwrap_err().to_string().contains("no checkpoint"));
+        assert!(State::load(&path, &state().identity).unwrap_err().to_string().contains("not a checkpoint"));
     }
 }
