@@ -1,5 +1,6 @@
-//! SEARCH beside a bulk load: `cargo bench --profile dev --workspace --bench beside`. Prints rows a second of the load, and p50 and p99 of
-//! one thread that searches with RERANK all the while. Figures of two builds are compared in turns on a quiet machine.
+//! SEARCH beside a bulk load: `cargo bench --profile dev --workspace --bench beside`. Prints the load's rows per second, and p50
+//! and p99 of one thread that searches with RERANK at the same time. To compare two builds, alternate their runs on a quiet
+//! machine.
 #![allow(clippy::unwrap_used, reason = "a bench stops by panicking")]
 
 use std::sync::atomic::{AtomicBool, Ordering};

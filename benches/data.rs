@@ -1,4 +1,4 @@
-//! Seeded unit vectors in clusters, so that neighbours mean something.
+//! Seeded unit vectors in clusters, so that neighbours are meaningful.
 
 use cairn::{Operation, Put};
 use cairndb_benches::random::Random;
@@ -16,12 +16,9 @@ pub(crate) fn near(random: &mut Random, cluster: u64, dimension: usize) -> Vec<f
 
 /// A put of a point of a cluster; with a label it is a train image.
 pub(crate) fn put(random: &mut Random, key: String, cluster: u64, labelled: bool, dimension: usize) -> Operation {
-    Operation::Put(Put {
-        key,
-        label: labelled.then(|| format!("place {cluster}")),
-        vector: near(random, cluster, dimension),
-        source: None,
-        content: None,
-        photo: None,
+    Operation::Put({
+        let mut put = Put::new(key, near(random, cluster, dimension));
+        put.label = labelled.then(|| format!("place {cluster}"));
+        put
     })
 }

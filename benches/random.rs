@@ -1,4 +1,4 @@
-//! The benches' only source of chance: the same seed gives the same numbers everywhere.
+//! The benches' only random generator: the same seed gives the same numbers everywhere.
 
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};

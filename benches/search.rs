@@ -32,11 +32,10 @@ fn search(criterion: &mut Criterion) {
     // One segment of each role, so that there is a graph to search.
     database.compact().unwrap();
     let snapshot = database.snapshot();
-    let queries: Vec<Query> =
-        (0..64).map(|n| Query { vector: data::near(&mut random, n * 31, DIMENSION), without: None }).collect();
+    let queries: Vec<Query> = (0..64).map(|n| Query::new(data::near(&mut random, n * 31, DIMENSION))).collect();
     let plain = SearchRequest::default();
-    let reranked = SearchRequest { rerank: Some(Rerank { k: 3, sort: true, insert: Some(0.6) }), ..plain.clone() };
-    let broad = |request: &SearchRequest| SearchRequest { ef: Some(EF), ..request.clone() };
+    let reranked = plain.clone().rerank(Rerank::new().k(3).tau(0.6));
+    let broad = |request: &SearchRequest| request.clone().ef(EF);
     let (graph, graph_reranked) = (broad(&plain), broad(&reranked));
     let mut group = criterion.benchmark_group("search 20k x 512");
     group.sample_size(20);

@@ -1,5 +1,5 @@
-//! Tells the program where its libraries lie, so that it runs without any variable set: from its own place where it was installed
-//! (`.setup/install.py`), and in the folder of libtorch where it was built; see `ingest/torch/build.rs`.
+//! Tells the program where its libraries are, so that it runs without any variable: relative to itself when installed
+//! (`.setup/install.py`), and in the folder of libtorch when built; see `ingest/torch/build.rs`.
 
 use std::env;
 
@@ -7,7 +7,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     if let Ok(folder) = env::var("DEP_TCH_LIBTORCH_LIB") {
-        // The installation leaves the first one alone.
+        // The installation does not change the first one.
         println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib/cairn");
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
     }

@@ -1,5 +1,5 @@
-//! Any bytes are a value of the catalog, or an error of a known kind: records, lists, waiting transactions, segments' entries, ..
-//! What is understood is stored as the same value again, and holds no more memory than so many bytes justify.
+//! Any bytes are a value of the catalog, or an error of a known kind: records, lists, deferred transactions, segments' entries,
+//! .. A decoded value is encoded to the same value again, and holds no more memory than the number of bytes justifies.
 #![no_main]
 #![allow(missing_docs, reason = "the macro of a fuzz target defines undocumented items")]
 

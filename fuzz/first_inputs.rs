@@ -1,5 +1,5 @@
-//! Makes the first inputs of the fuzz targets in a folder: `first_inputs FOLDER`, a folder a target below it. They are small, of
-//! every kind that a target reads, and made here, so that fuzzing needs no file of anybody.
+//! Writes the first inputs of the fuzz targets into a folder: `first_inputs FOLDER`, with a subfolder for each target. They are
+//! small, of every kind that a target reads, and generated here, so that fuzzing needs no other files.
 #![allow(
     clippy::expect_used,
     clippy::big_endian_bytes,

@@ -1,9 +1,9 @@
-//! Histories: any bytes are writes of a few images with a few labels and directions, deferred or not, and, where it is asked for, a
-//! flush, a merge or an opening between them. Behind each history every list, vote and posting equals a recompute, and the images and
-//! labels are those of a plain map.
+//! Histories: any bytes are writes of a few images with a few labels and directions, deferred or not, and, on request, flushes,
+//! merges and openings between them. After each history every list, vote and posting equals a recompute, and the images and
+//! labels equal those of a plain map.
 //!
-//! A database that is made costs more than many histories, so that one serves a number of them; each history ends with the deletion of
-//! its images, and begins as the first one but for the numbers that only rise and the dead rows.
+//! Creating a database costs more than many histories, so one database runs a number of them; each history ends with the deletion
+//! of its images, and starts like the first one except for the rising numbers and the dead rows.
 #![allow(clippy::expect_used, clippy::panic, reason = "a fuzz target stops by panicking")]
 
 use std::cell::RefCell;
@@ -49,7 +49,7 @@ fn apply(model: &mut Model, transaction: &[Operation]) -> bool {
             Operation::Delete { key } => next.remove(key).is_some(),
             Operation::Label { key, label } => next.get_mut(key).map(|own| *own = Some(label.clone())).is_some(),
             Operation::Unlabel { key } => next.get_mut(key).map(|own| *own = None).is_some(),
-            Operation::Listed(_) => panic!("no history has one"),
+            other => panic!("no history has {other:?}"),
         };
         if !known {
             return false;
@@ -65,7 +65,7 @@ fn folder() -> PathBuf {
 
 fn fresh() -> Database {
     let _absent = std::fs::remove_dir_all(folder());
-    let options = Options { vote_k: 2, kept_neighbours: 3, ..Options::for_vectors(2) };
+    let options = Options::for_vectors(2).vote_k(2).kept_neighbours(3);
     Database::create(folder(), options).expect("a database can be created")
 }
 

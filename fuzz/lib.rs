@@ -1,5 +1,5 @@
-//! Fuzz targets. Each is a program of libFuzzer, guided by coverage: `python3 .setup/run.py fuzz 3600 query_text`. A finding is a
-//! panic, a hang, memory without bound or a broken promise. An input that was one stays in `regressions/`.
+//! Fuzz targets. Each is a libFuzzer program, guided by coverage: `python3 .setup/run.py fuzz 3600 query_text`. A finding is a
+//! panic, a hang, unbounded memory or a broken promise. Inputs of earlier findings are in `regressions/`.
 
 pub mod history;
 

@@ -1,4 +1,4 @@
-//! Any bytes are a history of writes, thousands a second (`history.rs`).
+//! Any bytes are a history of writes, thousands per second (`history.rs`).
 #![no_main]
 #![allow(missing_docs, reason = "the macro of a fuzz target defines undocumented items")]
 

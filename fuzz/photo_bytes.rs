@@ -1,4 +1,5 @@
-//! Any bytes are a photo or an error. A panic of a decoder is an error like others, because `decode` catches it; one of ours is a finding.
+//! Any bytes are a photo or an error. A decoder's panic is an error, because `decode` catches it; a panic of our code is a
+//! finding.
 #![no_main]
 #![allow(missing_docs, reason = "the macro of a fuzz target defines undocumented items")]
 

@@ -1,4 +1,4 @@
-//! Any text parses to statements and diagnostics, and what was understood survives printing and parsing again.
+//! Any text parses to statements and diagnostics, and each statement survives printing and parsing.
 #![no_main]
 #![allow(
     clippy::panic,

@@ -1,4 +1,4 @@
-//! Any bytes are refused as a segment, or everything in them can be used: as they are, and with checksums that fit them, without which
+//! Any bytes are refused as a segment, or every access to them stays inside: unchanged, and with valid checksums, without which
 //! no fuzzer would get past the header.
 #![no_main]
 #![allow(missing_docs, reason = "the macro of a fuzz target defines undocumented items")]

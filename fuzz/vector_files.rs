@@ -1,4 +1,4 @@
-//! Any bytes are a file of vectors, or an error that allocates no more than the file is long.
+//! Any bytes are a file of vectors, or an error that allocates no more memory than the length of the file.
 #![no_main]
 #![allow(
     missing_docs,

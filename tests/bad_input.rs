@@ -273,7 +273,7 @@ fn no_voters_no_predictions_and_the_answer_says_so() {
     let csv = run_ok(path, &["query", "DB", "-c", "SEARCH VECTOR [1, 0] RERANK", "--format", "csv"]);
     assert_eq!(csv.lines().nth(1), Some("0,1,a,1,,,negative"));
     let output = run(path, &["query", "DB", "-c", "SEARCH VECTOR [1, 0] RERANK"]);
-    assert!(String::from_utf8(output.stderr).unwrap().contains("nobody votes"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("no train images to vote"));
     let output = run(path, &["query", "DB", "-c", "PREDICT VECTOR [1, 0]"]);
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(output.status.success() && said.contains("no train images"), "{said}");

@@ -126,9 +126,9 @@ fn benches_print_what_is_measured_otherwise_too() {
     std::fs::write(path.join("others.csv"), "id,images,Usage\nnobody,nothing,Public\n").unwrap();
     std::fs::write(path.join("labels.csv"), "id,label\nnobody,dome\n").unwrap();
     let words = ["bench", "losses", "DB", "--queries", "query.csv", "--truth", "others.csv"];
-    assert!(refused(path, &words).contains("holds none of the queries"));
+    assert!(refused(path, &words).contains("has none of the queries"));
     let words = [&["bench", "cleaning", "DB", "--labels", "labels.csv"][..], &shared_words].concat();
-    assert!(refused(path, &words).contains("holds none of the train images"));
+    assert!(refused(path, &words).contains("has none of the train images"));
     std::fs::write(path.join("labels.csv"), "id,label\nnobody,\n").unwrap();
     assert!(refused(path, &words).contains("line 2: id 'nobody': the label is empty"));
 

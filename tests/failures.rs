@@ -42,7 +42,7 @@ fn every_photo_that_failed_is_counted_and_the_exit_code_says_so() {
     let output = run(path, &["ingest", "DB", "photos", "--as", "index"]);
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     let last = "error: 3 of 6 could not be ingested\n  help: --list-failures writes all of them to standard output; \
-                --allow-failures 3 takes so many for no failure\n";
+                --allow-failures 3 accepts this number\n";
     assert!(said(&output).ends_with(last), "{}", said(&output));
     assert!(output.stdout.is_empty());
     // Again: what is in is in, and the failures are still failures.
@@ -173,7 +173,7 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_disk_is_not_blamed() {
         }
         refused += 1;
         assert_eq!(output.status.code(), Some(1), "{name}: {said}");
-        let owner = if root { "belongs to root, and this program runs as" } else { "may not use it by its mode" };
+        let owner = if root { "belongs to root, but this program runs as" } else { "but its mode does not allow this" };
         assert!(said.contains(owner) && said.contains("Permission denied"), "{name}: {said}");
     }
     assert!(refused >= 4, "only {refused} files were needed");

@@ -21,7 +21,11 @@ struct Collection {
 }
 
 fn put(key: &str, label: Option<String>, vector: Vec<f32>) -> Operation {
-    Operation::Put(Put { key: key.to_owned(), label, vector, source: None, content: None, photo: None })
+    Operation::Put({
+        let mut put = Put::new(key.to_owned(), vector);
+        put.label = label;
+        put
+    })
 }
 
 fn collection(golden: &Path) -> Collection {
@@ -44,8 +48,7 @@ fn collection(golden: &Path) -> Collection {
         database.write(part.to_vec()).unwrap();
     }
     database.write(index_puts(half..index.len())).unwrap();
-    let queries =
-        rows(&golden.join("query_feats.npy")).into_iter().map(|vector| Query { vector, without: None }).collect();
+    let queries = rows(&golden.join("query_feats.npy")).into_iter().map(Query::new).collect();
     Collection { database, index_ids, train_ids, queries, _folder: folder }
 }
 
@@ -73,7 +76,7 @@ fn expected_lists(golden: &Path, name: &str, ids: &[String]) -> Vec<Vec<String>>
 }
 
 fn search(collection: &Collection, scope: Scope, rerank: Option<Rerank>) -> Vec<Vec<(String, f32)>> {
-    let request = SearchRequest { scope, rerank, ..SearchRequest::default() };
+    let request = SearchRequest::new().scope(scope).rerank(rerank);
     let answers = collection.database.snapshot().search(&request, &collection.queries).unwrap();
     answers.into_iter().map(|answer| answer.rows.into_iter().map(|row| (row.id, row.similarity)).collect()).collect()
 }
@@ -93,7 +96,7 @@ fn lists_votes_and_metrics_equal_the_originals() {
     assert_lists("kNN", &expected, &knn);
 
     for k in [1, 3, 5] {
-        let sort = Rerank { k, sort: true, insert: None };
+        let sort = Rerank::new().k(k).sort_only();
         let got = search(&collection, Scope::Index, Some(sort));
         assert_lists(
             &format!("sort k={k}"),
@@ -102,19 +105,14 @@ fn lists_votes_and_metrics_equal_the_originals() {
         );
         for tau in ["0.0", "0.6", "1.2"] {
             let name = format!("list_sortinsert_k{k}_tau{tau}");
-            let both = Rerank { k, sort: true, insert: Some(tau.parse().unwrap()) };
+            let both = Rerank::new().k(k).tau(tau.parse().unwrap());
             let got = search(&collection, Scope::Index, Some(both));
             assert_lists(&name, &expected_lists(&golden, &name, &collection.index_ids), &got);
         }
         // The predictions of the index images, through the same door: every one appears in some answer or is asked for.
         let labels = integers(&golden.join(format!("vote_index_k{k}_label.npy")));
         let (scores, _) = npy(&golden.join(format!("vote_index_k{k}_score.npy")));
-        let all = SearchRequest {
-            depth: collection.index_ids.len(),
-            limit: collection.index_ids.len(),
-            rerank: Some(sort),
-            ..SearchRequest::default()
-        };
+        let all = SearchRequest::new().depth(collection.index_ids.len()).limit(collection.index_ids.len()).rerank(sort);
         let answer = &snapshot.search(&all, &collection.queries[..1]).unwrap()[0];
         assert_eq!(answer.rows.len(), labels.len());
         let row_of: HashMap<&str, usize> =
@@ -136,7 +134,7 @@ fn lists_votes_and_metrics_equal_the_originals() {
     let both_sets = [collection.index_ids.clone(), collection.train_ids.clone()].concat();
     let got = search(&collection, Scope::All, None);
     assert_lists("train in the database, kNN", &expected_lists(&golden, "list_ref_traindb_knn", &both_sets), &got);
-    let both = Rerank { k: 3, sort: true, insert: Some(0.6) };
+    let both = Rerank::new().k(3).tau(0.6);
     let got = search(&collection, Scope::All, Some(both));
     let expected = expected_lists(&golden, "list_ref_traindb_sortinsert_k3_tau0.6", &both_sets);
     assert_lists("train in the database, both steps", &expected, &got);
@@ -160,9 +158,9 @@ fn metrics_equal(golden: &Path, collection: &Collection) {
     let expected = read("metrics_retrieval.json");
     for (name, rerank) in [
         ("knn", None),
-        ("sort_k3", Some(Rerank { k: 3, sort: true, insert: None })),
-        ("sortinsert_k3_tau0.6", Some(Rerank { k: 3, sort: true, insert: Some(0.6) })),
-        ("sortinsert_k5_tau0.0", Some(Rerank { k: 5, sort: true, insert: Some(0.0) })),
+        ("sort_k3", Some(Rerank::new().k(3).sort_only())),
+        ("sortinsert_k3_tau0.6", Some(Rerank::new().k(3).tau(0.6))),
+        ("sortinsert_k5_tau0.0", Some(Rerank::new().k(5).tau(0.0))),
     ] {
         let ranked = search(collection, Scope::Index, rerank)
             .into_iter()
@@ -235,8 +233,8 @@ fn the_graph_finds_what_exact_search_finds() {
     let collection = collection(&golden);
     let recall = |depth: usize| {
         let snapshot = collection.database.snapshot();
-        let exact = SearchRequest { depth, limit: depth, ..SearchRequest::default() };
-        let graph = SearchRequest { ef: Some(2 * depth), ..exact.clone() };
+        let exact = SearchRequest::new().depth(depth).limit(depth);
+        let graph = exact.clone().ef(2 * depth);
         let ids = |request: &SearchRequest| -> Vec<Vec<String>> {
             let answers = snapshot.search(request, &collection.queries).unwrap();
             answers.into_iter().map(|answer| answer.rows.into_iter().map(|row| row.id).collect()).collect()

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use cairn::clean::spatial::{Features, Verify, matches, verify};
 use cairn::clean::{Pair, Rule, Weighing, clean, suspects};
-use cairn::spatial::{Features, Verify, matches, verify};
 use cairndb_tests::wrong_labels::{Dice, Labelled, mean, mean_by_share, over_seeds};
 use cairndb_tests::{integers, lines, npy, rows, shared};
 
@@ -182,7 +182,11 @@ fn other_wrong_labels_and_other_descriptors_are_ranked_better_than_by_shares() {
         better("any label", &|dice| set.flipped(false, dice));
         better("near labels", &|dice| set.flipped(true, dice));
         over_seeds(&format!("{name}, absent labels"), draws(), |dice| set.with_absent_labels(dice));
-        let right = Labelled { given: set.truth.clone(), ..set.clone() };
+        let right = {
+            let mut labelled = set.clone();
+            labelled.given = set.truth.clone();
+            labelled
+        };
         better("long tail, any label", &|dice| right.with_a_long_tail(dice).flipped(false, dice));
         better("long tail, near labels", &|dice| right.with_a_long_tail(dice).flipped(true, dice));
     }

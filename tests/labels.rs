@@ -79,7 +79,7 @@ fn a_list_that_is_read_again_reverts_nobody() {
     for _ in 0..2 {
         let again = said(path, &INGEST);
         assert!(again.contains("added 0, replaced 0, unchanged 6, failed 0"), "{again}");
-        assert!(again.contains("left alone: 2 labels set by hand;") && again.contains("--labels list"), "{again}");
+        assert!(again.contains("unchanged: 2 labels set by hand;") && again.contains("--labels list"), "{again}");
         assert!(again.contains("1 of these images has no label and stays an index image"), "{again}");
         assert_eq!(labels(path), corrected);
     }
@@ -88,28 +88,28 @@ fn a_list_that_is_read_again_reverts_nobody() {
     let changed = said(path, &INGEST);
     assert!(changed.contains("added 0, replaced 3, unchanged 3, failed 0"), "{changed}");
     assert!(
-        changed.contains("3 labels changed by the list, 1 of them had been set by hand, 1 of them taken away;"),
+        changed.contains("3 labels changed by the list, 1 of them set by hand before, 1 of them removed;"),
         "{changed}"
     );
-    assert!(changed.contains("left alone: 1 label set by hand;"), "{changed}");
-    assert!(changed.contains("1 train image became an index image; its label is gone"), "{changed}");
+    assert!(changed.contains("unchanged: 1 label set by hand;"), "{changed}");
+    assert!(changed.contains("1 train image became an index image; its label was removed"), "{changed}");
     assert_eq!(labels(path), ["v0,z", "v1,a", "v3,y", "v4,c"]);
     let again = said(path, &INGEST);
     assert!(again.contains("replaced 0, unchanged 6") && !again.contains("changed by the list"), "{again}");
     // All that the list changed is one change.
     let undone = run_ok(path, &["query", "DB", "-c", "UNDO LABEL"]);
-    assert!(undone.starts_with("what a list changed by sequence ") && undone.contains("3 images have"), "{undone}");
+    assert!(
+        undone.starts_with("undone: the changes of a list at sequence ") && undone.contains("3 labels were restored"),
+        "{undone}"
+    );
     let before = ["v0,right", "v1,a", "v3,b", "v4,c", "v5,c"];
     assert_eq!(labels(path), before);
     let again = said(path, &INGEST);
-    assert!(
-        again.contains("replaced 0, unchanged 6") && again.contains("left alone: 4 labels set by hand;"),
-        "{again}"
-    );
+    assert!(again.contains("replaced 0, unchanged 6") && again.contains("unchanged: 4 labels set by hand;"), "{again}");
     assert_eq!(labels(path), before);
     // The word of the list is asked for.
     let overruled = said(path, &[&INGEST[..], &["--labels", "list"]].concat());
-    assert!(overruled.contains("4 labels changed by the list, 2 of them had been set by hand"), "{overruled}");
+    assert!(overruled.contains("4 labels changed by the list, 2 of them set by hand before"), "{overruled}");
     assert_eq!(labels(path), ["v0,z", "v1,a", "v2,b", "v3,y", "v4,c"]);
     // A list without any label is a mistake rather than a change.
     std::fs::write(path.join("labels.csv"), "id,label\n").unwrap();
@@ -131,14 +131,14 @@ fn a_list_leaves_alone_what_a_cleaning_did() {
     let after = labels(path);
     assert!(before.contains(&"v4,a".to_owned()) && after.contains(&"v4,b".to_owned()), "{after:?}");
     let again = said(path, &INGEST);
-    assert!(again.contains("unchanged 12") && again.contains("left alone: 1 label set by a cleaning;"), "{again}");
+    assert!(again.contains("unchanged 12") && again.contains("unchanged: 1 label set by a cleaning;"), "{again}");
     assert_eq!(labels(path), after);
     // Reading the list is no change of the image: the undo gives back what it took.
     let undone = run_ok(path, &["query", "DB", "-c", "UNDO CLEAN"]);
-    assert_eq!(undone, "cleaning 1 is undone: 1 image has its label back\n");
+    assert_eq!(undone, "cleaning 1 was undone: 1 label was restored\n");
     assert_eq!(labels(path), before);
     let again = said(path, &INGEST);
-    assert!(again.contains("unchanged 12") && !again.contains("left alone"), "{again}");
+    assert!(again.contains("unchanged 12") && !again.contains("unchanged: "), "{again}");
 }
 
 #[test]
@@ -153,8 +153,8 @@ fn put_asks_before_it_replaces_another_photo_or_label() {
     for (statement, what) in [
         ("PUT ID 'a' VECTOR [0, 1, 0] LABEL 'tower'", "'a' holds another image, labelled 'tower'"),
         ("PUT ID 'a' VECTOR [0, 1, 0] AS index", "'a' holds another image, labelled 'tower'"),
-        ("PUT ID 'a' VECTOR [1, 0, 0]", "'a' has the label 'tower', and the PUT gives none"),
-        ("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'dome'", "'a' has the label 'tower', and the PUT gives 'dome'"),
+        ("PUT ID 'a' VECTOR [1, 0, 0]", "'a' has the label 'tower', but the PUT gives none"),
+        ("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'dome'", "'a' has the label 'tower', but the PUT gives 'dome'"),
     ] {
         let error = refused(path, statement);
         assert!(error.contains(what) && error.contains("OVERWRITE"), "{statement}: {error}");
@@ -176,7 +176,7 @@ fn the_vector_of_a_list_typed_again_is_the_same_image() {
     said(path, &INGEST);
     run_ok(path, &["query", "DB", "-c", "PUT ID 'v0' VECTOR [1, 0.1, 0.1] LABEL 'a'"]);
     let other_label = refused(path, "PUT ID 'v0' VECTOR [1, 0.1, 0.1] LABEL 'b'");
-    assert!(other_label.contains("has the label 'a', and the PUT gives 'b'"), "{other_label}");
+    assert!(other_label.contains("has the label 'a', but the PUT gives 'b'"), "{other_label}");
     assert!(refused(path, "PUT ID 'v0' VECTOR [0, 0, 1] LABEL 'a'").contains("holds another photo"));
     // It is still the list's.
     let again = said(path, &INGEST);
@@ -192,12 +192,15 @@ fn statements_say_what_becomes_of_a_label() {
     assert!(ok("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'Louvre'").contains("'Louvre' is a new label\n"));
     ok("PUT ID 'b' VECTOR [0, 1, 0]");
     let text = ok("LABEL ID 'b' AS 'Louvr'");
-    assert!(text.contains("'b' leaves the index: it is a train image with the label 'Louvr'\n"), "{text}");
-    assert!(text.contains("'Louvr' is a new label; the nearest one is 'Louvre'\n"), "{text}");
+    assert!(text.contains("'b' left the index: it is a train image with the label 'Louvr'\n"), "{text}");
+    assert!(text.contains("'Louvr' is a new label; the most similar one is 'Louvre'\n"), "{text}");
     let text = ok("LABEL ID 'b' AS 'Louvre'");
-    assert!(text.contains("'b' had the label 'Louvr', and has 'Louvre'\n") && !text.contains("new label"), "{text}");
-    assert!(ok("LABEL ID 'b' AS 'Louvre'").contains("'b' had the label 'Louvre' already"));
-    assert!(ok("UNLABEL ID 'b'").contains("'b' had the label 'Louvre', and has none: it is an index image\n"));
+    assert!(
+        text.contains("the label of 'b' changed from 'Louvr' to 'Louvre'\n") && !text.contains("new label"),
+        "{text}"
+    );
+    assert!(ok("LABEL ID 'b' AS 'Louvre'").contains("'b' already had the label 'Louvre'"));
+    assert!(ok("UNLABEL ID 'b'").contains("the label 'Louvre' of 'b' was removed: it is an index image now\n"));
     let columns = "sequence,images_changed,predictions_changed,deferred,id,split_before,split,label_before,label,new_label,nearest_label";
     assert_eq!(csv(path, "LABEL ID 'b' AS 'Louvrr'"), [columns, "7,1,0,no,b,index,train,,Louvrr,yes,Louvre"]);
     // An index image it was not before: the vote of 'a' is its first.
@@ -215,15 +218,13 @@ fn the_last_change_of_labels_is_taken_back() {
     ok("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'x'; PUT ID 'b' VECTOR [0, 1, 0]; PUT ID 'c' VECTOR [0, 0, 1] LABEL 'z'");
     assert!(refused(path, "UNDO LABEL").contains("there is no change of labels"));
     ok("LABEL ID 'a' AS 'y'; LABEL ID 'b' AS 'y'; UNLABEL ID 'c'");
-    assert!(ok("UNDO LABEL").ends_with(" is taken back: 'c' has the label 'z' again\n"));
-    assert!(ok("UNDO LABEL").ends_with(" is taken back: 'b' has no label again, and is an index image\n"));
-    // What was said since stays, be it the same.
+    assert!(ok("UNDO LABEL").ends_with("; 'c' has the label 'z' again\n"));
+    assert!(ok("UNDO LABEL").ends_with("; 'b' has no label again, and is an index image\n"));
+    // What was said since stays, even the same label.
     ok("LABEL ID 'a' AS 'y'");
     let undone = ok("UNDO LABEL");
     assert!(
-        undone.ends_with(
-            " is taken back: 0 images have their labels back; 1 image was changed since and stays as it is\n"
-        ),
+        undone.ends_with("; 0 labels were restored; 1 image was changed since and is left unchanged\n"),
         "{undone}"
     );
     assert_eq!(labels(path), ["a,y", "c,z"]);
@@ -267,7 +268,7 @@ fn an_undo_of_a_cleaning_leaves_alone_what_a_person_confirmed() {
         assert_eq!(labels(path), cleaned, "{action}, {confirm}");
         assert!(csv(path, "SHOW CLEAN 1")[1].ends_with(",changed since"), "{action}, {confirm}");
         let undone = run_ok(path, &["query", "DB", "-c", "UNDO CLEAN"]);
-        assert!(undone.contains("1 image was changed since and stays as it is"), "{action}, {confirm}: {undone}");
+        assert!(undone.contains("1 image was changed since and is left unchanged"), "{action}, {confirm}: {undone}");
         assert_eq!(labels(path), cleaned, "{action}, {confirm}");
     }
 }
@@ -310,7 +311,7 @@ fn lists_of_photos_take_and_leave_labels_too() {
     let again = ingest();
     assert!(again.contains("added 0, replaced 0, unchanged 3, failed 0"), "{again}");
     assert!(
-        again.contains("left alone: 3 labels set by hand;") && again.contains("left alone: 1 photo put by hand;"),
+        again.contains("unchanged: 3 labels set by hand;") && again.contains("unchanged: 1 photo put by hand;"),
         "{again}"
     );
     assert_eq!(shown(), corrected);
@@ -318,12 +319,12 @@ fn lists_of_photos_take_and_leave_labels_too() {
     list("x", "y", "");
     let emptied = ingest();
     assert!(
-        emptied.contains("1 label changed by the list, 1 of them had been set by hand, 1 of them taken away;"),
+        emptied.contains("1 label changed by the list, 1 of them set by hand before, 1 of them removed;"),
         "{emptied}"
     );
     assert_eq!(shown(), ["a,right", "b,", "c,"]);
     list("x", "new", "");
-    assert!(ingest().contains("1 label changed by the list, 1 of them had been set by hand;"));
+    assert!(ingest().contains("1 label changed by the list, 1 of them set by hand before;"));
     assert_eq!(shown(), ["a,right", "b,new", "c,"]);
     // What is not there needs a label, and a list without any label is refused.
     std::fs::write(path.join("list.csv"), "id,path,label\na,1.png,x\nd,2.png,\n").unwrap();

@@ -58,7 +58,7 @@ fn a_wrong_label_is_shown_corrected_and_given_back() {
     assert!(cleans[1].ends_with("RULE suspects top=1 RELABEL,1,done"), "{cleans:?}");
 
     let undone = run_ok(path, &["maintain", "undo-clean", "DB"]);
-    assert_eq!(undone, "cleaning 1 is undone: 1 image has its label back\n");
+    assert_eq!(undone, "cleaning 1 was undone: 1 label was restored\n");
     assert_eq!(labels(), ["label,train_images", "dome,7", "tower,5"]);
     assert!(csv(path, "SHOW CLEANS")[1].ends_with(",undone"));
     let models = csv(path, "SHOW MODELS");
@@ -72,10 +72,10 @@ fn what_cannot_be_done_is_said_with_the_exit_code_of_its_kind() {
     database(path);
     std::fs::write(path.join("photo.html"), "not a report").unwrap();
     for (words, code, text) in [
-        (&["clean", "DB", "--rule", "suspects", "--into", "photo.html"][..], 1, "is not what cairn wrote there before"),
+        (&["clean", "DB", "--rule", "suspects", "--into", "photo.html"][..], 1, "is not an earlier output of cairn"),
         (&["clean", "DB", "--rule", "suspects", "--into", "page.txt"], 1, "report.html"),
-        (&["clean", "DB", "--rule", "suspects", "--into", "reports/page.html"], 1, "there is no folder reports"),
-        (&["clean", "DB"], 1, "bare vectors and has no photos"),
+        (&["clean", "DB", "--rule", "suspects", "--into", "reports/page.html"], 1, "the folder reports does not exist"),
+        (&["clean", "DB"], 1, "bare vectors without photos"),
         (&["clean", "DB", "--rule", "suspects", "--evidence", "7"], 2, "evidence"),
         (&["clean", "DB", "--rule", "suspects", "--relabel", "--keep-voters"], 2, "--keep-voters"),
         (&["undo-clean", "DB"], 1, "SHOW CLEANS"),
@@ -98,9 +98,12 @@ fn marks_are_shown_are_not_put_twice_and_go_one_by_one_or_together() {
     let path = folder.path();
     database(path);
     let clean = || run_ok(path, &["maintain", "clean", "DB", "--rule", "suspects"]);
-    assert!(clean().contains("1 train image is marked and goes on voting"), "only strong evidence is acted on");
+    assert!(clean().contains("1 train image is marked and still votes"), "only strong evidence is acted on");
     let again = clean();
-    assert!(again.contains("1 of them is marked already\nnothing was changed: nothing new was found"), "{again}");
+    assert!(
+        again.contains("1 of them already has a mark\nnothing was changed: the cleaning found nothing new"),
+        "{again}"
+    );
     assert_eq!(csv(path, "SHOW CLEANS").len(), 2);
     assert_eq!(csv(path, "SHOW MARKED"), ["id,label,clean", "t0,dome,1"]);
     let suspects = csv(path, "SHOW SUSPECTS LIMIT 1");
@@ -111,7 +114,7 @@ fn marks_are_shown_are_not_put_twice_and_go_one_by_one_or_together() {
     assert_eq!(csv(path, "SHOW MARKED"), ["id,label,clean"]);
     assert!(clean().contains("cleaning 2 "), "what people say of an image does not bind the rule");
     let undone = run_ok(path, &["maintain", "undo-clean", "DB"]);
-    assert_eq!(undone, "cleaning 2 is undone: 1 mark is removed\n");
+    assert_eq!(undone, "cleaning 2 was undone: 1 mark was removed\n");
     for words in [&["TRAIN"][..], &["CLEAN RULE suspects"]] {
         let output = run(path, &[&["query", "DB", "--read-only", "-c"], words].concat());
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

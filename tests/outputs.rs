@@ -125,7 +125,7 @@ fn answers_of_the_shell_appear_as_a_whole_file() {
     let file = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
     assert!(file("a b.csv").starts_with("query,rank,id") && file("a b.csv").ends_with("label,train_images\nx,1\n"));
     // Named a second time, it is there already.
-    assert!(said(&output).contains("c.csv is there already"), "{}", said(&output));
+    assert!(said(&output).contains("c.csv already exists"), "{}", said(&output));
     assert!(file("c.csv").contains("\n0,1,a,1,"), "{}", file("c.csv"));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "label,train_images\nx,1\n");
     assert_eq!(file("photo.jpg"), "label,train_images\nx,1\n");

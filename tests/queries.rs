@@ -45,7 +45,7 @@ fn one_bad_query_keeps_none_of_the_others_back() {
     let (rows, said, code) = outcome(path, &["query", "DB", "-c", search, "-c", "SHOW LABELS", "--format", "csv"]);
     assert_eq!(rows, "query,id\n0,a\n3,b\nlabel,train_images\nx,1\n");
     assert_eq!(code, Some(5), "{said}");
-    for line in ["2 of 4 queries could not be asked", "query 1: row 1 is zero", "query 2: row 2 holds NaN"] {
+    for line in ["2 of 4 queries could not run", "query 1: row 1 is zero", "query 2: row 2 holds NaN"] {
         assert!(said.contains(line), "{line}: {said}");
     }
     // A script goes on behind it, and a report holds the others.
@@ -104,12 +104,12 @@ fn answers_that_can_say_nothing_are_refused_with_both_spellings() {
         outcome(path, &["eval", "DB", "--queries", "q.npy", "--query-ids", "q.txt", "--truth", "truth.csv"])
     };
     for (truth, what) in [
-        ("id,images\nq0,a.jpg b.jpg\nq1,b.jpg\n", "it says 'a.jpg', the database has 'a'"),
-        ("id,images\nq0,photos/B.JPG\n", "it says 'photos/B.JPG', the database has 'b'"),
-        ("id,images\nq0,nothing\n", "it says 'nothing', the database has 'a'"),
+        ("id,images\nq0,a.jpg b.jpg\nq1,b.jpg\n", "it has 'a.jpg', the database has 'a'"),
+        ("id,images\nq0,photos/B.JPG\n", "it has 'photos/B.JPG', the database has 'b'"),
+        ("id,images\nq0,nothing\n", "it has 'nothing', the database has 'a'"),
         ("id,images\nq0,t\n", "'t' is a train image"),
         ("id,images\nq0,\nq1, \n", "no answer to any of the queries"),
-        ("id,images\nelse,a\n", "holds none of the queries"),
+        ("id,images\nelse,a\n", "has none of the queries"),
         ("id,images\n", "names no query"),
         ("id,images,Usage\nq0,a,Ignored\n", "1 are marked Ignored"),
     ] {
@@ -118,7 +118,7 @@ fn answers_that_can_say_nothing_are_refused_with_both_spellings() {
     }
     let (rows, said, code) = eval("id,images\nq0,a a.jpg\nq1,b\n");
     assert!(code == Some(0) && !rows.is_empty(), "{said}");
-    assert!(said.contains("1 of the 3 images") && said.contains("it says 'a.jpg'"), "{said}");
+    assert!(said.contains("1 of the 3 images") && said.contains("it has 'a.jpg'"), "{said}");
     // The answers of a statement are measured by what it searches.
     let query = |statement: &str| outcome(path, &["query", "DB", "--truth", "truth.csv", "-c", statement]);
     std::fs::write(path.join("truth.csv"), "id,images\na,t\n").unwrap();
@@ -127,5 +127,5 @@ fn answers_that_can_say_nothing_are_refused_with_both_spellings() {
     let (_, said, code) = query("SEARCH ID 'a'");
     assert!(code == Some(1) && said.contains("'t' is a train image"), "{said}");
     let (_, said, code) = query("SEARCH ID 'b'");
-    assert!(code == Some(1) && said.contains("none of the queries that were asked"), "{said}");
+    assert!(code == Some(1) && said.contains("none of the queries that ran"), "{said}");
 }

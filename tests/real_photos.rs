@@ -78,11 +78,11 @@ fn by_share(database: &Path) -> Vec<String> {
     let snapshot = database.snapshot();
     let keys = snapshot.keys(Some(Role::Train)).unwrap();
     let label = |key: &str| snapshot.record(key).unwrap().unwrap().label;
-    let request = SearchRequest { scope: Scope::Train, depth: 10, limit: 10, ..SearchRequest::default() };
+    let request = SearchRequest::new().scope(Scope::Train).depth(10).limit(10);
     let mut shares: Vec<(usize, String)> = keys
         .iter()
         .map(|key| {
-            let query = Query { vector: snapshot.vector(key).unwrap().unwrap(), without: Some(key.clone()) };
+            let query = Query::new(snapshot.vector(key).unwrap().unwrap()).without(key.clone());
             let answer = snapshot.search(&request, &[query]).unwrap().remove(0);
             (answer.rows.iter().filter(|row| label(&row.id) != label(key)).count(), key.clone())
         })

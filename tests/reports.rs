@@ -321,13 +321,10 @@ fn a_database_from_elsewhere_draws_no_file_of_the_reader_into_a_page() {
     let database = Database::create(folder.join("DB"), Options::for_vectors(2)).unwrap();
     // Whoever made it chose the paths, and whether there is a digest.
     let put = |n: u8, content: Option<[u8; 32]>, key: &str| {
-        Operation::Put(Put {
-            key: key.to_owned(),
-            label: None,
-            vector: vec![1.0, f32::from(n)],
-            source: Some(mine.clone()),
-            content,
-            photo: None,
+        Operation::Put({
+            let mut put = Put::new(key.to_owned(), vec![1.0, f32::from(n)]).source(mine.clone());
+            put.content = content;
+            put
         })
     };
     let operations = vec![put(0, None, "a"), put(1, Some([0; 32]), "private/mine.jpg"), put(2, None, &mine)];

@@ -118,7 +118,7 @@ fn odd_bytes_are_refused_with_their_line_and_marks_of_editors_are_not() {
         (Some(0), b"label,train_images\nlabel,train_images\n".as_slice())
     );
     for (input, words) in [
-        (b"SHOW LABELS;\n\nSHOW \xff;".as_slice(), "line 3 is no text"),
+        (b"SHOW LABELS;\n\nSHOW \xff;".as_slice(), "line 3 has bytes that are not UTF-8"),
         (b"\xff\xfeS\0H\0O\0W\0", "UTF-16 (little-endian)"),
         (b"SHOW LABELS;\n\0\0;", "line 2 of standard input; 1 statement ran"),
         (b"SHOW LABELS;\nSEARCH 'p", "line 2"),
@@ -135,7 +135,7 @@ fn odd_bytes_are_refused_with_their_line_and_marks_of_editors_are_not() {
     assert!(told.contains("line 3 has more than 1048576 bytes") && told.contains("quote"), "{told}");
     let shell =
         said(&fed(home.path(), &["repl", "DB"], &[&long, b"\n".as_slice(), b"';\n\xff;\nSHOW LABELS;\n"].concat()));
-    assert!(shell.contains("1048576") && shell.contains("no text") && shell.contains("train_images"), "{shell}");
+    assert!(shell.contains("1048576") && shell.contains("not UTF-8") && shell.contains("train_images"), "{shell}");
 }
 
 #[test]

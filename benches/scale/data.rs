@@ -1,8 +1,9 @@
-//! Seeded landmark-like descriptors, made one at a time: any row can be had from its number, so none is kept.
+//! Seeded landmark-like descriptors, generated one at a time: each row is a function of its number, so none is stored.
 //!
-//! A long-tailed number of images per label, 1 to 4 views of each label, and every image is a label, a view and its own variation in
-//! 192 latent dimensions of falling weight, mapped to the descriptor's dimension with a little white noise: neighbours mean
-//! something, and no two of them are independent noise (the model of the bench against other libraries).
+//! The number of images per label is long-tailed, with 1 to 4 views of each label. Every image is a sum of a label, a view and
+//! its own variation in 192 latent dimensions of decreasing weight, mapped to the descriptor's dimension with a little white
+//! noise. So neighbours are meaningful, and no two of them are independent noise (the model of the bench against other
+//! libraries).
 
 use cairn::{Operation, Put};
 use cairndb_benches::random::Random;
@@ -110,7 +111,11 @@ impl Collection {
     pub(crate) fn put(&self, kind: Kind, number: u64, key: String) -> Operation {
         let (label, vector) = self.row(kind, number);
         let label = matches!(kind, Kind::Train).then(|| name(label));
-        Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
+        Operation::Put({
+            let mut put = Put::new(key, vector);
+            put.label = label;
+            put
+        })
     }
 }
 

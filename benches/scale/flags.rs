@@ -1,4 +1,4 @@
-//! What the bench is told on the command line.
+//! The bench's command line.
 
 use std::path::PathBuf;
 use std::process::exit;

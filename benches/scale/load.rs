@@ -1,9 +1,9 @@
-//! Bulk load, and what maintenance does behind it.
+//! Bulk load, and the maintenance after it.
 
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
-use cairn::{Counts, Database, Operation, Options, Role};
+use cairn::{Database, Operation, Options, Role};
 
 use crate::Run;
 use crate::data::{DIMENSION, Kind, index_key};
@@ -55,7 +55,7 @@ fn report(name: &str, rows: usize, times: &Times) {
 
 /// Makes the database: train images, then index images, then quiet.
 pub(crate) fn load(run: &Run, folder: &Path) {
-    let Counts { train, index, .. } = run.wanted();
+    let (train, index) = (run.flags.train, run.flags.rows);
     heading("bulk load, transactions of 1,000 (every one synced)");
     let watch = Watch::start();
     let (wall, used) = (std::time::Instant::now(), cpu());
@@ -116,11 +116,4 @@ pub(crate) fn more_train(run: &Run, database: &Database) {
     line("  until readers see them", format!("{rate:.0} rows/s, {:.1} s, {:.0} CPU s", all.sum(), cpu() - used));
     line("  peak memory", watch.peak());
     quiet(run, database);
-}
-
-impl Run {
-    /// What the database is loaded with.
-    fn wanted(&self) -> Counts {
-        Counts { train: self.flags.train, index: self.flags.rows, labels: 0 }
-    }
 }

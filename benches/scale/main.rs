@@ -37,7 +37,7 @@ impl Run {
 
     /// A query of its own, by number.
     fn query(&self, number: u64) -> Query {
-        Query { vector: self.collection.row(Kind::Query, number).1, without: None }
+        Query::new(self.collection.row(Kind::Query, number).1)
     }
 }
 
@@ -104,7 +104,7 @@ fn opening(run: &Run, folder: &Path) {
 /// What the child process of [`opening`] does.
 fn opened(run: &Run, folder: &Path) {
     let query = run.query(0);
-    let request = SearchRequest { ef: Some(200), ..SearchRequest::default() };
+    let request = SearchRequest::new().ef(200);
     let (faults, used) = (meter::major_faults(), meter::cpu());
     let start = Instant::now();
     let database = Database::open(folder).unwrap();

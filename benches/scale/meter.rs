@@ -1,4 +1,4 @@
-//! What is read off: times, memory, bytes of files, and the table they are printed in.
+//! The measurements: times, memory, bytes of files, and the table of results.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

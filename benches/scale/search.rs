@@ -7,15 +7,17 @@ use cairn::{Database, Query, Rerank, SearchRequest, Snapshot};
 use crate::Run;
 use crate::meter::{Times, cpu, heading, line};
 
+/// The second stage of the paper.
+fn rerank() -> Rerank {
+    Rerank::new().k(3).tau(0.6)
+}
+
 /// Queries of one kind before those of the next.
 const CHUNK: usize = 50;
 /// Exact searches that are timed: they take long.
 const EXACT: usize = 100;
 /// Queries whose graph answers are compared with the exact ones.
 const RECALL: usize = 200;
-/// The paper's second stage.
-const RERANK: Rerank = Rerank { k: 3, sort: true, insert: Some(0.6) };
-
 /// One way of searching and what it took.
 struct Way {
     name: String,
@@ -32,12 +34,12 @@ pub(crate) fn search(run: &Run, database: &Database) {
     heading(&format!("search: {} index, {} train images, {segments} segments, K = 100", counts.index, counts.train));
     run.say("making queries");
     let queries: Vec<Query> = (0..run.flags.queries.max(1)).map(|n| run.query(n as u64)).collect();
-    let plain = |ef: Option<usize>| SearchRequest { ef, ..SearchRequest::default() };
+    let plain = |ef: Option<usize>| SearchRequest::new().ef(ef);
     let mut ways: Vec<Way> = Vec::new();
     for ef in run.flags.ef.iter().map(|&ef| Some(ef)).chain([None]) {
         let name = ef.map_or_else(|| "exact".to_owned(), |ef| format!("EF {ef}"));
-        let reranked = SearchRequest { rerank: Some(RERANK), ..plain(ef) };
-        let voted = SearchRequest { rerank: Some(Rerank { insert: None, ..RERANK }), ..plain(ef) };
+        let reranked = plain(ef).rerank(rerank());
+        let voted = plain(ef).rerank(rerank().sort_only());
         for (kind, request) in [("plain", plain(ef)), ("sort", voted), ("sort + insert", reranked)] {
             ways.push(Way { name: format!("{name}, {kind}"), request, times: Times::default(), cpu: 0.0 });
         }
@@ -92,7 +94,7 @@ fn recall(run: &Run, snapshot: &Snapshot, queries: &[Query]) {
     let exact = snapshot.search(&SearchRequest::default(), queries).unwrap();
     let mut last = Vec::new();
     for &ef in &run.flags.ef {
-        let found = snapshot.search(&SearchRequest { ef: Some(ef), ..SearchRequest::default() }, queries).unwrap();
+        let found = snapshot.search(&SearchRequest::new().ef(ef), queries).unwrap();
         let each = exact.iter().zip(&found).map(|(exact, found)| {
             let exact: HashSet<&str> = exact.rows.iter().map(|row| &*row.id).collect();
             found.rows.iter().filter(|row| exact.contains(&*row.id)).count() as f64 / exact.len() as f64
@@ -110,10 +112,10 @@ fn agreement(run: &Run, snapshot: &Snapshot, queries: &[Query]) {
     run.say("votes");
     let mut exact = Vec::new();
     for query in queries {
-        exact.push(snapshot.predict(query, RERANK.k).unwrap().vote);
+        exact.push(snapshot.predict(query, rerank().k).unwrap().vote);
     }
     for &ef in &run.flags.ef {
-        let request = SearchRequest { ef: Some(ef), rerank: Some(RERANK), ..SearchRequest::default() };
+        let request = SearchRequest::new().ef(ef).rerank(rerank());
         let answers = snapshot.search(&request, queries).unwrap();
         let same = |by_score: bool| {
             let pairs = answers.iter().zip(&exact);

@@ -1,4 +1,5 @@
-//! What keeping predictions exact costs: train images that come, change and go, and the first labels of an unlabelled collection.
+//! The cost of exact predictions: train images that are added, changed and deleted, and the first labels of an unlabelled
+//! collection.
 
 use std::path::Path;
 

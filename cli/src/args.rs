@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and the help that says so.
+//! The command line: the arguments that the program takes, and their help.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -27,7 +27,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// What `--version` says; `-V` says the first line alone.
+/// Text of `--version`; `-V` prints its first line only.
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     let [vectors, codes] = cairn::kernels();
     format!(
@@ -37,14 +37,14 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What stands below the commands: examples, and what the program ends with.
+/// Text after the list of commands: examples and exit codes.
 fn epilogue() -> String {
     format!("{EXAMPLES}\n\n{}", exit_codes())
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  cairn demo                                                    photos made on the spot, searched, and a page to look at
+  cairn demo                                                    make photos, search them and write a report
   cairn create photos.db --model lite0-gem
   cairn ingest photos.db train.csv --as train
   cairn ingest photos.db holiday/ --as index
@@ -52,7 +52,7 @@ Examples:
   cairn repl photos.db
   cairn backup photos.db /mnt/other-disk/monday";
 
-/// An embedded retrieval database for photos: finds by similarity, re-ranks by what the photos show.
+/// An embedded retrieval database for photos: finds similar photos and re-ranks them by the instance that they show.
 #[derive(Debug, Parser)]
 #[command(name = "cairn", version, long_version = LONG_VERSION.as_str(), styles = STYLES, after_help = epilogue(), arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Cli {
@@ -60,38 +60,38 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create an empty database, for bare vectors (--dim) or for photos (--model)
     Create(Create),
-    /// Put photos or vectors into a database; repeating it skips what is in
+    /// Put photos or vectors into a database; running it again skips those already stored
     Ingest(Ingest),
-    /// Run statements: from -c, -f or standard input; a shell when there are none
+    /// Run statements from -c, -f or standard input; without any of these, start a shell
     Query(Query),
-    /// An interactive shell
+    /// Start an interactive shell
     Repl(Repl),
-    /// Say what photos show, and which train images say so
+    /// Predict the instance that photos show, and list the train images that voted for it
     Predict(Predict),
     /// Measure kNN, sort-step and sort+insert on queries with known answers
     Eval(Eval),
     /// Show the state of a database
     Status(Status),
-    /// Look for damage, and with --deep recompute every prediction
+    /// Look for damage; with --deep also recompute every prediction
     Check(Check),
-    /// Copy a database, also while it is used, or verify such a copy
+    /// Copy a database, even while it is in use, or verify such a copy
     Backup(Backup),
-    /// Make a database of a backup
+    /// Create a database from a backup
     Restore(Restore),
-    /// Make a damaged database usable again, from whatever images can still be read
+    /// Make a damaged database usable again, with every image that can still be read
     Repair(Repair),
-    /// Clean the labels, train models on them, embed the photos again
+    /// Clean the labels, train models, embed the photos again
     Maintain(Box<Maintain>),
-    /// Measure methods against each other
+    /// Compare methods by measurement
     Bench(Bench),
-    /// Make or take photos, build a database of them, measure it and write a report
+    /// Make photos or take yours, build a database of them, measure it and write a report
     Demo(Demo),
-    /// Check and time a device: descriptors against the CPU's, votes against exact ones, photos a second
+    /// Check and time a device: compare its descriptors with the CPU's and its votes with exact ones; report photos per second
     Device(Device),
     /// Write the man pages and shell completions of this program below a folder
     #[command(hide = true)]
@@ -108,26 +108,26 @@ pub(crate) enum Command {
 pub(crate) struct Create {
     /// Folder of the new database
     pub(crate) database: PathBuf,
-    /// Dimension of the vectors that you bring
+    /// Dimension of your vectors
     #[arg(long, value_name = "N")]
     pub(crate) dim: Option<usize>,
     /// Model that embeds photos: lite0-gem, resnet18-gem, resnet50-gem, resnet101-gem
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// Weights of the model (safetensors); lite0-gem brings its own
+    /// Weights of the model (safetensors); lite0-gem includes its own
     #[arg(long, value_name = "FILE", conflicts_with = "dim")]
     pub(crate) weights: Option<PathBuf>,
-    /// Scales at which each photo is embedded and averaged, for example 0.75,1,1.25
+    /// Scales at which each photo is embedded; the descriptors are averaged. For example 0.75,1,1.25
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "dim")]
     pub(crate) scales: Option<Vec<f64>>,
-    /// What is kept of the photos, to show or embed them later
+    /// Which copy of each photo the database keeps, to show or embed it later
     #[arg(long, value_name = "WHAT", default_value = "thumb", value_parser = ["original", "thumb", "none"])]
     pub(crate) keep: String,
-    /// Voters of the stored predictions
-    #[arg(long, value_name = "K", default_value_t = cairn::DEFAULT_VOTE_K)]
+    /// Number of train images that vote on a stored prediction
+    #[arg(long, value_name = "K", default_value_t = cairn::limits::DEFAULT_VOTE_K)]
     pub(crate) vote_k: usize,
-    /// Train neighbours kept of every index image, at least K
-    #[arg(long, value_name = "N", default_value_t = cairn::DEFAULT_KEPT_NEIGHBOURS)]
+    /// Number of nearest train images stored for each index image, at least K
+    #[arg(long, value_name = "N", default_value_t = cairn::limits::DEFAULT_KEPT_NEIGHBOURS)]
     pub(crate) neighbours: usize,
 }
 
@@ -138,40 +138,40 @@ pub(crate) struct Pages {
     pub(crate) prefix: PathBuf,
 }
 
-/// A database that is only read, and how it is opened.
+/// A database, and whether it is opened only for reading.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct Opened {
     /// Folder of the database
     pub(crate) database: PathBuf,
-    /// Only read, whatever is typed: a statement that writes is refused, and the database is shown as it is at this moment
+    /// Refuse every statement that writes; the answers are of the database as it is now
     #[arg(long)]
     pub(crate) read_only: bool,
 }
 
-/// The role that ingested images get.
+/// The role of ingested images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleWord {
-    /// Labelled images that vote.
+    /// Labelled images, which vote.
     Train,
-    /// Images that are searched.
+    /// Images that searches find.
     Index,
 }
 
-/// Where networks run, and where their weights lie.
+/// The device of the networks, and the file of their weights.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct ModelArgs {
-    /// Where photos are embedded: auto takes CUDA where there is one
+    /// Device that embeds photos; auto takes CUDA if there is one
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(crate) device: DeviceWord,
-    /// Weights of the database's model, where they have moved; they must be the same ones
+    /// Weights of the database's model if the file has moved; it must have the same content
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
 }
 
-/// A device by its word.
+/// The name of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceWord {
-    /// CUDA where there is one, else the CPU.
+    /// CUDA if there is one, else the CPU.
     Auto,
     /// The CPU.
     Cpu,
@@ -186,21 +186,22 @@ pub(crate) enum DeviceWord {
   cairn query photos.db -c \"SEARCH 'where.jpg' RERANK INTO 'answer.html'\"
   cairn query vectors.db -c \"SEARCH QUERIES 'q.npy' IN index EXACT K 100 RERANK k=3 tau=0.6\" --format csv
   cairn query photos.db -f statements.sql --format json
-  cairn query photos.db --read-only -c \"SHOW SEGMENTS\"       beside a program that is writing
+  cairn query photos.db --read-only -c \"SHOW SEGMENTS\"       while another program writes
   echo \"SHOW STATUS\" | cairn query photos.db")]
 pub(crate) struct Query {
     #[command(flatten)]
     pub(crate) opened: Opened,
-    /// A statement, or several with ; between them; may be repeated
+    /// A statement, or several separated by ;. May be repeated
     #[arg(short = 'c', long = "command", value_name = "STATEMENT")]
     pub(crate) statements: Vec<String>,
-    /// A file of statements, - for standard input; it runs as it comes and stops at the first mistake, while -c is checked as a whole
+    /// A file of statements, - for standard input. It runs statement by statement and stops at the first error; -c is checked as
+    /// a whole first
     #[arg(short = 'f', long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// How answers are written
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
-    /// Known answers (id,images,Usage): measures each SEARCH and marks right and wrong in reports
+    /// Known answers (id,images,Usage): measure each SEARCH, and mark right and wrong results in reports
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: Option<PathBuf>,
     #[command(flatten)]
@@ -214,7 +215,7 @@ pub(crate) struct Query {
 pub(crate) struct Repl {
     #[command(flatten)]
     pub(crate) opened: Opened,
-    /// Known answers (id,images,Usage): marks right and wrong in reports
+    /// Known answers (id,images,Usage): mark right and wrong results in reports
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: Option<PathBuf>,
     #[command(flatten)]
@@ -232,19 +233,19 @@ pub(crate) struct Repl {
 pub(crate) struct Predict {
     #[command(flatten)]
     pub(crate) opened: Opened,
-    /// Photos
+    /// Photos to predict
     #[arg(value_name = "PHOTO")]
     pub(crate) photos: Vec<PathBuf>,
-    /// A stored image; may be repeated
+    /// Key of a stored image to predict; may be repeated
     #[arg(long, value_name = "KEY")]
     pub(crate) id: Vec<String>,
-    /// Voters; the database's own number when not given
+    /// Number of train images that vote [default: the database's --vote-k]
     #[arg(long, value_name = "K")]
     pub(crate) k: Option<usize>,
-    /// How answers are written
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
-    /// So many may fail without exit code 5: a number, or all
+    /// Number of failures up to which the exit code is not 5, or all
     #[arg(long, value_name = "N", default_value = "0", value_parser = allowed)]
     pub(crate) allow_failures: Allowed,
     #[command(flatten)]
@@ -259,28 +260,29 @@ pub(crate) struct Predict {
 pub(crate) struct Eval {
     #[command(flatten)]
     pub(crate) opened: Opened,
-    /// Queries: a CSV list (id,path), or vectors (.npy, .npz, .fvecs) with --query-ids; one that cannot be asked is named, exit code 5
+    /// Queries: a CSV list (id,path), or vectors (.npy, .npz, .fvecs) with --query-ids. Queries that fail are listed, and the
+    /// exit code is 5
     #[arg(long, value_name = "FILE")]
     pub(crate) queries: PathBuf,
-    /// Ids of the query vectors, one a line
+    /// Ids of the query vectors, one per line
     #[arg(long, value_name = "FILE")]
     pub(crate) query_ids: Option<PathBuf>,
-    /// Known answers: a CSV file with the columns id, images and Usage; rows marked Ignored are left out
+    /// Known answers: a CSV file with the columns id, images and Usage; rows marked Ignored are skipped
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: PathBuf,
-    /// Voters; the database's own number when not given
+    /// Number of train images that vote [default: the database's --vote-k]
     #[arg(long, value_name = "K")]
     pub(crate) k: Option<usize>,
-    /// Gate of the insert-step, -2 to 2
+    /// Threshold of the insert-step, -2 to 2
     #[arg(long, value_name = "TAU", default_value_t = cairn::language::DEFAULT_TAU, allow_negative_numbers = true)]
     pub(crate) tau: f64,
-    /// Write a page to look at
+    /// Write a report (HTML) to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// The page may replace any file, not only an earlier page
+    /// Let the report replace any file, not only an earlier report
     #[arg(long, alias = "force", requires = "report")]
     pub(crate) overwrite: bool,
-    /// How the table is written
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
     #[command(flatten)]
@@ -294,7 +296,7 @@ pub(crate) struct Eval {
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) opened: Opened,
-    /// How it is written
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
 }
@@ -303,17 +305,17 @@ pub(crate) struct Status {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cairn check photos.db
-  cairn check photos.db --deep                    takes as long as putting every image anew
-  cairn check photos.db --read-only --format csv  beside a program that is writing
+  cairn check photos.db --deep                    takes as long as ingesting every image again
+  cairn check photos.db --read-only --format csv  while another program writes
 
-Exit code 3 when there is a problem. Inside a database the same is CHECK and CHECK DEEP.")]
+The exit code is 3 if there is a problem. The statements CHECK and CHECK DEEP do the same.")]
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) opened: Opened,
-    /// Read every byte of the segments too, and compute every prediction anew
+    /// Also read every byte of the segments and recompute every prediction
     #[arg(long)]
     pub(crate) deep: bool,
-    /// How it is written
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
 }
@@ -324,16 +326,16 @@ pub(crate) struct Check {
   cairn backup photos.db /mnt/other-disk/monday
   cairn backup --verify /mnt/other-disk/monday
 
-On the same file system a backup shares its files with the database: it protects from mistakes, not from a dying disk.
-It works beside a program that writes the database; the backup is what was durable at one moment of the command.")]
+On the same file system a backup shares files with the database: it protects against mistakes, not against a failing disk.
+It works while another program writes; the backup is the database as it was on the disk at one moment of the command.")]
 pub(crate) struct Backup {
     /// Folder of the database
     #[arg(required_unless_present = "verify")]
     pub(crate) database: Option<PathBuf>,
-    /// Folder of the backup; it does not exist, is empty, or holds a backup that was cut short
+    /// Folder of the backup: a new or empty one, or one with an interrupted backup
     #[arg(required_unless_present = "verify")]
     pub(crate) folder: Option<PathBuf>,
-    /// Read a backup and compare every file with what was backed up
+    /// Read a backup and compare every file with its checksum
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["database", "folder"])]
     pub(crate) verify: Option<PathBuf>,
 }
@@ -343,11 +345,11 @@ pub(crate) struct Backup {
 #[command(after_help = "Examples:
   cairn restore /mnt/other-disk/monday photos.db
 
-The backup is verified first and stays as it is.")]
+The command verifies the backup first and does not change it.")]
 pub(crate) struct Restore {
     /// Folder of the backup
     pub(crate) backup: PathBuf,
-    /// Folder of the new database; it does not exist, is empty, or holds a restore that was cut short
+    /// Folder of the new database: a new or empty one, or one with an interrupted restore
     pub(crate) database: PathBuf,
 }
 
@@ -356,12 +358,12 @@ pub(crate) struct Restore {
 #[command(after_help = "Examples:
   cp -r photos.db before-repair.db && cairn repair photos.db && cairn check photos.db --deep
 
-It works where opening fails. Images that can be read as a whole are kept; everything else is made of them again, which takes as
-long as putting them all in again. If there is a backup, restoring it loses less. Exit code 3 when something was lost.")]
+It works on a database that cannot be opened. It keeps every image that it can read completely and derives everything else again,
+which takes as long as ingesting them all. If there is a backup, restoring it loses less. The exit code is 3 if something was lost.")]
 pub(crate) struct Repair {
     /// Folder of the database
     pub(crate) database: PathBuf,
-    /// Repair it also where more images would be dropped than kept
+    /// Repair the database even if more images would be dropped than kept
     #[arg(long)]
     pub(crate) accept_loss: bool,
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cairn::eval::{Metrics, average_precision, evaluate};
 use cairn::language::plain_label;
-use cairn::{Answer, Answers, Asked, Rerank, Role, Scope, SearchRequest, Snapshot};
+use cairn::reports::{Answers, Asked};
+use cairn::{Answer, Rerank, Role, Scope, SearchRequest, Snapshot};
 
 use crate::failure::{Failure, Result};
 use crate::output::{Cell, Format, Printer};
@@ -14,13 +15,13 @@ use crate::terminal::note;
 /// The names of the three methods, in order.
 pub(crate) const METHODS: [&str; 3] = ["kNN", "sort", "sort+insert"];
 
-/// Queries, and what each method answers to each.
+/// Queries, and the answers of each method.
 pub(crate) struct Comparison {
     pub(crate) asked: Vec<Asked>,
     /// By method, then by query.
     pub(crate) answers: [Vec<Answer>; 3],
     pub(crate) depth: usize,
-    /// Rows that the statement asked for.
+    /// Rows that the statement returns.
     pub(crate) limit: usize,
     pub(crate) k: usize,
     pub(crate) tau: f64,
@@ -40,18 +41,15 @@ impl Comparison {
     ) -> Result<Self> {
         let queries: Vec<_> = asked.iter().map(|asked| asked.query.clone()).collect();
         let search = |rerank| {
-            let request = SearchRequest { rerank, limit: base.depth, ..base.clone() };
+            let request = base.clone().rerank(rerank).limit(base.depth);
             snapshot.search(&request, &queries)
         };
-        let answers = [
-            search(None)?,
-            search(Some(Rerank { k, sort: true, insert: None }))?,
-            search(Some(Rerank { k, sort: true, insert: Some(tau) }))?,
-        ];
+        let answers =
+            [search(None)?, search(Some(Rerank::new().k(k).sort_only()))?, search(Some(Rerank::new().k(k).tau(tau)))?];
         Ok(Self { asked, answers, depth: base.depth, limit: base.limit, k, tau })
     }
 
-    /// The same for the queries of a SEARCH that has run, with its own scope, filter, depth, k and tau.
+    /// The same for the queries of a SEARCH that has run, with its scope, filter, depth, k and tau.
     ///
     /// # Errors
     /// When a search fails.
@@ -66,7 +64,7 @@ impl Comparison {
         [0, 1, 2].map(|method| evaluate(solution.truths(), &ranked(&self.asked, &self.answers[method]), self.depth))
     }
 
-    /// Average precision of a query under each method; `None` where its answers are not known.
+    /// Average precision of a query under each method; `None` if its answer is not known.
     pub(crate) fn average_precisions(&self, solution: &Solution, query: usize) -> Option<[f64; 3]> {
         let relevant: Vec<String> = solution.of(query_id(&self.asked[query])?)?.iter().cloned().collect();
         if relevant.is_empty() {
@@ -75,13 +73,13 @@ impl Comparison {
         Some([0, 1, 2].map(|method| average_precision(&ids(&self.answers[method][query]), &relevant, self.depth)))
     }
 
-    /// What a query should find, where that is known.
+    /// The images that a query should find, if they are known.
     pub(crate) fn relevant<'s>(&self, solution: &'s Solution, query: usize) -> Option<&'s HashSet<String>> {
         solution.of(query_id(&self.asked[query])?)
     }
 }
 
-/// The id by which a query is found in the known answers: its own, or the name of its file.
+/// The id of a query in the known answers: its own, or the name of its file.
 fn query_id(asked: &Asked) -> Option<&str> {
     asked.id.as_deref().or_else(|| std::path::Path::new(&asked.name).file_stem()?.to_str())
 }
@@ -90,17 +88,17 @@ fn ids(answer: &Answer) -> Vec<String> {
     answer.rows.iter().map(|row| row.id.clone()).collect()
 }
 
-/// Ranked ids by query id, as the metrics take them.
+/// Ranked ids by query id, in the form that the metrics take.
 pub(crate) fn ranked(asked: &[Asked], answers: &[Answer]) -> HashMap<String, Vec<String>> {
     asked.iter().zip(answers).filter_map(|(asked, answer)| Some((query_id(asked)?.to_owned(), ids(answer)))).collect()
 }
 
-/// How many queries of the known answers were asked.
+/// Number of queries in the known answers that ran.
 pub(crate) fn known(asked: &[Asked], solution: &Solution) -> usize {
     asked.iter().filter(|asked| query_id(asked).is_some_and(|id| solution.of(id).is_some())).count()
 }
 
-/// What known answers are compared with: the queries that were asked, and the images that could be found.
+/// The other side of a comparison with known answers: the queries that ran, and the images that searches can find.
 pub(crate) struct Measurable<'a> {
     pub(crate) asked: &'a [Asked],
     pub(crate) snapshot: &'a Snapshot,
@@ -108,26 +106,27 @@ pub(crate) struct Measurable<'a> {
 }
 
 impl Measurable<'_> {
-    /// Notes how many of the known answers were not asked for, and how many of those that were name no image that is searched.
+    /// Notes the number of known answers whose query did not run, and of answers that are not among the searched images.
     ///
     /// # Errors
-    /// When none was asked for, none of those has an answer, or none of the answers is an image that is searched: whatever is measured
-    /// then is 0.
+    /// When no query of the known answers ran, none of those has an answer, or none of the answers is a searched image: every
+    /// metric would be 0.
     pub(crate) fn check(&self, truth: &Solution, queries: &str, answers: &str) -> Result<()> {
         let known = known(self.asked, truth);
         if known == 0 {
-            return Err(Failure::new(format!("{answers} holds none of the queries of {queries}"))
-                .help("queries are matched by id: the id column of the list, or --query-ids for vectors"));
+            return Err(Failure::new(format!("{answers} has none of the queries of {queries}"))
+                .help("it must have the queries' ids: those of the list's id column, or of --query-ids for vectors"));
         }
         let of_query = |asked: &Asked| truth.of(query_id(asked)?);
         let named: BTreeSet<&str> = self.asked.iter().filter_map(of_query).flatten().map(String::as_str).collect();
         let Some(first) = named.first() else {
-            return Err(Failure::new(format!("{answers} has no answer to any of the queries of {queries}"))
-                .help("the column images holds the ids of what a query should find, with spaces between them"));
+            return Err(Failure::new(format!("{answers} has no answer to any of the queries of {queries}")).help(
+                "the column images must have the ids of the images that a query should find, separated by spaces",
+            ));
         };
         let missing = truth.truths().len() - known;
         if missing > 0 {
-            note(&format!("note: {missing} queries of {answers} were not asked and count as 0"));
+            note(&format!("note: {missing} queries of {answers} did not run and count as 0"));
         }
         let (mut unknown, mut in_other_role) = (Vec::new(), Vec::new());
         for &id in &named {
@@ -142,16 +141,15 @@ impl Measurable<'_> {
             return Ok(());
         }
         let example = match (unknown.first(), in_other_role.first()) {
-            (Some(id), _) => format!("it says '{id}', {}", self.spelling_of(id)?),
+            (Some(id), _) => format!("it has '{id}', {}", self.spelling_of(id)?),
             (None, id) => format!("'{}' is {}", id.unwrap_or(first), self.other_role()),
         };
         if lost == named.len() {
-            return Err(Failure::new(format!("{answers} names no image that is searched: {example}")).help(
-                "answers are keys of stored images, written as in the database: ids of a list, or paths in the folder",
-            ));
+            return Err(Failure::new(format!("{answers} names no searched image: {example}"))
+                .help("answers must be keys of stored images: the ids of the list, or the paths in the folder"));
         }
         note(&format!(
-            "note: {lost} of the {} images that {answers} names are not searched and count as missed: {example}",
+            "note: {lost} of the {} images in {answers} are not searched and count as missed: {example}",
             named.len()
         ));
         Ok(())
@@ -167,13 +165,13 @@ impl Measurable<'_> {
 
     fn other_role(&self) -> &'static str {
         if self.scope == Scope::Index {
-            "a train image, and index images are searched"
+            "a train image, but only index images are searched"
         } else {
-            "an index image, and train images are searched"
+            "an index image, but only train images are searched"
         }
     }
 
-    /// How the database spells an id that it does not have.
+    /// The spelling of a key in the database that is close to an unknown id.
     fn spelling_of(&self, id: &str) -> Result<String> {
         let keys = self.snapshot.keys(None)?;
         let wanted = bare(id);
@@ -185,7 +183,7 @@ impl Measurable<'_> {
     }
 }
 
-/// What is left of a key without folders, ending, case of letters and white space: two keys that differ in no more are meant as one.
+/// A key without folders, extension, case and white space: two keys that are equal in this form are probably meant as the same.
 fn bare(key: &str) -> String {
     let name = key.trim().rsplit(['/', '\\']).next().unwrap_or_default();
     plain_label(name.split_once('.').map_or(name, |(stem, _)| stem)).to_lowercase()

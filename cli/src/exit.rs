@@ -1,19 +1,19 @@
 //! The exit codes that scripts branch on.
 
-/// What the program ends with; [`EXIT_CODES`] says what each means.
+/// The program's exit code; [`EXIT_CODES`] describes each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// A reader that went away (`| head`): nothing is wrong.
+    /// Success, even if the reader of the output closed it (`| head`).
     Quiet = 0,
     /// A statement or a command failed.
     Failed = 1,
     /// The command line cannot be understood.
     Usage = 2,
-    /// Stored bytes are not what was written, or a creation, restore or backup was not finished.
+    /// Stored bytes differ from those written, or a creation, restore or backup was not finished.
     Corrupt = 3,
     /// Another process holds the database.
     Locked = 4,
-    /// Some of many failed, more than were allowed; the rest is done.
+    /// More items failed than were allowed; the others are done.
     Partly = 5,
     /// SIGHUP: the terminal is gone.
     HungUp = 129,
@@ -27,16 +27,13 @@ pub(crate) enum Exit {
 
 /// The exit codes of the program, as `cairn --help` and README.md list them.
 pub(crate) const EXIT_CODES: [(Exit, &str); 10] = [
-    (Exit::Quiet, "ok, also where the reader of the output went away (`| head`)"),
-    (Exit::Failed, "a statement or command failed, nothing at all could go in, or the output could not be written"),
+    (Exit::Quiet, "success, even if the reader of the output closed it (`| head`)"),
+    (Exit::Failed, "a statement or command failed, nothing could be ingested, or the output could not be written"),
     (Exit::Usage, "the command line cannot be understood"),
-    (Exit::Corrupt, "the database is damaged, or a mapped file of it was cut short"),
+    (Exit::Corrupt, "the database is damaged, or one of its mapped files was cut short"),
     (Exit::Locked, "another process holds the database"),
-    (
-        Exit::Partly,
-        "some photos, vectors, queries or images failed, more than --allow-failures allows; the rest is done",
-    ),
-    (Exit::HungUp, "ended by SIGHUP; what was acknowledged is kept and the lock is free, as for 130, 143 and 152"),
+    (Exit::Partly, "more photos, vectors, queries or images failed than --allow-failures allows; the others are done"),
+    (Exit::HungUp, "ended by SIGHUP; acknowledged writes are kept and the lock is released, as for 130, 143 and 152"),
     (Exit::Interrupted, "stopped by Ctrl-C"),
     (Exit::Terminated, "ended by SIGTERM"),
     (Exit::OutOfTime, "ended by SIGXCPU (ulimit -t)"),

@@ -1,4 +1,4 @@
-//! What ends a command early: a message for people, a next step, and an exit code.
+//! The end of a failed command: a message for people, a next step, and an exit code.
 
 use std::fmt;
 use std::io;
@@ -27,17 +27,17 @@ impl Failure {
         Self { exit: Exit::Failed, message: message.into(), help: None, note: None }
     }
 
-    /// A command line that clap accepts and that means nothing.
+    /// A command line that clap accepts but that is not valid.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::new(message) }
     }
 
-    /// Stored bytes that are not what was written.
+    /// Stored bytes that differ from those written.
     pub(crate) fn corrupt(message: impl Into<String>) -> Self {
         Self { exit: Exit::Corrupt, ..Self::new(message) }
     }
 
-    /// Some of many failed; the rest is done.
+    /// Some of many failed; the others are done.
     pub(crate) fn partly(message: impl Into<String>) -> Self {
         Self { exit: Exit::Partly, ..Self::new(message) }
     }
@@ -47,7 +47,7 @@ impl Failure {
         Self { exit: interrupt::exit(), ..Self::new(message) }
     }
 
-    /// A refusal of the operating system, with the path it concerns.
+    /// An error of the operating system, with its path.
     pub(crate) fn io(path: &Path, error: io::Error) -> Self {
         Self::new(format!("{}: {error}", path.display()))
     }
@@ -58,14 +58,14 @@ impl Failure {
         self
     }
 
-    /// Says what the reader can do.
+    /// Adds what the reader can do.
     #[must_use]
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Says what else the reader can do, behind what is said already.
+    /// Adds another thing that the reader can do.
     #[must_use]
     pub(crate) fn or_help(mut self, help: &str) -> Self {
         self.help = match self.help {
@@ -76,7 +76,7 @@ impl Failure {
         self
     }
 
-    /// Says behind everything else what the failure left.
+    /// Adds a note about the effects of the failure, after everything else.
     #[must_use]
     pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
@@ -91,7 +91,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A diagnostic of the query language brings its own `error:`, its caret and its help.
+        // A diagnostic of the query language includes `error:`, its caret and its help.
         let rendered = self.message.starts_with("error");
         write!(f, "{}{}", if rendered { "" } else { "error: " }, self.message.trim_end())?;
         for (word, text) in [("help", &self.help), ("note", &self.note)] {

@@ -1,4 +1,4 @@
-//! Ctrl-C and the signals that end programs, as a flag that long work looks at between two pieces.
+//! Ctrl-C and the signals that end programs, as a flag that long work checks regularly.
 
 use std::error::Error;
 use std::fmt;
@@ -7,32 +7,33 @@ use std::sync::atomic::Ordering;
 use crate::exit::Exit;
 use crate::signals::{ENDING, ENDS_AT_ONCE, MANNER, ONLY_TOLD, SECOND_ENDS, STOPPED};
 
-/// What a second Ctrl-C does while the first one is still being heard.
+/// The effect of a second Ctrl-C while the first one has not stopped the work yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Again {
     /// Nothing more.
     Waits,
-    /// Ends the process: what was acknowledged is safe in any case.
+    /// Ends the process: acknowledged writes are safe in any case.
     Ends,
 }
 
-/// From now on Ctrl-C, SIGTERM and SIGHUP set the flag instead of ending the process. The first call in a process decides about `again`.
+/// From now on, Ctrl-C, SIGTERM and SIGHUP set the flag instead of ending the process. The first call in a process decides about
+/// `again`.
 pub(crate) fn listen(again: Again) {
     let manner = if again == Again::Ends { SECOND_ENDS } else { ONLY_TOLD };
     let _decided = MANNER.compare_exchange(ENDS_AT_ONCE, manner, Ordering::SeqCst, Ordering::SeqCst);
 }
 
-/// Whether work in hand shall stop: after a Ctrl-C up to the next [`forget`], after a signal that ends the program for good.
+/// Whether current work must stop: after a Ctrl-C until the next [`forget`], after a signal that ends the program for good.
 pub(crate) fn pressed() -> bool {
     STOPPED.load(Ordering::SeqCst)
 }
 
-/// Whether the program shall end.
+/// Whether the program must end.
 pub(crate) fn ending() -> bool {
     ENDING.load(Ordering::SeqCst) != 0
 }
 
-/// Begins again after a Ctrl-C.
+/// Clears a Ctrl-C.
 pub(crate) fn forget() {
     STOPPED.store(false, Ordering::SeqCst);
     if ending() {
@@ -40,7 +41,7 @@ pub(crate) fn forget() {
     }
 }
 
-/// What stopped the work, for messages.
+/// The name of the signal that stopped the work, for messages.
 pub(crate) fn cause() -> &'static str {
     match exit() {
         Exit::Terminated => "SIGTERM",
@@ -60,7 +61,7 @@ pub(crate) fn exit() -> Exit {
     }
 }
 
-/// Why a read or a write did not wait any longer.
+/// The reason why a read or a write stopped waiting.
 #[derive(Debug)]
 pub(crate) struct Stopped;
 

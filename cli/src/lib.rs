@@ -1,7 +1,7 @@
-//! The `cairn` program: what people type into databases, answers into tables and pages.
+//! The `cairn` program: it turns command lines and statements into calls of the engine, and answers into tables and pages.
 //!
-//! `args` says what can be typed, `commands` holds a file for each command, a `session` is an open database with what
-//! statements need beside it, `repl` is the shell, `output` writes rows, `report` writes pages, `networks` has what needs torch.
+//! `args` defines the command line, `commands` has a file for each command, a `session` is an open database with everything that
+//! statements need, `repl` is the shell, `output` writes rows, `report` writes pages, `networks` has everything that needs torch.
 
 mod args;
 mod closing;
@@ -29,19 +29,19 @@ mod watch;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-/// Runs the program with the arguments of the process. What it ends with is a code of `exit::EXIT_CODES`.
+/// Runs the program with the arguments of the process. Its exit code is one of `exit::EXIT_CODES`.
 ///
-/// It installs handlers for signals and panics, which only a program may; libraries below install none.
+/// It installs handlers for signals and panics, which only a program may do; the libraries install none.
 ///
-/// It does not return: torch and RocksDB have static objects that must not be destroyed before what uses them came to its end.
+/// It does not return: torch and RocksDB have static objects that must not be destroyed while their users run.
 pub fn main() -> ! {
     if let Some(code) = scout::called() {
-        cairn::end_process(i32::from(code));
+        cairn::runtime::end_process(i32::from(code));
     }
     signals::install();
     scout::install();
     closing::allow_open_files();
-    cairn::end_process(i32::from(panics::guarded(run)))
+    cairn::runtime::end_process(i32::from(panics::guarded(run)))
 }
 
 /// The exit code.
@@ -49,7 +49,7 @@ fn run() -> u8 {
     let done = match args::Cli::try_parse() {
         Ok(cli) => limits::check().and_then(|()| commands::run(cli.command)),
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // The help goes to standard error, since nothing was asked for; it holds nothing that was typed.
+            // The help goes to standard error, since nobody asked for it; it contains no input.
             let _ = error.print();
             return exit::Exit::Usage as u8;
         }
@@ -60,7 +60,7 @@ fn run() -> u8 {
         Ok(()) => exit::Exit::Quiet as u8,
         Err(failure) => {
             if failure.exit() != exit::Exit::Quiet {
-                // Standard error may be closed; the exit code still tells.
+                // Standard error may be closed; the exit code still reports the failure.
                 terminal::complain(&failure);
             }
             failure.exit() as u8

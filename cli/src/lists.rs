@@ -1,4 +1,4 @@
-//! The lists that a command reads: a plain file, or standard input where `-` is written.
+//! The lists that a command reads: a plain file, or standard input for `-`.
 
 use std::path::Path;
 
@@ -20,13 +20,13 @@ pub(crate) fn text(path: &Path) -> Result<Text> {
     if is_standard(path) { Ok(Text::standard(Input::standard()?)) } else { Ok(Text::open(path)?) }
 }
 
-/// Refuses a command line that wants two lists of one standard input.
+/// Refuses a command line that reads two lists from the one standard input.
 ///
 /// # Errors
-/// It does.
+/// It reads two.
 pub(crate) fn one_standard<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Result<()> {
     if paths.into_iter().filter(|path| is_standard(path)).count() < 2 {
         return Ok(());
     }
-    Err(Failure::usage("- is given twice, and there is one standard input").help("put the other list into a file"))
+    Err(Failure::usage("- is given twice, but there is only one standard input").help("put the other list into a file"))
 }

@@ -1,4 +1,5 @@
-//! What a fault of our own, or a limit that surfaces as one, says: a sentence and the exit code of a failure, whichever thread it met.
+//! Turns a panic (a fault of the program, or a limit that appears as one) into a message and the exit code of a failure, on any
+//! thread.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
@@ -7,11 +8,11 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::{complain, note};
 
-/// Runs the program; a panic in it ends it as a failure.
+/// Runs the program; a panic ends it as a failure.
 pub(crate) fn guarded(run: impl FnOnce() -> u8) -> u8 {
     set_hook(Box::new(|info| {
         complain(&failure(info));
-        // Whoever looks for a fault asks for it with RUST_BACKTRACE=1.
+        // With RUST_BACKTRACE=1, a developer gets the usual output.
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
             note(&trace.to_string());
@@ -29,12 +30,13 @@ fn failure(info: &PanicHookInfo<'_>) -> Failure {
 }
 
 fn told(reason: &str, place: &str) -> Failure {
-    let failure = Failure::new(format!("the work ended unexpectedly: {reason}{place}; what was acknowledged is kept"));
-    // What a thread or a map that is refused says.
+    let failure =
+        Failure::new(format!("the program failed unexpectedly: {reason}{place}; acknowledged writes are kept"));
+    // The messages of a thread or a mapping that the system refuses.
     if ["os error 11", "os error 12", "WouldBlock", "OutOfMemory"].iter().any(|limit| reason.contains(limit)) {
         return failure.help("raise the limits of this process (ulimit -u, ulimit -v), or end other programs");
     }
-    failure.help("this is a fault of cairn: please report it with what you did; RUST_BACKTRACE=1 shows more")
+    failure.help("this is a bug in cairn: please report it with the steps that led to it; RUST_BACKTRACE=1 shows more")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How far work is: a bar with rate and time left where a person looks, a plain line every few seconds elsewhere.
+//! Progress of work: on a terminal a bar with rate and time left, elsewhere a plain line every few seconds.
 
 use std::fmt::Write;
 use std::io::{self, IsTerminal as _};
@@ -11,12 +11,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::terminal::note;
 
-/// Between two plain lines.
+/// Time between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 const TEMPLATE: &str = "     {bar:32.cyan/dim} {pos}/{len} {msg}  {rate}  {eta} left";
 const COLOURLESS: &str = "     {bar:32} {pos}/{len} {msg}  {rate}  {eta} left";
 
-/// Progress of one piece of work; may be stepped by many threads.
+/// Progress of one piece of work; many threads may step it.
 pub(crate) struct Bar {
     bar: ProgressBar,
     /// Plain lines instead, and when the last one was written.
@@ -28,18 +28,18 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    /// Progress towards `total` things of a kind.
+    /// Progress towards `total` items of a kind.
     pub(crate) fn new(total: u64, noun: &'static str) -> Self {
         let person = io::stderr().is_terminal();
         let target = if person { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target).with_message(noun);
         let template =
             if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) { COLOURLESS } else { TEMPLATE };
-        // A template that does not parse would leave the plain bar of the library.
+        // A template that does not parse would leave the library's plain bar.
         if let Ok(style) = ProgressStyle::with_template(template) {
             let rate = |state: &ProgressState, out: &mut dyn Write| {
                 // A sink that refuses loses a number on the screen.
-                let _ = write!(out, "{:.1} a second", state.per_sec());
+                let _ = write!(out, "{:.1} per second", state.per_sec());
             };
             bar.set_style(style.progress_chars("━╸─").with_key("rate", rate));
         }
@@ -47,7 +47,7 @@ impl Bar {
         Self { bar, plain, done: AtomicU64::new(0), total: AtomicU64::new(total), began: Instant::now(), noun }
     }
 
-    /// So many more are done.
+    /// Adds this many items.
     pub(crate) fn step(&self, count: u64) {
         let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
         self.show(done);
@@ -67,18 +67,22 @@ impl Bar {
             if last.elapsed() >= PLAIN_EVERY {
                 *last = Instant::now();
                 let total = self.total.load(Ordering::Relaxed);
-                note(&format!("     {done}/{total} {} ({:.1} a second)", self.noun, rate(done, self.began.elapsed())));
+                note(&format!(
+                    "     {done}/{total} {} ({:.1} per second)",
+                    self.noun,
+                    rate(done, self.began.elapsed())
+                ));
             }
         }
     }
 
-    /// The work is over; the bar goes and a line says how fast it was.
+    /// Ends the work: removes the bar and prints a line with the speed.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
         let (done, took) = (self.done.load(Ordering::Relaxed), self.began.elapsed());
         if done > 0 {
             note(&format!(
-                "     {done} {} in {:.1} s ({:.1} a second)",
+                "     {done} {} in {:.1} s ({:.1} per second)",
                 self.noun,
                 took.as_secs_f64(),
                 rate(done, took)

@@ -1,30 +1,31 @@
-//! The program as a scout: a process of its own that looks at a catalog before the program opens it.
+//! The program as a scout: a separate process that reads a catalog before the program opens it.
 
 use std::ffi::OsString;
 use std::path::Path;
 
-use cairn::Scout;
+use cairn::runtime::Scout;
 
 use crate::exit::Exit;
 
-/// The first word of its command line. It is no command that people type, so that no help lists it.
+/// The first word of its command line. People do not type it, so no help lists it.
 const WORD: &str = "look-at-the-catalog-first";
-/// This program, also where its file was replaced since it began.
+/// This program, even if its file was replaced since it started.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// Does the work of a scout, if the command line asks for that; the exit code. No handlers are installed by then: what ends it must show.
+/// Does the work of a scout, if the command line says so; the exit code. No handlers are installed then: the end of the process
+/// must show.
 pub(crate) fn called() -> Option<u8> {
     let mut words = std::env::args_os().skip(1);
     if words.next()? != WORD {
         return None;
     }
-    let understood = cairn::scout(&words.collect::<Vec<OsString>>());
+    let understood = cairn::runtime::scout(&words.collect::<Vec<OsString>>());
     Some(if understood { 0 } else { Exit::Usage as u8 })
 }
 
-/// From now on catalogs that this machine does not know are looked at by such a process first.
+/// From now on, such a process first reads each catalog that this machine does not know.
 pub(crate) fn install() {
     if Path::new(OWN_PROGRAM).exists() {
-        cairn::set_scout(Some(Scout::new(OWN_PROGRAM, [WORD])));
+        cairn::runtime::set_scout(Some(Scout::new(OWN_PROGRAM, [WORD])));
     }
 }

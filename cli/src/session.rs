@@ -1,13 +1,14 @@
-//! An open database and what statements need beside it: the model on first use, the output format, known answers.
+//! An open database with everything that statements need: the model on first use, the output format, known answers.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{
-    Answers, Arguments, CheckReport, Cleaning, Database, FailedQuery, Outcome, Part, Ports, Prepared, Snapshot, Watch,
-};
+use cairn::clean::Cleaning;
+use cairn::embed::FailedQuery;
+use cairn::reports::{Answers, CheckReport, Part};
+use cairn::{Arguments, Database, Outcome, Ports, Prepared, Snapshot, Watch};
 
 use crate::args::{ModelArgs, Opened};
 use crate::closing;
@@ -33,7 +34,7 @@ pub(crate) struct Session {
     pub(crate) format: Format,
     /// The command line says that nothing is written.
     only_read: bool,
-    /// The one of the ports.
+    /// The model of the ports.
     watch: Arc<Attention>,
     /// Folders whose photos a report may show.
     pub(crate) folders: PhotoFolders,
@@ -42,13 +43,13 @@ pub(crate) struct Session {
     tally: Tally,
 }
 
-/// What the end of a command depends on.
+/// The counts that decide the end of a command.
 #[derive(Default)]
 struct Tally {
-    /// Queries of files, and those of them that could not be asked.
+    /// Number of queries of files, and of those that could not run.
     queries: AtomicUsize,
     failed: AtomicUsize,
-    /// Searches while answers were known, and those whose queries they hold.
+    /// Number of searches while answers were known, and of those whose queries have answers.
     searches: AtomicUsize,
     measured: AtomicUsize,
 }
@@ -60,7 +61,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Opens a database for reading; before the first statement that writes it is taken over for writing, unless the command line
+    /// Opens a database for reading; before the first statement that writes, it is opened for writing, unless the command line
     /// says that it is only read. The model is loaded when a statement first needs it.
     ///
     /// # Errors
@@ -70,7 +71,7 @@ impl Session {
         Ok(Self::on(access::open(opened)?, opened, model, format, (solution, truth)))
     }
 
-    /// Opens a database for writing at once; for reading where the command line says so, or where it is a backup.
+    /// Opens a database for writing at once; for reading if the command line says so, or if it is a backup.
     ///
     /// # Errors
     /// As [`Session::open`]; when another process holds the database.
@@ -102,10 +103,10 @@ impl Session {
         Self { database, ports, format, only_read, watch, folders, truth, truth_path, tally }
     }
 
-    /// The same with reports that may show the photos below these folders.
+    /// The same, with reports that may show the photos below these folders.
     ///
     /// # Errors
-    /// When one of them is not there.
+    /// When one of them does not exist.
     pub(crate) fn with_photos_from(mut self, folders: &[PathBuf]) -> Result<Self> {
         self.folders = PhotoFolders::new(folders)?;
         Ok(self)
@@ -116,7 +117,7 @@ impl Session {
         self.truth.as_ref()
     }
 
-    /// Carries out one statement.
+    /// Runs one statement.
     ///
     /// # Errors
     /// The statement's.
@@ -129,7 +130,7 @@ impl Session {
         Ok(done?)
     }
 
-    /// Writes an outcome: rows, or the report that the statement asked for; then its metrics where answers are known.
+    /// Writes an outcome: rows, or the statement's report; then its metrics, if answers are known.
     ///
     /// # Errors
     /// When the output or the report cannot be written, or when the outcome is a check that found something.
@@ -156,7 +157,7 @@ impl Session {
         Ok(())
     }
 
-    /// What was done comes first: it stays done where the report cannot be written.
+    /// The result comes first: it stays even if the report cannot be written.
     fn show_cleaning(&self, cleaning: &Cleaning, into: Option<Target>, out: &mut dyn Write) -> Result<()> {
         print_cleaning(out, self.format, cleaning, into.is_none())?;
         let Some(target) = into else { return Ok(()) };
@@ -168,14 +169,14 @@ impl Session {
         Ok(())
     }
 
-    /// Names queries that could not be asked, beside so many that were.
+    /// Lists queries that could not run, and counts those that ran.
     pub(crate) fn failed_queries(&self, failed: &[FailedQuery], asked: usize) {
         self.tally.queries.fetch_add(asked + failed.len(), Ordering::Relaxed);
         if failed.is_empty() {
             return;
         }
         self.tally.failed.fetch_add(failed.len(), Ordering::Relaxed);
-        note(&format!("{} of {} queries could not be asked:", failed.len(), asked + failed.len()));
+        note(&format!("{} of {} queries could not run:", failed.len(), asked + failed.len()));
         let names: Vec<String> = failed.iter().map(FailedQuery::name).collect();
         name_failed(names.iter().zip(failed).map(|(name, failed)| (&**name, &*failed.reason)));
     }
@@ -183,20 +184,20 @@ impl Session {
     /// The end of a command all of whose statements ran.
     ///
     /// # Errors
-    /// `Partly`: some queries of a file could not be asked; the others are answered. `Failed`: answers are known, and none of the
-    /// searches asked a query of theirs.
+    /// `Partly`: some queries of a file could not run; the others are answered. `Failed`: answers are known, but for none of the
+    /// queries of the searches.
     pub(crate) fn end(&self) -> Result<()> {
         let [queries, failed, searches, measured] =
             [&self.tally.queries, &self.tally.failed, &self.tally.searches, &self.tally.measured]
                 .map(|count| count.load(Ordering::Relaxed));
         if searches > 0 && measured == 0 {
             let name = self.truth_path.as_deref().unwrap_or(Path::new("")).display();
-            return Err(Failure::new(format!("{name} holds none of the queries that were asked, and nothing was measured"))
-                .help("queries are matched by id: the id column of the list, or the name of the photo's file without its ending"));
+            return Err(Failure::new(format!("{name} has none of the queries that ran, so nothing was measured"))
+                .help("it must have the queries' ids: those of the list's id column, or the photo's file name without extension"));
         }
         if failed > 0 {
-            return Err(Failure::partly(format!("{failed} of {queries} queries could not be asked"))
-                .help("the others are answered; what is wrong with each of them is said above"));
+            return Err(Failure::partly(format!("{failed} of {queries} queries could not run"))
+                .help("the others are answered; the errors are listed above"));
         }
         Ok(())
     }
@@ -204,7 +205,7 @@ impl Session {
     fn measure(&self, answers: &Answers, truth: &Solution, out: &mut dyn Write) -> Result<()> {
         self.tally.searches.fetch_add(1, Ordering::Relaxed);
         if comparison::known(&answers.asked, truth) == 0 {
-            note("note: the known answers hold none of these queries");
+            note("note: the known answers have none of these queries");
             return Ok(());
         }
         self.tally.measured.fetch_add(1, Ordering::Relaxed);
@@ -213,10 +214,10 @@ impl Session {
         let path = self.truth_path.as_deref().unwrap_or(Path::new("the known answers")).display().to_string();
         measurable.check(truth, "this statement", &path)?;
         let ranked = comparison::ranked(&answers.asked, &answers.answers);
-        // What the statement returned is what is measured.
+        // It measures the rows that the statement returned.
         let depth = answers.plan.request.limit;
         let metrics = cairn::eval::evaluate(truth.truths(), &ranked, depth);
-        // Rows for programs stay alone on standard output.
+        // Standard output has only rows for programs.
         let lines = [("this statement", metrics)];
         if self.format.is_for_people() {
             print_metrics(out, self.format, depth, &lines)
@@ -238,16 +239,16 @@ impl Session {
         Ok(())
     }
 
-    /// Says where a report is, and which photos were read for it.
+    /// Prints the path of a report, and which photos were read for it.
     pub(crate) fn written(&self, path: &Path) {
         self.folders.told().iter().for_each(|read| note(read));
         note(&format!("report: {}", absolute(path).display()));
     }
 
-    /// What a report says about the database, as it was when it answered.
+    /// A report's facts about the database, as it was when it answered.
     pub(crate) fn facts(&self, snapshot: &Snapshot, queries: Option<usize>) -> Vec<(String, String)> {
         let (counts, options) = (snapshot.counts(), snapshot.options());
-        let model = options.model.as_ref().map_or("vectors as they came", |model| model.name.as_str());
+        let model = options.model.as_ref().map_or("your own vectors", |model| model.name.as_str());
         let mut facts = vec![
             ("database", report::file_name(self.database.folder())),
             ("model", format!("{model}, {} dimensions", options.dimension)),
@@ -271,23 +272,23 @@ pub(crate) fn must_be_sound(outcome: &Outcome) -> Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
-    // Segments are copies: the database makes damaged ones again by itself.
+    // Segments are copies: the database rewrites damaged ones itself.
     let only_segments = problems.iter().all(|problem| problem.part == Part::Segment);
     Err(Failure::corrupt("the check found problems").help(if only_segments {
-        "no image is lost: segments are made again while the database is open for writing; check again then"
+        "no image is lost: the database rewrites segments while it is open for writing; check again afterwards"
     } else {
-        "restore a backup (cairn restore BACKUP DB); without one keep what is left: cairn repair DB"
+        "restore a backup (cairn restore BACKUP DB); without one, save what is left: cairn repair DB"
     }))
 }
 
-/// A path that still means something in another folder.
+/// A path that is also valid in another folder.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use cairn::Problem;
+    use cairn::reports::Problem;
 
     use super::*;
     use crate::exit::Exit;
@@ -296,7 +297,11 @@ mod tests {
     fn a_check_that_finds_something_fails_as_corrupt() {
         let of = |problems: &[(Part, &str)]| {
             let problems = problems.iter().map(|&(part, message)| Problem::new(part, message)).collect();
-            must_be_sound(&Outcome::Checked(CheckReport { checked: Vec::new(), problems }))
+            must_be_sound(&Outcome::Checked({
+                let mut report = CheckReport::default();
+                report.problems = problems;
+                report
+            }))
         };
         assert!(of(&[]).is_ok());
         let segments = of(&[(Part::Segment, "segment 1 is gone")]).unwrap_err();
@@ -314,7 +319,11 @@ mod tests {
         let folder = home.join("db");
         let database = Database::create(&folder, cairn::Options::for_vectors(2)).unwrap();
         let put = |key: &str, label: Option<&str>, x: f32| {
-            let put = cairn::Put { source: Some(format!("/photos/{key}")), ..cairn::Put::new(key, [1.0, x]) };
+            let put = {
+                let mut put = cairn::Put::new(key, [1.0, x]);
+                put.source = Some(format!("/photos/{key}"));
+                put
+            };
             label.map_or(put.clone(), |label| put.label(label)).into()
         };
         let images = [put("a", Some("old"), 0.0), put("b", Some("old"), 0.1), put("c", None, 0.2), put("d", None, 0.3)];
@@ -326,9 +335,9 @@ mod tests {
         (session, outcomes)
     }
 
-    /// What is shown of an answer is what answered, whatever was written before it was shown.
+    /// The printed answer is the one at the time of the search, whatever is written before it is printed.
     ///
-    /// It catches: a column, a report or its facts that are looked up when the answer is printed.
+    /// It catches: a column, a report or its facts that are read when the answer is printed.
     #[test]
     fn what_is_written_behind_an_answer_is_not_in_it() {
         let home = tempfile::tempdir().unwrap();

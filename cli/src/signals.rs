@@ -1,8 +1,8 @@
-//! Signal handlers: which signal ends the program in order and which at once, and what is said then. Only the program installs them; a
+//! Signal handlers: which signal ends the program in order, which one at once, and the message. Only the program installs them; a
 //! library must leave them to its application.
 //!
-//! A handler may interrupt any code, locks held. So it calls nothing but what POSIX lists as async-signal-safe: atomics, `poll`,
-//! `write`, `alarm`, `raise`, `tcsetattr`, `_exit`. No thread is needed: a process that may start none is ended as well.
+//! A handler may interrupt any code that holds locks. So it calls only functions that POSIX lists as async-signal-safe: atomics,
+//! `poll`, `write`, `alarm`, `raise`, `tcsetattr`, `_exit`. It needs no thread: a process that cannot start one ends too.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
@@ -13,29 +13,30 @@ use libc::{c_int, c_short};
 
 use crate::exit::Exit;
 
-/// Seconds that work in hand has to come to an end after a SIGTERM, SIGHUP or SIGXCPU; then the process ends as it is.
+/// Seconds that current work has to end after a SIGTERM, SIGHUP or SIGXCPU; then the process ends at once.
 pub(crate) const GRACE_SECONDS: u32 = 5;
 
-/// What a Ctrl-C does.
+/// The effect of a Ctrl-C.
 pub(super) const ENDS_AT_ONCE: u8 = 0;
 /// The first one sets the flag, the second one ends the process.
 pub(super) const SECOND_ENDS: u8 = 1;
 /// Each one sets the flag.
 pub(super) const ONLY_TOLD: u8 = 2;
 
-/// One of the three above. Whatever is not [`ENDS_AT_ONCE`] looks at [`STOPPED`], after a SIGTERM too.
+/// One of the three above. Code in every other mode than [`ENDS_AT_ONCE`] checks [`STOPPED`], also after a SIGTERM.
 pub(super) static MANNER: AtomicU8 = AtomicU8::new(ENDS_AT_ONCE);
-/// Work in hand shall stop at its next piece.
+/// Current work must stop at its next check.
 pub(super) static STOPPED: AtomicBool = AtomicBool::new(false);
 /// The signal that ends the program, 0 for none.
 pub(super) static ENDING: AtomicI32 = AtomicI32::new(0);
 
-/// A byte lies in this pipe from a signal on, so that a wait for input or output ends.
+/// This pipe has a byte from a signal on, so that a wait for input or output ends.
 static WAKE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
-/// How the terminal was set when the program began.
+/// The terminal's settings when the program started.
 static TERMINAL: OnceLock<libc::termios> = OnceLock::new();
 
-/// Installs the handlers; called once, before anything else. What cannot be installed keeps what the system does.
+/// Installs the handlers; called once, before anything else. A signal whose handler cannot be installed keeps the system's
+/// default.
 pub(super) fn install() {
     if let Ok(pipe) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK) {
         let _first = WAKE.set(pipe);
@@ -47,13 +48,13 @@ pub(super) fn install() {
         handle(signal, on_ending, 0);
     }
     if !is_ignored(libc::SIGHUP) {
-        // Under `nohup` it is ignored, and stays so.
+        // Under `nohup` it is ignored, and stays ignored.
         handle(libc::SIGHUP, on_ending, 0);
     }
     handle(libc::SIGALRM, on_alarm, 0);
     handle(libc::SIGBUS, on_lost_page, libc::SA_ONSTACK);
     handle(libc::SIGABRT, on_abort, libc::SA_ONSTACK);
-    // A file that may not grow any more is an error of the write that meets it.
+    // If a file may not grow any more, its write returns an error.
     // SAFETY: ignoring a signal installs no code of ours.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
@@ -91,12 +92,12 @@ fn remember_terminal() {
 extern "C" fn on_interrupt(_: c_int) {
     let manner = MANNER.load(SeqCst);
     if ENDING.load(SeqCst) != 0 {
-        // It is on its way already.
+        // The process is ending already.
         return;
     }
     let again = STOPPED.swap(true, SeqCst);
     if manner == ENDS_AT_ONCE || (manner == SECOND_ENDS && again) {
-        end(Exit::Interrupted, b"stopped by Ctrl-C; what was acknowledged is kept\n");
+        end(Exit::Interrupted, b"stopped by Ctrl-C; acknowledged writes are kept\n");
     }
     wake();
 }
@@ -123,29 +124,30 @@ extern "C" fn on_alarm(_: c_int) {
 extern "C" fn on_lost_page(_: c_int) {
     end(
         Exit::Corrupt,
-        b"error: a file that is mapped into memory was cut short, or its disk cannot be read any more\n  help: look for what changes \
-          files of the database (a synchronised folder does); then cairn check DB, which makes lost segments again\n",
+        b"error: a file that is mapped into memory was cut short, or its disk cannot be read any more\n  help: find the program that changes \
+          the database's files (for example a synchronised folder); then run cairn check DB; the database rewrites lost segments\n",
     );
 }
 
 extern "C" fn on_abort(_: c_int) {
     end(
         Exit::Failed,
-        b"error: memory, address space or threads ran out, or a library met a fault of its own; what was acknowledged is kept\n  help: \
-          look at the limits of this process (ulimit -a) and at free memory, and run the command again\n",
+        b"error: memory, address space or threads ran out, or a library failed; acknowledged writes are kept\n  help: \
+          check the limits of this process (ulimit -a) and at free memory, and run the command again\n",
     );
 }
 
-/// Ends because of the signal that was told.
+/// Ends because of the recorded signal.
 fn end_as_told() -> ! {
     match ENDING.load(SeqCst) {
-        libc::SIGHUP => end(Exit::HungUp, b"ended by SIGHUP; what was acknowledged is kept\n"),
-        libc::SIGXCPU => end(Exit::OutOfTime, b"ended by SIGXCPU (ulimit -t); what was acknowledged is kept\n"),
-        _ => end(Exit::Terminated, b"ended by SIGTERM; what was acknowledged is kept\n"),
+        libc::SIGHUP => end(Exit::HungUp, b"ended by SIGHUP; acknowledged writes are kept\n"),
+        libc::SIGXCPU => end(Exit::OutOfTime, b"ended by SIGXCPU (ulimit -t); acknowledged writes are kept\n"),
+        _ => end(Exit::Terminated, b"ended by SIGTERM; acknowledged writes are kept\n"),
     }
 }
 
-/// Says it, if that needs no waiting, and ends the process as it is: locks go with it, and the next opening takes up the log.
+/// Writes the message, if that needs no waiting, and ends the process at once: its locks end with it, and the next opening reads
+/// the log.
 fn end(exit: Exit, words: &[u8]) -> ! {
     // SAFETY: poll, write, tcsetattr and _exit are async-signal-safe and get pointers to what lives on this stack or forever.
     unsafe {
@@ -160,7 +162,7 @@ fn end(exit: Exit, words: &[u8]) -> ! {
     }
 }
 
-/// Ends whatever waits. `errno` is the interrupted code's.
+/// Ends every wait. `errno` is that of the interrupted code.
 fn wake() {
     let Some((_, write)) = WAKE.get() else { return };
     // SAFETY: the descriptor is never closed, and a full pipe refuses the byte without waiting. errno is a thread's own.
@@ -171,8 +173,7 @@ fn wake() {
     }
 }
 
-/// Waits until something can be read from (`POLLIN`) or written to (`POLLOUT`) a file; false: that cannot be done without waiting, and
-/// work in hand shall stop.
+/// Waits until a file can be read (`POLLIN`) or written (`POLLOUT`); false: that would need waiting, and current work must stop.
 ///
 /// # Errors
 /// When the system cannot wait.
@@ -196,7 +197,7 @@ pub(super) fn wait(file: BorrowedFd<'_>, events: c_short) -> io::Result<bool> {
         } else if stopped {
             return Ok(false);
         } else if let Some((read, _)) = WAKE.get() {
-            // Bytes of signals that were heard.
+            // The bytes of signals that were handled.
             let _empty = rustix::io::read(read, &mut [0_u8; 64]);
         }
     }

@@ -1,4 +1,4 @@
-//! Known answers: `solution.csv` with the columns id, images (ids with spaces between them) and Usage.
+//! Known answers: `solution.csv` with the columns id, images (ids separated by spaces) and Usage.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -9,21 +9,21 @@ use cairndb_ingest::source::{Table, Text};
 use crate::failure::{Failure, Result};
 use crate::lists::text;
 
-/// What each query should find.
+/// The images that each query should find.
 #[derive(Debug, Default)]
 pub(crate) struct Solution {
     truths: Vec<Truth>,
     relevant: HashMap<String, HashSet<String>>,
 }
 
-/// What the header of the file is.
+/// The header of the file.
 const HEADER: &str = "id,images,Usage";
 
 impl Solution {
-    /// Reads the file; rows whose Usage is `Ignored` are left out, the column may be missing.
+    /// Reads the file; it skips rows whose Usage is `Ignored`; this column is optional.
     ///
     /// # Errors
-    /// When the file cannot be read or lacks a column, a row makes no sense, or no row names a query.
+    /// When the file cannot be read or lacks a column, a row is invalid, or no row names a query.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         Self::parse(text(path)?)
     }
@@ -53,19 +53,19 @@ impl Solution {
         })?;
         if solution.truths.is_empty() {
             let rest = if ignored > 0 { format!("; {ignored} are marked Ignored") } else { String::new() };
-            return Err(Failure::new(format!("{name}: it names no query{rest}")).help(format!(
-                "known answers are a CSV file with the header {HEADER}; images holds ids with spaces between them"
+            return Err(Failure::new(format!("{name} names no query{rest}")).help(format!(
+                "known answers are a CSV file with the header {HEADER}; images has ids separated by spaces"
             )));
         }
         Ok(solution)
     }
 
-    /// All of it, in file order.
+    /// All queries, in file order.
     pub(crate) fn truths(&self) -> &[Truth] {
         &self.truths
     }
 
-    /// What a query should find; `None` for a query that is not in the file.
+    /// The images that a query should find; `None` for a query that is not in the file.
     pub(crate) fn of(&self, query: &str) -> Option<&HashSet<String>> {
         self.relevant.get(query)
     }

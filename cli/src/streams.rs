@@ -1,4 +1,4 @@
-//! Input and output whose waits a signal ends.
+//! Input and output that stop waiting at a signal.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use crate::signals;
 /// Such a signal came.
 pub(crate) fn check() -> Result<()> {
     if ending() {
-        return Err(Failure::interrupted(format!("ended by {}; what was acknowledged is kept", cause())));
+        return Err(Failure::interrupted(format!("ended by {}; acknowledged writes are kept", cause())));
     }
     Ok(())
 }
@@ -24,7 +24,7 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) struct Input(File);
 
 impl Input {
-    /// Standard input. What another reader of it holds back is lost to this one.
+    /// Standard input. Bytes that another reader buffers are lost to this one.
     ///
     /// # Errors
     /// It is closed.
@@ -52,13 +52,13 @@ impl Read for Input {
     }
 }
 
-/// Bytes that are written to a pipe at a time: as many as it takes without waiting when it takes any.
+/// Number of bytes written to a pipe at a time: a pipe that takes any bytes takes this many without waiting.
 const PIPE_BYTES: usize = 4096;
 
-/// Standard output, which a signal leaves with [`Stopped`] while nobody reads it.
+/// Standard output; a signal ends a write with [`Stopped`] while nobody reads it.
 pub(crate) struct Output<W> {
     out: W,
-    /// It is a plain file, which never waits.
+    /// It is a plain file, which never makes a write wait.
     plain: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What depends on where words go: standard output, which may be a terminal or closed; notes and errors on standard error, where a
-//! person may want colours (NO_COLOR is respected).
+//! Standard output, which may be a terminal or closed; notes and errors on standard error, with colours on a terminal (it
+//! respects NO_COLOR).
 
 use std::env;
 use std::fmt::Display;
@@ -10,11 +10,11 @@ use std::os::fd::AsFd as _;
 use crate::output::{Shielded, visible_lines};
 use crate::streams::Output;
 
-/// Bytes of answers that are written at a time.
+/// Number of answer bytes written at a time.
 const BUFFER: usize = 1 << 16;
 
-/// Standard output, buffered; flush it before the end. A terminal gets no character that could drive it. One that was closed, or
-/// cannot be written to, is an error as soon as something is written: the standard library would drop the answers without a word.
+/// Standard output, buffered; flush it before the end. A terminal gets no character that could control it. Writing to a closed or
+/// failing output is an error: the standard library would silently drop the answers.
 pub(crate) fn standard_output() -> impl Write {
     BufWriter::with_capacity(BUFFER, Standard::open())
 }
@@ -29,7 +29,7 @@ pub(crate) fn say(line: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Whether something can be written to standard output, for words that somebody else writes there.
+/// Whether standard output can be written, for text that other code writes there.
 ///
 /// # Errors
 /// When it is closed.
@@ -77,7 +77,7 @@ impl Write for Standard {
     }
 }
 
-/// What the process was started with, seen before the standard library opens `/dev/null` in place of what is closed.
+/// The state at the start of the process, before the standard library opens `/dev/null` for closed descriptors.
 mod start {
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -92,13 +92,13 @@ mod start {
         CLOSED.store(rustix::io::fcntl_getfd(rustix::stdio::stdout()).is_err(), Ordering::Relaxed);
     }
 
-    /// The C library calls it before `main`; `look` uses nothing that the runtime of Rust sets up.
+    /// The C library calls it before `main`; `look` uses nothing of Rust's runtime.
     #[used]
     #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
     static BEFORE_MAIN: extern "C" fn() = look;
 }
 
-/// Whether standard error may carry colours.
+/// Whether standard error may have colours.
 fn colours() -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     io::stderr().is_terminal() && !set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
@@ -113,14 +113,14 @@ fn error_text(error: &impl Display) -> String {
     }
 }
 
-/// An output whose reader may go away (`| head`) without ending the work: what is written from then on is lost.
+/// An output whose reader may close it (`| head`) without ending the work: later writes are lost.
 pub(crate) struct Patient<W> {
     out: W,
     alone: bool,
 }
 
 impl<W: io::Write> Patient<W> {
-    /// Writes to `out` for as long as somebody reads.
+    /// Writes to `out` as long as somebody reads it.
     pub(crate) fn new(out: W) -> Self {
         Self { out, alone: false }
     }
@@ -154,12 +154,12 @@ impl<W: io::Write> io::Write for Patient<W> {
     }
 }
 
-/// A note beside the results, on standard error; a closed one is no reason to stop. A file name in it cannot drive the terminal.
+/// Prints a note on standard error; a closed one is no reason to stop. A file name in it cannot control the terminal.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{}", visible_lines(text));
 }
 
-/// An error that does not end the work, or ends it; as [`note`].
+/// Prints an error on standard error, as [`note`] does.
 pub(crate) fn complain(error: &impl Display) {
     let _ = writeln!(io::stderr(), "{}", error_text(error));
 }
@@ -168,7 +168,7 @@ pub(crate) fn complain(error: &impl Display) {
 mod tests {
     use super::*;
 
-    /// A pipe that was closed, or a full disk.
+    /// The pipe was closed, or the disk is full.
     struct Refusing(io::ErrorKind);
 
     impl io::Write for Refusing {

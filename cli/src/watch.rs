@@ -1,4 +1,4 @@
-//! What the engine tells of long work: a line on a terminal, nothing elsewhere; and what it is answered once Ctrl-C was pressed.
+//! Progress of the engine's long work: a line on a terminal, nothing elsewhere; and the request to stop after Ctrl-C.
 
 use std::io::{self, IsTerminal as _};
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::interrupt::{self, Again};
 
-/// How often the line is drawn again, so that its clock goes on between two pieces of work.
+/// How often the line is redrawn, so that its clock runs between two pieces of work.
 const EVERY: Duration = Duration::from_millis(250);
 /// Work that is done sooner shows no line.
 const QUIET: Duration = Duration::from_millis(500);
@@ -20,9 +20,9 @@ const COLOURLESS: &str = "     {bar:32} {pos}/{len} {msg}  {elapsed}  {eta} left
 
 /// Watches the statements of a session, one after the other.
 pub(crate) struct Attention {
-    /// Someone looks at standard error.
+    /// Standard error is a terminal.
     person: bool,
-    /// The kind of work that is shown, and its line.
+    /// The kind of work on the line, and the line.
     line: Mutex<Option<(String, ProgressBar)>>,
     /// When the statement first reported progress.
     since: Mutex<Option<Instant>>,
@@ -30,7 +30,7 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Nothing is under way.
+    /// No statement runs.
     pub(crate) fn new() -> Self {
         Self {
             person: io::stderr().is_terminal(),
@@ -40,13 +40,13 @@ impl Attention {
         }
     }
 
-    /// The statement that it watches stops at its next piece, and says nothing any more.
+    /// The statement that it watches stops at its next check, and reports nothing more.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.rest();
     }
 
-    /// The statement is over; its line goes.
+    /// Ends the statement and removes its line.
     pub(crate) fn rest(&self) {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if let Some((_, bar)) = self.line.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -56,7 +56,7 @@ impl Attention {
 
     fn show(&self, at: Progress<'_>) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        // One line for a kind of work: a line for every note would begin its clock anew.
+        // One line for each kind of work: otherwise its clock would restart with every note.
         if line.as_ref().is_none_or(|(shown, _)| shown != at.what) {
             if let Some((_, bar)) = line.take() {
                 bar.finish_and_clear();
@@ -73,7 +73,7 @@ impl Attention {
 
 impl Watch for Attention {
     fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
-        // Only now is there something that Ctrl-C must not cut in two.
+        // From here on, there is something that Ctrl-C must not interrupt.
         interrupt::listen(Again::Ends);
         if self.stopped.load(Ordering::SeqCst) || interrupt::pressed() {
             return ControlFlow::Break(());
@@ -92,7 +92,7 @@ impl Watch for Attention {
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    // A template that does not parse would leave the plain bar of the library.
+    // A template that does not parse would leave the library's plain bar.
     if let Ok(style) = ProgressStyle::with_template(if plain { COLOURLESS } else { TEMPLATE }) {
         bar.set_style(style.progress_chars("━╸─"));
     }

@@ -1,5 +1,5 @@
-//! Which train labels look wrong, and how is a cleaning taken back? Suspects are ranked by what their neighbours say; a cleaning is one
-//! transaction. Run: `cargo run --workspace --example cleaning_with_undo`.
+//! Which train labels look wrong, and how does one undo a cleaning? Suspects are ranked by the evidence of their neighbours; a
+//! cleaning is one transaction. Run: `cargo run --workspace --example cleaning_with_undo`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
@@ -16,11 +16,11 @@ fn main() -> cairn::Result<()> {
     let dome = |n: usize| Put::new(format!("d{n}"), [0.02 * n as f32, 1.0]).label("dome").into();
     database.write((0..6).map(tower).chain((0..6).map(dome)))?;
     let rule = CleanRule::Suspects(Cut::Top(1));
-    let look = CleanPlan { rule, action: Action::Relabel, dry_run: true, ..CleanPlan::default() };
+    let look = CleanPlan::default().rule(rule).action(Action::Relabel).dry_run(true);
     for judged in database.clean(&look, None, None)?.judged {
         println!("{} has the label {}: {:?}", judged.key, judged.label, judged.judgement);
     }
-    let cleaning = database.clean(&CleanPlan { dry_run: false, ..look }, None, None)?;
+    let cleaning = database.clean(&look.dry_run(false), None, None)?;
     let label = |key: &str| database.snapshot().record(key).map(|record| record.and_then(|record| record.label));
     println!("cleaning {:?} changed {} image; t0 is a {:?}", cleaning.number, cleaning.found, label("t0")?);
     database.undo_cleaning()?;

@@ -1,4 +1,4 @@
-//! How do several threads insert a key once, or change what they read, without a lock of their own? By writes that expect something.
+//! How do several threads insert a key once, or change what they read, without their own lock? By conditional writes.
 //! Run: `cargo run --workspace --example conditional_writes`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "an example stops at the first surprise")]
 

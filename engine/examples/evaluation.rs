@@ -21,7 +21,7 @@ fn main() -> cairn::Result<()> {
     ])?;
     let truth = [Truth { query: "q".to_owned(), relevant: vec!["outside".to_owned(), "inside".to_owned()] }];
     for (name, rerank) in [("similarity alone", None), ("re-ranked", Some(Rerank::new()))] {
-        let request = SearchRequest { rerank, ..SearchRequest::new().depth(2) };
+        let request = SearchRequest::new().depth(2).rerank(rerank);
         let answer = database.snapshot().search_one(&request, &Query::new([1.0, 0.1, 0.15]))?;
         let ranked = answer.rows.iter().map(|row| row.id.clone()).collect();
         let metrics = evaluate(&truth, &HashMap::from([("q".to_owned(), ranked)]), 2);

@@ -1,4 +1,5 @@
-//! How does one walk through all that is stored, in bounded memory? By a snapshot's iterators, which read a page at a time.
+//! How does one iterate over everything that is stored, in bounded memory? With a snapshot's iterators, which read a page at a
+//! time.
 //! Run: `cargo run --workspace --example export_rows`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 

@@ -1,5 +1,5 @@
-//! How is a search restricted to some of the images? By conditions on the predicted instance, the role or the path, which hold in both
-//! stages. Run: `cargo run --workspace --example filters`.
+//! How is a search restricted to some of the images? By conditions on the predicted instance, the role or the path, which apply
+//! in both stages. Run: `cargo run --workspace --example filters`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use cairn::{Condition, Database, Field, Options, Put, Query, Rerank, Scope, SearchRequest};

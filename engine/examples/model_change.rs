@@ -1,11 +1,12 @@
-//! How does a database switch to another model while it is used? Descriptors of all images are made beside the active ones, then one
-//! key flips; the way back is the same. Run: `cargo run --workspace --example model_change`.
+//! How does a database switch to another model while it is used? Descriptors of all images are computed beside the active ones,
+//! then one key flips; switching back works the same way. Run: `cargo run --workspace --example model_change`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, ModelInfo, Options, Progress, Put, Reembed, Target, Wanted};
+use cairn::model::{ModelInfo, Reembed, Target, Wanted};
+use cairn::{Database, Options, Progress, Put};
 
 /// Makes descriptors of three components from those of two.
 struct Lifted;
@@ -24,7 +25,7 @@ fn main() -> cairn::Result<()> {
         if n % 10 == 0 { put.label(format!("place {}", n / 50)).into() } else { put.into() }
     }))?;
     let before = database.snapshot();
-    let model = ModelInfo { name: "lifted".into(), fingerprint: "lifted 1".into(), settings: String::new() };
+    let model = ModelInfo::new("lifted", "lifted 1");
     let steps = AtomicUsize::new(0);
     // `Break` would stop it; what is embedded by then is kept.
     let watch = |at: Progress<'_>| {

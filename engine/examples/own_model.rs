@@ -1,12 +1,12 @@
-//! How do photos come in with a model of one's own, without torch? The application embeds; the database keeps whose descriptors it has,
-//! and refuses those of another model. Run: `cargo run --workspace --example own_model`.
+//! How does one ingest photos with one's own model, without torch? The application embeds; the database records which model its
+//! descriptors come from, and refuses those of another one. Run: `cargo run --workspace --example own_model`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use std::sync::Arc;
 
-use cairn::{
-    Argument, Arguments, Database, Embed, Embedded, ErrorKind, ModelInfo, Options, Outcome, Photo, Ports, Put,
-};
+use cairn::embed::{Embed, Embedded};
+use cairn::model::ModelInfo;
+use cairn::{Argument, Arguments, Database, ErrorKind, Expect, Options, Outcome, Photo, Ports, Put};
 
 /// A model that sees how bright a photo is, and how much it changes.
 struct Brightness;
@@ -25,27 +25,27 @@ impl Embed for Brightness {
         };
         let mean = bytes.iter().map(|&byte| f32::from(byte)).sum::<f32>() / bytes.len().max(1) as f32;
         let change = bytes.windows(2).map(|pair| f32::from(pair[0].abs_diff(pair[1]))).sum::<f32>();
-        Ok(Embedded { vector: vec![mean + 1.0, change / bytes.len().max(1) as f32], content: [0; 32], kept: None })
+        Ok(Embedded::new([mean + 1.0, change / bytes.len().max(1) as f32], [0; 32]))
     }
 }
 
 fn main() -> cairn::Result<()> {
     let folder = tempfile::tempdir().unwrap();
-    let model = ModelInfo { name: "brightness".into(), fingerprint: FINGERPRINT.into(), settings: String::new() };
-    let options = Options { model: Some(model), ..Options::for_vectors(2) };
+    let model = ModelInfo::new("brightness", FINGERPRINT);
+    let options = Options::for_vectors(2).model(model);
     let database = Database::create(folder.path().join("photos.db"), options)?;
     let photos = [("dark", vec![10u8; 64]), ("light", vec![240; 64]), ("stripes", [0u8, 255].repeat(32))];
     for (name, bytes) in &photos {
         let vector = Brightness.embed(&Photo::Bytes(bytes.clone()))?.vector;
-        database.write_of_model(Some(FINGERPRINT), vec![Put::new(*name, vector).into()])?;
+        database.write_if([Expect::model(FINGERPRINT)], [Put::new(*name, vector).into()])?;
     }
-    let ports = Ports { embed: Some(Arc::new(Brightness)), ..Ports::default() };
+    let ports = Ports::default().embed(Arc::new(Brightness));
     let query = Arguments::of([Argument::Photo(Photo::Bytes(vec![200, 20, 220, 10, 250, 5]))]);
     if let Some(Outcome::Answers(found)) = database.query("SEARCH $1 K 3", &query, &ports)?.pop() {
         let keys: Vec<&str> = found.answers[0].rows.iter().map(|row| row.id.as_str()).collect();
         println!("most alike first: {}", keys.join(", "));
     }
-    let refused = database.write_of_model(Some("another model"), vec![Put::new("x", [1.0, 1.0]).into()]).unwrap_err();
+    let refused = database.write_if([Expect::model("another model")], [Put::new("x", [1.0, 1.0]).into()]).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Mismatch);
     println!("refused: {}", refused.message());
     Ok(())

@@ -1,5 +1,5 @@
-//! How does another program read a database that one is writing? It opens it read-only, sees what was durable at that moment, and
-//! opens it again for what came later. Run: `cargo run --workspace --example read_beside_a_writer`.
+//! How does one program read a database that another one writes? It opens it read-only, sees what was durable at that moment, and
+//! opens it again for later writes. Run: `cargo run --workspace --example read_beside_a_writer`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use cairn::{Database, Deferral, ErrorKind, Options, Put, Query, SearchRequest};

@@ -1,4 +1,5 @@
-//! What do readers see beside a writer? Each holds a snapshot: one state, as long as it likes, and it never waits for a write.
+//! What do readers see beside a writer? Each holds a snapshot, which is one state for as long as it is held, and never waits for
+//! a write.
 //! Run: `cargo run --workspace --example several_readers`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 

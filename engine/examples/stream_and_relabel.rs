@@ -1,5 +1,5 @@
-//! What happens to stored predictions when a label changes? They follow in the same transaction, and a snapshot taken before keeps
-//! what it saw. Run: `cargo run --workspace --example stream_and_relabel`.
+//! What happens to stored predictions when a label changes? They change in the same transaction, and an earlier snapshot keeps
+//! its state. Run: `cargo run --workspace --example stream_and_relabel`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use cairn::{Database, Operation, Options, Put, Snapshot};

@@ -1,5 +1,5 @@
-//! How does a photo find others of its place that look nothing alike? Both views of a place are labelled once; what is searched
-//! has no labels. Run: `cargo run -p cairndb --example two_stage_search`.
+//! How does a photo find others of its place that look nothing alike? Both views of a place are labelled once; the images to
+//! search have no labels. Run: `cargo run -p cairndb --example two_stage_search`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use cairn::{Database, Options, Put, Query, Rerank, SearchRequest};

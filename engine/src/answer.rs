@@ -7,6 +7,7 @@ use crate::ports::Photo;
 
 /// One query: a descriptor, and the stored image it belongs to if it must not answer or vote for itself.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Query {
     /// Descriptor; normalised when it is used.
     pub vector: Vec<f32>,
@@ -28,8 +29,9 @@ impl Query {
 }
 
 /// The outcome of a vote (eq. 3).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Vote {
     /// The label with the largest tally; ties go to the label met first.
     pub instance: String,
@@ -38,8 +40,9 @@ pub struct Vote {
 }
 
 /// A voter of a prediction.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Voter {
     /// Key of the train image.
     pub key: String,
@@ -50,8 +53,9 @@ pub struct Voter {
 }
 
 /// What an image shows, and who says so.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Prediction {
     /// `None` without train images.
     pub vote: Option<Vote>,
@@ -87,8 +91,9 @@ impl Stage {
 }
 
 /// One row of an answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Row {
     /// External key.
     pub id: String,
@@ -108,8 +113,9 @@ pub struct Row {
 }
 
 /// The answer to one query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Answer {
     /// The query's own vote; `None` without RERANK, or when there is no train image.
     pub prediction: Option<Vote>,
@@ -123,6 +129,7 @@ pub struct Answer {
 
 /// Where a query of a statement came from.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Asked {
     /// Shown to people: a path, a key, an id of the queries file, or `vector`.
     pub name: String,
@@ -134,4 +141,23 @@ pub struct Asked {
     pub photo: Option<Photo>,
     /// Its number among the queries of the statement, from 0 on: the `query` column. Those that could not be asked count too.
     pub number: usize,
+}
+
+impl Asked {
+    /// A query with the name that people see and its number in the statement.
+    pub fn new(name: impl Into<String>, number: usize, query: Query) -> Self {
+        Self { name: name.into(), id: None, query, photo: None, number }
+    }
+
+    /// Sets [`Asked::id`].
+    #[must_use]
+    pub fn id(self, id: impl Into<Option<String>>) -> Self {
+        Self { id: id.into(), ..self }
+    }
+
+    /// Sets [`Asked::photo`].
+    #[must_use]
+    pub fn photo(self, photo: impl Into<Option<Photo>>) -> Self {
+        Self { photo: photo.into(), ..self }
+    }
 }

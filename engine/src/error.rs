@@ -1,4 +1,4 @@
-//! One error for the whole engine: what kind, what happened, and what to do about it.
+//! One error type for the whole engine: its kind, a message, and what to do about it.
 
 mod owner;
 
@@ -11,12 +11,12 @@ use cairndb_query::Diagnostic;
 const TOO_MANY_FILES: [i32; 2] = [24, 23];
 
 /// What to do where nothing more fits on a disk.
-pub(crate) const NO_SPACE_HELP: &str = "free some space on that disk; what was acknowledged is kept. A database that is open writes again by itself when there is room; a \
+pub(crate) const NO_SPACE_HELP: &str = "free some space on that disk; acknowledged writes are kept. An open database resumes writing when there is space; a \
      command that ended must be run again";
 
 /// What to do where a file gets longer than this process may make one.
 const FILE_TOO_LARGE: &str = "File too large";
-const FILE_TOO_LARGE_HELP: &str = "raise the limit of file lengths (ulimit -f), or that of the file system, and run the command again; what was acknowledged is kept";
+const FILE_TOO_LARGE_HELP: &str = "raise the limit of file lengths (ulimit -f), or that of the file system, and run the command again; acknowledged writes are kept";
 /// How RocksDB says that another handle has its own lock.
 const CATALOG_LOCKED: &str = "While lock file";
 
@@ -140,7 +140,7 @@ impl Error {
     /// Stored bytes that are not what was written.
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Corrupt, message).help(
-            "it is damaged or was written by another version; restore a backup, or keep what is sound: cairn repair DB",
+            "it is damaged or was written by another version; restore a backup, or save what is left: cairn repair DB",
         )
     }
 
@@ -177,7 +177,7 @@ impl Error {
             ErrorKind::DiskFull => self.help(NO_SPACE_HELP),
             ErrorKind::TooManyFiles => self.help(format!(
                 "this process may have {} files open: raise that (ulimit -n 4096, or LimitNOFILE= of a service), or close \
-                 databases that nobody uses, then try again",
+                 unused databases, then try again",
                 open_files_allowed().map_or("no known number of".to_owned(), |limit| limit.to_string())
             )),
             _ => self,

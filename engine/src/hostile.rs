@@ -1,4 +1,4 @@
-//! Bytes that nobody wrote: what the tests of decoders share, and what fuzz targets may call (the feature `hostile`).
+//! Crafted bytes: the common part of the decoders' tests, and the functions that fuzz targets may call (the feature `hostile`).
 
 #[cfg(test)]
 use proptest::prelude::*;

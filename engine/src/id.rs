@@ -1,4 +1,4 @@
-//! Newtypes of the numbers that name things inside a database. None of them leaves the engine: users see external keys.
+//! Newtypes of the numbers that identify things inside a database. None of them leaves the engine: users see external keys.
 
 /// One version of an image's descriptor and role. A put that changes either gets a new id, so what an id names never changes,
 /// and ids rise in the order of writing.

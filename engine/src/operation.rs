@@ -1,10 +1,11 @@
-//! What can be written, and what a stored image looks like to a reader: plain data.
+//! The operations of a write, and a stored image as a reader sees it: plain data.
 
 pub use cairndb_query::Role;
 use cairndb_query::plain_label;
 
 /// One change. A list of them is one transaction: all or nothing, in order.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Operation {
     /// Insert an image, or replace the one with the same key.
     Put(Put),
@@ -32,6 +33,7 @@ pub enum Operation {
 
 /// What a list, or a folder, says of an image. Whatever else is written is a person's word: the list does not revert it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Listed {
     /// External key.
     pub key: String,
@@ -46,13 +48,41 @@ pub struct Listed {
     pub reading: Reading,
 }
 
+impl Listed {
+    /// A list names an image that exists, which keeps its photo and descriptor.
+    pub fn known(key: impl Into<String>, reading: Reading) -> Self {
+        Self { key: key.into(), label: None, content: None, photo: None, reading }
+    }
+
+    /// The label that the list gives.
+    #[must_use]
+    pub fn label(self, label: impl Into<Option<String>>) -> Self {
+        Self { label: label.into(), ..self }
+    }
+
+    /// The BLAKE3 of the photo that the list names.
+    #[must_use]
+    pub fn content(self, content: impl Into<Option<[u8; 32]>>) -> Self {
+        Self { content: content.into(), ..self }
+    }
+}
+
 /// One reading of a list ([`Snapshot::reading`](crate::Snapshot::reading)): what it changes can be taken back as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reading {
     /// Number of the reading.
     pub number: u64,
     /// The list's labels go in force whoever set the present ones, and whether or not the list changed.
     pub overrules: bool,
+}
+
+impl Reading {
+    /// Sets [`Reading::overrules`].
+    #[must_use]
+    pub fn overruling(self, overrules: bool) -> Self {
+        Self { overrules, ..self }
+    }
 }
 
 /// Who put the label of an image in force, or left the image without one.
@@ -74,12 +104,20 @@ pub enum SetBy {
 /// What a list said of an image when it was read last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct ListSaid {
     /// The label that it gave.
     pub label: Option<String>,
     /// BLAKE3 of the photo that it named, where that is known.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::hex"))]
     pub content: Option<[u8; 32]>,
+}
+
+impl ListSaid {
+    /// A list gave this label to the image with this photo.
+    pub fn new(label: impl Into<Option<String>>, content: impl Into<Option<[u8; 32]>>) -> Self {
+        Self { label: label.into(), content: content.into() }
+    }
 }
 
 /// What becomes of a label that a list gives.
@@ -121,8 +159,9 @@ fn plain(label: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
 
 /// An image to store.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Put {
-    /// External key: 1 to [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES) bytes without NUL.
+    /// External key: 1 to [`MAX_KEY_BYTES`](crate::limits::MAX_KEY_BYTES) bytes without NUL.
     pub key: String,
     /// `Some`: a train image with this label; `None`: an index image.
     pub label: Option<String>,
@@ -190,6 +229,7 @@ impl From<Put> for Operation {
 /// A stored image, without its vector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Record {
     /// External key.
     pub key: String,
@@ -224,6 +264,7 @@ impl Record {
 /// What a transaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Receipt {
     /// Sequence number of the transaction: every write has its own, and they rise.
     pub sequence: u64,

@@ -1,4 +1,4 @@
-//! What a database is created and opened with. Every field says its unit, its default, and whether it can change later.
+//! The options of a new database and of an opening. Every field documents its unit, its default, and whether it can change later.
 
 use crate::error::{Error, Result};
 
@@ -59,6 +59,7 @@ impl Keep {
 /// The model whose descriptors a database holds. The engine compares fingerprints and hands the rest back untouched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct ModelInfo {
     /// Name, for example `lite0-gem`.
     pub name: String,
@@ -69,8 +70,22 @@ pub struct ModelInfo {
     pub settings: String,
 }
 
+impl ModelInfo {
+    /// A model that only the caller can load: it has no settings.
+    pub fn new(name: impl Into<String>, fingerprint: impl Into<String>) -> Self {
+        Self { name: name.into(), fingerprint: fingerprint.into(), settings: String::new() }
+    }
+
+    /// Sets [`ModelInfo::settings`].
+    #[must_use]
+    pub fn settings(self, settings: impl Into<String>) -> Self {
+        Self { settings: settings.into(), ..self }
+    }
+}
+
 /// What a database is created with. TRAIN, REEMBED and USE MODEL change the model and its dimension; nothing else can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// Dimension of the descriptors; 1 to [`MAX_DIMENSION`].
     pub dimension: usize,
@@ -85,6 +100,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// The fingerprint of the model that makes the descriptors, if one does.
+    pub(crate) fn fingerprint(&self) -> Option<&str> {
+        self.model.as_ref().map(|model| model.fingerprint.as_str())
+    }
+
     /// The defaults for bare vectors of that dimension.
     pub fn for_vectors(dimension: usize) -> Self {
         Self {
@@ -99,6 +119,12 @@ impl Options {
     /// The defaults for photos embedded by a model of that dimension.
     pub fn for_model(model: ModelInfo, dimension: usize) -> Self {
         Self { model: Some(model), ..Self::for_vectors(dimension) }
+    }
+
+    /// The model that makes the descriptors.
+    #[must_use]
+    pub fn model(self, model: impl Into<Option<ModelInfo>>) -> Self {
+        Self { model: model.into(), ..self }
     }
 
     /// Another k of the stored predictions.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::report::Report;
 
 /// A photo as it comes: a file, or bytes from a pipe or an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub enum Photo {
 
 /// A photo turned into what the database keeps of it.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Embedded {
     /// The descriptor, L2-normalised, of the model's dimension.
     pub vector: Vec<f32>,
@@ -27,10 +29,23 @@ pub struct Embedded {
     pub kept: Option<Vec<u8>>,
 }
 
+impl Embedded {
+    /// A descriptor and the BLAKE3 of its photo; nothing is kept of the photo.
+    pub fn new(vector: impl Into<Vec<f32>>, content: [u8; 32]) -> Self {
+        Self { vector: vector.into(), content, kept: None }
+    }
+
+    /// Keeps these bytes of the photo.
+    #[must_use]
+    pub fn kept(self, kept: impl Into<Option<Vec<u8>>>) -> Self {
+        Self { kept: kept.into(), ..self }
+    }
+}
+
 /// Turns photos into descriptors. One call embeds one photo; bulk work goes through the ingest crate's pipeline.
 pub trait Embed: Send + Sync {
     /// Fingerprint of the model that embeds, which must be the one in force where a descriptor is stored or searched
-    /// ([`ModelInfo::fingerprint`](crate::ModelInfo)). Default `None`: it is not told, and nothing is compared.
+    /// ([`ModelInfo::fingerprint`](crate::model::ModelInfo)). Default `None`: it is not told, and nothing is compared.
     ///
     /// It is asked before and after each photo. One that goes along with the model in force tells that one's.
     fn fingerprint(&self) -> Option<String> {
@@ -58,6 +73,11 @@ pub struct LocalFeatureSet {
 }
 
 impl LocalFeatureSet {
+    /// No features, of descriptors of that length.
+    pub fn new(dimension: usize) -> Self {
+        Self { dimension, ..Self::default() }
+    }
+
     /// Whether it is what its fields say; places, numbers and lengths are checked where they become `Features`.
     ///
     /// # Errors
@@ -104,6 +124,7 @@ pub trait LocalFeatures: Send + Sync {
 
 /// One query of a file of queries.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct NamedQuery {
     /// Its place in the file, from 0 on; those that cannot be asked count too.
     pub number: usize,
@@ -115,8 +136,22 @@ pub struct NamedQuery {
     pub photo: Option<Photo>,
 }
 
+impl NamedQuery {
+    /// The query of that place in the file, without an id.
+    pub fn new(number: usize, vector: impl Into<Vec<f32>>) -> Self {
+        Self { number, id: None, vector: vector.into(), photo: None }
+    }
+
+    /// Its id in the file, and its photo.
+    #[must_use]
+    pub fn of_photo(self, id: impl Into<String>, photo: Photo) -> Self {
+        Self { id: Some(id.into()), photo: Some(photo), ..self }
+    }
+}
+
 /// A query of a file that cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FailedQuery {
     /// Its place in the file, from 0 on.
     pub number: usize,
@@ -127,6 +162,17 @@ pub struct FailedQuery {
 }
 
 impl FailedQuery {
+    /// The query of that place in the file, without an id, and the reason.
+    pub fn new(number: usize, reason: impl Into<String>) -> Self {
+        Self { number, id: None, reason: reason.into() }
+    }
+
+    /// Its id in the file.
+    #[must_use]
+    pub fn id(self, id: impl Into<String>) -> Self {
+        Self { id: Some(id.into()), ..self }
+    }
+
     /// What people call it: its id, or its place.
     pub fn name(&self) -> String {
         self.id.clone().unwrap_or_else(|| format!("query {}", self.number))
@@ -135,6 +181,7 @@ impl FailedQuery {
 
 /// What a file of queries holds.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct QueryFile {
     /// What can be asked, in file order.
     pub queries: Vec<NamedQuery>,
@@ -153,6 +200,7 @@ pub trait ReadQueries: Send + Sync {
 
 /// A stored image whose descriptor of another model is wanted.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Wanted {
     /// External key.
     pub key: String,
@@ -179,6 +227,11 @@ pub trait Reembed {
     /// # Errors
     /// What concerns no single image.
     fn reembed(&self, images: &[Wanted]) -> Result<Vec<Result<Vec<f32>>>>;
+
+    /// The model is active: the state of its training may be removed. Returns lines for people. Default: none.
+    fn activated(&self) -> Report {
+        Report::default()
+    }
 }
 
 /// Row-major vectors that never change, in memory or in a mapped file. Clones share them.

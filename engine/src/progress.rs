@@ -1,4 +1,4 @@
-//! How long calls report their progress, and how a caller ends one.
+//! The progress reports of long calls, and how a caller ends one.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

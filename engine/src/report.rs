@@ -1,4 +1,4 @@
-//! What the database says of itself: its state, what a check found, what a repair did, what a long statement reports.
+//! Reports of the database: its state, the findings of a check, the result of a repair, the report of a long statement.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ impl Status {
     pub fn lines(&self) -> Vec<(String, String)> {
         let model = match &self.model {
             Some(model) => format!("{} ({})", model.name, model.fingerprint.get(..12).unwrap_or(&model.fingerprint)),
-            None => "none: vectors are brought".to_owned(),
+            None => "none (your own vectors)".to_owned(),
         };
         let waiting = format!("{} ({} operations)", self.deferred_writes, self.deferred_operations);
         let mut lines = vec![
@@ -69,7 +69,7 @@ impl Status {
             ("vote_k", self.vote_k.to_string()),
             ("kept neighbours", self.kept_neighbours.to_string()),
             ("sequence", self.sequence.to_string()),
-            ("waiting writes", waiting),
+            ("deferred writes", waiting),
             ("segments", self.segments.len().to_string()),
             ("rows in the tail", self.tail_rows.to_string()),
             ("bytes in segments", self.segment_bytes().to_string()),
@@ -142,12 +142,12 @@ impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         parts.extend(self.takes_no_writes.clone());
-        parts.extend(self.shortage.as_ref().map(|shortage| format!("{shortage}; reading and deleting go on")));
+        parts.extend(self.shortage.as_ref().map(|shortage| format!("{shortage}; reading and deleting continue")));
         if !self.degraded.is_empty() {
             let degraded = self.degraded.join("; ");
             parts.push(format!("degraded: {degraded}; answers are exact, from the catalog, until it is rebuilt"));
         }
-        parts.extend(self.trouble.as_ref().map(|trouble| format!("the worker is in trouble: {trouble}")));
+        parts.extend(self.trouble.as_ref().map(|trouble| format!("a background worker failed: {trouble}")));
         f.write_str(if parts.is_empty() { "ok" } else { "" })?;
         f.write_str(&parts.join("; "))
     }
@@ -155,6 +155,7 @@ impl fmt::Display for Health {
 
 /// What a statement that works for long reports, for people: TRAIN, REEMBED, USE MODEL, SHOW STALE.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Report {
     /// Name and value, in the order to be shown. A name may come twice.
     pub lines: Vec<(String, String)>,
@@ -176,6 +177,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Report {
 /// A segment, for people.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct SegmentInfo {
     /// Its number.
     pub number: u64,
@@ -197,6 +199,7 @@ pub struct SegmentInfo {
 /// What a repair found and did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Repaired {
     /// What was found and done, for people.
     pub lines: Vec<String>,
@@ -223,6 +226,7 @@ impl Repaired {
 /// What CHECK found.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct CheckReport {
     /// What was looked at, and how many of it.
     pub checked: Vec<(String, u64)>,

@@ -1,22 +1,24 @@
-//! Single photos and files of queries for the engine: the same steps as the pipeline, so the same bits.
+//! Embeds single photos and files of queries for the engine: with the steps of the pipeline, so the bits are the same.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::{Embed, Embedded, Error, FailedQuery, Keep, NamedQuery, Photo, QueryFile, ReadQueries, Result, pool};
+use cairn::embed::{Embed, Embedded, FailedQuery, NamedQuery, QueryFile, ReadQueries};
+use cairn::runtime::pool;
+use cairn::{Error, Keep, Photo, Result};
 
 use crate::encoder::Encoder;
 use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, resize, thumbnail};
 use crate::source::{Spellings, Text, VectorFile, is_vectors, read_list, row_fault};
 
-/// Most bytes that a file of query vectors may take in memory: 1 GiB.
+/// The largest size in memory of a file of query vectors: 1 GiB.
 const MAX_QUERY_BYTES: usize = 1 << 30;
 
-/// A photo on its way into the network.
+/// A photo before the network.
 pub(crate) struct Prepared {
     /// At the model's input size.
     pub(crate) pixels: Pixels,
-    /// What the database keeps of it.
+    /// The copy that the database keeps.
     pub(crate) kept: Option<Vec<u8>>,
 }
 
@@ -28,12 +30,12 @@ pub struct PhotoEmbedder {
 }
 
 impl PhotoEmbedder {
-    /// An embedder that keeps of photos what `keep` says, under the default limits.
+    /// An embedder that keeps copies of photos according to `keep`, with the default limits.
     pub fn new(encoder: Arc<dyn Encoder>, keep: Keep) -> Self {
         Self { encoder, keep, limits: DecodeLimits::default() }
     }
 
-    /// Other limits of what a photo may cost.
+    /// Sets other limits on photos.
     #[must_use]
     pub fn with_limits(self, limits: DecodeLimits) -> Self {
         Self { limits, ..self }
@@ -68,8 +70,8 @@ impl PhotoEmbedder {
         Ok((content, prepared))
     }
 
-    /// The descriptors of many photos (each with its key), in order: on the engine's threads, or in batches where the encoder prefers
-    /// them. A photo that cannot be embedded has an error of its own.
+    /// The descriptors of many photos (each with its key), in order: on the engine's threads, or in batches if the encoder
+    /// prefers them. A photo that cannot be embedded has an error in its place.
     ///
     /// # Errors
     /// When the device fails.
@@ -100,7 +102,7 @@ impl Embed for PhotoEmbedder {
         let (content, Prepared { pixels, kept }) = self.prepared(photo)?;
         let vector =
             self.encoder.embed(&[&pixels])?.pop().ok_or_else(|| Error::invalid("the network gave no descriptor"))?;
-        Ok(Embedded { vector, content, kept })
+        Ok(Embedded::new(vector, content).kept(kept))
     }
 }
 
@@ -126,10 +128,8 @@ impl QueryReader {
         let mut found = QueryFile::default();
         for (number, vector) in numbers.chunks_exact(file.dimension()).enumerate() {
             match row_fault(vector) {
-                None => found.queries.push(NamedQuery { number, id: None, vector: vector.to_vec(), photo: None }),
-                Some(fault) => {
-                    found.failed.push(FailedQuery { number, id: None, reason: format!("row {number} {fault}") })
-                }
+                None => found.queries.push(NamedQuery::new(number, vector)),
+                Some(fault) => found.failed.push(FailedQuery::new(number, format!("row {number} {fault}"))),
             }
         }
         Ok(found)
@@ -145,10 +145,9 @@ impl QueryReader {
         let vectors = embedder.embed_all(&photos)?;
         let mut found = QueryFile::default();
         for (number, ((id, photo), vector)) in photos.into_iter().zip(vectors).enumerate() {
-            let id = Some(id);
             match vector {
-                Ok(vector) => found.queries.push(NamedQuery { number, id, vector, photo: Some(photo) }),
-                Err(error) => found.failed.push(FailedQuery { number, id, reason: error.message().to_owned() }),
+                Ok(vector) => found.queries.push(NamedQuery::new(number, vector).of_photo(id, photo)),
+                Err(error) => found.failed.push(FailedQuery::new(number, error.message()).id(id)),
             }
         }
         Ok(found)

@@ -1,21 +1,23 @@
-//! What turns pixels into descriptors, as the pipeline sees it: a network of the `cairndb-torch` crate, or your own.
+//! The interface of models that turn pixels into descriptors, for the pipeline: a network of the `cairndb-torch` crate, or your
+//! own.
 
-use cairn::{ModelInfo, Result};
+use cairn::Result;
+use cairn::model::ModelInfo;
 
 use crate::photo::{Pixels, SizeRule};
 
-/// A model that gives unit descriptors to photos that were brought to size.
+/// A model that computes unit descriptors of resized photos.
 ///
-/// The descriptor of a photo must not depend on the photos beside it, or on the thread: a run that was stopped is finished by running
-/// it again.
+/// The descriptor of a photo must not depend on the other photos of a call, or on the thread: an interrupted run is finished by
+/// running it again.
 pub trait Encoder: Send + Sync {
     /// Name, fingerprint and settings, for [`cairn::Options::for_model`].
     fn info(&self) -> &ModelInfo;
 
-    /// The size at which a photo goes in.
+    /// The input size for a photo.
     fn size_rule(&self) -> SizeRule;
 
-    /// How many photos one call should get. 1 (the default): every thread calls with a photo of its own.
+    /// How many photos one call should get. 1 (the default): every thread calls with one photo.
     fn preferred_batch(&self) -> usize {
         1
     }
@@ -26,15 +28,15 @@ pub trait Encoder: Send + Sync {
     /// When the device fails, or a photo has no usable descriptor.
     fn encode(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>>;
 
-    /// The model's descriptor from the network's; the same one (the default) where nothing is trained behind the network.
+    /// The model's descriptor from the network's; the same one (the default) if the model has no adapter.
     ///
     /// # Errors
-    /// `Mismatch`: the descriptor is of another length.
+    /// `Mismatch`: the descriptor has another length.
     fn adapt(&self, of_network: Vec<f32>) -> Result<Vec<f32>> {
         Ok(of_network)
     }
 
-    /// The network alone, where something is trained behind it; `None` (the default): nothing is.
+    /// The network without its adapter; `None` (the default) if there is no adapter.
     ///
     /// # Errors
     /// `Mismatch`: the model's settings cannot be read.

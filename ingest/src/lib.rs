@@ -1,8 +1,9 @@
-//! Photos and vector files into rows of a database: everything between a folder of pictures and the engine, but for the network.
+//! Turns photos and vector files into rows of a database: everything between a folder of photos and the engine, except the
+//! network.
 //!
-//! It lists what to ingest ([`source`]), decodes photos under limits ([`photo`]), has an [`Encoder`] embed them, and hands rows to the
-//! engine in transactions ([`ingest()`]); it never opens RocksDB and knows no torch. For the engine's ports it offers [`PhotoEmbedder`]
-//! and [`QueryReader`]. The networks are in the `cairndb-torch` crate.
+//! It lists the photos to ingest ([`source`]), decodes them under limits ([`photo`]), lets an [`Encoder`] embed them, and passes
+//! rows to the engine in transactions ([`ingest()`]); it never opens RocksDB and does not use torch. It provides
+//! [`PhotoEmbedder`] and [`QueryReader`] for the engine's ports. The `cairndb-torch` crate has the networks.
 
 mod embedder;
 mod encoder;

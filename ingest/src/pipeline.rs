@@ -1,10 +1,10 @@
-//! Photos and bare vectors into a database: decode in parallel, embed, write in transactions, in the order of the items.
+//! Ingests photos and bare vectors: it decodes in parallel, embeds, and writes in transactions, in the order of the items.
 //!
-//! What is already there with the same content, role and label is passed over before it is decoded, so a run that was stopped or
-//! killed is finished by running it again, and ends with the same rows as an undisturbed one: the descriptor of a photo does not
-//! depend on the photos beside it. A bad photo is reported and stops nothing.
+//! An item that is stored with the same content, role and label is skipped before it is decoded. So an interrupted run is
+//! finished by running it again, and ends with the same rows as an uninterrupted one: the descriptor of a photo does not depend
+//! on other photos. A bad photo is reported and stops nothing.
 //!
-//! A list is one source of labels and people are another one: what a list says again, as it said before, reverts nobody ([`heard`]).
+//! A list is one source of labels, and people are another: an unchanged list does not revert what people set ([`heard`]).
 
 mod heard;
 mod twins;
@@ -15,10 +15,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 
-use cairn::{
-    Database, Error, ErrorKind, Listed, MAX_KEY_BYTES, ModelInfo, Operation, Progress, Put, Reading, Record, Result,
-    Watch,
-};
+use cairn::limits::MAX_KEY_BYTES;
+use cairn::lists::{Listed, Reading};
+use cairn::model::ModelInfo;
+use cairn::{Database, Error, ErrorKind, Expect, Operation, Progress, Put, Record, Result, Watch};
 
 pub use heard::LabelReport;
 use heard::Word;
@@ -30,15 +30,15 @@ use crate::encoder::Encoder;
 use crate::photo::read_file;
 use crate::source::{Item, VectorFile, place_of, row_fault};
 
-/// Photos of one transaction.
+/// Photos per transaction.
 pub const PHOTOS_PER_TRANSACTION: usize = 64;
-/// Bare vectors of one transaction.
+/// Bare vectors per transaction.
 pub const VECTORS_PER_TRANSACTION: usize = 1_000;
 
-/// How an ingest runs; it changes nothing about what is stored.
+/// How an ingest runs; it does not change what is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IngestOptions {
-    /// Threads that decode (and embed, unless the encoder prefers batches); default: one for each processor.
+    /// Number of threads that decode (and embed, unless the encoder prefers batches); default: one per processor.
     pub threads: usize,
 }
 
@@ -48,30 +48,29 @@ impl Default for IngestOptions {
     }
 }
 
-/// What an ingest did.
+/// The result of an ingest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Keys that were not there before.
+    /// Number of new keys.
     pub added: usize,
-    /// Keys whose content, role or label was another.
+    /// Number of keys whose content, role or label changed.
     pub replaced: usize,
-    /// Keys passed over because all was the same, or what differs was set by people and stays.
+    /// Number of keys that were skipped because everything was the same, or because people set what differs.
     pub unchanged: usize,
-    /// What became of labels that differ from the list's.
+    /// What happened to labels that differ from the list's.
     pub labels: LabelReport,
-    /// What was added, for [`Report::twins`].
+    /// The images that were added, for [`Report::twins`].
     added_photos: Added,
-    /// Key and reason of what could not be ingested.
+    /// Key and reason of each failure.
     pub failed: Vec<(String, String)>,
-    /// The caller asked to stop before the end; running it again goes on.
+    /// The caller stopped the ingest before its end; running it again resumes it.
     pub stopped: bool,
 }
 
 impl Report {
-    /// Which of the added are the same photos as others that the snapshot sees, under keys of their own. Ask it when what waited is
-    /// carried out.
+    /// The added photos that the snapshot also has under another key. Call it after the deferred writes are applied.
     ///
-    /// Complexity: reads every record of the database once, and again where something is to be named; none where nothing was added.
+    /// Complexity: reads every record of the database once, and again if it finds any; nothing if no image was added.
     ///
     /// # Errors
     /// A damaged catalog.
@@ -80,11 +79,11 @@ impl Report {
     }
 }
 
-/// A row that is ready to be written.
+/// A row that is ready to write.
 struct Ready {
     listed: Listed,
     word: Word,
-    /// Its descriptor by the network alone, where the database keeps those.
+    /// Its descriptor without the adapter, if the database keeps those.
     of_network: Option<Vec<f32>>,
 }
 
@@ -93,7 +92,7 @@ impl Ready {
         Self { listed, word, of_network: None }
     }
 
-    /// Gives the photo its descriptor, from the one that the network gave.
+    /// Sets the photo's descriptor, from the network's.
     ///
     /// # Errors
     /// As [`Encoder::adapt`].
@@ -106,25 +105,25 @@ impl Ready {
     }
 }
 
-/// What became of an item before the writer.
+/// The result for an item before the writer.
 enum Outcome {
     /// Nothing is to be written.
     Known(Word),
     Failed(String),
-    /// Embedded by the worker, or in no need of it.
+    /// The worker embedded it, or it needs no embedding.
     Embedded(Ready),
-    /// To be embedded in a batch; its vector is still empty.
+    /// A batch will embed it; its vector is still empty.
     Pixels(Ready, crate::photo::Pixels),
 }
 
 /// Ingests photos.
 ///
-/// Every 64 items are one transaction. Where `watch` answers `Break`, the photos in hand are finished and
-/// written, and the call returns.
+/// Every 64 items are one transaction. If `watch` answers `Break`, the ingest finishes
+/// and writes the current photos, and returns.
 ///
 /// # Errors
-/// When the database has another model or goes over to one meanwhile, two items have one key, or the database refuses to write; what
-/// was written stays, and another call goes on, with an embedder of the model in force.
+/// When the database has another model or changes its active model meanwhile, two items have one key, or the database refuses to
+/// write; what was written stays, and another call, with an embedder of the active model, resumes.
 pub fn ingest(
     db: &Database,
     embedder: &PhotoEmbedder,
@@ -135,7 +134,7 @@ pub fn ingest(
     ingest_list(db, embedder, items, db.snapshot().reading(), options, watch)
 }
 
-/// [`ingest`] as a reading that the caller began: one that overrules takes the list's labels whoever set the present ones.
+/// [`ingest`] for a reading that the caller started: one that overrules takes the list's labels, whoever set the present ones.
 ///
 /// # Errors
 /// As [`ingest`].
@@ -157,12 +156,12 @@ pub fn ingest_list(
     let snapshot = db.snapshot();
     let network = network_of(db, embedder.encoder())?;
     let next = AtomicUsize::new(0);
-    // How many items the writer is done with; workers keep at most two windows ahead, which bounds memory.
+    // Number of items that the writer is done with; workers are at most two windows ahead, which bounds memory.
     let gate = Gate { written: Mutex::new(Some(0)), moved: Condvar::new() };
     let (send, receive) = mpsc::channel();
     let mut report = Report::default();
     std::thread::scope(|scope| {
-        // Whatever ends this scope, also an error, lets the workers go.
+        // However this scope ends, even by an error, it releases the workers.
         let _open = OpenAtEnd(&gate);
         for _ in 0..threads {
             let send = send.clone();
@@ -209,13 +208,13 @@ pub fn ingest_list(
 }
 
 struct Gate {
-    /// `None`: all may go.
+    /// `None`: the workers are released.
     written: Mutex<Option<usize>>,
     moved: Condvar,
 }
 
 impl Gate {
-    /// Waits until item `at` is less than `ahead` before the writer; false when the ingest has ended.
+    /// Waits until item `at` is less than `ahead` before the writer; false if the ingest has ended.
     fn wait(&self, at: usize, ahead: usize) -> bool {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -247,7 +246,7 @@ fn batches(embedder: &PhotoEmbedder) -> bool {
     embedder.encoder().preferred_batch() > 1
 }
 
-/// A worker's part: read, compare, decode, and embed unless photos wait for a batch.
+/// A worker's part: read, compare, decode, and embed, unless photos are embedded in batches.
 fn outcome(
     item: &Item,
     snapshot: &cairn::Snapshot,
@@ -269,14 +268,9 @@ fn outcome(
             check_same_photo(stored, item, content, &source)?;
         }
         let Prepared { pixels, kept } = embedder.prepare(bytes)?;
-        let put = Put {
-            key: item.key.clone(),
-            label: item.label.clone(),
-            vector: Vec::new(),
-            source: Some(source.display().to_string()),
-            content: Some(content),
-            photo: kept,
-        };
+        let mut put = Put::new(item.key.clone(), Vec::new()).source(source.display().to_string()).content(content);
+        put.label = item.label.clone();
+        put.photo = kept;
         let (mut ready, encoder) = (Ready::new(put.from_list(reading), word), embedder.encoder());
         if batches(embedder) {
             return Ok(Outcome::Pixels(ready, pixels));
@@ -287,7 +281,7 @@ fn outcome(
     work().unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
 }
 
-/// What is to be done about an image whose photo the list named before, or that has it anyway; `None`: the photo is needed.
+/// What to do about an image whose photo the list named before, or which has this photo anyway; `None`: the photo is needed.
 fn heard_of_known(key: &str, label: Option<&str>, content: [u8; 32], reading: Reading, word: Word) -> Option<Outcome> {
     if !word.is_known_photo {
         return None;
@@ -295,16 +289,16 @@ fn heard_of_known(key: &str, label: Option<&str>, content: [u8; 32], reading: Re
     if word.is_noted {
         return Some(Outcome::Known(word));
     }
-    let (key, label) = (key.to_owned(), label.map(str::to_owned));
-    let listed = Listed { key, label, content: Some(content), photo: None, reading };
+    let listed = Listed::known(key, reading).label(label.map(str::to_owned)).content(content);
     Some(Outcome::Embedded(Ready::new(listed, word)))
 }
 
-/// The number of the model of the database that is the network alone, where another one is trained behind it and in force: its
-/// descriptors are made on the way, and a training asks for them.
+/// The number of the database's model that is the network without an adapter, if the active model has one: its descriptors are
+/// computed on the way, and a training needs them.
 fn network_of(db: &Database, encoder: &dyn Encoder) -> Result<Option<u32>> {
     let Some(ModelInfo { fingerprint, .. }) = encoder.base()? else { return Ok(None) };
-    let is_it = |entry: &&cairn::ModelEntry| entry.model.as_ref().is_some_and(|model| model.fingerprint == fingerprint);
+    let is_it =
+        |entry: &&cairn::model::ModelEntry| entry.model.as_ref().is_some_and(|model| model.fingerprint == fingerprint);
     Ok(db
         .models()?
         .iter()
@@ -313,9 +307,9 @@ fn network_of(db: &Database, encoder: &dyn Encoder) -> Result<Option<u32>> {
         .map(|it| it.number))
 }
 
-/// Refuses to replace a photo by another one that only has the same name in another folder: cameras count from 1 on every card.
+/// Refuses to replace a photo by another one with the same name in another folder: cameras count from 1 on every card.
 ///
-/// Keys that a list gave are the user's own, and replace what they name.
+/// Keys of a list are the user's choice, and replace the stored photo.
 fn check_same_photo(stored: &Record, item: &Item, content: [u8; 32], source: &Path) -> Result<()> {
     let elsewhere = stored.source.as_deref().is_some_and(|stored| place_of(Path::new(stored)) != source);
     if !item.given && elsewhere && stored.content != Some(content) {
@@ -323,14 +317,14 @@ fn check_same_photo(stored: &Record, item: &Item, content: [u8; 32], source: &Pa
         return Err(Error::new(
             ErrorKind::AlreadyExists,
             format!(
-                "another photo, {from}, is stored under this key; ingest a folder that holds both, or a list with ids (id,path)"
+                "another photo, {from}, is stored under this key; ingest a folder that contains both, or a list with ids (id,path)"
             ),
         ));
     }
     Ok(())
 }
 
-/// The writer's part: embed what waits for a batch, write, count.
+/// The writer's part: embed the photos of a batch, write, count.
 fn finish(
     db: &Database,
     embedder: &PhotoEmbedder,
@@ -371,7 +365,8 @@ fn finish(
     Ok(())
 }
 
-/// Keeps what the network alone gave of photos that were written; of those that are not seen yet it is made when it is asked for.
+/// Keeps the descriptors without the adapter of photos that were written; those of photos that are not visible yet are computed
+/// when they are needed.
 fn keep(db: &Database, network: Option<u32>, kept: Vec<(String, Option<[u8; 32]>, Vec<f32>)>) -> Result<()> {
     let Some(number) = network.filter(|_| !kept.is_empty()) else { return Ok(()) };
     let snapshot = db.snapshot();
@@ -402,7 +397,7 @@ pub fn ingest_vectors(
     ingest_vector_list(db, file, keys, labels, db.snapshot().reading(), watch)
 }
 
-/// [`ingest_vectors`] as a reading that the caller began.
+/// [`ingest_vectors`] for a reading that the caller started.
 ///
 /// # Errors
 /// As [`ingest_vectors`].
@@ -419,7 +414,7 @@ pub fn ingest_vector_list(
         return Err(Error::new(
             ErrorKind::Mismatch,
             format!(
-                "{name}: this database holds descriptors of {}; vectors of unknown origin cannot join them",
+                "{name}: this database has descriptors of {}; it does not take vectors of unknown origin",
                 model.name
             ),
         )
@@ -474,13 +469,11 @@ pub fn ingest_vector_list(
                 }
                 None => {}
             }
-            let put = Put {
-                key: key.clone(),
-                label: label.clone(),
-                vector: vector.to_vec(),
-                source: Some(format!("{name} row {row}")),
-                content: Some(content),
-                photo: None,
+            let put = {
+                let mut put =
+                    Put::new(key.clone(), vector.to_vec()).source(format!("{name} row {row}")).content(content);
+                put.label = label.clone();
+                put
             };
             ready.push(Ready::new(put.from_list(reading), word));
         }
@@ -493,19 +486,19 @@ pub fn ingest_vector_list(
     Ok(report)
 }
 
-/// One transaction. When the engine refuses a value in it, each row gets a transaction of its own, so that only the refused one
-/// is left out. Rows of a model that is not in force any more are no such values: they end the ingest.
+/// One transaction. If the engine refuses a value in it, each row gets a separate transaction, so that only the refused one is
+/// left out. A change of the active model is no such value: it ends the ingest.
 fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Report) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
     let is_in_force = || db.options().model.as_ref().map(|model| model.fingerprint.as_str()) == made_by;
-    // An image that is not there was deleted since it was looked at.
+    // An image that does not exist was deleted meanwhile.
     let refused_value = |error: &Error| {
         matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Mismatch | ErrorKind::NotFound) && is_in_force()
     };
-    let write_all = |operations| db.write_of_model(made_by, operations);
-    match write_all(rows.iter().map(|row| Operation::Listed(row.listed.clone())).collect()) {
+    let write_all = |operations| db.write_if([Expect::Model(made_by.map(str::to_owned))], operations);
+    match write_all(rows.iter().map(|row| Operation::Listed(row.listed.clone())).collect::<Vec<_>>()) {
         Ok(_) => rows.iter().for_each(|row| {
             row.word.count(report);
             report.added_photos.note(&row.word, &row.listed);
@@ -534,7 +527,7 @@ fn check_model(db: &Database, embedder: &PhotoEmbedder) -> Result<()> {
         Some(model) if model.fingerprint == ours.fingerprint => Ok(()),
         Some(model) => Err(Error::new(
             ErrorKind::Mismatch,
-            format!("the database holds descriptors of {}, not of the loaded {}", model.name, ours.name),
+            format!("the database has descriptors of {}, not of the loaded {}", model.name, ours.name),
         )
         .help("load the database's own model, or ingest into a database created with this one")),
         None => Err(Error::new(ErrorKind::Mismatch, "the database was created for bare vectors and has no model")
@@ -546,8 +539,8 @@ fn check_unique<'a>(keys: impl Iterator<Item = &'a str>) -> Result<()> {
     let mut seen = HashSet::new();
     let mut keys = keys;
     match keys.find(|key| !seen.insert(*key)) {
-        Some(twice) => Err(Error::invalid(format!("the key '{twice}' stands for two items"))
-            .help("give every image a key of its own; nothing was written")),
+        Some(twice) => Err(Error::invalid(format!("two items have the key '{twice}'"))
+            .help("give every image a different key; nothing was written")),
         None => Ok(()),
     }
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries, Reembed, Role, Stop, Target, Wanted};
+use cairn::embed::{Embed, ReadQueries};
+use cairn::model::{ModelInfo, Reembed, Target, Wanted};
+use cairn::{Keep, Options, Photo, Role, Stop};
 
 use super::*;
 use crate::QueryReader;
@@ -28,7 +30,7 @@ struct Colours {
 }
 
 fn info(fingerprint: &str) -> ModelInfo {
-    ModelInfo { name: "colours".to_owned(), fingerprint: fingerprint.to_owned(), settings: String::new() }
+    ModelInfo::new("colours", fingerprint)
 }
 
 impl Encoder for Colours {
@@ -72,7 +74,7 @@ fn embedder(keep: Keep) -> PhotoEmbedder {
 
 fn database(folder: &Path, name: &str, embedder: &PhotoEmbedder, keep: Keep) -> Database {
     let options = Options::for_model(embedder.encoder().info().clone(), DIMENSION);
-    Database::create(folder.join(name), Options { keep, ..options }).unwrap()
+    Database::create(folder.join(name), options.keep(keep)).unwrap()
 }
 
 /// A folder of small photos, `good` of them readable, in two subfolders, and three that are not.
@@ -171,7 +173,7 @@ impl Watch for Overtaken<'_> {
     fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
         if at.done > 0 && !self.1.swap(true, Ordering::Relaxed) {
             let options = self.0.options();
-            let model = ModelInfo { fingerprint: "another".to_owned(), ..options.model.unwrap() };
+            let model = ModelInfo::new(options.model.unwrap().name, "another");
             self.0.change_model(Target::new(model, options.dimension), &Turned, None).unwrap();
         }
         ControlFlow::Continue(())
@@ -196,7 +198,7 @@ fn an_ingest_that_another_model_overtakes_ends_and_writes_nothing_more() {
     let (options, overtaken) = (IngestOptions { threads: 1 }, Overtaken(&db, AtomicBool::new(false)));
     let error = ingest(&db, &embedder, &items, &options, &overtaken).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
-    assert!(error.message().contains("another model came in force"), "{error}");
+    assert!(error.message().contains("another model became active"), "{error}");
     let stored = db.snapshot().counts();
     assert!((1..=PHOTOS_PER_TRANSACTION).contains(&(stored.train + stored.index)), "{stored:?}");
 }
@@ -353,7 +355,7 @@ fn a_database_of_another_kind_is_refused() {
     let bare = Database::create(home.path().join("bare"), Options::for_vectors(DIMENSION)).unwrap();
     let none = |db: &Database| ingest(db, &embedder, &[], &IngestOptions::default(), &Stop::new());
     assert_eq!(none(&bare).unwrap_err().kind(), ErrorKind::Mismatch);
-    let other = ModelInfo { fingerprint: "other".to_owned(), ..embedder.encoder().info().clone() };
+    let other = ModelInfo::new("colours", "other");
     let db = Database::create(home.path().join("other"), Options::for_model(other, DIMENSION)).unwrap();
     assert_eq!(none(&db).unwrap_err().kind(), ErrorKind::Mismatch);
 }
@@ -419,6 +421,6 @@ fn query_vectors_are_read_without_a_model() {
     let found = QueryReader::default().read(&path).unwrap();
     assert_eq!((found.queries.len(), found.queries[0].number), (1, 1));
     let reasons: Vec<_> = found.failed.iter().map(|failed| failed.reason.as_str()).collect();
-    assert_eq!(reasons, ["row 0 is zero", "row 2 holds NaN, infinity or what 32 bits cannot hold"]);
+    assert_eq!(reasons, ["row 0 is zero", "row 2 holds NaN, infinity or a number out of the range of 32-bit floats"]);
     assert!(QueryReader::default().read(Path::new("q.txt")).is_err());
 }

@@ -1,4 +1,4 @@
-//! Opening what must be a plain file: a pipe or a device might wait for ever, or act.
+//! Opens plain files only: opening a pipe or a device might block, or have an effect.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,16 +9,16 @@ use cairn::{Error, Result};
 /// A plain file for reading, and its length. A pipe or a device is not even opened.
 ///
 /// # Errors
-/// When it is not there, may not be read, or is no plain file.
+/// When it does not exist, may not be read, or is no plain file.
 pub fn open_plain(path: &Path) -> Result<(File, u64)> {
     let io = |error| Error::io(path, error);
     let check = |about: std::fs::Metadata| match about.is_file() {
         true => Ok(about.len()),
         false => Err(Error::invalid(format!("{}: not a regular file", path.display()))
-            .help("a pipe or a device is not waited for; name a file, or - for a list that comes from standard input")),
+            .help("pipes and devices are not supported; name a file, or - for a list from standard input")),
     };
     check(std::fs::metadata(path).map_err(io)?)?;
-    // Whatever takes its place meanwhile is looked at again, and nobody waits for a pipe.
+    // A file that replaces it meanwhile is checked again, and opening a pipe does not block.
     let no_wait = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = File::options().read(true).custom_flags(no_wait).open(path).map_err(io)?;
     let length = check(file.metadata().map_err(io)?)?;
@@ -30,7 +30,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
-    /// It catches: an opening that waits for whoever writes into a pipe, or reads a device without an end.
+    /// It catches: an opening that waits for the writer of a pipe, or reads a device without an end.
     #[test]
     fn pipes_devices_and_folders_are_refused_and_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();

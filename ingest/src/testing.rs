@@ -1,10 +1,10 @@
-//! Helpers of the tests of this crate and of `cairndb-torch`: golden files of the shared material, which may be absent.
+//! Helpers for the tests of this crate and of `cairndb-torch`: golden files of the shared material, which may be missing.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 
-/// `../shared/<name>` beside the repository; `None`, with a printed reason, where the shared material is absent. Under `CI=true`
-/// that fails, unless `CAIRN_ALLOW_NO_SHARED` is set.
+/// `../shared/<name>` beside the repository; `None`, with a printed reason, if it does not exist. With `CI=true` that fails,
+/// unless `CAIRN_ALLOW_NO_SHARED` is set.
 pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = crate_folder.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap();

@@ -1,4 +1,4 @@
-//! What was typed: statements with the places of their parts. Nothing is resolved and nothing defaulted here.
+//! Statements as typed, with the places of their parts. Nothing is resolved here, and there are no defaults.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ pub struct Span {
     pub end: usize,
 }
 
-/// A part of a statement and where it stands.
+/// A part of a statement and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spanned<T> {
     /// The part.
     pub node: T,
-    /// Where it was typed.
+    /// Its place in the text.
     pub span: Span,
 }
 
@@ -42,7 +42,7 @@ pub enum Statement {
     Search(Box<Search>),
     /// `PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s]`
     Predict {
-        /// Whose instance is asked for.
+        /// The image whose instance is predicted.
         image: Spanned<Image>,
         /// Voters; `None`: the database's `vote_k`.
         k: Option<Spanned<Value<usize>>>,
@@ -53,13 +53,13 @@ pub enum Statement {
     Put {
         /// External key.
         key: Spanned<Value<String>>,
-        /// Where the descriptor comes from (a file, a parameter or a literal; never QUERIES).
+        /// The source of the descriptor (a file, a parameter or a literal; never QUERIES).
         image: Spanned<Image>,
-        /// Role; `None`: train when a label is given, index otherwise.
+        /// Role; `None`: train if there is a label, otherwise index.
         role: Option<Spanned<Role>>,
         /// Label of a train image.
         label: Option<Spanned<Value<String>>>,
-        /// OVERWRITE: another photo, or another label, under the key is replaced.
+        /// OVERWRITE: the put may replace another photo or label under the key.
         overwrite: bool,
     },
     /// `DELETE ID 'key'`
@@ -91,14 +91,14 @@ pub enum Statement {
     ShowCleans,
     /// `SHOW CLEAN 3`
     ShowClean {
-        /// The number of the cleaning, as SHOW CLEANS gives it.
+        /// The number of the cleaning, as SHOW CLEANS lists it.
         number: Spanned<Value<u64>>,
     },
     /// `SHOW MARKED`
     ShowMarked,
     /// `SHOW SUSPECTS [LIMIT 20]`
     ShowSuspects {
-        /// LIMIT: the images shown.
+        /// LIMIT: number of images shown.
         limit: Option<Spanned<Value<usize>>>,
     },
     /// `SHOW MODELS`
@@ -113,19 +113,19 @@ pub enum Statement {
     UndoLabel,
     /// `REEMBED [FROM 'model.safetensors']`
     Reembed {
-        /// FROM: a file with another model; `None`: the present model.
+        /// FROM: a file with another model; `None`: the active model.
         model: Option<Spanned<Value<String>>>,
     },
     /// `USE MODEL 2`
     UseModel {
-        /// The number of the model, as SHOW MODELS gives it.
+        /// The number of the model, as SHOW MODELS lists it.
         number: Spanned<Value<u64>>,
     },
     /// `DROP MODEL 1 [FORCE]`
     DropModel {
-        /// The number of the model, as SHOW MODELS gives it.
+        /// The number of the model, as SHOW MODELS lists it.
         number: Spanned<Value<u64>>,
-        /// FORCE: even where other models were trained on its descriptors.
+        /// FORCE: even if other models were trained on its descriptors.
         force: bool,
     },
     /// `FLUSH`
@@ -139,26 +139,26 @@ pub enum Statement {
     },
     /// `BACKUP TO 'folder'`
     Backup {
-        /// Where the backup goes.
+        /// Folder of the backup.
         folder: Spanned<Value<String>>,
     },
     /// `BACKUP VERIFY 'folder'`
     BackupVerify {
-        /// Where the backup is.
+        /// Folder of the backup.
         folder: Spanned<Value<String>>,
     },
     /// `BACKUP RESTORE 'folder' TO 'folder'`
     BackupRestore {
-        /// Where the backup is.
+        /// Folder of the backup.
         from: Spanned<Value<String>>,
-        /// Where the database goes.
+        /// Folder of the new database.
         to: Spanned<Value<String>>,
     },
     /// `EXPLAIN [ANALYZE] <statement>`
     Explain {
-        /// Run it too, also where it writes, and report counts.
+        /// Also run it, even if it writes, and report counts.
         analyze: bool,
-        /// What is explained.
+        /// The statement to explain.
         statement: Box<Spanned<Statement>>,
     },
 }
@@ -170,11 +170,11 @@ pub enum Image {
     File(String),
     /// `ID 'key'`: a stored image.
     Key(Value<String>),
-    /// `img`: a bound parameter of that name or, failing that, a stored key.
+    /// `img`: a bound parameter of that name, or else a stored key.
     Name(String),
     /// `$1`: a bound parameter by position, counted from 1.
     Parameter(usize),
-    /// `VECTOR [0.1, 0.2]`: a literal descriptor; normalised when it is used.
+    /// `VECTOR [0.1, 0.2]`: a literal descriptor; it is normalised at use.
     Vector(Vec<f32>),
     /// `QUERIES 'queries.npy'`: many queries from one file.
     Queries(Value<String>),
@@ -183,27 +183,27 @@ pub enum Image {
 /// One condition of WHERE; conditions are joined by AND.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition<V = String> {
-    /// What is compared.
+    /// The field.
     pub field: Field,
     /// `true`: `LIKE` (`%` any run of characters, `_` one character); `false`: `=`.
     pub like: bool,
-    /// The text it is compared with.
+    /// The text that the field is compared with.
     pub value: V,
 }
 
-/// How candidates are found.
+/// How a search finds candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode<N = usize> {
-    /// `EXACT`: every row is scored; the query's vote is exact too.
+    /// `EXACT`: it scores every row; the query's vote is exact too.
     Exact,
-    /// `EF 200`: the graph with this breadth.
+    /// `EF 200`: it searches the graph with this breadth.
     Ef(N),
 }
 
-/// How far the predictions of an answer may be behind the last write; they lag only where writes defer them.
+/// How far an answer's predictions may lag the last write; they lag only if writes are deferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Freshness<N = u64> {
-    /// As they are: nothing waits. What a statement without one of the clauses means; no words are typed for it.
+    /// As they are, without waiting. This is the meaning of a statement without one of the clauses; it has no words.
     #[default]
     AsIs,
     /// `FRESH`: waits until predictions have reached the last write.
@@ -222,9 +222,9 @@ pub struct RerankClause {
     pub sort: bool,
     /// The word INSERT was typed.
     pub insert: bool,
-    /// Voters; `None`: the database's `vote_k`.
+    /// Number of voters; `None`: the database's `vote_k`.
     pub k: Option<Spanned<Value<usize>>>,
-    /// Gate of the insert-step in [-2, 2]; `None`: 0.6.
+    /// Threshold of the insert-step in [-2, 2]; `None`: 0.6.
     pub tau: Option<Spanned<Value<f64>>>,
 }
 
@@ -237,9 +237,9 @@ pub struct Search {
     pub scope: Option<Spanned<Scope>>,
     /// WHERE, joined by AND; empty without the clause.
     pub filter: Vec<Spanned<Condition<Value<String>>>>,
-    /// K: the depth that is searched and re-ranked.
+    /// K: the depth that is retrieved and re-ranked.
     pub depth: Option<Spanned<Value<usize>>>,
-    /// LIMIT: the rows returned.
+    /// LIMIT: number of rows returned.
     pub limit: Option<Spanned<Value<usize>>>,
     /// EXACT or EF.
     pub mode: Option<Spanned<Mode<Value<usize>>>>,
@@ -247,22 +247,22 @@ pub struct Search {
     pub rerank: Option<Spanned<RerankClause>>,
     /// FRESH, SINCE SEQ or STALE.
     pub freshness: Option<Spanned<Freshness<Value<u64>>>>,
-    /// INCLUDING SELF: a stored image used as the query may answer and vote for itself.
+    /// INCLUDING SELF: a stored image used as the query may be in its answer and vote for itself.
     pub including_self: bool,
     /// RETURN.
     pub columns: Option<Vec<Spanned<Column>>>,
     /// INTO: the path of a report.
     pub into: Option<Spanned<Value<String>>>,
-    /// OVERWRITE, behind INTO: the report may replace any file.
+    /// OVERWRITE, after INTO: the report may replace any file.
     pub overwrite: bool,
 }
 
-/// A TRAIN as typed: every part of it may be left out.
+/// A TRAIN as typed; every part is optional.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Train {
-    /// Its options and flags: those of [`options::TRAIN`](crate::options::TRAIN) that are no clauses.
+    /// Its options and flags: the parts of [`options::TRAIN`](crate::options::TRAIN) that are no clauses.
     pub options: Options,
-    /// FROM: what training begins with; `None`: the present model.
+    /// FROM: the network that training starts from; `None`: that of the active model.
     pub from: Option<Spanned<Origin<Value<String>, Value<u64>>>>,
     /// FORCE or DRY RUN.
     pub flip: Option<Spanned<Flip>>,
@@ -277,14 +277,14 @@ pub struct Options {
 /// An option with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Given {
-    /// Which one.
+    /// The option.
     pub part: &'static Part,
-    /// Its value; of a flag [`Setting::Set`], with the place of its word.
+    /// Its value; for a flag [`Setting::Set`], with the place of its word.
     pub value: Spanned<Value<Setting>>,
 }
 
 impl Options {
-    /// Gives an option a value; whether it may have it is looked at when the statement is planned.
+    /// Gives an option a value; the planner checks whether the option takes it.
     pub fn set(&mut self, part: &'static Part, value: Spanned<Value<Setting>>) {
         let place = |part: &Part| options::TRAIN.iter().chain(&options::CLEAN).position(|other| *other == part);
         self.given.retain(|given| given.part != part);
@@ -292,17 +292,17 @@ impl Options {
         self.given.sort_by_key(|given| place(given.part));
     }
 
-    /// The value that an option was given.
+    /// The value of an option, if it was given.
     pub fn get(&self, part: &Part) -> Option<&Spanned<Value<Setting>>> {
         self.given.iter().find(|given| given.part == part).map(|given| &given.value)
     }
 
-    /// Whether an option was given, or the word of a flag typed.
+    /// Whether an option or a flag was given.
     pub fn has(&self, part: &Part) -> bool {
         self.get(part).is_some()
     }
 
-    /// All that were given, in the order of their table.
+    /// All options that were given, in the order of their table.
     pub fn iter(&self) -> impl Iterator<Item = &Given> {
         self.given.iter()
     }
@@ -311,7 +311,7 @@ impl Options {
         self.given.iter_mut()
     }
 
-    /// The word that an option was given; `None` for a parameter.
+    /// The word that is the value of an option; `None` for a parameter.
     pub(crate) fn word(&self, part: &Part) -> Option<&'static str> {
         self.get(part)?.node.typed()?.word()
     }
@@ -323,13 +323,13 @@ impl Train {
         self.options.has(&options::TRUNK)
     }
 
-    /// The loss, which is the default where none is named.
+    /// The loss; the default one if none is named.
     pub fn loss(&self) -> Loss {
         self.options.word(&options::LOSS).and_then(Loss::named).unwrap_or(Loss::of_training(self.trunk()))
     }
 }
 
-/// What a training begins with.
+/// The network that a training starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin<P = String, N = u64> {
     /// FROM 'network.safetensors': the network of a file.
@@ -338,10 +338,10 @@ pub enum Origin<P = String, N = u64> {
     Model(N),
 }
 
-/// A CLEAN as typed: every part of it may be left out.
+/// A CLEAN as typed; every part is optional.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Clean {
-    /// Its options and flags: those of [`options::CLEAN`](crate::options::CLEAN) that are no clauses, without the cut.
+    /// Its options and flags: the parts of [`options::CLEAN`](crate::options::CLEAN) that are no clauses, without the cut.
     pub options: Options,
     /// RULE.
     pub rule: Option<Spanned<Rule>>,
@@ -353,11 +353,11 @@ pub struct Clean {
     pub dry_run: bool,
     /// INTO: the path of a report.
     pub into: Option<Spanned<Value<String>>>,
-    /// OVERWRITE, behind INTO: the report may replace any file.
+    /// OVERWRITE, after INTO: the report may replace any file.
     pub overwrite: bool,
 }
 
-/// How many images are suspect enough.
+/// Which images count as suspects.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Cut<N = usize, X = f64> {
     /// `top=20`: this many of the most suspect ones, however weak the evidence.
@@ -367,7 +367,7 @@ pub enum Cut<N = usize, X = f64> {
 }
 
 impl<N, X> Cut<N, X> {
-    /// Its name in front of `=`.
+    /// Its name before `=`.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Top(_) => "top",

@@ -1,4 +1,4 @@
-//! The wording of every diagnostic, in one place, so that they read alike: what is wrong, then what to write instead.
+//! The wording of every diagnostic, in one place, so that all read alike: first the mistake, then what to write instead.
 //!
 //! The first argument of each `Diagnostic::new` is its code; `tests/diagnostics` has a file of that name for each.
 
@@ -14,10 +14,10 @@ use crate::print::{interval, lag, quoted};
 use crate::value::{Binding, Parameter, Takes, Value};
 use crate::words::{self, STATEMENTS};
 
-/// Longer pieces of what was typed are cut in a message.
+/// Messages cut longer pieces of the input.
 const SHOWN_CHARACTERS: usize = 40;
 
-/// A piece of what was typed, safe and short enough for a message.
+/// A piece of the input, safe and short enough for a message.
 pub(crate) fn shown(text: &str) -> String {
     let mut short: String = text.chars().take(SHOWN_CHARACTERS).map(harmless).collect();
     if text.chars().nth(SHOWN_CHARACTERS).is_some() {
@@ -30,7 +30,7 @@ fn list(names: impl IntoIterator<Item = &'static str>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// `did you mean X?`, or else the general help.
+/// `did you mean X?`, or the general help.
 fn did_you_mean(word: &str, known: &[&str], otherwise: impl FnOnce() -> String) -> String {
     words::meant(word, known).map_or_else(otherwise, |meant| format!("did you mean {meant}?"))
 }
@@ -50,7 +50,7 @@ pub(crate) fn no_statement() -> Diagnostic {
     Diagnostic::new(
         "no-statement",
         Span::default(),
-        "there is no statement here",
+        "no statement found",
         "for example: SEARCH 'photo.jpg' K 100 RERANK k=3 tau=0.6",
     )
 }
@@ -59,8 +59,8 @@ pub(crate) fn too_many_errors(span: Span) -> Diagnostic {
     Diagnostic::new(
         "too-many-errors",
         span,
-        "too many errors: the text is not read from here on",
-        "is this a text of the query language?",
+        "too many errors; the parser stopped here",
+        "check that this text is in the query language",
     )
 }
 
@@ -76,15 +76,15 @@ pub(crate) fn unterminated_text(span: Span) -> Diagnostic {
 }
 
 pub(crate) fn wrong_quotes(span: Span, content: &str) -> Diagnostic {
-    Diagnostic::new("wrong-quotes", span, "text stands in single quotes", format!("write {}", quoted(&shown(content))))
+    Diagnostic::new("wrong-quotes", span, "text needs single quotes", format!("write {}", quoted(&shown(content))))
 }
 
 pub(crate) fn stray_character(span: Span, character: char) -> Diagnostic {
     Diagnostic::new(
         "stray-character",
         span,
-        format!("'{}' is not part of the language here", harmless(character)),
-        "text with such characters stands in single quotes; comments begin with --",
+        format!("unexpected character '{}'", harmless(character)),
+        "put text in single quotes: '..'; comments start with --",
     )
 }
 
@@ -99,25 +99,25 @@ pub(crate) fn parameter_form(span: Span, typed: &str) -> Diagnostic {
 
 // Statements and clauses.
 
-/// The general one: something is missing, or something else stands in its place.
+/// The general one: something is missing, or there is something else in its place.
 pub(crate) fn expected(span: Span, what: &str, found: Option<String>, help: impl Into<String>) -> Diagnostic {
     let message = match found {
         None => format!("{what} is missing"),
-        Some(found) => format!("{what} was expected, not {found}"),
+        Some(found) => format!("expected {what}, found {found}"),
     };
     Diagnostic::new("expected", span, message, help)
 }
 
 pub(crate) fn unexpected(span: Span, found: &str, after: &str) -> Diagnostic {
-    Diagnostic::new("unexpected", span, format!("{found} does not belong to {after}"), form(after))
+    Diagnostic::new("unexpected", span, format!("{found} cannot follow {after}"), form(after))
 }
 
-/// How a statement is written, for the help.
+/// The form of a statement, for the help.
 fn form(statement: &str) -> String {
     let form = match statement {
         "SEARCH" => return format!("one image, then any of {}", words::CLAUSES.join(", ")),
         "PREDICT" => "PREDICT 'photo.jpg' k=3, with FRESH, SINCE SEQ 5 or STALE <= 5s",
-        "PUT" => "PUT ID 'a' 'photo.jpg' AS train LABEL 'x', with OVERWRITE where 'a' is there",
+        "PUT" => "PUT ID 'a' 'photo.jpg' AS train LABEL 'x', with OVERWRITE to replace 'a'",
         "DELETE" => "DELETE ID 'a'",
         "LABEL" => "LABEL ID 'a' AS 'x'",
         "UNLABEL" => "UNLABEL ID 'a'",
@@ -131,12 +131,12 @@ fn form(statement: &str) -> String {
         "REEMBED" => "REEMBED or REEMBED FROM 'model.safetensors'",
         "USE" => "USE MODEL 2",
         "DROP" => "DROP MODEL 1",
-        _ => return format!("the whole statement is {}", show_forms()),
+        _ => return format!("the forms are {}", show_forms()),
     };
-    format!("the whole statement is {form}")
+    format!("the full form is {form}")
 }
 
-/// How BACKUP is written, for the help.
+/// The forms of BACKUP, for the help.
 pub(crate) const BACKUP_FORMS: &str =
     "BACKUP TO 'folder', BACKUP VERIFY 'folder' or BACKUP RESTORE 'folder' TO 'folder'";
 
@@ -145,7 +145,7 @@ fn show_form(shown: &str) -> String {
     format!("SHOW {shown}{number}")
 }
 
-/// How SHOW is written, for the help.
+/// The forms of SHOW, for the help.
 pub(crate) fn show_forms() -> String {
     let forms: Vec<String> = words::SHOWN.iter().map(|shown| show_form(shown)).collect();
     match forms.split_last() {
@@ -160,14 +160,14 @@ pub(crate) fn unknown_statement(span: Span, word: &str) -> Diagnostic {
         "RESTORE" => "write BACKUP RESTORE 'folder' TO 'folder'".to_owned(),
         _ => did_you_mean(word, STATEMENTS, || format!("statements are {}", STATEMENTS.join(", "))),
     };
-    Diagnostic::new("unknown-statement", span, format!("{} is no statement", shown(word)), help)
+    Diagnostic::new("unknown-statement", span, format!("{} is not a statement", shown(word)), help)
 }
 
 pub(crate) fn not_in_this_version(span: Span, word: &str, help: impl Into<String>) -> Diagnostic {
     Diagnostic::new(
         "not-in-this-version",
         span,
-        format!("{} is not part of this version", word.to_ascii_uppercase()),
+        format!("{} is not supported in this version", word.to_ascii_uppercase()),
         help,
     )
 }
@@ -176,7 +176,7 @@ pub(crate) fn missing_semicolon(span: Span, word: &str) -> Diagnostic {
     Diagnostic::new(
         "missing-semicolon",
         span,
-        format!("{} begins another statement", word.to_ascii_uppercase()),
+        format!("{} starts another statement", word.to_ascii_uppercase()),
         "put ; between two statements",
     )
 }
@@ -184,16 +184,11 @@ pub(crate) fn missing_semicolon(span: Span, word: &str) -> Diagnostic {
 pub(crate) fn unknown_clause(span: Span, word: &str, statement: &str, clauses: &[&str]) -> Diagnostic {
     let place = if matches!(statement, "SEARCH" | "PUT") { "the image" } else { statement };
     let help = did_you_mean(word, clauses, || format!("after {place}: {}", clauses.join(", ")));
-    Diagnostic::new("unknown-clause", span, format!("{} is no clause of {statement}", shown(word)), help)
+    Diagnostic::new("unknown-clause", span, format!("{statement} has no clause {}", shown(word)), help)
 }
 
 pub(crate) fn repeated_clause(span: Span, clause: &str) -> Diagnostic {
-    Diagnostic::new(
-        "repeated-clause",
-        span,
-        format!("{clause} was given before"),
-        "each clause stands at most once in a statement",
-    )
+    Diagnostic::new("repeated-clause", span, format!("{clause} was given before"), "write each clause at most once")
 }
 
 pub(crate) fn explain_explain(span: Span) -> Diagnostic {
@@ -215,7 +210,7 @@ pub(crate) fn reserved_name(span: Span, word: &str) -> Diagnostic {
     Diagnostic::new(
         "reserved-name",
         span,
-        format!("an image was expected, not the word {}", word.to_ascii_uppercase()),
+        format!("expected an image, found the word {}", word.to_ascii_uppercase()),
         format!("a photo: 'photo.jpg'; an image with this key: ID {}", quoted(word)),
     )
 }
@@ -224,7 +219,7 @@ pub(crate) fn key_without_id(span: Span, typed: &str, example: &str) -> Diagnost
     Diagnostic::new(
         "key-without-id",
         span,
-        "the word ID is missing in front of the key",
+        "the word ID is missing before the key",
         format!("write {}", example.replace("{}", &quoted(&shown(typed)))),
     )
 }
@@ -263,29 +258,27 @@ pub(crate) fn too_small(span: Span, what: &str, least: impl Display, example: &s
 }
 
 pub(crate) fn too_large(span: Span, what: &str, most: impl Display) -> Diagnostic {
-    Diagnostic::new("too-large", span, format!("{what} must be at most {most}"), "a smaller number is enough here")
+    Diagnostic::new("too-large", span, format!("{what} must be at most {most}"), "write a smaller number")
 }
 
 pub(crate) fn conditions_too_many(span: Span) -> Diagnostic {
-    let help = "a search looks at each condition for each row; leave out those that say the same, or narrow the rows down by LIKE";
+    let help = "a search tests each condition on each row; remove redundant ones, or use LIKE";
     Diagnostic::new("too-large", span, format!("WHERE takes at most {MAX_CONDITIONS} conditions"), help)
 }
 
 pub(crate) fn equals_forbidden(span: Span, what: &str, number: &str) -> Diagnostic {
     let help = if what == "K" {
-        "the depth of the search: K 100; the voters of the re-ranking: k=3, right behind RERANK".to_owned()
+        "the depth of the search: K 100; the voters of re-ranking: k=3, right after RERANK".to_owned()
     } else {
         format!("write {what} {number}")
     };
     Diagnostic::new("equals-forbidden", span, format!("{what} is written without ="), help)
 }
 
-/// `RERANK k 3` and `RERANK K 100` are refused alike: case means nothing, and a depth of 3 would surprise.
+/// It refuses `RERANK k 3` and `RERANK K 100` alike: case does not matter, and a depth of 3 would surprise.
 pub(crate) fn equals_missing(span: Span, what: &str, example: &str) -> Diagnostic {
     let help = match what {
-        "k of RERANK" => {
-            "the voters of the re-ranking: k=3; the depth of the search: K 100, in front of RERANK".to_owned()
-        }
+        "k of RERANK" => "the voters of re-ranking: k=3; the depth of the search: K 100, before RERANK".to_owned(),
         _ => format!("write {example}"),
     };
     Diagnostic::new("equals-missing", span, format!("{what} is written with ="), help)
@@ -295,12 +288,12 @@ pub(crate) fn tau_range(span: Span) -> Diagnostic {
     Diagnostic::new(
         "tau-range",
         span,
-        format!("tau must lie in [{MIN_TAU}, {MAX_TAU}], the range of a sum of two scores"),
+        format!("tau must be in [{MIN_TAU}, {MAX_TAU}], the range of a sum of two scores"),
         format!("the paper's value is tau={DEFAULT_TAU}"),
     )
 }
 
-/// `must` is what the number must do: `lie in [0, 1]`.
+/// `must` completes "the number must": `be in [0, 1]`.
 pub(crate) fn number_range(span: Span, what: &str, must: &str, example: &str) -> Diagnostic {
     Diagnostic::new("number-range", span, format!("{what} must {must}"), format!("for example {example}"))
 }
@@ -310,15 +303,15 @@ pub(crate) fn not_finite(span: Span, what: &str, help: &str) -> Diagnostic {
 }
 
 pub(crate) fn vector_empty(span: Span) -> Diagnostic {
-    Diagnostic::new("vector-empty", span, "a VECTOR must have values", "as many as the database has dimensions")
+    Diagnostic::new("vector-empty", span, "a VECTOR must have values", "write one for each dimension of the database")
 }
 
 pub(crate) fn vector_zero(span: Span) -> Diagnostic {
     Diagnostic::new(
         "vector-zero",
         span,
-        "a VECTOR of zeros has no direction",
-        "similarity is a cosine: at least one value must not be 0",
+        "VECTOR must not be all zeros",
+        "similarity is a cosine, which a zero vector does not have",
     )
 }
 
@@ -327,13 +320,13 @@ pub(crate) fn vector_zero(span: Span) -> Diagnostic {
 pub(crate) fn unknown_scope(span: Span, word: &str) -> Diagnostic {
     let known = Scope::ALL.map(Scope::name);
     let help = did_you_mean(word, &known, || format!("IN takes one of {}", list(known)));
-    Diagnostic::new("unknown-scope", span, format!("nothing called {} can be searched", shown(word)), help)
+    Diagnostic::new("unknown-scope", span, format!("IN does not take {}", shown(word)), help)
 }
 
 pub(crate) fn unknown_field(span: Span, word: &str) -> Diagnostic {
     let known = Field::ALL.map(Field::name);
     let help = did_you_mean(word, &known, || format!("fields are {}", list(known)));
-    Diagnostic::new("unknown-field", span, format!("WHERE cannot test {}", shown(word)), help)
+    Diagnostic::new("unknown-field", span, format!("WHERE cannot use {}", shown(word)), help)
 }
 
 pub(crate) fn unknown_split(span: Span, value: &str) -> Diagnostic {
@@ -351,7 +344,7 @@ pub(crate) fn exact_and_ef(span: Span) -> Diagnostic {
     )
 }
 
-/// Both places are shown: either clause may be the one to take out.
+/// It shows both places: either clause may be the one to remove.
 pub(crate) fn freshness_twice(span: Span, clause: &str, given: &Spanned<Freshness<Value<u64>>>) -> Diagnostic {
     let before = match given.node {
         Freshness::Since(_) => "SINCE",
@@ -363,17 +356,17 @@ pub(crate) fn freshness_twice(span: Span, clause: &str, given: &Spanned<Freshnes
     } else {
         format!("{before} and {clause} exclude each other")
     };
-    let help = "keep one: FRESH waits for the last write, SINCE SEQ 5 for write 5, STALE <= 5s accepts a lag";
+    let help = "keep one: FRESH waits for the last write, SINCE SEQ 5 for write 5; STALE <= 5s accepts a lag";
     Diagnostic::new("freshness-twice", span, message, help).with_other(Some(given.span))
 }
 
 pub(crate) fn stale_form(span: Span, lag: &str) -> Diagnostic {
-    Diagnostic::new("stale-form", span, "STALE is written with <= and a lag", format!("write STALE <= {lag}"))
+    Diagnostic::new("stale-form", span, "STALE needs <= and a lag", format!("write STALE <= {lag}"))
 }
 
 pub(crate) fn lag_range(span: Span, none: bool) -> Diagnostic {
-    let help = if none { "for predictions that do not lag write FRESH" } else { "to accept any lag leave STALE out" };
-    Diagnostic::new("lag-range", span, format!("the lag of STALE must lie in 1ms to {}", lag(MAX_LAG)), help)
+    let help = if none { "for predictions without lag, write FRESH" } else { "to accept any lag, leave STALE out" };
+    Diagnostic::new("lag-range", span, format!("the lag of STALE must be 1ms to {}", lag(MAX_LAG)), help)
 }
 
 pub(crate) fn outside_rerank(span: Span, word: &str) -> Diagnostic {
@@ -381,14 +374,14 @@ pub(crate) fn outside_rerank(span: Span, word: &str) -> Diagnostic {
         "outside-rerank",
         span,
         format!("{word} belongs to RERANK"),
-        "put it right behind: RERANK SORT INSERT k=3 tau=0.6",
+        "put it right after RERANK: RERANK SORT INSERT k=3 tau=0.6",
     )
 }
 
 pub(crate) fn limit_above_depth(span: Span, limit: usize, depth: Option<usize>) -> Diagnostic {
     let message = match depth {
         Some(depth) => format!("LIMIT {limit} is more than K {depth}"),
-        None => format!("LIMIT {limit} is more than K, which is {DEFAULT_DEPTH} where it is not given"),
+        None => format!("LIMIT {limit} is more than K, which is {DEFAULT_DEPTH} by default"),
     };
     Diagnostic::new(
         "limit-above-depth",
@@ -409,17 +402,12 @@ pub(crate) fn repeated_column(span: Span, column: Column) -> Diagnostic {
         "repeated-column",
         span,
         format!("the column {} was named before", column.name()),
-        "each column stands at most once in RETURN",
+        "write each column at most once in RETURN",
     )
 }
 
 pub(crate) fn missing_comma(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::new(
-        "missing-comma",
-        span,
-        format!("a comma is missing between two {what}"),
-        "put , in front of this one",
-    )
+    Diagnostic::new("missing-comma", span, format!("a comma is missing between two {what}"), "put , before this one")
 }
 
 // Clauses of PUT, LABEL and SHOW.
@@ -427,7 +415,7 @@ pub(crate) fn missing_comma(span: Span, what: &str) -> Diagnostic {
 pub(crate) fn unknown_role(span: Span, word: &str) -> Diagnostic {
     let known = Role::ALL.map(Role::name);
     let help = did_you_mean(word, &known, || "write AS train LABEL 'x', or AS index".to_owned());
-    Diagnostic::new("unknown-role", span, format!("an image cannot be {}", shown(word)), help)
+    Diagnostic::new("unknown-role", span, format!("{} is not a role", shown(word)), help)
 }
 
 pub(crate) fn train_without_label(span: Span) -> Diagnostic {
@@ -450,16 +438,16 @@ pub(crate) fn unknown_show(span: Span, word: &str) -> Diagnostic {
 
 // Options and clauses of TRAIN and CLEAN.
 
-/// What stands behind the `=` of an option that takes one of some words, and the help that lists them.
+/// The name of the value after the `=` of an option that takes words, and the help that lists them.
 pub(crate) fn choice(part: &Part, words: &[&'static str]) -> (String, String) {
     let all = list(words.iter().copied());
     if *part == LOSS {
         return ("a loss".to_owned(), format!("losses are {all}"));
     }
-    (format!("what {} is", part.name), format!("it is one of {all}"))
+    (format!("a value of {}", part.name), format!("it is one of {all}"))
 }
 
-/// `words` are those that the option takes.
+/// `words`: the values of the option.
 pub(crate) fn unknown_choice(span: Span, word: &str, part: &Part, words: &[&'static str]) -> Diagnostic {
     if *part == LOSS {
         let help = did_you_mean(word, words, || choice(part, words).1);
@@ -470,22 +458,22 @@ pub(crate) fn unknown_choice(span: Span, word: &str, part: &Part, words: &[&'sta
     Diagnostic::new("unknown-choice", span, format!("{name} cannot be {}", shown(word)), help)
 }
 
-/// `chosen` is the place of the loss, unless it is the default.
+/// `chosen` is the place of the loss, unless the loss is the default.
 pub(crate) fn not_of_loss(span: Span, part: &Part, loss: Loss, chosen: Option<Span>) -> Diagnostic {
     let name = part.name;
     let others = list(Loss::ALL.into_iter().filter(|loss| part.suits(*loss)).map(Loss::name));
     let message = format!("the loss {} takes no {name}", loss.name());
-    Diagnostic::new("not-of-loss", span, message, format!("leave {name} out, or take one of {others}"))
+    Diagnostic::new("not-of-loss", span, message, format!("leave {name} out, or use one of {others}"))
         .with_other(chosen)
 }
 
 pub(crate) fn only_with_trunk(span: Span, option: &str) -> Diagnostic {
-    let message = format!("{option} means something only where the whole network is trained");
+    let message = format!("{option} needs TRUNK");
     Diagnostic::new("only-with-trunk", span, message, format!("write TRAIN TRUNK, or leave {option} out"))
 }
 
 pub(crate) fn scaleup_above_epochs(span: Span, scaleup: usize, epochs: usize, given: Option<Span>) -> Diagnostic {
-    let message = format!("scaleup={scaleup} epochs are more than the training has, which is {epochs}");
+    let message = format!("scaleup={scaleup} is more than the number of epochs, {epochs}");
     Diagnostic::new("scaleup-above-epochs", span, message, format!("write scaleup={epochs} or less, or more epochs"))
         .with_other(given)
 }
@@ -493,10 +481,10 @@ pub(crate) fn scaleup_above_epochs(span: Span, scaleup: usize, epochs: usize, gi
 pub(crate) fn no_loss_of_a_trunk(span: Span, loss: Loss) -> Diagnostic {
     let losses = list(Loss::ALL.into_iter().filter(|loss| loss.has_steps()).map(Loss::name));
     let message = format!("the loss {} is solved in closed form and cannot train a whole network", loss.name());
-    Diagnostic::new("not-of-loss", span, message, format!("leave TRUNK out, or take one of {losses}"))
+    Diagnostic::new("not-of-loss", span, message, format!("leave TRUNK out, or use one of {losses}"))
 }
 
-/// Two clauses of which a statement takes one: the same twice, or one that excludes the other. Both places are shown.
+/// Two clauses of which a statement takes one: the same clause twice, or clauses that exclude each other. It shows both places.
 fn one_of_two(span: Span, clause: &str, before: &str, given: Span, help: &str) -> Diagnostic {
     let message = if clause == before {
         format!("{clause} was given before")
@@ -508,7 +496,7 @@ fn one_of_two(span: Span, clause: &str, before: &str, given: Span, help: &str) -
 
 pub(crate) fn flip_twice(flip: &Spanned<Flip>, given: &Spanned<Flip>) -> Diagnostic {
     let name = |flip: Flip| if flip == Flip::Never { "DRY RUN" } else { "FORCE" };
-    let help = "keep one: FORCE goes on with the new model in any case, DRY RUN in none";
+    let help = "keep one: FORCE always makes the new model active, DRY RUN never";
     one_of_two(flip.span, name(flip.node), name(given.node), given.span, help)
 }
 
@@ -518,8 +506,7 @@ pub(crate) fn cut_twice(span: Span, name: &str, given: &Spanned<Cut<Value<usize>
 }
 
 pub(crate) fn action_twice(action: &Spanned<Action>, given: &Spanned<Action>) -> Diagnostic {
-    let help =
-        "keep one: KEEP VOTERS only marks images, UNLABEL takes their label away, RELABEL gives them another label";
+    let help = "keep one: KEEP VOTERS only marks images, UNLABEL removes their labels, RELABEL gives them other labels";
     one_of_two(action.span, action.node.name(), given.node.name(), given.span, help)
 }
 
@@ -528,7 +515,7 @@ pub(crate) fn unknown_rule(span: Span, word: &str) -> Diagnostic {
     Diagnostic::new("unknown-rule", span, format!("there is no rule called {}", shown(word)), help)
 }
 
-/// `rule` is the place of the rule, unless it is the default.
+/// `rule` is the place of the rule, unless the rule is the default.
 pub(crate) fn only_of_suspects(span: Span, what: &str, rule: Option<Span>) -> Diagnostic {
     let help = format!("write RULE suspects top={DEFAULT_SUSPECTS} RELABEL");
     Diagnostic::new("only-of-suspects", span, format!("{what} belongs to RULE suspects"), help).with_other(rule)
@@ -543,8 +530,8 @@ pub(crate) fn freq_above_neighbours(span: Span, freq: usize, compared: usize) ->
     Diagnostic::new(
         "freq-above-neighbours",
         span,
-        format!("no image can have freq={freq} verified pairs: it is compared with at most {compared} of the others"),
-        "every image would be found: write a smaller freq, or larger nn and neighbours (the image itself is one of these)",
+        format!("no image can have freq={freq} verified pairs: CLEAN compares it with at most {compared} others"),
+        "CLEAN would find every image: write a smaller freq, or larger nn and neighbours (the image itself counts)",
     )
 }
 
@@ -559,7 +546,7 @@ pub(crate) fn unbound_parameter(span: Span, number: usize, bound: usize) -> Diag
     Diagnostic::new("unbound-parameter", span, format!("${number} is not bound"), help)
 }
 
-/// What is bound to a parameter, for a message.
+/// The value that is bound to a parameter, for a message.
 fn bound_to(bound: &Binding) -> String {
     match bound {
         Binding::Image => "a descriptor or a photo".to_owned(),
@@ -573,10 +560,10 @@ fn bound_to(bound: &Binding) -> String {
 pub(crate) fn parameter_value(span: Span, parameter: &Parameter, bound: &Binding) -> Diagnostic {
     let Parameter { number, what, takes } = parameter;
     let must = match takes {
-        Takes::Text | Takes::Key => "be a text that is not empty".to_owned(),
+        Takes::Text | Takes::Key => "be a non-empty text".to_owned(),
         Takes::AnyText | Takes::AnyKey => "be a text".to_owned(),
         Takes::Split => "be the text 'train' or 'index'".to_owned(),
-        Takes::Whole { least, most: u64::MAX } => format!("be a whole number from {least} on"),
+        Takes::Whole { least, most: u64::MAX } => format!("be a whole number, at least {least}"),
         Takes::Whole { least, most } => format!("be a whole number from {least} to {most}"),
         Takes::Number(range) => format!("be a number and {}", interval(*range)),
     };

@@ -1,23 +1,23 @@
-//! What is wrong with a statement: a place, a message and a help line, and how the three are shown to a person.
+//! A mistake in a statement: a place, a message and a help line, and how a person sees them.
 
 use std::fmt;
 
 use crate::ast::Span;
 
-/// Columns that one tab takes when a line is shown; terminals disagree, so tabs are shown as spaces.
+/// Width of a tab in columns when a line is shown; terminals disagree, so tabs are shown as spaces.
 const TAB: &str = "    ";
-/// A line wider than this is shown only around its caret (a literal VECTOR has thousands of columns).
+/// A wider line is shown only around its caret (a literal VECTOR has thousands of columns).
 const WIDEST_LINE: usize = 120;
-/// Of what stands in front of a text on its first line, this many columns are ever shown.
+/// At most this many columns of the text before a statement on its first line are ever shown.
 pub(crate) const LEAD_COLUMNS: usize = WIDEST_LINE + 1;
-/// Columns kept in front of the caret of such a line.
+/// Columns that are kept before the caret of such a line.
 const BEFORE_CARET: usize = 60;
-/// Columns kept from the caret on.
+/// Columns that are kept from the caret on.
 const FROM_CARET: usize = 50;
 
-/// One thing that is wrong with a statement.
+/// A mistake in a statement.
 ///
-/// Displayed alone it is its message; [`Diagnostic::render`] shows the place too.
+/// Its `Display` is its message; [`Diagnostic::render`] shows the place too.
 ///
 /// ```
 /// let text = "SEARCH img K 100 RERANK k=3 tau=7";
@@ -26,6 +26,7 @@ const FROM_CARET: usize = 50;
 /// assert_eq!(&text[parsed.diagnostics[0].span().start..], "7");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diagnostic {
     code: &'static str,
     span: Span,
@@ -50,17 +51,17 @@ impl Diagnostic {
         self.code
     }
 
-    /// Where it is, in bytes of the text that was parsed; empty where something is missing.
+    /// Its place, in bytes of the parsed text; empty if something is missing there.
     pub fn span(&self) -> Span {
         self.span
     }
 
-    /// A second place that has to do with it: the clause that was there before. Shown with dashes.
+    /// A second place that belongs to it: the earlier clause. It is shown with dashes.
     pub fn other(&self) -> Option<Span> {
         self.other
     }
 
-    /// What is wrong, without a full stop.
+    /// The mistake, without a full stop.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -70,17 +71,17 @@ impl Diagnostic {
         &self.help
     }
 
-    /// Shows the diagnostic with its line of `text` and a caret under the place; no newline at the end. A second place stands
-    /// on the same line, or with a line of its own.
+    /// Shows the diagnostic with its line of `text` and a caret under the place; no newline at the end. A second place is on the
+    /// same line, or has its own line.
     ///
-    /// `text` is the text that was parsed; with another one the caret is off, but nothing fails. Tabs are shown as spaces,
+    /// `text` is the text that was parsed; with another text the caret is off, but nothing fails. Tabs are shown as spaces,
     /// control characters as U+FFFD, and a very long line only around its caret.
     pub fn render(&self, text: &str) -> String {
         self.render_within(text, 1, "")
     }
 
-    /// The same for a text that is part of a longer one: it begins on line `line` (from 1), behind `lead`. Of a long line its last
-    /// [`LEAD_COLUMNS`] columns are enough.
+    /// The same for a text that is part of a longer one: it starts on line `line` (from 1), after `lead`. Of a long line, its
+    /// last [`LEAD_COLUMNS`] columns are enough.
     pub(crate) fn render_within(&self, text: &str, line: usize, lead: &str) -> String {
         let mut places = vec![Place::of(text, line, lead, self.span, '^')];
         if let Some(other) = self.other {
@@ -89,7 +90,7 @@ impl Diagnostic {
         }
         let gutter = places.iter().map(|place| place.number.to_string().len()).fold(3, usize::max);
         let mut rendered = format!("error: {}\n", self.message);
-        // Places of one line that is shown whole share it.
+        // Places of one line that is shown in full share it.
         for group in places.chunk_by(|first, second| first.number == second.number && first.whole && second.whole) {
             let Place { number, shown, .. } = &group[0];
             let marks = underline(group);
@@ -105,7 +106,7 @@ struct Place {
     start: usize,
     /// Number of its line, from 1.
     number: usize,
-    /// The line, or what is shown of it.
+    /// The line, or the part that is shown.
     shown: String,
     /// Whether all of the line is shown.
     whole: bool,
@@ -113,7 +114,7 @@ struct Place {
     indent: usize,
     /// Columns of the place.
     width: usize,
-    /// What it is underlined with.
+    /// The character that underlines it.
     mark: char,
 }
 
@@ -142,7 +143,7 @@ impl Place {
 fn underline(places: &[Place]) -> String {
     let mut marks = String::new();
     for place in places {
-        // One column a mark: all of them are ASCII.
+        // One column per mark: all of them are ASCII.
         let gap = place.indent.saturating_sub(marks.len());
         marks.extend(std::iter::repeat_n(' ', gap).chain(std::iter::repeat_n(place.mark, place.width)));
     }
@@ -157,7 +158,7 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// The part of a line that is shown, and the column at which its caret begins.
+/// The part of a line that is shown, and the column at which its caret starts.
 fn window(line: &str, caret: usize) -> (String, usize) {
     let width = columns(line);
     if width <= WIDEST_LINE {
@@ -188,7 +189,7 @@ fn window(line: &str, caret: usize) -> (String, usize) {
     (shown, indent)
 }
 
-/// Columns that a piece of a line takes when it is shown.
+/// The width of a piece of a line, in columns.
 fn columns(piece: &str) -> usize {
     piece.chars().map(|character| Cell::of(character).width).sum()
 }
@@ -209,14 +210,14 @@ impl Cell {
     }
 }
 
-/// A character that cannot move the cursor or reorder a line: file names and keys of strangers end up in messages.
+/// A character that cannot move the cursor or reorder a line: file names and keys from outside appear in messages.
 pub(crate) fn harmless(character: char) -> char {
     let reorders = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if character.is_control() || reorders { char::REPLACEMENT_CHARACTER } else { character }
 }
 
-/// Columns of a character on a terminal: 2 for East Asian wide characters and emoji, 0 for marks on the letter before.
-/// An outline of Unicode's tables: what it misses costs an offset of the caret, not more.
+/// Columns of a character on a terminal: 2 for East Asian wide characters and emoji, 0 for combining marks. It approximates
+/// Unicode's tables: an error only shifts the caret.
 fn width(character: char) -> usize {
     match u32::from(character) {
         0x0300..=0x036f | 0x200b..=0x200d | 0x20d0..=0x20ff | 0xfe00..=0xfe0f => 0,

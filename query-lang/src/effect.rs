@@ -1,24 +1,24 @@
-//! What a statement does to its surroundings: whether it changes the database (programs open a database for reading until one does),
-//! whose rows it searches, and which report it writes.
+//! The effects of a statement: whether it changes the database (programs open a database for reading until a statement does),
+//! which rows it searches, and which report it writes.
 
 use crate::ast::{Flip, Freshness, Scope, Statement};
 use crate::value::Value;
 
-/// What a statement does to the database that runs it. Files that it names (a report, a backup) are not part of the database.
+/// The effect of a statement on the database that runs it. Files that it names (a report, a backup) are not part of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Changes nothing.
     Reads,
-    /// Changes nothing itself; where acknowledged writes wait, it has them carried out first.
+    /// Changes nothing itself, but applies deferred writes first.
     Drains,
-    /// Changes what is stored, or how it lies on the disk.
+    /// Changes the stored data or its layout on the disk.
     Writes,
 }
 
 impl Statement {
-    /// What the statement does to the database that runs it.
+    /// The effect of the statement on the database that runs it.
     pub fn effect(&self) -> Effect {
-        // Every statement by its name: a new one must decide.
+        // The match names every statement, so that a new one must decide.
         match self {
             Self::Search(search) => of_freshness(search.freshness.as_ref().map(|freshness| freshness.node)),
             Self::Predict { freshness, .. } => of_freshness(freshness.as_ref().map(|freshness| freshness.node)),
@@ -55,7 +55,8 @@ impl Statement {
         }
     }
 
-    /// Whose rows the statement searches, for facts that depend on it; `None` where it searches none. A vote reads train images.
+    /// The rows that the statement searches, for facts that depend on them; `None` if it searches none. A vote reads train
+    /// images.
     pub fn scope(&self) -> Option<Scope> {
         match self {
             Self::Search(search) => Some(search.scope.as_ref().map_or_else(Scope::default, |scope| scope.node)),
@@ -65,7 +66,7 @@ impl Statement {
         }
     }
 
-    /// The path of the report that INTO asks for. EXPLAIN writes none.
+    /// The path of the report of INTO. EXPLAIN writes none.
     pub fn report(&self) -> Option<&Value<String>> {
         let into = match self {
             Self::Search(search) => &search.into,

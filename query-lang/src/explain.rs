@@ -1,4 +1,4 @@
-//! Plans as text: a tree with one stage a line, in the order in which the stages run. EXPLAIN prints this and nothing else.
+//! Plans as text: a tree with one stage per line, in the order in which the stages run. EXPLAIN prints this and nothing else.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -8,24 +8,24 @@ use crate::plan::{CleanPlan, CleanRule, Plan, SearchPlan, TrainPlan, TrunkPlan, 
 use crate::print::{lag, number, quoted};
 use crate::request::Rerank;
 
-/// A literal descriptor is shown up to here.
+/// Number of values of a literal descriptor that are shown.
 const VECTOR_VALUES_SHOWN: usize = 3;
 
-/// A tree of lines, one stage each, without a newline at the end.
+/// A tree of lines, one stage per line, without a newline at the end.
 impl Display for Plan {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         for (position, (depth, stage, text)) in lines(self, 0).into_iter().enumerate() {
             let newline = if position == 0 { "" } else { "\n" };
             let indent = depth * 2;
             write!(out, "{newline}{:indent$}", "")?;
-            // The last column is not padded: no line ends with blanks.
+            // The last column is not padded, so no line ends with blanks.
             if text.is_empty() { out.write_str(stage)? } else { write!(out, "{stage:8}  {text}")? }
         }
         Ok(())
     }
 }
 
-/// Where a descriptor comes from, as a person says it. Arguments are counted from 1, named ones behind the positional ones.
+/// The source of a descriptor in words. Arguments are counted from 1, named ones after the positional ones.
 impl Display for Source {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -42,9 +42,8 @@ impl Display for Source {
     }
 }
 
-/// Which photos are read: the paths are those of the database, which may have come from elsewhere.
-const READ: &str =
-    "the file that each was ingested from, where it is still the same; otherwise what the database keeps";
+/// Which photos are read. The paths are the database's; they may have come from elsewhere.
+const READ: &str = "the file that each was ingested from, if it has not changed; otherwise the database's copy";
 
 type Line = (usize, &'static str, String);
 
@@ -65,39 +64,41 @@ fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
         }
         Plan::Unlabel { key } => one("unlabel", format!("{} becomes an index image", quoted(key))),
         Plan::ShowStatus => show("the state of the database"),
-        Plan::ShowLabels => show("labels and how many train images carry each"),
+        Plan::ShowLabels => show("the labels with their numbers of train images"),
         Plan::ShowSegments => show("the segments"),
-        Plan::ShowStale => show("the writes that predictions have not reached"),
+        Plan::ShowStale => show("the deferred writes"),
         Plan::ShowMarked => show("the train images that a cleaning marked"),
-        Plan::ShowCleans => show("the cleanings, and what each of them changed"),
+        Plan::ShowCleans => show("the cleanings and their changes"),
         Plan::ShowClean { number } => {
-            show(&format!("what cleaning {number} did to each image, and whether it still stands"))
+            show(&format!("the effect of cleaning {number} on each image, and whether it still holds"))
         }
         Plan::ShowSuspects { limit } => show(&format!("{}; nothing is changed", suspects(*limit))),
-        Plan::ShowModels => show("the models, and which of them is in use"),
-        Plan::Flush => one("flush", "the rows of the tail into segments".to_owned()),
-        Plan::Compact => one("compact", "segments into fewer, without their dead rows".to_owned()),
+        Plan::ShowModels => show("the models, and which one is active"),
+        Plan::Flush => one("flush", "write the rows of the tail into segments".to_owned()),
+        Plan::Compact => one("compact", "merge segments, and drop their dead rows".to_owned()),
         Plan::Check { deep } => {
             let rows = if *deep { "; every row of every segment (DEEP)" } else { "" };
             one("check", format!("the whole database for damage{rows}"))
         }
-        Plan::Backup { folder } => one("backup", format!("the database to {}", quoted(folder))),
+        Plan::Backup { folder } => one("backup", format!("copy the database to {}", quoted(folder))),
         Plan::BackupVerify { folder } => one("verify", format!("the backup in {}", quoted(folder))),
-        Plan::BackupRestore { from, to } => one("restore", format!("the backup in {} to {}", quoted(from), quoted(to))),
+        Plan::BackupRestore { from, to } => {
+            one("restore", format!("copy the backup in {} to {}", quoted(from), quoted(to)))
+        }
         Plan::UndoClean => one("undo", "the last cleaning".to_owned()),
         Plan::UndoLabel => one("undo", "the last change of labels by a statement, a program or a list".to_owned()),
         Plan::Reembed { model } => {
-            let model = model.as_ref().map_or_else(|| "the present model".to_owned(), |path| quoted(path));
-            let what = format!("all photos with {model}; the descriptors get a number of their own");
+            let model = model.as_ref().map_or_else(|| "the active model".to_owned(), |path| quoted(path));
+            let what = format!("all photos with {model}; the descriptors get a new model number");
             vec![(depth, "reembed", what), (depth + 1, "read", READ.to_owned())]
         }
         Plan::UseModel { number } => one("use", format!("model {number}")),
         Plan::DropModel { number, force } => {
-            let unless = if *force { " (FORCE)" } else { ", unless another model was trained on them" };
+            let unless = if *force { " (FORCE)" } else { " unless another model was trained on them" };
             one("drop", format!("model {number} and its descriptors{unless}"))
         }
         Plan::Explain { analyze: true, plan } => {
-            let what = "the plan, then run it, also where it writes, and report counts";
+            let what = "the plan; then run it, even if it writes, and report counts";
             one("explain", what.to_owned()).into_iter().chain(lines(plan, depth + 1)).collect()
         }
         Plan::Explain { analyze: false, plan } => {
@@ -127,7 +128,11 @@ fn put_stages(key: &str, source: &Source, label: Option<&str>, overwrite: bool) 
         Some(label) => format!("{} image with label {}", Role::Train, quoted(label)),
         None => format!("{} image", Role::Index),
     };
-    let over = if overwrite { "whatever photo or label it has (OVERWRITE)" } else { "no other photo or label" };
+    let over = if overwrite {
+        "any photo or label under the key (OVERWRITE)"
+    } else {
+        "nothing: another photo or label under the key is an error"
+    };
     vec![("image", source.to_string()), ("over", over.to_owned()), ("store", format!("{} as {role}", quoted(key)))]
 }
 
@@ -136,7 +141,7 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
     stages.push(("query", search.source.to_string()));
     if !search.request.filter.is_empty() {
         let conditions: Vec<String> = search.request.filter.iter().map(Condition::to_string).collect();
-        stages.push(("filter", format!("{}; inserted rows too", conditions.join(" AND "))));
+        stages.push(("filter", format!("{}; also for inserted rows", conditions.join(" AND "))));
     }
     let scope = match search.request.scope {
         Scope::Index => "index images",
@@ -149,14 +154,14 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
         segments => format!(" over {segments} segments and the tail"),
     };
     stages.push(match search.request.ef {
-        None => ("scan", format!("{scope}{parts}, exact ({})", search.scan.unwrap_or("the request names no breadth"))),
+        None => ("scan", format!("{scope}{parts}, exact ({})", search.scan.unwrap_or("the request sets no breadth"))),
         Some(ef) => ("graph", format!("{scope}{parts}, ef {ef}")),
     });
-    // A photo or a literal is no stored image: there is no self to leave out.
+    // A photo or a literal is not stored: there is no self to exclude.
     if search.including_self {
-        stages.push(("self", "a stored query may answer and vote for itself (INCLUDING SELF)".to_owned()));
+        stages.push(("self", "a stored query may be in its answer and vote for itself (INCLUDING SELF)".to_owned()));
     } else if !matches!(search.source, Source::File(_) | Source::Vector(_)) {
-        stages.push(("self", "a stored query neither answers nor votes for itself".to_owned()));
+        stages.push(("self", "a stored query is not in its answer and does not vote for itself".to_owned()));
     }
     stages.push(("top", format!("K {}: the most similar", search.request.depth)));
     if let (Some(rerank), Some(votes)) = (&search.request.rerank, search.votes) {
@@ -171,12 +176,12 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
     stages
 }
 
-/// What is waited for before anything else runs.
+/// What the statement waits for before anything else runs.
 fn wait(freshness: Freshness) -> Option<(&'static str, String)> {
     let text = match freshness {
         Freshness::AsIs => return None,
-        Freshness::Fresh => "until predictions have reached the last write".to_owned(),
-        Freshness::Since(sequence) => format!("until predictions have reached sequence {sequence}"),
+        Freshness::Fresh => "until predictions include the last write".to_owned(),
+        Freshness::Since(sequence) => format!("until predictions include sequence {sequence}"),
         Freshness::Within(most) => format!("until predictions lag at most {}", lag(most)),
     };
     Some(("wait", format!("{text} ({freshness})")))
@@ -185,8 +190,8 @@ fn wait(freshness: Freshness) -> Option<(&'static str, String)> {
 fn rerank_stages(rerank: &Rerank, votes: VotesFrom) -> Vec<(&'static str, String)> {
     let votes = match votes {
         VotesFrom::Stored => "the stored predictions (k is the database's)",
-        VotesFrom::KeptLists => "the kept neighbours, voted again (k is not the database's)",
-        VotesFrom::ExactSearch => "an exact search, voted again (k exceeds the kept neighbours)",
+        VotesFrom::KeptLists => "computed from the stored lists (k is not the database's)",
+        VotesFrom::ExactSearch => "computed by an exact search (k exceeds the stored lists)",
     };
     let mut stages = vec![("vote", format!("query: {}; index images: {votes}", voters(rerank.k)))];
     if rerank.sort {
@@ -194,14 +199,14 @@ fn rerank_stages(rerank: &Rerank, votes: VotesFrom) -> Vec<(&'static str, String
     }
     if let Some(tau) = rerank.insert {
         let gate = format!("unless score(query) + score(image) < tau {}", number(tau));
-        stages.push(("insert", format!("its other images behind them, {gate}")));
+        stages.push(("insert", format!("its other images after them, {gate}")));
     }
     stages
 }
 
 fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
     let begin = match &train.from {
-        None => "the network of the model in force".to_owned(),
+        None => "the network of the active model".to_owned(),
         Some(Origin::File(path)) => quoted(path),
         Some(Origin::Model(number)) => format!("the network of model {number}"),
     };
@@ -219,10 +224,10 @@ fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
     }
     let TrainPlan { dimension, epochs, batch, seed, .. } = train;
     let flip = match train.flip {
-        Flip::UnlessWorse if train.validation == 0.0 => "to the new model: no images are held out to judge it by",
-        Flip::UnlessWorse => "to the new model if it is better on the images held out",
+        Flip::UnlessWorse if train.validation == 0.0 => "to the new model: no images are held out to compare it",
+        Flip::UnlessWorse => "to the new model, if it is better on the images held out",
         Flip::Always => "to the new model, even if it is not better on the images held out (FORCE)",
-        Flip::Never => "never: the present model stays (DRY RUN)",
+        Flip::Never => "never: the active model stays (DRY RUN)",
     };
     let mut stages = vec![("begin", format!("with {begin}")), ("hold out", held_out)];
     if train.loss.has_steps() {
@@ -232,7 +237,7 @@ fn train_stages(train: &TrainPlan) -> Vec<(&'static str, String)> {
             stages.push(("train", format!("the whole network (TRUNK), exponent of the mean {gem} (gem={gem})")));
             stages.push((
                 "finish",
-                format!("last epochs with larger photos and frozen normalisations: {scaleup} (scaleup={scaleup})"),
+                format!("last epochs with larger photos and frozen batch normalisation: {scaleup} (scaleup={scaleup})"),
             ));
         }
         stages.push(("loss", format!("{loss}, on descriptors of {dimension} dimensions (dim={dimension})")));
@@ -249,7 +254,7 @@ fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {
     let CleanPlan { nn, neighbours, inliers, freq, .. } = clean;
     let found = match clean.rule {
         CleanRule::Paper => {
-            "images that have fewer, and what is left of a label with one image left (RULE paper)".to_owned()
+            "images that have fewer, and the last image of a label that is left with one (RULE paper)".to_owned()
         }
         CleanRule::Suspects(Cut::Top(images)) => format!("{} (RULE suspects top={images})", suspects(images)),
         CleanRule::Suspects(Cut::Evidence(least)) => {
@@ -260,41 +265,39 @@ fn clean_stages(clean: &CleanPlan) -> Vec<(&'static str, String)> {
         }
     };
     let action = match clean.action {
-        Action::Unlabel => ("unlabel", "what was found (UNLABEL)"),
-        Action::Relabel => {
-            ("relabel", "what was found, as is proposed; the last image of a label stays as it is (RELABEL)")
-        }
+        Action::Unlabel => ("unlabel", "the images found (UNLABEL)"),
+        Action::Relabel => ("relabel", "the images found, as proposed; the last image of a label keeps it (RELABEL)"),
         Action::RelabelEmpty => {
-            ("relabel", "what was found, as is proposed, the last image of a label too (RELABEL EMPTY)")
+            ("relabel", "the images found, as proposed, even the last image of a label (RELABEL EMPTY)")
         }
         Action::KeepVoters => {
-            ("mark", "what was found and has no mark; it votes as before, and training passes it over (KEEP VOTERS)")
+            ("mark", "the images found that have no mark; they still vote, but training skips them (KEEP VOTERS)")
         }
     };
     let same = format!("same label among the {nn} nearest, at most {neighbours} (nn={nn} neighbours={neighbours})");
-    let thumbnails = if clean.thumbnails { ", thumbnails too (THUMBNAILS)" } else { "" };
+    let thumbnails = if clean.thumbnails { ", also thumbnails (THUMBNAILS)" } else { "" };
     let mut stages = match clean.rule {
         CleanRule::Paper => vec![
             ("read", format!("photos without local features: {READ}{thumbnails}")),
             ("pair", format!("each train image with those of the {same}")),
             ("verify", format!("pairs with at least {inliers} inliers (inliers={inliers})")),
-            ("count", format!("the verified pairs of an image: {freq} are enough (freq={freq})")),
+            ("count", format!("the verified pairs of each image: it needs {freq} (freq={freq})")),
         ],
         CleanRule::Suspects(_) => {
-            vec![("weigh", "the labels of each train image's nearest ones; no local features are compared".to_owned())]
+            vec![("weigh", "the labels of each train image's nearest ones; no local features".to_owned())]
         }
     };
     stages.push(("find", found));
     stages.push((action.0, action.1.to_owned()));
     if clean.dry_run {
-        stages.push(("dry run", "all of this is reported and nothing changed (DRY RUN)".to_owned()));
+        stages.push(("dry run", "report all of this and change nothing (DRY RUN)".to_owned()));
     }
     stages.extend(clean.into.as_ref().map(|path| ("into", report(path))));
     stages
 }
 
 fn report(path: &str) -> String {
-    format!("report {}, with the photos that the database keeps", quoted(path))
+    format!("report {}, with the photos of the database", quoted(path))
 }
 
 fn suspects(images: usize) -> String {

@@ -1,4 +1,4 @@
-//! Values that an application binds are put in their places, checked as if they had been typed there.
+//! Puts the values that an application binds in their places and checks them as if they had been typed there.
 
 use std::ops::RangeBounds as _;
 
@@ -9,12 +9,12 @@ use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::value::{Binding, Setting, Takes, Value, Whole};
 
-/// The statement with the value of each positional parameter that stands for a text or a number. Parameters that are images stay:
+/// The statement with the value of each positional parameter that is a text or a number. Image parameters stay:
 /// [`plan`](crate::plan()) resolves them.
 ///
 /// # Errors
 ///
-/// A diagnostic that names the parameter where it has no value, a value of another type, or one that its place does not take.
+/// A diagnostic that names a parameter without a value, with a value of the wrong type, or with one that its place does not take.
 ///
 /// ```
 /// use cairndb_query::{Binding, fill, parse};
@@ -131,7 +131,7 @@ impl Filling<'_> {
         }
     }
 
-    /// An image that is a parameter stays one, if it can be an image.
+    /// An image that is a parameter stays one, if its value can be an image.
     fn image(&self, image: &mut Spanned<Image>) -> Filled {
         let span = image.span;
         match &mut image.node {
@@ -165,9 +165,9 @@ impl Filling<'_> {
     }
 }
 
-/// What a value can be made of.
+/// A type that a value can be converted to.
 trait Bindable: Sized {
-    /// `None` where the place does not take it.
+    /// `None` if the place does not take it.
     fn take(bound: &Binding, takes: Takes) -> Option<Self>;
 }
 
@@ -183,7 +183,7 @@ impl Bindable for String {
             Takes::Key => !text.is_empty(),
             Takes::AnyText => !is_key,
             Takes::AnyKey => true,
-            // Any case, as typed; it is stored as the language writes it.
+            // In any case, as typed; the statement stores it as the language writes it.
             Takes::Split if !is_key => return Role::named(text).map(|role| role.name().to_owned()),
             Takes::Split | Takes::Whole { .. } | Takes::Number(_) => false,
         }
@@ -224,7 +224,7 @@ impl Bindable for f64 {
     fn take(bound: &Binding, takes: Takes) -> Option<Self> {
         let number = match bound {
             Binding::Number(number) => *number,
-            // Above 2^53 the nearest number; no place takes such large ones.
+            // Above 2^53 this is the nearest number; no place takes such large ones.
             Binding::Whole(number) => *number as Self,
             Binding::Image | Binding::Key(_) | Binding::Text(_) => return None,
         };

@@ -1,23 +1,23 @@
-//! The one spelling of a label: what looks the same to people is the same label.
+//! The one spelling of a label: labels that look the same to people are the same label.
 
 use std::borrow::Cow;
 
 use unicode_normalization::char::is_combining_mark;
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
-/// Characters that nobody sees and that are no white space: zero width space and joiners, word joiner, byte order mark.
+/// Invisible characters that are not white space: zero width space and joiners, word joiner, byte order mark.
 const UNSEEN: [char; 5] = ['\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}'];
 
-/// A label as it is kept: in Unicode's normalisation form C, without white space and unseen characters around it. `Louvre ` and
-/// `Louvre` are one label, and so are the two ways to write the letter e with an accent. Inside, nothing changes.
+/// A label as the database keeps it: in Unicode's normalisation form C, without white space and invisible characters around it.
+/// `Louvre ` and `Louvre` are one label, and so are the two encodings of an e with an accent. The inside does not change.
 pub fn plain_label(text: &str) -> Cow<'_, str> {
     let is_around = |letter: char| letter.is_whitespace() || UNSEEN.contains(&letter);
     let inside = text.trim_matches(is_around);
     if is_nfc(inside) { Cow::Borrowed(inside) } else { Cow::Owned(inside.nfc().collect()) }
 }
 
-/// A text in which two spellings of one label can be told apart: combining marks, unseen characters and unusual white space stand as
-/// `\u{301}`.
+/// A text that shows the difference between two spellings of one label: it has combining marks, invisible characters and unusual
+/// white space as `\u{301}`.
 pub fn spelt(text: &str) -> String {
     let show = |letter: char| {
         let odd = is_combining_mark(letter) || UNSEEN.contains(&letter) || (letter.is_whitespace() && letter != ' ');

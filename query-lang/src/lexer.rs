@@ -1,22 +1,22 @@
-//! Text into tokens. Nothing fails here: what is no token becomes [`Token::Bad`] with the diagnostic that the parser reports
-//! when it gets there.
+//! Text into tokens. Nothing fails here: a run that is no token becomes [`Token::Bad`] with the diagnostic that the parser
+//! reports when it gets there.
 
 use crate::ast::{Span, Spanned};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 
-/// A piece of a statement. Words, numbers and parameters are read from the text by their span.
+/// A piece of a statement. The parser reads words, numbers and parameters from the text by their span.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Token {
-    /// Letters, digits and `_`, not beginning with a digit: a keyword or a name.
+    /// Letters, digits and `_`, not starting with a digit: a keyword or a name.
     Word,
-    /// `'..'` with its quotes taken off.
+    /// `'..'` without its quotes.
     Text(String),
     /// `-1.5e3`.
     Number,
     /// `$1`.
     Parameter,
-    /// A run such as `photo.jpg`, `-inf` or `12ab`: never right, but the parser knows what should be there instead.
+    /// A run such as `photo.jpg`, `-inf` or `12ab`: never valid, but the parser knows what should be there instead.
     Bare,
     /// `;`
     Semicolon,
@@ -38,7 +38,7 @@ pub(crate) enum Token {
     Bad(Box<Diagnostic>),
 }
 
-/// Cuts a text into tokens; comments and white space are left out.
+/// Splits a text into tokens; it skips comments and white space.
 pub(crate) fn lex(text: &str) -> Vec<Spanned<Token>> {
     let mut lexer = Lexer::new(text, 0);
     let mut tokens = Vec::new();
@@ -48,19 +48,19 @@ pub(crate) fn lex(text: &str) -> Vec<Spanned<Token>> {
     tokens
 }
 
-/// Reads one token after the other; a caller that waits for more text may begin at the start of any token.
+/// Reads one token after the other; a caller that waits for more text may restart at the start of any token.
 pub(crate) struct Lexer<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Lexer<'a> {
-    /// Begins at a byte of the text where a token or a blank begins.
+    /// Starts at a byte of the text where a token or white space starts.
     pub(crate) fn new(text: &'a str, at: usize) -> Self {
         Self { text, at }
     }
 
-    /// The byte that it has come to.
+    /// The current byte.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
@@ -78,7 +78,7 @@ impl<'a> Lexer<'a> {
         self.at += rest.find(|character| !wanted(character)).unwrap_or(rest.len());
     }
 
-    /// Passes white space and comments; true when the text ends inside a comment.
+    /// Skips white space and comments; true if the text ends inside a comment.
     pub(crate) fn skip_blank(&mut self) -> bool {
         loop {
             self.skip_while(|character| character.is_whitespace() || character == '\u{feff}');
@@ -144,7 +144,7 @@ impl<'a> Lexer<'a> {
         let mut text = String::new();
         loop {
             let Some(quote) = self.rest().find('\'') else {
-                // The whole rest is swallowed: the place to look at is the quote that opened it.
+                // The text swallows the whole rest; the diagnostic points at the quote that opened it.
                 self.at = self.text.len();
                 return Token::Bad(Box::new(complaints::unterminated_text(Span { start, end: start + 1 })));
             };
@@ -158,7 +158,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// `"photo.jpg"`, or quotes that a word processor has bent: taken as one token, up to the end of the line at most.
+    /// `"photo.jpg"`, or typographic quotes: one token, up to the end of the line at most.
     fn wrongly_quoted(&mut self, open: char, close: char) -> Token {
         let start = self.at;
         self.at += open.len_utf8();
@@ -182,7 +182,7 @@ impl<'a> Lexer<'a> {
         Token::Bad(Box::new(complaints::parameter_form(self.from(start), digits)))
     }
 
-    /// Skips `-1`, `1.5`, `.5`, `1.`, `1e-3`; `false` where no number begins.
+    /// Skips `-1`, `1.5`, `.5`, `1.`, `1e-3`; `false` if no number starts here.
     fn skip_number(&mut self) -> bool {
         let start = self.at;
         if self.peek() == Some('-') {
@@ -221,7 +221,7 @@ impl<'a> Lexer<'a> {
         self.rest()[first.len_utf8()..].chars().next().is_some_and(|next| !ends_a_run(next))
     }
 
-    /// The token, unless more of a run is glued to it: `photo.jpg` is a file name without quotes, not a word and a dot.
+    /// The token, unless more characters follow it directly: `photo.jpg` is a file name without quotes, not a word and a dot.
     fn unless_bare(&mut self, token: Token) -> Token {
         let end = self.at;
         while let Some(next) = self.peek() {

@@ -1,8 +1,8 @@
-//! The words of Cairn: text in, a typed statement and diagnostics with places out.
+//! The query language of Cairn: it turns text into typed statements, and mistakes into diagnostics with places.
 //!
-//! Two forms: [`Statement`] is what was typed, with spans, in which [`fill`] puts the values of parameters; [`Plan`] is what will run,
-//! with every name resolved and every default filled in, and the only thing that EXPLAIN prints. This crate does no I/O and never sees a
-//! vector of the database: images, files and parameters pass through it as names.
+//! There are two forms: [`Statement`] is the statement as typed, with spans, and [`fill`] puts the values of parameters into it;
+//! [`Plan`] is what will run, with every name resolved and every default filled in, and the only thing that EXPLAIN prints. This
+//! crate does no I/O and never sees a vector of the database: it knows images, files and parameters only by name.
 //!
 //! ```
 //! let parsed = cairndb_query::parse("SEARCH img K 100 RERANK k=3 tau=0.6");

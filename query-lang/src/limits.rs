@@ -1,13 +1,13 @@
-//! The limits and the defaults of the language. They stand below every module, so that what reads, words and plans a statement
-//! can name them without importing each other.
+//! The limits and the defaults of the language. They are below every module, so that lexer, parser, diagnostics and planner can
+//! use them without importing each other.
 
 use std::time::Duration;
 
-/// Longest text that is parsed, in bytes. A literal VECTOR of 2048 values takes some 20 KiB of it.
+/// Longest text to parse, in bytes. A literal VECTOR of 2048 values takes some 20 KiB of it.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Largest K, LIMIT, EF and k.
 pub const MAX_COUNT: usize = 1_000_000;
-/// Most conditions behind WHERE. Each is looked at for each row; more than a few are seldom meant.
+/// Most conditions of WHERE. A search tests each one on each row; more than a few are seldom useful.
 pub const MAX_CONDITIONS: usize = 100;
 /// Smallest tau: the least sum of two cosines.
 pub const MIN_TAU: f64 = -2.0;
@@ -22,7 +22,7 @@ pub const MIN_DIMENSION: usize = 2;
 pub const MAX_DIMENSION: usize = 4096;
 /// Largest `epochs` of TRAIN.
 pub const MAX_EPOCHS: usize = 10_000;
-/// Smallest `batch` of TRAIN: with one image there is nothing to compare it with.
+/// Smallest `batch` of TRAIN: a single image has nothing to be compared with.
 pub const MIN_BATCH: usize = 2;
 /// Largest `batch` of TRAIN.
 pub const MAX_BATCH: usize = 4096;
@@ -32,22 +32,22 @@ pub const MAX_RATE: f64 = 10.0;
 pub const MAX_MARGIN: f64 = 1.5;
 /// Largest `scale` of TRAIN; the smallest is any number above 0.
 pub const MAX_SCALE: f64 = 1000.0;
-/// Largest `validation` of TRAIN: something must be left to train on. The smallest is 0.
+/// Largest `validation` of TRAIN: some images must be left to train on. The smallest is 0.
 pub const MAX_VALIDATION: f64 = 0.9;
 /// Largest `nn` of CLEAN.
 pub const MAX_NN: usize = 10_000;
 /// Largest `neighbours` of CLEAN.
 pub const MAX_NEIGHBOURS: usize = 1000;
-/// Smallest `inliers` of CLEAN: the matches that an affine transform is found from always fit it.
+/// Smallest `inliers` of CLEAN: the matches that define an affine map always fit it.
 pub const MIN_INLIERS: usize = 3;
 /// Largest `inliers` of CLEAN: an image has at most 1000 local features (docs/ALGORITHMS.md).
 pub const MAX_INLIERS: usize = 1000;
 /// Largest `freq` of CLEAN.
 pub const MAX_FREQ: usize = 1000;
 
-/// Default of K, the depth that is searched and re-ranked (the paper's 100).
+/// Default of K, the depth that a search retrieves and re-ranks (the paper's 100).
 pub const DEFAULT_DEPTH: usize = 100;
-/// Default of tau, the gate of the insert-step (paper section 5.3).
+/// Default of tau, the threshold of the insert-step (paper section 5.3).
 pub const DEFAULT_TAU: f64 = 0.6;
 /// Default of `dim`: the dimension of the paper's descriptors (docs/ALGORITHMS.md).
 pub const DEFAULT_DIMENSION: usize = 512;
@@ -55,34 +55,36 @@ pub const DEFAULT_DIMENSION: usize = 512;
 pub const DEFAULT_EPOCHS: usize = 30;
 /// Default of `batch` (docs/ALGORITHMS.md).
 pub const DEFAULT_BATCH: usize = 32;
-/// Default of `rate`: it moves a new head; the paper's 0.001 moves a trunk that has learnt before.
+/// Default of `rate`: it trains a new head; the paper's 0.001 trains a pretrained trunk.
 pub const DEFAULT_RATE: f64 = 0.02;
 /// Default of `epochs` of a whole network (docs/ALGORITHMS.md).
 pub const DEFAULT_TRUNK_EPOCHS: usize = 5;
-/// Default of `rate` of a whole network that has learnt before (docs/ALGORITHMS.md).
+/// Default of `rate` of a pretrained whole network (docs/ALGORITHMS.md).
 pub const DEFAULT_TRUNK_RATE: f64 = 0.001;
 /// Default of `scaleup`: the last epoch sees larger photos (paper section 5.1).
 pub const DEFAULT_SCALEUP: usize = 1;
-/// Default of `margin` where the loss is ArcFace or CosFace (docs/ALGORITHMS.md); [`Loss::default_margin`](crate::Loss::default_margin) has the others.
+/// Default of `margin` for ArcFace and CosFace (docs/ALGORITHMS.md); [`Loss::default_margin`](crate::Loss::default_margin) has
+/// the others.
 pub const DEFAULT_MARGIN: f64 = 0.3;
-/// Default of `scale` where the loss is ArcFace or CosFace (docs/ALGORITHMS.md).
+/// Default of `scale` for ArcFace and CosFace (docs/ALGORITHMS.md).
 pub const DEFAULT_SCALE: f64 = 30.0;
-/// Default of `seed`: any number would do, and the same one gives the same model again.
+/// Default of `seed`; the same seed gives the same model again.
 pub const DEFAULT_SEED: u64 = 0;
-/// Default of `validation`: a third of the train images judges the new model; with a fifth of a few hundred, chance judged.
+/// Default of `validation`: a third of the train images judges the new model; a fifth of a few hundred images left the judgement
+/// to chance.
 pub const DEFAULT_VALIDATION: f64 = 0.34;
-/// Default of `nn`: nearest train images that are looked at (docs/ALGORITHMS.md).
+/// Default of `nn`: number of nearest train images that are examined (docs/ALGORITHMS.md).
 pub const DEFAULT_NN: usize = 1000;
-/// Default of `neighbours`: those of them that are compared, the image itself among them (docs/ALGORITHMS.md).
+/// Default of `neighbours`: number of those that are compared, including the image itself (docs/ALGORITHMS.md).
 pub const DEFAULT_NEIGHBOURS: usize = 100;
 /// Default of `inliers`, inclusive: the paper's "greater than 30" (docs/ALGORITHMS.md; the released code has 30).
 pub const DEFAULT_INLIERS: usize = 31;
-/// Default of `freq`: tau_freq, the verified pairs from which on an image is kept (docs/ALGORITHMS.md).
+/// Default of `freq`: tau_freq, the number of verified pairs from which an image is kept (docs/ALGORITHMS.md).
 pub const DEFAULT_FREQ: usize = 3;
-/// Default of LIMIT behind SHOW SUSPECTS: about as many images as a person looks through before acting.
+/// Default of LIMIT in SHOW SUSPECTS: about as many images as a person looks at before acting.
 pub const DEFAULT_SUSPECTS: usize = 20;
 /// Default of `evidence`: at 0.8 or more, 22 of 23 suspects of one measured photo set and 46 of 47 of the other had wrong labels
-/// (`cairn::clean::suspects`). A number of images would reach down to weak evidence where few labels are wrong.
+/// (`cairn::clean::suspects`). A fixed number of images would include weak evidence in a set with few wrong labels.
 pub const DEFAULT_EVIDENCE: f64 = 0.8;
-/// Default breadth of a graph search is this many times K.
+/// The default breadth of a graph search is this many times K.
 pub const DEFAULT_EF_PER_K: usize = 2;

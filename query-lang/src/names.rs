@@ -1,20 +1,20 @@
-//! Names of a statement resolved: what each image stands for, given what an application has bound.
+//! Resolves the names of a statement: which image each one means, given what an application has bound.
 
 use crate::ast::{Image, Span, Spanned};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::value::Value;
 
-/// The names an application has bound. Their values stay with the application: here they are positions.
+/// The names that an application has bound. The application keeps their values: here they are positions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    /// How many positional parameters `$1`, `$2`, .. there are.
+    /// Number of positional parameters `$1`, `$2`, ..
     pub positional: usize,
     /// Named parameters, in the order in which they follow the positional ones.
     pub named: Vec<String>,
 }
 
-/// Where a descriptor comes from, resolved.
+/// The source of a descriptor, resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// A photo file.
@@ -29,7 +29,7 @@ pub enum Source {
     Queries(String),
 }
 
-/// A value; one that was left to a parameter is there once `fill` has put it there.
+/// A value; `fill` has replaced each parameter by its value before.
 pub(crate) fn known<T: Clone>(value: &Value<T>, span: Span) -> Result<T, Diagnostic> {
     match value {
         Value::Typed(value) => Ok(value.clone()),
@@ -37,7 +37,7 @@ pub(crate) fn known<T: Clone>(value: &Value<T>, span: Span) -> Result<T, Diagnos
     }
 }
 
-/// Where the descriptor of an image comes from.
+/// The source of an image's descriptor.
 ///
 /// # Errors
 /// A position that is not bound.

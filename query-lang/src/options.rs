@@ -1,4 +1,4 @@
-//! The tables of what TRAIN and CLEAN take: each option and clause with its values, its default, and what it does.
+//! The option tables of TRAIN and CLEAN: each option and clause with its values, its default and its effect.
 //!
 //! They feed the parser, its diagnostics, the planner's defaults, completion, `.schema`, `cairn maintain --help` and the tables of
 //! docs/QUERY.md. A new option is a row here and a field of the plan.
@@ -17,26 +17,26 @@ use crate::value::{Interval, Setting};
 /// An option or a clause of a statement.
 #[derive(Debug)]
 pub struct Part {
-    /// The words it begins with: `epochs`, `DRY RUN`.
+    /// The words that it starts with: `epochs`, `DRY RUN`.
     pub name: &'static str,
-    /// How it is written, and which values it takes.
+    /// Its syntax and its values.
     pub form: Form,
-    /// What holds without it.
+    /// Its default.
     pub usual: Usual,
-    /// Where it means something; elsewhere it is refused.
+    /// Where it applies; elsewhere the parser refuses it.
     pub only: Only,
-    /// What it does, for the reference and for help.
+    /// Its effect, for the reference and for help.
     pub means: &'static str,
 }
 
-/// A part is known by its name; no name stands for two parts with values.
+/// Two parts are equal if their names are; no two parts with values share a name.
 impl PartialEq for Part {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-/// How a part is written.
+/// The syntax of a part.
 #[derive(Debug)]
 pub enum Form {
     /// `epochs=30`: a whole number.
@@ -52,11 +52,11 @@ pub enum Form {
     OneOf(fn() -> Vec<&'static str>),
     /// `BALANCE`: the word alone.
     Flag,
-    /// A clause with a form of its own, which this shows.
+    /// A clause with its own syntax, which this text shows.
     Clause(&'static str),
 }
 
-/// What holds without a part.
+/// The default of a part.
 #[derive(Debug)]
 pub enum Usual {
     /// A value.
@@ -68,27 +68,27 @@ pub enum Usual {
         /// With it.
         trunk: Setting,
     },
-    /// A value that depends on the loss; a loss that has none does not take the option.
+    /// A value that depends on the loss; a loss without a value refuses the option.
     OfLoss(fn(Loss) -> Option<Setting>),
-    /// Another part decides, in words.
+    /// Another part decides.
     Other {
-        /// In words.
+        /// Which one, in words.
         said: &'static str,
-        /// A value to show how the option is written.
+        /// A value that shows how the option is written.
         example: Setting,
     },
-    /// Something else, in words.
+    /// Anything else, in words.
     Said(&'static str),
 }
 
-/// Where a part means something.
+/// Where a part applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Only {
     /// Everywhere.
     Anywhere,
     /// With TRUNK.
     Trunk,
-    /// With a loss that is learnt step by step.
+    /// With a loss that is trained in steps.
     Steps,
     /// With RULE paper.
     Paper,
@@ -97,7 +97,7 @@ pub enum Only {
 }
 
 impl Part {
-    /// Its default for this loss, with or without TRUNK; `None` where it has none.
+    /// Its default for this loss, with or without TRUNK; `None` if it has none.
     pub fn usual(&self, loss: Loss, trunk: bool) -> Option<Setting> {
         match self.usual {
             Usual::Is(setting) => Some(setting),
@@ -107,7 +107,7 @@ impl Part {
         }
     }
 
-    /// A value to show how it is written: its default, of its first word where it takes one of some words.
+    /// A value that shows how it is written: its default, or its first word if it takes words.
     pub fn example(&self) -> Option<Setting> {
         match (&self.form, &self.usual) {
             (Form::OneOf(words), _) => words().first().copied().map(Setting::Word),
@@ -126,20 +126,21 @@ impl Part {
         }
     }
 
-    /// Whether it is kept among the options of a statement, rather than in a field of its own.
+    /// Whether the syntax tree keeps it among a statement's options, not in its own field.
     pub fn is_option(&self) -> bool {
         !matches!(self.form, Form::Clause(_))
     }
 }
 
-/// The words that the parts of a table begin with, each once.
+/// The first words of the parts of a table, without repetitions.
 pub(crate) fn names(table: &[&'static Part]) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = table.iter().map(|part| part.name).collect();
     names.dedup();
     names
 }
 
-/// The option of this name, in any case; a program that builds a statement gives it a value ([`Options::set`](crate::Options::set)).
+/// The option of this name, in any case; a program that builds a statement gives it a value with
+/// [`Options::set`](crate::Options::set).
 ///
 /// ```
 /// use cairndb_query::{Setting, Span, Spanned, Train, options};
@@ -209,8 +210,8 @@ pub(crate) static DIM: Part = Part {
     form: Form::Whole { least: MIN_DIMENSION as u64, most: MAX_DIMENSION as u64 },
     usual: Usual::OfLoss(|loss| Some(Setting::Whole(loss.default_dimension() as u64))),
     only: Only::Anywhere,
-    means: "with `lda`, the dimension of the new descriptors at most; with another loss, the dimension of the head, which stands \
-            beside the descriptor as it was",
+    means: "with `lda`, the largest dimension of the new descriptors; with another loss, the dimension of the head, whose output \
+            is appended to the original descriptor",
 };
 
 pub(crate) static EPOCHS: Part = Part {
@@ -229,7 +230,7 @@ pub(crate) static BATCH: Part = Part {
     form: Form::Whole { least: MIN_BATCH as u64, most: MAX_BATCH as u64 },
     usual: Usual::Is(Setting::Whole(DEFAULT_BATCH as u64)),
     only: Only::Steps,
-    means: "images of one step; `triplet` and `ap` compare them with each other and need 4",
+    means: "images per step; `triplet` and `ap` compare them with each other and need at least 4",
 };
 
 pub(crate) static RATE: Part = Part {
@@ -245,7 +246,7 @@ pub(crate) static MARGIN: Part = Part {
     form: Form::Number((Included(0.0), Included(MAX_MARGIN))),
     usual: Usual::OfLoss(|loss| loss.default_margin().map(Setting::Number)),
     only: Only::Anywhere,
-    means: "margin of the loss: radians of `arcface`, a cosine of `cosface`, `adacos` and `triplet`",
+    means: "margin of the loss: in radians for `arcface`, a cosine for `cosface`, `adacos` and `triplet`",
 };
 
 pub(crate) static SCALE: Part = Part {
@@ -253,7 +254,7 @@ pub(crate) static SCALE: Part = Part {
     form: Form::Number((Excluded(0.0), Included(MAX_SCALE))),
     usual: Usual::OfLoss(|loss| loss.default_scale().map(Setting::Number)),
     only: Only::Anywhere,
-    means: "factor of the cosines",
+    means: "factor that multiplies the cosines",
 };
 
 pub(crate) static SEED: Part = Part {
@@ -269,24 +270,24 @@ pub(crate) static VALIDATION: Part = Part {
     form: Form::Number((Included(0.0), Included(MAX_VALIDATION))),
     usual: Usual::Is(Setting::Number(DEFAULT_VALIDATION)),
     only: Only::Anywhere,
-    means: "share of the train images that is held out (TRUNK also holds a fifth of the labels out); with 0 the new model is not \
-            judged and goes in force",
+    means: "share of the train images that is held out (TRUNK also holds a fifth of the labels out); with 0 the new model becomes \
+            active without a comparison",
 };
 
 pub(crate) static BALANCE: Part = Part {
     name: "BALANCE",
     form: Form::Flag,
-    usual: Usual::Said("images are drawn equally often"),
+    usual: Usual::Said("training samples images equally often"),
     only: Only::Anywhere,
-    means: "labels are drawn equally often, however many images they have; `triplet` and `ap` see several images of each together",
+    means: "training samples labels equally often, however many images they have; `triplet` and `ap` see several images of each together",
 };
 
 pub(crate) static TRUNK: Part = Part {
     name: "TRUNK",
     form: Form::Flag,
-    usual: Usual::Said("the network stays, and a map behind it is trained"),
+    usual: Usual::Said("the network stays as it is; a map of its descriptors is trained"),
     only: Only::Anywhere,
-    means: "the whole network is trained from the photos, which must all be there; they are embedded again then",
+    means: "trains the whole network from the photos, which must all be readable, and then embeds them again",
 };
 
 pub(crate) static AUGMENT: Part = Part {
@@ -294,8 +295,8 @@ pub(crate) static AUGMENT: Part = Part {
     form: Form::OneOf(|| Augment::ALL.map(Augment::name).to_vec()),
     usual: Usual::Is(Setting::Word(Augment::Soft.name())),
     only: Only::Trunk,
-    means: "how a view differs from its photo: `soft` by scale and brightness, `hard` by the scale of each side, shear, brightness \
-            and contrast",
+    means: "augmentation of the training photos: `soft` varies scale and brightness; `hard` varies the scale of each side, shear, \
+            brightness and contrast",
 };
 
 pub(crate) static SCALEUP: Part = Part {
@@ -303,7 +304,7 @@ pub(crate) static SCALEUP: Part = Part {
     form: Form::Whole { least: 0, most: MAX_EPOCHS as u64 },
     usual: Usual::Is(Setting::Whole(DEFAULT_SCALEUP as u64)),
     only: Only::Trunk,
-    means: "epochs at the end with larger photos and frozen batch normalisations, at most all of them",
+    means: "number of last epochs with larger photos and frozen batch normalisation, at most `epochs`",
 };
 
 pub(crate) static GEM: Part = Part {
@@ -311,39 +312,39 @@ pub(crate) static GEM: Part = Part {
     form: Form::OneOf(|| Gem::ALL.map(Gem::name).to_vec()),
     usual: Usual::Is(Setting::Word(Gem::Fixed.name())),
     only: Only::Trunk,
-    means: "whether the exponent of the generalised mean stays or is trained with the network",
+    means: "whether the exponent of the generalised mean is fixed or trained with the network",
 };
 
 static FROM_FILE: Part = Part {
     name: "FROM",
     form: Form::Clause("FROM 'file'"),
-    usual: Usual::Said("the network of the model in force"),
+    usual: Usual::Said("the network of the active model"),
     only: Only::Anywhere,
-    means: "weights of the network, of the architecture in force; what is not stored is embedded from the photos",
+    means: "starts from these weights, of the active model's architecture; photos without a stored descriptor of this network are embedded",
 };
 
 static FROM_MODEL: Part = Part {
     name: "FROM",
     form: Form::Clause("FROM MODEL n"),
-    usual: Usual::Said("the network of the model in force"),
+    usual: Usual::Said("the network of the active model"),
     only: Only::Anywhere,
-    means: "the network of model n (SHOW MODELS)",
+    means: "starts from the network of model n (SHOW MODELS)",
 };
 
 static FORCE: Part = Part {
     name: "FORCE",
     form: Form::Clause("FORCE"),
-    usual: Usual::Said("if it is better"),
+    usual: Usual::Said("the new model becomes active if it is better"),
     only: Only::Anywhere,
-    means: "the database goes over to the new model even if it is not better on the images held out",
+    means: "the new model becomes active even if it is not better on the images held out",
 };
 
 static TRAIN_DRY_RUN: Part = Part {
     name: "DRY RUN",
     form: Form::Clause("DRY RUN"),
-    usual: Usual::Said("if it is better"),
+    usual: Usual::Said("the new model becomes active if it is better"),
     only: Only::Anywhere,
-    means: "trains and reports; the model in force stays",
+    means: "trains and reports; the active model stays",
 };
 
 pub(crate) static NN: Part = Part {
@@ -351,7 +352,7 @@ pub(crate) static NN: Part = Part {
     form: Form::Whole { least: 1, most: MAX_NN as u64 },
     usual: Usual::Is(Setting::Whole(DEFAULT_NN as u64)),
     only: Only::Paper,
-    means: "nearest train images that are looked at, of each train image",
+    means: "number of nearest train images that are examined for each train image",
 };
 
 pub(crate) static NEIGHBOURS: Part = Part {
@@ -359,7 +360,7 @@ pub(crate) static NEIGHBOURS: Part = Part {
     form: Form::Whole { least: 1, most: MAX_NEIGHBOURS as u64 },
     usual: Usual::Is(Setting::Whole(DEFAULT_NEIGHBOURS as u64)),
     only: Only::Paper,
-    means: "those of them with its label that it is compared with, at most; the image itself is one",
+    means: "largest number of those with the same label that the image is compared with; the image itself counts",
 };
 
 pub(crate) static INLIERS: Part = Part {
@@ -367,7 +368,7 @@ pub(crate) static INLIERS: Part = Part {
     form: Form::Whole { least: MIN_INLIERS as u64, most: MAX_INLIERS as u64 },
     usual: Usual::Is(Setting::Whole(DEFAULT_INLIERS as u64)),
     only: Only::Paper,
-    means: "fitting features from which on a pair is verified (the paper has \"more than 30\")",
+    means: "number of matching features from which a pair is verified (the paper: \"more than 30\")",
 };
 
 pub(crate) static FREQ: Part = Part {
@@ -375,7 +376,7 @@ pub(crate) static FREQ: Part = Part {
     form: Form::Whole { least: 1, most: MAX_FREQ as u64 },
     usual: Usual::Is(Setting::Whole(DEFAULT_FREQ as u64)),
     only: Only::Paper,
-    means: "verified pairs that are enough for an image",
+    means: "number of verified pairs that an image needs",
 };
 
 static RULE_PAPER: Part = Part {
@@ -383,7 +384,7 @@ static RULE_PAPER: Part = Part {
     form: Form::Clause("RULE paper"),
     usual: Usual::Said("`RULE paper`"),
     only: Only::Anywhere,
-    means: "finds images with fewer verified pairs, then the last image of a label that has one left",
+    means: "finds images with fewer verified pairs, and then the last image of any label that is left with one",
 };
 
 static RULE_SUSPECTS: Part = Part {
@@ -415,7 +416,7 @@ static RELABEL: Part = Part {
     form: Form::Clause("RELABEL"),
     usual: Usual::Said("`KEEP VOTERS`"),
     only: Only::Suspects,
-    means: "what was found gets the label that is proposed for it; of each label one image that has it stays",
+    means: "gives each image that is found its proposed label; each label keeps at least one image",
 };
 
 static RELABEL_EMPTY: Part = Part {
@@ -423,7 +424,7 @@ static RELABEL_EMPTY: Part = Part {
     form: Form::Clause("RELABEL EMPTY"),
     usual: Usual::Said("`KEEP VOTERS`"),
     only: Only::Suspects,
-    means: "the same, and a label may lose its last image and disappear",
+    means: "the same, but a label may lose its last image and disappear",
 };
 
 static UNLABEL: Part = Part {
@@ -431,7 +432,7 @@ static UNLABEL: Part = Part {
     form: Form::Clause("UNLABEL"),
     usual: Usual::Said("`KEEP VOTERS`"),
     only: Only::Anywhere,
-    means: "the label of what was found is taken away: it becomes an index image",
+    means: "removes the labels of the images that are found: they become index images",
 };
 
 static KEEP_VOTERS: Part = Part {
@@ -439,23 +440,23 @@ static KEEP_VOTERS: Part = Part {
     form: Form::Clause("KEEP VOTERS"),
     usual: Usual::Said("`KEEP VOTERS`"),
     only: Only::Anywhere,
-    means: "what was found is marked and votes as before; training passes it over. What has a mark is not marked again",
+    means: "marks the images that are found: they still vote, but training skips them. Images that have a mark are not marked again",
 };
 
 pub(crate) static THUMBNAILS: Part = Part {
     name: "THUMBNAILS",
     form: Form::Flag,
-    usual: Usual::Said("CLEAN refuses then, unless it is a dry run"),
+    usual: Usual::Said("CLEAN refuses, unless it is a dry run"),
     only: Only::Paper,
-    means: "goes by thumbnails also where they stand for more than a tenth of the photos (`THUMBNAILS_FROM_SHARE`)",
+    means: "accepts thumbnails even for more than a tenth of the photos (`THUMBNAILS_FROM_SHARE`)",
 };
 
 static CLEAN_DRY_RUN: Part = Part {
     name: "DRY RUN",
     form: Form::Clause("DRY RUN"),
-    usual: Usual::Said("it is done"),
+    usual: Usual::Said("CLEAN changes the database"),
     only: Only::Anywhere,
-    means: "reports what would be done and changes nothing",
+    means: "reports what would change, and changes nothing",
 };
 
 static INTO: Part = Part {
@@ -463,7 +464,7 @@ static INTO: Part = Part {
     form: Form::Clause("INTO 'file'"),
     usual: Usual::Said("none"),
     only: Only::Anywhere,
-    means: "a page with the photos is written to this file, each beside the one that decided most; people get it instead of the rows",
+    means: "writes a page to this file: each photo beside the one that contributed most to its being found; the table format then lists no rows",
 };
 
 #[cfg(test)]
@@ -471,7 +472,7 @@ mod tests {
     use super::*;
     use std::ops::RangeBounds as _;
 
-    /// It catches: a row whose default is of another kind than its values, or out of its range; two rows of one name with values.
+    /// It catches: a default that the option does not take; two options of one name.
     #[test]
     fn every_default_is_a_value_that_the_option_takes() {
         for table in [&TRAIN[..], &CLEAN[..]] {

@@ -1,5 +1,5 @@
-//! Text into statements, by recursive descent. It never merely fails: a mistake becomes a diagnostic, its statement is left
-//! out, and reading goes on behind the next `;`.
+//! Text into statements, by recursive descent. The parser turns each mistake into a diagnostic, leaves its statement out, and
+//! continues after the next `;`.
 
 mod clean;
 mod freshness;
@@ -21,15 +21,15 @@ pub(crate) use clean::check_clean;
 pub(crate) use search::check_search;
 pub(crate) use train::check_train;
 
-/// After this many diagnostics the rest of a text is not read: it is hardly a text of this language.
+/// After this many diagnostics the parser stops: the text is hardly of this language.
 const MAX_DIAGNOSTICS: usize = 100;
 
-/// What a text holds.
+/// The result of parsing a text.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Parsed {
     /// The statements without a mistake, in order.
     pub statements: Vec<Spanned<Statement>>,
-    /// The mistakes, in order: one for each statement that is left out. A text without any statement has one too.
+    /// The mistakes, in order: one for each statement that is left out, and one for a text without any statement.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -68,8 +68,8 @@ pub fn parse(text: &str) -> Parsed {
     parsed
 }
 
-/// Whether a shell should run what was typed rather than ask for another line: it ends with `;` outside quotes and comments,
-/// or holds nothing but white space and comments.
+/// Whether a shell should run the input instead of asking for another line: it ends with `;` outside quotes and comments, or has
+/// nothing but white space and comments.
 ///
 /// ```
 /// use cairndb_query::statement_is_complete;
@@ -78,11 +78,11 @@ pub fn parse(text: &str) -> Parsed {
 /// assert!(statement_is_complete(" "));
 /// ```
 pub fn statement_is_complete(text: &str) -> bool {
-    // A text that is too long is refused by `parse`; asking for more of it would never end.
+    // `parse` refuses a text that is too long; asking for more of it would never end.
     text.len() > MAX_TEXT_BYTES || lex(text).last().is_none_or(|token| token.node == Token::Semicolon)
 }
 
-/// Reads one statement: its tokens have no semicolon, and at least one token.
+/// Reads one statement, whose tokens have no semicolon; there is at least one token.
 struct Parser<'a> {
     text: &'a str,
     tokens: &'a [Spanned<Token>],
@@ -94,7 +94,7 @@ impl<'a> Parser<'a> {
         self.tokens.get(self.at).map(|token| &token.node)
     }
 
-    /// The place of the next token, or the empty place behind the last one.
+    /// The place of the next token, or the empty place after the last one.
     fn here(&self) -> Span {
         self.tokens.get(self.at).map_or_else(|| self.end_of(self.tokens.len()), |token| token.span)
     }
@@ -139,12 +139,12 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Whether the token behind the next one is `=`.
+    /// Whether the token after the next one is `=`.
     fn equals_follows(&self) -> bool {
         self.tokens.get(self.at + 1).is_some_and(|token| token.node == Token::Equals)
     }
 
-    /// The diagnostic of the next token if it has one of its own, or else `otherwise`.
+    /// The diagnostic of the next token if it is a bad one, else `otherwise`.
     fn complain(&self, otherwise: impl FnOnce(Span) -> Diagnostic) -> Diagnostic {
         match self.peek() {
             Some(Token::Bad(diagnostic)) => (**diagnostic).clone(),
@@ -198,7 +198,7 @@ impl<'a> Parser<'a> {
             "LABEL" => {
                 let key = self.key("LABEL ID {} AS 'x'")?;
                 if self.take("AS").is_none() {
-                    return Err(self.expected("AS with the label", "write LABEL ID 'a' AS 'x'"));
+                    return Err(self.expected("AS and the label", "write LABEL ID 'a' AS 'x'"));
                 }
                 let fix = |typed: &str| format!("write AS {typed}");
                 Statement::Label { key, label: self.bindable_text("a label", Takes::Text, fix)? }
@@ -219,7 +219,7 @@ impl<'a> Parser<'a> {
                 } else {
                     return Err(self.expected(
                         "CLEAN or LABEL",
-                        "UNDO CLEAN undoes the last cleaning, UNDO LABEL takes the last change of labels back",
+                        "UNDO CLEAN reverts the last cleaning, UNDO LABEL reverts the last change of labels",
                     ));
                 }
             }
@@ -247,10 +247,10 @@ impl<'a> Parser<'a> {
         Ok(statement)
     }
 
-    /// What to say about a token behind a complete statement that has no clauses.
+    /// The diagnostic for a token after a complete statement that has no clauses.
     fn left_over(&self, statement: &str) -> Diagnostic {
         self.complain(|span| match self.word() {
-            // LABEL and INSERT are ordinary words behind some statements, but none of them takes one here.
+            // LABEL and INSERT are ordinary words in some statements, but none of these takes one here.
             Some(word) if words::contains(words::STATEMENTS, word) => complaints::missing_semicolon(span, word),
             _ => complaints::unexpected(span, &self.found().unwrap_or_default(), statement),
         })
@@ -349,11 +349,11 @@ impl<'a> Parser<'a> {
         }
         Err(match self.word() {
             Some(word) => complaints::unknown_show(self.here(), word),
-            None => self.expected("what to show", format!("write {}", complaints::show_forms())),
+            None => self.expected("the name of a list", format!("write {}", complaints::show_forms())),
         })
     }
 
-    /// Behind SHOW SUSPECTS.
+    /// After SHOW SUSPECTS.
     fn suspects(&mut self) -> Parse<Statement> {
         let mut limit = None;
         while self.is("LIMIT") {
@@ -366,7 +366,7 @@ impl<'a> Parser<'a> {
         Ok(Statement::ShowSuspects { limit })
     }
 
-    /// `MODEL 2`, behind USE or DROP; `what` is both words.
+    /// `MODEL 2`, after USE or DROP; `what` is both words.
     fn model_number(&mut self, what: &str, example: &str) -> Parse<Spanned<Value<u64>>> {
         let whole = format!("{what} {example}");
         if self.take("MODEL").is_none() {
@@ -374,10 +374,10 @@ impl<'a> Parser<'a> {
                 (Some(Token::Number | Token::Parameter), _) => {
                     format!("write {what} {}", complaints::shown(self.typed(self.here())))
                 }
-                (_, "DROP MODEL") => format!("write {whole}; an image is deleted with DELETE ID 'a'"),
-                _ => format!("write {whole}; SHOW MODELS shows which there are"),
+                (_, "DROP MODEL") => format!("write {whole}; DELETE ID 'a' deletes an image"),
+                _ => format!("write {whole}; SHOW MODELS lists the models"),
             };
-            return Err(self.expected("MODEL with its number", help));
+            return Err(self.expected("MODEL and its number", help));
         }
         self.without_equals(what, example)?;
         self.whole("the number of a model", &whole, 0..=u64::MAX)
@@ -397,7 +397,7 @@ impl<'a> Parser<'a> {
                 let typed =
                     from.node.typed().map_or_else(|| "'folder'".to_owned(), |from| quoted(&complaints::shown(from)));
                 let help = format!("write BACKUP RESTORE {typed} TO 'folder'");
-                return Err(self.expected("TO with the folder of the new database", help));
+                return Err(self.expected("TO and the folder of the new database", help));
             }
             return Ok(Statement::BackupRestore { from, to: self.folder(|typed| format!("write TO {typed}"))? });
         }
@@ -423,19 +423,19 @@ impl<'a> Parser<'a> {
                 Some(Token::Word | Token::Bare | Token::Number) => {
                     complaints::key_without_id(self.here(), self.typed(self.here()), example)
                 }
-                _ => self.expected("ID with the key", format!("write {}", example.replace("{}", "'a'"))),
+                _ => self.expected("ID and the key", format!("write {}", example.replace("{}", "'a'"))),
             });
         }
         self.bindable_text("a key", Takes::Key, |typed| format!("write ID {typed}"))
     }
 
-    /// Text in quotes that is not empty; `fix` writes the help from the quoted form of what was typed without quotes.
+    /// Non-empty text in quotes; `fix` writes the help from the input in quotes.
     fn text(&mut self, what: &str, fix: impl Fn(&str) -> String) -> Parse<Spanned<String>> {
         let span = self.here();
         match self.peek() {
             Some(Token::Text(text)) if text.is_empty() => Err(complaints::empty_text(span, what)),
             Some(Token::Text(text)) => Ok(Spanned { node: text.clone(), span: self.bump() }),
-            // The next clause rather than the text is what a word such as LIMIT is here.
+            // A word such as LIMIT here is the next clause, not the text.
             Some(Token::Word) if words::is_reserved(self.typed(span)) => {
                 Err(self.expected(&format!("{what} in quotes"), fix("'..'")))
             }
@@ -448,7 +448,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// A train image carries a label and an index image does not.
+/// A train image has a label, an index image has none.
 pub(crate) fn check_role(
     role: Option<&Spanned<Role>>,
     label: Option<&Spanned<Value<String>>>,

@@ -1,4 +1,4 @@
-//! What will run: a statement with its names resolved, every default filled in, and the access path chosen.
+//! Plans: statements with their names resolved, every default filled in, and the access path chosen.
 
 use crate::ast::{Action, Augment, Column, Cut, Flip, Freshness, Gem, Loss, Origin};
 use crate::limits::{
@@ -8,7 +8,7 @@ use crate::limits::{
 use crate::names::Source;
 use crate::request::SearchRequest;
 
-/// What the planner needs to know about the database.
+/// The facts about the database that the planner needs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
     /// Live index images.
@@ -17,24 +17,25 @@ pub struct Facts {
     pub train_rows: usize,
     /// k of the stored predictions.
     pub vote_k: usize,
-    /// Neighbours kept of every index image (k').
+    /// Length of the stored neighbour list of an index image (k').
     pub kept_neighbours: usize,
-    /// From this many rows in one scope on, a search without EXACT uses the graph.
+    /// Number of rows in one scope from which a search without EXACT uses the graph.
     pub graph_from_rows: usize,
-    /// Segments that the roles of the statement's scope have ([`Statement::scope`](crate::Statement::scope)); the rows that none of them has are the tail.
+    /// Number of segments of the roles in the statement's scope ([`Statement::scope`](crate::Statement::scope)); the rows that
+    /// are in none of them are the tail.
     pub segments: usize,
     /// Dimension of the descriptors.
     pub dimension: usize,
 }
 
-/// What will run.
+/// A plan: the statement that will run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Plan {
     /// A search.
     Search(SearchPlan),
-    /// A vote for one image.
+    /// A vote on one image.
     Predict {
-        /// Whose instance is asked for.
+        /// The image whose instance is predicted.
         source: Source,
         /// Voters.
         k: usize,
@@ -45,11 +46,11 @@ pub enum Plan {
     Put {
         /// External key.
         key: String,
-        /// Where its descriptor comes from.
+        /// The source of its descriptor.
         source: Source,
         /// Its label; a train image has one, an index image none.
         label: Option<String>,
-        /// Another photo, or another label, under the key is replaced.
+        /// The put may replace another photo or label under the key.
         overwrite: bool,
     },
     /// Delete an image.
@@ -64,34 +65,34 @@ pub enum Plan {
         /// The label.
         label: String,
     },
-    /// Take the label away; the image becomes an index image.
+    /// Remove the label; the image becomes an index image.
     Unlabel {
         /// External key.
         key: String,
     },
     /// The state of the database.
     ShowStatus,
-    /// Labels and how many train images carry each.
+    /// Labels with their numbers of train images.
     ShowLabels,
     /// The segments of the database.
     ShowSegments,
-    /// The writes that predictions have not reached.
+    /// The deferred writes.
     ShowStale,
-    /// Cleanings, and what each of them changed.
+    /// The cleanings and their changes.
     ShowCleans,
-    /// What one cleaning changed, image by image.
+    /// The changes of one cleaning, image by image.
     ShowClean {
         /// Its number.
         number: u64,
     },
     /// Train images that a cleaning marked.
     ShowMarked,
-    /// The most suspect train images; nothing is changed.
+    /// The most suspect train images; it changes nothing.
     ShowSuspects {
-        /// Images shown.
+        /// Number of images shown.
         limit: usize,
     },
-    /// Models, and which of them is in use.
+    /// The models, and which one is active.
     ShowModels,
     /// A training.
     Train(TrainPlan),
@@ -99,14 +100,14 @@ pub enum Plan {
     Clean(CleanPlan),
     /// Undo the last cleaning.
     UndoClean,
-    /// Take the last change of labels back.
+    /// Revert the last change of labels.
     UndoLabel,
-    /// Embed all photos again, as a new model's descriptors.
+    /// Embed all photos again, under a new model number.
     Reembed {
-        /// A file with another model; `None`: the present one.
+        /// A file with another model; `None`: the active one.
         model: Option<String>,
     },
-    /// Go over to the descriptors of another model.
+    /// Make another model active.
     UseModel {
         /// Its number.
         number: u64,
@@ -115,62 +116,63 @@ pub enum Plan {
     DropModel {
         /// Its number.
         number: u64,
-        /// Even where other models were trained on its descriptors.
+        /// Even if other models were trained on its descriptors.
         force: bool,
     },
-    /// Turn the rows that no segment has into segments.
+    /// Write the rows of the tail into segments.
     Flush,
-    /// Merge segments, and give back the space of rows that are dead.
+    /// Merge segments and drop their dead rows.
     Compact,
     /// Look for damage.
     Check {
-        /// Read every row of every segment too.
+        /// Also read every row of every segment.
         deep: bool,
     },
     /// Back the database up.
     Backup {
-        /// Where the backup goes.
+        /// Folder of the backup.
         folder: String,
     },
     /// Read a backup and look for damage.
     BackupVerify {
-        /// Where the backup is.
+        /// Folder of the backup.
         folder: String,
     },
-    /// Make a database of a backup.
+    /// Create a database from a backup.
     BackupRestore {
-        /// Where the backup is.
+        /// Folder of the backup.
         from: String,
-        /// Where the database goes.
+        /// Folder of the new database.
         to: String,
     },
     /// Print the plan; with `analyze` run it first.
     Explain {
         /// Run it and report counts.
         analyze: bool,
-        /// What is explained.
+        /// The statement to explain.
         plan: Box<Plan>,
     },
 }
 
 /// A search with everything decided.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SearchPlan {
     /// The query image or images.
     pub source: Source,
-    /// What is searched, how broadly, and the second stage; `ef` is the access path that was chosen, `limit` at most `depth`.
+    /// The scope, the breadth and the second stage; `ef` is the chosen access path, `limit` is at most `depth`.
     pub request: SearchRequest,
-    /// Why every row is scored; `None` exactly where the graph is searched.
+    /// Why every row is scored; `None` exactly if the search uses the graph.
     pub scan: Option<&'static str>,
-    /// Segments that are searched; the tail is searched too, every row of it. 0: there is nothing but the tail.
+    /// Number of segments to search; the search scores every row of the tail too. 0: there is only the tail.
     pub segments: usize,
-    /// Where the votes of the index images come from; `None` exactly without a second stage.
+    /// The source of the index images' votes; `None` exactly without a second stage.
     pub votes: Option<VotesFrom>,
-    /// The gate of the insert-step, also where nothing is inserted: a report compares with what would be.
+    /// The threshold of the insert-step, even if nothing is inserted: a report shows what it would insert.
     pub tau: f64,
     /// How far predictions may lag.
     pub freshness: Freshness,
-    /// The query itself may answer and vote.
+    /// The query itself may be in its answer and vote.
     pub including_self: bool,
     /// The columns that are returned.
     pub columns: Vec<Column>,
@@ -178,61 +180,64 @@ pub struct SearchPlan {
     pub into: Option<String>,
 }
 
-/// Where the votes of the index images come from.
+/// The source of the index images' votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VotesFrom {
     /// k is the database's `vote_k`: the stored predictions.
     Stored,
-    /// k is at most the number of kept neighbours: voted again from the kept lists, once per sequence.
+    /// k is at most the length of the stored lists: computed from the lists, once per sequence.
     KeptLists,
-    /// k is larger: neighbours are searched again, exactly, once per sequence.
+    /// k is larger: computed by an exact search, once per sequence.
     ExactSearch,
 }
 
 /// A training with everything decided.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct TrainPlan {
-    /// What is made small.
+    /// The training loss.
     pub loss: Loss,
     /// Dimension of the new descriptors.
     pub dimension: usize,
     /// Passes over the train images.
     pub epochs: usize,
-    /// Images of one step.
+    /// Images per step.
     pub batch: usize,
     /// The learning rate.
     pub rate: f64,
     /// The margin of the loss; `None` exactly for a loss that has none.
     pub margin: Option<f64>,
-    /// What the cosines are multiplied with; `None` exactly for a loss that takes no scale.
+    /// The factor of the cosines; `None` exactly for a loss that takes no scale.
     pub scale: Option<f64>,
-    /// Whatever is drawn is drawn from this.
+    /// Random seed.
     pub seed: u64,
     /// The share of the train images that is held out, in [0, 0.9].
     pub validation: f64,
-    /// Labels are drawn equally often, however many images they have.
+    /// Training samples labels equally often, however many images they have.
     pub balance: bool,
-    /// What the training of the whole network is told; `None`: the network stays, and what is learnt stands behind it.
+    /// The options of a training of the whole network; `None`: the network stays as it is, and a map of its descriptors is
+    /// trained.
     pub trunk: Option<TrunkPlan>,
-    /// What training begins with; `None`: the present model.
+    /// The network that training starts from; `None`: that of the active model.
     pub from: Option<Origin>,
-    /// Whether the new model is put to use.
+    /// Whether the new model becomes active.
     pub flip: Flip,
 }
 
-/// What the training of a whole network is told beside the rest.
+/// The further options of a training of the whole network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TrunkPlan {
-    /// How a view differs from its photo.
+    /// Augmentation of the photos.
     pub augment: Augment,
-    /// Epochs at the end with larger photos and batch normalisations that stay as they are.
+    /// Number of last epochs with larger photos and frozen batch normalisation.
     pub scaleup: usize,
-    /// What becomes of the exponent of the generalised mean.
+    /// Whether the exponent of the generalised mean is trained.
     pub gem: Gem,
 }
 
 impl TrainPlan {
-    /// What TRAIN with this loss, and with TRUNK where `trunk`, plans by default.
+    /// The plan of TRAIN with this loss, with or without TRUNK, and with the defaults.
     pub fn usual(loss: Loss, trunk: bool) -> Self {
         let (epochs, rate) =
             if trunk { (DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE) } else { (DEFAULT_EPOCHS, DEFAULT_RATE) };
@@ -254,24 +259,91 @@ impl TrainPlan {
             flip: Flip::UnlessWorse,
         }
     }
+
+    /// Sets [`TrainPlan::dimension`].
+    #[must_use]
+    pub fn dimension(self, dimension: usize) -> Self {
+        Self { dimension, ..self }
+    }
+
+    /// Sets [`TrainPlan::epochs`].
+    #[must_use]
+    pub fn epochs(self, epochs: usize) -> Self {
+        Self { epochs, ..self }
+    }
+
+    /// Sets [`TrainPlan::batch`].
+    #[must_use]
+    pub fn batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// Sets [`TrainPlan::rate`].
+    #[must_use]
+    pub fn rate(self, rate: f64) -> Self {
+        Self { rate, ..self }
+    }
+
+    /// Sets [`TrainPlan::margin`].
+    #[must_use]
+    pub fn margin(self, margin: impl Into<Option<f64>>) -> Self {
+        Self { margin: margin.into(), ..self }
+    }
+
+    /// Sets [`TrainPlan::scale`].
+    #[must_use]
+    pub fn scale(self, scale: impl Into<Option<f64>>) -> Self {
+        Self { scale: scale.into(), ..self }
+    }
+
+    /// Sets [`TrainPlan::seed`].
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Sets [`TrainPlan::validation`].
+    #[must_use]
+    pub fn validation(self, validation: f64) -> Self {
+        Self { validation, ..self }
+    }
+
+    /// Sets [`TrainPlan::balance`].
+    #[must_use]
+    pub fn balance(self, balance: bool) -> Self {
+        Self { balance, ..self }
+    }
+
+    /// Sets [`TrainPlan::from`].
+    #[must_use]
+    pub fn from(self, from: impl Into<Option<Origin>>) -> Self {
+        Self { from: from.into(), ..self }
+    }
+
+    /// Sets [`TrainPlan::flip`].
+    #[must_use]
+    pub fn flip(self, flip: Flip) -> Self {
+        Self { flip, ..self }
+    }
 }
 
 /// A cleaning with everything decided.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct CleanPlan {
-    /// Nearest train images that are looked at, of each train image.
+    /// Number of nearest train images that are examined for each train image.
     pub nn: usize,
-    /// Those of them with its label that it is compared with, at most; the image itself is one.
+    /// Largest number of those with the same label that the image is compared with; the image itself counts.
     pub neighbours: usize,
-    /// From this many inliers on a pair is verified; inclusive.
+    /// Number of inliers from which a pair is verified; inclusive.
     pub inliers: usize,
-    /// From this many verified pairs on an image is kept.
+    /// Number of verified pairs from which an image is kept.
     pub freq: usize,
-    /// Which images are found.
+    /// Which images it finds.
     pub rule: CleanRule,
-    /// What is done with them.
+    /// What it does with them.
     pub action: Action,
-    /// Thumbnails are compared however many of them stand for photos; otherwise few of them are.
+    /// Accept any number of thumbnails; otherwise only a few may stand for photos.
     pub thumbnails: bool,
     /// Report only.
     pub dry_run: bool,
@@ -280,8 +352,8 @@ pub struct CleanPlan {
 }
 
 impl Default for CleanPlan {
-    /// The paper's rule with its numbers (docs/ALGORITHMS.md); what is found is marked. A program is not asked about thumbnails, unlike
-    /// whoever types CLEAN.
+    /// The paper's rule with its numbers (docs/ALGORITHMS.md); it marks the images that it finds. It accepts thumbnails without
+    /// asking, unlike a typed CLEAN.
     fn default() -> Self {
         Self {
             nn: DEFAULT_NN,
@@ -301,6 +373,60 @@ impl CleanPlan {
     /// What SHOW SUSPECTS runs: the most suspect images, and nothing is changed.
     pub fn suspects(limit: usize) -> Self {
         Self { rule: CleanRule::Suspects(Cut::Top(limit)), dry_run: true, ..Self::default() }
+    }
+
+    /// Sets [`CleanPlan::nn`].
+    #[must_use]
+    pub fn nn(self, nn: usize) -> Self {
+        Self { nn, ..self }
+    }
+
+    /// Sets [`CleanPlan::neighbours`].
+    #[must_use]
+    pub fn neighbours(self, neighbours: usize) -> Self {
+        Self { neighbours, ..self }
+    }
+
+    /// Sets [`CleanPlan::inliers`].
+    #[must_use]
+    pub fn inliers(self, inliers: usize) -> Self {
+        Self { inliers, ..self }
+    }
+
+    /// Sets [`CleanPlan::freq`].
+    #[must_use]
+    pub fn freq(self, freq: usize) -> Self {
+        Self { freq, ..self }
+    }
+
+    /// Sets [`CleanPlan::rule`].
+    #[must_use]
+    pub fn rule(self, rule: CleanRule) -> Self {
+        Self { rule, ..self }
+    }
+
+    /// Sets [`CleanPlan::action`].
+    #[must_use]
+    pub fn action(self, action: Action) -> Self {
+        Self { action, ..self }
+    }
+
+    /// Sets [`CleanPlan::thumbnails`].
+    #[must_use]
+    pub fn thumbnails(self, thumbnails: bool) -> Self {
+        Self { thumbnails, ..self }
+    }
+
+    /// Sets [`CleanPlan::dry_run`].
+    #[must_use]
+    pub fn dry_run(self, dry_run: bool) -> Self {
+        Self { dry_run, ..self }
+    }
+
+    /// Sets [`CleanPlan::into`].
+    #[must_use]
+    pub fn into(self, into: impl Into<Option<String>>) -> Self {
+        Self { into: into.into(), ..self }
     }
 }
 

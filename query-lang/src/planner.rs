@@ -1,4 +1,4 @@
-//! Statements into plans: names are resolved, defaults filled in, and the access path is chosen from facts about the database.
+//! Statements into plans: resolves names, fills in defaults, and chooses the access path from facts about the database.
 
 use crate::ast::{
     Augment, Clean, Column, Condition, Cut, Freshness, Gem, Image, Mode, Options, Origin, Rule, Scope, Search, Spanned,
@@ -17,12 +17,12 @@ use crate::plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, Trun
 use crate::request::{Rerank, SearchRequest};
 use crate::value::{Setting, Value};
 
-/// A graph is searched while its breadth is below one in so many of the rows. For each of its breadth it scores 15 to 30 rows, wherever
-/// in memory they lie, and moves what it found before to make room, so that its cost grows with the square of the breadth; a scan
-/// scores every row in the order of memory, by all processors.
+/// The planner chooses the graph while its breadth is below one in this many of the rows. For each unit of breadth the graph
+/// scores 15 to 30 rows, anywhere in memory, and moves earlier finds to make room, so that its cost grows with the square of the
+/// breadth; a scan scores every row in the order of memory, on all processors.
 const SCAN_FROM_SHARE: usize = 64;
 
-/// Columns of an answer that names none.
+/// Columns of an answer without RETURN.
 const DEFAULT_COLUMNS: [Column; 7] = [
     Column::Query,
     Column::Rank,
@@ -33,13 +33,13 @@ const DEFAULT_COLUMNS: [Column; 7] = [
     Column::Stage,
 ];
 
-/// What will run for a statement, behind [`fill`](crate::fill). Pure: the same statement, names and facts give the same plan. A name
-/// that no parameter has is the key of a stored image.
+/// The plan of a statement, after [`fill`](crate::fill). Pure: the same statement, names and facts give the same plan. A name
+/// that is no parameter is the key of a stored image.
 ///
 /// # Errors
 ///
-/// A diagnostic where `$n` is not bound (also one in the place of a text or a number, which `fill` puts there), where PUT names no
-/// bound parameter, and for a statement built by hand whose parts contradict each other. None of these depends on the facts.
+/// A diagnostic if `$n` is not bound (or is left where `fill` puts a text or a number), if PUT names no bound parameter, and for
+/// a statement that a program built and whose parts contradict each other. None of these depends on the facts.
 ///
 /// ```
 /// use cairndb_query::{Facts, Names, Plan, parse, plan};
@@ -97,7 +97,7 @@ pub fn plan(statement: &Statement, names: &Names, facts: &Facts) -> Result<Plan,
     })
 }
 
-/// Whether a statement can be planned, whatever the database holds.
+/// Whether a statement can be planned, independent of the database.
 ///
 /// # Errors
 ///
@@ -110,7 +110,7 @@ fn value<T: Clone>(value: &Spanned<Value<T>>) -> Result<T, Diagnostic> {
     known(&value.node, value.span)
 }
 
-/// The same of a part that may be left out.
+/// The same for an optional part.
 fn given<T: Clone>(part: &Option<Spanned<Value<T>>>) -> Result<Option<T>, Diagnostic> {
     part.as_ref().map(value).transpose()
 }
@@ -139,8 +139,8 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
     let scope = word(&search.scope).unwrap_or_default();
     let depth = given(&search.depth)?.unwrap_or(DEFAULT_DEPTH);
     let access = match &search.mode {
-        Some(Spanned { node: Mode::Exact, .. }) => Err("EXACT was asked for"),
-        _ if !filter.is_empty() => Err("a filter must find min(K, matching) rows"),
+        Some(Spanned { node: Mode::Exact, .. }) => Err("EXACT"),
+        _ if !filter.is_empty() => Err("a filtered search must find min(K, matching) rows"),
         Some(Spanned { node: Mode::Ef(ef), span }) => Ok(known(ef, *span)?.max(depth)),
         None => choose_access(&source, scope, depth, facts),
     };
@@ -182,7 +182,7 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
     })
 }
 
-/// The breadth of a search of the graph where the statement names no access path, or why every row is scored.
+/// The breadth of a graph search if the statement names no access path, or why every row is scored.
 fn choose_access(source: &Source, scope: Scope, depth: usize, facts: &Facts) -> Result<usize, &'static str> {
     let rows = match scope {
         Scope::Index => facts.index_rows,
@@ -200,7 +200,7 @@ fn choose_access(source: &Source, scope: Scope, depth: usize, facts: &Facts) -> 
     }
 }
 
-/// The value of an option; `None` where it was left out.
+/// The value of an option; `None` if it was left out.
 fn setting(options: &Options, part: &Part) -> Result<Option<Setting>, Diagnostic> {
     options.get(part).map(value).transpose()
 }
@@ -353,14 +353,14 @@ mod tests {
             code(Statement::Clean(Box::new(clean)))
         };
         assert_eq!(with(&[(&FREQ, Setting::Whole(4)), (&NEIGHBOURS, Setting::Whole(3))]), Err("freq-above-neighbours"));
-        // Values out of their range, and of another kind.
+        // Values out of range, and of another kind.
         assert_eq!(with(&[(&FREQ, Setting::Whole(0))]), Err("too-small"));
         assert_eq!(with(&[(&INLIERS, Setting::Whole(1001))]), Err("too-large"));
         assert_eq!(with(&[(&INLIERS, Setting::Number(5.0))]), Err("expected"));
         assert_eq!(clean(Rule::Suspects, Some(Cut::Evidence(1.5.into())), Action::Unlabel), Err("number-range"));
     }
 
-    /// The parser refuses these; a statement built by hand must not get past either.
+    /// The parser refuses these; the planner must also refuse them in a statement that a program built.
     #[test]
     fn a_planned_put_has_a_label_exactly_if_it_is_a_train_image() {
         let put = |role: Option<Role>, label: Option<&str>, image: Image| {

@@ -1,4 +1,4 @@
-//! Statements as text: canonical, so that parsing it gives the same statement again.
+//! Statements as text, in a canonical form: parsing it gives the same statement.
 
 use std::fmt::{self, Display, Formatter};
 use std::ops::Bound;
@@ -11,19 +11,19 @@ use crate::ast::{
 use crate::options::{LOSS, Part, THUMBNAILS};
 use crate::value::{Interval, Setting, Value};
 
-/// Text in single quotes, as the language reads it.
+/// Text in single quotes, in the language's syntax.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The shortest digits that are read as the same number; an exponent where the digits would run long.
+/// The shortest digits that parse to the same number; with an exponent if the digits would be many.
 pub(crate) fn number<T: Display + fmt::LowerExp>(value: T) -> String {
     const LONGEST: usize = 20;
     let plain = value.to_string();
     if plain.len() <= LONGEST { plain } else { format!("{value:e}") }
 }
 
-/// `lie in [0, 1.5]`, or `be more than 0 and at most 10`: what a number must do.
+/// `be in [0, 1.5]`, or `be more than 0 and at most 10`: the condition on a number.
 pub(crate) fn interval((start, end): Interval) -> String {
     let edge = |edge: Bound<f64>| match edge {
         Bound::Included(value) | Bound::Excluded(value) => number(value),
@@ -31,21 +31,21 @@ pub(crate) fn interval((start, end): Interval) -> String {
     };
     match start {
         Bound::Excluded(_) => format!("be more than {} and at most {}", edge(start), edge(end)),
-        _ => format!("lie in [{}, {}]", edge(start), edge(end)),
+        _ => format!("be in [{}, {}]", edge(start), edge(end)),
     }
 }
 
-/// How an option is written, for help: `epochs=30`.
+/// An option with a value, for help: `epochs=30`.
 pub(crate) fn example_of(part: &Part) -> String {
     match part.example() {
-        // The first loss in the list has no steps, which most options need.
+        // The first loss in the list has no steps, but most options need them.
         Some(Setting::Word(_)) if *part == LOSS => format!("{}={}", part.name, Loss::ArcFace),
         Some(setting) => format!("{}={setting}", part.name),
         None => part.name.to_owned(),
     }
 }
 
-/// A value as it is typed; `text` writes what is no parameter.
+/// A value as it is typed; `text` writes values that are no parameter.
 fn written<T>(value: &Value<T>, text: impl Fn(&T) -> String) -> String {
     match value {
         Value::Typed(value) => text(value),
@@ -65,7 +65,7 @@ impl<T: Display> Display for Value<T> {
     }
 }
 
-/// A lag in the largest unit of the language that says it in whole numbers: `500ms`, `5s`, `2m`.
+/// A lag in the largest unit that gives a whole number: `500ms`, `5s`, `2m`.
 pub(crate) fn lag(lag: Duration) -> String {
     match lag.as_millis() {
         milliseconds if milliseconds % 1_000 != 0 => format!("{milliseconds}ms"),
@@ -76,7 +76,7 @@ pub(crate) fn lag(lag: Duration) -> String {
 
 /// Canonical text: keywords in capitals, clauses in the order of the reference, no `;`.
 ///
-/// A statement that [`parse`](crate::parse) gave is read as the same statement again, but for its spans.
+/// For a statement from [`parse`](crate::parse), parsing the text gives the same statement, except for its spans.
 impl Display for Statement {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -139,7 +139,7 @@ fn clause<T: Display>(out: &mut Formatter<'_>, word: &str, value: &Option<Spanne
     value.as_ref().map_or(Ok(()), |value| write!(out, " {word} {}", value.node))
 }
 
-/// ` name=value` of a number that need not be whole, if there is one.
+/// ` name=value` of a number, if there is one.
 fn number_option(out: &mut Formatter<'_>, name: &str, value: &Option<Spanned<Value<f64>>>) -> fmt::Result {
     value.as_ref().map_or(Ok(()), |value| write!(out, " {name}={}", written(&value.node, |value| number(*value))))
 }
@@ -155,7 +155,7 @@ fn report(out: &mut Formatter<'_>, path: &Option<Spanned<Value<String>>>, overwr
     write!(out, " INTO {}{}", text(&path.node), if overwrite { " OVERWRITE" } else { "" })
 }
 
-/// The clause behind a blank; what is as it is has no words.
+/// The clause after a blank; [`Freshness::AsIs`] has no words.
 fn write_freshness(out: &mut Formatter<'_>, freshness: &Option<Spanned<Freshness<Value<u64>>>>) -> fmt::Result {
     match freshness.as_ref().map(|freshness| freshness.node) {
         None | Some(Freshness::AsIs) => Ok(()),
@@ -163,7 +163,7 @@ fn write_freshness(out: &mut Formatter<'_>, freshness: &Option<Spanned<Freshness
     }
 }
 
-/// Canonical text; K stands in front of RERANK, where it cannot be taken for the voters.
+/// Canonical text; K is before RERANK, where it cannot be read as the voters.
 impl Display for Search {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         write!(out, "SEARCH {}", self.image.node)?;
@@ -192,7 +192,7 @@ impl Display for Search {
     }
 }
 
-/// Canonical text, a blank in front of each.
+/// Canonical text, with a blank before each.
 impl Display for Options {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         self.iter().try_for_each(|given| write!(out, " {given}"))
@@ -243,7 +243,7 @@ impl Display for Train {
 impl Display for Clean {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str("CLEAN")?;
-        // THUMBNAILS stands behind the clauses.
+        // THUMBNAILS comes after the clauses.
         for given in self.options.iter().filter(|given| *given.part != THUMBNAILS) {
             write!(out, " {given}")?;
         }

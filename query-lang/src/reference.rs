@@ -1,5 +1,5 @@
-//! The language as people look it up: its words, the forms of its statements, and what its options take. Completion, `.schema`, the help
-//! of programs and docs/QUERY.md are made of this.
+//! The reference of the language: its words, the forms of its statements, and the values of its options. Completion, `.schema`,
+//! the help of programs and docs/QUERY.md use it.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -12,10 +12,10 @@ use crate::print::number;
 use crate::value::Setting;
 use crate::words;
 
-/// A form is broken into lines of at most so many characters.
+/// The largest width of a form's lines, in characters.
 const WIDEST_FORM: usize = 118;
 
-/// How each statement is written; long ones have several lines.
+/// The form of each statement; long ones have several lines.
 ///
 /// ```
 /// assert!(cairndb_query::forms().contains(&"USE MODEL 2".to_owned()));
@@ -40,7 +40,7 @@ pub fn forms() -> Vec<String> {
     forms
 }
 
-/// The forms of all statements, then what images, columns, losses and conditions are: the whole language on one screen.
+/// The forms of all statements, then images, columns, losses and conditions: the whole language on one screen.
 pub fn schema() -> String {
     const GAP: &str = "    ";
     let mut lines: Vec<String> = Vec::new();
@@ -71,7 +71,7 @@ pub fn schema() -> String {
     lines.join("\n")
 }
 
-/// Every word of the language, in capitals and in order. Columns, losses and the other names are [`names`].
+/// Every word of the language, in capitals and in alphabetical order. [`names`] has columns, losses and the other names.
 pub fn keywords() -> &'static [String] {
     static KEYWORDS: LazyLock<Vec<String>> = LazyLock::new(|| {
         let text = schema();
@@ -82,7 +82,7 @@ pub fn keywords() -> &'static [String] {
                 .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
                 .map_or(rest.len(), |end| start + end);
             let word = &rest[start..end];
-            // Words of the language are in capitals there; options stand in front of `=`.
+            // The forms have the words of the language in capitals; options are followed by `=`.
             if word.bytes().all(|byte| byte.is_ascii_uppercase()) || rest[end..].starts_with('=') {
                 found.insert(word.to_ascii_uppercase());
             }
@@ -93,7 +93,7 @@ pub fn keywords() -> &'static [String] {
     &KEYWORDS
 }
 
-/// The names that stand for one of a few: columns, fields, scopes, roles, rules, losses and the words of options; in order, each once.
+/// The names of columns, fields, scopes, roles, rules, losses and option values; in order and without repetitions.
 pub fn names() -> &'static [&'static str] {
     static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         let mut found = BTreeSet::from(Column::ALL.map(Column::name));
@@ -110,10 +110,10 @@ pub fn names() -> &'static [&'static str] {
 }
 
 impl Part {
-    /// The values that it takes: `2 to 4096`, or the words; empty for a word that stands alone.
+    /// The values that it takes: `2 to 4096`, or the words; empty if it takes no value.
     pub fn range(&self) -> String {
         match &self.form {
-            Form::Whole { least, most: u64::MAX } => format!("from {least} on, of 64 bits"),
+            Form::Whole { least, most: u64::MAX } => format!("{least} or more, 64 bits"),
             Form::Whole { least, most } => format!("{least} to {}", grouped(*most)),
             Form::Number((Bound::Excluded(least), Bound::Included(most))) => {
                 format!("above {}, to {}", number(*least), number(*most))
@@ -130,7 +130,7 @@ impl Part {
         }
     }
 
-    /// What holds without it: `30, with TRUNK 5`.
+    /// Its default: `30, with TRUNK 5`.
     pub fn default(&self) -> String {
         match &self.usual {
             Usual::Is(setting) => shown(*setting),
@@ -140,7 +140,7 @@ impl Part {
         }
     }
 
-    /// How it is written: `epochs=n`, `FROM 'file'`.
+    /// Its syntax: `epochs=n`, `FROM 'file'`.
     fn written(&self) -> String {
         match self.form {
             Form::Whole { .. } => format!("{}=n", self.name),
@@ -152,7 +152,7 @@ impl Part {
     }
 }
 
-/// A table of parts in Markdown, as docs/QUERY.md has it.
+/// A table of parts in Markdown, as in docs/QUERY.md.
 pub fn table(parts: &[&Part]) -> String {
     let mut table = "| Part | What it does | Values | Without it |\n| --- | --- | --- | --- |\n".to_owned();
     for part in parts {
@@ -173,7 +173,7 @@ pub fn table(parts: &[&Part]) -> String {
     table
 }
 
-/// A number with a comma in front of each three digits, from five digits on.
+/// A number with a comma before each group of three digits, from five digits.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     if digits.len() < 5 {
@@ -210,12 +210,12 @@ fn of_losses(of: fn(Loss) -> Option<Setting>) -> String {
     let mut text: Vec<String> =
         groups.iter().map(|(setting, losses)| format!("{setting} for {}", losses.join(", "))).collect();
     if Loss::ALL.into_iter().any(|loss| of(loss).is_none()) {
-        text.push("other losses take none".to_owned());
+        text.push("the others take none".to_owned());
     }
     text.join("; ")
 }
 
-/// A loss with the defaults that depend on it, and the options that it does not take.
+/// A loss with the defaults that depend on it, and the options that it refuses.
 fn about(loss: Loss) -> String {
     let parts = options::TRAIN.iter().filter(|part| part.is_option());
     let refused: Vec<&str> =
@@ -229,7 +229,7 @@ fn about(loss: Loss) -> String {
     format!("{} ({usual}{refused})", loss.name())
 }
 
-/// The defaults of TRAIN that are others with TRUNK.
+/// The defaults of TRAIN that differ with TRUNK.
 fn of_trunk() -> Vec<String> {
     let with = |part: &&Part| match part.usual {
         Usual::OfTrunk { trunk, .. } => Some(format!("{}={trunk}", part.name)),
@@ -282,7 +282,7 @@ fn clean() -> String {
     wrapped("CLEAN", clauses)
 }
 
-/// `epochs=30`: an option with its default, or with a value where it depends.
+/// `epochs=30`: an option with its default, or with an example if the default depends on something.
 fn with_default(part: &Part) -> String {
     match part.usual(Loss::of_training(false), false).or_else(|| part.example()) {
         Some(setting) => format!("{}={setting}", part.name),
@@ -290,7 +290,7 @@ fn with_default(part: &Part) -> String {
     }
 }
 
-/// A statement and its clauses in lines that are not too long; later lines are indented below the first clause.
+/// A statement and its clauses, wrapped; later lines are indented below the first clause.
 fn wrapped(statement: &str, clauses: impl IntoIterator<Item = String>) -> String {
     let indent = statement.len();
     let mut lines = vec![statement.to_owned()];

@@ -1,23 +1,24 @@
-//! What a search is asked for, with everything decided: the form that the planner gives and the engine runs.
+//! A search request with everything decided: the planner makes it, and the engine runs it.
 
 use crate::ast::{Condition, Scope};
 use crate::limits::{DEFAULT_DEPTH, DEFAULT_TAU};
 
-/// A search of stored images: what a statement plans, and what a program asks for.
+/// A search of stored images, made by the planner or by a program.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct SearchRequest {
-    /// What is searched; default index images.
+    /// The scope; default index images.
     pub scope: Scope,
-    /// Candidates searched and re-ranked; 1 to [`MAX_COUNT`](crate::MAX_COUNT), default [`DEFAULT_DEPTH`].
+    /// Number of candidates to retrieve and re-rank; 1 to [`MAX_COUNT`](crate::MAX_COUNT), default [`DEFAULT_DEPTH`].
     pub depth: usize,
-    /// Rows returned, at most `depth`; default all of them, as any number from `depth` on.
+    /// Number of rows returned, at most `depth`; default all of them.
     pub limit: usize,
-    /// `None`: every row is scored; `Some(ef)`: the graph, this broad (at most [`MAX_COUNT`](crate::MAX_COUNT)), and the
-    /// query's vote may miss a voter now and then. Default exact.
+    /// `None`: score every row; `Some(ef)`: search the graph with this breadth (at most [`MAX_COUNT`](crate::MAX_COUNT)); then
+    /// the query's vote may miss a voter now and then. Default exact.
     pub ef: Option<usize>,
     /// The second stage; default none.
     pub rerank: Option<Rerank>,
-    /// All must hold, for inserted rows too; default none.
+    /// Conditions; all must hold, also for inserted rows; default none.
     pub filter: Vec<Condition>,
     /// Each row says where its image came from, which takes one read of the catalog a row; default no.
     pub paths: bool,
@@ -25,12 +26,13 @@ pub struct SearchRequest {
 
 /// The second stage: soft vote, sort-step, insert-step (paper section 5.3).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Rerank {
     /// Voters; 1 to 1000; default [`Rerank::STORED_K`].
     pub k: usize,
-    /// Positives to the front; default true.
+    /// Sort-step: move positives to the front; default true.
     pub sort: bool,
-    /// `Some(tau)`: unretrieved positives are inserted unless score(query) + score(item) < tau, in -2 .. 2; default 0.6.
+    /// Insert-step: `Some(tau)` inserts unretrieved positives unless score(query) + score(item) < tau, in -2 .. 2; default 0.6.
     pub insert: Option<f64>,
 }
 
@@ -49,7 +51,7 @@ impl Default for SearchRequest {
 }
 
 impl SearchRequest {
-    /// The defaults of every field; the other methods change one each.
+    /// Sets every field to its default; the other methods change one each.
     pub fn new() -> Self {
         Self::default()
     }
@@ -60,28 +62,28 @@ impl SearchRequest {
         Self { scope, ..self }
     }
 
-    /// Searches so many candidates, and returns as many rows unless a [`limit`](Self::limit) is set.
+    /// Retrieves this many candidates, and returns as many rows unless a [`limit`](Self::limit) is set.
     #[must_use]
     pub fn depth(self, depth: usize) -> Self {
         Self { depth, ..self }
     }
 
-    /// Returns so many rows.
+    /// Returns this many rows.
     #[must_use]
     pub fn limit(self, limit: usize) -> Self {
         Self { limit, ..self }
     }
 
-    /// Searches the graph, this broad: 1 or more.
+    /// Searches the graph with this breadth, 1 or more; `None`: scores every row.
     #[must_use]
-    pub fn ef(self, ef: usize) -> Self {
-        Self { ef: Some(ef), ..self }
+    pub fn ef(self, ef: impl Into<Option<usize>>) -> Self {
+        Self { ef: ef.into(), ..self }
     }
 
-    /// Has a second stage.
+    /// Sets the second stage; `None`: none.
     #[must_use]
-    pub fn rerank(self, rerank: Rerank) -> Self {
-        Self { rerank: Some(rerank), ..self }
+    pub fn rerank(self, rerank: impl Into<Option<Rerank>>) -> Self {
+        Self { rerank: rerank.into(), ..self }
     }
 
     /// Each row says where its image came from.
@@ -90,7 +92,7 @@ impl SearchRequest {
         Self { paths: true, ..self }
     }
 
-    /// Rows must meet this condition too.
+    /// Adds a condition on the rows.
     #[must_use]
     pub fn filter(mut self, condition: Condition) -> Self {
         self.filter.push(condition);
@@ -105,8 +107,7 @@ impl Default for Rerank {
 }
 
 impl Rerank {
-    /// As a [`k`](Self::k): the database's own `vote_k`, by which its predictions are stored. No other k is
-    /// as fast.
+    /// As a [`k`](Self::k): the database's own `vote_k`, which its stored predictions use. No other k is as fast.
     pub const STORED_K: usize = usize::MAX;
 
     /// Sort-step and insert-step with the database's k and the paper's tau (section 5.3).
@@ -114,7 +115,7 @@ impl Rerank {
         Self::default()
     }
 
-    /// The vote of so many train images.
+    /// Takes the vote of this many train images.
     #[must_use]
     pub fn k(self, k: usize) -> Self {
         Self { k, ..self }

@@ -1,5 +1,5 @@
-//! A script of any length, statement by statement: bytes go in as they come, each statement comes out when its `;` has come, with the
-//! line on which it stands. What is held is one statement and the bytes that came with its end.
+//! Splits a script of any length into statements: bytes go in as they arrive, and each statement comes out, with its line, once
+//! its `;` has arrived. It holds one statement and the bytes that arrived with its end.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use crate::diagnostic::{Diagnostic, LEAD_COLUMNS};
 use crate::lexer::{Lexer, Token};
 use crate::limits::MAX_TEXT_BYTES;
 
-/// A statement of a script, and where it stands.
+/// A statement of a script, and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// Its text, from its first word to its `;`, which the last one of a script may lack.
     pub text: String,
-    /// The line on which it begins, from 1.
+    /// The line on which it starts, from 1.
     pub line: usize,
-    /// What stands in front of it on that line; of a long line, as much as a caret needs.
+    /// The text before it on that line; of a long line, as much as a caret needs.
     lead: String,
 }
 
 impl Piece {
-    /// A text that stands alone.
+    /// A statement without a script.
     pub fn alone(text: impl Into<String>) -> Self {
         Self { text: text.into(), line: 1, lead: String::new() }
     }
@@ -30,7 +30,7 @@ impl Piece {
     }
 }
 
-/// Why a script cannot be read on.
+/// Why a script cannot be read further.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScriptError {
@@ -39,7 +39,7 @@ pub enum ScriptError {
         /// From 1.
         line: usize,
     },
-    /// The statement that begins on this line has more than [`MAX_TEXT_BYTES`] bytes.
+    /// The statement that starts on this line has more than [`MAX_TEXT_BYTES`] bytes.
     TooLong {
         /// From 1.
         line: usize,
@@ -57,9 +57,7 @@ impl ScriptError {
     /// What to do about it, without a full stop.
     pub fn help(&self) -> &'static str {
         match self {
-            Self::NotText { .. } => {
-                "statements are text in UTF-8; a file of another kind was named, or one in another encoding"
-            }
+            Self::NotText { .. } => "statements are UTF-8 text; check the file and its encoding",
             Self::TooLong { .. } => "end each statement with ; and look for a quote that is not closed",
         }
     }
@@ -68,9 +66,9 @@ impl ScriptError {
 impl fmt::Display for ScriptError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotText { line } => write!(out, "line {line} is no text: it has bytes that are not UTF-8"),
+            Self::NotText { line } => write!(out, "line {line} has bytes that are not UTF-8"),
             Self::TooLong { line } => {
-                write!(out, "the statement that begins on line {line} has more than {MAX_TEXT_BYTES} bytes")
+                write!(out, "the statement that starts on line {line} has more than {MAX_TEXT_BYTES} bytes")
             }
         }
     }
@@ -78,7 +76,7 @@ impl fmt::Display for ScriptError {
 
 impl std::error::Error for ScriptError {}
 
-/// Cuts a script into statements while it comes. Time is linear in its length, memory is that of one statement.
+/// Splits a script into statements as it arrives. Time is linear in its length; memory is that of one statement.
 ///
 /// ```
 /// use cairndb_query::Script;
@@ -93,27 +91,27 @@ impl std::error::Error for ScriptError {}
 /// ```
 #[derive(Debug, Default)]
 pub struct Script {
-    /// What came and was not taken: `text[start..]`.
+    /// The bytes that came and were not taken: `text[start..]`.
     text: String,
     start: usize,
     /// Up to here the tokens of the statement are known, and none is a semicolon.
     lexed: usize,
-    /// Up to here no semicolon is left that could end the statement.
+    /// Up to here there is no semicolon that could end the statement.
     searched: usize,
-    /// The first bytes of a character whose others have not come.
+    /// The first bytes of a character whose last ones have not come.
     partial: Vec<u8>,
-    /// Newlines in front of `start`.
+    /// The number of newlines before `start`.
     lines: usize,
-    /// What stands in front of `start` on its line.
+    /// The text before `start` on its line.
     lead: String,
-    /// The text goes on inside a comment.
+    /// The text continues inside a comment.
     comment: bool,
-    /// Nothing more comes.
+    /// The script has ended.
     ended: bool,
 }
 
 impl Script {
-    /// A script of which nothing has come.
+    /// A script without any bytes yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -154,15 +152,15 @@ impl Script {
         Ok(())
     }
 
-    /// Nothing more comes: what is left is the last statement.
+    /// Ends the script: the rest is the last statement.
     pub fn end(&mut self) {
         self.ended = true;
     }
 
-    /// The next statement that is complete; `None`: more must come first, or it was the last one.
+    /// The next complete statement; `None` if more bytes must come first, or if there are no more statements.
     ///
     /// # Errors
-    /// [`ScriptError::TooLong`]; [`ScriptError::NotText`] where the script ends inside a character.
+    /// [`ScriptError::TooLong`]; [`ScriptError::NotText`] if the script ends inside a character.
     pub fn take(&mut self) -> Result<Option<Piece>, ScriptError> {
         loop {
             let mut blank = Lexer::new(&self.text, self.start);
@@ -201,7 +199,7 @@ impl Script {
             }
             return (self.partial.is_empty() && self.start < self.text.len()).then_some(self.text.len());
         }
-        // Only a semicolon ends it, so nothing is read twice while none comes.
+        // Only a semicolon ends it, so no byte is read twice while none comes.
         if !self.text[self.searched..].contains(';') {
             self.searched = self.text.len();
             return None;
@@ -214,7 +212,7 @@ impl Script {
                 return Some(self.lexed);
             }
             if token.span.end == self.text.len() {
-                // It may go on in what comes.
+                // It may continue in the next bytes.
                 break;
             }
             self.lexed = token.span.end;
@@ -223,7 +221,7 @@ impl Script {
         None
     }
 
-    /// Leaves what stands in front of `to` behind.
+    /// Drops the text before `to`.
     fn pass(&mut self, to: usize) {
         let passed = &self.text[self.start..to];
         let line = match passed.rfind('\n') {
@@ -236,7 +234,7 @@ impl Script {
         };
         self.lead.push_str(line);
         if let Some((cut, _)) = self.lead.char_indices().rev().nth(2 * LEAD_COLUMNS) {
-            // Seldom, so that a long line costs its length once.
+            // Seldom, so that a long line costs its length only once.
             let cut = self.lead[cut..].char_indices().nth(LEAD_COLUMNS).map_or(cut, |(more, _)| cut + more);
             self.lead.drain(..cut);
         }
@@ -245,7 +243,7 @@ impl Script {
         self.searched = self.searched.max(to);
     }
 
-    /// Drops what goes on with a comment.
+    /// Drops the continuation of a comment.
     fn leave_comment(&mut self) {
         if self.comment {
             let newline = self.text.find('\n');
@@ -255,7 +253,7 @@ impl Script {
         }
     }
 
-    /// The line of the first byte that is no text, behind `text`.
+    /// The line of the first byte that is not text, after `text`.
     fn no_text(&self, text: &str) -> ScriptError {
         let newlines = |text: &str| text.matches('\n').count();
         ScriptError::NotText { line: self.lines + newlines(&self.text[self.start..]) + newlines(text) + 1 }

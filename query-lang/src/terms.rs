@@ -1,8 +1,8 @@
-//! The words of which a statement takes one of a few: each with all of them, their names, and what the others depend on.
+//! The words of which a statement takes one: each kind with all its words, their names, and the values that depend on them.
 
 use crate::limits::{DEFAULT_DIMENSION, DEFAULT_MARGIN, DEFAULT_SCALE};
 
-/// What is searched.
+/// The images that a search covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scope {
     /// Index images (the default).
@@ -10,16 +10,17 @@ pub enum Scope {
     Index,
     /// Train images.
     Train,
-    /// Both; a train image answers with its own label and score 1.0.
+    /// Both; a train image has its own label, with score 1.0.
     All,
 }
 
-/// The role of an image: train images carry a label and vote, index images are searched and get a prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// The role of an image: train images have a label and vote, index images are found by searches and get a prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Role {
-    /// Carries a label and votes.
+    /// Has a label and votes.
     Train,
-    /// Is searched and gets a prediction.
+    /// Is found by searches and gets a prediction.
+    #[default]
     Index,
 }
 
@@ -32,7 +33,7 @@ pub enum Field {
     Instance,
     /// `train` or `index`.
     Split,
-    /// Where the image came from.
+    /// The file or address that the image came from.
     Path,
     /// The external key.
     Id,
@@ -59,14 +60,14 @@ pub enum Column {
     Label,
     /// `train` or `index`.
     Split,
-    /// Where the image came from.
+    /// The file or address that the image came from.
     Path,
 }
 
-/// What a training makes small.
+/// The training loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Loss {
-    /// No loss at all: regularised discriminants in closed form, beside the descriptor as it was (the default).
+    /// Regularised discriminants in closed form, appended to the original descriptor (the default); no loss in steps.
     #[default]
     Discriminant,
     /// Additive angular margin.
@@ -77,28 +78,28 @@ pub enum Loss {
     AdaCos,
     /// Cross-entropy of a linear classifier.
     Softmax,
-    /// Distances of an anchor to an image of its label and to one of another.
+    /// Distances of an anchor to an image of its label and to one of another label.
     Triplet,
     /// Average precision of a batch.
     AveragePrecision,
 }
 
-/// How a view differs from its photo.
+/// Augmentation of the training photos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Augment {
-    /// Not at all.
+    /// None.
     None,
-    /// By its scale and its brightness, as in the paper (the default).
+    /// Scale and brightness, as in the paper (the default).
     #[default]
     Soft,
-    /// By the scale of each side, shear, brightness and contrast.
+    /// The scale of each side, shear, brightness and contrast.
     Hard,
 }
 
-/// What becomes of the exponent of the generalised mean.
+/// Whether the exponent of the generalised mean is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Gem {
-    /// It stays as it is: the paper's 3 (the default).
+    /// It is fixed: the paper's 3 (the default).
     #[default]
     Fixed,
     /// It is trained with the network.
@@ -108,7 +109,7 @@ pub enum Gem {
 /// Which train images a cleaning finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Rule {
-    /// Those with too few verified pairs, and what is left of a label that has one image left (the default).
+    /// Those with too few verified pairs, and then the last image of a label that is left with one (the default).
     #[default]
     Paper,
     /// The most suspect ones.
@@ -118,27 +119,28 @@ pub enum Rule {
 /// What a cleaning does with the images that its rule finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Action {
-    /// `KEEP VOTERS`: they are marked, so that training passes them over, and vote as before (the default: votes are the whole, noisy
-    /// train set's, docs/ALGORITHMS.md).
+    /// `KEEP VOTERS`: it marks them; they still vote, but training skips them (the default: the paper votes with the whole, noisy
+    /// train set, docs/ALGORITHMS.md).
     #[default]
     KeepVoters,
-    /// `UNLABEL`: their label is taken away, so they become index images.
+    /// `UNLABEL`: it removes their labels, so they become index images.
     Unlabel,
-    /// `RELABEL`: they get the label that is proposed for them. The last image of a label stays as it is.
+    /// `RELABEL`: it gives them the labels that are proposed for them. The last image of a label keeps it.
     Relabel,
-    /// `RELABEL EMPTY`: the last image of a label too, so labels may disappear.
+    /// `RELABEL EMPTY`: the same, even for the last image of a label, so labels may disappear.
     RelabelEmpty,
 }
 
-/// Whether a trained model is put to use.
+/// Whether a trained model becomes active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flip {
-    /// If it is better on the held-out images, or nothing was held out. What a TRAIN without one of the clauses means; no words are typed for it.
+    /// If it is better on the held-out images, or if nothing was held out. This is the meaning of TRAIN without one of the
+    /// clauses; it has no words.
     #[default]
     UnlessWorse,
-    /// `FORCE`: even where it is not better.
+    /// `FORCE`: even if it is not better.
     Always,
-    /// `DRY RUN`: never; it is trained and measured only.
+    /// `DRY RUN`: never; TRAIN only trains and measures it.
     Never,
 }
 
@@ -157,7 +159,7 @@ impl Column {
         Self::Path,
     ];
 
-    /// Its name in RETURN and above an answer.
+    /// Its name in RETURN and in the header of an answer.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Query => "query",
@@ -175,7 +177,7 @@ impl Column {
 }
 
 impl Field {
-    /// Every field that WHERE can test.
+    /// Every field of WHERE.
     pub const ALL: [Self; 5] = [Self::Label, Self::Instance, Self::Split, Self::Path, Self::Id];
 
     /// Its name in WHERE.
@@ -266,7 +268,7 @@ impl Augment {
         }
     }
 
-    /// The kind of views of this name, in any case.
+    /// The augmentation of this name, in any case.
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.name().eq_ignore_ascii_case(word))
     }
@@ -284,7 +286,7 @@ impl Gem {
         }
     }
 
-    /// The kind of this name, in any case.
+    /// The exponent's kind of this name, in any case.
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.name().eq_ignore_ascii_case(word))
     }
@@ -294,7 +296,7 @@ impl Action {
     /// Every action.
     pub const ALL: [Self; 4] = [Self::KeepVoters, Self::Unlabel, Self::Relabel, Self::RelabelEmpty];
 
-    /// As it is typed.
+    /// Its words in a statement.
     pub const fn name(self) -> &'static str {
         match self {
             Self::KeepVoters => "KEEP VOTERS",
@@ -304,7 +306,7 @@ impl Action {
         }
     }
 
-    /// Whether images get the label that is proposed for them: only the suspects have one.
+    /// Whether images get their proposed labels: only suspects have one.
     pub const fn relabels(self) -> bool {
         matches!(self, Self::Relabel | Self::RelabelEmpty)
     }
@@ -324,12 +326,12 @@ impl Rule {
 }
 
 impl Loss {
-    /// The loss where TRAIN names none: the discriminants, and the paper's for a whole network, which no closed form trains.
+    /// The loss if TRAIN names none: the discriminants, but the paper's loss for a whole network, which no closed form trains.
     pub const fn of_training(trunk: bool) -> Self {
         if trunk { Self::ArcFace } else { Self::Discriminant }
     }
 
-    /// Length of the trained descriptor where TRAIN does not say: that of the paper's Table 5; 256 for the discriminants, which lose
+    /// The default dimension of the trained descriptor: that of the paper's Table 5, but 256 for the discriminants, which lose
     /// nothing by it.
     pub const fn default_dimension(self) -> usize {
         match self {
@@ -339,12 +341,12 @@ impl Loss {
         }
     }
 
-    /// Whether it is learnt step by step: only then do epochs, batch, rate and BALANCE mean anything.
+    /// Whether it is trained in steps: only then do epochs, batch, rate and BALANCE apply.
     pub const fn has_steps(self) -> bool {
         !matches!(self, Self::Discriminant)
     }
 
-    /// Its margin where TRAIN gives none; `None`: it has no margin.
+    /// Its default margin; `None`: it has no margin.
     ///
     /// ArcFace and CosFace: docs/ALGORITHMS.md. AdaCos: its paper has no margin, the released code adds one. Triplet:
     /// Schroff et al., FaceNet, CVPR 2015.
@@ -357,7 +359,7 @@ impl Loss {
         }
     }
 
-    /// What its cosines are multiplied with where TRAIN does not say (docs/ALGORITHMS.md); `None`: it takes no scale.
+    /// The default factor of its cosines (docs/ALGORITHMS.md); `None`: it takes no scale.
     pub const fn default_scale(self) -> Option<f64> {
         match self {
             Self::ArcFace | Self::CosFace => Some(DEFAULT_SCALE),

@@ -1,4 +1,4 @@
-//! Texts and numbers of a statement that an application may bind: what stands in their place, and what the place takes.
+//! Texts and numbers of a statement that an application may bind: the typed value or a parameter, and what its place takes.
 
 use std::fmt::Display;
 use std::ops::Bound;
@@ -7,14 +7,14 @@ use std::str::FromStr;
 /// A text or a number of a statement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<T> {
-    /// It was typed.
+    /// A typed value.
     Typed(T),
     /// `$1`: an application binds it.
     Parameter(Parameter),
 }
 
 impl<T> Value<T> {
-    /// What was typed; `None` for a parameter.
+    /// The typed value; `None` for a parameter.
     pub fn typed(&self) -> Option<&T> {
         match self {
             Self::Typed(value) => Some(value),
@@ -29,34 +29,34 @@ impl<T> From<T> for Value<T> {
     }
 }
 
-/// `$1` in the place of a text or a number.
+/// `$1` instead of a text or a number.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
     /// Its position, from 1.
     pub number: usize,
-    /// What stands in this place, for messages: `K`, `a label`.
+    /// The name of its place, for messages: `K`, `a label`.
     pub what: &'static str,
-    /// What this place takes.
+    /// The type that this place takes.
     pub takes: Takes,
 }
 
-/// Two parameters are the same if their positions are: the rest follows from where they stand.
+/// Two parameters are equal if their positions are: the rest follows from their places.
 impl PartialEq for Parameter {
     fn eq(&self, other: &Self) -> bool {
         self.number == other.number
     }
 }
 
-/// What the place of a parameter takes.
+/// The type that a parameter's place takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Takes {
-    /// A text that is not empty.
+    /// A non-empty text.
     Text,
-    /// A text that is not empty, or a key.
+    /// A non-empty text, or a key.
     Key,
-    /// Any text: what a condition compares with.
+    /// Any text: the value of a condition.
     AnyText,
-    /// Any text or a key: what a condition compares an id with.
+    /// Any text or a key: the value of a condition on an id.
     AnyKey,
     /// `train` or `index`.
     Split,
@@ -80,12 +80,12 @@ pub enum Setting {
     Number(f64),
     /// One of some words.
     Word(&'static str),
-    /// The option is a word that stands alone, and was typed.
+    /// A flag that was given.
     Set,
 }
 
 impl Setting {
-    /// The whole number; `None` where it is something else, or does not fit.
+    /// The whole number; `None` if it is something else, or does not fit.
     pub fn whole(self) -> Option<usize> {
         match self {
             Self::Whole(number) => usize::try_from(number).ok(),
@@ -110,14 +110,14 @@ impl Setting {
     }
 }
 
-/// The numbers that a place takes; both ends are there.
+/// The numbers that a place takes; both ends are given.
 pub type Interval = (Bound<f64>, Bound<f64>);
 
 /// A whole number of a statement.
 pub(crate) trait Whole: Copy + PartialOrd + Display + FromStr {
     /// In 64 bits.
     fn wide(self) -> u64;
-    /// Of 64 bits; `None` where it does not fit.
+    /// As 64 bits; `None` if it does not fit.
     fn of(wide: u64) -> Option<Self>;
 }
 
@@ -141,14 +141,14 @@ impl Whole for usize {
     }
 }
 
-/// What an application binds to a positional parameter, as far as the language looks at it.
+/// The value that an application binds to a positional parameter, as far as the language needs to know it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Binding {
-    /// A descriptor or a photo; it stays with the application.
+    /// A descriptor or a photo; the application keeps it.
     Image,
     /// The key of a stored image.
     Key(String),
-    /// A text: a key, a label, what a condition compares with, a name of a file.
+    /// A text: a key, a label, the value of a condition, the name of a file.
     Text(String),
     /// A whole number.
     Whole(u64),

@@ -1,35 +1,36 @@
-//! The words that begin statements and clauses: which there are, which are planned, and which one a typing mistake meant.
+//! The words that start statements and clauses: those that exist, those that are planned, and the guess of what a typing mistake
+//! meant.
 
 use strsim::osa_distance;
 
-/// Words that begin a statement.
+/// Words that start a statement.
 pub(crate) const STATEMENTS: &[&str] = &[
     "SEARCH", "PREDICT", "PUT", "DELETE", "LABEL", "UNLABEL", "SHOW", "EXPLAIN", "FLUSH", "COMPACT", "CHECK", "BACKUP",
     "TRAIN", "CLEAN", "UNDO", "REEMBED", "USE", "DROP",
 ];
 
-/// Words that begin a clause of SEARCH.
+/// Words that start a clause of SEARCH.
 pub(crate) const CLAUSES: &[&str] =
     &["IN", "WHERE", "K", "LIMIT", "EXACT", "EF", "RERANK", "FRESH", "SINCE", "STALE", "INCLUDING", "RETURN", "INTO"];
 
-/// Words that begin a clause about freshness, of SEARCH and of PREDICT.
+/// Words that start a clause about freshness, of SEARCH and of PREDICT.
 pub(crate) const FRESHNESS: &[&str] = &["FRESH", "SINCE", "STALE"];
 
 /// Words after SHOW.
 pub(crate) const SHOWN: &[&str] =
     &["STATUS", "LABELS", "SEGMENTS", "STALE", "CLEANS", "CLEAN", "MARKED", "SUSPECTS", "MODELS"];
 
-/// Words after BACKUP that one may take for statements.
+/// Words after BACKUP that people may type as statements.
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
 
-/// Statements and clauses that are designed and not built. VERIFY of a search is not; behind BACKUP it is a built word.
+/// Statements and clauses that are planned but not built. VERIFY of a search is not built; BACKUP VERIFY is.
 const PLANNED: &[&str] =
     &["DIFFUSE", "EVALUATE", "EXPAND", "EXPLORE", "EXPORT", "INGEST", "RECIPROCAL", "TARGET", "VERIFY", "WHY"];
 
-/// Planned clauses that can follow an image: a name that one of them takes later would change what a statement means.
+/// Planned clauses that can follow an image: if such a word could be a name, the meaning of a statement would change later.
 const PLANNED_CLAUSES: &[&str] = &["EXPAND", "DIFFUSE", "EXPLORE", "RECIPROCAL", "VERIFY", "TARGET"];
 
-/// What other languages say, and what it is here.
+/// Words of other languages, and the words of this one.
 const FOREIGN: &[(&str, &str)] = &[
     ("SELECT", "SEARCH"),
     ("FIND", "SEARCH"),
@@ -80,12 +81,12 @@ pub(crate) fn contains(list: &[&str], word: &str) -> bool {
     list.iter().any(|entry| entry.eq_ignore_ascii_case(word))
 }
 
-/// Whether the word is designed and not built.
+/// Whether the word is planned but not built.
 pub(crate) fn is_planned(word: &str) -> bool {
     contains(PLANNED, word)
 }
 
-/// Whether a word where an image is expected is the next clause rather than the name of an image.
+/// Whether a word where an image is expected is the next clause, not the name of an image.
 pub(crate) fn is_reserved(word: &str) -> bool {
     contains(CLAUSES, word)
         || contains(PLANNED_CLAUSES, word)
@@ -99,7 +100,7 @@ pub(crate) fn meant<'a>(word: &str, list: &[&'a str]) -> Option<&'a str> {
         return None;
     }
     let typed = word.to_ascii_lowercase();
-    // Compared by its first word: SHOW STATUS is meant where SHOW may stand.
+    // Compared by its first word: the guess may be SHOW STATUS where SHOW is allowed.
     let fits = |here: &str| here.split(' ').next().is_some_and(|begins| contains(list, begins));
     if let Some((_, here)) = FOREIGN.iter().find(|(foreign, here)| foreign.eq_ignore_ascii_case(word) && fits(here)) {
         return Some(here);
@@ -112,9 +113,9 @@ pub(crate) fn meant<'a>(word: &str, list: &[&'a str]) -> Option<&'a str> {
         .map(|(_, entry)| entry)
 }
 
-/// The name of a list that one can have meant by another one, which is not in it: at most a third of the letters differ.
+/// The name of a list that was probably meant by a name that is not in it: at most a third of the letters differ.
 ///
-/// Complexity: names that are much longer or shorter are passed over; each other one costs the product of both lengths.
+/// Complexity: it skips names that are much longer or shorter; each other one costs the product of both lengths.
 pub fn nearest_name<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let letters = |name: &str| name.chars().flat_map(char::to_lowercase).take(NAME_LONGEST).collect::<String>();
     let typed = letters(name);
@@ -133,10 +134,10 @@ pub fn nearest_name<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Opt
     names.filter_map(near).min_by_key(|&(distance, _)| distance).map(|(_, other)| other)
 }
 
-/// Letters of a name that are compared with others'.
+/// Letters of a name that are compared.
 const NAME_LONGEST: usize = 64;
 
-/// Longer words than this have no likely meaning, and comparing them costs the square of their length.
+/// Longer words have no likely meaning, and comparing them costs the square of their length.
 const MEANT_LONGEST: usize = 24;
 
 #[cfg(test)]

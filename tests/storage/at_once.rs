@@ -16,9 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use cairn::embed::{Propose, VectorChunks};
+use cairn::model::{Reembed, Target, Wanted};
 use cairn::{
-    Arguments, Database, Deferral, ErrorKind, Operation, Ports, Progress, Propose, Put, Query, Reembed, Rerank,
-    SearchRequest, Snapshot, Target, VectorChunks, Wanted,
+    Arguments, Database, Deferral, ErrorKind, Expect, Operation, Ports, Progress, Put, Query, Rerank, SearchRequest,
+    Snapshot,
 };
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, Guarded, Model, Random, Stream, load, many, put, said};
@@ -87,7 +89,10 @@ impl Writer {
         let own = |key: String| prefix(self.number) + &key;
         let view = |vector: Vec<f32>| if self.mirrored { mirror(&vector) } else { vector };
         let mine = |operation| match operation {
-            Operation::Put(at) => Operation::Put(Put { key: own(at.key), vector: view(at.vector), ..at }),
+            Operation::Put(mut at) => {
+                (at.key, at.vector) = (own(at.key), view(at.vector));
+                Operation::Put(at)
+            }
             Operation::Delete { key } => Operation::Delete { key: own(key) },
             Operation::Label { key, label } => Operation::Label { key: own(key), label },
             Operation::Unlabel { key } => Operation::Unlabel { key: own(key) },
@@ -112,7 +117,7 @@ impl Writer {
             known.receipts.retain(|&state, _| state + KEPT > number);
         }
         loop {
-            match world.database.write_of_model(Some(&model(self.mirrored).fingerprint), self.operations()) {
+            match world.database.write_if([Expect::model(model(self.mirrored).fingerprint)], self.operations()) {
                 Ok(receipt) => {
                     world.known[self.number].lock().unwrap().receipts.insert(number, receipt.sequence);
                     self.stream = after;

@@ -2,7 +2,7 @@
 //! Nothing here may hang; what does fails after a minute.
 //!
 //! It catches: a call that waits for the gate that its own caller closed, or for the writer that called it; a refusal of what could be
-//! answered; a change of models that writers without a pause keep from its end.
+//! answered; a model change that writers without a pause keep from its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::ops::ControlFlow;
@@ -12,9 +12,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cairn::embed::{Embed, Embedded, LocalFeatureSet, LocalFeatures, Propose, VectorChunks};
+use cairn::model::{Reembed, Target, Wanted};
 use cairn::{
-    Arguments, Database, Deferral, Embed, Embedded, ErrorKind, LocalFeatureSet, LocalFeatures, Operation, Photo, Ports,
-    Progress, Propose, Put, Query, Reembed, SearchRequest, Target, VectorChunks, Wanted, Watch,
+    Arguments, Database, Deferral, ErrorKind, Operation, Photo, Ports, Progress, Put, Query, SearchRequest, Watch,
 };
 use cairndb_storage_tests::epochs::{is_mirrored, mirror, model, options};
 use cairndb_storage_tests::scenes::Scenes;
@@ -79,8 +80,8 @@ impl Asker {
         self.note("check", database.check(false));
         self.note("status", Ok(database.status()));
         self.note("models", database.models());
-        self.note("file", database.file("name"));
-        self.note("put file", database.put_file("name", b"bytes"));
+        self.note("note", database.snapshot().note("name"));
+        self.note("set note", database.set_note("name", Some(b"bytes")));
         self.note("reopen", database.reopen_for_writing());
         for statement in
             ["LABEL ID 'i000001' AS 'label 1'", "SHOW STALE", "SHOW MODELS", "FLUSH", "CLEAN RULE suspects"]
@@ -138,7 +139,7 @@ fn whoever_embeds_for_a_new_model_may_ask_for_anything() {
     let database = filled(folder.path());
     let asker = Asker::new(&database, folder.path());
     let (asks, its) = (asker.clone(), database.clone());
-    returns("a change of models", move || {
+    returns("a model change", move || {
         let reembed = Mirrors(Some(asks.clone()));
         let watch = |_: Progress<'_>| {
             asks.ask();
@@ -149,10 +150,10 @@ fn whoever_embeds_for_a_new_model_may_ask_for_anything() {
     .unwrap();
     assert!(is_mirrored(&database));
     asker.is_plain();
-    for what in ["search", "keys", "reach", "drain", "check", "status", "models", "file", "SHOW STALE"] {
+    for what in ["search", "keys", "reach", "drain", "check", "status", "models", "note", "SHOW STALE"] {
         assert!(asker.heard(what, None) && !asker.heard(what, Some(ErrorKind::Reentrant)), "{what}");
     }
-    for what in ["write", "flush", "put file"] {
+    for what in ["write", "flush", "set note"] {
         assert!(asker.heard(what, None), "{what} while writers go on");
         assert!(asker.heard(what, Some(ErrorKind::Reentrant)), "{what} while they wait");
     }
@@ -166,7 +167,7 @@ fn whoever_is_told_of_progress_may_write_each_time() {
     let folder = tempfile::tempdir().unwrap();
     let database = filled(folder.path());
     let its = database.clone();
-    let written = returns("a change of models", move || {
+    let written = returns("a model change", move || {
         let mut written = 0;
         let watch = told(|_| {
             its.write(vec![put(format!("told{written}"), None, &[1.0; DIMENSION])]).unwrap();
@@ -222,10 +223,10 @@ fn a_proposer_may_ask_fail_and_panic_and_changes_no_prediction() {
     }
     database.set_proposer(None);
     asker.is_plain();
-    for what in ["search", "keys", "reach", "check", "status", "models", "file"] {
+    for what in ["search", "keys", "reach", "check", "status", "models", "note"] {
         assert!(asker.heard(what, None) && !asker.heard(what, Some(ErrorKind::Reentrant)), "{what}");
     }
-    for what in ["write", "flush", "put file", "undo", "change", "compact", "backup", "CLEAN RULE suspects"] {
+    for what in ["write", "flush", "set note", "undo", "change", "compact", "backup", "CLEAN RULE suspects"] {
         assert!(asker.heard(what, Some(ErrorKind::Reentrant)) && !asker.heard(what, None), "{what}");
     }
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
@@ -248,7 +249,7 @@ struct AskingPort(Asker, Scenes);
 impl Embed for AskingPort {
     fn embed(&self, _: &Photo) -> cairn::Result<Embedded> {
         self.0.ask();
-        Ok(Embedded { vector: vec![1.0; DIMENSION], content: [1; 32], kept: None })
+        Ok(Embedded::new([1.0; DIMENSION], [1; 32]))
     }
 }
 
@@ -290,18 +291,16 @@ fn embedders_watchers_and_extractors_may_ask_for_anything() {
     let asker = Asker::new(&database, folder.path());
     let port = Arc::new(AskingPort(asker.clone(), Scenes::default()));
     let features = Arc::clone(&port);
-    let ports = Ports {
-        embed: Some(Arc::clone(&port) as _),
-        features: Some(Arc::new(move || Ok(Arc::clone(&features) as Arc<dyn LocalFeatures>))),
-        watch: Some(port),
-        ..Ports::default()
-    };
+    let ports = Ports::default()
+        .embed(Arc::clone(&port) as _)
+        .features(Arc::new(move || Ok(Arc::clone(&features) as Arc<dyn LocalFeatures>)))
+        .watch(port);
     for statement in ["SEARCH 'photo.jpg' FRESH", "PUT ID 'new' 'photo.jpg'", "CLEAN THUMBNAILS", "CLEAN DRY RUN"] {
         let (its, ports) = (database.clone(), ports.clone());
         returns(statement, move || its.query(statement, &Arguments::default(), &ports)).unwrap();
     }
     asker.is_plain();
-    for what in ["write", "flush", "check", "drain", "put file", "compact", "backup"] {
+    for what in ["write", "flush", "check", "drain", "set note", "compact", "backup"] {
         assert!(asker.heard(what, None) && !asker.heard(what, Some(ErrorKind::Reentrant)), "{what}");
     }
 }
@@ -330,7 +329,7 @@ fn a_model_comes_in_force_beside_writers_that_never_pause() {
     cairndb_storage_tests::wait_until("a write of each", || begun.load(Ordering::Relaxed) >= WRITERS as usize);
     let its = database.clone();
     let mut verified = 0;
-    let changed = returns("a change of models", move || {
+    let changed = returns("a model change", move || {
         let watch = told(|at| {
             verified += usize::from(at.what == Progress::VERIFICATION);
             true

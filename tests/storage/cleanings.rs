@@ -14,8 +14,9 @@ use std::ops::ControlFlow;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use cairn::clean::Judgement;
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, ErrorKind, Judgement, Operation, Options, Outcome, Ports, Progress, Put, Watch};
+use cairn::{Database, ErrorKind, Operation, Options, Outcome, Ports, Progress, Put, Watch};
 use cairndb_storage_tests::scenes::Scenes;
 use cairndb_storage_tests::{Random, tree};
 
@@ -29,30 +30,22 @@ fn database(folder: &std::path::Path) -> Database {
             let wrong = scene == 0 && view >= 6;
             let mut vector: Vec<f32> = (0..8).map(|_| 0.1 * random.signed()).collect();
             vector[usize::from(scene)] += 1.0;
-            operations.push(Operation::Put(Put {
-                key: format!("s{scene}v{view}"),
-                label: Some(format!("scene {}", if wrong { 1 } else { scene })),
-                vector,
-                source: None,
-                content: None,
-                photo: Some(vec![scene, view]),
-            }));
+            operations.push(Operation::Put(
+                Put::new(format!("s{scene}v{view}"), vector)
+                    .label(format!("scene {}", if wrong { 1 } else { scene }))
+                    .photo(vec![scene, view]),
+            ));
         }
     }
-    operations.push(Operation::Put(Put {
-        key: "alone".into(),
-        label: Some("lonely".into()),
-        vector: vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0],
-        source: None,
-        content: None,
-        photo: Some(vec![99, 0]),
-    }));
+    operations.push(Operation::Put(
+        Put::new("alone", vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]).label("lonely").photo(vec![99, 0]),
+    ));
     database.write(operations).unwrap();
     database
 }
 
-fn doubtful(cleaning: &cairn::Cleaning) -> Vec<&str> {
-    let is_doubtful = |judged: &&cairn::Judged| matches!(judged.judgement, Judgement::Doubtful(_));
+fn doubtful(cleaning: &cairn::clean::Cleaning) -> Vec<&str> {
+    let is_doubtful = |judged: &&cairn::clean::Judged| matches!(judged.judgement, Judgement::Doubtful(_));
     cleaning.judged.iter().filter(is_doubtful).map(|judged| judged.key.as_str()).collect()
 }
 
@@ -69,7 +62,7 @@ fn the_papers_rule_finds_what_does_not_verify_and_can_be_undone() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder.path().join("db"));
     let scenes = Scenes::default();
-    let dry = CleanPlan { dry_run: true, into: Some("report.html".into()), ..CleanPlan::default() };
+    let dry = CleanPlan::default().dry_run(true).into("report.html".to_owned());
     let before = database.snapshot().sequence();
     let found = database.clean(&dry, Some(&scenes), None).unwrap();
     assert_eq!(doubtful(&found), ["alone", "s0v6", "s0v7"]);
@@ -82,7 +75,7 @@ fn the_papers_rule_finds_what_does_not_verify_and_can_be_undone() {
 
     // A dry run keeps nothing; what a cleaning found or counted is used by a dry run too.
     let asked = scenes.asked.load(Ordering::Relaxed);
-    let plan = CleanPlan { action: Action::Unlabel, ..CleanPlan::default() };
+    let plan = CleanPlan::default().action(Action::Unlabel);
     let cleaning = database.clean(&plan, Some(&scenes), None).unwrap();
     assert_eq!(scenes.asked.load(Ordering::Relaxed), 2 * asked);
     database.clean(&dry, Some(&scenes), None).unwrap();
@@ -113,7 +106,7 @@ fn suspects_get_the_label_that_their_neighbours_have() {
     let database = database(&path);
     // Nothing speaks for the only image of a label.
     database.write(vec![Operation::Delete { key: "alone".into() }]).unwrap();
-    let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(2)), action: Action::Relabel, ..CleanPlan::default() };
+    let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(2))).action(Action::Relabel);
     let cleaning = database.clean(&plan, None, None).unwrap();
     let mut keys: Vec<&str> = cleaning.judged.iter().map(|judged| judged.key.as_str()).collect();
     keys.sort_unstable();
@@ -144,7 +137,7 @@ fn marked_images_stay_voters_until_their_label_changes() {
     assert_eq!(marked(&database), ["alone", "s0v7"]);
     assert_eq!(
         said(&database, "UNDO CLEAN"),
-        "cleaning 1 is undone: 2 marks are removed; 1 image was changed since and stays as it is"
+        "cleaning 1 was undone: 2 marks were removed; 1 image was changed since and is left unchanged"
     );
     assert!(marked(&database).is_empty());
 }
@@ -177,7 +170,7 @@ fn what_is_marked_is_not_marked_again_and_one_undo_takes_all_marks_away() {
     assert_eq!(database.cleanings().unwrap().len(), 1, "nothing new is no cleaning");
     // Another rule marks what is new to it alone.
     database.write(vec![Operation::Label { key: "s1v0".into(), label: "scene 2".into() }]).unwrap();
-    let other = CleanPlan { rule: CleanRule::Suspects(Cut::Top(3)), ..CleanPlan::default() };
+    let other = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(3)));
     let other = database.clean(&other, None, None).unwrap();
     assert_eq!((other.judged.len(), other.number), (3, Some(2)), "{other:?}");
     assert_eq!(other.found + other.marked_already, 3);
@@ -186,7 +179,7 @@ fn what_is_marked_is_not_marked_again_and_one_undo_takes_all_marks_away() {
     assert_eq!(marks.len(), 3 + other.found);
     database.undo_cleaning().unwrap();
     assert_eq!(database.marked().unwrap().len(), 3, "the first cleaning's marks stay");
-    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 is undone: 3 marks are removed");
+    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 was undone: 3 marks were removed");
     assert!(database.marked().unwrap().is_empty());
     assert_eq!(clean().number, Some(3));
 }
@@ -247,7 +240,7 @@ fn what_people_did_while_a_cleaning_looked_is_theirs() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder.path().join("db"));
     let scenes = Scenes::default();
-    let unlabel = CleanPlan { action: Action::Unlabel, ..CleanPlan::default() };
+    let unlabel = CleanPlan::default().action(Action::Unlabel);
     // One is gone, one has the label that it should have.
     let watch = meanwhile(|| {
         database.write(vec![delete("s0v6"), relabel("s0v7", "scene 0")]).unwrap();
@@ -257,7 +250,7 @@ fn what_people_did_while_a_cleaning_looked_is_theirs() {
     assert_eq!(label(&database, "s0v7").as_deref(), Some("scene 0"));
     assert_eq!(label(&database, "alone"), None);
     assert_eq!(database.cleanings().unwrap()[0].found, 1);
-    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 is undone: 1 image has its label back");
+    assert_eq!(said(&database, "UNDO CLEAN"), "cleaning 1 was undone: 1 label was restored");
     // Somebody looked at its mark and took it away: its label stays.
     database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap();
     let watch = meanwhile(|| {
@@ -273,7 +266,7 @@ fn what_people_did_while_a_cleaning_looked_is_theirs() {
 fn an_undo_leaves_alone_what_has_the_same_label_and_is_something_else() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder.path().join("db"));
-    let unlabel = CleanPlan { action: Action::Unlabel, ..CleanPlan::default() };
+    let unlabel = CleanPlan::default().action(Action::Unlabel);
     assert_eq!(database.clean(&unlabel, Some(&Scenes::default()), None).unwrap().found, 3);
     // Both are other images under their keys; the second even has as many versions as the one that the cleaning left.
     let (first, second) = ([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.1], [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.1]);
@@ -289,15 +282,14 @@ fn an_undo_leaves_alone_what_has_the_same_label_and_is_something_else() {
         assert_eq!(label(&database, key).as_deref(), now, "{key}");
     }
     // Away and back is a decision too.
-    let proposed =
-        CleanPlan { rule: CleanRule::Suspects(Cut::Top(2)), action: Action::RelabelEmpty, ..CleanPlan::default() };
+    let proposed = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(2))).action(Action::RelabelEmpty);
     let cleaned = database.clean(&proposed, None, None).unwrap();
     let (key, given) = (&cleaned.judged[0].key, label(&database, &cleaned.judged[0].key).unwrap());
     database.write(vec![relabel(key, "another")]).unwrap();
     database.write(vec![relabel(key, &given)]).unwrap();
     assert_eq!(
         said(&database, "UNDO CLEAN"),
-        "cleaning 2 is undone: 1 image has its label back; 1 image was changed since and stays as it is"
+        "cleaning 2 was undone: 1 label was restored; 1 image was changed since and is left unchanged"
     );
     assert_eq!(label(&database, key), Some(given));
 }
@@ -319,7 +311,7 @@ fn cleanings_at_once_have_numbers_and_entries_of_their_own() {
     let database = database(&folder.path().join("db"));
     let together = Together(Barrier::new(AT_ONCE));
     let clean = &|top| {
-        let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(top)), ..CleanPlan::default() };
+        let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(top)));
         database.clean(&plan, None, Some(&together)).unwrap()
     };
     let mut numbers: Vec<(u64, usize)> = std::thread::scope(|scope| {
@@ -347,7 +339,11 @@ fn a_mark_is_shown_and_goes_with_what_people_say_of_the_image() {
     let photo = |bytes: [u8; 2]| {
         let vector = database.snapshot().vector("s0v6").unwrap().unwrap();
         let (key, label) = ("s0v6".to_owned(), Some("scene 1".to_owned()));
-        Operation::Put(Put { key, label, vector, source: None, content: None, photo: Some(bytes.into()) })
+        Operation::Put({
+            let mut put = Put::new(key, vector).photo(bytes);
+            put.label = label;
+            put
+        })
     };
     database.write(vec![photo([0, 6])]).unwrap();
     assert_eq!(database.marked().unwrap().len(), 3);
@@ -376,7 +372,7 @@ fn suspects_are_acted_on_from_the_measured_evidence_on() {
     assert!(shown.judged.len() > 3, "weak evidence is shown");
     let analysed = said(&database, "EXPLAIN ANALYZE CLEAN RULE suspects");
     assert!(
-        analysed.contains("\nsuspects 2, of them marked already 0\ncleaning 1: changed or marked 2\nsequence "),
+        analysed.contains("\nsuspects 2, already marked 0\ncleaning 1: changed or marked 2\nsequence "),
         "{analysed}"
     );
     let marks = marked(&database);
@@ -397,13 +393,10 @@ fn what_is_found_in_a_thumbnail_is_found_again_when_the_photo_is_back() {
         let vector = vec![1.0, 0.01 * f32::from(view), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         // Every thumbnail shows something else.
         let photo = Some(vec![100 + view, view]);
-        Operation::Put(Put {
-            key,
-            label: Some("scene".into()),
-            vector,
-            source: Some(source),
-            content: Some([view; 32]),
-            photo,
+        Operation::Put({
+            let mut put = Put::new(key, vector).label("scene").source(source).content([view; 32]);
+            put.photo = photo;
+            put
         })
     };
     database.write((0..6).map(put)).unwrap();
@@ -447,7 +440,7 @@ fn a_dry_run_changes_nothing_in_the_folder() {
     let path = folder.path().join("db");
     drop(database(&path));
     let before = tree(&path);
-    let dry = CleanPlan { dry_run: true, into: Some("report.html".into()), ..CleanPlan::default() };
+    let dry = CleanPlan::default().dry_run(true).into("report.html".to_owned());
     // An opened writer tidies its catalog by itself; that its dry run keeps nothing is seen by what is found again.
     let database = Database::open_read_only(&path).unwrap();
     let found = database.clean(&dry, Some(&Scenes::default()), None).unwrap();
@@ -499,11 +492,11 @@ fn what_cannot_be_cleaned_is_told() {
     let error = one.query("SHOW SUSPECTS", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("label 0"), "{error}");
     let error = one.query("CLEAN", &Default::default(), &Ports::default()).unwrap_err();
-    assert!(error.to_string().contains("bare vectors and has no photos"), "{error}");
+    assert!(error.to_string().contains("bare vectors without photos"), "{error}");
     let error = one.query("TRAIN", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("model"), "{error}");
     let error = one.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
-    assert!(error.to_string().contains("bare vectors and has no photos"), "{error}");
+    assert!(error.to_string().contains("bare vectors without photos"), "{error}");
     let some = database(&folder.path().join("some"));
     let error = some.query("CLEAN", &Default::default(), &Ports::default()).unwrap_err();
     assert!(error.to_string().contains("local features"), "{error}");
@@ -513,7 +506,7 @@ fn what_cannot_be_cleaned_is_told() {
     let put = |at: u8| Put::new(format!("g{at}"), vector(at)).label("scene").source("/is/not/there.jpg").into();
     gone.write((0..4).map(put)).unwrap();
     let error = gone.clean(&CleanPlan::default(), Some(&Scenes::default()), None).unwrap_err();
-    assert!(error.to_string().contains("the photo of 'g0' is not there"), "{error}");
+    assert!(error.to_string().contains("the photo of 'g0' does not exist"), "{error}");
 }
 
 #[test]
@@ -532,12 +525,12 @@ fn a_photo_that_cannot_be_read_ends_no_cleaning() {
     let scenes = Scenes::default();
     let cleaned = database.clean(&CleanPlan::default(), Some(&scenes), None).unwrap();
     assert_eq!(doubtful(&cleaned), ["alone", "s0v6", "s0v7"]);
-    let (cut, gone) = ("'s2v1': it is cut short", "the photo of 's2v2' is not there");
+    let (cut, gone) = ("'s2v1': it is cut short", "the photo of 's2v2' does not exist");
     assert_eq!(cleaned.not_compared(), [("s2v1", cut), ("s2v2", gone)]);
     let judged = |key: &str| cleaned.judged.iter().find(|judged| judged.key == key).unwrap();
     assert_eq!((judged("s2v0").compared, judged("s2v0").verified), (5, 5), "its thumbnail is compared");
     // Others are not found doubtful because their neighbours cannot be read.
-    let strict = CleanPlan { freq: 6, dry_run: true, ..CleanPlan::default() };
+    let strict = CleanPlan::default().freq(6).dry_run(true);
     let cleaned = database.clean(&strict, Some(&scenes), None).unwrap();
     assert_eq!(cleaned.not_compared().len(), 8);
     assert!(doubtful(&cleaned).iter().all(|key| !key.starts_with("s2")), "{cleaned:?}");
@@ -550,7 +543,7 @@ fn a_cleaning_tells_which_image_lost_which_label() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder.path().join("db"));
     let scenes = Scenes::default();
-    let unlabel = CleanPlan { action: Action::Unlabel, ..CleanPlan::default() };
+    let unlabel = CleanPlan::default().action(Action::Unlabel);
     database.clean(&unlabel, Some(&scenes), None).unwrap();
     let shown = |number: u64| table(&database, &format!("SHOW CLEAN {number}"));
     let row = |key: &str, label: &str, becomes: &str, state: &str| [key, label, becomes, state].map(str::to_owned);
@@ -567,5 +560,5 @@ fn a_cleaning_tells_which_image_lost_which_label() {
     let affirmed = row("alone", "lonely", "lonely", "changed since");
     assert_eq!(shown(2), [affirmed, row("s0v7", "scene 1", "scene 1", "stands")]);
     let error = database.query("SHOW CLEAN 3", &Default::default(), &Ports::default()).unwrap_err();
-    assert!(error.to_string().contains("there is no cleaning 3"), "{error}");
+    assert!(error.to_string().contains("cleaning 3 does not exist"), "{error}");
 }

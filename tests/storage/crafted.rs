@@ -22,7 +22,7 @@ fn build(path: &Path, index: usize) {
     let database = create(path, DIMENSION);
     database.write(images("t", 24, DIMENSION, 5, 1, 1)).unwrap();
     database.write(images("i", index, DIMENSION, 5, usize::MAX, 2)).unwrap();
-    let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(2)), action: Action::Relabel, ..CleanPlan::default() };
+    let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(2))).action(Action::Relabel);
     database.clean(&plan, None, None).unwrap();
     database.flush().unwrap();
     database.write(vec![Operation::Delete { key: "i000003".into() }]).unwrap();

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cairn::{Database, ModelInfo, Operation, Options, Progress, Put, Reembed, Target, Wanted};
+use cairn::model::{ModelInfo, Reembed, Target, Wanted};
+use cairn::{Database, Operation, Options, Progress};
 
 use crate::stream::{DIMENSION, Model, Stream, apply, unit};
 
@@ -15,7 +16,7 @@ const COUNTER: &str = "~count";
 /// One of the two models.
 pub fn model(mirrored: bool) -> ModelInfo {
     let name = if mirrored { "mirrored" } else { "plain" };
-    ModelInfo { name: name.to_owned(), fingerprint: name.repeat(4), settings: String::new() }
+    ModelInfo::new(name, name.repeat(4))
 }
 
 /// What a database of the first model is created with.
@@ -41,7 +42,10 @@ pub fn under(stored: &Model, mirrored: bool) -> Model {
 
 fn under_operation(operation: Operation, mirrored: bool) -> Operation {
     match operation {
-        Operation::Put(put) if mirrored => Operation::Put(Put { vector: mirror(&put.vector), ..put }),
+        Operation::Put(mut put) if mirrored => {
+            put.vector = mirror(&put.vector);
+            Operation::Put(put)
+        }
         other => other,
     }
 }

@@ -263,7 +263,7 @@ fn a_failing_disk_at_every_point() {
                         .filter(|line| line.starts_with("error") || line.starts_with("health"))
                         .collect();
                     let is_refused = said.lines.iter().any(|line| line.contains("an earlier write failed"));
-                    let is_told = said.lines.iter().any(|line| line.starts_with("health takes no more writes"));
+                    let is_told = said.lines.iter().any(|line| line.starts_with("health accepts no more writes"));
                     assert!(is_told || !is_refused, "{story}: {:?}", said.lines);
                     if let Some(first) = trouble.first() {
                         told += 1;

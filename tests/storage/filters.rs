@@ -6,7 +6,7 @@
 //! pass by the filter.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cairn::{Condition, Database, Field, Operation, Put, Query, Rerank, Scope, SearchRequest};
+use cairn::{Condition, Database, Field, Operation, Query, Rerank, Scope, SearchRequest};
 use cairndb_storage_tests::{Random, create, images, many};
 
 const DIMENSION: usize = 16;
@@ -25,8 +25,10 @@ fn build(database: &Database, rows: usize) -> Vec<Row> {
         let Operation::Put(put) = operation else { continue };
         // Of every ten, a hundred, .. rows one is in the folder of that name; one row is alone.
         let folder = [100_000, 10_000, 1_000, 100, 10].into_iter().find(|share| at % share == share / 2).unwrap_or(1);
-        let label = put.label.map(|label| if at == 10 * (rows / 20) { "alone".to_owned() } else { label });
-        all.push(Operation::Put(Put { source: Some(format!("share{folder}/{at}")), label, ..put }));
+        let label = put.label.clone().map(|label| if at == 10 * (rows / 20) { "alone".to_owned() } else { label });
+        let mut put = put.source(format!("share{folder}/{at}"));
+        put.label = label;
+        all.push(put.into());
     }
     for part in all.chunks(2000) {
         database.write(part.to_vec()).unwrap();
@@ -96,15 +98,12 @@ fn every_filter_gives_the_rows_that_there_are() {
                 for depth in [1, 10, 100] {
                     let vector: Vec<f32> = (0..DIMENSION).map(|_| random.signed()).collect();
                     let story = format!("{name}, {scope:?}, ef {ef:?}, depth {depth}");
-                    let request = SearchRequest {
-                        scope,
-                        depth,
-                        limit: depth,
-                        ef,
-                        filter: filter.clone(),
-                        ..SearchRequest::new()
+                    let request = {
+                        let mut request = SearchRequest::new().scope(scope).depth(depth).limit(depth).ef(ef);
+                        request.filter = filter.clone();
+                        request
                     };
-                    let query = Query { vector: vector.clone(), without: None };
+                    let query = Query::new(vector.clone());
                     let answer = database.snapshot().search(&request, std::slice::from_ref(&query)).unwrap().remove(0);
                     assert_eq!(answer.rows.len(), depth.min(matching.len()), "{story}");
                     let product = |row: &Row| -> f64 {
@@ -122,8 +121,8 @@ fn every_filter_gives_the_rows_that_there_are() {
                         assert!((f64::from(row.similarity) - best).abs() < 1e-5, "{story}: '{}' for {best}", row.id);
                     }
                     // The second stage moves rows and inserts others; none that does not match.
-                    let rerank = Some(Rerank { k: 3, sort: true, insert: Some(-2.0) });
-                    let request = SearchRequest { limit: 2 * depth, rerank, ..request };
+                    let rerank = Some(Rerank::new().k(3).tau(-2.0));
+                    let request = request.limit(2 * depth).rerank(rerank);
                     let answer = database.snapshot().search(&request, &[query]).unwrap().remove(0);
                     assert!(answer.rows.len() >= depth.min(matching.len()), "{story}, second stage");
                     for row in &answer.rows {

@@ -45,17 +45,12 @@ fn queries(kept: &Path) -> Vec<Query> {
     let queries = npyz::NpyFile::new(&queries[..]).unwrap();
     let dimension = queries.shape()[1] as usize;
     let values = queries.into_vec::<f32>().unwrap();
-    values.chunks(dimension).map(|vector| Query { vector: vector.to_vec(), without: None }).collect()
+    values.chunks(dimension).map(|vector| Query::new(vector.to_vec())).collect()
 }
 
 /// The answers to these queries.
 fn answered(database: &Database, queries: &[Query]) -> String {
-    let request = SearchRequest {
-        depth: 30,
-        limit: 30,
-        rerank: Some(Rerank { k: 3, sort: true, insert: Some(0.6) }),
-        ..Default::default()
-    };
+    let request = SearchRequest::new().depth(30).limit(30).rerank(Rerank::new().k(3).tau(0.6));
     let answers = database.snapshot().search(&request, queries).unwrap();
     let mut text = "query,rank,id,similarity,instance,instance_score,stage\n".to_owned();
     for (query, answer) in answers.iter().enumerate() {
@@ -122,8 +117,8 @@ fn writes_a_database_of_the_present_format() {
     }
     database.flush().unwrap();
     let put = Put::new("photo", [1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5]).source("folder/photo.jpg").content([7; 32]);
-    database.write(vec![Operation::Put(Put { photo: Some(b"bytes of a photo".to_vec()), ..put })]).unwrap();
-    let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(3)), ..CleanPlan::default() };
+    database.write(vec![put.photo(*b"bytes of a photo").into()]).unwrap();
+    let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(3)));
     assert_eq!(database.clean(&plan, None, None).unwrap().found, 3);
     let reading = database.snapshot().reading();
     let listed = |n: u8, label: &str| {
@@ -133,7 +128,7 @@ fn writes_a_database_of_the_present_format() {
     database.write((0..5).map(|n| listed(n, if n < 2 { "label 1" } else { "label 2" }))).unwrap();
     let (key, label) = ("listed 0".to_owned(), "by hand".to_owned());
     database.write(vec![Operation::Label { key, label }, Operation::Unlabel { key: "listed 2".to_owned() }]).unwrap();
-    let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(2)), action: Action::Relabel, ..CleanPlan::default() };
+    let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(2))).action(Action::Relabel);
     assert_eq!(database.clean(&plan, None, None).unwrap().found, 2);
     turns = Turns::new(&database, 5);
     turns.write();

@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use cairn::embed::{Embed, Embedded, LocalFeatureSet, LocalFeatures, Propose, VectorChunks};
 use cairn::language::TrainPlan;
+use cairn::model::{Maintain, Maintained, ModelInfo, Reembed, Target, Wanted};
 use cairn::{
-    Argument, Arguments, Condition, Database, Deferral, Embed, Embedded, Error, ErrorKind, Field, LocalFeatureSet,
-    LocalFeatures, Maintain, ModelInfo, OpenOptions, Operation, Options, Outcome, Photo, Ports, Propose, Put, Query,
-    Reembed, Report, Rerank, Scope, SearchRequest, Target, VectorChunks, Wanted, Watch,
+    Argument, Arguments, Condition, Database, Deferral, Error, ErrorKind, Expect, Field, OpenOptions, Operation,
+    Options, Outcome, Photo, Ports, Put, Query, Rerank, Scope, SearchRequest, Watch,
 };
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, create, images, put, status};
@@ -63,7 +64,7 @@ fn what_an_opening_may_take_has_bounds_and_changes_no_answer() {
         (OpenOptions::new().block_cache(1), "block cache in bytes is 1"),
         (OpenOptions::new().build_threads(0), "make graphs is 0"),
         (OpenOptions::new().search_threads(1025), "compute for a call is 1025"),
-        (OpenOptions::new().search_threads(cairn::pool::threads() + 1), "this process computes with"),
+        (OpenOptions::new().search_threads(cairn::runtime::pool::threads() + 1), "this process computes with"),
     ] {
         for opened in [Database::open_with(&path, &wrong), Database::open_read_only_with(&path, &wrong)] {
             let error = opened.unwrap_err();
@@ -72,7 +73,7 @@ fn what_an_opening_may_take_has_bounds_and_changes_no_answer() {
         }
     }
     let small = OpenOptions::new().open_tables(32).block_cache(1 << 20).build_threads(1);
-    let small = small.search_threads(cairn::pool::threads());
+    let small = small.search_threads(cairn::runtime::pool::threads());
     let reader = Database::open_read_only_with(&path, &small).unwrap();
     assert_eq!(answers(&reader), before);
     reader.reopen_for_writing().unwrap();
@@ -160,12 +161,12 @@ impl Embed for Foreign {
     }
 
     fn embed(&self, _: &Photo) -> cairn::Result<Embedded> {
-        Ok(Embedded { vector: vec![1.0; DIMENSION], content: [1; 32], kept: None })
+        Ok(Embedded::new([1.0; DIMENSION], [1; 32]))
     }
 }
 
 fn embeds(fingerprint: Option<&'static str>) -> Ports {
-    Ports { embed: Some(Arc::new(Foreign(fingerprint))), ..Ports::default() }
+    Ports::default().embed(Arc::new(Foreign(fingerprint)))
 }
 
 /// It catches: descriptors of another model of the same dimension stored or searched.
@@ -186,7 +187,7 @@ fn descriptors_of_another_model_are_neither_stored_nor_searched() {
 
 /// What the program makes for a database of photos: a model that can be loaded again.
 fn loadable() -> ModelInfo {
-    ModelInfo { name: "net".to_owned(), fingerprint: "net".repeat(9), settings: "model = net".to_owned() }
+    ModelInfo::new("net", "net".repeat(9)).settings("model = net")
 }
 
 /// It catches: vectors of nobody knows which model among those that a model makes of photos.
@@ -199,19 +200,19 @@ fn a_database_of_photos_takes_vectors_only_with_the_name_of_their_model() {
     let refused = |outcome: cairn::Result<()>| {
         let error = outcome.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
-        assert!(error.next_step().is_some_and(|help| help.contains("write_of_model")), "{error:?}");
+        assert!(error.next_step().is_some_and(|help| help.contains("Expect::model")), "{error:?}");
     };
     let reading = database.snapshot().reading();
     refused(database.write(vec![put("a", None, &vector())]).map(|_| ()));
     refused(database.write(vec![Put::new("a", vector()).from_list(reading).into()]).map(|_| ()));
-    let bound = Arguments { positional: vec![Argument::Vector(vector())], named: Vec::new() };
+    let bound = Arguments::of([Argument::Vector(vector())]);
     refused(database.query("PUT ID 'a' $1", &bound, &Ports::default()).map(|_| ()));
     assert_eq!(database.snapshot().keys(None).unwrap(), Vec::<String>::new());
-    database.write_of_model(Some(&loadable().fingerprint), vec![put("a", None, &vector())]).unwrap();
+    database.write_if([Expect::model(loadable().fingerprint)], vec![put("a", None, &vector())]).unwrap();
     database.write(vec![Operation::Label { key: "a".into(), label: "tower".into() }]).unwrap();
     run(&database, "PUT ID 'b' 'photo.jpg'", &embeds(None)).unwrap();
     // What is stored already is of that model.
-    let stored = Arguments { positional: vec![Argument::Key("a".to_owned())], named: Vec::new() };
+    let stored = Arguments::of([Argument::Key("a".to_owned())]);
     database.query("PUT ID 'c' $1", &stored, &Ports::default()).unwrap();
     database.write(vec![Operation::Delete { key: "a".into() }]).unwrap();
 }
@@ -241,7 +242,7 @@ fn what_a_text_did_is_told_and_what_cannot_be_done_is_refused() {
         let error = run(&database, &statement, &Ports::default()).unwrap_err();
         assert!(error.kind() == ErrorKind::Invalid && error.message().contains("INTO"), "{error}");
         assert!(database.snapshot().record("i000002").unwrap().is_some(), "it was refused before anything was done");
-        let ports = Ports { writes_reports: true, ..Ports::default() };
+        let ports = Ports::default().writes_reports(true);
         run(&database, &statement.replace("DELETE ID 'i000002';", ""), &ports).unwrap();
     }
     let text = "DELETE ID 'i000001'; SHOW LABELS; DELETE ID 'nobody'; DELETE ID 'i000003'";
@@ -384,15 +385,15 @@ fn a_number_that_is_seen_is_an_acknowledged_one() {
                 let line = |name: &str| stale.iter().find(|line| line.0 == name).unwrap().1.clone();
                 let number = |name: &str| line(name).parse::<u64>().unwrap();
                 let waiting = number("last write") - number("predictions of sequence");
-                assert_eq!(number("waiting writes"), waiting, "{stale:?}");
-                assert_eq!(number("waiting operations"), 2 * waiting, "{stale:?}");
-                assert_eq!(line("oldest has waited") == "nothing waits", waiting == 0, "{stale:?}");
-                assert_ne!(line("oldest has waited"), "since before the database was opened", "{stale:?}");
+                assert_eq!(number("deferred writes"), waiting, "{stale:?}");
+                assert_eq!(number("deferred operations"), 2 * waiting, "{stale:?}");
+                assert_eq!(line("age of the oldest") == "nothing is deferred", waiting == 0, "{stale:?}");
+                assert_ne!(line("age of the oldest"), "since before the database was opened", "{stale:?}");
             }
         });
         database.drain().unwrap();
     }
-    assert_eq!(status(&database, "waiting writes"), "0 (0 operations)");
+    assert_eq!(status(&database, "deferred writes"), "0 (0 operations)");
 }
 
 /// It catches: features that are not what the port promises, compared and kept.
@@ -433,10 +434,8 @@ fn local_features_are_what_their_port_promises() {
     let photo = |at: u8| Put::new(format!("p{at}"), [1.0, f32::from(at)]).label("tower").photo([at]).into();
     database.write((0..4).map(photo)).unwrap();
     let clean = |set: LocalFeatureSet| {
-        let ports = Ports {
-            features: Some(Arc::new(move || Ok(Arc::new(Given(set.clone())) as Arc<dyn LocalFeatures>))),
-            ..Ports::default()
-        };
+        let ports =
+            Ports::default().features(Arc::new(move || Ok(Arc::new(Given(set.clone())) as Arc<dyn LocalFeatures>)));
         run(&database, "CLEAN THUMBNAILS", &ports)
     };
     for (at, (word, spoil)) in cases.into_iter().enumerate() {
@@ -485,16 +484,16 @@ fn a_model_cannot_be_dropped_while_one_is_put_in_force() {
 struct Nobody;
 
 impl Maintain for Nobody {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
-        Ok(Report::default())
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Maintained> {
+        Ok(Maintained::default())
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
-        Ok(Report::default())
+    fn reembed(&self, _: &Database, _: Option<&str>) -> cairn::Result<Maintained> {
+        Ok(Maintained::default())
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
-        Ok(Report::default())
+    fn use_model(&self, _: &Database, _: u64) -> cairn::Result<Maintained> {
+        Ok(Maintained::default())
     }
 }
 
@@ -502,6 +501,6 @@ impl Maintain for Nobody {
 #[test]
 fn a_port_that_is_there_is_used() {
     let (_folder, database) = filled(options());
-    let ports = Ports { maintain: Some(Arc::new(Nobody)), ..embeds(None) };
+    let ports = embeds(None).maintain(Arc::new(Nobody));
     run(&database, "TRAIN; REEMBED; USE MODEL 0; SEARCH 'photo.jpg'", &ports).unwrap();
 }

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, Deferral, ErrorKind, Listed, Operation, Put, SetBy};
+use cairn::lists::SetBy;
+use cairn::{Database, Deferral, ErrorKind, Operation, Put};
 use cairndb_storage_tests::{Random, create, many_in_ci, sound, unit};
 
 const KEYS: usize = 10;
@@ -159,7 +160,7 @@ impl World {
     }
 
     /// One transaction of a list: what it says of these keys.
-    fn hear(&mut self, reading: cairn::Reading, rows: &[(String, (usize, Label))]) -> Vec<Operation> {
+    fn hear(&mut self, reading: cairn::lists::Reading, rows: &[(String, (usize, Label))]) -> Vec<Operation> {
         let (mut operations, mut before) = (Vec::new(), BTreeMap::new());
         for (key, (photo, says)) in rows {
             let decision = self.decide(SetBy::List);
@@ -196,7 +197,7 @@ impl World {
             self.images.insert(key.clone(), after);
             let mut listed = image(key, *photo, says).from_list(reading);
             if is_known {
-                listed = Listed { photo: None, ..listed };
+                listed.photo = None;
             }
             operations.push(listed.into());
         }
@@ -331,7 +332,7 @@ fn history(seed: u64, folder: &Path) {
             0..=5 => {
                 list.change(&mut random);
                 let reading = database.drain().unwrap().reading();
-                let reading = cairn::Reading { overrules: random.below(8) == 0, ..reading };
+                let reading = reading.overruling(random.below(8) == 0);
                 let rows: Vec<_> = list.0.clone().into_iter().collect();
                 for rows in rows.chunks(1 + random.below(KEYS)) {
                     database.write(world.hear(reading, rows)).unwrap();
@@ -349,7 +350,7 @@ fn history(seed: u64, folder: &Path) {
             12..=14 => {
                 let action = [Action::Relabel, Action::Unlabel, Action::KeepVoters][random.below(3)];
                 let rule = CleanRule::Suspects(Cut::Top(1 + random.below(3)));
-                match database.clean(&CleanPlan { rule, action, ..CleanPlan::default() }, None, None) {
+                match database.clean(&CleanPlan::default().rule(rule).action(action), None, None) {
                     Ok(cleaning) => {
                         if let Some(number) = cleaning.number {
                             world.clean(&database, number, action != Action::KeepVoters);

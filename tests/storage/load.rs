@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     cairndb_storage_tests::obey_faults();
     let words: Vec<String> = std::env::args().collect();
     if words[1] == "scout" {
-        return if cairn::scout(&std::env::args_os().skip(2).collect::<Vec<_>>()) {
+        return if cairn::runtime::scout(&std::env::args_os().skip(2).collect::<Vec<_>>()) {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -108,7 +108,7 @@ fn act(database: &Database, stream: &Stream) -> cairn::Result<()> {
 fn clean(database: &Database, stream: &mut Stream) -> bool {
     let actions = [Action::Unlabel, Action::Relabel];
     let action = actions[stream.random(4).below(2)];
-    let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(5)), action, ..CleanPlan::default() };
+    let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(5))).action(action);
     // Whoever looks on must be able to tell a cleaning that was cut short from a write that waits.
     let waiting = database.drain().unwrap();
     if waiting.keys(Some(Role::Train)).unwrap().len() < 20 {
@@ -298,7 +298,7 @@ impl Scene {
             snapshot.record(&key).unwrap().unwrap();
             snapshot.vector(&key).unwrap().unwrap();
         }
-        let query = Query { vector: vec![1.0; DIMENSION], without: None };
+        let query = Query::new(vec![1.0; DIMENSION]);
         snapshot.search(&SearchRequest::default(), &[query]).unwrap();
         // Either it takes writes or it says that it does not; this one is impossible and changes nothing.
         match self.database().write(vec![Operation::Delete { key: "nobody".to_owned() }]) {
@@ -470,7 +470,7 @@ fn one(word: &str, folder: &Path, other: Option<&Path>) -> cairn::Result<()> {
         "restore" => Database::restore_backup(folder, other.unwrap()).map(|_| ())?,
         "clean" => {
             let rule = CleanRule::Suspects(Cut::Top(5));
-            let plan = CleanPlan { rule, action: Action::Unlabel, ..CleanPlan::default() };
+            let plan = CleanPlan::default().rule(rule).action(Action::Unlabel);
             Database::open(folder)?.clean(&plan, None, None).map(|_| ())?;
         }
         _ => Database::open(folder)?.compact()?,
@@ -501,7 +501,9 @@ fn busy(folder: &Path, seed: u64) {
 
 /// Opens it for reading, holds what it sees while the writer goes on, and checks it, again and again.
 fn look(folder: &Path) {
-    loop {
+    let parent = std::os::unix::process::parent_id();
+    // A parent that aborts kills nobody.
+    while std::os::unix::process::parent_id() == parent {
         match Database::open_read_only(folder) {
             Ok(database) => {
                 let (snapshot, health) = (database.snapshot(), database.status());

@@ -42,7 +42,7 @@ fn holds(snapshot: &Snapshot, model: &Model, story: &str) {
         let wanted = match label {
             Some(label) => Some((label.clone(), 1f32.to_bits())),
             None => {
-                let seen = snapshot.predict(&Query { vector: vector.clone(), without: None }, 3).unwrap();
+                let seen = snapshot.predict(&Query::new(vector.clone()), 3).unwrap();
                 assert_eq!(seen.as_of_sequence, snapshot.sequence(), "{story}");
                 seen.vote.map(|vote| (vote.instance, vote.score.to_bits()))
             }
@@ -116,15 +116,11 @@ fn answers(snapshot: &Snapshot) -> Vec<String> {
     let dimension = snapshot.vector(&key).unwrap().unwrap().len();
     let mut random = Random::new(7);
     let queries: Vec<Query> =
-        (0..12).map(|label| Query { vector: near_centre(label, dimension, 0.2, &mut random), without: None }).collect();
+        (0..12).map(|label| Query::new(near_centre(label, dimension, 0.2, &mut random))).collect();
     let mut lines = Vec::new();
     for scope in [Scope::Index, Scope::All] {
-        for rerank in [
-            None,
-            Some(Rerank { k: 3, sort: true, insert: Some(-2.0) }),
-            Some(Rerank { k: 5, sort: true, insert: None }),
-        ] {
-            let request = SearchRequest { scope, depth: 40, limit: 80, rerank, ..Default::default() };
+        for rerank in [None, Some(Rerank::new().k(3).tau(-2.0)), Some(Rerank::new().k(5).sort_only())] {
+            let request = SearchRequest::new().scope(scope).depth(40).limit(80).rerank(rerank);
             for answer in snapshot.search(&request, &queries).unwrap() {
                 let rows: Vec<String> = answer
                     .rows

@@ -12,10 +12,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn::embed::{Embed, Embedded};
 use cairn::language::TrainPlan;
+use cairn::model::{Maintain, Maintained, ModelInfo, Reembed, Target, Wanted};
 use cairn::{
-    Database, Deferral, Embed, Embedded, ErrorKind, Maintain, ModelInfo, Operation, Outcome, Photo, Ports, Progress,
-    Query, Reembed, Report, SearchRequest, Target, Wanted, Watch,
+    Database, Deferral, ErrorKind, Expect, Operation, Outcome, Photo, Ports, Progress, Query, SearchRequest, Watch,
 };
 use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
 use cairndb_storage_tests::{
@@ -182,7 +183,7 @@ struct Overtaken<'d> {
 impl Overtaken<'static> {
     fn ports(database: &Database, plain: &'static [f32], flips_first: bool) -> Ports {
         let database = database.clone();
-        Ports { embed: Some(Arc::new(Self { database, plain, flips_first, left: true.into() })), ..Ports::default() }
+        Ports::default().embed(Arc::new(Self { database, plain, flips_first, left: true.into() }))
     }
 }
 
@@ -199,7 +200,7 @@ impl Embed for Overtaken<'_> {
         }
         let vector = if is_mirrored(&self.database) { mirror(self.plain) } else { self.plain.to_vec() };
         flip();
-        Ok(Embedded { vector, content: [7; 32], kept: None })
+        Ok(Embedded::new(vector, [7; 32]))
     }
 }
 
@@ -228,7 +229,7 @@ fn what_a_model_made_is_neither_stored_nor_searched_under_another() {
     // Whoever embeds himself says what with.
     let (in_force, before) = (model(is_mirrored(&database)), model(!is_mirrored(&database)));
     let late = |key: &str, by: &ModelInfo| {
-        database.write_of_model(Some(&by.fingerprint), vec![put(key, None, &now())]).map(|_| ())
+        database.write_if([Expect::model(&by.fingerprint)], [put(key, None, &now())]).map(|_| ())
     };
     assert_eq!(late("late", &before).unwrap_err().kind(), ErrorKind::Mismatch);
     assert_eq!(database.snapshot().record("late").unwrap(), None);
@@ -284,7 +285,7 @@ fn every_image_can_be_embedded_again_and_each_epoch_be_gone_back_to() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
-    let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
+    let again = || Target::new(model(false), DIMENSION).again(true);
     for number in 1..=2 {
         let asked = Mirror::default();
         assert_eq!(database.change_model(again(), &asked, None).unwrap(), number);
@@ -296,7 +297,7 @@ fn every_image_can_be_embedded_again_and_each_epoch_be_gone_back_to() {
     let rest = Mirror::default();
     assert_eq!(database.change_model(again(), &rest, None).unwrap(), 3);
     assert_eq!(rest.0.get(), 600 - 2 * EMBED_ROWS);
-    let first = || Target { number: Some(0), ..Target::new(model(false), DIMENSION) };
+    let first = || Target::new(model(false), DIMENSION).number(0);
     assert_eq!(database.change_model(first(), &rest, None).unwrap(), 0);
     assert_eq!(rest.0.get(), 600 - 2 * EMBED_ROWS, "nothing was embedded to go back");
     assert_eq!(database.change_model(first(), &rest, None).unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -320,7 +321,7 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
     let path = folder.path().join("db");
     let database = Database::create(&path, options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
-    let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
+    let again = || Target::new(model(false), DIMENSION).again(true);
     database.change_model(again(), &Mirror::default(), Some(&told(stop_at(1)))).unwrap_err();
     drop(database);
     let database = Database::open(&path).unwrap();
@@ -334,7 +335,7 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
         (shown[1][1].as_str(), shown[1][4].as_str()),
         ("plain, embedded again", format!("unfinished: {EMBED_ROWS} of 600 descriptors").as_str())
     );
-    let by_number = || Target { number: Some(1), ..Target::new(model(false), DIMENSION) };
+    let by_number = || Target::new(model(false), DIMENSION).number(1);
     let error = database.change_model(by_number(), &Mirror::default(), None).unwrap_err();
     assert!(error.to_string().contains("unfinished") && error.next_step().unwrap().contains("DROP MODEL 1"), "{error}");
     assert_eq!(database.change_model(again(), &Mirror::default(), None).unwrap(), 1);
@@ -354,7 +355,7 @@ fn what_was_derived_of_an_epoch_that_was_given_up_goes_with_the_next_one() {
         assert_eq!(stopped.kind(), ErrorKind::Cancelled);
     };
     give_up();
-    let again = Target { again: true, ..Target::new(model(false), DIMENSION) };
+    let again = Target::new(model(false), DIMENSION).again(true);
     database.change_model(again, &Mirror::default(), None).unwrap();
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
     give_up();
@@ -368,7 +369,7 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
-    let again = || Target { again: true, ..Target::new(model(false), DIMENSION) };
+    let again = || Target::new(model(false), DIMENSION).again(true);
     let begun = || {
         database.change_model(again(), &Mirror::default(), Some(&told(stop_at(1)))).unwrap_err();
     };
@@ -393,15 +394,15 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
 struct Trained;
 
 impl Maintain for Trained {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Maintained> {
         panic!("nothing is trained here")
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn reembed(&self, _: &Database, _: Option<&str>) -> cairn::Result<Maintained> {
         panic!("nothing is embedded here")
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn use_model(&self, _: &Database, _: u64) -> cairn::Result<Maintained> {
         panic!("nothing is used here")
     }
 
@@ -416,14 +417,14 @@ fn descriptors_that_a_model_was_trained_on_are_dropped_only_by_force() {
     let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 300, DIMENSION, 9, 5, 3)).unwrap();
     database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), None).unwrap();
-    let ports = Ports { maintain: Some(Arc::new(Trained)), ..Ports::default() };
+    let ports = Ports::default().maintain(Arc::new(Trained));
     let run = |statement: &str| database.query(statement, &Default::default(), &ports);
     let error = run("DROP MODEL 0").unwrap_err();
     assert!(error.to_string().contains("model 1 was trained"), "{error}");
     assert!(error.next_step().unwrap().contains("DROP MODEL 0 FORCE"), "{error}");
     assert_eq!(database.models().unwrap().len(), 2);
     // What nothing builds on goes without a word, and so does one of two epochs of the network.
-    let again = Target { again: true, ..Target::new(model(false), DIMENSION) };
+    let again = Target::new(model(false), DIMENSION).again(true);
     database.change_model(again, &Mirror::default(), None).unwrap();
     run("DROP MODEL 0").unwrap();
     database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), None).unwrap();
@@ -440,8 +441,8 @@ fn a_snapshot_keeps_the_model_that_it_was_taken_of() {
     let database = Database::create(folder.path().join("db"), options()).unwrap();
     database.write(images("i", 3000, DIMENSION, 9, 5, 3)).unwrap();
     database.compact().unwrap();
-    let request = SearchRequest { depth: 50, limit: 50, ..Default::default() };
-    let query = Query { vector: database.snapshot().vector("i000001").unwrap().unwrap(), without: None };
+    let request = SearchRequest::new().depth(50).limit(50);
+    let query = Query::new(database.snapshot().vector("i000001").unwrap().unwrap());
     let before = database.snapshot();
     let answer =
         |snapshot: &cairn::Snapshot| snapshot.search(&request, std::slice::from_ref(&query)).unwrap().remove(0);

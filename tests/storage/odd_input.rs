@@ -5,11 +5,18 @@
 //! that cuts K to a wrong count, an empty segment file, a breadth of a search that is taken as it comes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cairn::{Database, ErrorKind, MAX_SEARCH_DEPTH, Operation, Query, Rerank, Role, Scope, SearchRequest};
+use cairn::limits::MAX_SEARCH_DEPTH;
+use cairn::{Database, ErrorKind, Operation, Query, Rerank, Role, Scope, SearchRequest};
 use cairndb_storage_tests::{Random, create, digest, files, images, many, put};
 
+/// Train images, index images and labels.
+fn counts(snapshot: &cairn::Snapshot) -> [usize; 3] {
+    let counts = snapshot.counts();
+    [counts.train, counts.index, counts.labels]
+}
+
 fn query(vector: &[f32]) -> Query {
-    Query { vector: vector.to_vec(), without: None }
+    Query::new(vector.to_vec())
 }
 
 fn unchanged(database: &Database, before: &[String]) {
@@ -124,7 +131,7 @@ fn equal_vectors_are_in_the_order_of_their_keys() {
     for state in ["tail", "segments"] {
         let snapshot = database.drain().unwrap();
         for (ef, depth) in [(None, 10), (None, 400), (Some(100), 100), (Some(2 * count), 300)] {
-            let request = SearchRequest { depth, limit: depth, ef, ..Default::default() };
+            let request = SearchRequest::new().depth(depth).limit(depth).ef(ef);
             for answer in snapshot.search(&request, &[query(&vector), query(&[1.0; 8])]).unwrap() {
                 assert_eq!(answer.rows.len(), depth, "{state}, ef {ef:?}");
                 let found: Vec<&String> = answer.rows.iter().map(|row| &row.id).collect();
@@ -164,13 +171,8 @@ fn more_is_asked_for_than_there_is() {
     database.write((0..7).map(|n| put(format!("i{n}"), None, &[1.0, n as f32 / 10.0]))).unwrap();
     for _ in 0..2 {
         let snapshot = database.snapshot();
-        let request = |scope, ef| SearchRequest {
-            scope,
-            depth: 1000,
-            limit: 5000,
-            ef,
-            rerank: Some(Rerank { k: 1000, sort: true, insert: Some(-2.0) }),
-            ..Default::default()
+        let request = |scope, ef| {
+            SearchRequest::new().scope(scope).depth(1000).limit(5000).ef(ef).rerank(Rerank::new().k(1000).tau(-2.0))
         };
         for ef in [None, Some(1), Some(1000)] {
             for (scope, rows) in [(Scope::Index, 7), (Scope::Train, 2), (Scope::All, 9)] {
@@ -186,14 +188,14 @@ fn more_is_asked_for_than_there_is() {
         database.compact().unwrap();
     }
     for (depth, limit, k) in [(0, 1, 3), (1, 0, 3), (usize::MAX, 1, 3), (1, 1, 0), (1, 1, usize::MAX - 1)] {
-        let rerank = Some(Rerank { k, sort: true, insert: None });
-        let request = SearchRequest { depth, limit, rerank, ..Default::default() };
+        let rerank = Some(Rerank::new().k(k).sort_only());
+        let request = SearchRequest::new().depth(depth).limit(limit).rerank(rerank);
         assert_eq!(database.snapshot().search(&request, &[query(&[1.0, 0.0])]).unwrap_err().kind(), ErrorKind::Invalid);
     }
     // A breadth is what memory is asked for: one beyond any database is a mistake, and the largest that is taken costs no more than
     // there are rows.
     for (ef, is_taken) in [(0, false), (MAX_SEARCH_DEPTH, true), (MAX_SEARCH_DEPTH + 1, false), (usize::MAX, false)] {
-        let request = SearchRequest { depth: 9, limit: usize::MAX, ef: Some(ef), ..Default::default() };
+        let request = SearchRequest::new().depth(9).limit(usize::MAX).ef(ef);
         match database.snapshot().search(&request, &[query(&[1.0, 0.0])]) {
             Ok(answers) => assert!(is_taken && answers[0].rows.len() == 7, "{ef}"),
             Err(error) => assert!(!is_taken && error.kind() == ErrorKind::Invalid, "{ef}: {error}"),
@@ -218,8 +220,8 @@ fn nothing_is_flushed_merged_and_searched() {
         }
         for scope in [Scope::Index, Scope::Train, Scope::All] {
             for ef in [None, Some(10)] {
-                let rerank = Some(Rerank { k: 3, sort: true, insert: Some(0.6) });
-                let request = SearchRequest { scope, ef, rerank, ..Default::default() };
+                let rerank = Some(Rerank::new().k(3).tau(0.6));
+                let request = SearchRequest::new().scope(scope).ef(ef).rerank(rerank);
                 let answer = snapshot.search(&request, &[query(&[1.0, 0.0, 0.0])]).unwrap().remove(0);
                 assert_eq!((answer.prediction, answer.rows), (None, Vec::new()), "{story}");
             }
@@ -251,8 +253,8 @@ fn one_role_may_be_empty() {
     database.compact().unwrap();
     assert_eq!(database.segments().len(), 1);
     // Nobody votes: no prediction, nothing is positive, everything is told in the order of the first stage.
-    let rerank = Some(Rerank { k: 3, sort: true, insert: Some(-2.0) });
-    let request = SearchRequest { rerank, ..Default::default() };
+    let rerank = Some(Rerank::new().k(3).tau(-2.0));
+    let request = SearchRequest::new().rerank(rerank);
     let answer = database.snapshot().search(&request, &[query(&[1.0, 0.0, 0.0])]).unwrap().remove(0);
     assert_eq!((answer.prediction, answer.rows.len()), (None, 9));
     assert!(answer.rows.iter().all(|row| row.prediction.is_none() && row.stage != Some(cairn::Stage::Positive)));
@@ -263,12 +265,12 @@ fn one_role_may_be_empty() {
     let snapshot = database.snapshot();
     let answer = snapshot.search(&request, &[query(&[1.0, 0.0, 0.0])]).unwrap().remove(0);
     assert_eq!((answer.prediction.unwrap().instance.as_str(), answer.rows.len()), ("all", 0));
-    assert_eq!(snapshot.counts(), cairn::Counts { train: 9, index: 0, labels: 1 });
+    assert_eq!(counts(&snapshot), [9, 0, 1]);
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
     // And back.
     database.write((0..9).map(|n| Operation::Unlabel { key: format!("i{n}") })).unwrap();
     let snapshot = database.snapshot();
-    assert_eq!(snapshot.counts(), cairn::Counts { train: 0, index: 9, labels: 0 });
+    assert_eq!(counts(&snapshot), [0, 9, 0]);
     assert_eq!(snapshot.prediction("i0").unwrap(), None);
     assert_eq!(snapshot.labels().unwrap(), []);
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());

@@ -102,8 +102,7 @@ fn a_backup_is_only_read() {
     refused(reader.flush().err().unwrap(), "flush");
     refused(reader.compact().err().unwrap(), "compact");
     refused(reader.undo_cleaning().err().unwrap(), "undo_cleaning");
-    refused(reader.put_file("x", b"y").err().unwrap(), "put_file");
-    refused(reader.remove_files("x").err().unwrap(), "remove_files");
+    refused(reader.set_note("x", Some(b"y")).err().unwrap(), "set_note");
     refused(reader.drop_model(0).err().unwrap(), "drop_model");
     refused(reader.reopen_for_writing().err().unwrap(), "reopen_for_writing");
     assert_eq!(

@@ -33,10 +33,12 @@ fn way(row: &Put, random: &mut Random) -> Vec<Operation> {
         1 => vec![last.clone(), Operation::Delete { key }, last],
         2 => match &row.label {
             Some(label) => {
-                vec![Operation::Put(Put { label: None, ..row.clone() }), Operation::Label { key, label: label.clone() }]
+                let mut bare = row.clone();
+                bare.label = None;
+                vec![Operation::Put(bare), Operation::Label { key, label: label.clone() }]
             }
             None => {
-                vec![Operation::Put(Put { label: Some("wrong".into()), ..row.clone() }), Operation::Unlabel { key }]
+                vec![Operation::Put(row.clone().label("wrong")), Operation::Unlabel { key }]
             }
         },
         3 => match &row.label {

@@ -35,8 +35,8 @@ fn ask(snapshot: &Snapshot, model: &Model, random: &mut Random, story: &str) {
         vector.iter().zip(other).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>() / length
     };
     let ef = (random.below(2) == 0).then_some(100_000);
-    let request = SearchRequest { depth: DEPTH, limit: DEPTH, ef, ..Default::default() };
-    let answer = snapshot.search(&request, &[Query { vector: vector.clone(), without: None }]).unwrap().remove(0);
+    let request = SearchRequest::new().depth(DEPTH).limit(DEPTH).ef(ef);
+    let answer = snapshot.search(&request, &[Query::new(vector.clone())]).unwrap().remove(0);
     assert_eq!(answer.as_of_sequence, snapshot.sequence());
     let mut wanted: Vec<f64> =
         model.values().filter(|(label, _)| label.is_none()).map(|(_, vector)| similarity(vector)).collect();

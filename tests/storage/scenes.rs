@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Error, LocalFeatureSet, LocalFeatures, Photo};
+use cairn::embed::{LocalFeatureSet, LocalFeatures};
+use cairn::{Error, Photo};
 
 use crate::Random;
 
@@ -41,7 +42,7 @@ impl LocalFeatures for Scenes {
         let (scene, view) = (u64::from(bytes[0]), u64::from(bytes[1]));
         let (mut of_scene, mut of_view) = (Random::new(1000 + scene), Random::new(5000 + view));
         let (turn, shift) = (0.2 * of_view.signed(), 30.0 * of_view.signed());
-        let mut set = LocalFeatureSet { dimension: DIMENSION, ..Default::default() };
+        let mut set = LocalFeatureSet::new(DIMENSION);
         for n in 0..FEATURES {
             let (x, y) = (150.0 + 140.0 * of_scene.signed(), 150.0 + 140.0 * of_scene.signed());
             set.locations.push([x * turn.cos() - y * turn.sin() + shift, x * turn.sin() + y * turn.cos()]);

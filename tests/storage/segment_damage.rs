@@ -30,12 +30,12 @@ fn build(path: &Path) -> PathBuf {
 fn answers(database: &Database) -> String {
     let mut random = Random::new(3);
     let queries: Vec<Query> =
-        (0..6).map(|_| Query { vector: (0..DIMENSION).map(|_| random.signed()).collect(), without: None }).collect();
-    let rerank = Some(Rerank { k: 3, sort: true, insert: Some(0.0) });
-    let request = SearchRequest { depth: 30, limit: 60, rerank, ..Default::default() };
+        (0..6).map(|_| Query::new((0..DIMENSION).map(|_| random.signed()).collect::<Vec<_>>())).collect();
+    let rerank = Some(Rerank::new().k(3).tau(0.0));
+    let request = SearchRequest::new().depth(30).limit(60).rerank(rerank);
     let exact = database.snapshot().search(&request, &queries).unwrap();
     // The whole graph is walked at this breadth, so its answers are exact ones too.
-    let graph = SearchRequest { ef: Some(2200), ..request };
+    let graph = request.ef(2200);
     let by_graph = database.snapshot().search(&graph, &queries[..2]).unwrap();
     format!("{exact:?}{by_graph:?}")
 }

@@ -9,8 +9,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cairn::clean::Cleaning;
 use cairn::language::{Action, CleanPlan, CleanRule, Cut, DEFAULT_EVIDENCE};
-use cairn::{Cleaning, Database, Operation, Options, Outcome, Ports, Progress, Put, Watch};
+use cairn::{Database, Operation, Options, Outcome, Ports, Progress, Put, Watch};
 use cairndb_storage_tests::Random;
 
 /// Deletes an image while a cleaning looks.
@@ -68,11 +69,7 @@ fn the_only_image_of_a_label_is_never_relabelled_by_evidence() {
     let folder = tempfile::tempdir().unwrap();
     let database = with_small_labels(&folder.path().join("db"));
     let before = label_counts(&database);
-    let plan = CleanPlan {
-        rule: CleanRule::Suspects(Cut::Evidence(DEFAULT_EVIDENCE)),
-        action: Action::Relabel,
-        ..CleanPlan::default()
-    };
+    let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Evidence(DEFAULT_EVIDENCE))).action(Action::Relabel);
     let cleaning = database.clean(&plan, None, None).unwrap();
     let keys: Vec<&str> = cleaning.judged.iter().map(|judged| judged.key.as_str()).collect();
     assert!(keys.contains(&"s0v6") && keys.contains(&"s0v7"), "{cleaning:?}");
@@ -87,7 +84,7 @@ fn relabel_leaves_every_label_an_image_unless_it_is_asked_to_empty_labels() {
     let before = label_counts(&database);
     let all = |action, dry_run| {
         let rule = CleanRule::Suspects(Cut::Top(1000));
-        database.clean(&CleanPlan { rule, action, dry_run, ..CleanPlan::default() }, None, None).unwrap()
+        database.clean(&CleanPlan::default().rule(rule).action(action).dry_run(dry_run), None, None).unwrap()
     };
     let left = |cleaning: &Cleaning| {
         let left = cleaning.judged.iter().filter(|judged| judged.would_empty);
@@ -110,7 +107,7 @@ fn relabel_leaves_every_label_an_image_unless_it_is_asked_to_empty_labels() {
     let statement = "EXPLAIN ANALYZE CLEAN RULE suspects top=1000 RELABEL EMPTY";
     let outcome = database.query(statement, &Default::default(), &Ports::default()).unwrap().remove(0);
     let Outcome::Explained(emptied) = outcome else { panic!("{outcome:?}") };
-    assert!(emptied.contains("RELABEL EMPTY") && !emptied.contains("the last of their label"), "{emptied}");
+    assert!(emptied.contains("RELABEL EMPTY") && !emptied.contains("last images of their labels"), "{emptied}");
     assert!(label_counts(&database).len() < before.len());
     assert_eq!(database.cleanings().unwrap()[1].what, "RULE suspects top=1000 RELABEL EMPTY");
     database.undo_cleaning().unwrap();
@@ -122,8 +119,8 @@ fn what_leaves_a_label_while_a_cleaning_looks_counts_for_the_last_image() {
     let folder = tempfile::tempdir().unwrap();
     let database = with_small_labels(&folder.path().join("db"));
     // The one of the pair that the cleaning would leave is deleted meanwhile.
-    let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(1000)), action: Action::Relabel, ..CleanPlan::default() };
-    let dry = database.clean(&CleanPlan { dry_run: true, ..plan.clone() }, None, None).unwrap();
+    let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(1000))).action(Action::Relabel);
+    let dry = database.clean(&plan.clone().dry_run(true), None, None).unwrap();
     let of_pair: Vec<_> = dry.judged.iter().filter(|judged| judged.label == "pair").collect();
     assert_eq!(of_pair.iter().filter(|judged| judged.would_empty).count(), 1, "{of_pair:?}");
     let (first, last) = (of_pair[0].key.clone(), of_pair[1].key.clone());

@@ -49,7 +49,7 @@ fn stopped_everywhere<T>(
         }
         drop(watch);
         // Whoever answered `Break` is not asked again.
-        assert_eq!(steps.into_inner(), last, "{what}");
+        assert_eq!(steps.load(Ordering::Relaxed), last, "{what}");
         behind();
         last += 1 + last / 2;
     }
@@ -126,7 +126,7 @@ fn a_drain_that_is_stopped_keeps_what_it_applied_and_loses_nothing() {
 fn statements_end_when_whoever_watches_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let database = filled(&folder.path().join("db"));
-    let vector = format!("[{}]", vec!["0.5"; DIMENSION].join(", "));
+    let vector = format!("[{}]", ["0.5"; DIMENSION].join(", "));
     let before = digest(&database.snapshot());
     for (statement, least) in [
         (format!("SEARCH VECTOR {vector} EXACT"), 3),
@@ -140,7 +140,7 @@ fn statements_end_when_whoever_watches_says_so() {
             let left = Arc::new(AtomicUsize::new(step));
             let its = Arc::clone(&left);
             let watch = told(move |_| its.fetch_sub(1, Ordering::Relaxed) > 1);
-            let ports = Ports { watch: Some(Arc::new(watch)), ..Ports::default() };
+            let ports = Ports::default().watch(Arc::new(watch));
             let ended = database.query(&statement, &Arguments::default(), &ports);
             let error = ended.expect_err(&format!("{statement}, stopped at step {step}"));
             assert_eq!(error.kind(), ErrorKind::Cancelled, "{statement}: {error}");

@@ -82,7 +82,7 @@ pub fn apply(model: &mut Model, operations: &[Operation]) {
             Operation::Delete { key } => assert!(model.remove(key).is_some(), "{key} is not there"),
             Operation::Label { key, label } => model.get_mut(key).unwrap().0 = Some(label.clone()),
             Operation::Unlabel { key } => model.get_mut(key).unwrap().0 = None,
-            Operation::Listed(listed) => panic!("the stream reads no lists: {listed:?}"),
+            other => panic!("the stream has no such operation: {other:?}"),
         }
     }
 }

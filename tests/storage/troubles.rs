@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use cairn::{Database, Error, ErrorKind, Faults, Options, Put, Reembed, Target, Trouble, Wanted, install_faults};
+use cairn::model::{Reembed, Target, Wanted};
+use cairn::reports::Trouble;
+use cairn::{Database, Error, ErrorKind, Faults, Options, Put, install_faults};
 use cairndb_storage_tests::epochs::{mirror, model};
 use cairndb_storage_tests::{DIMENSION, in_own_process, put, wait_until};
 

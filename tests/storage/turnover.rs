@@ -34,9 +34,8 @@ fn put_of(operation: &Operation) -> &Put {
 /// Directions near stored images, where people look: a graph is built to lead there.
 fn queries(stored: &[Operation]) -> Vec<Query> {
     let mut random = Random::new(5);
-    let mut near = |operation: &Operation| Query {
-        vector: put_of(operation).vector.iter().map(|&x| x + 0.1 * random.signed()).collect(),
-        without: None,
+    let mut near = |operation: &Operation| {
+        Query::new(put_of(operation).vector.iter().map(|&x| x + 0.1 * random.signed()).collect::<Vec<_>>())
     };
     stored.iter().step_by(stored.len() / QUERIES).map(&mut near).collect()
 }
@@ -45,9 +44,9 @@ fn queries(stored: &[Operation]) -> Vec<Query> {
 fn recall(database: &Database, stored: &[Operation]) -> f64 {
     let queries = queries(stored);
     let snapshot = database.snapshot();
-    let request = SearchRequest { depth: DEPTH, limit: DEPTH, ..Default::default() };
+    let request = SearchRequest::new().depth(DEPTH).limit(DEPTH);
     let exact = snapshot.search(&request, &queries).unwrap();
-    let near = snapshot.search(&SearchRequest { ef: Some(EF), ..request }, &queries).unwrap();
+    let near = snapshot.search(&request.ef(EF), &queries).unwrap();
     let mut found = 0;
     for (exact, near) in exact.iter().zip(&near) {
         let true_ones: HashSet<&str> = exact.rows.iter().map(|row| row.id.as_str()).collect();

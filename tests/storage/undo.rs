@@ -58,7 +58,7 @@ fn rename(database: &Database, scene: usize, label: &str) {
 /// Cleans the most suspect images, which are these.
 fn clean(database: &Database, action: Action, keys: &[&str]) {
     let rule = CleanRule::Suspects(Cut::Top(keys.len()));
-    let cleaned = database.clean(&CleanPlan { rule, action, ..CleanPlan::default() }, None, None).unwrap();
+    let cleaned = database.clean(&CleanPlan::default().rule(rule).action(action), None, None).unwrap();
     let mut judged: Vec<&str> = cleaned.judged.iter().map(|judged| judged.key.as_str()).collect();
     judged.sort_unstable();
     assert_eq!(judged, keys);

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, Error, Operation, Query, Rerank, Result, Scout, SearchRequest};
+use cairn::runtime::Scout;
+use cairn::{Database, Error, Operation, Query, Rerank, Result, SearchRequest};
 use cairndb_storage_tests::{Random, images};
 
 use crate::{say, scratch};
@@ -21,7 +22,7 @@ pub(crate) fn everything(folder: &Path) -> ExitCode {
         std::process::exit(PANIC);
     }));
     let program = std::env::current_exe().unwrap();
-    cairn::set_scout(Some(Scout::new(program, ["scout"])));
+    cairn::runtime::set_scout(Some(Scout::new(program, ["scout"])));
     read(folder);
     write(folder, "written");
     step("repaired", Database::repair_at_any_loss(folder).map(|repaired| repaired.kept_images));
@@ -76,15 +77,10 @@ fn asked(database: &Database) {
     let (snapshot, mut random) = (database.snapshot(), Random::new(7));
     let dimension = database.options().dimension;
     let queries: Vec<Query> =
-        (0..4).map(|_| Query { vector: (0..dimension).map(|_| random.signed()).collect(), without: None }).collect();
-    let exact = SearchRequest {
-        depth: 20,
-        limit: 40,
-        rerank: Some(Rerank { k: 3, sort: true, insert: Some(0.0) }),
-        ..Default::default()
-    };
+        (0..4).map(|_| Query::new((0..dimension).map(|_| random.signed()).collect::<Vec<_>>())).collect();
+    let exact = SearchRequest::new().depth(20).limit(40).rerank(Rerank::new().k(3).tau(0.0));
     step("answers", snapshot.search(&exact, &queries));
-    let by_graph = SearchRequest { ef: Some(3000), ..exact };
+    let by_graph = exact.ef(3000);
     step("answers by graph", snapshot.search(&by_graph, &queries));
     step("predicted", queries.iter().map(|query| snapshot.predict(query, 3)).collect::<Result<Vec<_>>>());
     step("status", Ok(database.status().lines().len()));
@@ -114,7 +110,7 @@ fn write(folder: &Path, word: &str) {
     step("drained", database.drain().map(|snapshot| snapshot.counts().labels));
     step("flushed", database.flush());
     step("compacted", database.compact());
-    let plan = CleanPlan { rule: CleanRule::Suspects(Cut::Top(3)), action: Action::Relabel, ..CleanPlan::default() };
+    let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(3))).action(Action::Relabel);
     step("cleaned", database.clean(&plan, None, None).map(|cleaning| cleaning.found));
     step("undone", database.undo_cleaning().map(|undone| undone.receipt.sequence > 0));
     asked(&database);

@@ -32,17 +32,13 @@ fn votes_in_searches_with_ef_are_the_exact_ones() {
         // Half of them are stored images, which do not vote for themselves.
         let without = (n % 2 == 0).then(|| format!("t{:06}", random.below(TRAIN_IMAGES)));
         let stored = without.as_ref().map(|key| snapshot.vector(key).unwrap().unwrap().to_vec());
-        Query { vector: stored.unwrap_or(near.vector), without }
+        let mut query = Query::new(stored.unwrap_or(near.vector));
+        query.without = without;
+        query
     });
     let queries: Vec<Query> = queries.collect();
     let exact: Vec<_> = queries.iter().map(|query| snapshot.predict(query, 3).unwrap().vote).collect();
-    let request = SearchRequest {
-        // Retrieval takes longer than it takes another processor to come to the vote.
-        scope: Scope::All,
-        ef: Some(400),
-        rerank: Some(Rerank { k: 3, sort: true, insert: Some(0.6) }),
-        ..SearchRequest::default()
-    };
+    let request = SearchRequest::new().scope(Scope::All).ef(400).rerank(Rerank::new().k(3).tau(0.6));
     let one_by_one = || -> Vec<Answer> {
         queries.iter().map(|query| snapshot.search(&request, std::slice::from_ref(query)).unwrap().remove(0)).collect()
     };

@@ -1,4 +1,4 @@
-//! The files of `make_data.py`: rows of a 4-byte length and so many 4-byte values, all little-endian.
+//! The files of `make_data.py`: rows of a 4-byte length and that many 4-byte values, all little-endian.
 
 use std::path::Path;
 

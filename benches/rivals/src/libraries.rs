@@ -1,4 +1,4 @@
-//! The libraries behind one interface: made once, kept in the cache folder, asked one query at a time.
+//! One interface for all libraries: an index is built once, kept in the cache folder, and queried one query at a time.
 
 use std::path::Path;
 use std::time::Duration;
@@ -75,7 +75,7 @@ pub(crate) fn cairn(cache: &Path, base: &Rows<f32>) -> Outcome<Made> {
         let database = Database::create(&folder, Options::for_vectors(base.width))?;
         let put = |row: usize| {
             let (key, vector) = (row.to_string(), base.row(row).to_vec());
-            Operation::Put(Put { key, label: None, vector, source: None, content: None, photo: None })
+            Operation::Put(Put::new(key, vector))
         };
         for first in (0..base.len()).step_by(TRANSACTION) {
             database.write((first..base.len().min(first + TRANSACTION)).map(put).collect())?;

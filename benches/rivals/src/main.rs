@@ -1,7 +1,7 @@
 //! Cairn against other libraries: single queries on one thread, top 100, in one run, the libraries taking turns.
 //!
-//! `cargo run --profile dev -- DATA [--cache FOLDER] [--rounds N] [--without NAME,..] [--bar]`, where `DATA` is what the files of
-//! `make_data.py` begin with (`data/100k`). Prints a table; nothing else is written but the indexes in the cache folder.
+//! `cargo run --profile dev -- DATA [--cache FOLDER] [--rounds N] [--without NAME,..] [--bar]`, where `DATA` is the common prefix
+//! of the files of `make_data.py` (`data/100k`). Prints a table; it writes nothing but the indexes in the cache folder.
 
 mod files;
 mod hnswlib;

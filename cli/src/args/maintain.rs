@@ -1,8 +1,9 @@
-//! `cairn maintain`: the words of cleaning, training and embedding again. Options, ranges and defaults are the query language's.
+//! `cairn maintain`: the commands for cleaning, training and embedding again. The query language defines their options, ranges
+//! and defaults.
 
 use std::path::PathBuf;
 
-use cairn::language::Rule;
+use cairndb_query::Rule;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
@@ -22,15 +23,15 @@ use crate::output::Format;
 Each is a statement of the query language too: CLEAN, UNDO CLEAN, TRAIN, REEMBED. Ctrl-C stops between two pieces of work; what is
 done is kept, and the same command goes on with it. What SHOW CLEANS and SHOW MODELS list can be gone back to.")]
 pub(crate) struct Maintain {
-    /// What is done
+    /// The step
     #[command(subcommand)]
     pub(crate) what: Upkeep,
 }
 
-/// What is done.
+/// The steps.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Upkeep {
-    /// Find train images whose label is doubtful, and mark them (or take their labels away, or correct them)
+    /// Find train images whose label is doubtful; mark them, remove their labels, or correct them
     #[command(after_help = "Examples:
   cairn maintain clean photos.db --dry-run --into report.html        look first; nothing is changed
   cairn maintain clean photos.db --keep-voters                       marked: training passes them over, they still vote
@@ -40,23 +41,23 @@ pub(crate) enum Upkeep {
         database: PathBuf,
         #[command(flatten)]
         options: CleanOptions,
-        /// Report what would be done, and change nothing
+        /// Report what would change, and change nothing
         #[arg(long, help_heading = "Options")]
         dry_run: bool,
-        /// The page may replace any file, not only an earlier page
+        /// Let the report replace any file, not only an earlier report
         #[arg(long, alias = "force", requires = "into", help_heading = "Options")]
         overwrite: bool,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Take back what the last cleaning did, its marks or its labels, where nobody changed it since
+    /// Revert the marks or labels of the last cleaning, where nobody has changed them since
     UndoClean {
         /// Folder of the database
         database: PathBuf,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Train a model on the train images, and go over to it if it is better on the images held out
+    /// Train a model on the train images; it becomes the active model if it is better on the images held out
     #[command(after_help = "Examples:
   cairn maintain train photos.db --dry-run
   cairn maintain train photos.db --loss cosface --epochs 10 --margin 0.35 --balance
@@ -67,13 +68,13 @@ pub(crate) enum Upkeep {
         database: PathBuf,
         #[command(flatten)]
         options: TrainOptions,
-        /// Train and report; the present model stays
+        /// Train and report; the active model stays
         #[arg(long, conflicts_with = "force", help_heading = "Options")]
         dry_run: bool,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Make the descriptors of all photos again as an epoch of their own, with the present model or another one
+    /// Compute the descriptors of all photos again under a new model number, with the active model or other weights
     Reembed {
         /// Folder of the database
         database: PathBuf,
@@ -83,7 +84,7 @@ pub(crate) enum Upkeep {
         #[command(flatten)]
         shown: Shown,
     },
-    /// Train, clean with the new model, train on what has no mark: the paper's whole preparation
+    /// Train, clean with the new model, train on the images without a mark: the paper's whole preparation
     #[command(after_help = "Examples:
   cairn maintain run photos.db --epochs 10 --into cleaned.html
 
@@ -93,14 +94,14 @@ cairn maintain train --force. To look first, give the three commands one by one 
     Run {
         /// Folder of the database
         database: PathBuf,
-        /// Begin with the first step, whatever an earlier run of the same command left undone
+        /// Start with the first step, even if an earlier run of the same command was interrupted later
         #[arg(long)]
         anew: bool,
         #[command(flatten)]
         training: TrainOptions,
         #[command(flatten)]
         cleaning: CleanOptions,
-        /// The page may replace any file, not only an earlier page
+        /// Let the report replace any file, not only an earlier report
         #[arg(long, requires = "into", help_heading = "Options")]
         overwrite: bool,
         #[command(flatten)]
@@ -108,11 +109,11 @@ cairn maintain train --force. To look first, give the three commands one by one 
     },
 }
 
-/// How results are written, and where networks run.
+/// The output format, and the device of the networks.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options")]
 pub(crate) struct Shown {
-    /// How results are written
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
     #[command(flatten)]
@@ -128,19 +129,19 @@ pub(crate) struct CleanOptions {
     /// paper: images with too few verified pairs; suspects: images whose neighbours agree on another label [default: paper]
     #[arg(long, value_name = "RULE", value_parser = PossibleValuesParser::new(Rule::ALL.map(Rule::name)))]
     pub(crate) rule: Option<String>,
-    /// With --rule suspects: give what is found the label that is proposed for it
+    /// With --rule suspects: give each image that is found the proposed label
     #[arg(long, requires = "rule", conflicts_with_all = ["keep_voters", "unlabel"])]
     pub(crate) relabel: bool,
-    /// With --relabel: the last image of a label too, so that labels may disappear
+    /// With --relabel: also the last image of a label, so that labels may disappear
     #[arg(long, requires = "relabel")]
     pub(crate) empty: bool,
-    /// Take the label of what is found away: it becomes an index image
+    /// Remove the labels of the images that are found: they become index images
     #[arg(long, conflicts_with = "keep_voters")]
     pub(crate) unlabel: bool,
-    /// Mark what is found and has no mark: it keeps its label and votes, and training passes it over (the default)
+    /// Mark the images that are found and have no mark: they keep their labels and votes, but training skips them (the default)
     #[arg(long)]
     pub(crate) keep_voters: bool,
-    /// Write a page with the photos, each beside the one that decided most
+    /// Write a page with the photos, each beside the photo that contributed most to its being found
     #[arg(long, value_name = "FILE")]
     pub(crate) into: Option<PathBuf>,
     #[command(flatten)]
@@ -153,13 +154,13 @@ pub(crate) struct CleanOptions {
 pub(crate) struct TrainOptions {
     #[command(flatten)]
     pub(crate) settings: Settings<Training>,
-    /// Weights of the network that training begins with (safetensors); without it the network of the model in force
+    /// Weights of the network that training starts from (safetensors) [default: the network of the active model]
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
-    /// Number of the model whose network training begins with, as SHOW MODELS lists it
+    /// Number of the model whose network training starts from (SHOW MODELS)
     #[arg(long, value_name = "N", conflicts_with = "from")]
     pub(crate) from_model: Option<u64>,
-    /// Go over to the new model even if it is not better on the images held out
+    /// Make the new model active even if it is not better on the images held out
     #[arg(long)]
     pub(crate) force: bool,
 }

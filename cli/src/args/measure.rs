@@ -16,21 +16,21 @@ use crate::output::Format;
 /// `cairn bench`
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// What is measured
+    /// What to measure
     #[command(subcommand)]
     pub(crate) what: BenchWhat,
 }
 
-/// What is measured.
+/// The comparisons.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchWhat {
-    /// Train with every loss, and measure each on queries with known answers (Table 5 of the paper)
+    /// Train with every loss and measure each on queries with known answers (Table 5 of the paper)
     Losses(BenchLosses),
-    /// Train on the labels as they are, cleaned and corrected, and measure each on queries with known answers (Table 6 of the paper)
+    /// Train on the labels as they are, cleaned, and corrected; measure each on queries with known answers (Table 6 of the paper)
     Cleaning(BenchCleaning),
 }
 
-/// What every bench of trainings is told.
+/// The arguments that every comparison takes.
 #[derive(Debug, Args)]
 pub(crate) struct BenchSet {
     /// Folder of a database with a model and labelled photos
@@ -41,13 +41,13 @@ pub(crate) struct BenchSet {
     /// Known answers: CSV with the columns id, images and Usage
     #[arg(long, value_name = "FILE")]
     pub(crate) truth: PathBuf,
-    /// Trainings of each row, with seeds 0, 1, ..
+    /// Trainings per row, with seeds 0, 1, ..
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: u64,
-    /// Times that the images are gone through, with a loss
+    /// Passes over the train images [default: that of TRAIN]
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<usize>,
-    /// How what was measured is printed
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
     /// The model
@@ -62,13 +62,13 @@ pub(crate) struct BenchSet {
 
 Nothing of the database is changed; local features that no CLEAN kept are found again.")]
 pub(crate) struct BenchCleaning {
-    /// What is measured
+    /// The set
     #[command(flatten)]
     pub(crate) set: BenchSet,
-    /// True labels of train images, by which both rules are judged: CSV with the columns id and label
+    /// True labels of train images, to judge both rules by: CSV with the columns id and label
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
-    /// What is trained
+    /// Training loss
     #[arg(long, value_name = "LOSS", default_value = "lda", value_parser = loss)]
     pub(crate) loss: Loss,
 }
@@ -86,7 +86,7 @@ fn loss(name: &str) -> Result<Loss, String> {
 
 The database is not changed. Half of largest minus smallest of the seeds is printed as +-.")]
 pub(crate) struct BenchLosses {
-    /// What is measured
+    /// The set
     #[command(flatten)]
     pub(crate) set: BenchSet,
 }
@@ -101,13 +101,13 @@ pub(crate) struct Demo {
     /// Folder for the photos, the database and the report
     #[arg(long, value_name = "DIR", default_value = "demo")]
     pub(crate) out: PathBuf,
-    /// Your own photos instead of made ones: the name of a subfolder is the label of its photos
+    /// Folder with your own photos; the name of a subfolder is the label of its photos
     #[arg(long, value_name = "DIR")]
     pub(crate) photos: Option<PathBuf>,
-    /// Places that are made up, each with an outside and an inside
+    /// Number of places to make up, each with an outside and an inside
     #[arg(long, value_name = "N", default_value_t = 24, conflicts_with = "photos")]
     pub(crate) places: usize,
-    /// Seed: the same one gives the same photos and the same split
+    /// Random seed: the same seed gives the same photos and the same split
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) seed: u64,
     #[command(flatten)]
@@ -123,22 +123,22 @@ pub(crate) struct Demo {
     )
 )]
 pub(crate) struct Device {
-    /// The device to check
+    /// Device to check
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(crate) device: DeviceWord,
-    /// Photos to embed on both devices
+    /// Number of photos to embed on both devices
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(usize))]
     pub(crate) photos: usize,
-    /// Train vectors to vote over; a quarter as many index images are predicted
+    /// Number of train vectors that vote; a quarter as many index images get predictions
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     pub(crate) rows: usize,
-    /// Also time training steps of this network, with weights drawn by chance
+    /// Also time training steps of this network, with random weights
     #[arg(long, value_name = "MODEL", value_parser = model_names())]
     pub(crate) training: Option<String>,
-    /// Photos of a training step
+    /// Photos per training step
     #[arg(long, value_name = "N", default_value_t = 32, requires = "training")]
     pub(crate) batch: usize,
-    /// Training steps that are timed
+    /// Number of training steps to time
     #[arg(long, value_name = "N", default_value_t = 30, requires = "training")]
     pub(crate) steps: u64,
 }

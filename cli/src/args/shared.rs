@@ -1,4 +1,4 @@
-//! What a command does about photos that fail, and which files a report may show: options that several commands share.
+//! Options that several commands share: how many photos may fail, and which files a report may show.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::output::Format;
 
-/// How many failures are no failure of the command.
+/// Number of failures up to which a command counts as successful.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Allowed(pub(crate) usize);
 
@@ -21,10 +21,10 @@ pub(crate) fn allowed(word: &str) -> Result<Allowed, String> {
     }
 }
 
-/// What becomes of a command some of whose photos fail.
+/// What a command does about photos that fail.
 #[derive(Debug, Args)]
 pub(crate) struct FailureArgs {
-    /// So many may fail without exit code 5: a number, or all
+    /// Number of failures up to which the exit code is not 5, or all
     #[arg(long, value_name = "N", default_value = "0", value_parser = allowed)]
     pub(crate) allow_failures: Allowed,
     /// Write all failures to standard output, with the columns id and reason
@@ -35,7 +35,8 @@ pub(crate) struct FailureArgs {
 /// Which files a report may show.
 #[derive(Debug, Default, Args)]
 pub(crate) struct PhotoArgs {
-    /// Let reports show photos that the database does not keep from below this folder, if they have not changed; may be repeated
+    /// Let reports show photos from below this folder that the database keeps no copy of, if they have not changed; may be
+    /// repeated
     #[arg(long, value_name = "FOLDER")]
     pub(crate) photos_from: Vec<PathBuf>,
 }

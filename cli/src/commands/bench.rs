@@ -1,11 +1,12 @@
-//! What `cairn bench losses` and `cairn bench cleaning` share: the images and queries of a database, and what they give with other
-//! descriptors and other labels, each measured in a database of its own.
+//! The common part of `cairn bench losses` and `cairn bench cleaning`: the images and queries of a database, and the results with
+//! other descriptors and other labels, each measured in a separate database.
 
 use std::collections::HashMap;
 
 use cairn::eval::evaluate;
 use cairn::language::{DEFAULT_TAU, Loss, TrainPlan};
-use cairn::{Asked, Database, Operation, Options, Put, Query, Rerank, Role, SearchRequest};
+use cairn::reports::Asked;
+use cairn::{Database, Operation, Options, Put, Query, Rerank, Role, SearchRequest};
 use cairn_torch::{TorchMaintainer, Trial};
 use cairndb_ingest::{PhotoEmbedder, QueryReader};
 
@@ -16,7 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::networks::hardware;
 use crate::session::Session;
 
-/// Images written by one transaction.
+/// Images per transaction.
 const WRITTEN_ROWS: usize = 1000;
 
 /// Images and queries with the base's descriptors.
@@ -29,19 +30,20 @@ pub(super) struct Set {
 /// mAP@100 of kNN and of sort + insert, in percent.
 pub(super) type Score = [f64; 2];
 
-/// Labels that are not the database's, by key; `None`: the image is not there.
+/// Labels that differ from the database's, by key; `None`: the image is left out.
 pub(super) type Change = HashMap<String, Option<String>>;
 
-/// What TRAIN would do, with nothing held out: the queries judge.
+/// The plan of TRAIN, with nothing held out: the queries measure it.
 pub(super) fn plan(loss: Loss, seed: u64, epochs: Option<usize>) -> TrainPlan {
     let usual = TrainPlan::usual(loss, false);
-    TrainPlan { seed, epochs: epochs.unwrap_or(usual.epochs), validation: 0.0, ..usual }
+    let epochs = epochs.unwrap_or(usual.epochs);
+    usual.seed(seed).epochs(epochs).validation(0.0)
 }
 
-/// The session of a bench's database, and what trains.
+/// The session of a bench's database, and the trainer.
 ///
 /// # Errors
-/// When the database cannot be opened, or there is no such device.
+/// When the database cannot be opened, or the device does not exist.
 pub(super) fn opened(args: &BenchSet) -> Result<(Session, TorchMaintainer)> {
     let opened = Opened { database: args.database.clone(), read_only: false };
     let session = Session::open(&opened, &args.model, args.format, Some(&args.truth))?;
@@ -50,10 +52,10 @@ pub(super) fn opened(args: &BenchSet) -> Result<(Session, TorchMaintainer)> {
 }
 
 impl Set {
-    /// That of a database, with the queries of a file.
+    /// The images of a database, with the queries of a file.
     ///
     /// # Errors
-    /// When a photo or the file cannot be read, or the known answers are of other queries.
+    /// When a photo or the file cannot be read, or the known answers are for other queries.
     pub(super) fn read(session: &Session, trial: &Trial<'_>, args: &BenchSet) -> Result<Self> {
         let snapshot = session.database.snapshot();
         let mut images = Vec::new();
@@ -67,16 +69,10 @@ impl Set {
         }
         let embedder = PhotoEmbedder::new(trial.base().clone(), session.database.options().keep);
         let reader = QueryReader::new(Some(std::sync::Arc::new(embedder)));
-        let read = cairn::ReadQueries::read(&reader, &args.queries)?;
-        let asked = |query: cairn::NamedQuery| {
+        let read = cairn::embed::ReadQueries::read(&reader, &args.queries)?;
+        let asked = |query: cairn::embed::NamedQuery| {
             let (name, number) = (query.id.clone().unwrap_or_default(), query.number);
-            Asked {
-                name,
-                id: query.id,
-                query: Query { vector: query.vector, without: None },
-                photo: query.photo,
-                number,
-            }
+            Asked::new(name, number, Query::new(query.vector)).id(query.id).photo(query.photo)
         };
         let queries: Vec<Asked> = read.queries.into_iter().map(asked).collect();
         session.failed_queries(&read.failed, queries.len());
@@ -87,10 +83,10 @@ impl Set {
         Ok(Self { images, queries })
     }
 
-    /// What the images with changed labels and the queries give once their descriptors went through `adapt`.
+    /// The results of the images with changed labels and of the queries, after `adapt` mapped their descriptors.
     ///
     /// # Errors
-    /// When the database of its own cannot be made, or a search fails.
+    /// When the separate database cannot be created, or a search fails.
     pub(super) fn score(
         &self,
         session: &Session,
@@ -109,7 +105,11 @@ impl Set {
                     Some(label) => label.clone(),
                     None => label.clone(),
                 };
-                let put = |vector| Put { key: key.clone(), label, vector, source: None, content: None, photo: None };
+                let put = |vector| {
+                    let mut put = Put::new(key.clone(), vector);
+                    put.label = label;
+                    put
+                };
                 Some(adapt(vector).map(|vector| Operation::Put(put(vector))))
             };
             database.write(images.iter().filter_map(put).collect::<cairn::Result<Vec<_>>>()?)?;
@@ -120,10 +120,10 @@ impl Set {
         }
         let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
         let snapshot = database.drain()?;
-        let rerank = Rerank { k: cairn::DEFAULT_VOTE_K, sort: true, insert: Some(DEFAULT_TAU) };
+        let rerank = Rerank::new().k(cairn::limits::DEFAULT_VOTE_K).tau(DEFAULT_TAU);
         let mut score = [0.0; 2];
         for (score, rerank) in score.iter_mut().zip([None, Some(rerank)]) {
-            let request = SearchRequest { rerank, ..SearchRequest::default() };
+            let request = SearchRequest::new().rerank(rerank);
             let answers = snapshot.search(&request, &queries)?;
             *score = 100.0 * evaluate(truth.truths(), &ranked(&asked, &answers), request.depth).map;
         }
@@ -131,7 +131,7 @@ impl Set {
     }
 }
 
-/// Mean, least and most of one of the two figures.
+/// Mean, minimum and maximum of one of the two figures.
 pub(super) fn spread(scores: &[Score], method: usize) -> (f64, f64, f64) {
     let values = scores.iter().map(|score| score[method]);
     let mean = values.clone().sum::<f64>() / scores.len().max(1) as f64;

@@ -1,8 +1,9 @@
-//! `cairn check`, `cairn backup`, `cairn restore`, `cairn repair`: what keeps a database sound over the years.
+//! `cairn check`, `cairn backup`, `cairn restore`, `cairn repair`: the commands that keep a database sound.
 
 use std::io::Write as _;
 
-use cairn::{Database, Outcome, Repaired};
+use cairn::reports::Repaired;
+use cairn::{Database, Outcome};
 
 use crate::args::{Backup, Check, Opened, Repair, Restore};
 use crate::failure::{Failure, Result};
@@ -10,7 +11,7 @@ use crate::output::{must_be_outside, print_outcome};
 use crate::session::{must_be_sound, open};
 use crate::terminal::{say, standard_output};
 
-/// Looks at everything that is stored.
+/// Checks everything that is stored.
 ///
 /// # Errors
 /// When the database cannot be opened, or something is wrong.
@@ -41,20 +42,20 @@ pub(super) fn backup(args: &Backup) -> Result<()> {
     Ok(say(&text)?)
 }
 
-/// Makes a database of a backup.
+/// Creates a database from a backup.
 ///
 /// # Errors
-/// When the backup is damaged or the folder is not free.
+/// When the backup is damaged or the folder is neither new nor empty.
 pub(super) fn restore(args: &Restore) -> Result<()> {
     must_be_outside(&args.database)?;
     let copied = Database::restore_backup(&args.backup, &args.database)?;
     Ok(say(&format!("restored {copied} to {}", args.database.display()))?)
 }
 
-/// Makes a database usable again and tells how.
+/// Makes a database usable again and reports what it lost.
 ///
 /// # Errors
-/// When another process holds it, or not even its options can be read; when something was lost, as corrupt.
+/// When another process holds it, or not even its options can be read; with exit code `Corrupt` when something was lost.
 pub(super) fn repair(args: &Repair) -> Result<()> {
     let repaired = match args.accept_loss {
         true => Database::repair_at_any_loss(&args.database)?,
@@ -63,15 +64,15 @@ pub(super) fn repair(args: &Repair) -> Result<()> {
     for line in &repaired.lines {
         say(line)?;
     }
-    say(&format!("repaired; look at it with: cairn check {} --deep", args.database.display()))?;
+    say(&format!("repaired; to check it: cairn check {} --deep", args.database.display()))?;
     if !repaired.has_lost() {
         return Ok(());
     }
     Err(Failure::corrupt(losses(&repaired))
-        .help("the database can be used; what is gone comes back from a backup, or by putting it in again"))
+        .help("the database can be used; restore a backup or ingest again to get back what is lost"))
 }
 
-/// What a repair lost, in words.
+/// The losses of a repair, in words.
 fn losses(repaired: &Repaired) -> String {
     let Repaired { kept_images, dropped_images, dropped_labels, dropped_writes, unreadable_places, .. } = repaired;
     let mut lost = Vec::new();
@@ -90,7 +91,7 @@ fn losses(repaired: &Repaired) -> String {
     }
     if *unreadable_places > 0 {
         told.push(format!(
-            "it passed over {unreadable_places} unreadable places of the catalog, and what lay only there is lost"
+            "it skipped {unreadable_places} unreadable places of the catalog; entries that were only there are lost"
         ));
     }
     told.join("; ")

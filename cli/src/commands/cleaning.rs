@@ -1,12 +1,13 @@
-//! `cairn bench cleaning`: the question of the paper's Table 6 on a database with queries and known answers. What is a train set worth
-//! as it is, cleaned by the paper's rule, and with the labels of the suspects; and, where the true labels are known, what do the rules
-//! find?
+//! `cairn bench cleaning`: the comparison of the paper's Table 6 on a database with queries and known answers. It measures the
+//! train set as it is, cleaned by the paper's rule, and with the suspects' proposed labels; if the true labels are known, it also
+//! measures which wrong labels the rules find.
 
 use std::collections::HashSet;
 use std::io::Write;
 
+use cairn::clean::{Cleaning, Judgement};
 use cairn::language::{CleanPlan, DEFAULT_EVIDENCE, MAX_COUNT};
-use cairn::{Cleaning, Database, Judgement, Outcome, Query, Role, Scope, SearchRequest};
+use cairn::{Database, Outcome, Query, Role, Scope, SearchRequest};
 use cairn_torch::model::Adapter;
 use cairndb_ingest::source::{Spellings, read_labels};
 
@@ -18,10 +19,10 @@ use crate::output::{Cell, Printer};
 use crate::session::Session;
 use crate::terminal::{note, standard_output};
 
-/// Neighbours of the baseline that a ranking of wrong labels must beat: the share of other labels among them.
+/// Number of neighbours of the baseline, which ranks images by the share of other labels among them.
 const BASELINE_NEIGHBOURS: usize = 10;
 
-/// Of the train sets.
+/// Columns of the train sets.
 const COLUMNS: [&str; 9] = [
     "train set",
     "training",
@@ -34,7 +35,7 @@ const COLUMNS: [&str; 9] = [
     "sort+insert most",
 ];
 
-/// A train set: which labels it has where they differ from the database's, for learning and for voting.
+/// A train set: its labels where they differ from the database's, for training and for voting.
 struct Variant<'c> {
     name: &'static str,
     learnt: &'c Change,
@@ -57,19 +58,20 @@ pub(super) fn run(args: &BenchCleaning) -> Result<()> {
     if let (Some(truth), Some(path)) = (&truth, &args.labels) {
         let told = given.iter().filter(|(key, _)| truth.contains_key(key)).count();
         if told == 0 {
-            return Err(Failure::new(format!("{} holds none of the train images", path.display()))
-                .help("true labels are matched by id: the keys of the database"));
+            return Err(Failure::new(format!("{} has none of the train images", path.display()))
+                .help("its ids must be keys of the database"));
         }
         if told < given.len() {
             let rest = given.len() - told;
-            note(&format!("note: {} says nothing of {rest} train images: their labels count as right", path.display()));
+            note(&format!(
+                "note: {} has no label for {rest} train images; their labels count as right",
+                path.display()
+            ));
         }
     }
     let marked = session.database.marked()?.len();
     if marked > 0 {
-        note(&format!(
-            "{marked} images have a cleaning's mark: no training here learns from them. UNDO CLEAN takes marks away"
-        ));
+        note(&format!("{marked} images have a cleaning's mark; the trainings skip them. UNDO CLEAN removes marks"));
     }
     note("comparing local features, as CLEAN does");
     let paper = cleaning(&session, "CLEAN DRY RUN")?;
@@ -106,7 +108,7 @@ pub(super) fn run(args: &BenchCleaning) -> Result<()> {
         let trial = trial.relabelled(variant.learnt);
         let mut scores: Vec<Score> = Vec::new();
         for seed in 0..args.set.seeds {
-            note(&format!("training {}, seed {seed}", variant.name));
+            note(&format!("training: {}, seed {seed}", variant.name));
             let adapter = trial.learn(&plan(args.loss, seed, args.set.epochs))?;
             scores.push(set.score(&session, variant.voting, &|vector: &[f32]| Adapter::apply(&adapter, vector))?);
         }
@@ -126,7 +128,7 @@ pub(super) fn run(args: &BenchCleaning) -> Result<()> {
         let ranking: Vec<String> = suspects.judged.iter().map(|judged| judged.key.clone()).collect();
         let found = |change: &Change| change.keys().cloned().collect::<Vec<_>>();
         printer.row(judged("the paper's rule", Some(&found(&dropped)), None, &wrong))?;
-        let name = format!("suspects from evidence {DEFAULT_EVIDENCE} on");
+        let name = format!("suspects with evidence of {DEFAULT_EVIDENCE} or more");
         printer.row(judged(&name, Some(&found(&proposed)), Some(&ranking), &wrong))?;
         let baseline = by_neighbours(&session, &given)?;
         printer.row(judged("share of other labels among the neighbours", None, Some(&baseline), &wrong))?;
@@ -136,7 +138,7 @@ pub(super) fn run(args: &BenchCleaning) -> Result<()> {
     session.end()
 }
 
-/// What a cleaning says that changes nothing.
+/// The result of a cleaning that changes nothing.
 fn cleaning(session: &Session, statement: &str) -> Result<Cleaning> {
     let outcome = session.execute(&Database::prepare(statement)?)?.into_iter().next();
     match outcome {
@@ -150,8 +152,8 @@ fn doubtful(cleaning: &Cleaning) -> Vec<String> {
     doubtful.map(|judged| judged.key.clone()).collect()
 }
 
-/// The label that CLEAN RULE suspects would give an image, if it would.
-fn cut(judged: &cairn::Judged) -> Option<String> {
+/// The label that CLEAN RULE suspects would give an image, if any.
+fn cut(judged: &cairn::clean::Judged) -> Option<String> {
     match &judged.judgement {
         Judgement::Suspect { proposed, evidence } if *evidence >= DEFAULT_EVIDENCE => Some(proposed.clone()),
         _ => None,
@@ -169,17 +171,17 @@ fn given(session: &Session) -> Result<Vec<(String, String)>> {
     Ok(given)
 }
 
-/// Train images by how many of their nearest others have another label.
+/// Ranks train images by the number of their nearest neighbours with another label.
 fn by_neighbours(session: &Session, given: &[(String, String)]) -> Result<Vec<String>> {
     let snapshot = session.database.snapshot();
     let labels: std::collections::HashMap<&str, &str> =
         given.iter().map(|(key, label)| (key.as_str(), label.as_str())).collect();
     let (depth, limit) = (BASELINE_NEIGHBOURS, BASELINE_NEIGHBOURS);
-    let request = SearchRequest { scope: Scope::Train, depth, limit, ..SearchRequest::default() };
+    let request = SearchRequest::new().scope(Scope::Train).depth(depth).limit(limit);
     let mut shares = Vec::with_capacity(given.len());
     for (key, label) in given {
         let Some(vector) = snapshot.vector(key)? else { continue };
-        let answers = snapshot.search(&request, &[Query { vector, without: Some(key.clone()) }])?;
+        let answers = snapshot.search(&request, &[Query::new(vector).without(key.clone())])?;
         let rows = answers.iter().flat_map(|answer| &answer.rows);
         shares.push((rows.filter(|row| labels.get(row.id.as_str()) != Some(&label.as_str())).count(), key.clone()));
     }
@@ -197,7 +199,7 @@ fn line(name: &str, training: &str, scores: &[Score]) -> Vec<Cell> {
     cells
 }
 
-/// Of what was found and of a ranking, what is wrong indeed.
+/// How much of the images found, and of a ranking, has a wrong label.
 fn judged(name: &str, found: Option<&[String]>, ranking: Option<&[String]>, wrong: &HashSet<&str>) -> Vec<Cell> {
     let mut cells = vec![Cell::Text(name.to_owned())];
     match found {
@@ -212,7 +214,7 @@ fn judged(name: &str, found: Option<&[String]>, ranking: Option<&[String]>, wron
     cells
 }
 
-/// What the ranking leaves out is never found.
+/// Images that the ranking leaves out are never found.
 fn average_precision(ranking: &[String], wrong: &HashSet<&str>) -> f64 {
     let (mut hits, mut sum) = (0.0, 0.0);
     for (rank, _) in ranking.iter().enumerate().filter(|(_, key)| wrong.contains(key.as_str())) {
@@ -232,7 +234,7 @@ mod tests {
         let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<String>>();
         let cells = judged("x", Some(&keys(&["a", "z"])), Some(&keys(&["a", "z", "b"])), &wrong);
         let told: Vec<String> = cells.iter().map(Cell::exact).collect();
-        // One of two is wrong, of three wrong ones one is found; hits at ranks 1 and 3, the third is never found.
+        // One of two found is wrong, and of three wrong ones one is found; hits at ranks 1 and 3, the third is never found.
         assert_eq!(told, ["x", "2", "0.500", "0.333", "0.556"]);
     }
 }

@@ -16,17 +16,17 @@ use crate::terminal::note;
 /// When the model cannot be loaded or the folder cannot hold a new database.
 pub(super) fn run(args: &Create) -> Result<()> {
     let keep =
-        Keep::from_word(&args.keep).ok_or_else(|| Failure::usage(format!("there is no policy '{}'", args.keep)))?;
+        Keep::from_word(&args.keep).ok_or_else(|| Failure::usage(format!("--keep has no value '{}'", args.keep)))?;
     let options = match (&args.model, args.dim) {
         (Some(name), _) => networks::of_model(name, args.weights.as_deref(), args.scales.as_deref())?,
         (None, Some(dimension)) => Options::for_vectors(dimension),
         (None, None) => return Err(Failure::usage("name --dim or --model")),
     };
-    let options = Options { vote_k: args.vote_k, kept_neighbours: args.neighbours, keep, ..options };
+    let options = options.vote_k(args.vote_k).kept_neighbours(args.neighbours).keep(keep);
     create(&args.database, options)
 }
 
-/// Makes the database and says so.
+/// Creates the database and prints a line about it.
 ///
 /// # Errors
 /// When the folder cannot hold a new database.

@@ -1,11 +1,11 @@
-//! `cairn demo`: photos, a database of them, a measurement and a page to look at, in one command.
+//! `cairn demo`: makes photos, a database of them, a measurement and a report, in one command.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use cairn::Keep;
 use cairn::language::DEFAULT_TAU;
-use cairn::{Keep, Options};
 use cairn_demo::{MOST_PLACES, Part, Photo, generate, lists, photos_of, split_folder};
 use cairn_torch::model::Architecture;
 
@@ -22,21 +22,21 @@ use crate::progress::Bar;
 use crate::session::absolute;
 use crate::terminal::{note, say};
 
-/// Marks a folder as a demo's own, so that a second run may replace it and nothing else is ever deleted.
+/// Marks a folder as a demo's, so that a second run may replace it, and nothing else is ever deleted.
 const MARK: &str = "made-by-cairn-demo";
-/// What a demo folder holds.
+/// The contents of a demo folder.
 const DATABASE: &str = "photos.db";
 const REPORT: &str = "report.html";
-/// Where made photos lie in it.
+/// The subfolder of the made photos.
 const IMAGES: &str = "images";
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the folder is somebody else's, photos cannot be read, or a step fails.
+/// When the folder has other contents, photos cannot be read, or a step fails.
 pub(super) fn run(args: &Demo) -> Result<()> {
     if args.places == 0 || args.places > MOST_PLACES {
-        return Err(Failure::usage(format!("--places is 1 to {MOST_PLACES}")));
+        return Err(Failure::usage(format!("--places must be 1 to {MOST_PLACES}")));
     }
     let began = Instant::now();
     let out = &args.out;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
     ));
     note("2/5  creating the database");
     let database = out.join(DATABASE);
-    create(&database, Options { keep: Keep::Thumb, ..of_model(Architecture::default().word(), None, None)? })?;
+    create(&database, of_model(Architecture::default().word(), None, None)?.keep(Keep::Thumb))?;
     let mut tally = Tally::default();
     for (step, role, list) in [(3, RoleWord::Train, "train.csv"), (4, RoleWord::Index, "index.csv")] {
         note(&format!("{step}/5  embedding the photos of {list}"));
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
         })?;
         tally = tally + done;
     }
-    note("5/5  asking every query three ways");
+    note("5/5  running every query with each of the three methods");
     let report = out.join(REPORT);
     let solution = out.join("solution.csv");
     evaluate(&Asking {
@@ -87,18 +87,22 @@ pub(super) fn run(args: &Demo) -> Result<()> {
         tau: DEFAULT_TAU,
         report: Some(&report),
         photos_from: &[],
-        // What an earlier demo made is replaced.
+        // It replaces an earlier demo's files.
         overwrite: true,
         title: "Cairn demo: which photos show the same place?",
         format: Format::Table,
         model: &args.model,
     })?;
-    note(&format!("done in {:.0} s; ask more: cairn repl {}", began.elapsed().as_secs_f64(), database.display()));
+    note(&format!(
+        "done in {:.0} s; to run your own queries: cairn repl {}",
+        began.elapsed().as_secs_f64(),
+        database.display()
+    ));
     say_where(&absolute(&report))?;
-    tally.end(Allowed::default(), "ingested", "they are named above")
+    tally.end(Allowed::default(), "ingested", "the list is above")
 }
 
-/// The last line, alone on standard output: where the page is.
+/// The last line, alone on standard output: the path of the report.
 fn say_where(report: &Path) -> Result<()> {
     Ok(say(&format!("report: {}", report.display()))?)
 }
@@ -119,7 +123,7 @@ fn photos(args: &Demo) -> Result<Vec<Photo>> {
     Ok(photos)
 }
 
-/// Made photos in `folder`; `each` is called after every photo.
+/// Makes photos in `folder`; calls `each` after every photo.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -133,7 +137,7 @@ pub(super) fn made(folder: &Path, places: usize, seed: u64, each: &(dyn Fn() + S
     })
 }
 
-/// Makes the folder, or empties one that an earlier demo made.
+/// Makes the folder, or empties one of an earlier demo.
 fn clear(out: &Path) -> Result<()> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -143,8 +147,8 @@ fn clear(out: &Path) -> Result<()> {
     let mark = out.join(MARK);
     let occupied = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if occupied && !mark.is_file() {
-        return Err(Failure::new(format!("{} is not empty and no demo made it", out.display()))
-            .help("name another folder with --out; the demo replaces only what a demo made"));
+        return Err(Failure::new(format!("{} is not empty and was not made by a demo", out.display()))
+            .help("name another folder with --out; the demo replaces only the folder of an earlier demo"));
     }
     for name in [DATABASE, IMAGES] {
         let folder: PathBuf = out.join(name);

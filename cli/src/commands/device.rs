@@ -1,7 +1,7 @@
-//! `cairn device`: every check and timing of a device in one command.
+//! `cairn device`: checks and times a device in one command.
 //!
-//! What a GPU decides must not differ from the CPU: descriptors agree to a cosine, votes to the last bit. Times are whole-call
-//! wall times; quote the ratio of the two devices of one run.
+//! A GPU must not change results: descriptors agree with the CPU's to a cosine, votes to the last bit. Times are wall times of
+//! whole calls; quote the ratio of the two devices in one run.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -23,24 +23,24 @@ use crate::failure::{Failure, Result};
 use crate::networks::hardware;
 use crate::terminal::standard_output;
 
-/// Descriptors of two devices must agree at least to this cosine; bf16 keeps 8 bits of each number.
+/// Descriptors of two devices must have at least this cosine; bf16 keeps 8 bits of each number.
 const LEAST_COSINE: f32 = 0.99;
-/// Dimension of the vectors that are voted on.
+/// Dimension of the vectors that vote.
 const VOTE_DIMENSION: usize = 512;
-/// The aspect group whose size is timed: 512x384, as most photos are.
+/// The size of the photos that are timed: 512x384, as most photos are.
 const TRAINING_GROUP: usize = 1;
-/// Rows of one transaction of the vote check.
+/// Rows per transaction of the vote check.
 const VOTE_BATCH: usize = 1_000;
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the device cannot be had, or a check fails.
+/// When the device is not available, or a check fails.
 pub(super) fn run(args: &Device) -> Result<()> {
     let device = hardware(args.device)?;
     let mut out = standard_output();
     writeln!(out, "device: {}", device.describe())?;
-    // What is written for the check is of no use afterwards, whatever becomes of it.
+    // The files of the check are of no use afterwards, even after a failure.
     let folder = tempfile::tempdir().map_err(|error| Failure::io(&std::env::temp_dir(), error))?;
     check(args, &device, folder.path(), &mut out)?;
     writeln!(out, "all checks passed")?;
@@ -60,7 +60,7 @@ fn check(args: &Device, device: &Hardware, folder: &Path, out: &mut impl std::io
     }
 }
 
-/// Images a second of whole training steps, without photos to wait for.
+/// Images per second of whole training steps, without reading photos.
 fn training(architecture: Architecture, args: &Device, device: &Hardware, out: &mut impl std::io::Write) -> Result<()> {
     let (width, height) = TRAINING_SIZES[TRAINING_GROUP];
     let speed = step_speed(architecture, StepSize { width, height, batch: args.batch, steps: args.steps }, device)?;
@@ -73,7 +73,7 @@ fn training(architecture: Architecture, args: &Device, device: &Hardware, out: &
     Ok(())
 }
 
-/// Descriptors against the CPU's, and photos a second of the network alone.
+/// Compares descriptors with the CPU's, and measures photos per second of the network alone.
 fn embedding(args: &Device, device: &Hardware, photos: &Path, out: &mut impl std::io::Write) -> Result<()> {
     let model = |hardware: &Hardware| Model::load(&ModelSpec::new(Architecture::default()), hardware);
     let on_cpu = model(&Hardware::cpu())?;
@@ -93,7 +93,7 @@ fn embedding(args: &Device, device: &Hardware, photos: &Path, out: &mut impl std
     let least = reference.iter().zip(&descriptors).map(cosine).fold(1.0, f32::min);
     writeln!(
         out,
-        "network on the device: {:.1} photos/s, least cosine to the cpu {least:.5}",
+        "network on the device: {:.1} photos/s, smallest cosine to the cpu {least:.5}",
         pixels.len() as f64 / seconds
     )?;
     if least < LEAST_COSINE {
@@ -112,7 +112,7 @@ fn embed_all(model: &Model, pixels: &[Pixels]) -> Result<(Vec<Vec<f32>>, f64)> {
     Ok((descriptors, begin.elapsed().as_secs_f64()))
 }
 
-/// Photos a second from files to stored rows, decoding and votes included.
+/// Photos per second from files to stored rows, including decoding and votes.
 fn whole_path(device: &Hardware, photos: &Path, database: &Path, out: &mut impl std::io::Write) -> Result<()> {
     let model = Arc::new(Model::load(&ModelSpec::new(Architecture::default()), device)?);
     let options = Options::for_model(model.info().clone(), model.dimension());
@@ -129,16 +129,20 @@ fn whole_path(device: &Hardware, photos: &Path, database: &Path, out: &mut impl 
     Ok(())
 }
 
-/// Votes with the device's proposals against votes without: equal to the last bit.
+/// Votes with the device's proposals and votes without must be equal to the last bit.
 fn votes(rows: usize, device: &Hardware, folder: &Path, out: &mut impl std::io::Write) -> Result<()> {
     let mut results = Vec::new();
     for (name, proposer) in [("engine alone", None), ("device proposes", Some(TorchProposer::new(device)?))] {
         let database = Database::create(folder.join(name), Options::for_vectors(VOTE_DIMENSION))?;
         let mut random = Random::of(&[1]);
         let mut row = |key: String, labelled: bool| {
-            let vector = (0..VOTE_DIMENSION).map(|_| random.range(-0.5, 0.5)).collect();
+            let vector = (0..VOTE_DIMENSION).map(|_| random.range(-0.5, 0.5)).collect::<Vec<f32>>();
             let label = labelled.then(|| format!("label {}", key.bytes().map(usize::from).sum::<usize>() % 50));
-            Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
+            Operation::Put({
+                let mut put = Put::new(key, vector);
+                put.label = label;
+                put
+            })
         };
         for first in (0..rows).step_by(VOTE_BATCH) {
             let batch = (first..rows.min(first + VOTE_BATCH)).map(|n| row(format!("t{n}"), true));

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use cairn::{Asked, FailedQuery, NamedQuery, Photo, Query, QueryFile, SearchRequest};
+use cairn::embed::{FailedQuery, NamedQuery, QueryFile};
+use cairn::reports::Asked;
+use cairn::{Photo, Query, SearchRequest};
 use cairndb_ingest::source::read_ids;
 
 use crate::args::{Eval, ModelArgs, Opened};
@@ -39,7 +41,7 @@ pub(super) fn run(args: &Eval) -> Result<()> {
     evaluate(&asked)
 }
 
-/// What is evaluated, and how it is shown.
+/// The arguments of an evaluation.
 pub(super) struct Asking<'a> {
     pub(super) opened: &'a Opened,
     pub(super) queries: &'a Path,
@@ -48,7 +50,7 @@ pub(super) struct Asking<'a> {
     pub(super) k: Option<usize>,
     pub(super) tau: f64,
     pub(super) report: Option<&'a Path>,
-    /// Folders whose photos the report may show.
+    /// Folders from which the report may show photos.
     pub(super) photos_from: &'a [PathBuf],
     /// The report may replace any file.
     pub(super) overwrite: bool,
@@ -57,19 +59,19 @@ pub(super) struct Asking<'a> {
     pub(super) model: &'a ModelArgs,
 }
 
-/// Measures, prints the table, writes the report.
+/// Measures, prints the table and writes the report.
 ///
 /// # Errors
 /// As [`run`].
 pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     if !(-2.0..=2.0).contains(&asking.tau) {
-        return Err(Failure::usage(format!("--tau {} makes no sense", asking.tau))
-            .help("tau gates the sum of two scores of at most 1: it lies between -2 and 2; the paper uses 0.6"));
+        return Err(Failure::usage(format!("--tau {} is out of range", asking.tau))
+            .help("tau is a threshold on the sum of two scores of at most 1: -2 to 2; the paper uses 0.6"));
     }
     if asking.k == Some(0) {
         return Err(Failure::usage("--k must be at least 1"));
     }
-    // Before the work: it must not end at a name that cannot be written to.
+    // It checks the name before the work, so that the work is not lost to a name that cannot be written.
     let target = asking.report.map(|path| report::target(path, asking.overwrite)).transpose()?;
     let session = Session::open(asking.opened, asking.model, asking.format, Some(asking.truth))?;
     let session = session.with_photos_from(asking.photos_from)?;
@@ -87,7 +89,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     let index = snapshot.counts().index;
     if index * 2 <= comparison.depth * 3 {
         note(&format!(
-            "note: of {index} index images, {} are retrieved for every query anyway: the insert-step has little left to add",
+            "note: every query retrieves {} of the {index} index images: the insert-step has little to add",
             comparison.depth.min(index)
         ));
     }
@@ -104,21 +106,21 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     session.end()
 }
 
-/// The queries that can be asked, and the others.
+/// The queries that can run, and those that cannot.
 fn queries(session: &Session, asking: &Asking<'_>) -> Result<(Vec<Asked>, Vec<FailedQuery>)> {
-    let reader = session.ports.queries.as_ref().ok_or_else(|| Failure::new("queries cannot be read"))?;
-    let QueryFile { queries, mut failed } = reader.read(asking.queries)?;
+    let reader = session.ports.queries.as_ref().ok_or_else(|| Failure::new("this program cannot read queries"))?;
+    let QueryFile { queries, mut failed, .. } = reader.read(asking.queries)?;
     let ids = asking.ids.map(|path| read_query_ids(path, queries.len() + failed.len())).transpose()?;
     for failed in &mut failed {
         failed.id = ids.as_ref().map(|ids| ids[failed.number].clone()).or(failed.id.take());
     }
     if let (true, Some(first)) = (queries.is_empty(), failed.first()) {
-        let what = format!("{}: none of its queries can be asked; {}", asking.queries.display(), first.name());
+        let what = format!("{}: none of its queries can run; {}", asking.queries.display(), first.name());
         return Err(Failure::new(format!("{what}: {}", first.reason)));
     }
     if ids.is_none() && queries.iter().all(|query| query.id.is_none()) {
         return Err(Failure::new(format!("the queries of {} have no ids", asking.queries.display()))
-            .help("name them with --query-ids FILE, one a line, in the order of the vectors"));
+            .help("give them with --query-ids FILE, one per line, in the order of the vectors"));
     }
     let asked = |query: NamedQuery| {
         let id = ids.as_ref().map(|ids| ids[query.number].clone()).or(query.id);
@@ -128,12 +130,12 @@ fn queries(session: &Session, asking: &Asking<'_>) -> Result<(Vec<Asked>, Vec<Fa
             _ => format!("query {}", query.number),
         };
         let (vector, photo, number) = (query.vector, query.photo, query.number);
-        Asked { name, id, query: Query { vector, without: None }, photo, number }
+        Asked::new(name, number, Query::new(vector)).id(id).photo(photo)
     };
     Ok((queries.into_iter().map(asked).collect(), failed))
 }
 
-/// Ids of so many queries, one a line; white space around them does not count.
+/// The ids of this many queries, one per line, without white space around them.
 fn read_query_ids(path: &Path, queries: usize) -> Result<Vec<String>> {
     let ids = read_ids(text(path)?, queries)?;
     let ids: Vec<String> = ids.into_iter().map(|id| id.trim().to_owned()).collect();

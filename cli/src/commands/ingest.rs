@@ -1,11 +1,14 @@
-//! `cairn ingest`: photos or vectors into a database, with progress, and a summary that names what could not go in.
+//! `cairn ingest`: puts photos or vectors into a database, with progress and a summary that names the failures.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use cairn::{Database, GRAPH_FROM_ROWS, ModelInfo, Progress, Reading, Role, Watch};
+use cairn::limits::GRAPH_FROM_ROWS;
+use cairn::lists::Reading;
+use cairn::model::ModelInfo;
+use cairn::{Database, Progress, Role, Watch};
 use cairndb_ingest::source::{
     Item, Labels, Listing, MAX_LIST_BYTES, Spellings, VectorFile, is_photo, is_vectors, labels_for, list_folder,
     read_ids, read_labels, read_list, with_role,
@@ -24,20 +27,20 @@ use crate::progress::Bar;
 use crate::session::open_for_writing;
 use crate::terminal::note;
 
-/// Longest path that a line of a text file may name; that of Linux.
+/// The longest path that a line of a text file may have: Linux's limit.
 const MAX_PATH_BYTES: usize = 4096;
 
-/// What goes in, and how.
+/// The arguments of an ingest.
 pub(super) struct Job<'a> {
     pub(super) database: &'a Path,
     pub(super) sources: &'a [PathBuf],
     pub(super) role: RoleWord,
     pub(super) ids: Option<&'a Path>,
     pub(super) labels: Option<&'a Path>,
-    /// The sources' labels go in force whoever set the present ones.
+    /// The sources' labels replace the present ones, whoever set those.
     pub(super) overrules: bool,
     pub(super) label_from_folder: bool,
-    /// Where the photos of a list lie, if not beside it.
+    /// The folder of a list's photos, if not the list's.
     pub(super) photos_from: Option<&'a Path>,
     pub(super) model: &'a ModelArgs,
     pub(super) list_failures: Option<Format>,
@@ -46,7 +49,8 @@ pub(super) struct Job<'a> {
 /// Runs the command.
 ///
 /// # Errors
-/// When a source cannot be read, the database refuses, Ctrl-C was pressed, or more photos failed than are allowed: the others are in.
+/// When a source cannot be read, the database refuses it, Ctrl-C was pressed, or more photos failed than are allowed. The other
+/// photos are stored.
 pub(super) fn run(args: &Ingest) -> Result<()> {
     let mut files = args.labels.iter().filter_map(|word| match word {
         LabelsWord::File(path) => Some(path.as_path()),
@@ -54,7 +58,7 @@ pub(super) fn run(args: &Ingest) -> Result<()> {
     });
     let labels = files.next();
     if files.next().is_some() {
-        return Err(Failure::usage("--labels names one file").help("write all labels into one file with id,label"));
+        return Err(Failure::usage("--labels takes one file").help("write all labels into one file with id,label"));
     }
     one_standard(args.sources.iter().map(PathBuf::as_path).chain(labels).chain(args.ids.as_deref()))?;
     if args.label_from_folder && labels.is_some() {
@@ -75,10 +79,10 @@ pub(super) fn run(args: &Ingest) -> Result<()> {
     tally.end(args.failures.allow_failures, "ingested", LIST_THEM)
 }
 
-/// How all failures are listed.
+/// How to get a list of all failures.
 const LIST_THEM: &str = "--list-failures writes all of them to standard output";
 
-/// Puts everything in and says what became of it; how many of how many failed.
+/// Ingests everything and prints a summary; returns the number of failures and of items.
 ///
 /// # Errors
 /// As [`run`].
@@ -87,24 +91,27 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     interrupt::listen(Again::Ends);
     interrupt::forget();
     let mut spellings = Spellings::default();
-    // What an earlier run left waiting is in the database, and must be recognised as unchanged.
+    // Deferred writes of an earlier run must be applied first, so that their photos are recognised as unchanged.
     carry_out(&database)?;
-    let reading = Reading { overrules: job.overrules, ..database.snapshot().reading() };
+    let reading = database.snapshot().reading().overruling(job.overrules);
     let voters = database.snapshot().counts().train;
     let model = database.options().model.clone();
     let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {
         (0, Some(info)) => photos(&database, job, &info, reading, &mut spellings)?,
         (0, None) => {
-            return Err(Failure::new(format!("{} holds bare vectors and cannot embed photos", job.database.display()))
-                .help("give .npy, .npz or .fvecs files, or create a database with --model lite0-gem"));
+            return Err(Failure::new(format!(
+                "{} is a database of bare vectors and cannot embed photos",
+                job.database.display()
+            ))
+            .help("give .npy, .npz or .fvecs files, or create a database with --model lite0-gem"));
         }
         (count, _) if count < job.sources.len() => {
-            return Err(Failure::usage("vectors and photos cannot go in together"));
+            return Err(Failure::usage("vectors and photos cannot be ingested together"));
         }
         _ => vectors(&database, job, reading, &mut spellings)?,
     };
     if !carry_out(&database)? {
-        note("note: some of what went in waits, and is carried out when the database is opened the next time");
+        note("note: some writes are deferred; the next command that opens the database for writing applies them");
     }
     listed::joined(&spellings);
     let noun = if job.sources.iter().any(|source| is_vectors(source)) { "vector" } else { "photo" };
@@ -118,11 +125,11 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     summary(&report, job)
 }
 
-/// Carries out what waits because it changes many predictions; `false`: Ctrl-C came before the end.
+/// Applies deferred writes; `false` after a Ctrl-C.
 fn carry_out(database: &Database) -> Result<bool> {
     let mut snapshot = database.snapshot();
     if snapshot.lag() > 0 {
-        note(&format!("making the predictions that {} changed ..", counted(snapshot.lag() as usize, "write")));
+        note(&format!("updating the predictions after {} ..", counted(snapshot.lag() as usize, "write")));
     }
     while snapshot.lag() > 0 && !interrupt::pressed() {
         snapshot = database.reach(snapshot.sequence() + 1)?;
@@ -130,13 +137,13 @@ fn carry_out(database: &Database) -> Result<bool> {
     Ok(snapshot.lag() == 0)
 }
 
-/// Finishes what the database does behind its writers: left to short commands that follow, each would begin it and none would end.
+/// Finishes the background work: short commands that follow would each start it and none would finish it.
 fn make_segments(database: &Database) -> Result<()> {
     let counts = database.snapshot().counts();
     let in_segments: usize = database.segments().iter().map(|segment| segment.live).sum();
     let tail = (counts.train + counts.index).saturating_sub(in_segments);
     if tail >= GRAPH_FROM_ROWS && !interrupt::pressed() {
-        note(&format!("making segments of {tail} images .. (nothing is lost if this is stopped: Ctrl-C twice)"));
+        note(&format!("writing segments of {tail} images .. (Ctrl-C twice stops this; nothing is lost)"));
         database.flush()?;
     }
     Ok(())
@@ -149,7 +156,7 @@ fn role(word: RoleWord) -> Role {
     }
 }
 
-/// How far an ingest is, on a bar that appears when the number of items is known.
+/// Progress of an ingest, as a bar that appears once the number of items is known.
 struct Shown {
     bar: OnceLock<Bar>,
     noun: &'static str,
@@ -182,13 +189,13 @@ fn photos(
     spellings: &mut Spellings,
 ) -> Result<Report> {
     if job.ids.is_some() {
-        return Err(Failure::usage("--ids names vectors")
-            .help("photos have the ids of their list, or their path in the folder"));
+        return Err(Failure::usage("--ids is for vectors")
+            .help("a photo's id is the one in its list, or its path in the folder"));
     }
     let (Listing { items, refused }, labels) = list(job, spellings)?;
     let labels = labels.as_ref();
     let items = match (labels, job.role) {
-        // Lists that hold labels serve as index lists too: their labels are not looked at.
+        // A list with labels can be an index list too: its labels are ignored.
         (None, RoleWord::Index) => items.into_iter().map(|item| Item { label: None, ..item }).collect(),
         _ => {
             let is_emptied = listed::emptied(
@@ -213,14 +220,13 @@ fn photos(
     Ok(report)
 }
 
-/// The photos of all sources, and the labels of `--labels`. Under these, photos of a folder may be labelled by their path in it or by
-/// their name without its ending, and those without a label stay out.
+/// The photos of all sources, with the labels of `--labels`. A label file may name a photo of a folder by its path in the folder,
+/// or by its name without extension; photos without a label are left out.
 fn list(job: &Job<'_>, spellings: &mut Spellings) -> Result<(Listing, Option<Labels>)> {
     let (mut refused, mut sources) = (Vec::new(), Vec::new());
     if let (Some(folder), true) = (job.photos_from, job.sources.iter().all(|source| source.is_dir())) {
-        let what =
-            format!("--photos-from {} says where the photos of a list lie, and no source is a list", folder.display());
-        return Err(Failure::usage(what).help("a folder brings its photos itself; leave --photos-from away"));
+        let what = format!("--photos-from {} is for a list, and no source is a list", folder.display());
+        return Err(Failure::usage(what).help("leave --photos-from out; a folder needs no list"));
     }
     for source in job.sources {
         let items = if source.is_dir() {
@@ -253,7 +259,7 @@ fn list(job: &Job<'_>, spellings: &mut Spellings) -> Result<(Listing, Option<Lab
                 let chosen: Vec<Item> = found.into_iter().filter_map(|item| labelled(item, labels)).collect();
                 if chosen.len() < all {
                     note(&format!(
-                        "note: {} of {} have no label and stay out",
+                        "note: {} of {} have no label and are left out",
                         counted(all - chosen.len(), "photo"),
                         source.display()
                     ));
@@ -267,7 +273,7 @@ fn list(job: &Job<'_>, spellings: &mut Spellings) -> Result<(Listing, Option<Lab
     match items.iter().find(|item| !seen.insert(item.key.as_str())) {
         None => Ok((Listing { items, refused }, labels)),
         Some(twice) => Err(Failure::new(format!("the id '{}' comes from two sources", twice.key))
-            .help("give the folder that holds both, or name the photos in a list with ids of their own (id,path)")),
+            .help("give the folder that contains both, or a list that gives each photo another id (id,path)")),
     }
 }
 
@@ -275,12 +281,12 @@ fn is_labelled(item: &Item, labels: Option<&Labels>) -> bool {
     item.label.is_some() || labels.is_some_and(|labels| labels.contains_key(&item.key))
 }
 
-/// The name of a photo without its ending.
+/// The name of a photo without its extension.
 fn stem(item: &Item) -> Option<&str> {
     item.path.file_stem()?.to_str()
 }
 
-/// The item under the id that the labels know it by.
+/// The item under the id that the labels use.
 fn labelled(item: Item, labels: &Labels) -> Option<Item> {
     if labels.contains_key(&item.key) {
         return Some(item);
@@ -289,7 +295,7 @@ fn labelled(item: Item, labels: &Labels) -> Option<Item> {
     labels.contains_key(&key).then_some(Item { key, given: true, ..item })
 }
 
-/// The photos of a text file with a path a line, relative to `photos` or to the file; the line is the id.
+/// The photos of a text file with one path per line, relative to `photos` or to the file; the line is the id.
 fn paths(file: &Path, photos: Option<&Path>) -> Result<Vec<Item>> {
     let text = text(file)?;
     let folder = photos.unwrap_or(text.folder()).to_owned();
@@ -302,7 +308,7 @@ fn paths(file: &Path, photos: Option<&Path>) -> Result<Vec<Item>> {
         Ok(())
     })?;
     if items.is_empty() {
-        return Err(Failure::new(format!("{}: there is no path in it", file.display())));
+        return Err(Failure::new(format!("{} has no paths", file.display())));
     }
     Ok(items)
 }
@@ -320,9 +326,7 @@ fn vectors(database: &Database, job: &Job<'_>, reading: Reading, spellings: &mut
     let keys = match job.ids {
         Some(path) => read_ids(text(path)?, file.rows())?,
         None => {
-            return Err(
-                Failure::usage("vectors have no ids of their own").help("name them with --ids FILE, one id a line")
-            );
+            return Err(Failure::usage("vectors need ids").help("give them with --ids FILE, one per line"));
         }
     };
     let labels = match job.labels {
@@ -364,11 +368,11 @@ fn summary(report: &Report, job: &Job<'_>) -> Result<Tally> {
     }
     if report.stopped {
         return Err(Failure::interrupted(format!(
-            "stopped by {}; {} holds everything that was finished",
+            "stopped by {}; {} has everything that was finished",
             interrupt::cause(),
             job.database.display()
         ))
-        .help("run the same command again to go on where it stopped"));
+        .help("run the same command again to resume"));
     }
     Ok(Tally { failed, all: report.added + report.replaced + report.unchanged + failed })
 }

@@ -1,11 +1,11 @@
-//! How far `cairn maintain run` has come: kept in the database, so that the same command goes on.
+//! The progress of `cairn maintain run`, kept in the database, so that running the same command again resumes it.
 
 use cairn::Database;
 
 use crate::failure::Result;
 use crate::terminal::note;
 
-/// Under this name a database keeps it.
+/// The name under which a database keeps it.
 const NAME: &str = "maintain run";
 
 /// The step that cleans, from 0; the others train.
@@ -14,45 +14,47 @@ const CLEANING: u64 = 1;
 /// The statements of a job on a database.
 pub(super) struct Job<'a> {
     pub(super) database: &'a Database,
-    /// All of them: another job begins anew.
+    /// All of them as text: other statements start another job.
     pub(super) text: &'a str,
 }
 
 impl Job<'_> {
-    /// How many steps are done: those that were noted, and one that was carried out but not noted any more. A cleaning that was undone
-    /// since is not done: what comes behind it would learn from what it had taken out.
+    /// The number of steps that are done: those that were recorded, and one that finished without being recorded. A cleaning that
+    /// was undone since does not count: the training after it would learn from the images that it had removed.
     ///
     /// # Errors
     /// A damaged catalog.
     pub(super) fn steps_done(&self) -> Result<usize> {
-        let noted = self.database.file(NAME)?.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let noted =
+            self.database.snapshot().note(NAME)?.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
         let Some((numbers, _)) = noted.split_once('\n').filter(|(_, of)| *of == self.text) else { return Ok(0) };
         let numbers: Vec<u64> = numbers.split(' ').filter_map(|number| number.parse().ok()).collect();
         let [step, cleaning, model] = numbers[..] else { return Ok(0) };
         let (cleaning_now, model_now) = self.last()?;
         if step > CLEANING && cleaning > 0 && !self.stands(cleaning)? {
-            note(&format!("cleaning {cleaning} of the run that was begun before was undone since, and comes again"));
+            note(&format!("cleaning {cleaning} of the interrupted run was undone; it runs again"));
             return Ok(usize::try_from(CLEANING).unwrap_or(0));
         }
         let carried_out = if step == CLEANING { cleaning_now > cleaning } else { model_now > model };
         Ok(usize::try_from(step).unwrap_or(0) + usize::from(carried_out))
     }
 
-    /// Step `at`, from 0, comes next.
+    /// Records that step `at`, from 0, is next.
     ///
     /// # Errors
     /// `Io`; a damaged catalog.
     pub(super) fn begin(&self, at: usize) -> Result<()> {
         let (cleaning, model) = self.last()?;
-        Ok(self.database.put_file(NAME, format!("{at} {cleaning} {model}\n{}", self.text).as_bytes())?)
+        let note = format!("{at} {cleaning} {model}\n{}", self.text);
+        Ok(self.database.set_note(NAME, Some(note.as_bytes()))?)
     }
 
-    /// Everything is done.
+    /// Records that everything is done.
     ///
     /// # Errors
     /// `Io`.
     pub(super) fn end(&self) -> Result<()> {
-        Ok(self.database.remove_files(NAME)?)
+        Ok(self.database.set_note(NAME, None)?)
     }
 
     /// Whether a cleaning was not undone.
@@ -60,7 +62,8 @@ impl Job<'_> {
         Ok(self.database.cleanings()?.iter().any(|entry| entry.number == number && !entry.undone))
     }
 
-    /// Number of the last cleaning that was not undone (0: none), and of the model in force: a step that was carried out raised its own.
+    /// The number of the last cleaning that was not undone (0: none), and of the active model: a step that finished raised one of
+    /// them.
     fn last(&self) -> Result<(u64, u64)> {
         let cleanings = self.database.cleanings()?;
         let cleaning = cleanings.iter().filter(|entry| !entry.undone).map(|entry| entry.number).max().unwrap_or(0);
@@ -74,7 +77,7 @@ mod tests {
     use super::*;
     use cairn::{Arguments, Options, Ports, Put};
 
-    /// It catches: a step that runs twice or not at all behind a kill, and a run that goes on over a cleaning that was undone.
+    /// It catches: a step that runs twice or not at all after a kill, and a run that resumes after a cleaning that was undone.
     #[test]
     fn a_cleaning_that_was_committed_and_not_noted_is_done_unless_it_was_undone() {
         let home = tempfile::tempdir().unwrap();
@@ -94,7 +97,8 @@ mod tests {
         assert_eq!(job.steps_done().unwrap(), 2);
         database.query("CLEAN RULE suspects top=1", &Arguments::default(), &Ports::default()).unwrap();
         assert_eq!(job.steps_done().unwrap(), 2, "a cleaning is no training");
-        // It is in the note as the last one that stands, and whoever undid it did not mean it to be learnt from.
+        // The record names it as the last one that holds, and the person who undid it does not want the training to learn from
+        // it.
         database.query("UNDO CLEAN", &Arguments::default(), &Ports::default()).unwrap();
         assert_eq!(job.steps_done().unwrap(), 1, "the run's own one is undone");
         database.query("CLEAN RULE suspects top=1", &Arguments::default(), &Ports::default()).unwrap();

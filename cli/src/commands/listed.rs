@@ -1,4 +1,5 @@
-//! What a list says of images that are there already: labels that it gives no more, and what an ingest tells of those that it left alone.
+//! Lists and images that are stored already: labels that a list no longer gives, and the summary of the images that an ingest
+//! left unchanged.
 
 use std::collections::HashSet;
 
@@ -10,8 +11,9 @@ use crate::failure::Result;
 use crate::output::counted;
 use crate::terminal::note;
 
-/// Of keys, each with whether the list gives it a label, those that it gives none any more: the image has or had one, so that it is a
-/// change of the list and no mistake in it. A list without any label is a mistake, and a new train image needs one.
+/// Of these keys, each with whether the list gives it a label, those whose label the list has dropped. The image has or had a
+/// label, so this is a change of the list and no mistake in it. A list without any label is a mistake, and a new train image
+/// needs one.
 ///
 /// # Errors
 /// A damaged catalog.
@@ -25,7 +27,7 @@ pub(super) fn emptied<'k>(
     for (key, has_label) in keys {
         gives_labels |= has_label;
         if role == Role::Train && !has_label
-            // What has been an index image from the beginning was not emptied: its row lacks a label.
+            // An image that was always an index image lost no label: its row simply has none.
             && snapshot.record(key)?.is_some_and(|record| record.label.is_some() || record.version > 1)
         {
             without.insert(key.to_owned());
@@ -34,29 +36,27 @@ pub(super) fn emptied<'k>(
     Ok(if gives_labels { without } else { HashSet::new() })
 }
 
-/// The lines of a summary about labels: what the list changed, and what it did not.
+/// The summary's lines about labels: what the list changed, and what it did not.
 pub(super) fn said(labels: &LabelReport) -> Vec<String> {
     let LabelReport { changed, changed_by_hand, taken_away, .. } = *labels;
     let mut lines = Vec::new();
     if changed > 0 {
         let by_hand = match changed_by_hand {
             0 => String::new(),
-            1 => ", 1 of them had been set by hand".to_owned(),
-            many => format!(", {many} of them had been set by hand"),
+            1 => ", 1 of them set by hand before".to_owned(),
+            many => format!(", {many} of them set by hand before"),
         };
         let gone = match taken_away {
             0 => String::new(),
-            many => format!(", {many} of them taken away"),
+            many => format!(", {many} of them removed"),
         };
-        lines.push(format!(
-            "{} changed by the list{by_hand}{gone}; UNDO LABEL takes it back",
-            counted(changed, "label")
-        ));
+        lines
+            .push(format!("{} changed by the list{by_hand}{gone}; UNDO LABEL reverts this", counted(changed, "label")));
     }
     let left = [
         (labels.left_by_hand, "set by hand"),
         (labels.left_by_cleaning, "set by a cleaning"),
-        (labels.left_unknown, "of which an earlier version did not note who set it"),
+        (labels.left_unknown, "whose origin an earlier version did not record"),
     ];
     let left: Vec<String> = left
         .iter()
@@ -70,23 +70,23 @@ pub(super) fn said(labels: &LabelReport) -> Vec<String> {
             many => format!("; {many} of these images have no label and stay index images"),
         };
         lines.push(format!(
-            "left alone: {}; the list says what it said before, and --labels list takes its labels{index}",
+            "unchanged: {}; the list has not changed since, and --labels list applies its labels{index}",
             left.join(", ")
         ));
     }
     if labels.left_photos > 0 {
         lines.push(format!(
-            "left alone: {} put by hand; the list names the file that it named before",
+            "unchanged: {} put by hand; the list still names its earlier file",
             counted(labels.left_photos, "photo")
         ));
     }
     lines
 }
 
-/// Spellings of labels that are named; the others are counted.
+/// Number of spellings that are listed; the others are counted.
 const NAMED_SPELLINGS: usize = 20;
 
-/// Says which spellings of labels are one label.
+/// Prints which spellings of labels are one label.
 pub(super) fn joined(spellings: &Spellings) {
     let told = spellings.told();
     told.iter().take(NAMED_SPELLINGS).for_each(|line| note(line));
@@ -95,27 +95,27 @@ pub(super) fn joined(spellings: &Spellings) {
     }
 }
 
-/// Says which of the added photos or vectors are there under another key.
+/// Prints which of the added photos or vectors are also stored under another key.
 pub(super) fn twins(twins: &Twins, noun: &str) {
     let Twins { count, pairs } = twins;
     let Some((new, old)) = pairs.first() else { return };
     let others = match count {
-        1 => format!("1 of the added is the same {noun} as another one"),
-        many => format!("{many} of the added are the same {noun}s as others"),
+        1 => format!("1 added {noun} is the same as a stored one"),
+        many => format!("{many} added {noun}s are the same as stored ones"),
     };
     note(&format!(
-        "note: {others}, under keys of their own: '{new}' is '{old}'; both answer, and labelled ones both vote"
+        "note: {others} under another key: '{new}' is '{old}'; searches find both, and labelled ones both vote"
     ));
     for (new, old) in pairs.iter().skip(1) {
         note(&format!("  '{new}' is '{old}'"));
     }
 }
 
-/// Train images became index images.
+/// The line about train images that became index images.
 pub(super) fn lost(images: usize) -> String {
     match images {
-        1 => "note: 1 train image became an index image; its label is gone".to_owned(),
-        many => format!("note: {many} train images became index images; their labels are gone"),
+        1 => "note: 1 train image became an index image; its label was removed".to_owned(),
+        many => format!("note: {many} train images became index images; their labels were removed"),
     }
 }
 
@@ -135,8 +135,8 @@ mod tests {
             ..LabelReport::default()
         };
         let lines = said(&labels);
-        assert!(lines[0].starts_with("12 labels changed by the list, 3 of them had been set by hand;"), "{lines:?}");
-        assert!(lines[1].starts_with("left alone: 1 label set by hand, 2 labels set by a cleaning;"), "{lines:?}");
+        assert!(lines[0].starts_with("12 labels changed by the list, 3 of them set by hand before;"), "{lines:?}");
+        assert!(lines[1].starts_with("unchanged: 1 label set by hand, 2 labels set by a cleaning;"), "{lines:?}");
         assert!(lines[1].ends_with("1 of these images has no label and stays an index image"), "{lines:?}");
     }
 }

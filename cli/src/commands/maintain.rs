@@ -1,10 +1,11 @@
-//! `cairn maintain`: the options of the command line as statements, which run as if they had been typed.
+//! `cairn maintain`: turns the options of the command line into statements, which run as typed ones do.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use cairn::Prepared;
-use cairn::language::{Action, Clean, Cut, Flip, Names, Origin, Rule, Setting, Span, Spanned, Statement, Train, Value};
+use cairn::language::{Action, Cut, Flip, Origin};
+use cairndb_query::{Clean, Names, Rule, Setting, Span, Spanned, Statement, Train, Value};
 
 use super::job::Job;
 use crate::args::{CleanOptions, Opened, Shown, TrainOptions, Upkeep};
@@ -15,7 +16,7 @@ use crate::terminal::{Patient, note, standard_output};
 /// Runs the command.
 ///
 /// # Errors
-/// Usage, when the options make no statement; the first statement that fails.
+/// Usage, if the options make no valid statement; the first statement that fails.
 pub(super) fn run(what: &Upkeep) -> Result<()> {
     let mut folders: &[PathBuf] = &[];
     let (database, shown, statement) = match what {
@@ -40,13 +41,13 @@ fn run_statement(database: &Path, shown: &Shown, statement: &Prepared, folders: 
     let session = Session::open(&opened, &shown.model, shown.format, None)?.with_photos_from(folders)?;
     let mut out = Patient::new(standard_output());
     let ran = session.run_one(&|statement| session.execute(statement), statement, &mut out);
-    // What ran before a failure has its results on the output.
+    // The results of statements before a failure are on the output.
     out.flush()?;
     ran
 }
 
-/// Runs statements one after the other and notes in the database which are done: after a kill or a failure the same command goes on
-/// with the one that was cut short, which itself goes on where it was.
+/// Runs statements one after the other and records in the database which are done: after a kill or a failure, the same command
+/// resumes with the statement that was interrupted, which itself resumes.
 fn run_job(database: &Path, shown: &Shown, statements: [Statement; 3], anew: bool, folders: &[PathBuf]) -> Result<()> {
     statements.iter().try_for_each(check)?;
     let opened = Opened { database: database.to_owned(), read_only: false };
@@ -55,16 +56,13 @@ fn run_job(database: &Path, shown: &Shown, statements: [Statement; 3], anew: boo
     let job = Job { database: &session.database, text: &text };
     let first = if anew { 0 } else { job.steps_done()? };
     if first >= statements.len() {
-        // The last one was carried out and nobody was told any more.
-        note("every step of the run that was begun before is done; the same command now begins another one");
+        // The last step finished, but the command was killed before it could report.
+        note("every step of the earlier run is done; run the same command again to start a new one");
         return job.end();
     }
     if first > 0 {
         let all = statements.len();
-        note(&format!(
-            "going on with step {} of {all} of the run that was begun before (--anew: with the first)",
-            first + 1
-        ));
+        note(&format!("resuming the earlier run at step {} of {all} (--anew starts with the first)", first + 1));
     }
     let mut out = Patient::new(standard_output());
     let all = statements.len();
@@ -72,12 +70,12 @@ fn run_job(database: &Path, shown: &Shown, statements: [Statement; 3], anew: boo
         job.begin(at)?;
         let execute = |statement: &Prepared| {
             let outcomes = session.execute(statement)?;
-            // Before anything is written: an output or a report that fails must not make it run again.
+            // This comes before any output: an output or a report that fails must not make the step run again.
             if at + 1 < all { job.begin(at + 1) } else { job.end() }?;
             Ok(outcomes)
         };
         let ran = session.run_one(&execute, &statement.into(), &mut out);
-        // What ran before a failure has its results on the output.
+        // The results of statements before a failure are on the output.
         out.flush()?;
         ran?;
     }
@@ -89,13 +87,13 @@ fn printed(statements: &[Statement]) -> String {
     statements.iter().map(Statement::to_string).collect::<Vec<_>>().join(";\n")
 }
 
-/// Refuses a number out of its range, and parts that contradict each other, before the database is opened.
+/// Refuses a number out of range, and parts that contradict each other, before the database is opened.
 fn check(statement: &Statement) -> Result<()> {
-    cairn::language::check(statement, &Names::default())
+    cairndb_query::check(statement, &Names::default())
         .map_err(|mistake| Failure::usage(mistake.message()).help(mistake.help()))
 }
 
-/// A part of a statement that was not typed in its text.
+/// A part of a statement without a place in a text.
 fn part<T>(node: T) -> Spanned<T> {
     Spanned { node, span: Span::default() }
 }
@@ -142,7 +140,7 @@ fn reembed(from: Option<&Path>) -> Result<Statement> {
     Ok(Statement::Reembed { model: from.map(file).transpose()? })
 }
 
-/// The second training goes on with what the first one made: it has no FROM.
+/// The second training starts from the first one's model: it has no FROM.
 fn job(training: &TrainOptions, cleaning: &CleanOptions, overwrite: bool) -> Result<[Statement; 3]> {
     let again = TrainOptions { from: None, from_model: None, ..training.clone() };
     Ok([train(training, false)?, clean(cleaning, false, overwrite)?, train(&again, false)?])
@@ -151,7 +149,7 @@ fn job(training: &TrainOptions, cleaning: &CleanOptions, overwrite: bool) -> Res
 /// The name of a file in a statement.
 fn file(path: &Path) -> Result<Spanned<Value<String>>> {
     let name = path.to_str().ok_or_else(|| {
-        Failure::usage(format!("{}: a statement cannot name this file, its name is no UTF-8", path.display()))
+        Failure::usage(format!("{}: a statement cannot name this file: its name is not UTF-8", path.display()))
     })?;
     Ok(part(name.to_owned().into()))
 }
@@ -175,7 +173,7 @@ mod tests {
         };
         statements.iter().try_for_each(check)?;
         let text = printed(&statements);
-        // What is printed is what would have to be typed.
+        // It prints what a person would have to type.
         assert_eq!(cairn::Database::prepare(&text).unwrap().to_string(), text);
         Ok(text)
     }

@@ -1,4 +1,4 @@
-//! The commands, a file each.
+//! The commands, one file each.
 
 mod care;
 mod create;
@@ -30,7 +30,7 @@ use crate::failure::Result;
 /// Runs a command.
 ///
 /// # Errors
-/// What the command gives.
+/// The error of the command.
 pub(crate) fn run(command: Command) -> Result<()> {
     match command {
         Command::Create(args) => create::run(&args),

@@ -1,5 +1,5 @@
-//! `cairn pages`: man pages and shell completions, from the very definitions that the command line is parsed by. The set-up's install
-//! calls it.
+//! `cairn pages`: man pages and shell completions, from the definitions that parse the command line. The set-up's install runs
+//! it.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::args::{Cli, Pages};
 use crate::failure::{Failure, Result};
 use crate::output::{Replace, Target};
 
-/// Folder and file of the completions of a shell, where it looks for them below a prefix.
+/// Folder and file of a shell's completions, below a prefix.
 const COMPLETIONS: [(Shell, &str, &str); 3] = [
     (Shell::Bash, "share/bash-completion/completions", "cairn"),
     (Shell::Zsh, "share/zsh/site-functions", "_cairn"),
@@ -35,10 +35,10 @@ pub(super) fn run(args: &Pages) -> Result<()> {
     man(&args.prefix.join(MAN_PAGES), &whole, "cairn")
 }
 
-/// The page of a command, and those of its own commands.
+/// The page of a command, and those of its subcommands.
 fn man(folder: &Path, command: &Command, name: &str) -> Result<()> {
     let mut page = Vec::new();
-    // A command that was built knows the name that its page has: cairn-create.
+    // A built command knows the name of its page: cairn-create.
     Man::new(command.clone()).render(&mut page)?;
     write(folder, &format!("{name}.1"), &page)?;
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
@@ -69,7 +69,7 @@ mod tests {
                 assert!(text(&format!("{at}/{name}")).contains(command), "{name} has no {command}");
             }
         }
-        // A hyphen of a page is written with a backslash.
+        // Pages write a hyphen with a backslash.
         assert!(text("share/man/man1/cairn-maintain-train.1").contains(r"\-\-loss"));
         assert!(text("share/man/man1/cairn.1").contains("Exit codes"));
         assert!(!folder.path().join("share/man/man1/cairn-pages.1").exists());

@@ -1,4 +1,4 @@
-//! What becomes of a command some of whose many things failed: every failure counts, and the exit code tells.
+//! Commands that process many items of which some fail: every failure counts, and the exit code shows it.
 
 use std::io::Write as _;
 
@@ -7,14 +7,14 @@ use crate::failure::{Failure, Result};
 use crate::output::{Cell, Format, Printer};
 use crate::terminal::{note, standard_output};
 
-/// How many of how many failed.
+/// How many items failed, and how many there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Tally {
     pub(super) failed: usize,
     pub(super) all: usize,
 }
 
-/// Those of two steps.
+/// The sum of two steps.
 impl std::ops::Add for Tally {
     type Output = Self;
 
@@ -24,10 +24,10 @@ impl std::ops::Add for Tally {
 }
 
 impl Tally {
-    /// The last line of a command: how many of how many failed, and how to list them.
+    /// Prints the last line of a command: how many items failed, and how to list them.
     ///
     /// # Errors
-    /// More failed than are allowed: `Partly` where others did not, otherwise `Failed`.
+    /// If more failed than are allowed: `Partly` if others succeeded, otherwise `Failed`.
     pub(super) fn end(self, allowed: Allowed, verb: &str, list: &str) -> Result<()> {
         let Self { failed, all } = self;
         let said = format!("{failed} of {all} could not be {verb}");
@@ -37,12 +37,12 @@ impl Tally {
             }
             return Ok(());
         }
-        let help = format!("{list}; --allow-failures {failed} takes so many for no failure");
+        let help = format!("{list}; --allow-failures {failed} accepts this number");
         Err(if failed == all { Failure::new(said) } else { Failure::partly(said) }.help(help))
     }
 }
 
-/// Writes all of them to standard output, a row each.
+/// Writes all of them to standard output, one row each.
 ///
 /// # Errors
 /// When it cannot be written.

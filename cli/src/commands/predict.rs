@@ -1,4 +1,4 @@
-//! `cairn predict`: what photos or stored images show, and who says so.
+//! `cairn predict`: the predicted instance of photos or stored images, and the train images that voted.
 
 use std::io::Write as _;
 
@@ -11,7 +11,7 @@ use crate::output::print_predictions;
 use crate::session::Session;
 use crate::terminal::{complain, standard_output};
 
-/// Runs the command: every image is tried, and the command fails if one of them does.
+/// Runs the command: it tries every image, and fails if one of them fails.
 ///
 /// # Errors
 /// When the database cannot be opened, k is 0, or an image fails.
@@ -26,18 +26,16 @@ pub(super) fn run(args: &Predict) -> Result<()> {
     let photos = args.photos.iter().map(|path| {
         let name = path.display().to_string();
         let query = match embed {
-            Some(embed) => {
-                embed.embed(&Photo::File(path.clone())).map(|done| Query { vector: done.vector, without: None })
-            }
-            None => Err(cairn::Error::invalid("this database holds bare vectors: it has no model to embed a photo")
-                .help("ask for a stored image with --id KEY")),
+            Some(embed) => embed.embed(&Photo::File(path.clone())).map(|done| Query::new(done.vector)),
+            None => Err(cairn::Error::invalid("this is a database of bare vectors: it has no model to embed a photo")
+                .help("predict a stored image with --id KEY")),
         };
         (name, query)
     });
     let stored = args.id.iter().map(|key| {
         let query = snapshot.vector(key).and_then(|vector| match vector {
-            Some(vector) => Ok(Query { vector, without: Some(key.clone()) }),
-            None => Err(cairn::Error::not_found(format!("there is no image '{key}'"))),
+            Some(vector) => Ok(Query::new(vector).without(key.clone())),
+            None => Err(cairn::Error::not_found(format!("image '{key}' does not exist"))),
         });
         (key.clone(), query)
     });
@@ -57,5 +55,5 @@ pub(super) fn run(args: &Predict) -> Result<()> {
     print_predictions(&mut out, args.format, &named)?;
     out.flush()?;
     let all = failed + predictions.len();
-    Tally { failed, all }.end(args.allow_failures, "predicted", "they are named above")
+    Tally { failed, all }.end(args.allow_failures, "predicted", "the list is above")
 }

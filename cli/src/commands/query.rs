@@ -1,4 +1,4 @@
-//! `cairn query`: statements from -c, -f or standard input; the shell when there are none.
+//! `cairn query`: runs statements from -c, -f or standard input; without any of these, a shell.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -11,13 +11,13 @@ use crate::session::Session;
 use crate::streams::Input;
 use crate::terminal::standard_output;
 
-/// What messages call it.
+/// Its name in messages.
 const STANDARD_INPUT: &str = "standard input";
 
 /// Runs the command.
 ///
 /// # Errors
-/// The first statement that fails; queries of files that could not be asked, when all statements ran.
+/// The first statement that fails; queries of files that could not run, after all statements ran.
 pub(super) fn run(args: &Query) -> Result<()> {
     let open = || {
         Session::open(&args.opened, &args.model, args.format, args.truth.as_deref())?
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Query) -> Result<()> {
     let mut out = standard_output();
     for text in &args.statements {
         let ran = session.run(text, &mut out);
-        // What ran before a failure has its answers on the output.
+        // The answers of statements before a failure are on the output.
         out.flush()?;
         ran?;
     }

@@ -1,5 +1,5 @@
-//! What needs a network: photos into descriptors, local features, training. A build without the feature `torch` has none of it; the
-//! rest of the program calls the same functions in both builds.
+//! Everything that needs a network: photos into descriptors, local features, training. A build without the feature `torch` has
+//! none of it; the rest of the program calls the same functions in both builds.
 
 #[cfg(feature = "torch")]
 mod torch;

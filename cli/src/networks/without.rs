@@ -1,57 +1,60 @@
-//! The build for bare vectors: each thing that needs a network says that this program has none, and how to get one that has.
+//! The build for bare vectors: each function that needs a network returns an error that says so, and how to get a program with
+//! networks.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn::embed::LoadFeatures;
 use cairn::language::TrainPlan;
-use cairn::{Database, Error, LoadFeatures, Maintain, ModelInfo, Options, Report, Watch};
+use cairn::model::{Maintain, Maintained, ModelInfo};
+use cairn::{Database, Error, Options, Watch};
 use cairndb_ingest::PhotoEmbedder;
 use clap::builder::ValueParser;
 
 use crate::args::{DeviceWord, ModelArgs};
 
-/// What `--version` says of the build.
+/// The build's lines of `--version`.
 pub(crate) fn version() -> String {
-    "features: none (bare vectors alone)".to_owned()
+    "features: none (bare vectors only)".to_owned()
 }
 
-/// Any name: who asks is refused later.
+/// Any name: the command is refused later.
 pub(crate) fn model_names() -> ValueParser {
     ValueParser::string()
 }
 
-/// The refusal of what needs a network.
+/// The error of a function that needs a network.
 pub(crate) fn missing(what: &str) -> Error {
-    Error::invalid(format!("{what}, and this build of cairn has no networks (it was made without torch)")).help(
-        "build the whole program from its source, `cargo build --workspace` or `python3 .setup/run.py install --prefix DIR`; \
+    Error::invalid(format!("{what}, but this build of cairn has no networks (it was built without torch)")).help(
+        "build the program with networks from source, `cargo build --workspace` or `python3 .setup/run.py install --prefix DIR`; \
          bare vectors work with this one: create DB --dim N, ingest DB vectors.npy",
     )
 }
 
-/// Always the refusal.
+/// Always an error.
 pub(crate) fn of_model(_name: &str, _weights: Option<&Path>, _scales: Option<&[f64]>) -> cairn::Result<Options> {
-    Err(missing("--model embeds photos"))
+    Err(missing("--model needs a network"))
 }
 
-/// Always the refusal.
+/// Always an error.
 pub(crate) fn embedder(_: &Database, _: &ModelInfo, _: &ModelArgs) -> cairn::Result<Arc<PhotoEmbedder>> {
-    Err(missing("photos are embedded by a network"))
+    Err(missing("photos need a network"))
 }
 
-/// Nothing helps the processor; a device that was asked for by name is refused.
+/// There is no device for the CPU build to use; a device that the user named is an error.
 pub(crate) fn propose(_database: &Database, args: &ModelArgs) -> cairn::Result<()> {
     match args.device {
-        DeviceWord::Cuda => Err(missing("--device cuda computes with torch")),
+        DeviceWord::Cuda => Err(missing("--device cuda needs torch")),
         DeviceWord::Auto | DeviceWord::Cpu => Ok(()),
     }
 }
 
-/// An extractor that is the refusal.
+/// An extractor that is always an error.
 pub(crate) fn features(_database: &Database, _args: &ModelArgs) -> LoadFeatures {
-    Arc::new(|| Err(missing("local features are found by a network")))
+    Arc::new(|| Err(missing("local features need a network")))
 }
 
-/// Whoever maintains by the refusal.
+/// A maintainer that is always an error.
 pub(crate) fn maintainer(_args: &ModelArgs) -> Arc<dyn Maintain> {
     Arc::new(Nobody)
 }
@@ -59,24 +62,27 @@ pub(crate) fn maintainer(_args: &ModelArgs) -> Arc<dyn Maintain> {
 struct Nobody;
 
 impl Maintain for Nobody {
-    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn train(&self, _: &Database, _: &TrainPlan, _: Option<&dyn Watch>) -> cairn::Result<Maintained> {
         Err(missing("TRAIN needs a network"))
     }
 
-    fn reembed(&self, _: &Database, _: Option<&str>, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn reembed(&self, _: &Database, _: Option<&str>) -> cairn::Result<Maintained> {
         Err(missing("REEMBED needs a network"))
     }
 
-    fn use_model(&self, _: &Database, _: u64, _: Option<&dyn Watch>) -> cairn::Result<Report> {
+    fn use_model(&self, _: &Database, _: u64) -> cairn::Result<Maintained> {
         Err(missing("USE MODEL may have to embed photos"))
     }
 
     fn base(&self, model: &ModelInfo) -> cairn::Result<ModelInfo> {
-        Err(missing(&format!("only a program with networks knows what {} was trained on", model.name)))
+        Err(missing(&format!("only a program with networks can tell what {} was trained on", model.name)))
     }
 
-    fn dropped(&self, _: &Database, model: &ModelInfo) -> cairn::Result<()> {
-        Err(missing(&format!("the model is dropped, but what was trained for {} stays in the database", model.name)))
+    fn released(&self, dropped: &ModelInfo, _: &[ModelInfo]) -> cairn::Result<Vec<String>> {
+        Err(missing(&format!(
+            "the model is dropped, but the files of its training stay in the database ({})",
+            dropped.name
+        )))
     }
 }
 
@@ -90,7 +96,8 @@ mod tests {
         crate::commands::run(Cli::try_parse_from(line.split_whitespace()).unwrap().command)
     }
 
-    /// It catches: a command that fails without a word on how to get a program that can do it, or one for vectors that needs a network.
+    /// It catches: a command that fails without saying how to get a program that can do it, or a command for vectors that needs a
+    /// network.
     #[test]
     fn what_needs_a_network_says_so_and_vectors_need_none() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,11 +1,11 @@
-//! One value of an answer, and how each format writes it.
+//! One value of an answer, in each format.
 
 use super::escape::{json_string, visible};
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cell {
-    /// Words.
+    /// Text.
     Text(String),
     /// A count or a rank.
     Whole(u64),
@@ -23,7 +23,7 @@ impl Cell {
         value.map_or(Cell::Nothing, |text| Cell::Text(text.into()))
     }
 
-    /// For programs: shortest digits that read back as the same number; nothing where there is no value.
+    /// For programs: the shortest digits that parse to the same number; nothing for no value.
     pub(crate) fn exact(&self) -> String {
         match self {
             Cell::Text(text) => text.clone(),
@@ -34,7 +34,7 @@ impl Cell {
         }
     }
 
-    /// For people: four decimals, and hidden characters made visible, so that a key cannot drive the terminal.
+    /// For people: four decimals, with hidden characters made visible, so that a key cannot control the terminal.
     pub(crate) fn shown(&self) -> String {
         match self {
             Cell::Number(number) => format!("{number:.4}"),
@@ -59,8 +59,8 @@ impl Cell {
         quoted(self.exact())
     }
 
-    /// One field of a CSV line for a spreadsheet: words from which it would make a formula have a `'` in front of it, also behind what
-    /// some spreadsheets take for the end of a cell (OWASP, CSV injection). Numbers are left alone.
+    /// One field of a CSV line for a spreadsheet: text that it would read as a formula gets a `'` before it, also after a
+    /// character that some spreadsheets treat as the end of a cell (OWASP, CSV injection). Numbers do not change.
     pub(crate) fn csv_safe(&self) -> String {
         let Cell::Text(text) = self else { return self.csv() };
         let (mut safe, mut begins) = (String::with_capacity(text.len()), true);
@@ -82,7 +82,7 @@ impl Cell {
         self.shown().replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;")
     }
 
-    /// True for numbers, which are set to the right.
+    /// True for numbers, which are right-aligned.
     pub(crate) fn is_number(&self) -> bool {
         matches!(self, Cell::Whole(_) | Cell::Number(_) | Cell::Fixed(..))
     }
@@ -96,7 +96,7 @@ fn quoted(text: String) -> String {
     }
 }
 
-/// What a spreadsheet may not see in front of a formula.
+/// Characters that may hide the start of a formula.
 fn is_passed_over(c: char) -> bool {
     c == '"' || c == '\u{feff}' || c == '\u{200b}' || c.is_control()
 }

@@ -1,10 +1,10 @@
-//! What a cleaning found: for people what was done and the first rows, for programs every row.
+//! The result of a cleaning: for people what it did and the first rows, for programs every row.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use cairn::clean::{Cleaning, Judged, Judgement, Sight, Sights};
 use cairn::language::{Action, CleanRule};
-use cairn::{Cleaning, Judged, Judgement, Sight, Sights};
 
 use super::cell::Cell;
 use super::escape::visible;
@@ -13,14 +13,14 @@ use super::words::counted;
 use crate::failure::Result;
 use crate::terminal::note;
 
-/// Images whose photo could not be read, of which people are told why.
+/// Number of images whose photo could not be read that people see, with the reason.
 const NOT_COMPARED_SHOWN: usize = 3;
-/// Why RELABEL leaves an image as it is.
+/// Why RELABEL leaves an image unchanged.
 pub(crate) const WOULD_EMPTY: &str = "left: its label would have no image";
-/// Rows that people see; programs and reports get all.
+/// Number of rows that people see; programs and reports get all.
 const SHOWN: usize = 50;
 
-/// Writes what a cleaning found. With `rows` off people get the words alone: a report shows them the rest.
+/// Writes the result of a cleaning. Without `rows`, people get only the lines of text: a report shows the rest.
 ///
 /// # Errors
 /// When the output cannot be written.
@@ -54,7 +54,7 @@ pub(crate) fn print_cleaning(out: &mut dyn Write, format: Format, cleaning: &Cle
     Ok(())
 }
 
-/// Which files were read for it. No part of a report, which names no path of the machine.
+/// Which files it read. Reports do not have this line: they name no path of the machine.
 fn files_read(cleaning: &Cleaning) -> Option<String> {
     cleaning.sights.as_ref()?.read.as_ref().map(|read| format!("photo files read: {read}"))
 }
@@ -68,10 +68,10 @@ pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
             let doubtful = cleaning.found + cleaning.marked_already + cleaning.changed_meanwhile;
             let not_compared = cleaning.not_compared();
             let pass = all - doubtful - not_compared.len();
-            lines.push(format!("{} looked at: {pass} pass, {doubtful} doubtful", images(all)));
+            lines.push(format!("{} examined: {pass} pass, {doubtful} doubtful", images(all)));
             lines.extend(cleaning.sights.as_ref().map(Sights::words));
             if !not_compared.is_empty() {
-                lines.push(format!("{} could not be compared and stay as they are:", images(not_compared.len())));
+                lines.push(format!("{} could not be compared and are unchanged:", images(not_compared.len())));
                 let shown = not_compared.iter().take(NOT_COMPARED_SHOWN);
                 lines.extend(shown.map(|(key, why)| format!("  {}: {}", visible(key), visible(why))));
                 let more = not_compared.len().saturating_sub(NOT_COMPARED_SHOWN);
@@ -85,28 +85,30 @@ pub(crate) fn summary(cleaning: &Cleaning) -> Vec<String> {
     }
     match cleaning.marked_already {
         0 => {}
-        1 => lines.push("1 of them is marked already".to_owned()),
-        marked => lines.push(format!("{marked} of them are marked already")),
+        1 => lines.push("1 of them already has a mark".to_owned()),
+        marked => lines.push(format!("{marked} of them already have a mark")),
     }
     match cleaning.changed_meanwhile {
         0 => {}
-        1 => lines.push("1 of them was changed meanwhile and stays as it is".to_owned()),
-        changed => lines.push(format!("{changed} of them were changed meanwhile and stay as they are")),
+        1 => lines.push("1 of them was changed by another write meanwhile and is left unchanged".to_owned()),
+        changed => {
+            lines.push(format!("{changed} of them were changed by other writes meanwhile and are left unchanged"))
+        }
     }
     match cleaning.would_empty {
         0 => {}
-        1 => {
-            lines.push("1 of them keeps its label, which would have no image; RELABEL EMPTY relabels it too".to_owned())
-        }
+        1 => lines.push(
+            "1 of them keeps its label, which would otherwise have no image; RELABEL EMPTY relabels it too".to_owned(),
+        ),
         left => lines.push(format!(
-            "{left} of them keep their labels, which would have no image; RELABEL EMPTY relabels them too"
+            "{left} of them keep their labels, which would otherwise have no image; RELABEL EMPTY relabels them too"
         )),
     }
     lines.push(done(cleaning));
     lines
 }
 
-/// Why images are doubtful, and how many for each reason; most first.
+/// The reasons why images are doubtful, with their numbers of images; the most frequent first.
 fn reasons(cleaning: &Cleaning) -> Vec<(String, usize)> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for judged in &cleaning.judged {
@@ -124,43 +126,43 @@ fn images(count: usize) -> String {
     counted(count, "train image")
 }
 
-/// What was done about what was found.
+/// What the cleaning did with the images that it found.
 fn done(cleaning: &Cleaning) -> String {
     let (Some(number), Some(receipt)) = (cleaning.number, &cleaning.receipt) else {
         let nothing_new = cleaning.found + cleaning.changed_meanwhile == 0 && cleaning.marked_already > 0;
-        let why = if nothing_new { ": nothing new was found; SHOW MARKED shows the marks" } else { "" };
+        let why = if nothing_new { ": the cleaning found nothing new; SHOW MARKED lists the marks" } else { "" };
         return format!("nothing was changed{why}");
     };
     let (found, one) = (images(cleaning.found), cleaning.found == 1);
     let what = match cleaning.plan.action {
         Action::Unlabel => format!("{found} lost {}", if one { "its label" } else { "their labels" }),
         Action::Relabel | Action::RelabelEmpty => {
-            format!("{found} got the {} proposed", if one { "label" } else { "labels" })
+            format!("{found} got the proposed {}", if one { "label" } else { "labels" })
         }
         Action::KeepVoters => {
             return format!(
-                "cleaning {number} (sequence {}): {found} {} marked and {} on voting; UNDO CLEAN takes it back",
+                "cleaning {number} (sequence {}): {found} {} marked and still {}; UNDO CLEAN reverts this",
                 receipt.sequence,
                 if one { "is" } else { "are" },
-                if one { "goes" } else { "go" }
+                if one { "votes" } else { "vote" }
             );
         }
     };
     let predictions = if receipt.deferred {
-        "predictions follow in the background".to_owned()
+        "predictions are updated in the background".to_owned()
     } else {
         format!("{} changed", counted(receipt.predictions_changed, "prediction"))
     };
-    format!("cleaning {number} (sequence {}): {what}, {predictions}; UNDO CLEAN takes it back", receipt.sequence)
+    format!("cleaning {number} (sequence {}): {what}, {predictions}; UNDO CLEAN reverts this", receipt.sequence)
 }
 
-/// What decides by the rule, in few columns.
+/// The figures that the rule decides by, in few columns.
 fn for_people(out: &mut dyn Write, format: Format, rule: CleanRule, found: &[&Judged]) -> Result<()> {
     let columns = match rule {
         CleanRule::Paper => ["reason", "compared", "best_pair", "inliers"],
         CleanRule::Suspects(_) => ["proposed", "evidence", "witness", "similarity"],
     };
-    // Most of the time nothing is marked: a column for it comes only where something is.
+    // Usually nothing is marked: the column appears only if something is.
     let shows_marks = found.iter().any(|judged| judged.marked.is_some());
     let mut names = [&["rank", "id", "label"][..], &columns].concat();
     names.extend(shows_marks.then_some("marked"));
@@ -209,7 +211,7 @@ fn for_programs(out: &mut dyn Write, format: Format, cleaning: &Cleaning, found:
         "by_kept",
         "by_thumbnail",
     ];
-    // The same in every row, as the number of the cleaning is.
+    // They are the same in every row, as the cleaning's number is.
     let by = |count: fn(&Sights) -> usize| {
         cleaning.sights.as_ref().map_or(Cell::Nothing, |sights| Cell::Whole(count(sights) as u64))
     };
@@ -239,7 +241,7 @@ fn for_programs(out: &mut dyn Write, format: Format, cleaning: &Cleaning, found:
     Ok(printer.end()?)
 }
 
-/// The cells that not every row has.
+/// The cells that only some rows have.
 struct Cells {
     proposed: Cell,
     evidence: Cell,
@@ -283,8 +285,9 @@ impl Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cairn::Receipt;
+    use cairn::clean::Witness;
     use cairn::language::{CleanPlan, Cut};
-    use cairn::{Receipt, Witness};
 
     fn printed(format: Format, cleaning: &Cleaning) -> String {
         let mut out = Vec::new();
@@ -293,39 +296,44 @@ mod tests {
     }
 
     fn judged(key: &str, judgement: Judgement, inliers: Option<u32>) -> Judged {
-        let witness =
-            Witness { key: "w".to_owned(), label: "dome".to_owned(), similarity: 0.5, inliers, lines: Vec::new() };
-        Judged {
-            key: key.to_owned(),
-            label: "tower".to_owned(),
-            judgement,
-            compared: 4,
-            verified: 1,
-            witness: Some(witness),
-            marked: None,
-            seen: inliers.map(|_| Sight::Thumbnail),
-            would_empty: false,
+        let witness = {
+            let mut witness = Witness::default();
+            witness.key = "w".to_owned();
+            witness.label = "dome".to_owned();
+            witness.similarity = 0.5;
+            witness.inliers = inliers;
+            witness
+        };
+        {
+            let mut judged = Judged::default();
+            judged.key = key.to_owned();
+            judged.label = "tower".to_owned();
+            judged.judgement = judgement;
+            judged.compared = 4;
+            judged.verified = 1;
+            judged.witness = Some(witness);
+            judged.seen = inliers.map(|_| Sight::Thumbnail);
+            judged.would_empty = false;
+            judged
         }
     }
 
     fn suspects(number: Option<u64>) -> Cleaning {
         let judgement = Judgement::Suspect { proposed: "dome".to_owned(), evidence: 0.94 };
-        Cleaning {
-            plan: CleanPlan {
-                rule: CleanRule::Suspects(Cut::Top(20)),
-                action: Action::Relabel,
-                ..CleanPlan::default()
-            },
-            number,
-            what: "RULE suspects top=20 RELABEL".to_owned(),
-            judged: vec![judged("a|b", judgement, None)],
-            found: 1,
-            marked_already: 0,
-            changed_meanwhile: 0,
-            would_empty: 0,
-            sights: None,
-            receipt: number.map(|_| Receipt { sequence: 9, predictions_changed: 2, ..Receipt::default() }),
-            snapshot: None,
+        {
+            let mut cleaning = Cleaning::default();
+            cleaning.plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(20))).action(Action::Relabel);
+            cleaning.number = number;
+            cleaning.what = "RULE suspects top=20 RELABEL".to_owned();
+            cleaning.judged = vec![judged("a|b", judgement, None)];
+            cleaning.found = 1;
+            cleaning.receipt = number.map(|_| {
+                let mut receipt = Receipt::default();
+                receipt.sequence = 9;
+                receipt.predictions_changed = 2;
+                receipt
+            });
+            cleaning
         }
     }
 
@@ -336,18 +344,27 @@ mod tests {
         };
         let mut all: Vec<Judged> = (0..doubtful).map(reason).collect();
         all.push(judged("good", Judgement::Kept, Some(80)));
-        Cleaning {
-            plan: CleanPlan::default(),
-            number: Some(3),
-            what: "RULE paper nn=1000".to_owned(),
-            judged: all,
-            found: doubtful,
-            marked_already: 0,
-            changed_meanwhile: 0,
-            would_empty: 0,
-            sights: Some(Sights { files: 40, kept: 0, thumbnails: 13, read: Some("9: below /photos".to_owned()) }),
-            receipt: Some(Receipt { sequence: 7, deferred: true, ..Receipt::default() }),
-            snapshot: None,
+        {
+            let mut cleaning = Cleaning::default();
+            cleaning.plan = CleanPlan::default();
+            cleaning.number = Some(3);
+            cleaning.what = "RULE paper nn=1000".to_owned();
+            cleaning.judged = all;
+            cleaning.found = doubtful;
+            cleaning.sights = Some({
+                let mut sights = Sights::default();
+                sights.files = 40;
+                sights.thumbnails = 13;
+                sights.read = Some("9: below /photos".to_owned());
+                sights
+            });
+            cleaning.receipt = Some({
+                let mut receipt = Receipt::default();
+                receipt.sequence = 7;
+                receipt.deferred = true;
+                receipt
+            });
+            cleaning
         }
     }
 
@@ -355,8 +372,8 @@ mod tests {
     fn suspects_are_a_table_with_what_was_done_above_it() {
         assert_eq!(
             printed(Format::Markdown, &suspects(Some(2))),
-            "RULE suspects top=20 RELABEL\n1 suspect found\ncleaning 2 (sequence 9): 1 train image got the label proposed, \
-             2 predictions changed; UNDO CLEAN takes it back\n\
+            "RULE suspects top=20 RELABEL\n1 suspect found\ncleaning 2 (sequence 9): 1 train image got the proposed label, \
+             2 predictions changed; UNDO CLEAN reverts this\n\
              | rank | id | label | proposed | evidence | witness | similarity |\n\
              | --- | --- | --- | --- | --- | --- | --- |\n\
              | 1 | a\\|b | tower | dome | 0.9400 | w | 0.5000 |\n\n"
@@ -384,13 +401,18 @@ mod tests {
         let text = printed(Format::Markdown, &paper(SHOWN + 2));
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("RULE paper nn=1000"));
-        assert_eq!(lines.next(), Some("53 train images looked at: 1 pass, 52 doubtful"));
+        assert_eq!(lines.next(), Some("53 train images examined: 1 pass, 52 doubtful"));
         assert_eq!(lines.next(), Some("compared by 40 photo files, 13 thumbnails"));
         assert_eq!(lines.next(), Some("  51 images: 1 of 3 verified pairs"));
         assert_eq!(lines.next(), Some("  1 image: its label is left with 1 of 2 images needed"));
-        assert!(lines.next().is_some_and(|line| line.contains("are marked and go on voting")), "{text}");
+        assert!(lines.next().is_some_and(|line| line.contains("are marked and still vote")), "{text}");
         assert!(text.ends_with("and 2 more: use INTO 'report.html' or --format csv\n"), "{text}");
-        let nothing = Cleaning { number: None, receipt: None, ..paper(0) };
+        let nothing = {
+            let mut cleaning = paper(0);
+            cleaning.number = None;
+            cleaning.receipt = None;
+            cleaning
+        };
         let nothing = printed(Format::Table, &nothing);
         assert!(nothing.contains("1 pass, 0 doubtful\n"), "{nothing}");
         assert!(nothing.ends_with("nothing was changed\nphoto files read: 9: below /photos\n"), "{nothing}");
@@ -398,11 +420,21 @@ mod tests {
 
     #[test]
     fn what_is_marked_already_is_said_and_not_taken_for_new() {
-        let mut again = Cleaning { number: None, receipt: None, found: 0, marked_already: 2, ..paper(2) };
+        let mut again = {
+            let mut cleaning = paper(2);
+            cleaning.number = None;
+            cleaning.receipt = None;
+            cleaning.found = 0;
+            cleaning.marked_already = 2;
+            cleaning
+        };
         again.judged.iter_mut().take(2).for_each(|judged| judged.marked = Some(1));
         let text = printed(Format::Table, &again);
-        assert!(text.contains("1 pass, 2 doubtful") && text.contains("2 of them are marked already"), "{text}");
-        assert!(text.contains("nothing was changed: nothing new was found") && text.contains("marked"), "{text}");
+        assert!(text.contains("1 pass, 2 doubtful") && text.contains("2 of them already have a mark"), "{text}");
+        assert!(
+            text.contains("nothing was changed: the cleaning found nothing new") && text.contains("marked"),
+            "{text}"
+        );
         assert!(printed(Format::Csv, &again).lines().nth(1).is_some_and(|line| line.ends_with(",1,thumbnail,40,0,13")));
     }
 }

@@ -1,7 +1,8 @@
-//! The one door for files that statements, flags and dot commands write: what may be written over, and how a file gets its name.
+//! The one way to write the files of statements, options and dot commands: what they may overwrite, and how a file gets its name.
 //!
-//! A file appears whole or not at all. It is written without a name (`O_TMPFILE`), or under a name of its own where the file system
-//! cannot do that; it is synced, and then gets its name by a link or a rename. Whatever happens before, the old file is as it was.
+//! A file appears complete or not at all. It is written without a name (`O_TMPFILE`), or under a temporary name if the file
+//! system cannot do that; it is synced, and then gets its name by a link or a rename. If anything fails before, the old file is
+//! unchanged.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,26 +16,26 @@ use rustix::io::Errno;
 
 use crate::failure::{Failure, Result};
 
-/// What may be replaced.
+/// What a new file may replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replace {
-    /// Nothing that holds anything: an earlier output cannot be told from what others wrote.
+    /// Only an empty file: an earlier output cannot be told from other files.
     Nothing,
-    /// A file that begins with these words, which only an output of the same kind does.
+    /// A file that starts with these words, as only an output of the same kind does.
     Beginning(&'static str),
     /// Any plain file: a person said so.
     Anything,
 }
 
 impl Replace {
-    /// The same, or anything where a person said so.
+    /// The same, or anything if a person said so.
     #[must_use]
     pub(crate) fn or_anything(self, said: bool) -> Self {
         if said { Self::Anything } else { self }
     }
 }
 
-/// A name that may be written to, in a folder that is held open: renaming the folder or putting a link in its place changes nothing.
+/// A name that may be written to, in a folder that is held open: renaming the folder or replacing it by a link changes nothing.
 #[derive(Debug)]
 pub(crate) struct Target {
     path: PathBuf,
@@ -43,7 +44,7 @@ pub(crate) struct Target {
     replace: Replace,
 }
 
-/// What lies at the name.
+/// The present file at the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum There {
     Nothing,
@@ -55,19 +56,19 @@ impl Target {
     /// The name, if it may be written to.
     ///
     /// # Errors
-    /// When the folder is not there or is part of a database or of a backup; when a folder, a link, a pipe or a device has the name,
-    /// or a file that is not to be replaced.
+    /// When the folder does not exist or is part of a database or of a backup; when a folder, a link, a pipe or a device has the
+    /// name, or a file that may not be replaced.
     pub(crate) fn check(path: &Path, replace: Replace) -> Result<Self> {
         let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
         let Some(name) = name else {
-            return Err(Failure::new(format!("{} is the name of a folder", path.display())).help("name a file"));
+            return Err(Failure::new(format!("{} is a folder", path.display())).help("name a file"));
         };
         let folder = folder_of(path);
         let opened = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let opened = opened.map_err(|error| match error {
             Errno::NOENT | Errno::NOTDIR => {
-                Failure::new(format!("{}: there is no folder {}", path.display(), folder.display()))
-                    .help("make the folder first, or name a file in one that is there")
+                Failure::new(format!("{}: the folder {} does not exist", path.display(), folder.display()))
+                    .help("create the folder first, or name a file in an existing one")
             }
             error => Failure::io(folder, error.into()).help("name a file in a folder that you may write to"),
         })?;
@@ -80,14 +81,14 @@ impl Target {
     /// Writes the whole file.
     ///
     /// # Errors
-    /// When the disk refuses, or something else lies at the name by now. Then nothing of it is left.
+    /// When the disk refuses, or another file has the name by now. Then no part of it is left.
     pub(crate) fn write(self, bytes: &[u8]) -> Result<()> {
         let mut draft = self.begin()?;
         draft.write_all(bytes).map_err(|error| draft.target.refused(error))?;
         draft.finish()
     }
 
-    /// Begins a file that is written piece by piece and has no name before [`Draft::finish`].
+    /// Starts a file that is written piece by piece and has no name before [`Draft::finish`].
     ///
     /// # Errors
     /// When the folder may not be written to.
@@ -107,7 +108,7 @@ impl Target {
             Err(error) => return Err(self.refused(error.into())),
         };
         if let There::File(mode) = there {
-            // Where that is not allowed, a new file's permissions do.
+            // If that is not allowed, a new file's permissions are used.
             let _ = rustix::fs::fchmod(&file, mode);
         }
         Ok(Draft { target: self, file: File::from(file), beside, failed: false })
@@ -118,7 +119,7 @@ impl Target {
         &self.path
     }
 
-    /// Looks at what lies at the name, without following a link.
+    /// Examines the file at the name, without following a link.
     fn there(&self) -> Result<There> {
         let stat = match rustix::fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
@@ -129,8 +130,8 @@ impl Target {
         let what = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => None,
             FileType::Directory => Some("a folder"),
-            FileType::Symlink => Some("a link, and what it leads to stays as it is"),
-            _ => Some("no plain file"),
+            FileType::Symlink => Some("a link, and cairn does not write through links"),
+            _ => Some("not a plain file"),
         };
         if let Some(what) = what {
             return Err(Failure::new(format!("{shown} is {what}")).help("choose another name"));
@@ -144,16 +145,16 @@ impl Target {
             Replace::Anything => Ok(There::File(mode)),
             Replace::Beginning(words) if stat.st_nlink <= 1 && self.begins(words) => Ok(There::File(mode)),
             Replace::Beginning(_) => {
-                Err(Failure::new(format!("{shown} is not what cairn wrote there before, and stays as it is"))
-                    .help("choose another name, or say OVERWRITE (--overwrite) to replace it"))
+                Err(Failure::new(format!("{shown} is not an earlier output of cairn; it is unchanged"))
+                    .help("choose another name, or write OVERWRITE (--overwrite) to replace it"))
             }
-            Replace::Nothing => Err(Failure::new(format!("{shown} is there already and stays as it is"))
-                .help("choose another name, or say OVERWRITE behind it to replace the file")),
+            Replace::Nothing => Err(Failure::new(format!("{shown} already exists; it is unchanged"))
+                .help("choose another name, or write OVERWRITE after it to replace the file")),
         }
     }
 
     fn begins(&self, words: &str) -> bool {
-        // A pipe that took the file's place would wait for a writer.
+        // A pipe that replaced the file would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(file) = rustix::fs::openat(&self.folder, &self.name, flags, Mode::empty()) else { return false };
         let mut beginning = Vec::new();
@@ -161,19 +162,19 @@ impl Target {
         read.is_ok() && beginning == words.as_bytes()
     }
 
-    /// A name beside the target that nothing has.
+    /// An unused name beside the target.
     fn beside(&self) -> OsString {
         static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut name = OsString::from(".");
-        // A long name must have room for what is added.
+        // A long name must leave room for the addition.
         name.push(OsStr::from_bytes(&self.name.as_bytes()[..self.name.len().min(200)]));
         name.push(format!(".cairn-{}-{number}", std::process::id()));
         name
     }
 
     fn refused(&self, error: io::Error) -> Failure {
-        Failure::io(&self.path, error).help("name a file in a folder that you may write to and that has room")
+        Failure::io(&self.path, error).help("name a file in a folder that you may write to and that has space")
     }
 }
 
@@ -182,30 +183,30 @@ impl Target {
 pub(crate) struct Draft {
     target: Target,
     file: File,
-    /// Its name until it is finished, where it needs one.
+    /// Its name until it is finished, if it needs one.
     beside: Option<OsString>,
     /// A part of it could not be written.
     failed: bool,
 }
 
 impl Draft {
-    /// Gives the file its name. Where that fails nothing of it is left, and what was there before is as it was.
+    /// Gives the file its name. If that fails, no part of it is left and the earlier file is unchanged.
     ///
     /// # Errors
-    /// When the disk refuses, or something lies at the name that may not be replaced.
+    /// When the disk refuses, or the name has a file that may not be replaced.
     pub(crate) fn finish(mut self) -> Result<()> {
         if self.failed {
             return Err(Failure::new(format!("{} was not written: a part of it is lost", self.path().display())));
         }
         self.file.sync_all().map_err(|error| self.target.refused(error))?;
-        // Whoever wrote there meanwhile keeps the name.
+        // A file that somebody wrote there meanwhile keeps the name.
         match self.target.there()? {
             There::Nothing => self.name_it(),
             There::File(_) => self.replace_it(),
         }
         .map_err(|error| self.target.refused(error.into()))?;
         self.beside = None;
-        // The name is there for everybody; a folder that cannot be synced loses it in a power failure at worst.
+        // The name exists for everybody; at worst, a folder that cannot be synced loses it in a power failure.
         let _ = rustix::fs::fsync(&self.target.folder);
         Ok(())
     }
@@ -220,18 +221,18 @@ impl Draft {
         &self.target.path
     }
 
-    /// Gives it a name that nothing has.
+    /// Gives it an unused name.
     fn name_it(&self) -> Result<(), Errno> {
         let Target { folder, name, .. } = &self.target;
         let Some(beside) = &self.beside else { return self.link(name) };
         match rustix::fs::renameat_with(folder, beside, folder, name, RenameFlags::NOREPLACE) {
-            // Older file systems know no such rename.
+            // Older file systems have no such rename.
             Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::renameat(folder, beside, folder, name),
             renamed => renamed,
         }
     }
 
-    /// Puts it in the place of a file.
+    /// Replaces a file by it.
     fn replace_it(&mut self) -> Result<(), Errno> {
         if self.beside.is_none() {
             let beside = self.target.beside();
@@ -265,34 +266,34 @@ impl Write for Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if let Some(beside) = &self.beside {
-            // Whoever cannot remove it could not finish it either; its name says whose it is.
+            // Its name says that it belongs to this program. If it cannot be removed, it could not be finished either.
             let _ = rustix::fs::unlinkat(&self.target.folder, beside, AtFlags::empty());
         }
     }
 }
 
-/// Refuses a path for a new file or folder that lies in a database or in a backup; it need not be there, and neither need its folder.
+/// Refuses a path for a new file or folder that is in a database or a backup; neither the path nor its folder need exist.
 ///
 /// # Errors
-/// It lies in one.
+/// It is in one.
 pub(crate) fn must_be_outside(path: &Path) -> Result<()> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for folder in absolute.ancestors().skip(1) {
         match rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
             Ok(opened) => return outside(&opened, path),
-            // Not there yet: the folder above it decides.
+            // It does not exist yet: the folder above it decides.
             Err(_) => continue,
         }
     }
     Ok(())
 }
 
-/// Refuses `path` when the opened folder, or one above it, is a database or a backup.
+/// Refuses `path` if the opened folder, or one above it, is a database or a backup.
 fn outside(folder: &OwnedFd, path: &Path) -> Result<()> {
     let mut at = folder.try_clone().map_err(|error| Failure::io(path, error))?;
     loop {
         if let Some(what) = what_it_is(&at) {
-            return Err(Failure::new(format!("{} lies in {what}, where only cairn itself writes", path.display()))
+            return Err(Failure::new(format!("{} is in {what}, where only cairn itself writes", path.display()))
                 .help("name a place outside of it"));
         }
         let up = rustix::fs::openat(&at, "..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
@@ -307,7 +308,7 @@ fn outside(folder: &OwnedFd, path: &Path) -> Result<()> {
     }
 }
 
-/// What a folder is by what it holds: a database, whole, damaged or not finished, or a backup.
+/// The kind of a folder by its contents: a database (complete, damaged or unfinished) or a backup.
 fn what_it_is(folder: &OwnedFd) -> Option<&'static str> {
     let has = |name: &str| rustix::fs::statat(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).is_ok();
     if has("BACKUP") && has("catalog") {
@@ -318,7 +319,7 @@ fn what_it_is(folder: &OwnedFd) -> Option<&'static str> {
     (whole || damaged).then_some("a database")
 }
 
-/// The folder of a file's path; that of a bare name is the present one.
+/// The folder of a file's path; for a bare name, the current folder.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -391,7 +392,7 @@ mod tests {
         assert_eq!([PAGE, Replace::Nothing, Replace::Anything].map(|r| may("photo", r)), [false, false, true]);
         assert_eq!([PAGE, Replace::Nothing, Replace::Anything].map(|r| may("page", r)), [true, false, true]);
         assert_eq!([PAGE, Replace::Nothing, Replace::Anything].map(|r| may("empty", r)), [true, true, true]);
-        // Another name of a page may be anybody's.
+        // Another name of a page may belong to anybody.
         fs::hard_link(path("page"), path("other")).unwrap();
         assert_eq!([PAGE, Replace::Anything].map(|r| may("page", r)), [false, true]);
         Target::check(&path("page"), Replace::Anything).unwrap().write(b"new").unwrap();
@@ -440,7 +441,7 @@ mod tests {
             "hurt/catalog/x",
         ] {
             let refusal = Target::check(&path(name), Replace::Anything).unwrap_err().to_string();
-            assert!(refusal.contains("lies in a"), "{refusal}");
+            assert!(refusal.contains("is in a"), "{refusal}");
             assert!(must_be_outside(&path(name)).is_err(), "{name}");
         }
         assert!(must_be_outside(&path("db/not/there/yet")).is_err());

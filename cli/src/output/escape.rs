@@ -1,22 +1,22 @@
-//! Characters that drive a terminal, turn the text around them or are not seen, made visible; and texts that nobody reads to the end,
-//! cut.
+//! Makes characters visible that control a terminal, reverse the text around them or are invisible; and shortens long texts.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Characters that people see of one value; keys and labels are shorter, and a value of a megabyte is no use on a screen.
+/// Number of characters of one value that people see; keys and labels are shorter, and a value of a megabyte is no use on a
+/// screen.
 const LONGEST_VALUE: usize = 500;
-/// Characters that people see of one line of a message, which may hold such values.
+/// Number of characters of one line of a message that people see; such a line may contain values.
 const LONGEST_LINE: usize = 1_000;
 
-/// Whether a character drives a terminal (C0, DEL, C1), turns the text around it (bidirectional controls), or is not seen. What joins
-/// letters and chooses their form in writings that need it stays behind a character that is not ASCII.
+/// Whether a character controls a terminal (C0, DEL, C1), reverses the text around it (bidirectional controls), or is invisible.
+/// Joiners and variation selectors, which some scripts need, stay if they follow a character that is not ASCII.
 fn is_hidden(c: char, before: char) -> bool {
     match c {
         '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => before.is_ascii(),
-        // Soft hyphen, combining joiner, Hangul fillers, Khmer and Mongolian vowels and selectors without a shape of their own.
+        // Soft hyphen, combining joiner, Hangul fillers, Khmer and Mongolian vowels and selectors without a shape.
         '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' => true,
-        // Bidirectional controls; spaces of no width; separators of lines; operators that are not seen.
+        // Bidirectional controls; spaces without width; line separators; invisible operators.
         '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
         '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' => true,
         '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}' => true,
@@ -24,12 +24,13 @@ fn is_hidden(c: char, before: char) -> bool {
     }
 }
 
-/// A value for people: its hidden characters escaped as in `\u{1b}`, and cut in the middle where it is too long to read, with its length.
+/// A value for people: its hidden characters escaped as in `\u{1b}`, and if it is too long to read, cut in the middle, with its
+/// length.
 pub(crate) fn visible(text: &str) -> String {
     escaped(&cut(text, LONGEST_VALUE))
 }
 
-/// A message of several lines for people: the same of each line, which may be longer.
+/// A message of several lines for people: the same for each line, which may be longer.
 pub(crate) fn visible_lines(text: &str) -> String {
     text.split('\n').map(|line| escaped(&cut(line, LONGEST_LINE))).collect::<Vec<_>>().join("\n")
 }
@@ -47,9 +48,9 @@ fn escaped(text: &str) -> String {
     safe
 }
 
-/// Both ends of a text of more than `most` characters, and how many it has.
+/// Both ends of a text of more than `most` characters, and its length.
 fn cut(text: &str, most: usize) -> String {
-    // Bytes are counted first: there are no more characters than bytes.
+    // Bytes are counted first: there are never more characters than bytes.
     let count = if text.len() <= most { 0 } else { text.chars().count() };
     if count <= most {
         return text.to_owned();
@@ -59,7 +60,7 @@ fn cut(text: &str, most: usize) -> String {
     format!("{}\u{2026}{} ({count} characters)", &text[..place(head)], &text[place(count - tail)..])
 }
 
-/// A JSON string; hidden characters stand in it as `\uXXXX`, which every reader turns back into what they were.
+/// A JSON string; it has hidden characters as `\uXXXX`, which every reader turns back into the characters.
 pub(crate) fn json_string(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     let (mut safe, mut before) = (String::with_capacity(quoted.len()), ' ');
@@ -77,16 +78,16 @@ pub(crate) fn json_string(text: &str) -> String {
     safe
 }
 
-/// An output to a terminal: what is written through it cannot drive the terminal, whatever format it has. Lines and tabs stay.
+/// An output to a terminal: no text written through it can control the terminal, whatever its format. Newlines and tabs stay.
 pub(crate) struct Shielded<W> {
     out: W,
-    /// The first bytes of a character whose rest has not come yet.
+    /// The first bytes of a character whose last ones have not come yet.
     begun: Vec<u8>,
     before: char,
 }
 
 impl<W: Write> Shielded<W> {
-    /// Shields a terminal.
+    /// Wraps a terminal.
     pub(crate) fn new(out: W) -> Self {
         Self { out, begun: Vec::new(), before: ' ' }
     }
@@ -111,7 +112,7 @@ impl<W: Write> Write for Shielded<W> {
         let mut chunks = all.utf8_chunks().peekable();
         while let Some(chunk) = chunks.next() {
             self.pass(chunk.valid())?;
-            // Four bytes make a character; fewer at the end may be the begin of one.
+            // A character has up to four bytes; fewer at the end may be the start of one.
             if chunks.peek().is_none() && std::str::from_utf8(chunk.invalid()).is_err_and(|e| e.error_len().is_none()) {
                 self.begun = chunk.invalid().to_vec();
             } else if !chunk.invalid().is_empty() {
@@ -130,7 +131,7 @@ impl<W: Write> Write for Shielded<W> {
 mod tests {
     use super::*;
 
-    /// What must not reach a terminal: ESC, BEL, DEL, C1 (CSI, OSC), bidirectional controls, what is not seen.
+    /// Characters that must not reach a terminal: ESC, BEL, DEL, C1 (CSI, OSC), bidirectional controls, invisible ones.
     const NASTY: [char; 16] = [
         '\u{1b}',
         '\u{7}',
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn words_of_every_writing_stay_as_they_are() {
-        // Persian with a joiner that keeps two letters apart, a family, a heart in colour, Hindi.
+        // Persian with a joiner that separates two letters, a family, a coloured heart, Hindi.
         for text in [
             "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}",
             "\u{1f469}\u{200d}\u{1f467}",

@@ -1,12 +1,12 @@
-//! The names of what failed among many.
+//! The names of the failures among many items.
 
 use super::escape::visible;
 use crate::terminal::note;
 
-/// Failures that are named; the others are counted.
+/// Number of failures that are listed; the others are counted.
 const NAMED: usize = 20;
 
-/// Names the first failures on standard error, each with its reason.
+/// Lists the first failures on standard error, each with its reason.
 pub(crate) fn name_failed<'f>(failed: impl ExactSizeIterator<Item = (&'f str, &'f str)>) {
     let all = failed.len();
     for (key, reason) in failed.take(NAMED) {

@@ -1,8 +1,9 @@
-//! What a statement gave, as tables and lines.
+//! The outcomes of statements, as tables and lines.
 
 use std::io::Write;
 
-use cairn::{Answers, CheckReport, Column, Field, Outcome, Prediction, Scope, SegmentInfo, Table};
+use cairn::reports::{Answers, CheckReport, SegmentInfo, Table};
+use cairn::{Column, Field, Outcome, Prediction, Scope};
 
 use super::cell::Cell;
 use super::cleaning::print_cleaning;
@@ -14,7 +15,7 @@ use super::words::{role_word, yes_or_no};
 use crate::failure::Result;
 use crate::terminal::note;
 
-/// The word of a column, as in RETURN and in headers.
+/// The name of a column, as in RETURN and in headers.
 fn word(column: Column) -> &'static str {
     match column {
         Column::Query => "query",
@@ -30,7 +31,7 @@ fn word(column: Column) -> &'static str {
     }
 }
 
-/// Writes what a statement gave.
+/// Writes the outcome of a statement.
 ///
 /// # Errors
 /// When the output cannot be written.
@@ -67,6 +68,8 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, outcome: &Outco
             }
             Ok(printer.end()?)
         }
+        // Of a later engine.
+        other => Ok(writeln!(out, "{}", visible_lines(&format!("{other:?}")))?),
     }
 }
 
@@ -104,7 +107,7 @@ fn print_segments(out: &mut dyn Write, format: Format, segments: &[SegmentInfo])
     Ok(printer.end()?)
 }
 
-/// People get what was looked at and then the problems, a line each; programs get rows of both kinds.
+/// People get the checked items and then the problems, one per line; programs get rows of both kinds.
 fn print_report(out: &mut dyn Write, format: Format, report: &CheckReport) -> Result<()> {
     if format.is_for_people() {
         let mut printer = Printer::begin(out, format, &["checked", "count"])?;
@@ -130,8 +133,8 @@ fn print_report(out: &mut dyn Write, format: Format, report: &CheckReport) -> Re
     Ok(printer.end()?)
 }
 
-/// Writes the votes of several images: a sentence each for people, and one table of all voters. An image without a voter has a row
-/// without one.
+/// Writes the votes of several images: a sentence each for people, and one table of all voters. An image without voters has one
+/// row without a voter.
 ///
 /// # Errors
 /// When the output cannot be written.
@@ -207,21 +210,21 @@ fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Resu
     let request = &answers.plan.request;
     let lag = answers.answers.first().map_or(0, |answer| answer.lag);
     if lag > 0 && format.is_for_people() {
-        note(&format!("note: {} not carried out yet and not in this answer; FRESH waits", waiting(lag)));
+        note(&format!("note: {} deferred and not in this answer; FRESH waits for them", waiting(lag)));
     }
     let empty = answers.answers.iter().all(|answer| answer.rows.is_empty());
     if empty && request.scope == Scope::Index && request.filter.iter().any(|condition| condition.field == Field::Label)
     {
-        note("note: index images carry no label; filter them by instance, or search IN train or IN all");
+        note("note: index images have no label; filter them by instance, or search IN train or IN all");
     }
     let nobody_voted = answers.answers.iter().all(|answer| answer.prediction.is_none());
     if request.rerank.is_some() && nobody_voted && !answers.answers.is_empty() {
-        note("note: nobody votes, since there are no train images: nothing is positive or inserted");
+        note("note: there are no train images to vote: no row is positive or inserted");
     }
     if format == Format::Table && one {
-        // A query's own vote decides what the second stage did with every row.
+        // The query's vote decides what the second stage does with every row.
         if let Some(vote) = answers.answers.first().and_then(|answer| answer.prediction.as_ref()) {
-            writeln!(out, "the query is taken for {} (score {:.4})", visible(&vote.instance), vote.score)?;
+            writeln!(out, "predicted instance: {} (score {:.4})", visible(&vote.instance), vote.score)?;
         }
     }
     Ok(())
@@ -234,7 +237,7 @@ fn waiting(writes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cairn::{Part, Problem};
+    use cairn::reports::{Part, Problem};
 
     use super::*;
 
@@ -246,9 +249,16 @@ mod tests {
 
     #[test]
     fn a_report_names_what_was_looked_at_and_every_problem() {
-        let sound = CheckReport { checked: vec![("images".to_owned(), 7)], problems: Vec::new() };
-        let broken =
-            CheckReport { problems: vec![Problem::new(Part::Segment, "segment 3 is\tmissing")], ..sound.clone() };
+        let sound = {
+            let mut report = CheckReport::default();
+            report.checked = vec![("images".to_owned(), 7)];
+            report
+        };
+        let broken = {
+            let mut report = sound.clone();
+            report.problems = vec![Problem::new(Part::Segment, "segment 3 is\tmissing")];
+            report
+        };
         let table = |report| printed(|out| print_report(out, Format::Table, report));
         assert!(table(&sound).contains("images") && table(&sound).ends_with("no problems\n"));
         assert!(table(&broken).ends_with("problem: segment 3 is\\tmissing\n"));
@@ -259,8 +269,7 @@ mod tests {
     #[test]
     fn a_table_is_the_same_cells_in_every_format() {
         let words = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let table =
-            Table { columns: words(&["model", "in_force"]), rows: vec![words(&["1", "yes"]), words(&["2", "no"])] };
+        let table = Table::new(words(&["model", "in_force"]), vec![words(&["1", "yes"]), words(&["2", "no"])]);
         let text = |format| printed(|out| print_table(out, format, &table));
         assert_eq!(text(Format::Csv), "model,in_force\n1,yes\n2,no\n");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Tables in the format that was asked for: a header, rows as they come, an end.
+//! Tables in each format: a header, rows as they come, an end.
 
 use std::io::{self, Write};
 
@@ -8,31 +8,31 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::cell::Cell;
 use super::escape::json_string;
 
-/// How answers are written.
+/// Output formats
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// A table for people.
     Table,
     /// One array of objects for each statement.
     Json,
-    /// One object a line.
+    /// One object per line
     Jsonl,
-    /// Comma-separated, with a header for each statement; every value exactly as it is.
+    /// Comma-separated, with a header for each statement; every value exactly as it is
     Csv,
-    /// The same for a spreadsheet: a ' before words that it would take for a formula.
+    /// The same for a spreadsheet: a ' before text that it would read as a formula
     CsvSafe,
     /// A Markdown table.
     Markdown,
 }
 
 impl Format {
-    /// True for formats that people read.
+    /// True for formats for people.
     pub(crate) fn is_for_people(self) -> bool {
         matches!(self, Format::Table | Format::Markdown)
     }
 }
 
-/// Writes one table. Rows of `table` are held back until the end, for the widths of the columns; the other formats stream.
+/// Writes one table. It collects the rows of `table` until the end, for the widths of the columns; the other formats stream.
 pub(crate) struct Printer<'a> {
     out: &'a mut dyn Write,
     format: Format,
@@ -61,7 +61,7 @@ impl<'a> Printer<'a> {
         Ok(Self { out, format, columns, held: Vec::new(), rows: 0 })
     }
 
-    /// Writes a row of as many cells as there are columns.
+    /// Writes a row, with one cell for each column.
     ///
     /// # Errors
     /// When the output cannot be written.

@@ -1,4 +1,4 @@
-//! What a write did.
+//! The result of a write.
 
 use std::io::Write;
 
@@ -24,8 +24,8 @@ pub(super) fn print_receipt(out: &mut dyn Write, format: Format, receipt: &Recei
     if receipt.deferred {
         return Ok(writeln!(
             out,
-            "accepted as sequence {}; it changes many predictions, or waits behind a write that does, and is carried out in the \
-             background (SHOW STALE; SEARCH .. FRESH waits)",
+            "accepted as sequence {} and deferred, because it or an earlier write changes many predictions; the database applies it in the \
+             background (SHOW STALE; SEARCH .. FRESH waits for it)",
             receipt.sequence
         )?);
     }
@@ -44,7 +44,12 @@ mod tests {
 
     #[test]
     fn a_deferred_write_is_not_taken_for_one_that_changed_nothing() {
-        let receipt = Receipt { sequence: 4, deferred: true, ..Receipt::default() };
+        let receipt = {
+            let mut receipt = Receipt::default();
+            receipt.sequence = 4;
+            receipt.deferred = true;
+            receipt
+        };
         let printed = |format| {
             let mut out = Vec::new();
             print_receipt(&mut out, format, &receipt).unwrap();

@@ -1,11 +1,10 @@
-//! Completion and the end of a statement, as the line editor asks for them.
+//! Completion, and whether a statement is complete, for the line editor.
 
 use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
 use cairn::Database;
-use cairn::language;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -16,19 +15,19 @@ use super::dot::COMMANDS;
 use crate::output::Format;
 use clap::ValueEnum as _;
 
-/// Candidates offered at most.
+/// The largest number of candidates offered.
 const MOST: usize = 200;
-/// What the line editor knows.
+/// The state of the line editor's helper.
 pub(super) struct Words {
     database: Database,
     /// Keys of the stored images, as of a sequence number.
     keys: RefCell<Option<(u64, Vec<String>)>>,
 }
 
-/// What stands before the cursor.
+/// The text before the cursor.
 #[derive(Debug, PartialEq, Eq)]
 enum Place<'a> {
-    /// A word, and where it begins.
+    /// A word, and where it starts.
     Word(usize, &'a str),
     /// Inside quotes after ID.
     Key(usize, &'a str),
@@ -106,7 +105,7 @@ impl Words {
     }
 }
 
-/// A whole value closes its quotes.
+/// A complete value closes its quotes.
 fn quoted(value: &str) -> Pair {
     Pair { display: value.to_owned(), replacement: format!("{}'", value.replace('\'', "''")) }
 }
@@ -115,21 +114,21 @@ fn plain(word: &str) -> Pair {
     Pair { display: word.to_owned(), replacement: word.to_owned() }
 }
 
-/// Keywords as the user types: capitals unless the word began in small letters.
+/// Keywords in the user's case: capitals unless the word starts with a small letter.
 fn keywords(prefix: &str) -> Vec<Pair> {
     let small = prefix.chars().next().is_some_and(char::is_lowercase);
     let upper = prefix.to_uppercase();
-    let words = language::keywords().iter().filter(|word| word.starts_with(&upper)).map(|word| {
+    let words = cairndb_query::keywords().iter().filter(|word| word.starts_with(&upper)).map(|word| {
         let word = if small { word.to_lowercase() } else { word.clone() };
         Pair { display: word.clone(), replacement: word }
     });
-    let names = language::names().iter().filter(|name| small && name.starts_with(prefix)).map(|name| plain(name));
+    let names = cairndb_query::names().iter().filter(|name| small && name.starts_with(prefix)).map(|name| plain(name));
     let mut pairs: Vec<Pair> = words.chain(names).collect();
     pairs.dedup_by(|a, b| a.replacement == b.replacement);
     pairs
 }
 
-/// Files and folders that begin so; a folder ends with a slash and leaves the quotes open.
+/// Files and folders with this prefix; a folder ends with a slash and leaves the quotes open.
 fn files(prefix: &str, close: bool) -> Vec<Pair> {
     let (folder, name) = prefix.rsplit_once('/').map_or(("", prefix), |(folder, name)| (folder, name));
     let lookup = match folder {
@@ -194,8 +193,8 @@ impl Completer for Words {
 impl Validator for Words {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
-        // A dot command is one line, also behind a statement that was not ended; so are the words that other shells leave by.
-        let complete = super::dot_command(text).is_some() || language::statement_is_complete(text);
+        // A dot command is one line, even after an unfinished statement; so are the words that leave other shells.
+        let complete = super::dot_command(text).is_some() || cairndb_query::statement_is_complete(text);
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }

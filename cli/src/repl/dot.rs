@@ -1,4 +1,4 @@
-//! Dot commands: about the shell, never about the data.
+//! Dot commands, which concern the shell and never the data.
 
 use std::path::Path;
 
@@ -9,31 +9,31 @@ use crate::failure::{Failure, Result};
 use crate::output::{Format, Replace, Target};
 use crate::terminal::{note, say};
 
-/// What a shell does next.
+/// The shell's next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
-    /// Asks for the next line.
+    /// It asks for the next line.
     Stay,
-    /// Ends.
+    /// It ends.
     Leave,
 }
 
-/// Names, as they are completed; the first of each line of [`HELP`].
+/// Names for completion; the first word of each line of [`HELP`].
 pub(super) const COMMANDS: [&str; 11] =
     ["exit", "help", "labels", "mode", "output", "quit", "read", "schema", "status", "tables", "timer"];
 
 const HELP: &str = "\
 .help                     this list
-.mode FORMAT              how answers are written: table, json, jsonl, csv, csv-safe, markdown
+.mode FORMAT              output format: table, json, jsonl, csv, csv-safe, markdown
 .timer on|off             show how long each statement takes
-.output [FILE [OVERWRITE]] write answers to a file, which has its name once they go elsewhere; without FILE to the screen again
+.output [FILE [OVERWRITE]] write answers to a file, which appears when you end it with .output, or leave the shell
 .read FILE                run the statements of a file
-.tables                   how many images there are of each role
+.tables                   number of images of each role
 .schema                   columns of an answer, fields of WHERE, forms of statements
-.labels                   labels and how many train images carry each (SHOW LABELS)
+.labels                   labels with their numbers of train images (SHOW LABELS)
 .status                   the state of the database (SHOW STATUS)
 .exit, .quit              leave (so does Ctrl-D)
-Statements end with ; and may have several lines. Ctrl-C leaves a line or a statement.";
+Statements end with ; and may have several lines. Ctrl-C cancels a line or a statement.";
 
 impl Shell {
     /// Runs a dot command, without its dot.
@@ -45,7 +45,7 @@ impl Shell {
         match name.to_ascii_lowercase().as_str() {
             "exit" | "quit" | "q" => return Ok(After::Leave),
             "help" | "h" => self.print(HELP)?,
-            "schema" => self.print(&cairn::language::schema())?,
+            "schema" => self.print(&cairndb_query::schema())?,
             "labels" => self.run("SHOW LABELS;")?,
             "status" => self.run("SHOW STATUS;")?,
             "tables" => {
@@ -69,7 +69,7 @@ impl Shell {
                 "on" => self.timer = true,
                 "off" => self.timer = false,
                 "" => self.print(if self.timer { "on" } else { "off" })?,
-                other => return Err(Failure::new(format!("the timer is on or off, not '{other}'"))),
+                other => return Err(Failure::new(format!(".timer takes on or off, not '{other}'"))),
             },
             "output" => self.output(line.trim()["output".len()..].trim())?,
             "read" if argument.is_empty() => return Err(Failure::new("which file?").help(".read FILE")),
@@ -83,23 +83,23 @@ impl Shell {
         Ok(After::Stay)
     }
 
-    /// Sends answers to a file, or back to the screen.
+    /// Sends answers to a file, or to the screen again.
     fn output(&mut self, argument: &str) -> Result<()> {
         let argument = argument.trim_end_matches(';').trim_end();
         let (name, overwrite) = match argument.rsplit_once(char::is_whitespace) {
             Some((name, last)) if last.eq_ignore_ascii_case("OVERWRITE") => (name.trim_end(), true),
             _ => (argument, false),
         };
-        // The file of before is whole by now; it may be named again.
+        // The earlier file is complete by now; the command may name it again.
         self.answer_to(Answers::Screen)?;
         self.answers = match name.trim_matches(['\'', '"']) {
             "" | "stdout" | "-" | "/dev/stdout" => Answers::Screen,
             "/dev/null" => Answers::Nowhere,
             path => {
-                // Rows in CSV or JSON might be anybody's: no earlier output is known by its looks.
+                // Rows in CSV or JSON may be anybody's: nothing in them shows an earlier output.
                 let target = Target::check(Path::new(path), Replace::Nothing.or_anything(overwrite))?;
                 note(&format!(
-                    "answers go to {path}, which appears when they go elsewhere (.output) or the shell ends"
+                    "answers go to {path}; the file appears with the next .output or at the end of the shell"
                 ));
                 Answers::File(target.begin()?)
             }

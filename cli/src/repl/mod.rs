@@ -1,5 +1,5 @@
-//! The shell: statements over several lines up to `;`, dot commands, history, completion. Ctrl-C leaves the line or the
-//! statement and not the shell.
+//! The shell: statements over several lines up to `;`, dot commands, history, completion. Ctrl-C cancels the line or the
+//! statement, but does not leave the shell.
 
 mod complete;
 mod dot;
@@ -13,8 +13,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cairn::language::{MAX_TEXT_BYTES, Script};
 use cairn::{Arguments, Outcome, Prepared, Watch};
+use cairndb_query::{MAX_TEXT_BYTES, Script};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -30,25 +30,25 @@ use crate::watch::Attention;
 use complete::Words;
 use dot::After;
 
-/// Lines of history that are kept.
+/// Number of history lines that are kept.
 const HISTORY_LINES: usize = 2_000;
-/// How often a running statement looks for Ctrl-C.
+/// How often a running statement checks for Ctrl-C.
 const LOOK: Duration = Duration::from_millis(30);
 
-/// How long leaving the shell waits for statements that were left by Ctrl-C: a write that had begun is finished.
+/// How long the end of the shell waits for statements that Ctrl-C cancelled: a write that has started is finished.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The state of a shell.
 pub(crate) struct Shell {
     session: Session,
-    /// Threads of statements that were left and may still run. Each holds the database.
+    /// Threads of cancelled statements that may still run. Each holds the database.
     left: RefCell<Vec<JoinHandle<()>>>,
     timer: bool,
     answers: Answers,
     failures: Failures,
 }
 
-/// What failed while the shell ran.
+/// The failures so far.
 #[derive(Default)]
 struct Failures {
     first: Option<Exit>,
@@ -71,12 +71,12 @@ impl Failures {
     }
 }
 
-/// Where answers go.
+/// The destination of answers.
 enum Answers {
     Screen,
-    /// Away, because `/dev/null` was named.
+    /// None, because the user named `/dev/null`.
     Nowhere,
-    /// Into a file that has its name when they go elsewhere.
+    /// A file, which gets its name when answers go elsewhere.
     File(Draft),
 }
 
@@ -95,14 +95,14 @@ pub(crate) fn run(session: Session) -> Result<()> {
     };
     let is_typed = io::stdin().is_terminal();
     let served = if is_typed { typed(&mut shell) } else { piped(&mut shell) };
-    // However the shell is left, the file of .output gets its name.
+    // However the shell ends, the file of .output gets its name.
     let kept = shell.answer_to(Answers::Screen);
     served.and(kept).and_then(|()| streams::check())?;
-    // A person has seen what failed; a script that pipes its statements here looks at the exit code.
+    // A person has seen the failures; a script that pipes its statements here checks the exit code.
     if is_typed { Ok(()) } else { shell.failures.outcome() }
 }
 
-/// Reads what a person types.
+/// Reads lines from a terminal.
 fn typed(shell: &mut Shell) -> Result<()> {
     let failed = |error: ReadlineError| Failure::new(format!("the terminal cannot be used: {error}"));
     let config = Config::builder()
@@ -115,11 +115,11 @@ fn typed(shell: &mut Shell) -> Result<()> {
     editor.set_helper(Some(Words::new(shell.session.database.clone())));
     let history = history_file();
     if let Some(path) = &history {
-        // The first time there is none.
+        // The first time, there is no history.
         let _ = editor.load_history(path);
     }
     note(&format!(
-        "cairn {}: .help lists what can be typed, Tab completes, statements end with ;",
+        "cairn {}: .help lists the commands, Tab completes, statements end with ;",
         env!("CARGO_PKG_VERSION")
     ));
     while !interrupt::ending() {
@@ -132,19 +132,19 @@ fn typed(shell: &mut Shell) -> Result<()> {
             }
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break,
-            // A terminal that is gone cannot be read; the signal that said so is what happened.
+            // A terminal that is gone cannot be read; the cause is the signal that said so.
             Err(_) if interrupt::ending() => break,
             Err(error) => return Err(failed(error)),
         }
         if let Some(path) = &history {
-            // A history that cannot be kept is no reason to stop.
+            // A history that cannot be saved is no reason to stop.
             let _ = editor.append_history(path);
         }
     }
     Ok(())
 }
 
-/// Reads lines from a pipe or a file: each statement runs when its `;` has come, dot commands stand on lines of their own.
+/// Reads lines from a pipe or a file: each statement runs when its `;` has come; dot commands have their own lines.
 fn piped(shell: &mut Shell) -> Result<()> {
     let mut input = BufReader::new(Input::standard()?);
     let (mut script, mut number) = (Script::new(), 0);
@@ -155,7 +155,7 @@ fn piped(shell: &mut Shell) -> Result<()> {
         match read {
             Ok(_) => {}
             Err(_) if interrupt::ending() => return Ok(()),
-            // Ctrl-C drops what was begun.
+            // Ctrl-C drops an unfinished statement.
             Err(_) if interrupt::pressed() => {
                 interrupt::forget();
                 script = Script::at_line(number + 1);
@@ -165,7 +165,7 @@ fn piped(shell: &mut Shell) -> Result<()> {
         }
         let text = String::from_utf8_lossy(&line);
         if dot_command(&text).is_some() {
-            // It drops a statement that was begun.
+            // It drops an unfinished statement.
             script = Script::at_line(number + 1);
             if shell.take(&text)? == After::Leave {
                 return Ok(());
@@ -200,10 +200,10 @@ fn piped(shell: &mut Shell) -> Result<()> {
     }
 }
 
-/// How a history begins, by which it is told from files of others.
+/// The first line of a history, which tells it from other files.
 const HISTORY_BEGINS: &str = "#V2\n";
 
-/// `$CAIRN_HISTORY` (empty: none is kept), else `~/.cairn_history`; none where something else lies there.
+/// `$CAIRN_HISTORY` (empty: no history), else `~/.cairn_history`; no history if that path has another kind of file.
 fn history_file() -> Option<PathBuf> {
     let path = match env::var_os("CAIRN_HISTORY") {
         Some(path) if path.is_empty() => return None,
@@ -217,19 +217,19 @@ fn history_file() -> Option<PathBuf> {
                 &failure
                     .help("CAIRN_HISTORY names another file")
                     .to_string()
-                    .replace("error: ", "no history is kept: "),
+                    .replace("error: ", "no history is saved: "),
             );
             None
         }
     }
 }
 
-/// Whether a line is a word by which other shells are left or asked for help.
+/// Whether a line is a word that leaves other shells or asks for help there.
 fn leaves(line: &str) -> bool {
     ["quit", "exit", "help"].iter().any(|word| line.eq_ignore_ascii_case(word))
 }
 
-/// The dot command of a text, without its dot: its last line, as behind a statement that was not ended.
+/// The dot command of a text, without its dot: its last line, even after an unfinished statement.
 fn dot_command(text: &str) -> Option<&str> {
     let last = text.lines().last().unwrap_or_default().trim();
     if leaves(last) {
@@ -240,11 +240,11 @@ fn dot_command(text: &str) -> Option<&str> {
 }
 
 impl Shell {
-    /// Runs what was typed. Failures are shown and the shell goes on; only a lost output ends it.
+    /// Runs a text. It shows failures and the shell continues; only a lost output ends the shell.
     fn take(&mut self, line: &str) -> Result<After> {
         interrupt::forget();
         let began = Instant::now();
-        // A dot command behind an unfinished statement drops the statement.
+        // A dot command after an unfinished statement drops the statement.
         let done = match dot_command(line) {
             Some(command) => self.dot(command),
             None => self.run(line).map(|()| After::Stay),
@@ -252,7 +252,7 @@ impl Shell {
         self.settle(done, began)
     }
 
-    /// Shows what failed, and how long it took.
+    /// Shows a failure, and the time that it took.
     fn settle(&mut self, done: Result<After>, began: Instant) -> Result<After> {
         let after = match done {
             Ok(after) => after,
@@ -269,7 +269,7 @@ impl Shell {
         if matches!(&self.answers, Answers::File(draft) if draft.failed()) {
             let lost = std::mem::replace(&mut self.answers, Answers::Screen);
             if let Answers::File(draft) = lost {
-                note(&format!("{} is as it was before; answers go to the screen again", draft.path().display()));
+                note(&format!("{} is unchanged; answers go to the screen again", draft.path().display()));
             }
         }
         if self.timer {
@@ -283,14 +283,14 @@ impl Shell {
         self.answer(|session, execute, out| session.run_by(execute, text, out))
     }
 
-    /// Runs the script of a file as it comes.
+    /// Runs the script of a file as it is read.
     fn read(&mut self, path: &Path) -> Result<()> {
         let mut input = Input::open(path)?;
         let name = path.display().to_string();
         self.answer(|session, execute, out| session.run_script(execute, &mut input, &name, out))
     }
 
-    /// Does something whose answers go where they shall.
+    /// Runs something whose answers go to the current destination.
     fn answer(&mut self, run: impl FnOnce(&Session, Execute<'_>, &mut dyn Write) -> Result<()>) -> Result<()> {
         let session = &self.session;
         let left = &self.left;
@@ -302,10 +302,10 @@ impl Shell {
         }
     }
 
-    /// From now on answers go there; the file to which they went before gets its name.
+    /// Sends answers there from now on; the earlier file gets its name.
     ///
     /// # Errors
-    /// That file cannot be finished; nothing of it is left then.
+    /// The earlier file cannot be finished; no part of it is left then.
     fn answer_to(&mut self, answers: Answers) -> Result<()> {
         match std::mem::replace(&mut self.answers, answers) {
             Answers::File(draft) => {
@@ -319,23 +319,23 @@ impl Shell {
     }
 }
 
-/// Runs a statement on a thread of its own, so that Ctrl-C need not wait for it.
+/// Runs a statement on a separate thread, so that Ctrl-C need not wait for it.
 fn execute(session: &Session, left: &RefCell<Vec<JoinHandle<()>>>, statement: &Prepared) -> Result<Vec<Outcome>> {
-    // Its own, so that what was left goes on stopping while the next statement runs.
+    // A separate flag, so that a cancelled statement still stops while the next one runs.
     let watch = Arc::new(Attention::new());
     let (database, mut ports) = (session.database.clone(), session.ports.clone());
     ports.watch = Some(Arc::clone(&watch) as Arc<dyn Watch>);
     let (sender, receiver) = channel();
     let statement = statement.clone();
     let thread = thread::spawn(move || {
-        // Nobody listens any more after Ctrl-C.
+        // After Ctrl-C nobody receives the result.
         let _ = sender.send(database.execute(&statement, &Arguments::default(), &ports));
     });
     loop {
         match receiver.recv_timeout(LOOK) {
             Ok(outcomes) => {
                 watch.rest();
-                // It lets go of the database: whoever closes it last is the session.
+                // It releases the database: the session must be the last one to close it.
                 let _panicked = thread.join();
                 return Ok(outcomes?);
             }
@@ -345,7 +345,7 @@ fn execute(session: &Session, left: &RefCell<Vec<JoinHandle<()>>>, statement: &P
                 let mut left = left.borrow_mut();
                 left.retain(|thread| !thread.is_finished());
                 left.push(thread);
-                return Err(Failure::interrupted("cancelled; a write that had begun is finished in the background"));
+                return Err(Failure::interrupted("cancelled; a write that has started is finished in the background"));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -353,8 +353,8 @@ fn execute(session: &Session, left: &RefCell<Vec<JoinHandle<()>>>, statement: &P
 }
 
 impl Drop for Shell {
-    /// Statements that were left stop at their next piece. What does not come to an end in time, or before another Ctrl-C, ends with
-    /// the process, which loses nothing that was acknowledged.
+    /// Cancelled statements stop at their next check. If one does not end in time, or before another Ctrl-C, it ends with the
+    /// process, which loses no acknowledged write.
     fn drop(&mut self) {
         interrupt::forget();
         let mut waited = Duration::ZERO;
@@ -365,7 +365,7 @@ impl Drop for Shell {
             thread::sleep(LOOK);
             waited += LOOK;
         }
-        // Finished, they still have to let go of the database.
+        // Finished threads still have to release the database.
         self.left.take().into_iter().for_each(|thread| drop(thread.join()));
     }
 }

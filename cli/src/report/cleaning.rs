@@ -1,52 +1,52 @@
-//! A cleaning into the plain data of a page: which images are shown, each beside the one that decided most.
+//! Turns a cleaning into the plain data of a page: which images it shows, each beside the one that contributed most.
 
+use cairn::clean::{Cleaning, Judged, Judgement};
 use cairn::language::CleanRule;
-use cairn::{Cleaning, Judged, Judgement};
 
 use super::names::{named, without_paths};
 use super::pictures::{Framed, Pictures};
 use crate::failure::Result;
 use crate::output::summary;
 
-/// Longest side of the frame in which features are found, in pixels; smaller photos are not enlarged.
+/// Longest side of the frame in which features are detected, in pixels; smaller photos are not enlarged.
 pub(crate) const FRAME: u32 = cairndb_ingest::photo::FRAME_LONGEST_SIDE;
-/// Images shown of those that were found.
+/// Number of images shown of those that were found.
 const MOST_FOUND: usize = 120;
-/// Images shown of those that passed.
+/// Number of images shown of those that passed.
 const MOST_PASSED: usize = 12;
-/// Inlier lines drawn of a pair.
+/// Number of inlier lines drawn for a pair.
 const MOST_DRAWN: usize = 80;
 
-/// Everything on the page.
+/// The data of the page.
 pub(super) struct Page {
     pub(super) title: String,
     /// Name and value.
     pub(super) facts: Vec<(String, String)>,
-    /// What was found and done.
+    /// What the cleaning found and did.
     pub(super) words: Vec<String>,
-    /// What is to be said of the pictures.
+    /// Notes about the pictures.
     pub(super) notes: Vec<String>,
     pub(super) sections: Vec<Section>,
-    /// JPEGs in base64, each once.
+    /// JPEGs in base64, without repetitions.
     pub(super) pictures: Vec<String>,
 }
 
 /// Images of one kind.
 pub(super) struct Section {
     pub(super) heading: String,
-    /// Which of them are shown, where not all are.
+    /// Which of them are shown, if not all are.
     pub(super) note: Option<String>,
     pub(super) findings: Vec<Finding>,
 }
 
-/// An image and what was found of it.
+/// An image and the finding about it.
 pub(super) struct Finding {
-    /// Place among those of its kind, from 1.
+    /// Its rank among those of its kind, from 1.
     pub(super) rank: usize,
     pub(super) judged: Judged,
     pub(super) picture: Option<Framed>,
     pub(super) witness: Option<Framed>,
-    /// What is to be said of the pictures.
+    /// Notes about the pictures.
     pub(super) note: Option<&'static str>,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn page(facts: Vec<(String, String)>, mut pictures: Pictures<'_>, cle
     let not_compared = kind(|judgement| matches!(judgement, Judgement::NotCompared(_)));
     let paper = cleaning.plan.rule == CleanRule::Paper;
     if paper {
-        // Images of one label stand together; suspects stay in the order of their evidence.
+        // Images of one label are adjacent; suspects stay in the order of their evidence.
         found.sort_by(|a, b| (&a.label, &a.key).cmp(&(&b.label, &b.key)));
     }
     let (all, shown) = (found.len(), found.len().min(MOST_FOUND));
@@ -87,7 +87,7 @@ pub(super) fn page(facts: Vec<(String, String)>, mut pictures: Pictures<'_>, cle
         let (all, sample) = (kept.len(), sample(&kept, MOST_PASSED));
         sections.push(Section {
             heading: format!("Passed: {all}"),
-            note: (sample.len() < all).then(|| format!("{} of {all}, evenly taken.", sample.len())),
+            note: (sample.len() < all).then(|| format!("{} of {all}, evenly spaced.", sample.len())),
             findings: findings(&sample, &mut pictures)?,
         });
     }
@@ -104,7 +104,7 @@ pub(super) fn page(facts: Vec<(String, String)>, mut pictures: Pictures<'_>, cle
     })
 }
 
-/// So many of a list, evenly spread over it.
+/// This many items of a list, evenly spaced.
 fn sample<T: Copy>(list: &[T], most: usize) -> Vec<T> {
     let count = list.len().min(most);
     (0..count).map(|at| list[at * list.len() / count]).collect()
@@ -134,8 +134,8 @@ fn findings(list: &[&Judged], pictures: &mut Pictures<'_>) -> Result<Vec<Finding
     Ok(findings)
 }
 
-/// The frame in which these places lie. Where the photo's file has gone since its features were found, what the database kept of it
-/// is smaller than what the extractor saw: the frame was a full one.
+/// The frame of these positions. If the photo's file has disappeared since its features were detected, the database's copy is
+/// smaller than what the extractor saw: the frame was full size.
 fn holding(framed: Framed, mut places: impl Iterator<Item = [f32; 2]>) -> Framed {
     let beyond = |[x, y]: [f32; 2]| f64::from(x) > framed.width + 1.0 || f64::from(y) > framed.height + 1.0;
     if !places.any(beyond) {
@@ -148,8 +148,9 @@ fn holding(framed: Framed, mut places: impl Iterator<Item = [f32; 2]>) -> Framed
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cairn::clean::Witness;
     use cairn::language::CleanPlan;
-    use cairn::{Database, Operation, Options, Put, Witness};
+    use cairn::{Database, Operation, Options, Put};
 
     #[test]
     fn a_sample_is_spread_over_the_whole_list() {
@@ -172,47 +173,42 @@ mod tests {
         let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = |key: &str, photo| {
             let label = Some("tower".to_owned());
-            Operation::Put(Put {
-                key: key.to_owned(),
-                label,
-                vector: vec![1.0, 0.5],
-                source: None,
-                content: None,
-                photo,
+            Operation::Put({
+                let mut put = Put::new(key.to_owned(), vec![1.0, 0.5]);
+                put.label = label;
+                put.photo = photo;
+                put
             })
         };
         database.write(vec![put("a", Some(photo(20))), put("b", Some(photo(200))), put("c", None)]).unwrap();
         let lines = (0..200).map(|n| [[3.0 * n as f32, 2.4 * n as f32], [2.0 * n as f32, 300.0]]).collect();
-        let judged = |key: &str, judgement, other: &str, lines| Judged {
-            key: key.to_owned(),
-            label: "tower".to_owned(),
-            judgement,
-            compared: 2,
-            verified: 1,
-            witness: Some(Witness {
-                key: other.to_owned(),
-                label: "tower".to_owned(),
-                similarity: 0.8,
-                inliers: Some(200),
-                lines,
-            }),
-            marked: None,
-            seen: None,
-            would_empty: false,
+        let judged = |key: &str, judgement, other: &str, lines| {
+            let mut judged = Judged::default();
+            judged.key = key.to_owned();
+            judged.label = "tower".to_owned();
+            judged.judgement = judgement;
+            judged.compared = 2;
+            judged.verified = 1;
+            judged.witness = Some({
+                let mut witness = Witness::default();
+                witness.key = other.to_owned();
+                witness.label = "tower".to_owned();
+                witness.similarity = 0.8;
+                witness.inliers = Some(200);
+                witness.lines = lines;
+                witness
+            });
+            judged.would_empty = false;
+            judged
         };
         let doubtful = Judgement::Doubtful("1 of 3 verified pairs".to_owned());
-        let cleaning = Cleaning {
-            plan: CleanPlan::default(),
-            number: None,
-            what: "RULE paper".to_owned(),
-            judged: vec![judged("a", doubtful, "b", lines), judged("b", Judgement::Kept, "c", Vec::new())],
-            found: 1,
-            marked_already: 0,
-            changed_meanwhile: 0,
-            would_empty: 0,
-            sights: None,
-            receipt: None,
-            snapshot: None,
+        let cleaning = {
+            let mut cleaning = Cleaning::default();
+            cleaning.plan = CleanPlan::default();
+            cleaning.what = "RULE paper".to_owned();
+            cleaning.judged = vec![judged("a", doubtful, "b", lines), judged("b", Judgement::Kept, "c", Vec::new())];
+            cleaning.found = 1;
+            cleaning
         };
         let (snapshot, folders) = (database.snapshot(), super::super::PhotoFolders::default());
         let page = page(Vec::new(), Pictures::new(&snapshot, &folders), &cleaning).unwrap();

@@ -1,20 +1,20 @@
-//! The page of a cleaning as HTML text: an image, what was found of it, and beside it the image that decided most, with a line for
-//! every place that both show.
+//! The page of a cleaning as HTML: an image, the finding about it, and beside it the image that contributed most, with a line for
+//! each matching point.
 
 use std::fmt::{Result, Write};
 
-use cairn::{Judgement, Witness};
+use cairn::clean::{Judgement, Witness};
 
 use super::cleaning::{Finding, Page};
 use super::html::{begin, end, escape, notes, short};
 use super::pictures::Framed;
 use crate::output::WOULD_EMPTY;
 
-/// Between the two photos of a pair, in pixels of the drawing.
+/// Gap between the two photos of a pair, in pixels of the drawing.
 const GAP: f64 = 12.0;
 /// Radius of the dot at the end of a line, in pixels of the drawing.
 const DOT: f64 = 3.0;
-/// Turns the hue from line to line, so that neighbours differ: the golden angle in degrees.
+/// Step of the hue from line to line, so that neighbours differ: the golden angle in degrees.
 const HUE_STEP: f64 = 137.5;
 
 pub(super) fn render(page: &Page) -> String {
@@ -105,7 +105,7 @@ fn measured(witness: &Witness) -> String {
     if witness.similarity.is_finite() { format!("{inliers}, sim {:.3}", witness.similarity) } else { inliers }
 }
 
-/// The two photos at one height, and the lines over both.
+/// Both photos at one height, with the lines over them.
 fn write_pair(out: &mut String, finding: &Finding) -> Result {
     let side = |framed: Option<Framed>| framed.map_or((4.0, 3.0), |framed| (framed.width, framed.height));
     let (first, second) = (side(finding.picture), side(finding.witness));
@@ -122,7 +122,7 @@ fn write_pair(out: &mut String, finding: &Finding) -> Result {
     if finding.picture.is_some() && finding.witness.is_some() && !witness.lines.is_empty() {
         writeln!(
             out,
-            "<svg viewBox=\"0 0 {all:.1} {height:.1}\" role=\"img\" aria-label=\"{} places that both photos show\">",
+            "<svg viewBox=\"0 0 {all:.1} {height:.1}\" role=\"img\" aria-label=\"{} matching points of both photos\">",
             witness.lines.len()
         )?;
         let radius = DOT * height / 480.0;
@@ -157,25 +157,33 @@ fn photo(out: &mut String, framed: Option<Framed>, key: &str, left: f64, width: 
 mod tests {
     use super::super::cleaning::Section;
     use super::*;
-    use cairn::Judged;
+    use cairn::clean::Judged;
 
     fn finding(judgement: Judgement, lines: Vec<[[f32; 2]; 2]>) -> Finding {
         let nasty = "<script>'\"&";
         let framed = |picture| Some(Framed { picture, width: 640.0, height: 480.0 });
-        let witness =
-            Witness { key: nasty.to_owned(), label: nasty.to_owned(), similarity: 0.5, inliers: Some(2), lines };
+        let witness = {
+            let mut witness = Witness::default();
+            witness.key = nasty.to_owned();
+            witness.label = nasty.to_owned();
+            witness.similarity = 0.5;
+            witness.inliers = Some(2);
+            witness.lines = lines;
+            witness
+        };
         Finding {
             rank: 1,
-            judged: Judged {
-                key: nasty.to_owned(),
-                label: nasty.to_owned(),
-                judgement,
-                compared: 3,
-                verified: 1,
-                witness: Some(witness),
-                marked: Some(7),
-                seen: None,
-                would_empty: true,
+            judged: {
+                let mut judged = Judged::default();
+                judged.key = nasty.to_owned();
+                judged.label = nasty.to_owned();
+                judged.judgement = judgement;
+                judged.compared = 3;
+                judged.verified = 1;
+                judged.witness = Some(witness);
+                judged.marked = Some(7);
+                judged.would_empty = true;
+                judged
             },
             picture: framed(0),
             witness: framed(1).map(|framed| Framed { height: 960.0, ..framed }),
@@ -212,7 +220,7 @@ mod tests {
     #[test]
     fn a_line_ends_in_both_photos_where_they_are_drawn() {
         let text = rendered(vec![finding(Judgement::Kept, vec![[[320.0, 240.0], [0.0, 960.0]]])]);
-        // The first photo is drawn twice as large, 1280 x 960, the second one as it is, behind the gap of 24.
+        // The first photo is drawn twice as large, 1280 x 960, the second one at its size, after the gap of 24.
         assert!(text.contains("<line x1=\"640.0\" y1=\"480.0\" x2=\"1304.0\" y2=\"960.0\"/>"), "{text}");
         assert!(text.contains("aspect-ratio:1944.0/960.0"));
     }

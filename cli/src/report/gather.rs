@@ -1,4 +1,4 @@
-//! Answers into the plain data of a page: which queries, which tiles, what moved where.
+//! Turns answers into the plain data of a page: queries, tiles, and moves between the lists.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,11 +12,11 @@ use crate::comparison::Comparison;
 use crate::failure::Result;
 use crate::solution::Solution;
 
-/// Results shown of each list when the statement has no LIMIT.
+/// Number of results shown of each list if the statement has no LIMIT.
 const TILES: usize = 10;
-/// Results shown of each list at most.
+/// The largest number of results shown of each list.
 const MOST_TILES: usize = 60;
-/// Inserted results shown at least, however far down they come.
+/// The smallest number of inserted results shown, even from low ranks.
 const INSERTED_TILES: usize = 3;
 
 pub(super) fn page(
@@ -53,7 +53,7 @@ pub(super) fn page(
     })
 }
 
-/// Which queries are shown: all, or the ones that gained most and the ones that gained least, or the first.
+/// The queries that are shown: all, or those that gained most and least, or the first ones.
 fn choose(scores: &[Option<[f64; 3]>]) -> (Vec<usize>, Option<String>) {
     let all: Vec<usize> = (0..scores.len()).collect();
     if all.len() <= MOST_QUERIES {
@@ -124,7 +124,7 @@ fn block(
         });
     }
     let sight = match (&asked.photo, &asked.query.without, &asked.id) {
-        // Whoever asks names this file, in the statement or in a list: it does not come from the database.
+        // The user names this file, in the statement or in a list: its path does not come from the database.
         (Some(Photo::File(path)), ..) => {
             let bytes = read_file(path, &DecodeLimits::default()).ok();
             Sight { picture: bytes.and_then(|bytes| pictures.of_bytes(&bytes)), note: None }
@@ -153,7 +153,7 @@ fn block(
     })
 }
 
-/// Rows that are shown: the first ones, and some of the inserted ones if they come later.
+/// The rows that are shown: the first ones, and some of the inserted ones if they come later.
 fn places(answer: &Answer, wanted: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..answer.rows.len().min(wanted)).collect();
     let is_inserted = |at: &usize| answer.rows[*at].stage == Some(Stage::Inserted);
@@ -187,16 +187,20 @@ mod tests {
 
     #[test]
     fn inserted_rows_are_shown_however_late_they_come() {
-        let row = |at: usize| cairn::Row {
-            id: at.to_string(),
-            similarity: 0.5,
-            prediction: None,
-            stage: Some(if (12..20).contains(&at) { Stage::Inserted } else { Stage::Positive }),
-            label: None,
-            split: cairn::Role::Index,
-            path: None,
+        let row = |at: usize| {
+            let mut row = cairn::Row::default();
+            row.id = at.to_string();
+            row.similarity = 0.5;
+            row.stage = Some(if (12..20).contains(&at) { Stage::Inserted } else { Stage::Positive });
+            row.split = cairn::Role::Index;
+            row
         };
-        let answer = Answer { prediction: None, rows: (0..30).map(row).collect(), as_of_sequence: 1, lag: 0 };
+        let answer = {
+            let mut answer = Answer::default();
+            answer.rows = (0..30).map(row).collect();
+            answer.as_of_sequence = 1;
+            answer
+        };
         assert_eq!(places(&answer, 10)[10..], [12, 13, 14]);
         assert_eq!(places(&answer, 14)[14..], [14]);
     }

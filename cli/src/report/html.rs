@@ -1,4 +1,4 @@
-//! A page as HTML text. Everything that comes from data goes through [`escape`].
+//! A page as HTML. All data goes through [`escape`].
 
 use std::fmt::Write;
 
@@ -8,12 +8,9 @@ use super::{Block, Measured, OPENING, Page, Shown, Sight, Strip, Tile};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The methods as headings: name, and what it does in a few words.
-const HEADINGS: [(&str, &str); 3] = [
-    ("kNN", "by similarity alone"),
-    ("sort", "predicted the same first"),
-    ("sort + insert", "and what similarity missed"),
-];
+/// The methods as headings: name and short description.
+const HEADINGS: [(&str, &str); 3] =
+    [("kNN", "by similarity"), ("sort", "same prediction first"), ("sort + insert", "adds what similarity missed")];
 
 /// Text that is safe between tags and in quoted attributes.
 pub(super) fn escape(text: &str) -> String {
@@ -32,7 +29,7 @@ pub(super) fn escape(text: &str) -> String {
     safe
 }
 
-/// Long names cut in the middle, where the ends tell them apart.
+/// Shortens long names in the middle; their ends tell them apart.
 pub(super) fn short(text: &str, most: usize) -> String {
     let chars: Vec<char> = text.chars().collect();
     if chars.len() <= most {
@@ -50,7 +47,7 @@ pub(super) fn render(page: &Page) -> String {
     out
 }
 
-/// Everything in front of what a page is about.
+/// The start of a page.
 pub(super) fn begin(
     out: &mut String,
     title: &str,
@@ -76,7 +73,7 @@ pub(super) fn begin(
     writeln!(out, "</dl></header>")
 }
 
-/// Everything behind it.
+/// The end of a page.
 pub(super) fn end(out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
@@ -97,7 +94,7 @@ fn write_page(out: &mut String, page: &Page) -> std::fmt::Result {
     }
     notes(out, &page.notes)?;
     if page.blocks.is_empty() {
-        writeln!(out, "<p class=\"note\">There was no query.</p>")?;
+        writeln!(out, "<p class=\"note\">There are no queries.</p>")?;
     }
     for block in &page.blocks {
         write_block(out, block)?;
@@ -108,7 +105,7 @@ fn write_page(out: &mut String, page: &Page) -> std::fmt::Result {
 fn measured(out: &mut String, page: &Page, truth: &Measured) -> std::fmt::Result {
     writeln!(
         out,
-        "<section class=\"card measured\"><div><h2>How good the answers are</h2><table><thead><tr><th>method</th>"
+        "<section class=\"card measured\"><div><h2>Quality of the answers</h2><table><thead><tr><th>method</th>"
     )?;
     writeln!(
         out,
@@ -129,7 +126,7 @@ fn measured(out: &mut String, page: &Page, truth: &Measured) -> std::fmt::Result
     writeln!(out, "</tbody></table>")?;
     writeln!(
         out,
-        "<p class=\"note\">Against kNN, sort+insert improved {better} of {} queries and made {worse} worse. mAP and P@10 in percent, more is better; position 1 is best.</p></div>",
+        "<p class=\"note\">Against kNN, sort+insert improved {better} of {} queries and made {worse} worse. mAP and P@10 in percent, higher is better; position 1 is best.</p></div>",
         truth.queries.len()
     )?;
     if truth.queries.len() > 1 {
@@ -138,7 +135,7 @@ fn measured(out: &mut String, page: &Page, truth: &Measured) -> std::fmt::Result
     writeln!(out, "</section>")
 }
 
-/// For every query a line from its average precision under kNN (ring) to that under sort+insert (dot).
+/// A line for each query, from its average precision under kNN (ring) to that under sort+insert (dot).
 fn chart(out: &mut String, queries: &[[f64; 3]]) -> std::fmt::Result {
     let mut sorted = queries.to_vec();
     sorted.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[2].total_cmp(&b[2])));
@@ -182,16 +179,13 @@ fn legend(out: &mut String, page: &Page) -> std::fmt::Result {
             "<li><span class=\"swatch right\">\u{2713}</span>right</li><li><span class=\"swatch wrong\">\u{2717}</span>wrong</li>"
         )?;
     }
+    writeln!(out, "<li><span class=\"badge positive\">positive</span>found, with the query's predicted instance</li>")?;
     writeln!(
         out,
-        "<li><span class=\"badge positive\">positive</span>found, and predicted to be what the query is</li>"
+        "<li><span class=\"badge inserted\">+ inserted</span>not found by similarity; added because of its prediction</li>"
     )?;
-    writeln!(
-        out,
-        "<li><span class=\"badge inserted\">+ inserted</span>not found by similarity; added for its prediction</li>"
-    )?;
-    writeln!(out, "<li><span class=\"badge negative\">negative</span>found, but predicted to be something else</li>")?;
-    writeln!(out, "<li><span class=\"moved\">\u{25b2}4</span>places moved against kNN</li>")?;
+    writeln!(out, "<li><span class=\"badge negative\">negative</span>found, with another predicted instance</li>")?;
+    writeln!(out, "<li><span class=\"moved\">\u{25b2}4</span>ranks moved compared with kNN</li>")?;
     writeln!(
         out,
         "<li class=\"how\">k = {} voters, \u{3c4} = {}, {} candidates</li></ul>",
@@ -213,7 +207,7 @@ fn picture(out: &mut String, sight: Sight, label: &str) -> std::fmt::Result {
     }
 }
 
-/// What is to be said of the pictures of a page, a line each.
+/// The notes about the pictures of a page, one per line.
 pub(super) fn notes(out: &mut String, notes: &[String]) -> std::fmt::Result {
     notes.iter().try_for_each(|note| writeln!(out, "<p class=\"note\">{}</p>", escape(note)))
 }

@@ -1,9 +1,9 @@
-//! Pages to look at: the query in blue and, as in figure 1 of the paper, what kNN, the sort-step and sort+insert answer; or what a
-//! cleaning found.
+//! Report pages: the query in blue and, as in figure 1 of the paper, the answers of kNN, the sort-step and sort+insert; or the
+//! findings of a cleaning.
 //!
-//! One file with everything in it: no script, nothing fetched; and nothing that the photos shown bring along, no path of the machine,
-//! no file that was not ingested ([`pictures`], [`names`], [`files`]). [`gather`] turns answers into a [`Page`] of plain data, [`html`]
-//! turns that into text; [`cleaning`] and [`cleaning_html`] do so for a cleaning.
+//! A page is one self-contained file: it has no script and loads nothing. It contains no metadata of the photos, no path of the
+//! machine, and no file that was not ingested ([`pictures`], [`names`], [`files`]). [`gather`] turns answers into a [`Page`] of
+//! plain data, [`html`] turns that into text; [`cleaning`] and [`cleaning_html`] do so for a cleaning.
 
 mod cleaning;
 mod cleaning_html;
@@ -15,8 +15,9 @@ mod pictures;
 
 use std::path::Path;
 
+use cairn::clean::Cleaning;
 use cairn::eval::Metrics;
-use cairn::{Cleaning, Snapshot, Stage};
+use cairn::{Snapshot, Stage};
 
 use crate::comparison::Comparison;
 use crate::failure::{Failure, Result};
@@ -27,28 +28,28 @@ pub(crate) use files::PhotoFolders;
 pub(crate) use names::{file_name, named};
 use pictures::{Pictures, Sight};
 
-/// Queries shown at most; the metrics count all of them.
+/// The largest number of queries shown; the metrics count all of them.
 pub(crate) const MOST_QUERIES: usize = 24;
 
-/// Everything on the page.
+/// The data of the page.
 pub(crate) struct Page {
     pub(crate) title: String,
     /// Name and value.
     pub(crate) facts: Vec<(String, String)>,
     pub(crate) truth: Option<Measured>,
-    /// Says which queries are shown, when not all are.
+    /// Which queries are shown, if not all are.
     pub(crate) selection: Option<String>,
-    /// What is to be said of the pictures.
+    /// Notes about the pictures.
     pub(crate) notes: Vec<String>,
     pub(crate) blocks: Vec<Block>,
-    /// JPEGs in base64, each once; tiles name them by number.
+    /// JPEGs in base64, without repetitions; tiles refer to them by number.
     pub(crate) pictures: Vec<String>,
     pub(crate) k: usize,
     pub(crate) tau: f64,
     pub(crate) depth: usize,
 }
 
-/// What is known when the right answers are.
+/// Metrics, if the right answers are known.
 pub(crate) struct Measured {
     pub(crate) metrics: [Metrics; 3],
     /// Average precision of each query: kNN, sort, sort+insert.
@@ -72,29 +73,29 @@ pub(crate) struct Strip {
     pub(crate) rows: usize,
     /// Rows of the whole list that the insert-step added.
     pub(crate) inserted: usize,
-    /// Right ones among the first ten.
+    /// Number of right ones among the first ten.
     pub(crate) right_of_ten: Option<usize>,
     pub(crate) average_precision: Option<f64>,
 }
 
-/// A place in a strip.
+/// An entry of a strip.
 pub(crate) enum Shown {
     /// A result.
     Tile(Tile),
-    /// So many results that are not shown.
+    /// This many results that are not shown.
     Gap(usize),
 }
 
 /// A result.
 pub(crate) struct Tile {
-    /// Its key, without where the machine keeps its file.
+    /// Its key, without the folder of its file.
     pub(crate) id: String,
     pub(crate) rank: usize,
     pub(crate) similarity: f32,
     pub(crate) prediction: Option<(String, f32)>,
     pub(crate) stage: Option<Stage>,
     pub(crate) right: Option<bool>,
-    /// Its rank in the kNN list, when that was another one.
+    /// Its rank in the kNN list, if that differs.
     pub(crate) was: Option<usize>,
     pub(crate) sight: Sight,
 }
@@ -115,7 +116,7 @@ pub(crate) fn write(
     target.write(html::render(&page).as_bytes())
 }
 
-/// Writes the page of a cleaning: what it found, each image beside the one that decided most.
+/// Writes the page of a cleaning: its findings, each image beside the one that contributed most.
 ///
 /// # Errors
 /// When the database cannot be read or the file cannot be written.
@@ -129,10 +130,11 @@ pub(crate) fn write_cleaning(
     target.write(cleaning_html::render(&page).as_bytes())
 }
 
-/// What every page begins with, by which an earlier report is known.
+/// The first words of every page, which identify an earlier report.
 const OPENING: &str = "<!DOCTYPE html>\n<html lang=\"en\" data-made-by=\"cairn\">";
 
-/// Where a page can be written: a slip of the pen must not cost a photo. `overwrite`: any plain file may be replaced, not only an
+/// Checks where a page can be written: a typing mistake must not cost a photo. `overwrite`: it may replace any plain file, not
+/// only an earlier report.
 /// earlier report.
 ///
 /// # Errors
@@ -140,9 +142,8 @@ const OPENING: &str = "<!DOCTYPE html>\n<html lang=\"en\" data-made-by=\"cairn\"
 pub(crate) fn target(path: &Path, overwrite: bool) -> Result<Target> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     if !ending.eq_ignore_ascii_case("html") && !ending.eq_ignore_ascii_case("htm") {
-        return Err(
-            Failure::new(format!("{}: a report is a page", path.display())).help("name it like INTO 'report.html'")
-        );
+        return Err(Failure::new(format!("{}: INTO writes HTML; the name must end in .html", path.display()))
+            .help("for example INTO 'report.html'"));
     }
     Target::check(path, Replace::Beginning(OPENING).or_anything(overwrite))
 }

@@ -1,13 +1,13 @@
-//! Names and reasons as a page shows them. A page is sent around: it holds no path that says how the machine that made it is laid out.
+//! Names and reasons in a page. People share pages, so a page has no path that shows the folders of its machine.
 
 use std::path::Path;
 
-/// A key, the name of a query or the path of a file as it was given; of an absolute path the last part.
+/// A key, the name of a query or the path of a file as given; of an absolute path, the last part.
 pub(crate) fn named(text: &str) -> String {
     if text.starts_with('/') { last_of(text) } else { without_paths(text) }
 }
 
-/// A sentence that may hold absolute paths, with the last part of each.
+/// A sentence in which each absolute path is replaced by its last part.
 pub(super) fn without_paths(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let (mut rest, mut before) = (text, ' ');
@@ -20,7 +20,7 @@ pub(super) fn without_paths(text: &str) -> String {
             before = c;
             continue;
         }
-        // A name in quotes ends with them; another one may hold spaces, and ends where a message goes on.
+        // A name in quotes ends with them; another one may contain spaces, and ends where the message continues.
         let end = match before {
             '\'' | '"' | '`' => rest.find(before),
             _ => [": ", ", ", "; ", "\n", ")", " ("].iter().filter_map(|end| rest.find(end)).min(),
@@ -32,11 +32,11 @@ pub(super) fn without_paths(text: &str) -> String {
     safe
 }
 
-/// A path of the person who made the page, as its last part.
+/// A path of the page's author, as its last part.
 pub(crate) fn file_name(path: &Path) -> String {
     match path.file_name() {
         Some(name) => name.to_string_lossy().into_owned(),
-        // `.` or `..`: what it is called shows when it is looked up.
+        // For `.` or `..`, the name that they resolve to.
         None => path
             .canonicalize()
             .ok()

@@ -1,8 +1,9 @@
-//! The pictures of a page: small JPEGs in base64, each kept once; where places in a photo are drawn, with the frame they lie in.
+//! The pictures of a page: small JPEGs in base64, without repetitions; if points of a photo are drawn, with the frame of their
+//! coordinates.
 //!
-//! Every picture is decoded and encoded again, so that a page holds pixels and nothing else that a photo brings along: no EXIF (place,
-//! time, camera), no XMP, no comment, no embedded thumbnail. What is shown of a stored image is what the database keeps of it; a file
-//! is read only below a folder that was named for that, and only if it is the very photo that was ingested.
+//! Every picture is decoded and encoded again, so that a page has pixels and no metadata: no EXIF (place, time, camera), no XMP,
+//! no comment, no embedded thumbnail. A stored image is shown from the database's copy; a file is read only below a folder that
+//! the user named, and only if it is the photo that was ingested.
 
 use std::collections::HashMap;
 
@@ -14,31 +15,31 @@ use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, encode, thumbnail};
 use super::files::{Found, PhotoFolders};
 use crate::failure::Result;
 
-/// Longest side of a picture in which places are drawn.
+/// Longest side of a picture with points.
 const DRAWN_LONGEST_SIDE: u32 = 420;
 /// Quality of such a picture.
 const DRAWN_QUALITY: u8 = 80;
 
-/// What a page can show of an image.
+/// The picture of an image in a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Sight {
     /// Number of its picture.
     pub(crate) picture: Option<usize>,
-    /// What is to be said of it: why there is no picture, or only a small one.
+    /// A note about it: why there is no picture, or only a small one.
     pub(crate) note: Option<&'static str>,
 }
 
-/// A picture of a whole photo and the frame in which its extractor saw it.
+/// A picture of a complete photo, and the frame in which its extractor saw it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Framed {
     pub(super) picture: usize,
-    /// Pixels of the frame from left to right.
+    /// Width of the frame in pixels.
     pub(super) width: f64,
-    /// Pixels of the frame from top to bottom.
+    /// Height of the frame in pixels.
     pub(super) height: f64,
 }
 
-/// The pictures of a page, and how many images were shown from where.
+/// The pictures of a page, and how many images came from each source.
 pub(crate) struct Pictures<'a> {
     snapshot: &'a Snapshot,
     folders: &'a PhotoFolders,
@@ -52,7 +53,7 @@ impl<'a> Pictures<'a> {
         Self { snapshot, folders, list: Vec::new(), stored: HashMap::new(), framed: HashMap::new() }
     }
 
-    /// The picture of a stored image: what the database keeps of it, or else its file.
+    /// The picture of a stored image: the database's copy, or else its file.
     pub(super) fn of_stored(&mut self, key: &str) -> Result<Sight> {
         if let Some(known) = self.stored.get(key) {
             return Ok(*known);
@@ -70,8 +71,8 @@ impl<'a> Pictures<'a> {
         Ok(sight)
     }
 
-    /// The whole picture of a stored image in a frame whose longest side is at most `frame` pixels, and what is to be said of it. A
-    /// file that may be read comes first, as for the extractor, since it shows more than what the database keeps.
+    /// The complete picture of a stored image in a frame whose longest side is at most `frame` pixels, with a note. A readable
+    /// file comes first, as for the extractor, since it shows more than the database's copy.
     pub(super) fn framed(&mut self, key: &str, frame: u32) -> Result<(Option<Framed>, Option<&'static str>)> {
         if let Some(known) = self.framed.get(key) {
             return Ok(*known);
@@ -81,7 +82,7 @@ impl<'a> Pictures<'a> {
         let (seen, note) = match file.and_then(seen) {
             Some(seen) => (Some(seen), None),
             None => match self.snapshot.photo(key)?.and_then(seen) {
-                // That a file was not asked for is no news where the database keeps a picture.
+                // If the database has a picture, nobody needs to know that the file was not read.
                 Some(kept) => (Some(kept), note.filter(|note| *note == Found::CHANGED)),
                 None => (None, note),
             },
@@ -104,7 +105,7 @@ impl<'a> Pictures<'a> {
         }
     }
 
-    /// The picture of a photo's bytes; none where they are no photo.
+    /// The picture of a photo's bytes; `None` if they are no photo.
     pub(super) fn of_bytes(&mut self, bytes: &[u8]) -> Option<usize> {
         self.of_pixels(&decode(bytes, &DecodeLimits::default()).ok()?)
     }
@@ -115,7 +116,7 @@ impl<'a> Pictures<'a> {
         Some(self.list.len() - 1)
     }
 
-    /// What the page says of images that it does not show as they were ingested, and the pictures.
+    /// Notes about the pictures, and about images that are not shown as they were ingested.
     pub(super) fn finish(self) -> (Vec<String>, Vec<String>) {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         let notes = self.stored.values().filter_map(|sight| sight.note);

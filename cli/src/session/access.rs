@@ -1,25 +1,25 @@
-//! How a command opens its database: for reading, beside whoever writes it, until a statement writes.
+//! How a command opens its database: for reading, beside any writer, until a statement writes.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use cairn::language::Effect;
 use cairn::{Database, ErrorKind, Prepared};
+use cairndb_query::Effect;
 
 use crate::args::Opened;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::terminal::note;
 
-/// Opens a database or a backup for reading. One of an older format is opened for writing, which brings it up to date.
+/// Opens a database or a backup for reading. A database of an older format is opened for writing, which upgrades it.
 ///
 /// # Errors
-/// What [`Database::open_read_only`] and, for an older format, [`Database::open`] give.
+/// The errors of [`Database::open_read_only`] and, for an older format, of [`Database::open`].
 pub(crate) fn open(opened: &Opened) -> Result<Database> {
     let folder = &opened.database;
     match Database::open_read_only(folder) {
         Err(error) if error.kind() == ErrorKind::OlderFormat && !opened.read_only && !Database::is_backup(folder) => {
-            note("note: the database has an older format; it is opened for writing, which brings it up to date");
+            note("note: the database has an older format; opening it for writing upgrades it");
             open_for_writing(folder)
         }
         opened => opened.map_err(|error| explained(error, folder)),
@@ -29,17 +29,17 @@ pub(crate) fn open(opened: &Opened) -> Result<Database> {
 /// Opens a database for writing.
 ///
 /// # Errors
-/// What [`Database::open`] gives.
+/// The errors of [`Database::open`].
 pub(crate) fn open_for_writing(folder: &Path) -> Result<Database> {
     warn_root(folder);
     Database::open(folder).map_err(|error| explained(error, folder))
 }
 
-/// Takes a database that is open for reading over for writing before a statement that writes, or that needs writes carried out which
-/// wait; does nothing where none of them does.
+/// Reopens for writing a database that is open for reading, before a statement that writes or that needs deferred writes applied;
+/// does nothing for other statements.
 ///
 /// # Errors
-/// What [`Database::reopen_for_writing`] gives: the database is a backup, another process holds it.
+/// The errors of [`Database::reopen_for_writing`]: the database is a backup, another process holds it.
 pub(super) fn before(database: &Database, statements: &Prepared) -> Result<()> {
     if !database.is_read_only() {
         return Ok(());
@@ -56,12 +56,12 @@ pub(super) fn before(database: &Database, statements: &Prepared) -> Result<()> {
     Ok(())
 }
 
-/// Warns who writes as root into a folder of somebody else: files that root makes lock the owner out.
+/// Warns a user who writes as root into somebody else's folder: files that root creates lock the owner out.
 fn warn_root(database: &Path) {
     let Ok(about) = std::fs::metadata(database) else { return };
     if rustix::process::geteuid().is_root() && about.uid() != 0 {
         note(&format!(
-            "note: this runs as root, and {} belongs to the user {}, who may not be able to use what root writes there: run it as \
+            "note: this runs as root, and {} belongs to the user {}, who may not be able to use the files that root creates: run it as \
              that user, or end with chown -R {} {}",
             database.display(),
             about.uid(),
@@ -71,7 +71,7 @@ fn warn_root(database: &Path) {
     }
 }
 
-/// A failure with what the command line offers.
+/// A failure with the options of the command line.
 fn explained(error: cairn::Error, folder: &Path) -> Failure {
     let is_damaged = error.kind() == ErrorKind::Corrupt && !Database::is_backup(folder);
     let failure = Failure::from(error);

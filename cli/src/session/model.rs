@@ -1,15 +1,17 @@
-//! What statements need beside a database: its model, loaded when a statement first needs it, and whoever maintains it.
+//! What statements need besides a database: its model, loaded when a statement first needs it, and the maintainer.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cairn::{Database, Embed, Embedded, ModelInfo, Photo, Ports, QueryFile, ReadQueries, Watch};
+use cairn::embed::{Embed, Embedded, QueryFile, ReadQueries};
+use cairn::model::ModelInfo;
+use cairn::{Database, Photo, Ports, Watch};
 use cairndb_ingest::{PhotoEmbedder, QueryReader};
 
 use crate::args::ModelArgs;
 use crate::networks::{embedder, features, maintainer};
 
-/// What statements on a database need: files of vectors always, photos where it has a model.
+/// The ports of statements on a database: files of vectors always, photos if it has a model.
 pub(super) fn ports(database: &Database, args: &ModelArgs, watch: Arc<dyn Watch>) -> Ports {
     let (embed, queries): (Option<Arc<dyn Embed>>, Arc<dyn ReadQueries>) = match database.options().model {
         None => (None, Arc::new(QueryReader::new(None))),
@@ -18,17 +20,17 @@ pub(super) fn ports(database: &Database, args: &ModelArgs, watch: Arc<dyn Watch>
             (Some(Arc::clone(&lazy) as Arc<dyn Embed>), lazy)
         }
     };
-    Ports {
-        embed,
-        queries: Some(queries),
-        features: Some(features(database, args)),
-        maintain: Some(maintainer(args)),
-        watch: Some(watch),
-        writes_reports: true,
-    }
+    let mut ports = Ports::default()
+        .queries(queries)
+        .features(features(database, args))
+        .maintain(maintainer(args))
+        .watch(watch)
+        .writes_reports(true);
+    ports.embed = embed;
+    ports
 }
 
-/// An embedder that does not exist before it is needed, and another one after the database went over to another model.
+/// An embedder that is created when it is needed, and created again after the database changed its active model.
 struct Lazy {
     database: Database,
     args: ModelArgs,
@@ -38,7 +40,7 @@ struct Lazy {
 impl Lazy {
     fn get(&self) -> cairn::Result<Arc<PhotoEmbedder>> {
         let info = self.database.options().model;
-        let info = info.ok_or_else(|| cairn::Error::invalid("the model in force embeds no photos"))?;
+        let info = info.ok_or_else(|| cairn::Error::invalid("the active model embeds no photos"))?;
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         match &*loaded {
             Some((of, embedder)) if *of == info => return Ok(Arc::clone(embedder)),

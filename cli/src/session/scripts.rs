@@ -1,11 +1,11 @@
-//! Texts and scripts, statement by statement: a text is checked as a whole first, a script runs as it comes.
+//! Texts and scripts, statement by statement: a text is checked as a whole first, a script runs as it is read.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use cairn::language::{Piece, Script, Statement};
 use cairn::{Database, Outcome, Prepared};
 use cairndb_ingest::source::Utf8Start;
+use cairndb_query::{Piece, Script, Statement};
 
 use super::Session;
 use crate::failure::{Failure, Result};
@@ -13,14 +13,14 @@ use crate::interrupt;
 use crate::output::{Target, must_be_outside};
 use crate::report;
 
-/// Bytes of a script that are read at a time.
+/// Number of bytes of a script that are read at a time.
 const READ_BYTES: usize = 1 << 16;
 
-/// How one statement is carried out: the shell's can be left by Ctrl-C.
+/// How one statement runs: Ctrl-C can cancel the shell's.
 pub(crate) type Execute<'e> = &'e dyn Fn(&Prepared) -> Result<Vec<Outcome>>;
 
 impl Session {
-    /// Runs the statements of a text one by one, writing what each gives before the next begins.
+    /// Runs the statements of a text one by one, and writes the outcome of each before the next starts.
     ///
     /// # Errors
     /// When the text has a mistake anywhere (then nothing runs), or the first failure of a statement.
@@ -28,7 +28,7 @@ impl Session {
         self.run_by(&|statement| self.execute(statement), text, out)
     }
 
-    /// The same with another way to execute one statement.
+    /// The same, with another way to run one statement.
     ///
     /// # Errors
     /// As [`Session::run`].
@@ -42,11 +42,11 @@ impl Session {
         Ok(())
     }
 
-    /// Runs a script of any length as it comes: a statement runs when its `;` has come, and the first mistake ends it. `name` is what
-    /// messages call it.
+    /// Runs a script of any length as it is read: a statement runs when its `;` has come, and the first mistake ends the script.
+    /// `name` is its name in messages.
     ///
     /// # Errors
-    /// The first mistake or failure, with its line and how many statements ran before it; what they did stays.
+    /// The first mistake or failure, with its line and the number of statements before it; their effects stay.
     pub(crate) fn run_script(
         &self,
         execute: Execute<'_>,
@@ -65,7 +65,7 @@ impl Session {
                     return Err(Failure::new(format!("{name} cannot be read: {error}")).note(so_far(ran, None, None)));
                 }
             };
-            let unreadable = |error: cairn::language::ScriptError| {
+            let unreadable = |error: cairndb_query::ScriptError| {
                 Failure::new(error.to_string()).help(error.help()).note(so_far(ran, Some(error.line()), Some(name)))
             };
             if read == 0 {
@@ -85,7 +85,7 @@ impl Session {
                 break;
             }
         }
-        // A script without any statement is a mistake, as a text without one is.
+        // A script without statements is a mistake, as is a text without one.
         if ran == 0 { Ok(Database::prepare("").map(drop)?) } else { Ok(()) }
     }
 
@@ -108,7 +108,7 @@ impl Session {
         if interrupt::pressed() {
             return Err(stopped());
         }
-        // Before the work: hours of it must not end at a name that cannot be written to.
+        // This comes before the work: hours of it must not be lost to a name that cannot be written.
         let mut into = None;
         for statement in statement.statements() {
             into = target(statement)?;
@@ -120,13 +120,13 @@ impl Session {
     }
 }
 
-/// The report that a statement writes. A folder that it writes lies outside of every database.
+/// The report that a statement writes, which must be outside of every database.
 fn target(statement: &Statement) -> Result<Option<Target>> {
     let (into, overwrite) = match statement {
         Statement::Search(search) => (&search.into, search.overwrite),
         Statement::Clean(clean) => (&clean.into, clean.overwrite),
         Statement::Backup { folder: to } | Statement::BackupRestore { to, .. } => {
-            // A parameter has no value here, which the statement says itself.
+            // A parameter has no value here; the statement reports that.
             to.node.typed().map_or(Ok(()), |to| must_be_outside(Path::new(to)))?;
             return Ok(None);
         }
@@ -140,7 +140,7 @@ fn stopped() -> Failure {
     Failure::interrupted(format!("stopped by {} before the next statement", interrupt::cause()))
 }
 
-/// Where a script stopped, and what that means for what ran.
+/// The place where a script stopped, and the effect on the statements before.
 fn so_far(ran: usize, line: Option<usize>, name: Option<&str>) -> String {
     let place = match (line, name) {
         (Some(line), Some(name)) => format!("stopped at line {line} of {name}"),
@@ -150,8 +150,8 @@ fn so_far(ran: usize, line: Option<usize>, name: Option<&str>) -> String {
     };
     match ran {
         0 => format!("{place}; no statement ran before"),
-        1 => format!("{place}; 1 statement ran before, and what it did stays"),
-        _ => format!("{place}; {ran} statements ran before, and what they did stays"),
+        1 => format!("{place}; 1 statement ran before, and its effects stay"),
+        _ => format!("{place}; {ran} statements ran before, and their effects stay"),
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_script_that_stops_says_where_and_what_ran() {
         assert_eq!(so_far(0, Some(3), Some("a.sql")), "stopped at line 3 of a.sql; no statement ran before");
-        assert!(so_far(1, Some(3), None).ends_with("1 statement ran before, and what it did stays"));
+        assert!(so_far(1, Some(3), None).ends_with("1 statement ran before, and its effects stay"));
         assert!(so_far(7, None, Some("standard input")).starts_with("stopped in standard input; 7 statements"));
         assert_eq!(stopped().exit(), Exit::Interrupted);
     }

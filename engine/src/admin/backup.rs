@@ -1,7 +1,7 @@
-//! Backups: a consistent copy of a database while it is written, which can be verified without opening it and restored elsewhere.
+//! Backups: a consistent copy of a database during writes, which can be verified without opening it and restored elsewhere.
 //!
-//! RocksDB's tables and the segments never change, so a backup on the same file system is hard links and takes little room. The list
-//! `BACKUP` names every file with its length and checksum; nothing that it does not name is read.
+//! RocksDB's tables and the segments never change, so a backup on the same file system consists of hard links and takes little
+//! space. The list `BACKUP` names every file with its length and checksum; other files are not read.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -122,9 +122,9 @@ pub(crate) fn verify(
     if let Some(stray) = strays(&folder, &listed)? {
         return Err(Error::new(
             ErrorKind::Corrupt,
-            format!("the backup holds {stray}, which was not backed up: something wrote into it"),
+            format!("the backup has the extra file {stray}: another program wrote into the backup"),
         )
-        .help("every file that was backed up is as it was, and a restore takes only those; move the others away"));
+        .help("every file of the backup is intact, and a restore copies only those; remove the others"));
     }
     judge(&folder)?;
     let sequence = sequence_of(&folder.within(CATALOG)?, &folder);
@@ -202,9 +202,10 @@ pub(crate) fn restore(
         point("restore.copy")?;
         // Copied, not linked: the backup must survive whatever happens to the database.
         copy_file(file.open(&backup)?, target, name.as_ref())?;
-        let copied = target.file(name)?.ok_or_else(|| damaged(&format!("{} went while it was copied", file.name)))?;
+        let copied =
+            target.file(name)?.ok_or_else(|| damaged(&format!("{} disappeared during the copy", file.name)))?;
         if !file.is_in(copied, &target.path_of(name), interrupt)? {
-            return Err(damaged(&format!("{} changed while it was copied", file.name)));
+            return Err(damaged(&format!("{} changed during the copy", file.name)));
         }
     }
     segments.sync("restore.segments")?;
@@ -243,7 +244,7 @@ impl Listed {
 
 fn damaged(what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("the backup is damaged: {what}")).help(
-        "use another backup; without one, copy the folder, delete the file BACKUP of the copy, and keep what can be read: cairn repair COPY",
+        "use another backup; without one, copy the folder, delete the file BACKUP of the copy, and save what can be read: cairn repair COPY",
     )
 }
 
@@ -263,7 +264,7 @@ fn list_of(path: &Path) -> Result<(Folder, Vec<Listed>)> {
     let (body, end) = text.trim_end_matches('\n').rsplit_once('\n').ok_or_else(|| damaged("its list is cut short"))?;
     let body = format!("{body}\n");
     if end != format!("end {:08x}", crc32fast::hash(body.as_bytes())) {
-        return Err(damaged("its list is not what was written"));
+        return Err(damaged("the checksum of its list does not match"));
     }
     let mut lines = body.lines();
     if lines.next() != Some(TITLE) {
@@ -278,7 +279,7 @@ fn list_of(path: &Path) -> Result<(Folder, Vec<Listed>)> {
         .map(|line| match parse(line) {
             Some(listed) if is_ours(&listed.name) => Ok(listed),
             Some(listed) => {
-                Err(damaged(&format!("its list names '{}', which no backup holds", listed.name.escape_debug())))
+                Err(damaged(&format!("its list names '{}', which is no file of a backup", listed.name.escape_debug())))
             }
             None => Err(damaged("its list has a line that cannot be read")),
         })

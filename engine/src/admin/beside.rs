@@ -1,4 +1,4 @@
-//! A backup of a database that another process may be writing: what is durable at one moment of the call.
+//! A backup of a database that another process may be writing: the data that is durable at one moment of the call.
 
 use crate::catalog::{Catalog, too_busy};
 use crate::disk::{Folder, Making, SEGMENTS, link_or_copy};

@@ -1,4 +1,4 @@
-//! Admin: is a database sound, how is it copied, what can be saved of a damaged one, and which process looks at a foreign one first?
+//! Admin: checks, backups and repairs of a database, and the scout that first reads a foreign one.
 
 pub(crate) mod backup;
 mod beside;

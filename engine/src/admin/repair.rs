@@ -1,7 +1,7 @@
-//! Repair: from whatever records and descriptors can still be read, everything else is made again.
+//! Repair: it keeps the records and descriptors that can still be read, and derives everything else again.
 //!
-//! It works when opening fails: what can be read of a damaged catalog is copied into a new one; images that are stored in part are
-//! dropped; neighbours, predictions and postings are recomputed; segments are made again after the next opening.
+//! It works on a database that cannot be opened: it copies what can be read of a damaged catalog into a new one, drops images
+//! that are only partly stored, and recomputes neighbours, predictions and postings; the next opening writes the segments again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -92,11 +92,11 @@ pub(crate) fn repair(
     let never_done = hopeless.iter().filter(|&&number| number > sequence).count() as u64;
     let gone = noted.saturating_sub(found.max(sequence));
     if gone > 0 {
-        story.push(format!("writes {} to {noted} were acknowledged and are gone", found.max(sequence) + 1));
+        story.push(format!("writes {} to {noted} were acknowledged and are lost", found.max(sequence) + 1));
     }
     lost = lost.or(Lost { writes: never_done.max(gone), ..Lost::default() });
     if found > sequence {
-        story.push(format!("writes {} to {found} wait and will be carried out at the next opening", sequence + 1));
+        story.push(format!("writes {} to {found} are deferred; the next opening applies them", sequence + 1));
     }
 
     // From here on nobody but a repair may open it, until everything is made again.
@@ -200,9 +200,7 @@ fn still_possible(
         Ok(())
     })?;
     if lost > 0 {
-        story.push(format!(
-            "{lost} writes that waited need images that are gone, or could not be read, and were dropped"
-        ));
+        story.push(format!("{lost} deferred writes need lost images, or could not be read, and were dropped"));
     }
     Ok((queue.last().unwrap_or(0), hopeless))
 }
@@ -250,12 +248,12 @@ impl Readable {
             return Ok(());
         }
         let all = kept + gone;
-        let more = if lost.places > 0 { ", and nobody knows of how many more nothing can be read" } else { "" };
+        let more = if lost.places > 0 { ", and an unknown number that cannot be read at all" } else { "" };
         Err(Error::new(
             ErrorKind::Corrupt,
             format!("a repair would drop {gone} of {all} images{more}; nothing was changed"),
         )
-        .help("restore a backup; or, where there is none, take the loss: cairn repair DB --accept-loss"))
+        .help("restore a backup; if there is none, accept the loss: cairn repair DB --accept-loss"))
     }
 }
 
@@ -325,8 +323,8 @@ fn readable(folder: &Folder, catalog: &Arc<Catalog>, story: &mut Story, interrup
     let lonely = dropped.len() - before;
     for (count, what) in [
         (unreadable, "records could not be read"),
-        (copied, "images had lost their descriptor and got it back from a segment"),
-        (partial, "images had no sound descriptor and were dropped"),
+        (copied, "images had lost their descriptor, which was restored from a segment"),
+        (partial, "images had no undamaged descriptor and were dropped"),
         (lonely, "descriptors had no record and were dropped"),
         (doubled, "images had a newer version under the same key and were dropped"),
     ] {
@@ -391,7 +389,7 @@ fn labels(catalog: &Arc<Catalog>, pinned: &Pinned, kept: &[Kept], story: &mut St
     }
     batch.commit()?;
     if lost > 0 {
-        story.push(format!("the texts of {lost} labels were gone; they are called 'lost label N' now"));
+        story.push(format!("the texts of {lost} labels were lost; they are called 'lost label N' now"));
     }
     Ok((count, lost))
 }

@@ -1,4 +1,4 @@
-//! When a process of its own looks at a catalog first, and how closely.
+//! Decides when a scout reads a catalog first, and how thoroughly.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -19,7 +19,7 @@ const CHEAP_BYTES: u64 = 64 << 20;
 static LAST: Mutex<Option<(Record, Look)>> = Mutex::new(None);
 
 /// What a scout does, in the process that `set_scout` names; `words` is what the engine put behind the words of the
-/// [`Scout`](crate::Scout). It writes to standard output, for the engine, and into a temporary folder; only the scout of a repair writes
+/// [`Scout`](crate::runtime::Scout). It writes to standard output, for the engine, and into a temporary folder; only the scout of a repair writes
 /// into the database's folder, and takes that away again.
 ///
 /// Returns whether the words were understood; the process ends with success then.
@@ -94,12 +94,12 @@ fn look_first(folder: &Folder, record: &Record, look: Look) -> Result<()> {
 fn ended(folder: &Folder, how: &str) -> Error {
     let shown = folder.path().display();
     let what = format!(
-        "the catalog of {shown} cannot be read: a process that looked at it first {how}. Bytes of it were made up, or damaged in a way that \
+        "the catalog of {shown} cannot be read: a process that read it first {how}. Its bytes were crafted, or damaged in a way that \
          its checksums do not show"
     );
     let help = match is_backup(folder).unwrap_or(false) {
-        true => "nothing was changed; use another backup, from a place that you trust",
-        false => "nothing was changed; restore a backup, and take databases only from places that you trust",
+        true => "nothing was changed; use another backup, from a source that you trust",
+        false => "nothing was changed; restore a backup, and open only databases from sources that you trust",
     };
     Error::new(ErrorKind::Corrupt, what).help(help)
 }

@@ -1,5 +1,5 @@
-//! How long writes have waited: the one place of the engine that asks a clock, because `STALE <= 5s` speaks of one. No content of an
-//! answer depends on it, only whether deferred writes are applied first.
+//! How long writes have been deferred: the one place of the engine that reads a clock, because `STALE <= 5s` needs one. It never
+//! affects the content of an answer, only whether deferred writes are applied first.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};

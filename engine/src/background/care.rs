@@ -1,4 +1,4 @@
-//! What keeps a database well behind its callers: the side file, a disk that was full, many small tables, and the last save.
+//! Upkeep in the background: the watermark's file, recovery from a full disk, merging of small tables, and the last save.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! Compaction: neighbouring segments are merged on a frozen state beside the writer, without their dead rows.
+//! Compaction: it merges neighbouring segments of a frozen state beside the writer, without their dead rows.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! FLUSH: the rows that no segment has become one segment for each role, beside the writer.
+//! FLUSH: it writes the rows of the tail into one segment per role, beside the writer.
 
 use super::segments::Made;
 use crate::disk::point;

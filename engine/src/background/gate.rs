@@ -1,4 +1,4 @@
-//! Who may change a database while another model comes in force, or while it is closed.
+//! The gate of a database: who may change it while another model becomes active, or while it is closed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Gate {
             if looks >= MOST_LOOKS {
                 return Err(Error::new(
                     ErrorKind::Locked,
-                    "another model is being put in force, and whoever embeds for it has not answered for a minute",
+                    "another model is becoming active, and its embedder has not answered for a minute",
                 )
                 .help("try again later; code that embeds must not wait for threads that write"));
             }

@@ -1,5 +1,5 @@
-//! Background: what happens behind the callers. Worker threads make and merge segments and apply deferred writes; another model's
-//! descriptors are built beside the active ones and take their place.
+//! Background work: worker threads write and merge segments and apply deferred writes; another model's descriptors are built
+//! beside the active ones and replace them.
 
 mod ages;
 mod care;

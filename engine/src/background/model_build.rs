@@ -1,9 +1,9 @@
-//! Another space beside the active one: its descriptors come in while everything goes on, its lists, votes, postings and segments
-//! are built from them, and then one key flips.
+//! Another model space beside the active one: its descriptors arrive while reads and writes continue, its lists, votes, postings
+//! and segments are derived from them, and then one key flips.
 //!
-//! Descriptors are kept over a crash, whatever is derived from them is made anew: until the flip nobody reads it. What is written
-//! meanwhile needs no log. An id never changes its descriptor or role, so comparing the ids (and the labels of train images) of
-//! both spaces says what to catch up with; an image that was put again has another id and no descriptor in the new space yet.
+//! Descriptors survive a crash; derived data is built again, since nobody reads it before the flip. Writes meanwhile need no log:
+//! an id never changes its descriptor or role, so comparing the ids (and the labels of train images) of both spaces tells what to
+//! catch up with. An image that was put again has another id and no descriptor in the new space yet.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -57,18 +57,18 @@ impl Core {
         };
         let active = self.catalog.space();
         let in_force = || {
-            Error::new(ErrorKind::AlreadyExists, "that model is in force already")
+            Error::new(ErrorKind::AlreadyExists, "that model is already active")
                 .help("SHOW MODELS lists the models of the database")
         };
         if let Some(number) = number {
             let wanted = spaces.iter().find(|space| space.id.0 == number);
-            let wanted = wanted.ok_or_else(|| Error::not_found(format!("there is no model {number}")))?;
+            let wanted = wanted.ok_or_else(|| Error::not_found(format!("model {number} does not exist")))?;
             return match wanted {
                 wanted if wanted.id == active => Err(in_force()),
                 // Only the statement that began it knows how its descriptors are made.
-                wanted if wanted.unfinished => Err(Error::invalid(format!("model {number} is unfinished")).help(format!(
-                    "give the TRAIN or REEMBED that began it once more, which goes on with it; or take it out: DROP MODEL {number}"
-                ))),
+                wanted if wanted.unfinished => Err(Error::invalid(format!("model {number} is unfinished")).help(
+                    format!("rerun the TRAIN or REEMBED that started it to resume; or remove it: DROP MODEL {number}"),
+                )),
                 wanted => Ok(wanted.clone()),
             };
         }
@@ -85,9 +85,9 @@ impl Core {
         }
         // A number that was somebody's never is another one's: people remember it.
         let last = self.catalog.pin().last_space()?.0;
-        let next = last.checked_add(1).ok_or_else(|| {
-            Error::corrupt(format!("the last model has the number {last}, and no database counts so far"))
-        })?;
+        let next = last
+            .checked_add(1)
+            .ok_or_else(|| Error::corrupt(format!("the last model has the number {last}, which is too large")))?;
         let space = Space { id: SpaceId(next), model, dimension, unfinished: true };
         self.catalog.care_for(space.id);
         let active = spaces.iter().find(|space| space.id == active);
@@ -144,7 +144,7 @@ impl Core {
         writer.commit(|batch| {
             for (id, vector) in rows {
                 if vector.len() != space.dimension {
-                    let message = format!("the model gave {} numbers instead of {}", vector.len(), space.dimension);
+                    let message = format!("the model returned {} numbers instead of {}", vector.len(), space.dimension);
                     return Err(Error::new(ErrorKind::Mismatch, message).help("check which model was loaded"));
                 }
                 let is_there = Role::ALL.into_iter().any(|role| {
@@ -206,7 +206,7 @@ impl Core {
         let space = SpaceId(number);
         if space == self.catalog.space() {
             return Err(
-                Error::invalid("the model in force cannot be dropped").help("go to another one first: USE MODEL")
+                Error::invalid("the active model cannot be dropped").help("activate another one first: USE MODEL")
             );
         }
         if !self.spaces()?.iter().any(|known| known.id == space) {
@@ -468,8 +468,8 @@ impl Building {
         let problems = self.core.check_derived()?;
         match problems.first() {
             None => Ok(()),
-            Some(first) => Err(Error::corrupt(format!("the new epoch does not agree with itself: {first}"))
-                .help("the database is as it was; try again, and check the disk's health")),
+            Some(first) => Err(Error::corrupt(format!("the new model space is inconsistent: {first}"))
+                .help("the database is unchanged; try again, and check the disk's health")),
         }
     }
 

@@ -1,6 +1,8 @@
-//! Epochs: another model's descriptors are built beside those in force, and then one key flips.
+//! Model changes: another model's descriptors are built beside the active ones, and then one key flips.
 
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::gate::Closed;
 use super::model_build::Building;
@@ -22,11 +24,12 @@ const LAST_FEW: usize = 256;
 /// Times the gate is opened again because more than the last few came, or one of them must be embedded.
 const OPENED_AGAIN: usize = 3;
 /// What is called while it is closed.
-const EMBEDS: &str = "whoever embeds for a new model";
-const IS_TOLD: &str = "whoever is told how far a change of models is";
+const EMBEDS: &str = "the embedder of a new model";
+const IS_TOLD: &str = "the observer of a model change";
 
 /// A model of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ModelEntry {
     /// Its number; never given again, also when it is gone.
     pub number: u32,
@@ -43,6 +46,7 @@ pub struct ModelEntry {
 
 /// The model that is wanted in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Target {
     /// The model; `None`: the caller brings vectors.
     pub model: Option<ModelInfo>,
@@ -53,12 +57,29 @@ pub struct Target {
     pub again: bool,
     /// The epoch of that number, of several of one model; default none: the latest.
     pub number: Option<u32>,
+    /// Names and bytes that the database keeps for the model, with the rows and in every backup ([`Snapshot::model_file`]). They are
+    /// stored in this order, each in a transaction, before the first descriptor. Default none.
+    ///
+    /// [`Snapshot::model_file`]: crate::Snapshot::model_file
+    pub files: Vec<(String, Bytes)>,
 }
 
 impl Target {
     /// That model, unless it is in force.
     pub fn new(model: ModelInfo, dimension: usize) -> Self {
-        Self { model: Some(model), dimension, again: false, number: None }
+        Self { model: Some(model), dimension, again: false, number: None, files: Vec::new() }
+    }
+
+    /// Sets [`Target::again`].
+    #[must_use]
+    pub fn again(self, again: bool) -> Self {
+        Self { again, ..self }
+    }
+
+    /// Sets [`Target::number`].
+    #[must_use]
+    pub fn number(self, number: impl Into<Option<u32>>) -> Self {
+        Self { number: number.into(), ..self }
     }
 }
 
@@ -82,7 +103,7 @@ impl Shared {
 
     /// Switches to another model, as `Database::change_model` documents it.
     pub(crate) fn change_model(&self, to: Target, reembed: &dyn Reembed, watch: Option<&dyn Watch>) -> Result<u32> {
-        let Target { model, dimension, again, number } = to;
+        let Target { model, dimension, again, number, files } = to;
         Options { dimension, ..self.options() }.check()?;
         let mut told = |at: Progress<'_>| {
             event!(what = at.what, done = at.done, all = at.all, "the model changes");
@@ -93,9 +114,10 @@ impl Shared {
         };
         // One at a time: a second one would derive the same space.
         let _one_at_a_time = self.epochs.try_lock().ok_or_else(|| {
-            Error::new(ErrorKind::Locked, "another model is being put in force").help("wait for it, or stop it")
+            Error::new(ErrorKind::Locked, "another model is becoming active").help("wait for it, or stop it")
         })?;
         let core = self.core();
+        files.iter().try_for_each(|(name, bytes)| core.keep(|batch| batch.put_file(name, bytes)))?;
         let space = core.space_for(number, model, dimension, again)?;
         let mut change = Change { core: &core, space: &space, reembed, told: &mut told, left: usize::MAX };
         change.embed(ImageId(0))?;
@@ -130,7 +152,7 @@ impl Shared {
     pub(crate) fn drop_model(&self, number: u32) -> Result<()> {
         let (_no_flip, core) = self.enter()?;
         let _no_epoch = self.epochs.try_lock().ok_or_else(|| {
-            Error::new(ErrorKind::Locked, "a model is being put in force").help("wait for it, or stop it")
+            Error::new(ErrorKind::Locked, "a model is becoming active").help("wait for it, or stop it")
         })?;
         core.drop_space(number)
     }
@@ -172,8 +194,8 @@ fn others_of(pinned: &Pinned, spaces: &[Space], id: ImageId) -> Result<Vec<(u32,
 }
 
 fn stopped() -> Error {
-    Error::new(ErrorKind::Cancelled, "stopped before the new model was in force")
-        .help("what was embedded is kept; the same command goes on with it")
+    Error::new(ErrorKind::Cancelled, "stopped before the new model became active")
+        .help("the descriptors so far are kept; run the same command again to resume")
 }
 
 /// Whoever is told how far it is.

@@ -1,5 +1,4 @@
-//! The running database of a folder: the core that answers, the gate before it, and the worker behind it. A change of models puts
-//! another core in its place.
+//! The running database of a folder: the core that answers, the gate before it, and the worker. A model change replaces the core.
 
 use std::sync::Arc;
 use std::time::Duration;

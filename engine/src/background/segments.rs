@@ -1,4 +1,5 @@
-//! Segment files: one is written from live rows, opened as any reader would, and named by the one commit that takes the writer's lock.
+//! Segment files: each is written from live rows, opened as a reader would open it, and named by the one commit that takes the
+//! writer's lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
-//! What goes on behind the callers, and what must go on whatever becomes of it.
+//! The background work, and the calls that must never wait for it.
 //!
-//! It catches: a writer that waits for a drain (one lock for the queue and the writer), a drain, a flush or a note that waits for a
-//! merge (one thread or one lock for everything), writers that wait for segments of a database that takes no more writes.
+//! It catches: a writer that waits for a drain (one lock for the queue and the writer); a drain, a flush or a note that waits for
+//! a merge (one thread or one lock for everything); writers that wait for segments of a database that accepts no more writes.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Worker;
-use crate::VectorChunks;
 use crate::catalog::Catalog;
 use crate::disk::{CATALOG, Folder, Lock};
 use crate::error::{ErrorKind, Result};
 use crate::operation::{Operation, Put};
 use crate::options::Options;
 use crate::ports::Propose;
+use crate::ports::VectorChunks;
 use crate::state::watermark;
 use crate::write::core::tail_rows;
 use crate::write::policy::{FLUSH_ROWS, HOLD_BACK_ROWS};

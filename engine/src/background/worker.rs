@@ -1,5 +1,4 @@
-//! The threads behind a database: one carries out what waits, one makes segments, one merges them, one
-//! keeps the side file.
+//! The threads of a database: one applies deferred writes, one writes segments, one merges them, one saves the watermark.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -62,7 +61,7 @@ impl Drop for Ending<'_> {
         if std::thread::panicking() {
             self.core.set_trouble(
                 self.duty,
-                Some(Trouble::gone(self.duty.work(), "it panicked and is gone; close the database and open it again")),
+                Some(Trouble::gone(self.duty.work(), "it panicked and ended; close the database and open it again")),
             );
             self.core.signal.notify();
         }

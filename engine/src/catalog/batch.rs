@@ -1,4 +1,4 @@
-//! Everything one write changes, and the one commit point.
+//! All the changes of one write, and the one commit point.
 
 use prost::Message;
 use rocksdb::{WriteBatch, WriteOptions};
@@ -246,7 +246,7 @@ impl<'c> Batch<'c> {
                 return error;
             }
             Error::new(error.kind(), format!("the write failed: {}", error.message()))
-                .help_of_disk(&error, "check the disk's space and health, then close the database and open it again: it then shows whether this write was stored, as a whole or not at all")
+                .help_of_disk(&error, "check the disk's space and health, then close the database and open it again: it then has either all of this write or nothing of it")
                 .because(error)
         })
     }

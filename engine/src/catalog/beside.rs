@@ -1,27 +1,24 @@
 //! A copy of a catalog that another process may be writing.
 //!
-//! Its tables never change, so they are linked, or copied as long as they are there. Its list of tables and its logs are taken as of one
-//! moment: the files are opened and the list is read between two looks at the folder that show the same. From then on no merge and no
-//! flush of the writer takes anything away from the copy.
+//! Its tables never change, so they are linked, or copied while they exist. Its list of tables and its logs are taken as of one
+//! moment: the list is read and the logs are opened between two listings of the folder that show the same logs. From then on, no
+//! merge and no flush of the writer removes anything from the copy.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
-use std::time::Duration;
 
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
 use super::tables::{Work, db_options};
-use super::{BESIDE_TRIES, Catalog, Family, logs, moving_files, too_busy};
+use super::{BESIDE_PAUSE, BESIDE_TRIES, Catalog, Family, logs, moving_files, too_busy};
 use crate::disk::{CATALOG, Folder, Kind, MOST_CURRENT, link_or_copy, syncs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::leaving::inside_slow;
 
 /// Neither the catalog's own name nor the file of its options is so long.
 const MOST_SMALL: u64 = 1 << 20;
-/// Between two tries.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// The list of tables and the logs of one moment.
 struct Look {
@@ -54,7 +51,7 @@ impl Catalog {
                 }
                 Err(error) => return Err(error),
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(BESIDE_PAUSE);
         }
         let busy = too_busy(folder);
         Err(match trouble {
@@ -72,7 +69,7 @@ fn try_once(from: &Folder, to: &Folder) -> Result<bool> {
         copy_table(from, to, table)?;
     }
     // Links are made at once. On another file system the copying takes its time, and a second look begins with what is there.
-    if moving_files(from)? != before {
+    if !moving_files(from)?.same_logs(&before) {
         return Ok(false);
     }
     look.write(to)?;
@@ -114,7 +111,10 @@ impl Look {
         let manifest = OsString::from(String::from_utf8_lossy(&current).trim_end());
         let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if !manifest.to_str().and_then(|name| name.strip_prefix("MANIFEST-")).is_some_and(is_number) {
-            return Err(Error::corrupt(format!("{} names no list of tables", folder.path_of("CURRENT").display())));
+            return Err(Error::corrupt(format!(
+                "{} does not name a list of tables",
+                folder.path_of("CURRENT").display()
+            )));
         }
         let list = folder.read(&manifest, logs::MOST_BYTES)?.ok_or_else(|| gone(&manifest))?;
         let mut look =

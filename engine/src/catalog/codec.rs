@@ -1,7 +1,7 @@
-//! The byte layout of the catalog's keys and plain values; nobody else knows a byte position.
+//! The byte layout of the catalog's keys and plain values; no other module knows a byte position.
 //!
-//! Values are little-endian. Numbers inside a *key* are written most significant byte first, the one exception of the house:
-//! RocksDB orders keys by bytes, and only so does a range scan visit ids in order and scores from the best down.
+//! Values are little-endian. Numbers inside a *key* are big-endian, as an exception: RocksDB orders keys by bytes, and only then
+//! does a range scan visit ids in order and scores from the best down.
 
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -19,7 +19,7 @@ pub(crate) fn counted(number: u64, what: &str) -> Result<u64> {
     if number <= MOST_NUMBER {
         return Ok(number);
     }
-    Err(Error::corrupt(format!("{what} is {number}, and no database counts so far")))
+    Err(Error::corrupt(format!("{what} is {number}, which is too large")))
 }
 
 /// The number after another one; `what` names it.

@@ -1,5 +1,5 @@
-//! Entries of a catalog as they are stored, read and written past everything that the engine makes sure of: how tests make databases that
-//! nobody wrote, with checksums that fit.
+//! Reads and writes stored entries of a catalog without the engine's checks: tests use it to craft databases with valid checksums
+//! that no engine wrote.
 
 use prost::Message;
 use rocksdb::IteratorMode;

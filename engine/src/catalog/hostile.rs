@@ -1,11 +1,11 @@
-//! R10: bytes that nobody wrote, given to every decoder of the catalog's values, by fuzz targets (`fuzz/catalog_values.rs`) and by the
-//! tests below, which run in every CI: random bytes, and sound values with bits flipped, cut, grown and spliced. They give a typed
-//! error or a value, never a panic, and never hold more memory than so many bytes justify.
+//! R10: crafted bytes for every decoder of the catalog's values, used by fuzz targets (`fuzz/catalog_values.rs`) and by the tests
+//! below, which run in every CI: random bytes, and valid values with bits flipped, cut, extended and spliced. A decoder returns a
+//! typed error or a value, never panics, and never holds more memory than the number of bytes justifies.
 //!
-//! It catches: a byte read without a look at the length, memory set aside by a number that the bytes claim, a field that is stored
-//! and not read, or read into another, a list with more ids than similarities. Tried, two or three at a time: `bytes_at` that slices
-//! where it should look, operations collected behind a reservation that grows with a power of the length, `first` and `last` of a
-//! segment's entry interchanged, `label` of a waiting put dropped; the tests were seen to fail.
+//! It catches: a byte read without a check of the length, memory allocated by a number in the bytes, a field that is stored and
+//! not read, or read into another field, a list with more ids than similarities. Tried, two or three at a time: `bytes_at` that
+//! slices without a check, operations collected after a reservation that grows with a power of the length, `first` and `last` of
+//! a segment's entry swapped, `label` of a deferred put dropped; the tests failed.
 
 use prost::Message;
 

@@ -1,5 +1,5 @@
-//! What a database is: its options, its name, its spaces and which of them answers. Without these few entries of `meta` nothing else
-//! could be read, so each is written a second time, to another family and thereby to another table.
+//! The identity of a database: its options, its identifier, its spaces and the active one. Nothing else can be read without these
+//! few entries of `meta`, so each is stored a second time, in another family and thereby in another table.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ pub(super) fn restore(db: &DB, all: bool) -> Result<()> {
     if own.contains_key(OPTIONS) {
         return Ok(());
     }
-    Err(Error::corrupt("what the database is can be read nowhere in its catalog").help("restore a backup"))
+    Err(Error::corrupt("neither copy of the database's identity can be read in its catalog").help("restore a backup"))
 }
 
 /// What `meta` says of the database.

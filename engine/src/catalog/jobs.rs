@@ -1,4 +1,4 @@
-//! Long work: local features of images, results worth keeping over a crash, the log of cleanings and the marks that they left.
+//! The data of long work: local features of images, results that should survive a crash, the log of cleanings and their marks.
 
 use std::collections::HashSet;
 
@@ -19,6 +19,8 @@ const CLEANINGS: &[u8] = b"cleaning/";
 const MARKS: &[u8] = b"mark/";
 /// Key prefix in `jobs`: name -> bytes that a model needs.
 const FILES: &[u8] = b"file/";
+/// Files of applications.
+const NOTES: &[u8] = b"note/";
 
 /// What an extractor was given of a photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,15 @@ impl Batch<'_> {
     /// Forgets the bytes under every name that begins so.
     pub(crate) fn delete_files(&mut self, prefix: &str) -> Result<()> {
         self.delete_prefix(Family::Jobs, &[FILES, prefix.as_bytes()].concat())
+    }
+
+    /// Keeps an application's note under a name; `None` forgets it.
+    pub(crate) fn set_note(&mut self, name: &str, bytes: Option<&[u8]>) -> Result<()> {
+        let key = [FILES, NOTES, name.as_bytes()].concat();
+        match bytes {
+            Some(bytes) => self.put(Family::Jobs, &key, bytes),
+            None => self.delete(Family::Jobs, &key),
+        }
     }
 
     /// Notes a cleaning.
@@ -134,6 +145,11 @@ impl Pinned {
     /// The bytes kept under a name.
     pub(crate) fn file(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.get(Family::Jobs, &[FILES, name.as_bytes()].concat())
+    }
+
+    /// The application's note of that name.
+    pub(crate) fn note(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.get(Family::Jobs, &[FILES, NOTES, name.as_bytes()].concat())
     }
 
     /// The cleaning that marked an image.

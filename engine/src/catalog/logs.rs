@@ -1,8 +1,8 @@
-//! A look at RocksDB's own logs before it reads them: its reader turns forever on some damage.
+//! Checks RocksDB's logs before RocksDB reads them: its reader loops forever on some damage.
 //!
-//! Behind a sound record of a log, a record that claims a kind which only recycled logs have is neither passed over nor refused
-//! (RocksDB 9.3 to 11.8; facebook/rocksdb, issue 13333). One flipped bit makes such a kind of a sound one, so opening would hang. Logs
-//! are not recycled here: whatever claims to be is damage.
+//! After a valid record of a log, RocksDB neither skips nor refuses a record with a kind that only recycled logs have (RocksDB
+//! 9.3 to 11.8; facebook/rocksdb, issue 13333). One flipped bit turns a valid kind into such a kind, so opening would hang. Logs
+//! are not recycled here, so every such record is damage.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -79,7 +79,8 @@ fn first_recycled_of(folder: &Folder, name: &OsString) -> Result<Option<u64>> {
     let Some(file) = folder.file(name)? else { return Ok(None) };
     let length = file.metadata().map_err(|error| Error::io(&folder.path_of(name), error))?.len();
     if length > MOST_BYTES {
-        let what = format!("the catalog's {} is {length} bytes long, and no log is", name.to_string_lossy());
+        let what =
+            format!("the catalog's {} is {length} bytes long, which is too long for a log", name.to_string_lossy());
         return Err(Error::corrupt(what));
     }
     first_recycled(file).map_err(|error| Error::io(&folder.path_of(name), error))

@@ -1,4 +1,4 @@
-//! The manifest: which segments there are, which of their rows are dead, and up to which id rows lie in segments.
+//! The manifest: the segments that count, their dead rows, and the id up to which rows are in segments.
 
 use prost::Message;
 

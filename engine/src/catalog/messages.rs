@@ -1,4 +1,4 @@
-//! The stored values that have fields. Numbers of fields are never used again for something else.
+//! The stored values that have fields. The number of a field is never reused for another one.
 
 use prost::Message;
 
@@ -418,7 +418,7 @@ impl OptionsMessage {
             let message =
                 format!("the database has format {}, this build reads {OLDEST_FORMAT} to {FORMAT}", self.format);
             return Err(
-                Error::new(ErrorKind::Mismatch, message).help("open it with the build that wrote it, or a later one")
+                Error::new(ErrorKind::Mismatch, message).help("open it with the version that wrote it, or a later one")
             );
         }
         let keep = Keep::from_word(&self.keep)

@@ -155,7 +155,9 @@ const OPTIONS: &[u8] = b"options";
 const SEQUENCE: &[u8] = b"sequence";
 const NEXT_IMAGE: &[u8] = b"next_image";
 /// Times a reader beside a writer looks again.
-const BESIDE_TRIES: usize = 20;
+const BESIDE_TRIES: usize = 50;
+/// Between two tries.
+const BESIDE_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 const NEXT_SEGMENT: &[u8] = b"next_segment";
 const COVERED: &[u8] = b"covered";
 const DATABASE: &[u8] = b"database";
@@ -261,13 +263,15 @@ impl Catalog {
         must_have_all_families(its)?;
         let mut trouble = None;
         for _ in 0..BESIDE_TRIES {
-            // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
             let before = moving_files(its)?;
             let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&work)));
             let opened =
                 DB::open_cf_descriptors_read_only(&options_beside(its, opening)?, its.native(), families, false);
-            if moving_files(its)? != before {
+            let after = moving_files(its)?;
+            // Without that, a file that the list named may have gone before it was opened.
+            if !after.same_logs(&before) || (opened.is_err() && after != before) {
                 trouble = opened.err();
+                std::thread::sleep(BESIDE_PAUSE);
                 continue;
             }
             let opened = opened.map_err(|error| if_incomplete(error.into(), folder))?;
@@ -300,7 +304,7 @@ impl Catalog {
         let options = message.options()?;
         let database = match db.get_cf(meta, DATABASE)? {
             Some(name) => {
-                Some(name.try_into().map_err(|_| Error::corrupt("the database's own name is not 16 bytes long"))?)
+                Some(name.try_into().map_err(|_| Error::corrupt("the database's identifier is not 16 bytes long"))?)
             }
             None => None,
         };
@@ -400,7 +404,7 @@ impl Catalog {
     }
 
     fn only_read(db: DB, its: Folder) -> Result<Self> {
-        let missing = || Error::corrupt(format!("{} does not say what the database is", its.path().display()));
+        let missing = || Error::corrupt(format!("{} lacks the identity of the database", its.path().display()));
         let Identity { options, database, space, .. } = Self::identity(&db, missing)?;
         let database = database.ok_or_else(older_format)?;
         Ok(Self { store: Arc::new(Store::new(db, its, None)), space, options, database })
@@ -514,19 +518,39 @@ struct Identity {
     is_current: bool,
 }
 
-/// The logs and lists of a RocksDB folder, by name and, for lists, by length: what changes when data moves between them.
-fn moving_files(folder: &Folder) -> Result<Vec<(std::ffi::OsString, u64)>> {
-    let mut files = Vec::new();
+/// The logs and lists of a RocksDB folder.
+#[derive(PartialEq, Eq)]
+struct Moving {
+    /// Names of the logs.
+    logs: Vec<std::ffi::OsString>,
+    /// `CURRENT` and the lists of tables, with their lengths.
+    lists: Vec<(std::ffi::OsString, u64)>,
+}
+
+impl Moving {
+    /// Whether the logs are the same. An entry leaves a log only by a flush, which begins another log, and a log goes only when all of
+    /// its entries are in tables. So a list of tables and logs fit if the logs were the same before the list was read and after the
+    /// logs were read, whatever was appended to both.
+    fn same_logs(&self, other: &Self) -> bool {
+        self.logs == other.logs
+    }
+}
+
+/// What may change while another process writes the catalog.
+fn moving_files(folder: &Folder) -> Result<Moving> {
+    let (mut logs, mut lists) = (Vec::new(), Vec::new());
     for name in folder.names()? {
         let text = name.to_string_lossy();
         if text.starts_with("MANIFEST") || text == "CURRENT" {
             let bytes = folder.about(&name)?.map_or(0, |found| found.bytes);
-            files.push((name, bytes));
+            lists.push((name, bytes));
         } else if text.ends_with(".log") {
-            files.push((name, 0));
+            logs.push(name);
         }
     }
-    Ok(files)
+    logs.sort();
+    lists.sort();
+    Ok(Moving { logs, lists })
 }
 
 /// A catalog of an older format has fewer families, and RocksDB refuses to open what is not there.

@@ -1,4 +1,4 @@
-//! The log of transactions that were acknowledged and wait to be carried out, in the order of their sequence numbers.
+//! The operation log: the transactions that were acknowledged and deferred, in the order of their sequence numbers.
 
 use prost::Message;
 
@@ -49,7 +49,8 @@ impl Pinned {
     pub(crate) fn each_waiting(&self, mut visit: impl FnMut(u64, Result<Vec<Operation>>) -> Result<()>) -> Result<()> {
         self.scan(Family::Oplog, &[], |key, value| {
             let number = codec::raw_number_of_key(key)?;
-            let operations = codec::counted(number, "the number of a waiting write").and_then(|_| operations_of(value));
+            let operations =
+                codec::counted(number, "the number of a deferred write").and_then(|_| operations_of(value));
             visit(number, operations)?;
             Ok(true)
         })
@@ -67,7 +68,7 @@ pub(super) fn encoded(operations: &[Operation]) -> Vec<u8> {
 /// # Errors
 /// `Corrupt`.
 pub(super) fn operations_of(value: &[u8]) -> Result<Vec<Operation>> {
-    let message: TransactionMessage = decode(value, "a waiting transaction")?;
+    let message: TransactionMessage = decode(value, "a deferred transaction")?;
     message.operations.into_iter().map(operation_of).collect()
 }
 
@@ -104,11 +105,11 @@ fn put_of(PutMessage { key, label, vector, source, content, photo }: PutMessage)
 }
 
 fn hash_of(content: Vec<u8>) -> Result<[u8; 32]> {
-    content.try_into().map_err(|_| Error::corrupt("a waiting operation has a content hash that is not 32 bytes"))
+    content.try_into().map_err(|_| Error::corrupt("a deferred operation has a content hash that is not 32 bytes"))
 }
 
 fn operation_of(message: OperationMessage) -> Result<Operation> {
-    let step = message.step.ok_or_else(|| Error::corrupt("a waiting operation says nothing"))?;
+    let step = message.step.ok_or_else(|| Error::corrupt("empty operation in the operation log"))?;
     Ok(match step {
         StepMessage::Put(put) => Operation::Put(put_of(put)?),
         StepMessage::Delete(key) => Operation::Delete { key },

@@ -1,4 +1,4 @@
-//! Reading the catalog a page at a time, for walks that hold nothing of what they passed.
+//! Reads the catalog a page at a time, for iterations in bounded memory.
 
 use super::{Family, Pinned, codec};
 use crate::error::{Error, Result};

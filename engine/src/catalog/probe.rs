@@ -1,4 +1,5 @@
-//! What a scout does with a catalog: everything that RocksDB will be asked to do with it, so that what ends a process ends the scout.
+//! The work of a scout: everything that RocksDB will be asked to do with a catalog, so that a crash ends the scout and not the
+//! program.
 
 use std::io::Read;
 use std::os::unix::fs::symlink;

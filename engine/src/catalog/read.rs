@@ -1,4 +1,4 @@
-//! Reading the catalog as it was when it was pinned.
+//! Reads the catalog in the state in which it was pinned.
 
 use std::collections::HashMap;
 
@@ -88,7 +88,7 @@ impl Pinned {
         let (next, covered) = (self.next_image()?, self.covered()?);
         if covered.0 > next {
             let what =
-                format!("the catalog says that rows below {} lie in segments, and ids reach to {next}", covered.0);
+                format!("the catalog says that rows below {} are in segments, but ids only reach {next}", covered.0);
             return Err(Error::corrupt(what));
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! What is said of a catalog that cannot be opened: it lacks files, is somebody else's, is older, half repaired, or written too fast.
+//! The errors of a catalog that cannot be opened: it lacks files, belongs to another program, is older, half repaired, or changes
+//! too fast.
 
 use std::path::Path;
 
@@ -13,11 +14,11 @@ pub(crate) fn too_busy(folder: &Folder) -> Error {
 
 pub(super) fn older_format() -> Error {
     Error::new(ErrorKind::OlderFormat, "the database has an older format")
-        .help("open it once for writing; that brings it up to date")
+        .help("open it once for writing to upgrade it")
 }
 
 pub(super) fn half_repaired() -> Error {
-    Error::corrupt("a repair of the database was cut short").help("repair it again: cairn repair DB")
+    Error::corrupt("a repair of the database was interrupted").help("run it again: cairn repair DB")
 }
 
 pub(super) fn foreign(folder: &Folder) -> Error {
@@ -25,10 +26,10 @@ pub(super) fn foreign(folder: &Folder) -> Error {
     let is_ours = |name| folder.about(name).is_ok_and(|found| found.is_some());
     if is_ours(SEGMENTS) && is_ours(ACKNOWLEDGED) {
         // A list of tables that was cut knows none of the families.
-        return Error::corrupt(format!("{} lists nothing of a database any more", path.display()))
-            .help("keep what is sound: cairn repair DB; or restore a backup");
+        return Error::corrupt(format!("{} no longer lists a database", path.display()))
+            .help("restore a backup; or save what is left: cairn repair DB");
     }
-    Error::invalid(format!("{} holds a RocksDB database that is none of Cairn's", path.display()))
+    Error::invalid(format!("{} has a RocksDB database that is not one of Cairn's", path.display()))
         .help("nothing in it was changed; name the folder of a database")
 }
 
@@ -47,11 +48,11 @@ pub(super) fn unfinished(folder: &Folder) -> Error {
     }
     let path = folder.path_of(CATALOG);
     if holds_data(folder).unwrap_or(false) {
-        return Error::corrupt(format!("{} lacks files without which it is no database", path.display())).help(
-            "keep what is sound: cairn repair DB; only if that finds nothing, delete the folder and restore a backup",
+        return Error::corrupt(format!("{} lacks files that a database needs", path.display())).help(
+            "save what is left: cairn repair DB; only if that finds nothing, delete the folder and restore a backup",
         );
     }
-    Error::corrupt(format!("{} holds no database: its files are missing", path.display()))
+    Error::corrupt(format!("{} has no database: its files are missing", path.display()))
         .help("delete the folder, and create the database again or restore a backup")
 }
 

@@ -1,4 +1,4 @@
-//! The log of transactions that changed labels by people or by a list, so that the last one can be taken back. It is bounded.
+//! The log of transactions in which people or a list changed labels, so that the last one can be undone. It is bounded.
 
 use prost::Message;
 

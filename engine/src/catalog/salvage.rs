@@ -1,10 +1,11 @@
-//! A new catalog of what can still be read of a damaged one.
+//! A new catalog with everything that can still be read of a damaged one.
 //!
-//! A table with a damaged block is dropped as a whole by RocksDB's own repair, or stays and fails every reader. So entries are copied
-//! into a new catalog: from the damaged one as it is, passing over what cannot be read; and what other tables have between the same
-//! keys, from what RocksDB's repair leaves of it. There an entry that was overwritten or deleted by what is lost may come back.
+//! RocksDB's own repair drops a table with a damaged block as a whole, or keeps it so that every reader fails. So entries are
+//! copied into a new catalog: from the damaged one, skipping what cannot be read; and, for the keys of each gap, from what
+//! RocksDB's repair leaves of the other tables. There, an entry may reappear that a lost entry had overwritten or deleted.
 //!
-//! The damaged catalog is not written: RocksDB works in a clone of it. It gives way when the new one is full, and stays beside it.
+//! The damaged catalog is not written: RocksDB works in a clone of it. Once the new one is complete it replaces the damaged one,
+//! which stays beside it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -126,7 +127,7 @@ pub(super) fn salvage(folder: &Folder, judge: &dyn Fn(&Arc<Catalog>) -> Result<(
     rename(folder, CATALOG, &damaged)?;
     rename(folder, FILLED, CATALOG)?;
     story.push(format!(
-        "what was there before lies in {}; remove it when the database is as you want it",
+        "the old files are in {}; remove them when you are content with the database",
         folder.path_of(&damaged).display()
     ));
     Ok(story)
@@ -167,7 +168,9 @@ fn clone(from: &Folder, to: &Folder) -> Result<()> {
             let Some(mut file) = from.file(&name)? else { continue };
             let length = file.metadata().map_err(|error| Error::io(&from.path_of(&name), error))?.len();
             if !is_table && length > logs::MOST_BYTES {
-                return Err(Error::corrupt(format!("the catalog's {text} is {length} bytes long, and no log is")));
+                return Err(Error::corrupt(format!(
+                    "the catalog's {text} is {length} bytes long, which is too long for a log"
+                )));
             }
             let copied = std::io::copy(&mut file, &mut to.create(&name)?);
             copied.map_err(|error| Error::io(&to.path_of(&name), error))?;
@@ -207,7 +210,7 @@ fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
     let is_whole = |family| gaps.iter().all(|(other, _)| *other != family);
     identity::restore(&new, !is_whole(Family::Meta) && is_whole(Family::Jobs))?;
     // What this build cannot open must not take the place of what another can.
-    Catalog::identity(&new, || Error::corrupt("what the database is can be read nowhere"))?;
+    Catalog::identity(&new, || Error::corrupt("neither copy of the database's identity can be read"))?;
     let places = gaps.iter().filter(|(family, _)| IRREPLACEABLE.contains(family)).count() as u64;
     new.put_cf(handle(&new, Family::Meta)?, REPAIRING, Lost { places, ..Lost::default() }.encode())?;
     for family in Family::ALL {
@@ -215,7 +218,7 @@ fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
     }
     let places = if gaps.len() == 1 { "place" } else { "places" };
     Ok(vec![format!(
-        "{kept} entries were read and {} unreadable {places} passed over; other tables had {found} entries for them",
+        "{kept} entries were read and {} unreadable {places} skipped; other tables had {found} entries for them",
         gaps.len()
     )])
 }

@@ -1,7 +1,7 @@
-//! The spaces of a database: which models there were, whose descriptors are kept, and which one answers.
+//! The spaces of a database: the models that exist, the descriptors that are kept, and the active space.
 //!
-//! Descriptors of several spaces may be there at once; everything derived from them (lists, votes, postings, segments) exists for
-//! the active space, and for one that is being built.
+//! Descriptors of several spaces may exist at once; everything derived from them (lists, votes, postings, segments) exists for
+//! the active space, and for one under construction.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! RocksDB's static objects, made on purpose before anything else is done with it.
+//! RocksDB's static objects, created deliberately before any other use of it.
 //!
-//! Each is made at the first call of the function that holds it, in the middle of an opening or, later, of a flush or a compaction by
-//! threads of RocksDB. When the process ends just then, its destructor runs although the thread goes on (seen: `std::bad_alloc`, and an
-//! end that waited for ever for threads that were joined). Made here, in small steps with the handler of `process/leaving.rs` set
-//! behind each, they are destroyed behind that handler.
+//! Each is created at the first call of the function that contains it, in the middle of an opening or, later, of a flush or a
+//! compaction by threads of RocksDB. If the process ends just then, its destructor runs although the thread continues (seen:
+//! `std::bad_alloc`, and an end that waited forever for threads that were joined). If they are created here, in small steps with
+//! the handler of `process/leaving.rs` registered after each, they are destroyed after that handler has run.
 
 use std::sync::Once;
 

@@ -1,4 +1,4 @@
-//! The RocksDB handle that the views of all spaces share, and what they must agree on.
+//! The RocksDB handle that the views of all spaces share, with their common numbers.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
-//! RocksDB's files: what it may take at once of room and of open files, how long its log gets, and when small tables become few.
+//! RocksDB's files: their limits of disk space and open files, the length of the log, and the merging of small tables.
 //!
-//! A row is safe as soon as it is in the log, so that a short session leaves it there: the next opening reads a few MiB of it. Tables
-//! that hold little are merged here, because RocksDB moves those that overlap no others down as they are, one for each flush.
+//! A row is safe as soon as it is in the log, so a short session leaves it there: the next opening reads a few MiB of it. Small
+//! tables are merged here, because RocksDB moves tables that overlap no others down unchanged, one for each flush.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -286,7 +286,7 @@ impl Catalog {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Io, "the catalog could not be compacted: its tables could not be written or read").help(
-            "check the disk's space and health, then open the database again; nothing is lost, the old tables are kept",
+            "check the disk's space and health, then open the database again; nothing is lost: the old tables are kept",
         ))
     }
 

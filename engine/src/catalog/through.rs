@@ -1,12 +1,12 @@
-//! Reading whole families through, for CHECK: what the disk holds now, entries that nobody would look up, values that say nothing.
+//! Reads whole families, for CHECK: the data that is on the disk now, entries that nobody would look up, invalid values.
 //!
-//! The handle that is in use has its tables open and blocks of them in memory, so it would not notice what became of the files since.
-//! A second one, for reading, has nothing yet.
+//! The handle in use has its tables open and blocks of them in memory, so it would not notice later changes of the files. A
+//! second handle, for reading, has nothing cached.
 
 use rocksdb::{ColumnFamilyDescriptor, DB};
 
 use super::tables::{Work, options_beside};
-use super::{BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
+use super::{BESIDE_PAUSE, BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
 use crate::disk::{Folder, look_at_catalog};
 use crate::error::{ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
@@ -61,7 +61,7 @@ impl Catalog {
             }
         }
         if !self.is_read_only() && !identity::is_copied(&self.store.db)? {
-            problems.push("the second copy of what the database is differs from the first".to_owned());
+            problems.push("the two copies of the database's identity differ".to_owned());
         }
         Ok(problems)
     }
@@ -74,10 +74,11 @@ impl Catalog {
         let folder = &self.store.db.folder;
         for _ in 0..BESIDE_TRIES {
             let written = self.store.db.latest_sequence_number();
-            // Tables are read from one list and the log from another. Only when neither list changed meanwhile do they fit.
             let before = moving_files(folder)?;
             let opened = open(folder, true);
-            if moving_files(folder)? != before {
+            let after = moving_files(folder)?;
+            if !after.same_logs(&before) || (opened.is_err() && after != before) {
+                std::thread::sleep(BESIDE_PAUSE);
                 continue;
             }
             return Ok(match opened {
@@ -92,7 +93,7 @@ impl Catalog {
                     }
                 }
                 Err(error) if salvage::is_damaged(&error) => {
-                    let problem = format!("the catalog could not be opened as it is: {}", error.message());
+                    let problem = format!("the catalog could not be opened: {}", error.message());
                     Again { db: open(folder, false).ok(), problem: Some(problem), closing: None }
                 }
                 Err(error) => return Err(error),
@@ -170,7 +171,7 @@ impl Pinned {
         }
         self.each_waiting(|sequence, operations| {
             if let Err(error) = operations {
-                found.push(format!("the waiting write {sequence} cannot be carried out: {}", error.message()));
+                found.push(format!("the deferred write {sequence} cannot be applied: {}", error.message()));
             }
             Ok(())
         })?;
@@ -186,7 +187,7 @@ impl Pinned {
         if let (Ok(cleanings), Ok(marks)) = (cleanings, marks) {
             for (id, number) in marks {
                 if !cleanings.iter().any(|cleaning| cleaning.number == number) {
-                    found.push(format!("image {} has the mark of cleaning {number}, which is not known", id.0));
+                    found.push(format!("image {} has the mark of cleaning {number}, which does not exist", id.0));
                 }
             }
         }

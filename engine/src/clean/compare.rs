@@ -1,4 +1,5 @@
-//! Comparing stored photos by their local features, with everything kept that took time; a dry run reads what is kept and adds nothing.
+//! Compares stored photos by their local features, and stores everything that took time; a dry run reads stored features and adds
+//! none.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -25,13 +26,13 @@ const STORED_AS: &str = "2";
 
 fn too_many_thumbnails(sights: &Sights) -> Error {
     let message = format!(
-        "{} of {} photos are not where they were, or are others now: their thumbnails would be compared, which show less and verify \
+        "{} of {} photos were moved or have changed: CLEAN would compare their thumbnails, which show less and verify \
          fewer pairs",
         sights.thumbnails,
         sights.all()
     );
     Error::invalid(message).help(
-        "put the photos back, or look at what would be found first: CLEAN .. DRY RUN; CLEAN .. THUMBNAILS (--thumbnails) goes by them",
+        "restore the photos, or see the result first: CLEAN .. DRY RUN; CLEAN .. THUMBNAILS (--thumbnails) accepts thumbnails",
     )
 }
 
@@ -304,8 +305,8 @@ impl<'a> Comparer<'a> {
         Ok(match record.filter(|record| record.content.is_none()).and_then(|record| record.source).filter(is_there) {
             Some(path) => Error::invalid(format!("the photo of '{key}' was put without a digest, so {path} is not read"))
                 .help("put it again with its content (Put::content), or by cairn ingest"),
-            None => Error::not_found(format!("the photo of '{key}' is not there")).help(
-                "put it back where it was, or delete the image; databases created with --keep original keep the photos themselves",
+            None => Error::not_found(format!("the photo of '{key}' does not exist")).help(
+                "restore the file, or delete the image; databases created with --keep original keep the photos themselves",
             ),
         })
     }
@@ -322,8 +323,8 @@ impl<'a> Comparer<'a> {
         let checked = Features::new(found.dimension, places, &found.descriptors);
         let checked = checked.and_then(|features| found.check().map(|()| features));
         checked.map_err(|error| {
-            let what = format!("'{}': whoever finds local features gave {}", self.keys[at], error.message());
-            Error::new(ErrorKind::Mismatch, what).help("its LocalFeatureSet is not what the port promises")
+            let what = format!("'{}': the extractor of local features returned {}", self.keys[at], error.message());
+            Error::new(ErrorKind::Mismatch, what).help("its LocalFeatureSet does not meet the port's contract")
         })
     }
 }

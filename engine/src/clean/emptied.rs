@@ -1,4 +1,4 @@
-//! Which images cannot leave their label without emptying it.
+//! The images whose label would have no image without them.
 
 use std::collections::HashMap;
 use std::hash::Hash;

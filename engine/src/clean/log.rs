@@ -1,4 +1,4 @@
-//! The log of cleanings: what each of them did, which marks hold, and how the last one is undone.
+//! The log of cleanings: their changes, the marks that hold, and the undo of the last one.
 
 use crate::background::Shared;
 use crate::catalog::{ChangeMessage, CleaningMessage};
@@ -10,6 +10,7 @@ use crate::write::Note;
 
 /// A cleaning in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CleaningEntry {
     /// Its number.
     pub number: u64,
@@ -27,6 +28,7 @@ pub struct CleaningEntry {
 
 /// What a cleaning did to one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cleaned {
     /// External key.
     pub key: String,
@@ -52,6 +54,7 @@ pub enum Standing {
 /// A train image with a mark: it votes as before, and training passes it over. The mark goes with UNDO CLEAN, with LABEL of the image
 /// (the same label too), and with another photo under its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Marked {
     /// External key.
     pub key: String,
@@ -63,6 +66,7 @@ pub struct Marked {
 
 /// What UNDO CLEAN did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Undone {
     /// The cleaning that was undone.
     pub cleaning: CleaningEntry,
@@ -79,17 +83,17 @@ impl Undone {
     pub(crate) fn words(&self) -> String {
         let Self { cleaning: CleaningEntry { number, keep_voters, .. }, receipt, marks_removed, left_alone } = self;
         let what = match (keep_voters, marks_removed, receipt.images_changed) {
-            (true, 1, _) => "1 mark is removed".to_owned(),
-            (true, marks, _) => format!("{marks} marks are removed"),
-            (false, _, 1) => "1 image has its label back".to_owned(),
-            (false, _, images) => format!("{images} images have their labels back"),
+            (true, 1, _) => "1 mark was removed".to_owned(),
+            (true, marks, _) => format!("{marks} marks were removed"),
+            (false, _, 1) => "1 label was restored".to_owned(),
+            (false, _, images) => format!("{images} labels were restored"),
         };
         let rest = match left_alone {
             0 => String::new(),
-            1 => "; 1 image was changed since and stays as it is".to_owned(),
-            rest => format!("; {rest} images were changed since and stay as they are"),
+            1 => "; 1 image was changed since and is left unchanged".to_owned(),
+            rest => format!("; {rest} images were changed since and are left unchanged"),
         };
-        format!("cleaning {number} is undone: {what}{rest}")
+        format!("cleaning {number} was undone: {what}{rest}")
     }
 }
 
@@ -130,7 +134,7 @@ pub(crate) fn cleaned(snapshot: &Snapshot, number: u64) -> Result<Vec<Cleaned>> 
     let cleaning = state
         .pinned
         .cleaning(number)?
-        .ok_or_else(|| Error::not_found(format!("there is no cleaning {number}")).help("SHOW CLEANS lists them"))?;
+        .ok_or_else(|| Error::not_found(format!("cleaning {number} does not exist")).help("SHOW CLEANS lists them"))?;
     let cleaned = |change: &ChangeMessage| {
         let standing = match (cleaning.undone, change.left_alone) {
             (true, false) => Standing::Undone,

@@ -1,8 +1,8 @@
-//! CLEAN: which train labels can be trusted, and what is done about those that cannot (paper, section 3.1).
+//! CLEAN: which train labels can be trusted, and what to do about the others (paper, section 3.1).
 //!
-//! The rules ([`clean`], [`suspects`]) are pure functions of row numbers, labels and numbers; so is the comparison of local features
-//! ([`spatial`]). A run searches neighbours, compares photos, and writes one transaction with an entry in the log, which an undo takes
-//! back.
+//! The rules ([`clean`], [`suspects`]) are pure functions of row numbers, labels and numbers; so is the comparison of local
+//! features ([`spatial`]). A run searches neighbours, compares photos, and writes one transaction with an entry in the log, which
+//! an undo reverts.
 
 mod compare;
 mod emptied;

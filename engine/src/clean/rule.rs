@@ -93,7 +93,7 @@ pub fn clean<L: Copy + Eq + Hash>(labels: &[L], pairs: &[Pair], rule: &Rule) -> 
             .help("ask for 1 or more; the default is 3"));
     }
     if let Some(pair) = pairs.iter().find(|pair| pair.image.max(pair.other) >= labels.len()) {
-        return Err(Error::invalid(format!("a pair of images {} and {}", pair.image, pair.other))
+        return Err(Error::invalid(format!("images {} and {} are not a valid pair", pair.image, pair.other))
             .help(format!("there are {} train images; rows are counted from 0", labels.len())));
     }
     let is_verified = |pair: &&Pair| {

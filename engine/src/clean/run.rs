@@ -1,5 +1,5 @@
-//! CLEAN: which train images do not belong to their label, by the paper's rule or by what their neighbours say; what is done about
-//! them is one transaction that can be undone (paper, section 3.1).
+//! A run of CLEAN: it finds train images that do not belong to their label, by the paper's rule or by their neighbours, and acts
+//! on them in one transaction that can be undone (paper, section 3.1).
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +23,8 @@ use cairndb_query::{Action, CleanPlan, CleanRule, Cut, Scope};
 const SEARCHED_ROWS: usize = 1024;
 
 /// What a cleaning says of a train image.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Judged {
     /// External key.
     pub key: String,
@@ -46,9 +47,10 @@ pub struct Judged {
 }
 
 /// What was found of a train image.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Judgement {
     /// It belongs to its label.
+    #[default]
     Kept,
     /// It could not be judged, and stays as it is: why, in words.
     NotCompared(String),
@@ -71,7 +73,8 @@ impl Judgement {
 }
 
 /// The image that a judgement rests on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Witness {
     /// External key.
     pub key: String,
@@ -86,7 +89,8 @@ pub struct Witness {
 }
 
 /// The outcome of CLEAN.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct Cleaning {
     /// What was asked for.
     pub plan: CleanPlan,
@@ -248,8 +252,8 @@ pub(crate) fn check_cleaning(shared: &Shared, plan: &CleanPlan) -> Result<()> {
     if keys.is_empty() {
         return Ok(());
     }
-    Err(Error::invalid("this database holds bare vectors and has no photos, and the paper's rule compares photos")
-        .help("go by the neighbours instead: CLEAN RULE suspects; SHOW SUSPECTS looks first"))
+    Err(Error::invalid("this is a database of bare vectors without photos, but the paper's rule compares photos")
+        .help("use the neighbours instead: CLEAN RULE suspects; SHOW SUSPECTS shows them first"))
 }
 
 fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Result<Train> {
@@ -257,7 +261,7 @@ fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Re
     let snapshot = if plan.dry_run { shared.snapshot() } else { shared.apply_pending()? };
     let keys = snapshot.keys(Some(Role::Train))?;
     if keys.len() < 2 {
-        return Err(Error::invalid(format!("there are {} labelled images: nothing can be compared", keys.len()))
+        return Err(Error::invalid(format!("with {} labelled images there is nothing to compare", keys.len()))
             .help("give labels with LABEL, or ingest photos with a list of labels"));
     }
     let (mut labels, mut marked) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
@@ -272,7 +276,7 @@ fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Re
         CleanRule::Suspects(_) => Weighing::default().k,
     };
     let ef = (keys.len() >= GRAPH_FROM_ROWS).then_some(2 * wanted);
-    let request = SearchRequest { scope: Scope::Train, depth: wanted, limit: wanted, ef, ..SearchRequest::new() };
+    let request = SearchRequest::new().scope(Scope::Train).depth(wanted).limit(wanted).ef(ef);
     let mut near = Vec::with_capacity(keys.len());
     for keys in keys.chunks(SEARCHED_ROWS) {
         let mut queries = Vec::with_capacity(keys.len());
@@ -307,8 +311,8 @@ fn by_the_paper(
     watch: Option<&dyn Watch>,
 ) -> Result<Judging> {
     let features = features.ok_or_else(|| {
-        Error::invalid("the paper's rule compares local features, and nothing here finds them")
-            .help("use a program that does, or: CLEAN RULE suspects")
+        Error::invalid("the paper's rule compares local features, but this program has no extractor for them")
+            .help("use a program that has one, or: CLEAN RULE suspects")
     })?;
     let candidates: Vec<Vec<usize>> =
         train.near.iter().map(|near| near.iter().map(|&(other, _)| other).collect()).collect();
@@ -384,10 +388,10 @@ fn by_neighbours(train: &Train, cut: Cut) -> Result<Judging> {
     let labels: Vec<&str> = train.labels.iter().map(String::as_str).collect();
     if labels.iter().all(|label| *label == labels[0]) {
         return Err(Error::invalid(format!(
-            "every labelled image has the label '{}': none can belong to another",
+            "every labelled image has the label '{}': there is no other label to compare with",
             labels[0]
         ))
-        .help("suspects are found among two labels or more"));
+        .help("suspects need at least two labels"));
     }
     let neighbour = |&(image, similarity): &(usize, f32)| Neighbour { image, similarity, inliers: None };
     let near: Vec<Vec<Neighbour>> = train.near.iter().map(|near| near.iter().map(neighbour).collect()).collect();
@@ -475,7 +479,7 @@ mod tests {
         let database = Database::create(folder.path().join("db"), Options::for_vectors(2)).unwrap();
         let put = |at: usize| Put::new(format!("i{at}"), [1.0, at as f32 * 0.001]).label(format!("{}", at % 3)).into();
         database.write((0..60).map(put)).unwrap();
-        let train = train_set(&database.shared, &CleanPlan { neighbours: 5, ..CleanPlan::default() }, None).unwrap();
+        let train = train_set(&database.shared, &CleanPlan::default().neighbours(5), None).unwrap();
         for (at, near) in train.near.iter().enumerate() {
             assert_eq!(near.len(), 4, "the image itself is the fifth");
             assert!(near.iter().all(|&(other, _)| train.labels[other] == train.labels[at]));

@@ -1,4 +1,4 @@
-//! Where a dry run puts local features: in a file without a name, which goes when the dry run ends. Nothing of it is in the database.
+//! The local features of a dry run: a file without a name, which disappears at its end. The database has none of them.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -63,7 +63,7 @@ impl Scratch {
 
 fn refused(error: std::io::Error) -> Error {
     let message = format!("a dry run's file of local features, in the folder for temporary files: {error}");
-    Error::new(ErrorKind::Io, message).help("make room there; TMPDIR names another folder").because(error)
+    Error::new(ErrorKind::Io, message).help("free some space there, or set TMPDIR to another folder").because(error)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What stood for the photos of images that were compared, and which files were read for it.
+//! The sources of the compared photos (files, copies or thumbnails), and the files that were read.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -33,6 +33,7 @@ impl Sight {
 
 /// How many images were compared by what.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Sights {
     /// By the file that they were ingested from, now or when their features were found.
     pub files: usize,
@@ -61,7 +62,7 @@ impl Sights {
     /// For people.
     pub fn words(&self) -> String {
         let Self { files, kept, thumbnails, .. } = self;
-        let parts = [(files, "photo files"), (kept, "originals that the database keeps"), (thumbnails, "thumbnails")];
+        let parts = [(files, "photo files"), (kept, "originals in the database"), (thumbnails, "thumbnails")];
         // How many thumbnails is told also where there are none.
         let told = parts.iter().filter(|(count, what)| **count > 0 || *what == "thumbnails");
         let told: Vec<String> = told.map(|(count, what)| format!("{count} {what}")).collect();

@@ -134,8 +134,11 @@ fn check(images: usize, neighbours: &[Vec<Neighbour>], how: &Weighing) -> Result
         return Err(Error::invalid("suspects by 0 neighbours").help("ask for 1 or more; the default is 20"));
     }
     match neighbours.iter().flatten().find(|near| near.image >= images || !near.similarity.is_finite()) {
-        Some(near) => Err(Error::invalid(format!("image {} as a neighbour of cosine {}", near.image, near.similarity))
-            .help(format!("there are {images} train images, counted from 0, and cosines are finite"))),
+        Some(near) => Err(Error::invalid(format!(
+            "image {} is not a valid neighbour with cosine {}",
+            near.image, near.similarity
+        ))
+        .help(format!("there are {images} train images, counted from 0, and cosines are finite"))),
         None => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! What may lie in a database's folder under which name. Names of our own must be what we make them, a plain file or a folder, before
-//! anything is opened by them; every other name is somebody else's and is left alone.
+//! The names in a database's folder, and what each may be. Cairn's own names must be plain files or folders, as it creates them,
+//! before anything is opened by them; it leaves every other name alone.
 
 use std::ffi::OsStr;
 
@@ -124,7 +124,7 @@ pub(crate) fn refuse_shared_lists(catalog: &Folder) -> Result<()> {
         if is_made && text != in_force.trim_end() && catalog.about(name)?.is_some_and(|found| found.names > 1) {
             let path = catalog.path_of(name);
             return Err(Error::invalid(format!("{} is also a file somewhere else (a hard link)", path.display()))
-                .help("RocksDB may write over it: remove this name, and the file keeps its other one"));
+                .help("RocksDB may write over it: remove this name; the file keeps its other one"));
         }
     }
     Ok(())

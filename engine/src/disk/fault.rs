@@ -1,7 +1,7 @@
-//! Named points at which a test program can make the disk fail or the process die. In every other program they are nothing.
+//! Named points at which a test program can make the disk fail or the process die. In every other program they do nothing.
 //!
-//! They are armed by a call alone: no variable of the environment and no feature of a build does it, so that nobody who starts a
-//! program that is not a test can arm them, whatever it was built beside.
+//! Only a call arms them, no environment variable and no feature of a build, so that nobody can arm them in a program that is not
+//! a test, whatever it is built with.
 
 use std::sync::OnceLock;
 

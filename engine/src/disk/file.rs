@@ -1,4 +1,4 @@
-//! Whole files: written beside their place, synced, renamed, and the folder synced, so that a name never stands for half a file.
+//! Whole files: written under another name, synced, renamed, and the folder synced, so that a name never refers to half a file.
 
 use std::ffi::OsStr;
 use std::fs::File;

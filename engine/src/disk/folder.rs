@@ -1,7 +1,7 @@
-//! An opened folder: everything below it is reached from its handle and not by its path, and links are followed nowhere.
+//! An opened folder: everything below it is reached from its handle and not by its path, and no link is followed.
 //!
-//! A path is a name that may lead somewhere else the next moment: the folder is moved, deleted, and another one put in its place. The
-//! handle stays with the folder that was opened, wherever it goes.
+//! A path may lead elsewhere the next moment: the folder is moved or deleted, and another one put in its place. The handle stays
+//! with the folder that was opened.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -232,7 +232,7 @@ impl Folder {
                 found.kind.words(),
                 kind.words()
             ))
-            .help("inside a database no link is followed, and only plain files and folders are used: move it away, and put there what it stands for")),
+            .help("a database follows no links and uses only plain files and folders: replace it by the file or folder that it stands for")),
             found => Ok(found),
         }
     }

@@ -1,9 +1,9 @@
-//! The file `known`: the catalog's files as they were when this machine closed the database, or looked through it.
+//! The file `known`: the state of the catalog's files when this machine closed the database, or checked it.
 //!
-//! RocksDB believes what its checksums fit, so a catalog that somebody else wrote is looked at by a process of its own first
-//! (`process/scout.rs`). What this machine wrote needs no look. The file tells the two apart: it holds a mark of each table, and one of the
-//! lists and logs. A mark is made of a file's name, length, number on its device, last change and of the machine, so that no copy, no
-//! archive and no other disk has the same ones, and nobody elsewhere can say them beforehand.
+//! RocksDB trusts bytes with valid checksums, so a scout first reads a catalog that another machine wrote (`process/scout.rs`). A
+//! catalog that this machine wrote needs no scout. The file tells the two apart: it has a mark of each table, and one of the
+//! lists and logs. A mark consists of a file's name, length, inode number and last change, and of the machine, so that no copy,
+//! archive or other disk has the same marks, and nobody elsewhere can predict them.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

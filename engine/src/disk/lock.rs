@@ -1,4 +1,5 @@
-//! One process holds a database at a time, says who it is, and notices when the folder is no longer the one that it opened.
+//! The lock of a database: one process holds it at a time, says which one it is, and notices when the folder is no longer the one
+//! that it opened.
 
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -60,7 +61,7 @@ impl Lock {
             }
         }
         Err(Error::new(ErrorKind::Locked, format!("{} changes all the time", folder.path_of(LOCK).display()))
-            .help("another program puts other files in its place: stop it, and try again"))
+            .help("another program keeps replacing it: stop that program, and try again"))
     }
 
     /// Writes who holds the lock. From then on [`Lock::check`] looks.
@@ -111,25 +112,26 @@ impl Lock {
         }
         let mut found = vec![0; signature.len()];
         let is_ours = self.file.read_exact_at(&mut found, 0).is_ok() && found == signature.as_bytes();
-        Ok((!is_ours).then(|| format!("the file LOCK of {path} was written by somebody else")))
+        Ok((!is_ours).then(|| format!("another process wrote the file LOCK of {path}")))
     }
 
     fn error(&self, difference: &str) -> Error {
         let now = match self.folder.whereabouts() {
             Whereabouts::At(now) if std::path::absolute(self.folder.path()).is_ok_and(|path| path == now) => {
-                let message = format!("{difference} while this process had it open; nothing more is written");
-                return Error::new(ErrorKind::Displaced, message)
-                    .help("put back what was taken away, or restore a backup; what this process has in memory can still be read");
+                let message = format!("{difference} while this process had it open; it accepts no more writes");
+                return Error::new(ErrorKind::Displaced, message).help(
+                    "restore the removed files, or restore a backup; this process can still read what it has in memory",
+                );
             }
             Whereabouts::At(now) => format!(", now {}", now.display()),
             Whereabouts::Deleted => ", which was deleted".to_owned(),
             Whereabouts::Unknown => String::new(),
         };
         let message = format!(
-            "{difference} while this process had it open; what it acknowledged before lies in the folder that was opened{now}; nothing more is written"
+            "{difference} while this process had it open; acknowledged writes are in the folder that was opened{now}; it accepts no more writes"
         );
         Error::new(ErrorKind::Displaced, message)
-            .help("reading goes on; to write, end this program and open the database where it lies now")
+            .help("reading continues; to write, end this program and open the database at its present place")
     }
 }
 
@@ -180,7 +182,7 @@ mod tests {
                 std::fs::write(path.join("other"), text).unwrap();
                 std::fs::rename(path.join("other"), path.join(LOCK)).unwrap();
             }),
-            ("was written by somebody else", |path| std::fs::write(path.join(LOCK), "1\n").unwrap()),
+            ("another process wrote the file LOCK", |path| std::fs::write(path.join(LOCK), "1\n").unwrap()),
             ("the files of the catalog", |path| std::fs::remove_file(path.join(CATALOG).join("CURRENT")).unwrap()),
             ("the catalog", |path| {
                 std::fs::rename(path.join(CATALOG), path.join("catalog.old")).unwrap();

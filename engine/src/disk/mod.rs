@@ -1,4 +1,4 @@
-//! The folder of a database: who holds it, what lies where in it, and files that are on the disk before anyone names them.
+//! The folder of a database: its lock, its contents, and files that are on the disk before anything names them.
 
 mod contents;
 mod fault;
@@ -56,9 +56,9 @@ pub(crate) fn is_backup(folder: &Folder) -> Result<bool> {
 pub(crate) fn only_read(folder: &Folder) -> Error {
     let shown = folder.path().display();
     if is_backup(folder).unwrap_or(false) {
-        let what = format!("{shown} is a backup, and a backup is only read");
+        let what = format!("{shown} is a backup, which is read-only");
         return Error::new(ErrorKind::ReadOnly, what).help(format!("restore it first: cairn restore {shown} NEW"));
     }
     Error::new(ErrorKind::ReadOnly, "the database was opened for reading only")
-        .help("ask the program that holds it for writing, or open it for writing when that program is done")
+        .help("use the program that holds it for writing, or open it for writing after that program has closed it")
 }

@@ -1,5 +1,5 @@
-//! Space set aside: a database that met a full disk can still be closed, opened and deleted from, and its reader told what is wrong,
-//! because a file that nobody needs is removed then.
+//! Reserved space: because this file can be removed, a database on a full disk can still be closed, opened and deleted from, and
+//! can report the cause.
 
 use std::io::Write;
 

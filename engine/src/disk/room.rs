@@ -1,4 +1,4 @@
-//! How much room there is on the disk of a database, and what is said where it is too little.
+//! The free space on the disk of a database, and the error if it is too little.
 
 use super::{Folder, sees_room};
 use crate::error::{Error, ErrorKind, NO_SPACE_HELP, Result};
@@ -45,7 +45,7 @@ pub(crate) fn must_fit(folder: &Folder, what: &str, needed: u64) -> Result<()> {
 pub(crate) fn too_full(folder: &Folder, what: &str, needed: u64, free: u64) -> Error {
     let (needed_mib, free_mib) = (needed.div_ceil(MEBIBYTE), free / MEBIBYTE);
     let message = format!(
-        "the disk of {} is full: {what} needs {needed_mib} MiB ({needed} bytes), {free_mib} MiB ({free} bytes) are free",
+        "the disk of {} is full: {what} needs {needed_mib} MiB ({needed} bytes), but {free_mib} MiB ({free} bytes) are free",
         folder.path().display()
     );
     let missing = needed.saturating_sub(free).div_ceil(MEBIBYTE);
@@ -77,7 +77,7 @@ mod tests {
         let error = must_fit(&folder, "this", u64::MAX).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DiskFull);
         let error = too_full(&folder, "this", 5 * MEBIBYTE - 1, 3 * MEBIBYTE);
-        assert!(error.message().contains("needs 5 MiB (5242879 bytes), 3 MiB"), "{error}");
+        assert!(error.message().contains("needs 5 MiB (5242879 bytes), but 3 MiB"), "{error}");
         assert!(error.next_step().unwrap().starts_with("2 MiB more"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
-//! Folders that are being made: until the last step their catalog has another name, so that nobody takes one for finished.
+//! Unfinished folders: until the last step their catalog has another name, so that nobody mistakes one for finished.
 //!
-//! A creation, a restore and a backup write into a folder whose catalog is called `catalog.unfinished`; one rename to `catalog` ends
-//! them. Whatever cuts one short leaves a folder that says so, and the same command starts it over.
+//! A creation, a restore and a backup write into a folder whose catalog is called `catalog.unfinished`; one rename to `catalog`
+//! completes them. An interruption leaves a folder that is marked unfinished, and the same command starts over.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
@@ -172,7 +172,7 @@ impl Begun {
         let (what, command) = match self.word.as_str() {
             "create" => (
                 format!("the creation of {folder} was not finished"),
-                format!("run it again: cairn create {folder}, with the options that it had; or delete the folder"),
+                format!("run it again: cairn create {folder}, with the same options; or delete the folder"),
             ),
             "restore" => (
                 format!("the restore into {folder} was not finished"),
@@ -183,7 +183,7 @@ impl Begun {
                 format!("run it again: cairn backup {from} {folder}; or delete the folder"),
             ),
             _ => (
-                format!("{folder} was not finished: its creation, its restore or its backup was cut short"),
+                format!("{folder} was not finished: its creation, restore or backup was interrupted"),
                 "run that command again; it starts over; or delete the folder".to_owned(),
             ),
         };
@@ -263,7 +263,7 @@ fn must_be_free(folder: &Folder, what: What<'_>) -> Result<()> {
 }
 
 fn being_made(folder: &Folder) -> Error {
-    Error::new(ErrorKind::Locked, format!("{} is being made by another process", folder.path().display()))
+    Error::new(ErrorKind::Locked, format!("another process is creating {}", folder.path().display()))
         .help("wait for it, or choose another folder")
 }
 
@@ -325,10 +325,7 @@ impl Leavings<'_> {
     fn foreign(&self, folder: &Folder, name: &OsStr) -> Error {
         let path = folder.path_of(name);
         let inside = path.strip_prefix(self.top.path()).unwrap_or(&path).display();
-        let what = format!(
-            "{} was begun and not finished, and holds {inside}, which is not Cairn's",
-            self.top.path().display()
-        );
+        let what = format!("{} was not finished, and has {inside}, which is not Cairn's", self.top.path().display());
         Error::new(ErrorKind::AlreadyExists, what)
             .help("move that away and run the command again, or choose another folder")
     }

@@ -1,4 +1,4 @@
-//! What an application binds to the parameters of a statement.
+//! The values that an application binds to the parameters of a statement.
 
 use cairndb_query::{Binding, Names};
 
@@ -9,6 +9,7 @@ use crate::ports::Photo;
 /// A vector, a photo and a key stand for an image. A text and a number stand behind a `$` wherever a statement has text in quotes
 /// (keys, labels, what WHERE compares with, names of files) or a number; a key may stand for a text where a key is asked for.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Argument {
     /// A descriptor.
     Vector(Vec<f32>),
@@ -89,6 +90,7 @@ impl From<Photo> for Argument {
 /// # }
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Arguments {
     /// `$1`, `$2`, ..
     pub positional: Vec<Argument>,

@@ -22,7 +22,7 @@ use crate::process::room;
 use crate::progress::{Interrupt, Watch};
 use crate::report::SegmentInfo;
 use crate::state::Snapshot;
-use crate::write::{Core, Deferral, Expect};
+use crate::write::{Core, Deferral, Expect, of_model};
 
 /// Bytes that must be free for a new database: what is set aside, as much as must stay beside that, and the catalog's first files.
 const NEW_BYTES: u64 = 16 << 20;
@@ -35,7 +35,7 @@ const OPENING_BYTES: u64 = 1 << 20;
 /// its caller's pool, and none takes up other tasks while it waits. Calls block; in asynchronous code make them where blocking is
 /// allowed (`tokio::task::spawn_blocking`).
 ///
-/// **Code that the database calls** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::Reembed), whoever is told of progress, a
+/// **Code that the database calls** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::model::Reembed), whoever is told of progress, a
 /// [`Propose`]) may ask it for anything. What would wait for that very call is refused at once (`Reentrant`): writes and the like by a
 /// `Propose`, and by what is called while the last images of a new model are taken over. Such code must not wait for other threads that
 /// write: those of a change of models are refused after a minute (`Locked`), those behind a `Propose` wait for its end.
@@ -109,13 +109,15 @@ impl Database {
             opened => opened?,
         };
         let found = database.options();
-        if found.dimension != options.dimension || fingerprint_of(&found) != fingerprint_of(&options) {
+        if found.dimension != options.dimension || found.fingerprint() != options.fingerprint() {
             let word = |options: &Options| {
                 let model = options.model.as_ref().map_or("no model", |model| &model.name);
                 format!("dimension {} and {model}", options.dimension)
             };
-            let what = format!("{} holds descriptors of {}, not of {}", folder.display(), word(&found), word(&options));
-            return Err(Error::new(ErrorKind::Mismatch, what).help("open another folder, or ask for what it holds"));
+            let what = format!("{} has descriptors of {}, not of {}", folder.display(), word(&found), word(&options));
+            return Err(
+                Error::new(ErrorKind::Mismatch, what).help("open another folder, or pass the options of this one")
+            );
         }
         Ok(database)
     }
@@ -248,7 +250,7 @@ impl Database {
         if folder.id()? == self.shared.folder.id()? {
             return Ok(());
         }
-        let what = format!("{} was moved, deleted or replaced while it was being read", self.folder().display());
+        let what = format!("{} was moved, deleted or replaced during a read", self.folder().display());
         Err(Error::new(ErrorKind::Displaced, what).help("open it again"))
     }
 
@@ -276,7 +278,7 @@ impl Database {
     pub(super) fn opened_folder(folder: &Path) -> Result<Folder> {
         let missing = || {
             Error::not_found(format!("there is no database in {}", folder.display())).help(
-                "make one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors",
+                "create one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors",
             )
         };
         if !folder.is_dir() {
@@ -358,7 +360,7 @@ impl Database {
     ///
     /// # Errors
     /// The first operation that cannot be carried out; `Mismatch`: descriptors, for a database whose model embeds photos
-    /// ([`ModelInfo::settings`](crate::ModelInfo)), and nothing says what made them ([`Database::write_of_model`]); `Reentrant`; `Io`.
+    /// ([`ModelInfo::settings`](crate::model::ModelInfo)), and nothing says what made them ([`Expect::Model`]); `Reentrant`; `Io`.
     /// Nothing changed then.
     pub fn write(&self, operations: impl IntoIterator<Item = Operation>) -> Result<Receipt> {
         let operations: Vec<Operation> = operations.into_iter().collect();
@@ -368,7 +370,7 @@ impl Database {
     }
 
     /// [`Database::write`] if all that is expected holds of the very state that it changes: nothing comes between the look and the
-    /// write. It is never deferred; deferred writes are applied first.
+    /// write. It is deferred only where nothing but the model is expected; otherwise deferred writes are applied first.
     ///
     /// ```
     /// # fn main() -> cairn::Result<()> {
@@ -389,7 +391,8 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// `Conflict`: something expected does not hold; what [`Database::write`] gives. Nothing changed then.
+    /// `Conflict`: something expected does not hold; `Mismatch`: another model is active; what [`Database::write`] gives. Nothing
+    /// changed then.
     pub fn write_if(
         &self,
         expected: impl IntoIterator<Item = Expect>,
@@ -397,23 +400,20 @@ impl Database {
     ) -> Result<Receipt> {
         let (expected, operations): (Vec<Expect>, Vec<Operation>) =
             (expected.into_iter().collect(), operations.into_iter().collect());
+        // Until the write is acknowledged no other model becomes active.
         let (_no_flip, core) = self.shared.enter()?;
-        refuse_unnamed(core.catalog().options(), &operations)?;
-        core.write_if(&expected, operations)
-    }
-
-    /// [`Database::write`] of descriptors that were made by the model of this fingerprint (`None`: by none): while they were made,
-    /// another one can have come in force, of the same dimension even, and descriptors of two models are never compared.
-    ///
-    /// # Errors
-    /// `Mismatch`: another model is in force; what [`Database::write`] gives. Nothing changed then.
-    pub fn write_of_model(&self, fingerprint: Option<&str>, operations: Vec<Operation>) -> Result<Receipt> {
-        // Until the write is acknowledged no model comes in force.
-        let (_no_flip, core) = self.shared.enter()?;
-        if fingerprint_of(core.catalog().options()) != fingerprint {
-            return Err(another_model());
+        let options = core.catalog().options();
+        let (models, others): (Vec<Expect>, Vec<Expect>) =
+            expected.into_iter().partition(|one| matches!(one, Expect::Model(_)));
+        for model in &models {
+            if let Expect::Model(fingerprint) = model {
+                of_model(options, fingerprint.as_deref())?;
+            }
         }
-        self.write_now(&core, operations)
+        if models.is_empty() {
+            refuse_unnamed(options, &operations)?;
+        }
+        if others.is_empty() { self.write_now(&core, operations) } else { core.write_if(&others, operations) }
     }
 
     /// With the gate held.
@@ -524,7 +524,7 @@ fn unless_replaced(folder: &Folder, error: Error) -> Error {
     if folder.id().is_ok_and(|id| folder.id_at_path() == Some(id)) {
         return error;
     }
-    let what = format!("{} was moved, deleted or replaced while it was being opened", folder.path().display());
+    let what = format!("{} was moved, deleted or replaced during the opening", folder.path().display());
     Error::new(ErrorKind::Displaced, what).help("open it again").because(error)
 }
 
@@ -539,11 +539,6 @@ fn obey(opening: &OpenOptions) -> Result<()> {
 fn taken(folder: &Folder) -> Result<Lock> {
     let _inside = inside_slow();
     Lock::take(folder)
-}
-
-/// The fingerprint of the model that makes a database's descriptors, if one does.
-pub(super) fn fingerprint_of(options: &Options) -> Option<&str> {
-    options.model.as_ref().map(|model| model.fingerprint.as_str())
 }
 
 /// Refuses descriptors of nobody knows which model where the database's own makes them of photos. A model without settings is loaded by
@@ -562,15 +557,10 @@ fn refuse_unnamed(options: &Options, operations: &[Operation]) -> Result<()> {
 
 /// A vector came for a database of photos.
 pub(super) fn unnamed(model: &str) -> Error {
-    let what =
-        format!("the database holds what the model '{model}' makes of photos, and nothing says what made this vector");
+    let what = format!(
+        "the database has descriptors of the model '{model}', and the put does not name the model of its vector"
+    );
     Error::new(ErrorKind::Mismatch, what).help(
-        "put the photo; a program that embeds with that model says so: Database::write_of_model(Some(fingerprint), ..)",
+        "put the photo; a program that embeds with that model names it: Database::write_if([Expect::model(fingerprint)], ..)",
     )
-}
-
-/// Descriptors came too late.
-pub(super) fn another_model() -> Error {
-    Error::new(ErrorKind::Mismatch, "another model came in force while descriptors were made")
-        .help("run the same command again: it goes on with the model in force")
 }

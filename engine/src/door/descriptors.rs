@@ -1,4 +1,4 @@
-//! Descriptors of a model that is not in force, kept beside those that are: what was made once need not be made again.
+//! Descriptors of an inactive model, kept beside the active ones, so that they need not be computed again.
 
 use super::database::Database;
 use crate::error::Result;

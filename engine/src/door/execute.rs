@@ -1,4 +1,4 @@
-//! Statements: text in, outcomes out. Reading and planning belong to the query language; here a plan runs.
+//! Runs statements. The query language parses and plans them; here a plan runs.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use cairndb_query::{
 };
 
 use super::arguments::{Argument, Arguments};
-use super::database::{Database, another_model, fingerprint_of, unnamed};
+use super::database::{Database, unnamed};
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
 use super::prepared::Prepared;
@@ -20,6 +20,7 @@ use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::{Embedded, FailedQuery, NamedQuery, Photo, QueryFile};
 use crate::progress::Watch;
 use crate::state::Snapshot;
+use crate::write::another_model;
 
 /// Times a photo is embedded again because another model came in force; that takes minutes each.
 const MODEL_TRIES: usize = 3;
@@ -198,7 +199,11 @@ impl Database {
             Plan::UseModel { number } => Outcome::Report(self.run_use(number, ports)?),
             Plan::DropModel { number, force } => return self.run_drop(number, force, ports),
             Plan::Flush => {
-                let done = if self.flush()? { "the tail is in segments" } else { "there was no tail" };
+                let done = if self.flush()? {
+                    "flushed: the tail is in segments"
+                } else {
+                    "nothing to flush: there is no tail"
+                };
                 Outcome::Done(done.to_owned())
             }
             Plan::Compact => {
@@ -295,7 +300,7 @@ impl Database {
         for _ in 0..MODEL_TRIES {
             let snapshot = self.snapshot_as(freshness, ports.watch.as_deref())?;
             let resolved = resolve(&snapshot);
-            if fingerprint_of(&self.options()) == fingerprint_of(&snapshot.state.options) {
+            if self.options().fingerprint() == snapshot.state.options.fingerprint() {
                 return Ok((snapshot, resolved?));
             }
         }
@@ -309,9 +314,10 @@ fn collected(run: impl FnOnce(&mut dyn FnMut(Outcome)) -> Result<()>) -> Result<
     match run(&mut |outcome| outcomes.push(outcome)) {
         Ok(()) => Ok(outcomes),
         Err(error) if outcomes.is_empty() => Err(error),
-        Err(error) => Err(error.told(|message| {
-            format!("statement {}: {message} (what stands before it was carried out)", outcomes.len() + 1)
-        })),
+        Err(error) => {
+            Err(error
+                .told(|message| format!("statement {}: {message} (the statements before it ran)", outcomes.len() + 1)))
+        }
     }
 }
 
@@ -332,20 +338,20 @@ impl Snapshot {
                 }
                 Some(Argument::Key(key)) => self.stored(key, including_self),
                 Some(Argument::Text(_) | Argument::Whole(_) | Argument::Number(_)) => {
-                    let what = "a text or a number is bound to a name that stands for an image";
+                    let what = "a text or a number is bound to the name of an image";
                     Err(Error::invalid(what)
-                        .help("bind a descriptor, a photo or a key to it; texts and numbers are $1, $2, .."))
+                        .help("bind a descriptor, a photo or a key; texts and numbers need $1, $2, .."))
                 }
                 None => Err(Error::invalid(format!("parameter {} is not bound", at + 1))),
             },
-            Source::Queries(_) => Err(Error::invalid("QUERIES belongs to SEARCH").help("name one image here")),
+            Source::Queries(_) => Err(Error::invalid("only SEARCH takes QUERIES").help("name one image here")),
         }
     }
 
     fn stored(&self, key: &str, including_self: bool) -> Result<Resolved> {
         let vector = self.vector(key)?.ok_or_else(|| {
-            Error::not_found(format!("there is no image '{key}'"))
-                .help("a bare name is a stored key; a photo file is written in quotes: SEARCH 'photo.jpg'")
+            Error::not_found(format!("image '{key}' does not exist"))
+                .help("a name without quotes is a stored key; write a photo file in quotes: SEARCH 'photo.jpg'")
         })?;
         let query = Query { vector, without: (!including_self).then(|| key.to_owned()) };
         let asked = Asked { name: key.to_owned(), id: Some(key.to_owned()), query, photo: None, number: 0 };
@@ -356,21 +362,20 @@ impl Snapshot {
         let embedder = ports.embed.as_ref().ok_or_else(|| match self.model() {
             None => Error::new(ErrorKind::Mismatch, "this database has no model, so it cannot embed a photo")
                 .help("query it with vectors: SEARCH VECTOR [..] or SEARCH QUERIES 'queries.npy'"),
-            Some(model) => Error::invalid(format!(
-                "this program embeds no photos, and the database has the model '{}'",
-                model.name
-            ))
-            .help("hand in whoever embeds with that model (Ports::embed)"),
+            Some(model) => {
+                Error::invalid(format!("this program has no embedder for the database's model '{}'", model.name))
+                    .help("pass an embedder of that model (Ports::embed)")
+            }
         })?;
-        let must_be_ours = || match (embedder.fingerprint(), fingerprint_of(&self.state.options)) {
+        let must_be_ours = || match (embedder.fingerprint(), self.state.options.fingerprint()) {
             (Some(of_embedder), own) if Some(of_embedder.as_str()) != own => Err(Error::new(
                 ErrorKind::Mismatch,
                 format!(
-                    "whoever embeds has the model {of_embedder}, the database {}",
+                    "the embedder has the model {of_embedder}, the database {}",
                     own.map_or_else(|| "none".to_owned(), |own| format!("the model {own}"))
                 ),
             )
-            .help("descriptors of two models are never compared: embed with the model in force (Snapshot::model)")),
+            .help("descriptors of different models cannot be compared: embed with the active model (Snapshot::model)")),
             _ => Ok(()),
         };
         must_be_ours()?;
@@ -382,9 +387,8 @@ impl Snapshot {
 }
 
 fn writes_no_reports() -> Error {
-    Error::invalid("INTO asks for a report, and this program writes none").help(
-        "leave INTO out; a program that writes the report from the outcome says so: Ports { writes_reports: true, .. }",
-    )
+    Error::invalid("this program writes no reports, so INTO is not supported")
+        .help("leave INTO out; a program that writes reports itself sets Ports { writes_reports: true, .. }")
 }
 
 fn bare(name: &str, vector: &[f32]) -> Resolved {
@@ -398,8 +402,8 @@ fn read_queries(path: &str, ports: &Ports) -> Result<(Vec<Asked>, Vec<FailedQuer
     let QueryFile { queries, failed } = reader.read(Path::new(path))?;
     if let (true, Some(first)) = (queries.is_empty(), failed.first()) {
         let what = match failed.len() {
-            1 => format!("{path}: its query cannot be asked: {}: {}", first.name(), first.reason),
-            all => format!("{path}: none of its {all} queries can be asked; {}: {}", first.name(), first.reason),
+            1 => format!("{path}: its query cannot run: {}: {}", first.name(), first.reason),
+            all => format!("{path}: none of its {all} queries can run; {}: {}", first.name(), first.reason),
         };
         return Err(Error::invalid(what));
     }
@@ -447,7 +451,7 @@ fn found_by(cleaning: &Cleaning) -> Vec<String> {
         CleanRule::Paper => format!("train images {}, doubtful {doubtful}", judged.len()),
         CleanRule::Suspects(_) => format!("suspects {}", judged.len()),
     };
-    let mut lines = vec![format!("{looked_at}, of them marked already {marked_already}")];
+    let mut lines = vec![format!("{looked_at}, already marked {marked_already}")];
     if let Some(sights) = &cleaning.sights {
         let Sights { files, kept, thumbnails, read } = sights;
         lines.push(format!("compared by photo files {files}, kept originals {kept}, thumbnails {thumbnails}"));
@@ -455,7 +459,7 @@ fn found_by(cleaning: &Cleaning) -> Vec<String> {
     }
     let not_compared = cleaning.not_compared().len();
     if not_compared > 0 {
-        lines.push(format!("not compared, and left {not_compared}"));
+        lines.push(format!("not compared {not_compared}"));
     }
     match (&cleaning.receipt, cleaning.number) {
         (Some(receipt), Some(number)) => {
@@ -464,10 +468,10 @@ fn found_by(cleaning: &Cleaning) -> Vec<String> {
         _ => lines.push("nothing was changed".to_owned()),
     }
     if *changed_meanwhile > 0 {
-        lines.push(format!("changed by others meanwhile, and left {changed_meanwhile}"));
+        lines.push(format!("changed by other writes meanwhile {changed_meanwhile}"));
     }
     if *would_empty > 0 {
-        lines.push(format!("the last of their label, and left {would_empty}"));
+        lines.push(format!("last images of their labels, unchanged {would_empty}"));
     }
     lines
 }
@@ -501,7 +505,7 @@ fn counts_of(answers: &Answers) -> Vec<String> {
     let voted = answers.answers.iter().filter(|answer| answer.prediction.is_some()).count();
     let failed = match answers.failed.len() {
         0 => String::new(),
-        failed => format!(", that could not be asked {failed}"),
+        failed => format!(", failed {failed}"),
     };
     lines.push(format!("queries {}, with a prediction {voted}{failed}", answers.answers.len()));
     lines.push(format!(

@@ -1,5 +1,5 @@
-//! PUT, LABEL and UNLABEL as statements: what they would overwrite, what they change of an image's label, and how the last change of
-//! labels is taken back.
+//! PUT, LABEL and UNLABEL as statements: what they would overwrite, their effect on an image's label, and the undo of the last
+//! change of labels.
 
 use super::database::Database;
 use crate::catalog::RelabellingMessage;
@@ -8,11 +8,12 @@ use crate::id::LabelId;
 use crate::operation::{Operation, Put, Receipt, Record, Role};
 use crate::state::{Published, Snapshot};
 use crate::vector::unit;
-use crate::write::{KEPT_IMAGES, KEPT_TRANSACTIONS, Note};
+use crate::write::{Expect, KEPT_IMAGES, KEPT_TRANSACTIONS, Note};
 use cairndb_query::{nearest_name, plain_label};
 
 /// What PUT, LABEL or UNLABEL did to an image and its label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Labelled {
     /// The transaction.
     pub receipt: Receipt,
@@ -39,6 +40,7 @@ impl Labelled {
 
 /// What UNDO LABEL did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LabelsUndone {
     /// Sequence numbers of the first and the last transaction that were taken back.
     pub sequences: (u64, u64),
@@ -57,21 +59,21 @@ impl LabelsUndone {
     pub(super) fn words(&self) -> String {
         let (first, last) = self.sequences;
         let change = match (self.by_list, first == last) {
-            (false, _) => format!("the change of sequence {last}"),
-            (true, true) => format!("what a list changed by sequence {last}"),
-            (true, false) => format!("what a list changed from sequence {first} to {last}"),
+            (false, _) => format!("the change at sequence {last}"),
+            (true, true) => format!("the changes of a list at sequence {last}"),
+            (true, false) => format!("the changes of a list from sequence {first} to {last}"),
         };
         let images = match &self.images[..] {
             [(key, Some(label))] => format!("'{key}' has the label '{label}' again"),
             [(key, None)] => format!("'{key}' has no label again, and is an index image"),
-            images => format!("{} images have their labels back", images.len()),
+            images => format!("{} labels were restored", images.len()),
         };
         let rest = match self.left_alone {
             0 => String::new(),
-            1 => "; 1 image was changed since and stays as it is".to_owned(),
-            rest => format!("; {rest} images were changed since and stay as they are"),
+            1 => "; 1 image was changed since and is left unchanged".to_owned(),
+            rest => format!("; {rest} images were changed since and are left unchanged"),
         };
-        format!("{change} is taken back: {images}{rest}")
+        format!("undone: {change}; {images}{rest}")
     }
 }
 
@@ -79,7 +81,7 @@ impl Database {
     /// PUT: without `overwrite` the image must be new, or the same photo with the same label or none yet.
     ///
     /// # Errors
-    /// `AlreadyExists`: another photo, or another label; what [`Database::write_of_model`] gives.
+    /// `AlreadyExists`: another photo, or another label; what [`Database::write_if`] gives.
     pub(super) fn put_image(&self, put: Put, made_by: Option<&str>, overwrite: bool) -> Result<Labelled> {
         self.shared.core().refuse_within()?;
         let put = Put { label: put.label.as_deref().map(plain), ..put };
@@ -104,7 +106,7 @@ impl Database {
             None => {}
         }
         let told = told(&snapshot, stored, key, label)?;
-        Ok(Labelled { receipt: self.write_of_model(made_by, operations)?, ..told })
+        Ok(Labelled { receipt: self.write_if([Expect::Model(made_by.map(str::to_owned))], operations)?, ..told })
     }
 
     /// LABEL, or UNLABEL where there is no label.
@@ -178,9 +180,8 @@ fn plain(label: &str) -> String {
 }
 
 fn nothing_kept() -> Error {
-    Error::not_found("there is no change of labels to take back").help(
-        "LABEL, UNLABEL, PUT over an image and lists change labels; what a cleaning changed is undone by UNDO CLEAN",
-    )
+    Error::not_found("there is no change of labels to undo")
+        .help("it undoes LABEL, UNLABEL, a PUT that replaces, and lists; UNDO CLEAN undoes a cleaning")
 }
 
 /// The last transaction that changed labels, or all those of the last reading of a list.
@@ -195,9 +196,9 @@ fn last_change(state: &Published) -> Result<Vec<RelabellingMessage>> {
         return Ok(changes);
     }
     Err(Error::invalid(format!(
-        "the last change of labels is too large to be taken back: {KEPT_IMAGES} images in {KEPT_TRANSACTIONS} transactions are kept"
+        "the last change of labels is too large to undo: the database records {KEPT_IMAGES} images in {KEPT_TRANSACTIONS} transactions"
     ))
-    .help("give the list as it was before once more, or restore a backup"))
+    .help("ingest the earlier version of the list, or restore a backup"))
 }
 
 /// Whether an image has the label that a transaction gave it, and nobody said anything of it since.
@@ -224,8 +225,8 @@ fn refuse_to_overwrite(snapshot: &Snapshot, stored: &Record, put: &Put) -> Resul
             Some(source) => format!("another photo, {source}"),
             None => "another image".to_owned(),
         };
-        return Err(Error::new(ErrorKind::AlreadyExists, format!("'{key}' holds {what}{label}"))
-            .help("give the new one a key of its own, or add OVERWRITE to the PUT: it then replaces photo and label"));
+        return Err(Error::new(ErrorKind::AlreadyExists, format!("'{key}' already has {what}{label}"))
+            .help("use another key, or add OVERWRITE to the PUT to replace photo and label"));
     }
     match (&stored.label, &put.label) {
         (Some(stored), given) if given.as_ref() != Some(stored) => {
@@ -233,8 +234,8 @@ fn refuse_to_overwrite(snapshot: &Snapshot, stored: &Record, put: &Put) -> Resul
                 Some(given) => format!("gives '{given}'"),
                 None => "gives none".to_owned(),
             };
-            Err(Error::new(ErrorKind::AlreadyExists, format!("'{key}' has the label '{stored}', and the PUT {given}"))
-                .help("LABEL and UNLABEL change the label alone; or add OVERWRITE to the PUT"))
+            Err(Error::new(ErrorKind::AlreadyExists, format!("'{key}' has the label '{stored}', but the PUT {given}"))
+                .help("LABEL and UNLABEL change only the label; or add OVERWRITE to the PUT"))
         }
         _ => Ok(()),
     }

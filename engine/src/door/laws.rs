@@ -1,9 +1,10 @@
-//! The laws of predictions, tried on random histories: P (stored predictions equal a recompute), R (postings, voters and lists
-//! mirror each other), D (what is stored depends on the final rows alone).
+//! The laws of predictions, tested on random histories: P (stored predictions equal a recompute), R (postings, voters and lists
+//! are inverses of each other), D (the stored data depends only on the final rows).
 //!
-//! Mutations of `upkeep` these tests were seen to catch: no refill of a short list, a voter kept of a removed neighbour, a floor not
-//! raised in memory, no new votes for a relabelled image, an old posting kept, only `keep` new images reported where one more tells
-//! that something was cut, a complete list that keeps its old floor. CHECK DEEP finds nothing wrong at the end of any history.
+//! These tests caught the following mutations of `upkeep`: no refill of a short list, a voter kept of a removed neighbour, a
+//! floor not raised in memory, no new votes for a relabelled image, an old posting kept, only `keep` new images reported although
+//! one more shows that something was cut, a complete list that keeps its old floor. CHECK DEEP finds nothing wrong at the end of
+//! any history.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -245,8 +246,8 @@ fn hold(snapshot: &Snapshot, model: &Model) {
 /// Votes for a k that is not stored, below and above the number of kept neighbours.
 fn revotes_hold(snapshot: &Snapshot, model: &Model) {
     for k in [1, 3, KEEP + 2] {
-        let rerank = Some(Rerank { k, sort: true, insert: None });
-        let request = SearchRequest { depth: 64, limit: 64, rerank, ..SearchRequest::default() };
+        let rerank = Some(Rerank::new().k(k).sort_only());
+        let request = SearchRequest::new().depth(64).limit(64).rerank(rerank);
         let answer = &snapshot.search(&request, &[Query { vector: vec![1.0, 0.0, 0.0], without: None }]).unwrap()[0];
         for row in &answer.rows {
             let vote = row.prediction.as_ref().map(|vote| (vote.instance.clone(), vote.score.to_bits()));
@@ -410,7 +411,7 @@ fn repair_makes_everything_again() {
     let database = Database::open(&restored).unwrap();
     let problems = database.check(true).unwrap().problems;
     assert!(problems.iter().any(|problem| problem.message.contains("k10")), "{problems:?}");
-    assert!(problems.iter().any(|problem| problem.message.contains("inverse")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.message.contains("reverse index")), "{problems:?}");
     drop(database);
     Database::repair(&restored).unwrap();
     let database = Database::open(&restored).unwrap();
@@ -430,7 +431,7 @@ fn a_half_repaired_database_is_refused() {
     batch.commit().unwrap();
     drop((state, database));
     for refused in [Database::open(&path), Database::open_read_only(&path)] {
-        assert!(refused.err().unwrap().message().contains("cut short"));
+        assert!(refused.err().unwrap().message().contains("interrupted"));
     }
     Database::repair(&path).unwrap();
     let database = Database::open(&path).unwrap();
@@ -439,7 +440,7 @@ fn a_half_repaired_database_is_refused() {
     // Cut short between the last two steps of a salvage.
     std::fs::rename(path.join("catalog"), path.join("catalog.filled")).unwrap();
     for refused in [Database::open(&path), Database::open_read_only(&path)] {
-        assert!(refused.err().unwrap().message().contains("cut short"));
+        assert!(refused.err().unwrap().message().contains("interrupted"));
     }
     Database::repair(&path).unwrap();
     assert_eq!(digest(&Database::open(&path).unwrap().snapshot()), sound);

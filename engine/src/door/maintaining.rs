@@ -2,11 +2,13 @@
 
 use super::database::Database;
 use super::outcome::{Outcome, Table};
-use super::ports::{Maintain, Ports};
+use super::ports::{Maintain, Maintained, ModelChange, Ports};
 use crate::background::ModelEntry;
 use crate::clean::Standing;
 use crate::error::{Error, Result};
 use crate::id::SpaceId;
+use crate::options::ModelInfo;
+use crate::progress::Watch;
 use crate::report::Report;
 use cairndb_query::{CleanPlan, CleanRule, TrainPlan};
 
@@ -29,16 +31,37 @@ impl Database {
         })
     }
 
+    /// Carries out what a [`Maintain`] returned: stores the files of the new model, makes the descriptors and predictions that are
+    /// missing ([`Database::change_model`]), and activates it. Without a change it only returns the report.
+    ///
+    /// # Errors
+    /// As [`Database::change_model`]; the active model stays then.
+    pub fn adopt(&self, maintained: Maintained, watch: Option<&dyn Watch>) -> Result<Report> {
+        let Maintained { mut report, change } = maintained;
+        let Some(ModelChange { target, reembed }) = change else { return Ok(report) };
+        let (name, dimension) = (target.model.as_ref().map(|model| model.name.clone()), target.dimension);
+        let number = self.change_model(target, reembed.as_ref(), watch)?;
+        let lines = [
+            ("active model", number.to_string()),
+            ("name", name.unwrap_or_default()),
+            ("dimension", dimension.to_string()),
+        ];
+        report.lines.extend(lines.map(|(name, value)| (name.to_owned(), value)));
+        report.lines.extend(reembed.activated().lines);
+        Ok(report)
+    }
+
     pub(super) fn run_training(&self, plan: &TrainPlan, ports: &Ports) -> Result<Report> {
-        self.maintainer(ports, "TRAIN")?.train(self, plan, ports.watch.as_deref())
+        let watch = ports.watch.as_deref();
+        self.adopt(self.maintainer(ports, "TRAIN")?.train(self, plan, watch)?, watch)
     }
 
     pub(super) fn run_reembedding(&self, weights: Option<&str>, ports: &Ports) -> Result<Report> {
-        self.maintainer(ports, "REEMBED")?.reembed(self, weights, ports.watch.as_deref())
+        self.adopt(self.maintainer(ports, "REEMBED")?.reembed(self, weights)?, ports.watch.as_deref())
     }
 
     pub(super) fn run_use(&self, number: u64, ports: &Ports) -> Result<Report> {
-        self.maintainer(ports, "USE MODEL")?.use_model(self, number, ports.watch.as_deref())
+        self.adopt(self.maintainer(ports, "USE MODEL")?.use_model(self, number)?, ports.watch.as_deref())
     }
 
     pub(super) fn run_cleaning(&self, plan: &CleanPlan, ports: &Ports) -> Result<Outcome> {
@@ -70,7 +93,10 @@ impl Database {
         let dropped = self.models()?.into_iter().find(|entry| entry.number == known).and_then(|entry| entry.model);
         self.drop_model(known)?;
         if let (Some(model), Some(maintain)) = (dropped, ports.maintain.as_deref()) {
-            maintain.dropped(self, &model)?;
+            let others: Vec<ModelInfo> = self.models()?.into_iter().filter_map(|entry| entry.model).collect();
+            let released = maintain.released(&model, &others)?;
+            let (_no_flip, core) = self.shared.enter()?;
+            core.keep(|batch| released.iter().try_for_each(|beginning| batch.delete_files(beginning)))?;
         }
         Ok(Outcome::Done(format!("model {number} and its descriptors are gone")))
     }
@@ -183,7 +209,6 @@ fn named<const N: usize>(names: [&str; N]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::ModelInfo;
 
     #[test]
     fn models_of_one_name_are_told_apart() {

@@ -1,4 +1,4 @@
-//! The door: what an application calls.
+//! The door: the calls of an application.
 
 mod arguments;
 mod cleaning;
@@ -10,6 +10,7 @@ mod labelling;
 mod laws;
 mod maintaining;
 mod models;
+mod notes;
 mod operations;
 mod outcome;
 mod ports;
@@ -21,7 +22,8 @@ mod training;
 pub use arguments::{Argument, Arguments};
 pub use database::Database;
 pub use labelling::{Labelled, LabelsUndone};
+pub use notes::MAX_NOTE_BYTES;
 pub use outcome::{Answers, Outcome, Table};
-pub use ports::{LoadFeatures, Maintain, Ports};
+pub use ports::{LoadFeatures, Maintain, Maintained, ModelChange, Ports};
 pub use prepared::Prepared;
 pub use training::HeldFolder;

@@ -34,36 +34,10 @@ impl Database {
     ///
     /// # Errors
     /// `AlreadyExists`: it is in force already; `Locked`: another change of models is under way; `Invalid`: the number is that of an
-    /// unfinished one; `Cancelled`; what `reembed` gives; `Reentrant`: a [`Propose`](crate::Propose) called it; `Corrupt` when the new
+    /// unfinished one; `Cancelled`; what `reembed` gives; `Reentrant`: a [`Propose`](crate::embed::Propose) called it; `Corrupt` when the new
     /// epoch does not agree with itself. The model in force stays then.
     pub fn change_model(&self, to: Target, reembed: &dyn Reembed, watch: Option<&dyn Watch>) -> Result<u32> {
         self.shared.change_model(to, reembed, watch)
-    }
-
-    /// Keeps bytes under a name, with the rows and in every backup: what a model needs beside its descriptors.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub fn put_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let (_no_flip, core) = self.shared.enter()?;
-        core.keep(|batch| batch.put_file(name, bytes))
-    }
-
-    /// Forgets, in one transaction, the bytes kept under every name that begins with `prefix`.
-    ///
-    /// # Errors
-    /// `Invalid` for a database that was opened to read only; `Io`.
-    pub fn remove_files(&self, prefix: &str) -> Result<()> {
-        let (_no_flip, core) = self.shared.enter()?;
-        core.keep(|batch| batch.delete_files(prefix))
-    }
-
-    /// The bytes kept under a name.
-    ///
-    /// # Errors
-    /// A damaged catalog.
-    pub fn file(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.snapshot().state.pinned.file(name)
     }
 
     /// Forgets a model that is not in force, and its descriptors; whether other models were trained on them is asked by the statement

@@ -1,4 +1,4 @@
-//! What keeps a database sound over the years: checks, backups, repairs.
+//! Care of a database: checks, backups, repairs.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -182,7 +182,7 @@ impl<'w> Within<'w> {
 
 impl Watch for Within<'_> {
     fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
-        let _called = Called::by(self.database, "whoever watches a backup or a compaction");
+        let _called = Called::by(self.database, "the watcher of a backup or a compaction");
         self.watch.map_or(ControlFlow::Continue(()), |watch| watch.progress(at))
     }
 }

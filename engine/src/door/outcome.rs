@@ -11,6 +11,7 @@ use cairndb_query::SearchPlan;
 
 /// What a statement gave.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// SEARCH.
     Answers(Box<Answers>),
@@ -47,6 +48,7 @@ pub enum Outcome {
 
 /// The answers of a SEARCH statement, all of one state of the database.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Answers {
     /// What ran.
     pub plan: SearchPlan,
@@ -62,9 +64,17 @@ pub struct Answers {
 
 /// Lines of cells, for people and programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Table {
     /// Names of the columns.
     pub columns: Vec<String>,
     /// As many cells each as there are columns.
     pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// Columns and the rows' cells in their order.
+    pub fn new(columns: Vec<String>, rows: Vec<Vec<String>>) -> Self {
+        Self { columns, rows }
+    }
 }

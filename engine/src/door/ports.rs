@@ -1,17 +1,19 @@
-//! What a program hands to the database beside a statement.
+//! The ports that a program passes to the database with a statement.
 
 use std::sync::Arc;
 
 use super::database::Database;
+use crate::background::Target;
 use crate::error::Result;
 use crate::options::ModelInfo;
-use crate::ports::{Embed, LocalFeatures, ReadQueries};
+use crate::ports::{Embed, LocalFeatures, ReadQueries, Reembed};
 use crate::progress::Watch;
 use crate::report::Report;
 use cairndb_query::TrainPlan;
 
 /// What a program hands to the database beside a statement. What is `None` is not to be had: statements that need it say so.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct Ports {
     /// Embeds photos.
     pub embed: Option<Arc<dyn Embed>>,
@@ -29,31 +31,107 @@ pub struct Ports {
     pub writes_reports: bool,
 }
 
+impl Ports {
+    /// No ports; the other methods hand in one each.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`Ports::embed`].
+    #[must_use]
+    pub fn embed(self, embed: Arc<dyn Embed>) -> Self {
+        Self { embed: Some(embed), ..self }
+    }
+
+    /// Sets [`Ports::queries`].
+    #[must_use]
+    pub fn queries(self, queries: Arc<dyn ReadQueries>) -> Self {
+        Self { queries: Some(queries), ..self }
+    }
+
+    /// Sets [`Ports::features`].
+    #[must_use]
+    pub fn features(self, features: LoadFeatures) -> Self {
+        Self { features: Some(features), ..self }
+    }
+
+    /// Sets [`Ports::maintain`].
+    #[must_use]
+    pub fn maintain(self, maintain: Arc<dyn Maintain>) -> Self {
+        Self { maintain: Some(maintain), ..self }
+    }
+
+    /// Sets [`Ports::watch`].
+    #[must_use]
+    pub fn watch(self, watch: Arc<dyn Watch>) -> Self {
+        Self { watch: Some(watch), ..self }
+    }
+
+    /// Sets [`Ports::writes_reports`].
+    #[must_use]
+    pub fn writes_reports(self, writes_reports: bool) -> Self {
+        Self { writes_reports, ..self }
+    }
+}
+
 /// Loads whoever finds local features.
 pub type LoadFeatures = Arc<dyn Fn() -> Result<Arc<dyn LocalFeatures>> + Send + Sync>;
 
-/// Trains models on a database and puts them in force; what it returns is for people.
+/// A model that is to become the active one, and the code that makes its descriptors.
+#[non_exhaustive]
+pub struct ModelChange {
+    /// The model, and what the database keeps for it.
+    pub target: Target,
+    /// Makes the descriptors that the database lacks.
+    pub reembed: Box<dyn Reembed>,
+}
+
+/// The result of a maintenance statement: the engine stores what it names ([`Database::adopt`]).
+#[derive(Default)]
+#[non_exhaustive]
+pub struct Maintained {
+    /// What was learnt and measured, for people.
+    pub report: Report,
+    /// The model to activate; `None`: the active model stays.
+    pub change: Option<ModelChange>,
+}
+
+impl ModelChange {
+    /// That model, and what makes its descriptors.
+    pub fn new(target: Target, reembed: impl Reembed + 'static) -> Self {
+        Self { target, reembed: Box::new(reembed) }
+    }
+}
+
+impl Maintained {
+    /// A report, and the model to activate, if there is one.
+    pub fn new(report: Report, change: impl Into<Option<ModelChange>>) -> Self {
+        Self { report, change: change.into() }
+    }
+}
+
+/// Learns models from a database. It only reads the database; what it returns is stored and activated by the engine.
 pub trait Maintain: Send + Sync {
     /// TRAIN.
     ///
     /// # Errors
-    /// A message for people; the model in force stays.
-    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Report>;
+    /// A message for people; the active model stays.
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Maintained>;
 
-    /// REEMBED, with the model of a file of weights or the one in force.
+    /// REEMBED, with the model of a file of weights or the active one.
     ///
     /// # Errors
-    /// A message for people; the model in force stays.
-    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Report>;
+    /// A message for people; the active model stays.
+    fn reembed(&self, database: &Database, weights: Option<&str>) -> Result<Maintained>;
 
     /// USE MODEL.
     ///
     /// # Errors
-    /// A message for people; the model in force stays.
-    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Report>;
+    /// A message for people; the active model stays.
+    fn use_model(&self, database: &Database, number: u64) -> Result<Maintained>;
 
-    /// The model whose descriptors this one was trained on, for DROP MODEL: the network without what was trained behind it. Default:
-    /// itself, as of a model that nobody trained.
+    /// The model whose descriptors this one was trained on, for DROP MODEL: the network without its adapter. Default: itself, as of a
+    /// model that nobody trained.
     ///
     /// # Errors
     /// A message for people: what is stored of the model cannot be read.
@@ -61,11 +139,12 @@ pub trait Maintain: Send + Sync {
         Ok(model.clone())
     }
 
-    /// DROP MODEL is done: what the database keeps for this model alone may go. Default: nothing.
+    /// Beginnings of the names of files that were kept for a dropped model and that none of the other models needs: the engine
+    /// removes these files. Default: none.
     ///
     /// # Errors
-    /// A message for people; the model is gone all the same.
-    fn dropped(&self, _database: &Database, _model: &ModelInfo) -> Result<()> {
-        Ok(())
+    /// A message for people; the model is dropped all the same, and its files stay.
+    fn released(&self, _dropped: &ModelInfo, _others: &[ModelInfo]) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 }

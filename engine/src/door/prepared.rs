@@ -1,4 +1,4 @@
-//! Statements that were read once and can run any number of times.
+//! Statements that were parsed once and can run any number of times.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! SHOW STALE, and reads that are at most so old.
+//! SHOW STALE, and reads with a limit on the lag.
 
 use std::time::Duration;
 
@@ -32,16 +32,16 @@ impl Database {
         let snapshot = self.snapshot();
         let (transactions, operations) = snapshot.waiting;
         let waited = match self.shared.ages.oldest(&snapshot) {
-            Waited::Nothing => "nothing waits".to_owned(),
+            Waited::Nothing => "nothing is deferred".to_owned(),
             Waited::For(waited) => format!("{:.1} s", waited.as_secs_f64()),
             Waited::SinceBefore => "since before the database was opened".to_owned(),
         };
         let lines = [
             ("predictions of sequence", snapshot.sequence().to_string()),
             ("last write", (snapshot.sequence() + snapshot.lag()).to_string()),
-            ("waiting writes", transactions.to_string()),
-            ("waiting operations", operations.to_string()),
-            ("oldest has waited", waited),
+            ("deferred writes", transactions.to_string()),
+            ("deferred operations", operations.to_string()),
+            ("age of the oldest", waited),
         ];
         lines.into_iter().collect()
     }

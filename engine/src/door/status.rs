@@ -49,7 +49,7 @@ impl Database {
         if let Err(displaced) = core.check_place() {
             health.takes_no_writes = Some(displaced.message().to_owned());
         } else if let Some(cause) = core.poison() {
-            health.takes_no_writes = Some(format!("takes no more writes {cause}"));
+            health.takes_no_writes = Some(format!("accepts no more writes {cause}"));
         } else {
             health.shortage = core.shortage();
         }

@@ -1,4 +1,5 @@
-//! Whose a file is that this process may not use, and what to do about it: a disk that is sound refuses then, and no look at it helps.
+//! The owner of a file that this process may not use, and what to do about it: the disk is fine then, and checking it would not
+//! help.
 
 use std::fs::Metadata;
 use std::io;
@@ -33,16 +34,16 @@ pub(super) fn help(path: &Path) -> String {
     let (place, mine) = (place.display(), name(me));
     if me == 0 {
         return format!(
-            "{place} is closed to root too: its file system may be read-only, or the file immutable (lsattr)"
+            "even root may not use {place}: its file system may be read-only, or the file immutable (lsattr)"
         );
     }
     if owner == me {
         let rights = if about.is_dir() { "u+rwx" } else { "u+rw" };
-        return format!("{place} belongs to {mine}, who may not use it by its mode: chmod {rights} {place}");
+        return format!("{place} belongs to {mine}, but its mode does not allow this: chmod {rights} {place}");
     }
     let owner = name(owner);
     format!(
-        "{place} belongs to {owner}, and this program runs as {mine}: run it as {owner}, or give {mine} the whole folder of the \
+        "{place} belongs to {owner}, but this program runs as {mine}: run it as {owner}, or give {mine} the whole folder of the \
              database: chown -R {mine} FOLDER"
     )
 }

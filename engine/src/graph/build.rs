@@ -1,4 +1,4 @@
-//! A graph from nothing by hnsw_rs, flattened.
+//! Builds a graph from scratch by hnsw_rs, and flattens it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Builder;

@@ -1,4 +1,4 @@
-//! A graph made from a graph: rows dropped, rows renumbered, rows inserted.
+//! Builds a graph from a graph: it drops, renumbers and inserts rows.
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,4 +1,4 @@
-//! Work on the elements of a slice by several threads; which thread does what cannot change the result.
+//! Work on the elements of a slice by several threads; the distribution of the work cannot change the result.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;

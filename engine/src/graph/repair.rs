@@ -1,8 +1,8 @@
 //! Makes every row reachable from the entry by base links.
 //!
-//! A breadth-first tree from the entry marks the links that hold the reachable rows together. Every other link, and every unused
-//! one, can be given away without cutting a row off; so each row that is attached stays attached, and one pass is enough. With
-//! `n` reachable rows the tree uses `n - 1` of `32 n` links, so there is always one to give.
+//! A breadth-first tree from the entry marks the links that connect the reachable rows. Every other link, and every unused one,
+//! can be replaced without disconnecting a row; so each row that is attached stays attached, and one pass is enough. With `n`
+//! reachable rows the tree uses `n - 1` of `32 n` links, so there is always a replaceable one.
 
 use std::sync::atomic::AtomicBool;
 

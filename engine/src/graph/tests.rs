@@ -1,7 +1,7 @@
 //! Tests of the graph as a whole: both ways of building it, on clustered, equal and few vectors.
 //!
-//! It catches (R17): rows that parallel inserting leaves out of reach and no repair links again, links to rows that a merge dropped, a
-//! merge that depends on the number of threads, a link that leads out of the graph.
+//! It catches (R17): rows that parallel insertion leaves unreachable and no repair links again, links to rows that a merge
+//! dropped, a merge that depends on the number of threads, a link that leads out of the graph.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -1,9 +1,9 @@
-//! Which databases wait, on this thread, for code of the application that they called.
+//! The databases that wait, on this thread, for a callback into the application.
 //!
-//! Some of that code is called while a database holds a lock that writers wait for: a [`Propose`](crate::Propose) in the middle of a
-//! write, a [`Reembed`](crate::Reembed) and whoever is told of progress while the last images of a new model are taken over. If such code
-//! asked the same database for that lock, both would wait for ever. So the call is made under a [`Called`], and each call that would wait
-//! asks [`refuse_within`] first.
+//! Some callbacks run while a database holds a lock that writers wait for: a [`Propose`](crate::embed::Propose) in the middle of a
+//! write; a [`Reembed`](crate::model::Reembed) and the progress callback during the last round of a model change. If such code asked the
+//! same database for that lock, both would wait forever. So each callback runs under a [`Called`], and each call that would wait
+//! first asks [`refuse_within`].
 
 use std::cell::RefCell;
 
@@ -44,9 +44,9 @@ pub(crate) fn refuse_within(database: usize) -> Result<()> {
         None => Ok(()),
         Some(what) => Err(Error::new(
             ErrorKind::Reentrant,
-            format!("a call of {what} asked its own database for something that waits until that call is over"),
+            format!("{what} called its own database for something that waits until the callback returns"),
         )
-        .help("read there as you like; write, flush, merge, back up and close before or after it, or in another thread that it does not wait for")),
+        .help("a callback may read; write, flush, merge, back up and close before or after it, or in a thread that it does not wait for")),
     }
 }
 

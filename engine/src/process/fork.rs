@@ -1,5 +1,5 @@
-//! Whether this process is a fork of the one that opened a database. A fork has its memory and none of its threads: a lock that one of
-//! them held is never released there, and what waits for them waits for ever.
+//! Whether this process is a fork of the one that opened a database. A fork has its memory and none of its threads: a lock that
+//! one of them held is never released there, and whoever waits for these threads waits forever.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,7 +43,7 @@ impl Origin {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Forked, "this process is a fork of the one that opened the database")
-            .help("open the database behind the fork, or start another program (fork and exec) in its place"))
+            .help("open the database after the fork, or start another program instead (fork and exec)"))
     }
 }
 

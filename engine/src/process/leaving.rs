@@ -1,16 +1,17 @@
 //! How the process may end while threads are in the engine.
 //!
-//! `exit`, and with it the return from `main`, runs the destructors of C++'s static objects while all other threads go on. A thread
-//! that is inside RocksDB or torch then, or comes there, uses what is gone. So each call into such code is made inside the **gate**
-//! ([`inside`](inside()), [`native`]), and a handler that `exit` calls before those destructors closes it: who is inside comes out, who wants in
-//! stays before it until the process is gone, the last save of each open database is made by the thread that leaves, and RocksDB's own
-//! threads are stopped. What only computes needs no gate: memory and maps stay where they are.
+//! `exit`, and with it the return from `main`, runs the destructors of C++'s static objects while all other threads continue. A
+//! thread that is inside RocksDB or torch then, or enters it, uses destroyed objects. So each call into such code is made inside
+//! the **gate** ([`inside`](inside()), [`native`]), and a handler that `exit` calls before those destructors closes it. Threads
+//! inside leave; threads that want to enter wait at the gate until the process is gone. The exiting thread makes the last save of
+//! each open database and stops RocksDB's own threads. Code that only computes needs no gate: memory and maps stay.
 //!
-//! The handler is one among those that `exit` calls in the reverse order in which they came. A static object inside a C++ function
-//! comes at that function's first call, and its destructor would run before a handler that is older. So the handler is set before the
-//! first call and again behind slow calls (an opening, a commit, a forward of a network); and RocksDB's static objects are made in small
-//! steps before anything else is done with it ([`constructs`], `catalog/statics.rs`). No handler sees a thread whose very first call into
-//! the engine begins while `exit` runs already. A program that can end by [`end_process`] depends on none of this.
+//! `exit` calls handlers in the reverse order of their registration. A static object inside a C++ function is registered at that
+//! function's first call, and its destructor would run before an earlier handler. So the handler is registered before the first
+//! call and again after slow calls (an opening, a commit, a forward pass of a network); and RocksDB's static objects are created
+//! in small steps before any other use of it ([`constructs`], `catalog/statics.rs`). No handler covers a thread whose very first
+//! call into the engine starts while `exit` is already running. A program that can end by [`end_process`] depends on none of
+//! this.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -193,8 +194,8 @@ impl<T> Drop for Gated<T> {
     }
 }
 
-/// Held while native code runs that must not run while the process tears its static objects down: by an [`Embed`](crate::Embed), a
-/// [`LocalFeatures`](crate::LocalFeatures) or a [`Propose`](crate::Propose) that calls a C++ library on threads that hold a database.
+/// Held while native code runs that must not run while the process tears its static objects down: by an [`Embed`](crate::embed::Embed), a
+/// [`LocalFeatures`](crate::embed::LocalFeatures) or a [`Propose`](crate::embed::Propose) that calls a C++ library on threads that hold a database.
 ///
 /// While the process ends, this call never returns. What is under way is waited for, 10 seconds at most, after which the process ends
 /// without any destructor. Meanwhile no other thread that calls this or the engine may be waited for; [`pool`](super::pool) may.

@@ -1,5 +1,5 @@
-//! The process that the engine lives in: which threads compute for a call, how it may end while threads are in the engine, and
-//! which process goes first where bytes may end it.
+//! The process of the engine: the threads that compute for a call, the end of the process while threads are in the engine, and
+//! the scout that reads dangerous bytes first.
 
 pub(crate) mod callback;
 pub(crate) mod fork;

@@ -1,15 +1,15 @@
-//! Threads of the engine's own that help a call compute.
+//! The engine's own threads, which help a call compute.
 //!
-//! A call never depends on its caller's threads: whoever hands work over does it himself, and the helpers take parts of it where they
-//! have time. He waits for those parts only that a helper has begun, and does nothing else meanwhile: no work of another call, which
-//! might want a lock that he holds. So a call from a rayon task, from `tokio`'s blocking pool or from a plain thread runs alike, and a
-//! process that gives no more threads computes more slowly and nothing else.
+//! A call never depends on its caller's threads: the caller works itself, and the helpers take parts when they have time. The
+//! caller waits only for the parts that a helper has started, and does nothing else meanwhile: no work of another call, which
+//! might need a lock that the caller holds. So a call behaves the same from a rayon task, from `tokio`'s blocking pool and from a
+//! plain thread, and a process that cannot start threads only computes more slowly.
 //!
-//! Helpers take turns: after each part they go on with the call that was helped longest ago. So a search beside a large write gets its
-//! share of them, and its caller works on it all the time.
+//! Helpers take turns: after each part they continue with the call that was helped longest ago. So a search beside a large write
+//! gets its share of them, and its caller works on it all the time.
 //!
-//! What is handed over computes. It takes no lock for long, waits for nobody, and calls no code of the application; that gets threads
-//! of its own ([`on_threads`]).
+//! The parts compute. They take no lock for long, wait for nobody, and call no code of the application; that gets separate
+//! threads ([`on_threads`]).
 
 use std::any::Any;
 use std::collections::VecDeque;

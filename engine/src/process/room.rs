@@ -1,5 +1,5 @@
-//! Address space that is left to this process. RocksDB does not live through an opening that gets none: its destructor then waits for a
-//! mutex that the interrupted opening holds, for ever.
+//! The address space that is left to this process. RocksDB does not survive an opening that gets none: its destructor then waits
+//! forever for a mutex that the interrupted opening holds.
 
 use memmap2::MmapMut;
 use rustix::process::{Resource, getrlimit};
@@ -20,7 +20,7 @@ pub(crate) fn must_be_enough() -> Result<()> {
         return Ok(());
     }
     let what = format!(
-        "opening a database takes up to {} MiB of address space, and the limit of this process, {} MiB, leaves less",
+        "opening a database takes up to {} MiB of address space, but the limit of this process, {} MiB, leaves less",
         OPENING_BYTES >> 20,
         limit >> 20
     );

@@ -1,7 +1,7 @@
-//! A process that goes first: it does what could end this one, and its death is an error here.
+//! The scout: a separate process that does the dangerous work first, and whose death is an error here.
 //!
-//! RocksDB believes bytes whose checksums fit. Whoever makes a table or a list of tables up can so have it read where nothing is, which
-//! ends the process by a signal. No library can mend that from outside; a process of its own can take it.
+//! RocksDB trusts bytes with valid checksums. A crafted table or list of tables can therefore make it read invalid memory, which
+//! ends the process by a signal. No library can prevent that from outside; a separate process can absorb it.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -87,12 +87,12 @@ pub(crate) fn send(what: &[&OsStr]) -> Result<End> {
     let mut command = Command::new(&program);
     command.args(words).args(what).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let cannot = |why: String| {
-        let message = format!("{} cannot be started to look at the catalog first: {why}", program.display());
+        let message = format!("{} cannot be started to read the catalog first: {why}", program.display());
         Error::new(ErrorKind::Io, message)
             .help("raise the limits of this process (ulimit -u, ulimit -v), or end other programs")
     };
     let mut child = command.spawn().map_err(|error| cannot(error.to_string()))?;
-    let heard = child.stdout.take().ok_or_else(|| cannot("it cannot be heard".to_owned())).and_then(|said| {
+    let heard = child.stdout.take().ok_or_else(|| cannot("its output cannot be read".to_owned())).and_then(|said| {
         let (say, heard) = channel();
         let listen = move || listen(said, |bytes| say.send(bytes).is_ok());
         std::thread::Builder::new()
@@ -110,7 +110,7 @@ pub(crate) fn send(what: &[&OsStr]) -> Result<End> {
     };
     let Some(greeting) = greeting else {
         end(&mut child);
-        return Ok(End::Died(format!("gave no sign of life for {} seconds", PATIENCE.as_secs())));
+        return Ok(End::Died(format!("did not respond for {} seconds", PATIENCE.as_secs())));
     };
     let status = child.wait().map_err(|error| cannot(error.to_string()))?;
     if status.success() && greeting == GREETING {
@@ -118,11 +118,11 @@ pub(crate) fn send(what: &[&OsStr]) -> Result<End> {
     }
     let signal = status.signal().or_else(|| status.code()?.checked_sub(OF_SIGNAL));
     if signal.is_some_and(|signal| STOPS.contains(&signal)) {
-        return Err(Error::new(ErrorKind::Cancelled, "stopped while the catalog was looked at; nothing was changed"));
+        return Err(Error::new(ErrorKind::Cancelled, "stopped while a scout read the catalog; nothing was changed"));
     }
     if signal == Some(KILLED) || signal == Some(ABORTED) && has_little_memory() {
         let message = format!(
-            "{} looked at the catalog first and was ended by signal {}, as it is where memory is short; nothing was changed",
+            "{} read the catalog first and was ended by signal {}, as happens when memory is short; nothing was changed",
             program.display(),
             signal.unwrap_or_default()
         );
@@ -130,7 +130,7 @@ pub(crate) fn send(what: &[&OsStr]) -> Result<End> {
             .help("raise the limit of this process's memory (ulimit -v), or end other programs, and try again"));
     }
     if greeting != GREETING {
-        return Err(cannot(format!("it does not do that, and ended with {status}")));
+        return Err(cannot(format!("it is no scout, and ended with {status}")));
     }
     Ok(End::Died(words_of(status)))
 }
@@ -172,7 +172,7 @@ fn end(child: &mut Child) {
 fn words_of(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("was ended by signal {signal}"),
-        (_, Some(code)) => format!("was ended with the code {code}"),
+        (_, Some(code)) => format!("ended with code {code}"),
         _ => "was ended".to_owned(),
     }
 }
@@ -192,7 +192,7 @@ mod tests {
         shell("printf 'CAIRN SCOUT 1\\n'; kill -SEGV $$");
         assert_eq!(send(&[]).unwrap(), End::Died("was ended by signal 11".to_owned()));
         shell("printf 'CAIRN SCOUT 1\\n'; exit 3");
-        assert_eq!(send(&[]).unwrap(), End::Died("was ended with the code 3".to_owned()));
+        assert_eq!(send(&[]).unwrap(), End::Died("ended with code 3".to_owned()));
         // Not SIGINT: whoever was started in the background ignores it.
         for stop in ["exit 143", "kill -TERM $$"] {
             shell(&format!("printf 'CAIRN SCOUT 1\\n'; {stop}"));

@@ -1,4 +1,4 @@
-//! A growing array that is cheap to clone: pages are shared, and a page is copied when it is changed while shared.
+//! A growing array that is cheap to clone: clones share pages, and a change copies a shared page.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The rows of a role as readers see them: segments and, behind them, the tail of rows newer than the segments. What can change of
-//! a row (liveness, prediction, floor) stands in shared pages beside them. A clone is cheap and never changes.
+//! The rows of a role as readers see them: segments and then the tail, the rows newer than the segments. The parts of a row that
+//! can change (liveness, prediction, floor) are in shared pages beside them. A clone is cheap and never changes.
 
 mod column;
 mod part;

@@ -1,7 +1,7 @@
-//! Searching rows: exactly, by codes that cannot miss anything, or through the segments' graphs.
+//! Searches rows: exactly, by codes that cannot miss a row, or through the segments' graphs.
 //!
-//! Every similarity that leaves here is the canonical kernel's. Codes only decide which rows are worth computing it for: a row is
-//! passed over when its coded score plus the bound of the code's error stays below what is already kept.
+//! Every similarity that it returns is the canonical kernel's. Codes only decide for which rows it is computed: a row is skipped
+//! if its coded score plus the bound of the code's error is below the current best ones.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};

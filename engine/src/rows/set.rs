@@ -150,7 +150,7 @@ impl RowSet {
             return Ok(self);
         }
         let (here, there) = (self.live_rows, before.live_rows);
-        Err(Error::corrupt(format!("a new segment would leave {here} of {there} live rows; it was not taken")))
+        Err(Error::corrupt(format!("a new segment would leave {here} of {there} live rows; it was discarded")))
     }
 
     /// Dimension of the descriptors.

@@ -1,4 +1,4 @@
-//! The rows that may be among the best, judged by intervals: a coded score is known to within a bound, so a row whose upper end stays
+//! Selects the rows that may be among the best, by intervals: a coded score is known within a bound, so a row whose upper end is
 //! below enough lower ends is out, and only the others need the canonical similarity.
 
 /// A row and the interval in which its similarity lies.

@@ -1,7 +1,7 @@
-//! The nearest few rows through sketches: one pass over 16 bytes a row, then sketches and codes of the rows which that leaves.
+//! The nearest few rows through sketches: one pass over 16 bytes per row, then sketches and codes of the remaining rows.
 //!
-//! A graph reads some thousand codes that lie anywhere, and still misses one of three neighbours now and then: at 100,000 rows and
-//! breadth 256 three votes in a hundred differ from the exact one; of 2,000 votes through sketches one did.
+//! A graph search reads some thousand codes at random places, and still misses one of three neighbours now and then: at 100,000
+//! rows and breadth 256, three votes in a hundred differ from the exact one; of 2,000 votes through sketches, one did.
 
 use std::cell::RefCell;
 

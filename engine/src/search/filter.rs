@@ -1,4 +1,4 @@
-//! WHERE: which rows may answer.
+//! WHERE: the rows that may be in an answer.
 
 use cairndb_query::{Condition, Field, Role, plain_label};
 

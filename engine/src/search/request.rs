@@ -1,4 +1,4 @@
-//! A search as a caller asks for it: what is checked before any work, and the state that all its queries share.
+//! A search request of a caller: its checks before any work, and the state that all its queries share.
 
 use cairndb_query::{Field, MAX_TAU, MIN_TAU};
 
@@ -94,7 +94,7 @@ impl Snapshot {
         let name = |fingerprint: Option<&str>| {
             fingerprint.map_or_else(|| "no model".to_owned(), |text| format!("the model {text}"))
         };
-        let what = format!("the query was made by {}, the snapshot is of {}", name(fingerprint), name(own));
+        let what = format!("the query's model is {}, the snapshot's is {}", name(fingerprint), name(own));
         Err(Error::new(ErrorKind::Mismatch, what)
             .help("take a snapshot, and embed the query with the model that it names (Snapshot::model)"))
     }
@@ -127,7 +127,7 @@ impl Snapshot {
 
 fn check_voters(k: usize) -> Result<()> {
     match k {
-        0 => Err(Error::invalid("k is 0: nobody would vote").help("the paper's k is 3")),
+        0 => Err(Error::invalid("k is 0: no image would vote").help("the paper's k is 3")),
         k if k > MAX_VOTERS => {
             Err(Error::invalid(format!("k is {k}"))
                 .help(format!("at most {MAX_VOTERS} images vote; the paper's k is 3")))
@@ -138,7 +138,7 @@ fn check_voters(k: usize) -> Result<()> {
 
 fn check(request: &SearchRequest) -> Result<()> {
     if request.depth == 0 || request.limit == 0 {
-        return Err(Error::invalid("a search of depth or limit 0 has no answer").help("use 1 or more"));
+        return Err(Error::invalid("depth and limit must be at least 1").help("use 1 or more"));
     }
     for (name, number) in [("depth", request.depth), ("breadth (ef)", request.ef.unwrap_or(1))] {
         if !(1..=MAX_SEARCH_DEPTH).contains(&number) {
@@ -180,7 +180,7 @@ impl Published {
             Some(key) => {
                 let id = self.pinned.image(key)?;
                 Some(id.ok_or_else(|| {
-                    Error::not_found(format!("there is no image '{key}'")).help("keys are case-sensitive")
+                    Error::not_found(format!("image '{key}' does not exist")).help("keys are case-sensitive")
                 })?)
             }
             None => None,

@@ -1,5 +1,5 @@
-//! The second stage: items predicted to be the query's instance move to the front (sort-step), and items that similarity did not find
-//! but that carry the same prediction come behind them (insert-step).
+//! The second stage: items predicted to be the query's instance move to the front (sort-step), and items with the same prediction
+//! that similarity did not find follow them (insert-step).
 
 use std::collections::HashSet;
 
@@ -138,7 +138,7 @@ impl Context<'_> {
                     |score, key, id| {
                         let row = set
                             .row_of(id)
-                            .ok_or_else(|| Error::corrupt(format!("a posting names '{key}', which is gone")))?;
+                            .ok_or_else(|| Error::corrupt(format!("a posting names '{key}', which does not exist")))?;
                         visit(score, row)
                     },
                 )?,

@@ -1,4 +1,4 @@
-//! R10: a segment file that nobody wrote: refused, or everything in it can be used without leaving it. Used by a fuzz target
+//! R10: a crafted segment file must be refused, or every access to it must stay inside the file. Used by a fuzz target
 //! (`fuzz/segment_bytes.rs`) and by `tests.rs`.
 
 use std::path::Path;

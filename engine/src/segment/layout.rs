@@ -1,4 +1,4 @@
-//! The bytes of a segment file; `docs/FORMAT.md` describes them and a test ties it to the constants here.
+//! The bytes of a segment file; `docs/FORMAT.md` describes them, and a test compares it with the constants here.
 //!
 //! header | section table | sections, each starting at a multiple of [`ALIGN`] and padded with zeros | footer. Everything is
 //! little-endian. The header's checksum covers the table, the table carries the checksum of each section with its padding, so
@@ -204,7 +204,7 @@ impl Header {
             None => return Err(format!("it is {} bytes long, shorter than a header", bytes.len())),
         };
         if copy[..8] != MAGIC {
-            return Err("it does not begin like a segment".to_owned());
+            return Err("it does not start like a segment".to_owned());
         }
         let mut read = &bytes[8..];
         let (version, oldest) = (read.get_u32_le(), read.get_u32_le());
@@ -215,7 +215,7 @@ impl Header {
         }
         copy[CHECK_AT..CHECK_AT + 4].fill(0);
         if crc32fast::hash(&copy) != stored {
-            return Err("the checksum of its header does not fit".to_owned());
+            return Err("the checksum of its header does not match".to_owned());
         }
         let mut database = [0; 16];
         read.copy_to_slice(&mut database);
@@ -246,7 +246,7 @@ impl Header {
             table.advance(4);
             let expected = section.expected_bytes(rows, dimension).map(|bytes| bytes as u64);
             if entry.offset != at || expected.is_some_and(|expected| expected != entry.length) {
-                return Err(format!("its section '{}' does not lie where it should", section.name()));
+                return Err(format!("its section '{}' is at the wrong place", section.name()));
             }
             let end = entry.length.checked_next_multiple_of(ALIGN as u64).and_then(|padded| at.checked_add(padded));
             at = end
@@ -254,7 +254,7 @@ impl Header {
                 .ok_or_else(|| format!("its section '{}' reaches past its end", section.name()))?;
         }
         if at + FOOTER_BYTES as u64 != file_bytes {
-            return Err("its sections do not fill it".to_owned());
+            return Err("its sections are shorter than it".to_owned());
         }
         if dimension == 0 || rows == 0 || rows >= u32::MAX as usize || first > last {
             return Err("its header is out of range".to_owned());

@@ -1,6 +1,6 @@
 //! Segments: immutable files of rows with their codes and graph, written once, checked by reading, then mapped.
 //!
-//! A segment is derived data: everything in it can be made again from the catalog.
+//! A segment is derived data: all of it can be built again from the catalog.
 
 #[cfg(any(test, feature = "hostile"))]
 pub(crate) mod hostile;

@@ -1,6 +1,7 @@
-//! Reading a segment: checked by reading, then mapped; a row of vectors is checked when it is first used.
+//! Reads a segment: it checks the file by reading it, then maps it; it checks a row of vectors at its first use.
 //!
-//! A damaged file is refused at open. A damaged row of vectors is noticed before it is used and taken from the catalog instead.
+//! A damaged file is refused at the opening. A damaged row of vectors is noticed before its use and read from the catalog
+//! instead.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -140,7 +141,7 @@ impl Segment {
         file.read_exact(&mut head).map_err(io)?;
         let header = Header::decode(&head, length)?;
         if check_of(&head) != expected.entry.check {
-            return Err(Damage("is another file than the one that the database wrote under this name".to_owned()));
+            return Err(Damage("is not the file that the database wrote under this name".to_owned()));
         }
         expected.compare(&header, length)?;
         check_footer(&mut file, &header, &head).map_err(io)?.map_err(Damage)?;
@@ -150,7 +151,7 @@ impl Segment {
         // other writers out; files are unlinked, never truncated.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
         if map.len() as u64 != length {
-            return Err(Damage("changed its length while it was opened".to_owned()));
+            return Err(Damage("changed its length during the opening".to_owned()));
         }
         let mut can_populate = true;
         for section in Section::ALL.into_iter().filter(|section| section.is_checked_at_open()) {
@@ -388,7 +389,7 @@ impl Segment {
 
 fn opened(folder: &Folder, name: &str) -> std::result::Result<File, Damage> {
     let opened = folder.file(name).map_err(|error| Damage(format!("cannot be read: {}", error.message())))?;
-    opened.ok_or_else(|| Damage("cannot be read: it is not there".to_owned()))
+    opened.ok_or_else(|| Damage("cannot be read: it does not exist".to_owned()))
 }
 
 /// The advice is not known.
@@ -412,7 +413,7 @@ fn check_footer(file: &mut File, header: &Header, head: &[u8]) -> Checked {
     let mut footer = [0; FOOTER_BYTES];
     file.seek(SeekFrom::Start(header.file_bytes() - FOOTER_BYTES as u64))?;
     file.read_exact(&mut footer)?;
-    Ok(if footer == header.footer(head) { Ok(()) } else { Err("has a footer that does not fit".to_owned()) })
+    Ok(if footer == header.footer(head) { Ok(()) } else { Err("has a footer that does not match".to_owned()) })
 }
 
 fn check_vector_padding(file: &mut File, header: &Header) -> Checked {
@@ -421,7 +422,7 @@ fn check_vector_padding(file: &mut File, header: &Header) -> Checked {
     let mut padding = vec![0; (entry.length.next_multiple_of(ALIGN as u64) - entry.length) as usize];
     file.seek(SeekFrom::Start(end))?;
     file.read_exact(&mut padding)?;
-    Ok(if padding.iter().all(|&byte| byte == 0) { Ok(()) } else { Err("has bytes behind its vectors".to_owned()) })
+    Ok(if padding.iter().all(|&byte| byte == 0) { Ok(()) } else { Err("has bytes after its vectors".to_owned()) })
 }
 
 /// Reads sections and compares their checksums, in pieces on all processors.

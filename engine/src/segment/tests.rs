@@ -1,8 +1,8 @@
-//! A segment file against damage: every byte, every length, every swap, and bytes that nobody wrote (R10: `hostile.rs`).
+//! A segment file against damage: every byte, every length, every swap, and crafted bytes (R10: `hostile.rs`).
 //!
-//! It catches: a section whose checksum is not compared, a length or an offset of the table that is believed, links and key starts that
-//! may lead out of their section, ids in any order. Tried: `check_contents` without its look at the key starts, and without the
-//! graph's check of its links; both were seen to fail. An offset that is believed is caught by other checks behind it.
+//! It catches: a section whose checksum is not compared, a length or an offset of the table that is not checked, links and key
+//! starts that may lead out of their section, ids in any order. Tried: `check_contents` without its check of the key starts, and
+//! without the graph's check of its links; both failed. Later checks catch an offset that is not checked.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::{Seek, SeekFrom, Write};

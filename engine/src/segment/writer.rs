@@ -1,4 +1,4 @@
-//! Writing a segment: one pass over the rows, checksums on the way, the header last.
+//! Writes a segment: one pass over the rows, checksums on the way, the header last.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};

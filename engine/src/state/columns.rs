@@ -1,8 +1,8 @@
-//! The columns of the segments' rows, saved when a database is closed: predictions and floors, which are also in the catalog, but
-//! there it takes a scan over every row to get them.
+//! The columns of the segments' rows, saved when a database is closed: predictions and floors. The catalog has them too, but
+//! reading them there takes a scan over every row.
 //!
-//! The file is only believed when it was written for the very sequence number that the catalog has, and has the checksum that the catalog
-//! knows it by; otherwise it is as if it were not there.
+//! The file counts only if it was written for the catalog's sequence number and has the checksum that the catalog stores;
+//! otherwise it is ignored.
 
 use std::io::Write;
 

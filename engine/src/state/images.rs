@@ -1,4 +1,4 @@
-//! Walking through what is stored, a page of the catalog at a time: nothing is held of what was passed.
+//! Iterates over the stored images, a page of the catalog at a time, in bounded memory.
 
 use std::collections::VecDeque;
 

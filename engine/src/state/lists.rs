@@ -1,4 +1,4 @@
-//! Neighbour lists as they are stored, read beside the train set that they speak of.
+//! Neighbour lists in their stored form, read together with their train set.
 
 use crate::catalog::StoredList;
 use crate::error::{Error, Result};
@@ -12,9 +12,9 @@ pub(crate) fn list_of(stored: StoredList, train: &RowSet) -> Result<List> {
         .entries
         .into_iter()
         .map(|(id, similarity)| {
-            let row = train
-                .row_of(id)
-                .ok_or_else(|| Error::corrupt(format!("a neighbour list names train image {}, which is gone", id.0)))?;
+            let row = train.row_of(id).ok_or_else(|| {
+                Error::corrupt(format!("a neighbour list names train image {}, which does not exist", id.0))
+            })?;
             Ok(Candidate { similarity, key: train.shared_key(row), id: id.0 })
         })
         .collect::<Result<_>>()?;

@@ -1,7 +1,7 @@
-//! From the disk to a state that can be read: manifest, segments, columns, then the rows newer than the segments.
+//! Loads a state from the disk: manifest, segments, columns, then the rows newer than the segments.
 //!
 //! A segment that is missing or damaged is set aside: its rows are read from the catalog into memory, so answers stay exact, and
-//! the state says so until the segment is built anew.
+//! the state reports it until the segment is rebuilt.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) fn truth(catalog: &Arc<Catalog>) -> Truth {
     let catalog = Arc::clone(catalog);
     Arc::new(move |id| {
         catalog.pin().vector(catalog.space(), id)?.ok_or_else(|| {
-            Error::corrupt(format!("a segment's copy of image {} is damaged, and the catalog has it no more", id.0))
+            Error::corrupt(format!("a segment's copy of image {} is damaged, and the catalog no longer has it", id.0))
         })
     })
 }
@@ -56,7 +56,7 @@ pub(crate) fn open_segments(folder: &Folder, catalog: &Arc<Catalog>, pinned: &Pi
         let expected = Expected { database: catalog.database(), dimension: catalog.options().dimension, entry };
         let opened = match &segments {
             Some(segments) => Segment::open(segments, &name, &expected, truth(catalog)),
-            None => Err(Damage("is not there, nor is the folder of segments".to_owned())),
+            None => Err(Damage("does not exist, and neither does the folder of segments".to_owned())),
         };
         let segment = opened.map(Arc::new).map_err(|damage| damage.0);
         let is_there = || segments.as_ref().is_some_and(|folder| !matches!(folder.about(&name), Ok(None)));
@@ -79,7 +79,7 @@ fn must_be_apart(entries: &[SegmentEntry], covered: ImageId) -> Result<()> {
                 return Err(Error::corrupt(format!("the manifest is damaged: {what}")));
             }
             if entry.last >= covered {
-                let what = format!("segment {} holds rows from {} on, which no segment holds", entry.id.0, covered.0);
+                let what = format!("segment {} has rows from {} on, which no segment covers", entry.id.0, covered.0);
                 return Err(Error::corrupt(format!("the manifest is damaged: {what}")));
             }
             before = Some(entry);

@@ -1,4 +1,4 @@
-//! State: what a reader holds, and how a folder becomes a state again.
+//! State: the data that a reader holds, and how a folder becomes a state again.
 
 pub(crate) mod columns;
 mod digest;

@@ -1,5 +1,6 @@
-//! What readers see of a running database. The state, the number of the last acknowledged write and how many writes wait between the
-//! two are published as one: a sequence number that can be seen was acknowledged, and the writes that wait are those not seen yet.
+//! The visible state of a running database. The state, the number of the last acknowledged write and the number of deferred
+//! writes between the two are published as one: a visible sequence number was acknowledged, and the deferred writes are those not
+//! visible yet.
 
 use std::sync::Arc;
 

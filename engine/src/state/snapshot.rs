@@ -1,4 +1,4 @@
-//! What readers hold: the state after one write, unchanged for as long as it is held.
+//! Snapshots: the state after one write, unchanged for as long as a reader holds it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,6 +71,7 @@ pub struct Snapshot {
 /// How much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Counts {
     /// Images that carry a label and vote.
     pub train: usize,
@@ -166,6 +167,22 @@ impl Snapshot {
     /// The model that made the descriptors that it sees; `None`: the caller brings them. It stays that one, whatever comes in force later.
     pub fn model(&self) -> Option<&ModelInfo> {
         self.state.options.model.as_ref()
+    }
+
+    /// Bytes that the database keeps for its models under this name ([`Target::files`](crate::model::Target)); `None`: there are none.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn model_file(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.state.pinned.file(name)
+    }
+
+    /// What the application noted under this name ([`Database::set_note`](crate::Database::set_note)); `None`: nothing.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn note(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.state.pinned.note(name)
     }
 
     /// Length of the descriptors.
@@ -282,9 +299,9 @@ impl Snapshot {
     pub fn descriptors(&self, number: u32, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
         let pinned = &self.state.pinned;
         let space = pinned.spaces()?.into_iter().find(|space| space.id.0 == number);
-        let space = space.ok_or_else(|| Error::not_found(format!("there is no model {number}")))?;
+        let space = space.ok_or_else(|| Error::not_found(format!("model {number} does not exist")))?;
         let one = |key: &String| {
-            let id = pinned.image(key)?.ok_or_else(|| Error::not_found(format!("there is no image '{key}'")))?;
+            let id = pinned.image(key)?.ok_or_else(|| Error::not_found(format!("image '{key}' does not exist")))?;
             pinned.descriptor(&space, id)
         };
         keys.iter().map(one).collect()

@@ -1,7 +1,7 @@
-//! The side file of the last acknowledged write.
+//! The watermark's file: the last acknowledged write.
 //!
-//! RocksDB recovers up to the first damaged record of its log and silently drops what lies behind it, acknowledged or not. This
-//! file is how that is noticed: it holds a sequence number that was acknowledged, written about once a second and at close.
+//! RocksDB recovers its log up to the first damaged record and silently drops the rest, acknowledged or not. This file reveals
+//! such a loss: it has a sequence number that was acknowledged, written about once a second and at close.
 
 use std::io::Write;
 
@@ -63,9 +63,9 @@ pub(crate) fn noted(folder: &Folder, database: [u8; 16]) -> Option<u64> {
 pub(crate) fn check(note: Option<Note>, database: [u8; 16], found: u64) -> Result<()> {
     match note.filter(|note| note.database == database).map(|note| note.sequence) {
         Some(noted) if noted > found => Err(Error::corrupt(format!(
-            "data loss: writes up to {noted} were acknowledged, and the catalog ends at {found}"
+            "data loss: writes up to {noted} were acknowledged, but the catalog ends at {found}"
         ))
-        .help("its log is damaged or files of it are gone. Restore a backup; or keep what is left: cairn repair DB")),
+        .help("its log is damaged or files are missing. Restore a backup; or save what is left: cairn repair DB")),
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes that start at a multiple of a cache line: a coded row that did not would cost every load of it a second line.
+//! Bytes that start at a multiple of a cache line: otherwise every load of a coded row would touch a second line.
 
 use std::ops::{Deref, DerefMut};
 

@@ -1,4 +1,4 @@
-//! 8-bit codes: a row of signed bytes with a scale of its own, approximate dot products, and how far off they can be.
+//! 8-bit codes: a row of signed bytes with its own scale, approximate dot products, and bounds of their error.
 //!
 //! Layout of a row of `stride(dimension)` bytes: `dimension` signed bytes, zeros, and in the last 16 bytes the head: scale (f32),
 //! residual (f32), sum of the codes (i32), 4 zero bytes, all little-endian. A code times the scale approximates its component;

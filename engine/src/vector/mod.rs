@@ -42,7 +42,9 @@ pub(crate) fn unit(vector: &[f32]) -> Result<Vec<f32>> {
     }
     let squared: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
     if squared == 0.0 {
-        return Err(Error::invalid("the vector is all zeros").help("a zero vector has no direction; leave it out"));
+        return Err(
+            Error::invalid("the vector is all zeros").help("a zero vector has no cosine to others; leave it out")
+        );
     }
     if (squared - 1.0).abs() < ALREADY_UNIT {
         return Ok(vector.to_vec());

@@ -1,4 +1,4 @@
-//! The engine's only source of chance: the same seed gives the same numbers on every machine.
+//! The engine's only random generator: the same seed gives the same numbers on every machine.
 
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};

@@ -1,4 +1,4 @@
-//! The best train neighbours kept of an index image, and the floor that says how much the list knows.
+//! The best train neighbours of an index image, and the floor down to which the list is complete.
 //!
 //! Invariant B: the list holds exactly the train images ranked at or above the floor; a list that was never full has no floor and
 //! holds all of them. So an insertion below the floor can be ignored, and a deletion needs a refill only when too few are left.

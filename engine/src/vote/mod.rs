@@ -1,4 +1,4 @@
-//! The soft vote of eq. 3 and the neighbour lists it reads: pure, no files, no locks.
+//! The soft vote of eq. 3 and the neighbour lists that it reads: pure, no files, no locks.
 
 mod list;
 

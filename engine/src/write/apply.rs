@@ -1,4 +1,4 @@
-//! The path of a transaction: it is applied now, or acknowledged and applied later. What was acknowledged before it is applied first.
+//! The path of a transaction: it is applied now, or acknowledged and deferred. Earlier deferred transactions are applied first.
 
 use super::core::{Core, tail_rows};
 use super::deferred::{Deferral, Queue, is_far_reaching};
@@ -207,8 +207,10 @@ impl Core {
         let now = self.snapshot();
         let accepted = now.accepted;
         if sequence > accepted {
-            return Err(Error::invalid(format!("no write has the number {sequence} yet: the last one is {accepted}"))
-                .help("ask for a number that a write returned"));
+            return Err(Error::invalid(format!(
+                "there is no write with number {sequence} yet: the last one is {accepted}"
+            ))
+            .help("ask for a number that a write returned"));
         }
         if now.sequence() >= sequence {
             return Ok(now);
@@ -216,10 +218,10 @@ impl Core {
         self.refuse_when_read_only().map_err(|error| match error.kind() {
             ErrorKind::ReadOnly => Error::new(
                 ErrorKind::ReadOnly,
-                format!("{}, and {} writes wait to be carried out", error.message(), now.lag()),
+                format!("{}, and {} writes are deferred", error.message(), now.lag()),
             )
             .help(format!(
-                "ask for the state that there is, which is of write {}: leave FRESH and SINCE out, or call Database::freshest",
+                "read the present state, which is of write {}: leave FRESH and SINCE out, or call Database::freshest",
                 now.sequence()
             )),
             _ => error,

@@ -1,7 +1,8 @@
-//! Commits to the catalog, by the writer and beside it; after one that failed there are no more, until it is known what is stored.
+//! Commits to the catalog, by the writer and beside it; after a failed one there are no more until it is known what was stored.
 //!
-//! A full disk is met here and not in RocksDB: what may not fit is refused, with the bytes that it needs, while everything else goes on.
-//! Where another program took the space meanwhile, RocksDB stops, and takes writes again by itself when there is room.
+//! A full disk is detected here and not in RocksDB: a write that may not fit is refused with the bytes that it needs, while
+//! everything else continues. If another program took the space meanwhile, RocksDB stops, and resumes writing when there is
+//! space.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use crate::disk::{Folder, RESERVE_BYTES, free_bytes, is_set_aside, only_read, re
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is said when a write neither succeeded nor failed: foreign code panicked in it.
-const CUT_SHORT: &str = "it was cut short";
+const CUT_SHORT: &str = "it was interrupted";
 /// With so many bytes free beside its own nobody looks more closely: the log and the tables that it becomes take less.
 const AMPLE: u64 = 256 << 20;
 /// Bytes of log that are worth becoming tables when the disk gets full.
@@ -90,14 +91,14 @@ impl Commits {
         }
         if let Some(poison) = &*self.poison.lock() {
             self.catalog.check_place()?;
-            let message = format!("an earlier write failed, so the database takes no more writes; {}", poison.cause);
+            let message = format!("an earlier write failed, so the database accepts no more writes; {}", poison.cause);
             return Err(match poison.full_at {
                 Some(_) => Error::new(ErrorKind::DiskFull, message).help(format!(
-                    "reading goes on, and writing too some seconds after {} are free on that disk",
+                    "reading continues, and writing resumes some seconds after {} are free on that disk",
                     mebibytes(self.catalog.resumed_from())
                 )),
                 None => Error::new(ErrorKind::Io, message)
-                    .help("reading goes on; close the database and open it again to see what was stored"),
+                    .help("reading continues; close the database and open it again to see what was stored"),
             });
         }
         if self.catalog.is_read_only() {
@@ -186,7 +187,7 @@ impl Commits {
         let free = free_bytes(&self.folder).filter(|_| !self.catalog.is_read_only())?;
         let needed = self.needed(0);
         (free < needed)
-            .then(|| format!("the disk is full: {} are free, writing needs {}", mebibytes(free), mebibytes(needed)))
+            .then(|| format!("the disk is full: {} are free, but writing needs {}", mebibytes(free), mebibytes(needed)))
     }
 
     /// Takes commits again when RocksDB does and nothing of the one that failed is stored; `true`: so it is now. The caller holds off

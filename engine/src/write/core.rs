@@ -1,8 +1,8 @@
-//! The running database: the current state, the single writer, the queue of waiting transactions.
+//! The running database: the current state, the single writer, the queue of deferred transactions.
 //!
-//! Four locks, always taken in this order: `merging` (one merge or backup at a time), `flushing` (one flush or backup), `writer` (one
-//! transaction is carried out at a time), `waitlist` (which transactions wait). Readers take none. A drain holds the last one only between two
-//! batches, so that writes behind a waiting one are acknowledged while it is carried out.
+//! Four locks, always taken in this order: `merging` (one merge or backup at a time), `flushing` (one flush or backup), `writer`
+//! (one transaction is applied at a time), `waitlist` (the deferred transactions). Readers take none. A drain holds the last one
+//! only between two batches, so that later writes are acknowledged while a deferred one is applied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -248,7 +248,7 @@ impl Core {
     pub(crate) fn has_no_worker(&self, why: &str) {
         // What a start that was given up stopped; FLUSH and COMPACT go on by the caller's thread.
         self.resume();
-        let message = format!("there is no thread for it ({why}); open the database again");
+        let message = format!("its thread could not be started ({why}); open the database again");
         self.set_trouble(Duty::Flush, Some(Trouble::gone(Duty::Flush.work(), message)));
     }
 

@@ -1,4 +1,4 @@
-//! Transactions that are acknowledged and wait: which ones, and what the keys of the database will be once they are carried out.
+//! Deferred transactions: which ones, and the keys of the database once they are applied.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -21,6 +21,7 @@ const DRAINED_BYTES: usize = 64 << 20;
 
 /// Whether a write may be acknowledged before its predictions are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Deferral {
     /// Only one that would change very many predictions, or that comes behind a waiting one (the default).
     #[default]

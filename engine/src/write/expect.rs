@@ -1,6 +1,7 @@
-//! What must hold for a conditional write: decided under the writer's lock, so that nothing comes between the look and the write.
+//! The conditions of a conditional write: decided under the writer's lock, so that nothing comes between the check and the write.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::Options;
 use crate::state::Published;
 
 /// What must hold when a write is carried out ([`Database::write_if`](crate::Database::write_if)); otherwise it changes nothing.
@@ -16,6 +17,9 @@ pub enum Expect {
     Version(String, u64),
     /// This is the number of the last write ([`Snapshot::sequence`](crate::Snapshot::sequence)): nothing at all was written since.
     Sequence(u64),
+    /// The active model has this fingerprint; `None`: the database has no model. Descriptors of two models are never compared, and
+    /// another model can become active while descriptors are made. Where it does not hold, the error is `Mismatch`.
+    Model(Option<String>),
 }
 
 impl Expect {
@@ -39,25 +43,45 @@ impl Expect {
         Self::Sequence(sequence)
     }
 
+    /// [`Expect::Model`] of that fingerprint.
+    pub fn model(fingerprint: impl Into<String>) -> Self {
+        Self::Model(Some(fingerprint.into()))
+    }
+
     /// Complexity: one look-up of a key.
     ///
     /// # Errors
-    /// `Conflict`: it does not hold.
+    /// `Conflict`: it does not hold; `Mismatch`: another model is active.
     pub(super) fn check(&self, state: &Published) -> Result<()> {
         let found = |key: &str| Ok::<_, Error>(state.stored(key)?.map(|(_, record)| record.version));
         let difference = match self {
-            Self::Absent(key) => found(key)?.map(|version| format!("'{key}' is there already, in version {version}")),
-            Self::Present(key) => found(key)?.is_none().then(|| format!("there is no image '{key}'")),
+            Self::Absent(key) => found(key)?.map(|version| format!("'{key}' already exists, in version {version}")),
+            Self::Present(key) => found(key)?.is_none().then(|| format!("image '{key}' does not exist")),
             Self::Version(key, wanted) => match found(key)? {
                 Some(version) if version == *wanted => None,
                 Some(version) => Some(format!("'{key}' has version {version}, not {wanted}")),
-                None => Some(format!("'{key}' had version {wanted} and is gone")),
+                None => Some(format!("'{key}' had version {wanted}, and was deleted")),
             },
             Self::Sequence(wanted) => (state.sequence != *wanted)
                 .then(|| format!("the last write has number {}, not {wanted}", state.sequence)),
+            Self::Model(wanted) => return of_model(&state.options, wanted.as_deref()),
         };
         let Some(difference) = difference else { return Ok(()) };
         Err(Error::new(ErrorKind::Conflict, format!("{difference}: nothing was written"))
-            .help("take a snapshot, decide from what it shows, and write again"))
+            .help("take a snapshot, decide again, and repeat the write"))
     }
+}
+
+/// Looks whether the active model has this fingerprint (`None`: there is no model).
+///
+/// # Errors
+/// `Mismatch`: it has not.
+pub(crate) fn of_model(options: &Options, fingerprint: Option<&str>) -> Result<()> {
+    if options.fingerprint() == fingerprint { Ok(()) } else { Err(another_model()) }
+}
+
+/// Descriptors came too late.
+pub(crate) fn another_model() -> Error {
+    Error::new(ErrorKind::Mismatch, "another model became active while descriptors were made")
+        .help("rerun the command: it resumes with the active model")
 }

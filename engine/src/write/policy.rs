@@ -1,4 +1,4 @@
-//! When the tail becomes a segment and which segments are merged: pure decisions, carried out elsewhere.
+//! When the tail becomes a segment and which segments are merged: pure decisions.
 
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
-//! Predictions follow the rows: which lists, votes and postings a write changes, exactly (design: predictions that equal a
-//! recompute).
+//! The predictions that follow from a write: which lists, votes and postings it changes, exactly (design: predictions that equal
+//! a recompute).
 //!
-//! Of every index image the best `kept_neighbours` train images are kept with a floor ([`List`]). A new train image is compared
-//! with the floor of each index image; a deleted one is found through the reverse index; a relabelled one only needs new votes.
+//! Each index image has its best `kept_neighbours` train images with a floor ([`List`]). A new train image is compared with the
+//! floor of each index image; a deleted one is found through the reverse index; a relabelled one only needs new votes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,4 +1,4 @@
-//! What a proposer says, believed as far as it can be checked: it decides speed, and must decide nothing else.
+//! A proposer's result, used only as far as it can be verified: it affects speed, and must affect nothing else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,4 +1,4 @@
-//! Which transactions changed labels, as far as that is kept: the writer's side of the log that `UNDO LABEL` reads.
+//! Records which transactions changed labels, within bounds: the writer's side of the log that `UNDO LABEL` reads.
 
 use std::collections::VecDeque;
 

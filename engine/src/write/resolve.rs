@@ -1,7 +1,7 @@
-//! From operations to net changes: what each image was before the transaction and what it is after it.
+//! Turns operations into net changes: each image before the transaction and after it.
 //!
-//! Operations of one transaction see each other in order; what comes out is one change for each image, so the order inside a
-//! transaction cannot be seen in what is stored.
+//! Operations of one transaction see each other in order; the result is one change for each image, so the stored data does not
+//! show the order inside a transaction.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -290,8 +290,8 @@ pub(crate) fn check_operation(operation: &Operation, exists: bool, dimension: us
 }
 
 fn absent(key: &str) -> Error {
-    Error::not_found(format!("there is no image '{key}'"))
-        .help("keys are case-sensitive; photos of a folder are keyed by their path inside it")
+    Error::not_found(format!("image '{key}' does not exist"))
+        .help("keys are case-sensitive; the key of a folder's photo is its path inside the folder")
 }
 
 impl Change {
@@ -386,7 +386,7 @@ impl After {
                 ErrorKind::Mismatch,
                 format!("the vector of '{}' has dimension {}, the database has {dimension}", put.key, put.vector.len()),
             )
-            .help("vectors of different models never meet: create another database for them"));
+            .help("vectors of different models cannot be compared: create another database for them"));
         }
         let vector = unit(&put.vector).map_err(|error| {
             Error::invalid(format!("'{}': {}", put.key, error.message())).help("the image was not stored")

@@ -1,4 +1,4 @@
-//! How the writer, the worker threads and those who wait for them find each other.
+//! The signals between the writer, the worker threads and those who wait for them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

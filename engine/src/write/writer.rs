@@ -1,4 +1,4 @@
-//! The single writer: a transaction becomes one batch, is committed, and only then is seen.
+//! The single writer: a transaction becomes one batch, is committed, and only then becomes visible.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Image files into upright RGB: every size is judged from the header before a pixel is decoded.
+//! Decodes image files into upright RGB; it checks every size in the header before it decodes a pixel.
 //!
-//! Colour follows Pillow's `convert('RGB')`: alpha is dropped, grey is repeated, CMYK is converted, 16 bits become 8, an
-//! animation gives its first frame. A JPEG that ends before its end marker is refused: a decoder would fill the rest with grey,
-//! and a wrong descriptor is worse than a missing one.
+//! Colour follows Pillow's `convert('RGB')`: it drops alpha, repeats grey, converts CMYK and reduces 16 bits to 8; of an
+//! animation it takes the first frame. It refuses a JPEG without an end marker: a decoder would fill the rest with grey, and a
+//! wrong descriptor is worse than a missing one.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -17,16 +17,17 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, Imag
 
 use super::Pixels;
 
-/// What a photo may cost.
+/// Limits on a photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// Most pixels, by the header; default 100 million.
+    /// Largest number of pixels, according to the header; default 100 million.
     pub pixels: u64,
-    /// Most bytes of decoded pixels; default 256 MiB.
+    /// Largest number of bytes of decoded pixels; default 256 MiB.
     pub decoded_bytes: u64,
-    /// Most bytes held at once: pixels, conversion to 8-bit RGB, turning, a progressive JPEG's coefficients; default 448 MiB.
+    /// Largest number of bytes held at once: pixels, conversion to 8-bit RGB, rotation, a progressive JPEG's coefficients;
+    /// default 448 MiB.
     pub working_bytes: u64,
-    /// Most bytes of a file; default 256 MiB.
+    /// Largest number of bytes of a file; default 256 MiB.
     pub file_bytes: u64,
 }
 
@@ -36,14 +37,14 @@ impl Default for DecodeLimits {
     }
 }
 
-/// Photos that need more than this are decoded one at a time, however many threads there are: 64 MiB.
+/// Photos that need more than this are decoded one at a time, on any number of threads: 64 MiB.
 const LARGE_BYTES: u64 = 64 << 20;
 static LARGE_PHOTO: Mutex<()> = Mutex::new(());
 
 /// The bytes of a file, if it is a file and no larger than the limit.
 ///
 /// # Errors
-/// When it is not there, no file, too large, or cannot be read; the message names it.
+/// When it does not exist, is no file, is too large, or cannot be read; the message names it.
 pub fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>> {
     let (file, length) = open_plain(path, limits)?;
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
@@ -51,7 +52,8 @@ pub fn read_file(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A plain file of no more than the limit, and its length. A pipe or a device is not even opened: it might wait for ever, or act.
+/// A plain file within the limit, and its length. A pipe or a device is not even opened: opening it might block, or have an
+/// effect.
 fn open_plain(path: &Path, limits: &DecodeLimits) -> Result<(File, u64)> {
     let check = |about: std::fs::Metadata| match about.len() {
         _ if !about.is_file() => Err(Error::invalid(format!("{}: not a regular file", path.display()))),
@@ -64,14 +66,14 @@ fn open_plain(path: &Path, limits: &DecodeLimits) -> Result<(File, u64)> {
     };
     let io = |error| Error::io(path, error);
     check(std::fs::metadata(path).map_err(io)?)?;
-    // Whatever takes its place meanwhile is looked at again, and nobody waits for a pipe.
+    // A file that replaces it meanwhile is checked again, and opening a pipe does not block.
     let no_wait = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = File::options().read(true).custom_flags(no_wait).open(path).map_err(io)?;
     let length = check(file.metadata().map_err(io)?)?;
     Ok((file, length))
 }
 
-/// Whether bytes are those of a photo with that BLAKE3, which a record keeps of what was ingested.
+/// Whether bytes are those of a photo with this BLAKE3, which the record of an ingested photo has.
 pub fn is_content(bytes: &[u8], content: &[u8; 32]) -> bool {
     blake3::hash(bytes).as_bytes() == content
 }
@@ -84,7 +86,7 @@ pub fn hash_file(path: &Path, limits: &DecodeLimits) -> Result<[u8; 32]> {
     Ok(*hasher.finalize().as_bytes())
 }
 
-/// The bytes of a photo, wherever they are, if they are no more than the limit.
+/// The bytes of a photo from any source, if they are within the limit.
 pub fn read_photo(photo: &Photo, limits: &DecodeLimits) -> Result<Vec<u8>> {
     match photo {
         Photo::File(path) => read_file(path, limits),
@@ -95,18 +97,18 @@ pub fn read_photo(photo: &Photo, limits: &DecodeLimits) -> Result<Vec<u8>> {
     }
 }
 
-/// The same, of a photo that is still the one with that BLAKE3.
+/// The same for a photo that must still have this BLAKE3.
 ///
 /// # Errors
-/// `Mismatch`: the file is another one.
+/// `Mismatch`: the file has another content.
 fn read_stored(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeLimits) -> Result<Vec<u8>> {
     let bytes = read_photo(photo, limits)?;
     match content {
         Some(content) if !is_content(&bytes, content) => Err(about_photo(
             photo,
-            Error::new(ErrorKind::Mismatch, "the file is not the photo any more that was ingested"),
+            Error::new(ErrorKind::Mismatch, "the file is no longer the photo that was ingested"),
         )
-        .help("ingest it again, which takes the new photo in, or put the first one back")),
+        .help("ingest it again to store the new photo, or restore the old file")),
         _ => Ok(bytes),
     }
 }
@@ -116,7 +118,7 @@ pub fn stored_pixels(photo: &Photo, content: Option<&[u8; 32]>, limits: &DecodeL
     decode(&read_stored(photo, content, limits)?, limits).map_err(|error| about_photo(photo, error))
 }
 
-/// The error with the name of the photo's file before it, where it is a file.
+/// The error with the name of the photo's file before it, if it is a file.
 pub fn about_photo(photo: &Photo, error: Error) -> Error {
     match photo {
         Photo::File(path) => Error::new(error.kind(), format!("{}: {}", path.display(), error.message())),
@@ -127,14 +129,14 @@ pub fn about_photo(photo: &Photo, error: Error) -> Error {
 /// Decodes an image file: upright (all eight EXIF orientations), RGB, 8 bits.
 ///
 /// # Errors
-/// When it is no image, a format that is not read, cut short, or larger than the limits. Never panics: a decoder that does is
-/// caught.
+/// When it is no image, has an unsupported format, is incomplete, or is larger than the limits. Never panics: it catches a
+/// decoder's panic.
 pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Pixels> {
     catch_unwind(AssertUnwindSafe(|| decode_unguarded(bytes, limits)))
         .unwrap_or_else(|_| Err(refuse("the decoder failed on it; the file is damaged")))
 }
 
-/// (width, height) of an image file as it is seen upright; no pixel is decoded.
+/// (width, height) of an image file when upright; it decodes no pixel.
 ///
 /// # Errors
 /// When it is no image or its header is damaged. Never panics.

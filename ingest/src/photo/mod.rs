@@ -1,4 +1,4 @@
-//! A photo's bytes into pixels: decoding under limits, orientation, resizing, thumbnails. No network here.
+//! Turns a photo's bytes into pixels: decoding under limits, orientation, resizing, thumbnails. It uses no network.
 
 mod decode;
 mod resize;
@@ -10,13 +10,13 @@ pub use decode::{
 pub use resize::{SizeRule, aspect_group, resize};
 pub use thumb::{THUMB_LONGEST_SIDE, encode, thumbnail};
 
-/// Longest side of the frame in which local features lie, in pixels, unless an extractor is made with another one.
+/// Longest side of the frame of local features, in pixels, unless an extractor has another one.
 ///
 /// The frame of a photo is the upright photo, scaled down so that its longest side is at most this; a smaller photo is its own
 /// frame. (0, 0) is the centre of its top left pixel, x goes right, y goes down. Residuals of verification are pixels of it.
 pub const FRAME_LONGEST_SIDE: u32 = 640;
 
-/// An upright RGB picture, 8 bits a channel, rows from the top, no padding.
+/// An upright RGB picture, 8 bits per channel, rows from the top, no padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pixels {
     width: u32,
@@ -31,12 +31,12 @@ impl Pixels {
         (bytes > 0 && bytes == rgb.len() as u64).then_some(Self { width, height, rgb })
     }
 
-    /// Pixels from left to right.
+    /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Pixels from top to bottom.
+    /// Height in pixels.
     pub fn height(&self) -> u32 {
         self.height
     }

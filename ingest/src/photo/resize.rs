@@ -1,4 +1,4 @@
-//! Bringing a photo to the size a network takes: antialiased bilinear, the same arithmetic as Pillow's.
+//! Resizes a photo to the input size of a network: antialiased bilinear, with Pillow's arithmetic.
 
 use cairn::{Error, Result};
 use fast_image_resize::images::{Image, ImageRef};
@@ -6,15 +6,16 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 
 use super::Pixels;
 
-/// Cuts of the ratio height / width between the aspect groups; a ratio on a cut belongs to the group above.
+/// Boundaries of the ratio height / width between the aspect groups; a ratio on a boundary belongs to the group above.
 const ASPECT_CUTS: [f64; 4] = [0.67, 0.77, 1.33, 1.5];
 /// (width, height) of the aspect groups, widest first: the sizes "L2" of docs/ALGORITHMS.md.
 const ASPECT_SIZES: [(u32, u32); 5] = [(800, 544), (800, 608), (800, 800), (608, 800), (544, 800)];
 
-/// How the size of an input follows from the size of a photo.
+/// The rule that gives the input size for a photo's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SizeRule {
-    /// The aspect ratio is kept: the longest side becomes `longest` pixels, then each side is rounded to a multiple (at least one).
+    /// It keeps the aspect ratio: the longest side becomes `longest` pixels, then each side is rounded to a multiple (at least
+    /// one).
     LongestSide {
         /// Pixels of the longest side.
         longest: u32,
@@ -49,7 +50,7 @@ pub fn aspect_group(width: u32, height: u32) -> u8 {
     ASPECT_CUTS.iter().map(|&cut| u8::from(ratio >= cut)).sum()
 }
 
-/// The picture at exactly that size; a picture that has it is copied as it is.
+/// The picture at exactly this size; a picture that has this size is copied.
 ///
 /// # Errors
 /// When a side is zero.

@@ -1,4 +1,4 @@
-//! Pixels into a small JPEG without anything else in it: what a database keeps of a photo so that an answer can be shown later.
+//! Turns pixels into a small JPEG without metadata: the copy of a photo that a database keeps to show it in answers.
 
 use cairn::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
@@ -18,8 +18,9 @@ pub fn thumbnail(picture: &Pixels) -> Result<Vec<u8>> {
     encode(picture, THUMB_LONGEST_SIDE, QUALITY)
 }
 
-/// A JPEG of the picture, aspect ratio kept, its longest side at most `longest` pixels, of a quality from 1 to 100. It holds pixels
-/// alone: no EXIF, no XMP, no colour profile, no comment.
+/// A JPEG of the picture with its aspect ratio, its longest side at most `longest` pixels, of a quality from 1 to 100. It has
+/// only
+/// pixels: no EXIF, no XMP, no colour profile, no comment.
 ///
 /// # Errors
 /// When the encoder fails.
@@ -30,7 +31,7 @@ pub fn encode(picture: &Pixels, longest: u32, quality: u8) -> Result<Vec<u8>> {
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, quality)
         .write_image(small.rgb(), small.width(), small.height(), ExtendedColorType::Rgb8)
-        .map_err(|error| Error::invalid(format!("no thumbnail could be made: {error}")).because(error))?;
+        .map_err(|error| Error::invalid(format!("the thumbnail cannot be made: {error}")).because(error))?;
     Ok(jpeg)
 }
 

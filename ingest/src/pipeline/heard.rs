@@ -1,34 +1,35 @@
-//! What a list says of an image that may be stored already, and what a report says of it.
+//! What a list says about an image that may be stored already, and the report's counts of it.
 
-use cairn::{Heard, ListSaid, Reading, Record, SetBy};
+use cairn::Record;
+use cairn::lists::{Heard, ListSaid, Reading, SetBy};
 
 use super::Report;
 
-/// What became of labels that differ from the list's, in images.
+/// What happened to labels that differ from the list's, in numbers of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LabelReport {
-    /// The list changed since it was read last, or overruled: its label is in force.
+    /// The list changed since it was last read, or overruled: its label was set.
     pub changed: usize,
-    /// Those of them whose label had been set by hand: by a statement or a program.
+    /// Those of them whose label was set by hand before: by a statement or a program.
     pub changed_by_hand: usize,
     /// Those of them that the list gives no label any more.
     pub taken_away: usize,
-    /// The label stays as it was set by hand, since the list says what it said before.
+    /// The label that was set by hand stays, since the list has not changed.
     pub left_by_hand: usize,
-    /// The label stays as a cleaning left it.
+    /// The label that a cleaning set stays.
     pub left_by_cleaning: usize,
-    /// The label stays, since an earlier build did not note who set it.
+    /// The label stays, since an earlier build did not record who set it.
     pub left_unknown: usize,
-    /// Those left alone that have no label and stay index images.
+    /// Unchanged images that have no label and stay index images.
     pub left_in_index: usize,
-    /// Another photo was put under the key by hand, and stays: the list names the one that it named before.
+    /// Another photo that was put under the key by hand stays: the list still names the earlier one.
     pub left_photos: usize,
 }
 
-/// What a list's word on one image comes to.
+/// The decision about one image of a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Word {
-    /// Whether the image is there; and what becomes of its label.
+    /// Whether the image is stored, and what happens to its label.
     heard: Option<Heard>,
     set_by: SetBy,
     /// The image has a label now.
@@ -37,20 +38,20 @@ pub(super) struct Word {
     gives_label: bool,
     /// The image has the photo that the list names, or the list named it before.
     pub(super) is_known_photo: bool,
-    /// The image has another photo than the one that the list names.
+    /// The image has another photo than the list's.
     has_another_photo: bool,
     /// Nothing is to be written.
     pub(super) is_noted: bool,
 }
 
 impl Word {
-    /// What the list says by this label and the photo with this hash.
+    /// The decision for this label and the photo with this hash.
     pub(super) fn of(stored: Option<&Record>, label: Option<&str>, content: [u8; 32], reading: Reading) -> Self {
         let heard = stored.map(|stored| stored.hears(label, reading.overrules));
         let said = stored.and_then(|stored| stored.listed.as_ref());
         let has_another_photo = stored.is_some_and(|stored| stored.content != Some(content));
         let is_named_again = said.is_some_and(|said| said.content == Some(content));
-        let now = ListSaid { label: label.map(str::to_owned), content: Some(content) };
+        let now = ListSaid::new(label.map(str::to_owned), content);
         Self {
             heard,
             set_by: stored.map_or(SetBy::List, |stored| stored.set_by),
@@ -62,7 +63,7 @@ impl Word {
         }
     }
 
-    /// The image was not there.
+    /// The image is new.
     pub(super) fn is_new(&self) -> bool {
         self.heard.is_none()
     }
@@ -85,7 +86,7 @@ impl Word {
             }
             Some(Heard::LeftAlone) => {
                 match self.set_by {
-                    // What a list set, and a person took back, is in force by that person.
+                    // If a list set it and a person reverted that, the person's choice holds.
                     SetBy::Statement | SetBy::List | SetBy::Nobody => labels.left_by_hand += 1,
                     SetBy::Cleaning(_) => labels.left_by_cleaning += 1,
                     SetBy::Unknown => labels.left_unknown += 1,

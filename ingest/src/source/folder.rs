@@ -8,16 +8,17 @@ use cairn::{Error, Result};
 
 use super::{Item, Listing, Spellings};
 
-/// File name extensions that are taken for photos, in any case of letters.
+/// File extensions of photos, in any case.
 pub const PHOTO_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
 
-/// All photos below `folder`, in byte order of their keys. Key: the path relative to the folder, unchanged. With `labels`, the first
-/// subfolder is the label, spelt as labels are kept, and photos beside the subfolders have none. Names that start with a dot are
-/// passed over. Linked folders are followed, each folder once: under its own place where that lies below `folder`, otherwise under the
-/// first link to it in byte order. Folders and links that cannot be followed are refused by name.
+/// All photos below `folder`, in byte order of their keys. Key: the path relative to the folder, unchanged. With `labels`, the
+/// first subfolder is the label, in the spelling that the database keeps, and photos beside the subfolders have none. Names that
+/// start with a dot are skipped. Links to folders are followed, and each folder is listed once: under its real path if that is
+/// below `folder`, otherwise under the first link to it in byte order. Folders and links that cannot be followed are reported by
+/// name.
 ///
 /// # Errors
-/// When the folder cannot be read, or there is no photo in it.
+/// When the folder cannot be read, or has no photo.
 pub fn list_folder(folder: &Path, mut labels: Option<&mut Spellings>) -> Result<Listing> {
     let mut listing = Listing::default();
     let mut seen = HashSet::new();
@@ -52,13 +53,13 @@ pub fn list_folder(folder: &Path, mut labels: Option<&mut Spellings>) -> Result<
                 Ok(about) if about.is_dir() => {
                     waiting.push(path, entry.file_type().is_ok_and(|kind| kind.is_symlink()))
                 }
-                // One that cannot be read is told of when it is read.
+                // If it cannot be read, the reading reports it.
                 _ if is_photo(&path) => match item(folder, path, labels.as_deref_mut()) {
                     Ok(item) => listing.items.push(item),
                     Err(refused) => listing.refused.push(refused),
                 },
                 Ok(_) => {}
-                // There may be photos behind it: a folder that nobody may enter, whose path is too long, or a link that leads nowhere.
+                // It may have photos: a folder without permission, a path that is too long, or a link that leads nowhere.
                 Err(error) if !entry.file_type().is_ok_and(|kind| kind.is_file()) => {
                     listing.refused.push((path.display().to_string(), error.to_string()));
                 }
@@ -67,7 +68,7 @@ pub fn list_folder(folder: &Path, mut labels: Option<&mut Spellings>) -> Result<
         }
     }
     if listing.items.is_empty() && listing.refused.is_empty() {
-        return Err(Error::not_found(format!("{}: there is no photo in this folder", folder.display()))
+        return Err(Error::not_found(format!("{}: this folder has no photos", folder.display()))
             .help(format!("photos are files that end in {}", PHOTO_EXTENSIONS.join(", "))));
     }
     listing.items.sort_by(|a, b| a.key.cmp(&b.key));
@@ -75,8 +76,8 @@ pub fn list_folder(folder: &Path, mut labels: Option<&mut Spellings>) -> Result<
     Ok(listing)
 }
 
-/// Folders that are still to be looked at. What lies below them is found before a link is followed, and links in their order: so the
-/// place under which a folder is listed does not depend on the order in which a directory gives its names.
+/// Folders that are still to be read. The listing finds everything below them before it follows a link, and follows links in
+/// order: so the path of a folder does not depend on the order in which a directory lists its names.
 struct Waiting {
     folders: Vec<PathBuf>,
     links: BTreeSet<PathBuf>,
@@ -139,7 +140,7 @@ mod tests {
         assert!(list_folder(root.path(), None).unwrap().items.iter().all(|item| item.label.is_none()));
     }
 
-    /// It catches: a label that depends on the order in which a directory gives its names, or on the link by which a folder is met.
+    /// It catches: a label that depends on the order in which a directory lists its names, or on the link that leads to a folder.
     #[test]
     fn a_linked_folder_is_listed_under_its_own_place_or_its_first_link() {
         let root = tempfile::tempdir().unwrap();
@@ -148,7 +149,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, b"x").unwrap();
         }
-        // In every order of making: directories give names in that order, in its reverse, or by their hash.
+        // In every order of creation: directories list names in that order, in its reverse, or by their hash.
         for names in [["a", "b", "n", "z"], ["z", "n", "b", "a"], ["n", "a", "z", "b"]] {
             for name in names {
                 let to = if name == "a" || name == "z" { Path::new("middle") } else { outside.as_path() };
@@ -173,7 +174,7 @@ mod tests {
         let name = "n".repeat(200);
         let deep = (0..20).fold(root.path().to_owned(), |folder, _| folder.join(&name));
         fs::create_dir_all(&deep).unwrap();
-        // Beyond what the system takes for a path: only the last steps are relative.
+        // Longer than the system's limit for a path: only the last steps are relative.
         let step = rustix::fs::open(
             &deep,
             rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::PATH,

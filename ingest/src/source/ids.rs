@@ -1,26 +1,28 @@
-//! A file of ids: one a line, in the order of the rows that they name.
+//! A file of ids: one per line, in the order of the rows.
 
 use std::collections::HashMap;
 
-use cairn::{MAX_KEY_BYTES, Result};
+use cairn::Result;
+use cairn::limits::MAX_KEY_BYTES;
 
 use super::text::Text;
 
-/// The ids of a text, which must be `rows` different ones. Empty lines at the end are passed over. Reads no further than those rows
-/// reach.
+/// The ids of a text, which must be `rows` different ones. It skips empty lines at the end, and reads no further than those rows
+/// need.
 ///
 /// # Errors
-/// When the text cannot be read, is not UTF-8, has another number of lines, a line that is too long for an id, an empty line, or an id
-/// twice.
+/// When the text cannot be read, is not UTF-8, has another number of lines, a line that is too long for an id, an empty line, or
+/// a repeated
+/// id.
 pub fn read_ids(text: Text, rows: usize) -> Result<Vec<String>> {
     let name = text.name().to_owned();
     let refuse = |what: &str| cairn::Error::invalid(format!("{name}: {what}"));
     let count = |found: &str| {
         refuse(&format!("{found} ids for {rows} vectors"))
-            .help("the file needs one id a line, in the order of the vectors, without a header")
+            .help("the file needs one id per line, in the order of the vectors, without a header")
     };
     let (mut lines, mut ids, mut empty) = (HashMap::new(), Vec::new(), None);
-    // With the ends of lines, and a few empty ones.
+    // Including the ends of lines, and a few empty lines.
     let in_all = (rows as u64).saturating_add(64).saturating_mul(MAX_KEY_BYTES as u64 + 2);
     text.lines(MAX_KEY_BYTES, in_all, |line, id| {
         if id.is_empty() {
@@ -34,7 +36,7 @@ pub fn read_ids(text: Text, rows: usize) -> Result<Vec<String>> {
             return Err(count(&format!("more than {rows}")));
         }
         if let Some(before) = lines.insert(id.to_owned(), line) {
-            return Err(refuse(&format!("the id '{id}' stands in line {before} and in line {line}")));
+            return Err(refuse(&format!("the id '{id}' is in line {before} and in line {line}")));
         }
         ids.push(id.to_owned());
         Ok(())
@@ -61,7 +63,7 @@ mod tests {
         assert!(read("", 1).unwrap_err().to_string().contains("0 ids for 1 vectors"));
     }
 
-    /// It catches: ids that are read to the end of their file whatever number is wanted.
+    /// It catches: a file of ids that is read to its end whatever number is needed.
     #[test]
     fn no_more_is_read_than_the_rows_need() {
         struct Counted(Rc<Cell<usize>>);

@@ -1,5 +1,5 @@
-//! Lists: `id,path[,label]` names photos, `id,label` gives labels, and Google Landmarks' `id,url,landmark_id` is both. A header is
-//! required; other columns are passed over.
+//! Lists: `id,path[,label]` names photos, `id,label` gives labels, and Google Landmarks' `id,url,landmark_id` does both. A header
+//! is required; other columns are ignored.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,21 +14,21 @@ use super::{Item, SHOWN, first_few};
 /// Labels by key.
 pub type Labels = HashMap<String, String>;
 
-/// What the column of labels is called; Google Landmarks calls it by the second name.
+/// The names of the label column; the second one is Google Landmarks'.
 const LABEL: [&str; 2] = ["label", "landmark_id"];
-/// Columns by which a separator is known.
+/// Columns that identify the separator.
 const KNOWN: [&str; 5] = ["id", "path", "label", "landmark_id", "url"];
 /// Letters of an id that are folders of Google Landmarks: `a/b/c/abc..jpg`.
 const FOLDERS: usize = 3;
-/// Folders beside its lists in which Google Landmarks has its photos.
+/// Folders beside Google Landmarks' lists that have its photos.
 const BESIDE: [&str; 4] = ["", "train", "index", "test"];
 
-/// The photos of a list, in its order. Paths are relative to `photos`, where that is given, otherwise to the list's folder. A list
-/// without paths is Google Landmarks': the photo of the id `abcd` is `a/b/c/abcd.jpg` below `photos` or, with a column `url`, below the
+/// The photos of a list, in its order. Paths are relative to `photos`, if given, otherwise to the list's folder. A list without
+/// paths is Google Landmarks': the photo of the id `abcd` is `a/b/c/abcd.jpg` below `photos` or, with a column `url`, below the
 /// list's folder or its `train`, `index` or `test`.
 ///
 /// # Errors
-/// When the text cannot be read, a column is missing, a row is short, or an id stands twice.
+/// When the text cannot be read, a column is missing, a row is short, or an id is repeated.
 pub fn read_list(text: Text, photos: Option<&Path>, spellings: &mut Spellings) -> Result<Vec<Item>> {
     let (name, folder) = (text.name().to_owned(), text.folder().to_owned());
     let table = Table::open(text, &KNOWN)?;
@@ -48,8 +48,9 @@ pub fn read_list(text: Text, photos: Option<&Path>, spellings: &mut Spellings) -
             Some("") => return Err(format!("id '{id}': the path is empty")),
             Some(file) if path.is_some() => photos.unwrap_or(&folder).join(file),
             _ => {
-                let file = by_letters(id)
-                    .ok_or_else(|| format!("id '{id}': the list has no path, and this is no name of a photo"))?;
+                let file = by_letters(id).ok_or_else(|| {
+                    format!("id '{id}': the list has no path, and the id cannot be the name of a photo")
+                })?;
                 let base = match &base {
                     Some(base) => base,
                     None => base.insert(photos_beside(&folder, &file)?),
@@ -88,12 +89,12 @@ fn photos_beside(folder: &Path, first: &Path) -> Result<PathBuf, String> {
     })
 }
 
-/// The labels of a text with the columns `id` and `label` (or Google Landmarks' `landmark_id`), for ids that are known: only theirs are
-/// kept, however many others the text has.
+/// The labels of a text with the columns `id` and `label` (or Google Landmarks' `landmark_id`), for known ids: it keeps only
+/// theirs, however many others the text has.
 ///
 /// # Errors
-/// When the text cannot be read, a column is missing, a row is short, a label is empty, or an id stands twice; `NotFound`: ids that are
-/// not known.
+/// When the text cannot be read, a column is missing, a row is short, a label is empty, or an id is repeated; `NotFound`: unknown
+/// ids.
 pub fn read_labels(text: Text, spellings: &mut Spellings, is_known: &dyn Fn(&str) -> bool) -> Result<Labels> {
     let table = Table::open(text, &KNOWN)?;
     let places = [Some(table.needed(&["id"], "id,label")?), Some(table.needed(&LABEL, "id,label")?)];
@@ -117,7 +118,7 @@ pub fn read_labels(text: Text, spellings: &mut Spellings, is_known: &dyn Fn(&str
     Ok(labels)
 }
 
-/// Ids of a file of labels that are not among the images: how many, and the first of them.
+/// Ids of a file of labels without an image: their number, and the first ones.
 #[derive(Default)]
 struct Unknown {
     count: usize,
@@ -137,16 +138,16 @@ impl Unknown {
             return Ok(());
         }
         let shown = first_few(self.first.iter().map(String::as_str), self.count);
-        let what = format!("{} labelled ids are not among the images: {shown}", self.count);
+        let what = format!("{} labelled ids have no image: {shown}", self.count);
         Err(Error::new(ErrorKind::NotFound, what)
-            .help("ids of the labels file must be the keys: of a folder, the paths relative to it; of a list, its ids"))
+            .help("ids of the labels file must be keys: for a folder, the paths relative to it; for a list, its ids"))
     }
 }
 
-/// The label of each key under a role: none for index images; for train images that of the labels file, or its own.
+/// The label of each key in a role: none for index images; for train images that of the labels file, or its own.
 ///
 /// # Errors
-/// When a train image would have no label, a labelled id is not among the keys, or labels are given for index images.
+/// When a train image would have no label, a labelled id has no key, or labels are given for index images.
 pub fn labels_for(
     role: Role,
     keys: &[String],
@@ -156,7 +157,7 @@ pub fn labels_for(
     if role == Role::Index {
         return match labels {
             Some(_) => {
-                Err(Error::invalid("index images carry no label").help("leave the labels away, or ingest as train"))
+                Err(Error::invalid("index images have no label").help("leave the labels out, or ingest as train"))
             }
             None => Ok(vec![None; keys.len()]),
         };
@@ -187,7 +188,7 @@ pub fn labels_for(
     .help("give a file id,label with --labels, a list with a label column, or ingest them as index"))
 }
 
-/// The items under a role; see [`labels_for`].
+/// The items in a role; see [`labels_for`].
 ///
 /// # Errors
 /// Those of [`labels_for`].
@@ -229,7 +230,7 @@ mod tests {
         assert_eq!(elsewhere.unwrap()[0].path, Path::new("/photos/x/1.jpg"));
     }
 
-    /// It catches: Google Landmarks' own lists refused, or a folder taken in which its photos are not.
+    /// It catches: Google Landmarks' own lists refused, or a folder used that does not have its photos.
     #[test]
     fn google_landmarks_lists_are_read_as_they_are_published() {
         let text = "\"id\",\"url\",\"landmark_id\"\n\"6e158a47eb2ca3f6\",\"https://x/1.jpg\",\"142820\"\n";
@@ -246,7 +247,7 @@ mod tests {
             read_labels(Text::open(&path).unwrap(), &mut Spellings::default(), &|_| true).unwrap()["6e158a47eb2ca3f6"],
             "142820"
         );
-        // The lists of its index and test photos have ids alone; an id is no way out of the folder.
+        // The lists of its index and test photos have only ids; an id cannot lead out of the folder.
         let ids = |text: &'static str| {
             read_list(Text::standard(text.as_bytes()), Some(Path::new("p")), &mut Spellings::default())
         };
@@ -264,7 +265,7 @@ mod tests {
             ("", "no column 'id'"),
             ("a,1.jpg\n", "no column 'id'"),
             ("id,path\n", "no rows"),
-            ("id,path\na,1\na,2\n", "line 3: the id 'a' stands in line 2 already"),
+            ("id,path\na,1\na,2\n", "line 3: the id 'a' is already in line 2"),
             ("id,path\na\n", "line 2: the column 'path' is missing"),
             ("id,path\n,x\n", "line 2: the id is empty"),
             ("id,path\na,\n", "line 2: id 'a': the path is empty"),
@@ -275,16 +276,16 @@ mod tests {
         let error = labels("id,path\na,b\n").unwrap_err().to_string();
         assert!(error.contains("no column 'label'; the columns are 'id', 'path'"), "{error}");
         assert!(labels("id,label\na, \n").unwrap_err().to_string().contains("the label is empty"));
-        // What is not known is counted and named, and costs no memory.
+        // Unknown ids are counted and named, and cost no memory.
         let error = labels("id,label\na,x\nother,x\nb,x\nmore,x\n").unwrap_err().to_string();
-        assert!(error.contains("2 labelled ids are not among the images: 'other', 'more'"), "{error}");
+        assert!(error.contains("2 labelled ids have no image: 'other', 'more'"), "{error}");
         let (_folder, latin) = written("");
         std::fs::write(&latin, b"id,path\n\xff,x\n").unwrap();
         assert!(list(&latin).unwrap_err().to_string().contains("line 2 is not UTF-8"));
         assert_eq!(list(Path::new("/no/list.csv")).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
-    /// It catches: labels that are kept as they were typed, and a joining that nobody hears of.
+    /// It catches: labels that are kept as typed, and labels that are joined silently.
     #[test]
     fn labels_are_spelt_one_way_and_what_was_joined_is_told() {
         let mut spellings = Spellings::default();

@@ -1,6 +1,6 @@
-//! What is ingested: folders, lists and label files of photos; files of vectors and of ids.
+//! The sources of an ingest: folders, lists and label files of photos; files of vectors and of ids.
 //!
-//! Everything here only reads names and numbers; photos are opened later, one by one, so that a bad one stops nothing else.
+//! The code here only reads names and numbers; photos are opened later, one by one, so that a bad one stops nothing else.
 
 mod folder;
 mod ids;
@@ -29,25 +29,25 @@ pub use vectors::{VECTOR_ENDINGS, VectorFile, is_vectors, row_fault};
 pub struct Item {
     /// External key.
     pub key: String,
-    /// Where its file lies.
+    /// The path of its file.
     pub path: PathBuf,
-    /// Its label, where the source has one; a train image needs one, an index image has none.
+    /// Its label, if the source has one; a train image needs one, an index image has none.
     pub label: Option<String>,
-    /// The key is one that a list gave, and replaces whatever it names; one that comes from the photo's path may be another photo's.
+    /// A list gave the key, so the photo replaces the stored one; a key from the photo's path may be another photo's.
     pub given: bool,
 }
 
-/// Photos that were found, and names that cannot be used with the reason.
+/// The photos that were found, and the names that cannot be used, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Listing {
     /// In the order in which they are ingested.
     pub items: Vec<Item>,
-    /// What was left out, and why.
+    /// Names that were left out, and why.
     pub refused: Vec<(String, String)>,
 }
 
-/// Where a photo lies, as records keep it: absolute, with every link to a folder followed, so that a folder that is reached by another
-/// spelling or through a link is the same one. The name of the file itself stays, also where it is a link.
+/// The path of a photo in records: absolute, with every folder link resolved, so that a folder reached by another spelling or
+/// through a link is the same one. The name of the file itself stays, even if it is a link.
 pub fn place_of(path: &Path) -> PathBuf {
     let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let folder = match path.parent() {
@@ -61,7 +61,7 @@ pub fn place_of(path: &Path) -> PathBuf {
     }
 }
 
-/// Names that a message shows of many.
+/// Number of names that a message shows.
 const SHOWN: usize = 5;
 
 /// The first few of `count` names, for a message.

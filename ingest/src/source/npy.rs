@@ -1,16 +1,17 @@
-//! The header of a .npy file: which numbers, in which order, how many. Whatever numpy has written since Python 2 is read.
+//! The header of a .npy file: the type of the numbers, their order and their count. It reads every header that numpy has written
+//! since Python 2.
 //!
 //! It is a Python dictionary, read here with bounded work and without recursion: the general parser (npyz 0.9) panics on a shape whose
 //! product overflows and recurses with its brackets.
 
-/// Largest header of a .npy file that is read: 16 MiB; numpy writes 128 bytes, and pads what is to grow.
+/// Largest header of a .npy file: 16 MiB; numpy writes 128 bytes, and pads headers that may grow.
 pub const MAX_NPY_HEADER: usize = 16 << 20;
 /// Most axes of an array; numpy's own limit is 64.
 const MAX_AXES: usize = 64;
-/// What a .npy file begins with, before the two bytes of its version.
+/// The first bytes of a .npy file, before the two bytes of its version.
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// How a number is stored.
+/// The type of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
     Bool,
@@ -63,7 +64,7 @@ impl Element {
         Some((element, is_big))
     }
 
-    /// Appends the numbers that `bytes` holds.
+    /// Appends the numbers in `bytes`.
     pub(super) fn read(self, bytes: &[u8], is_big: bool, into: &mut Vec<f32>) {
         match self {
             Self::Bool => into.extend(bytes.iter().map(|&x| f32::from(u8::from(x != 0)))),
@@ -105,7 +106,7 @@ fn half(bits: u16) -> f32 {
     sign * size
 }
 
-/// What the beginning of a .npy file says of its header: where its text begins and where the numbers begin. `None`: it is none.
+/// The place of the header's text and of the numbers, from the start of a .npy file. `None`: it is no such file.
 pub(super) fn text_place(start: &[u8]) -> Option<(usize, usize)> {
     let (version, rest) = start.strip_prefix(MAGIC)?.split_first_chunk::<2>()?;
     let bytes = match version {
@@ -136,7 +137,7 @@ impl NpyHeader {
     /// Reads the text of a header.
     ///
     /// # Errors
-    /// What is wrong with it, and what to do.
+    /// The mistake, and what to do.
     pub(super) fn parse(text: &[u8]) -> Result<Self, (String, &'static str)> {
         const AGAIN: &str = "save it with numpy.save";
         let foreign = || ("its header is not numpy's".to_owned(), AGAIN);
@@ -164,17 +165,17 @@ impl NpyHeader {
             return Err(foreign());
         };
         let Some((element, is_big_endian)) = Element::of(&descr) else {
-            let what = format!("it holds numbers of kind {descr}");
+            let what = format!("it has numbers of type {descr}");
             return Err((
                 what,
-                "read are floats of 16, 32 and 64 bits, integers and bool; convert with numpy's astype('<f4')",
+                "supported are floats of 16, 32 and 64 bits, integers and bool; convert with numpy's astype('<f4')",
             ));
         };
         Ok(Self { element, is_big_endian, fortran_order, shape })
     }
 }
 
-/// What is left of the text of a header.
+/// The rest of a header's text.
 struct Words<'a> {
     text: &'a [u8],
 }
@@ -209,12 +210,12 @@ impl Words<'_> {
         (!text.contains(&b'\\')).then_some(text)
     }
 
-    /// The kind of the numbers; a structure is called one.
+    /// The type of the numbers; a structure has one name for all.
     fn descr(&mut self) -> Option<String> {
         if self.next()? != b'[' && self.next()? != b'(' {
             return String::from_utf8(self.quoted()?).ok();
         }
-        // Its brackets and quotes are passed over: what follows them is read.
+        // It skips the brackets and quotes, because the text after them matters.
         let (mut depth, mut quote, mut end) = (0usize, None, None);
         for (at, &byte) in self.text.iter().enumerate() {
             match (quote, byte) {
@@ -247,7 +248,7 @@ impl Words<'_> {
         None
     }
 
-    /// Numbers in brackets, with the `L` that Python 2 writes behind some.
+    /// Numbers in brackets, with the `L` that Python 2 writes after some.
     fn shape(&mut self) -> Option<Vec<u64>> {
         let close = match self.next()? {
             b'(' => b')',
@@ -279,7 +280,7 @@ mod tests {
         NpyHeader::parse(text.as_bytes()).ok()
     }
 
-    /// It catches: a way in which numpy, old or new, writes the same header that is not understood.
+    /// It catches: a header in a form of an old or a new numpy that is not understood.
     #[test]
     fn every_spelling_of_a_header_is_understood() {
         for text in [
@@ -299,7 +300,7 @@ mod tests {
         assert!(big.is_big_endian && big.fortran_order && big.element == Element::F64 && big.shape.is_empty());
     }
 
-    /// It catches: bytes that are no header taken for one, or work that grows with their nesting.
+    /// It catches: other bytes that are read as a header, or work that grows with their nesting.
     #[test]
     fn what_is_no_header_is_refused() {
         for text in [

@@ -1,5 +1,5 @@
-//! The one array of a .npz file: a zip archive that numpy.savez or savez_compressed wrote. Its directory is read under limits, and
-//! what is compressed is written out as long as it says that it is, beside no name.
+//! The one array of a .npz file: a zip archive of numpy.savez or savez_compressed. It reads the directory under limits, and
+//! inflates a compressed array, up to its announced length, into a file without a name.
 
 use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
@@ -12,16 +12,16 @@ use flate2::read::DeflateDecoder;
 
 use super::{first_few, refuse};
 
-/// Largest directory of an archive that is read: 4 MiB, tens of thousands of names.
+/// Largest directory of an archive: 4 MiB, tens of thousands of names.
 const MAX_DIRECTORY: u64 = 4 << 20;
-/// Bytes of the record at the end of an archive, and of the longest remark behind it.
+/// Bytes of the record at the end of an archive, and of the longest comment after it.
 const END_BYTES: u64 = 22;
 const MAX_REMARK: u64 = 65_535;
-/// Deflate makes at most so many bytes of one.
+/// The largest ratio at which Deflate expands bytes.
 const MAX_RATIO: u64 = 1032;
 /// Bytes that are copied or checked at a time.
 const PIECE: usize = 1 << 16;
-/// What stands in a field of 32 or 16 bits whose value stands elsewhere because it is larger.
+/// The value of a field of 32 or 16 bits whose real value is stored elsewhere because it is larger.
 const ELSEWHERE: u64 = 0xffff_ffff;
 
 /// A part of a file.
@@ -43,16 +43,16 @@ struct Entry {
     at: u64,
 }
 
-/// The little-endian number of `N` bytes at a place.
+/// The little-endian number of `N` bytes at an offset.
 fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<u64> {
     let field: &[u8; N] = bytes.get(at..)?.first_chunk()?;
     Some(field.iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte)))
 }
 
-/// The bytes of the only array of an archive of `length` bytes. A compressed one is in a file without a name.
+/// The bytes of the only array of an archive of `length` bytes. A compressed one is inflated into a file without a name.
 ///
 /// # Errors
-/// When the archive is damaged, holds no array or several, or the array cannot be read.
+/// When the archive is damaged, has no array or several, or the array cannot be read.
 pub(super) fn only_array(path: &Path, file: File, length: u64) -> Result<Region> {
     let damaged = || refuse(path, "a damaged .npz file").help("write it again with numpy.savez");
     let directory = directory(path, &file, length)?.ok_or_else(damaged)?;
@@ -60,12 +60,12 @@ pub(super) fn only_array(path: &Path, file: File, length: u64) -> Result<Region>
     arrays.retain(|entry| entry.name.ends_with(".npy"));
     let one = match (arrays.pop(), arrays.len()) {
         (Some(one), 0) => one,
-        (None, _) => return Err(refuse(path, "there is no array in it")),
+        (None, _) => return Err(refuse(path, "it has no array")),
         (Some(last), others) => {
             let names: Vec<&str> =
                 arrays.iter().chain([&last]).map(|entry| entry.name.trim_end_matches(".npy")).collect();
-            let what = format!("it holds {} arrays: {}", others + 1, first_few(names.iter().copied(), names.len()));
-            return Err(refuse(path, &what).help("save the one that holds the vectors with numpy.save"));
+            let what = format!("it has {} arrays: {}", others + 1, first_few(names.iter().copied(), names.len()));
+            return Err(refuse(path, &what).help("save the array of vectors with numpy.save"));
         }
     };
     if one.is_encrypted {
@@ -99,13 +99,13 @@ pub(super) fn only_array(path: &Path, file: File, length: u64) -> Result<Region>
     Ok(region)
 }
 
-/// The bytes of the archive's directory; `None`: there is none.
+/// The bytes of the archive's directory; `None`: it has none.
 fn directory(path: &Path, file: &File, length: u64) -> Result<Option<Vec<u8>>> {
     let io = |error| Error::io(path, error);
     let tail_at = length.saturating_sub(END_BYTES + MAX_REMARK);
     let mut tail = vec![0; (length - tail_at) as usize];
     file.read_exact_at(&mut tail, tail_at).map_err(io)?;
-    // The last one whose remark ends with the file.
+    // The last one whose comment ends with the file.
     let is_end = |&at: &usize| {
         let remark = number::<2>(&tail, at + 20);
         tail[at..].starts_with(b"PK\x05\x06")
@@ -145,7 +145,7 @@ fn entries(directory: &[u8]) -> Option<Vec<Entry>> {
         let lengths = [number::<2>(rest, 28)?, number::<2>(rest, 30)?, number::<2>(rest, 32)?].map(|n| n as usize);
         let names = rest.get(46..46 + lengths[0])?;
         let extra = rest.get(46 + lengths[0]..46 + lengths[0] + lengths[1])?;
-        // Sizes and place, which stand in the extra field where 32 bits are too few, those that do so in this order.
+        // Sizes and offset are in the extra field, in this order, if 32 bits are too few.
         let mut large = [number::<4>(rest, 24)?, number::<4>(rest, 20)?, number::<4>(rest, 42)?];
         let mut elsewhere = large.iter_mut().filter(|value| **value == ELSEWHERE);
         let mut fields = extra;
@@ -177,7 +177,7 @@ fn entries(directory: &[u8]) -> Option<Vec<Entry>> {
     Some(found)
 }
 
-/// What comes of a compressed array, as long as it says that it is, in a file without a name.
+/// Inflates a compressed array, up to its announced length, into a file without a name.
 fn inflated(path: &Path, compressed: impl Read, length: u64) -> Result<Region> {
     let temporary = |error| Error::io(&std::env::temp_dir(), error);
     let mut file = tempfile::tempfile().map_err(temporary)?;
@@ -193,12 +193,12 @@ fn inflated(path: &Path, compressed: impl Read, length: u64) -> Result<Region> {
         }
         file.write_all(&piece[..read]).map_err(|error| {
             temporary(error).help(
-                "an array is inflated there; free some space, or save it with numpy.save, which does not compress",
+                "the array is inflated there; free some space, or save it with numpy.save, which does not compress",
             )
         })?;
     }
     if written != length {
-        return Err(refuse(path, &format!("its array has not the {length} bytes that it announces")));
+        return Err(refuse(path, &format!("its array does not have the {length} bytes that it announces")));
     }
     Ok(Region { file, start: 0, length })
 }
@@ -239,7 +239,7 @@ pub(super) mod tests {
             fields.extend((data.len() as u32).to_le_bytes());
             fields.extend((content.len() as u32).to_le_bytes());
             fields.extend((name.len() as u16).to_le_bytes());
-            // numpy sets aside an extra field before the bytes, and none in the directory.
+            // numpy leaves an extra field before the bytes, and none in the directory.
             bytes.extend(b"PK\x03\x04");
             bytes.extend(&fields);
             bytes.extend(20u16.to_le_bytes());
@@ -272,7 +272,7 @@ pub(super) mod tests {
         Ok(content)
     }
 
-    /// It catches: an archive whose array is not read, or one of several that is taken for the only one.
+    /// It catches: an array that is not read, or one of several arrays that is read as the only one.
     #[test]
     fn the_only_array_is_read_and_several_are_named() {
         let content: Vec<u8> = (0..100_000u32).map(|n| (n / 7) as u8).collect();
@@ -286,7 +286,7 @@ pub(super) mod tests {
         assert!(read(&zip(&[("a.npy", b"1")], 12)).unwrap_err().contains("method 12"));
     }
 
-    /// It catches: damage that is read as numbers; an archive that costs what it announces.
+    /// It catches: damage that is read as numbers; memory or time as large as a damaged header announces.
     #[test]
     fn damaged_archives_are_refused() {
         let content: Vec<u8> = (0..5_000u32).map(|n| (n * n) as u8).collect();
@@ -301,7 +301,7 @@ pub(super) mod tests {
                 let mut bytes = sound.clone();
                 bytes[at] ^= 1;
                 flipped += 1;
-                // What is flipped in the directory may say nothing: a date, a version.
+                // A flipped bit in the directory may change nothing that matters: a date, a version.
                 assert!(
                     read(&bytes).is_err_and(|error| !error.is_empty()) || read(&bytes).unwrap() == content,
                     "byte {at}"

@@ -1,8 +1,9 @@
-//! Labels as lists spell them, and as they are kept: which spellings were joined is told.
+//! Labels as lists spell them and as the database keeps them; it reports which spellings were joined.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn::language::{plain_label, spelt};
+use cairn::language::plain_label;
+use cairndb_query::spelt;
 
 /// The spellings of labels that were read.
 #[derive(Debug, Default)]
@@ -13,17 +14,17 @@ pub struct Spellings {
 
 #[derive(Debug, Default)]
 struct Spelling {
-    /// It was read as it is kept.
+    /// Whether it was read in the spelling that is kept.
     plain: bool,
-    /// What else it was read as.
+    /// Its other spellings.
     others: BTreeSet<String>,
 }
 
-/// Spellings of one label that are remembered; the label is the same however many there are.
+/// The largest number of spellings of one label that are remembered; more of them are still the same label.
 const MOST_SPELLINGS: usize = 16;
 
 impl Spellings {
-    /// A label as it is kept ([`plain_label`]); notes how it was spelt.
+    /// The label that the database keeps ([`plain_label`]); notes the spelling.
     pub fn plain(&mut self, label: &str) -> String {
         let plain = plain_label(label);
         if plain.is_empty() {
@@ -41,8 +42,8 @@ impl Spellings {
         plain.into_owned()
     }
 
-    /// A line for each spelling that is not kept, in the order of the labels: what it was joined with, or what it is kept as where no
-    /// other spelling of the label was read.
+    /// A line for each spelling that is not kept, in the order of the labels: the label that it was joined with, or, if no other
+    /// spelling of the label was read, the label that is kept.
     pub fn told(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (plain, Spelling { plain: is_plain, others }) in &self.labels {

@@ -1,4 +1,4 @@
-//! Lists with a header line: comma-separated values, or those with semicolons, tabs or bars, which spreadsheets write.
+//! Lists with a header line: comma-separated values, or the semicolons, tabs or bars of spreadsheets.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -10,26 +10,26 @@ use cairn::{Error, Result};
 use super::first_few;
 use super::text::{MAX_LIST_BYTES, Text};
 
-/// Most bytes of a row: 16 MiB. Known answers name many images in one row.
+/// Largest row: 16 MiB. Known answers name many images in one row.
 pub const MAX_ROW_BYTES: usize = 16 << 20;
 /// Most rows of a list.
 pub const MAX_LIST_ROWS: usize = 1 << 24;
-/// Separators, the first one where none fits better.
+/// Separators; the first one if none fits better.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// A list that is open behind its header.
+/// An open list after its header.
 pub struct Table {
     name: String,
     columns: Vec<String>,
     separator: u8,
     rows: csv::Reader<Bounded>,
-    /// Bytes that the row in hand may still take.
+    /// Bytes that the current row may still have.
     left: Rc<Cell<usize>>,
-    /// Lines before the first row.
+    /// Number of lines before the first row.
     lines_before: u64,
 }
 
-/// A reader that fails where a row or the whole is longer than it may be.
+/// A reader that fails if a row or the list is too long.
 struct Bounded {
     input: Box<dyn Read>,
     left: Rc<Cell<usize>>,
@@ -52,7 +52,7 @@ impl Read for Bounded {
     }
 }
 
-/// The columns of a header line, or of any other.
+/// The columns of a header line, or of any other line.
 fn cut(line: &[u8], separator: u8) -> csv::Result<csv::StringRecord> {
     let mut record = csv::StringRecord::new();
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(line);
@@ -64,7 +64,7 @@ fn plain_name(column: &str) -> String {
     column.trim().to_ascii_lowercase()
 }
 
-/// How a separator is called.
+/// The name of a separator.
 fn spoken(separator: u8) -> &'static str {
     match separator {
         b';' => "semicolons",
@@ -92,7 +92,7 @@ impl Table {
             input.by_ref().take(limit).read_until(b'\n', &mut line).map_err(|error| broken(error.to_string()))?;
             lines_before += 1;
             match line.trim_ascii() {
-                // The way in which one spreadsheet tells another its separator.
+                // A line by which one spreadsheet tells another its separator.
                 [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', rest @ ..] if lines_before == 1 && rest.len() < 2 => {
                     told = rest.first().copied().filter(|&separator| separator != b'"');
                 }
@@ -121,7 +121,7 @@ impl Table {
             return Err(broken(format!("the header has the column '{name}' twice")));
         }
         let left = Rc::new(Cell::new(MAX_ROW_BYTES));
-        // A header whose quotes hold an end of line is not told from one that is cut: the rows are as they are.
+        // A header with an end of line in quotes looks like one that is cut short: the rows are read unchanged.
         let bounded = Bounded { input: Box::new(input), left: Rc::clone(&left), all: line.len() as u64 };
         let mut settings = csv::ReaderBuilder::new();
         let rows = settings.has_headers(false).flexible(true).delimiter(separator).from_reader(bounded);
@@ -129,20 +129,20 @@ impl Table {
         Ok(Self { name, columns, separator, rows, left, lines_before })
     }
 
-    /// Where the first of these columns stands that is there, whatever the case of its letters.
+    /// The position of the first of these columns that exists, in any case.
     pub fn place(&self, names: &[&str]) -> Option<usize> {
         names.iter().find_map(|name| self.columns.iter().position(|column| column.eq_ignore_ascii_case(name)))
     }
 
-    /// The same of a column that must be there; the first name is the one that a message asks for.
+    /// The same for a column that must exist; the message asks for the first name.
     ///
     /// # Errors
-    /// When it is not there; the message names those that are.
+    /// When it does not exist; the message lists the columns.
     pub fn needed(&self, names: &[&str], header: &str) -> Result<usize> {
         self.place(names).ok_or_else(|| {
             let missing = names.first().copied().unwrap_or_default();
             Error::invalid(format!(
-                "{}: there is no column '{missing}'; the columns are {}",
+                "{}: no column '{missing}'; the columns are {}",
                 self.name,
                 first_few(self.columns.iter().map(String::as_str), self.columns.len())
             ))
@@ -152,7 +152,7 @@ impl Table {
         })
     }
 
-    /// Calls `visit` with each row's line and the fields at `places`; what `visit` says against a row is an error with its line.
+    /// Calls `visit` with each row's line and the fields at `places`; an error of `visit` gets the row's line.
     ///
     /// # Errors
     /// A row that `visit` refuses, one that lacks a field that is `needed`, one that is too long; more than [`MAX_LIST_ROWS`]; a text
@@ -184,7 +184,7 @@ impl Table {
             }
             if record.iter().skip(self.columns.len()).any(|field| !field.trim().is_empty()) {
                 return refuse(format!(
-                    "{} fields, and the header has {} columns; a value that holds {} stands in quotation marks",
+                    "{} fields, but the header has {} columns; a value with {} needs quotation marks",
                     record.len(),
                     self.columns.len(),
                     spoken(self.separator)
@@ -199,7 +199,7 @@ impl Table {
             if let Some(at) = fields.iter().position(|field| field.is_some_and(|field| field.contains(['\n', '\r']))) {
                 let column = places[at].and_then(|at| self.columns.get(at)).map_or("", String::as_str);
                 return refuse(format!(
-                    "the column '{column}' goes on in the next line; is a quotation mark not closed?"
+                    "the column '{column}' continues in the next line; is a quotation mark not closed?"
                 ));
             }
             if let Err(what) = visit(line, &fields) {
@@ -209,7 +209,7 @@ impl Table {
         Ok(())
     }
 
-    /// Says that a row has other separators than the header, where that is why a field is missing.
+    /// Adds that a row has other separators than the header, if that is why a field is missing.
     fn other_separator(&self, record: &csv::StringRecord) -> String {
         let text: String = record.iter().collect();
         let other = SEPARATORS.into_iter().find(|&other| other != self.separator && text.contains(char::from(other)));
@@ -220,10 +220,10 @@ impl Table {
 }
 
 fn unreadable(name: &str, what: &str) -> Error {
-    Error::invalid(format!("{name}: {what}")).help("expected is a CSV file in UTF-8 with a header line")
+    Error::invalid(format!("{name}: {what}")).help("the list must be a UTF-8 CSV file with a header line")
 }
 
-/// Refuses an id that is empty or stood in a line before.
+/// Refuses an id that is empty or repeated.
 #[derive(Default)]
 pub struct Unique {
     lines: HashMap<String, u64>,
@@ -233,13 +233,13 @@ impl Unique {
     /// Notes the id of a line.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The error of this line.
     pub fn note(&mut self, id: &str, line: u64) -> Result<(), String> {
         if id.is_empty() {
             return Err("the id is empty".to_owned());
         }
         match self.lines.insert(id.to_owned(), line) {
-            Some(before) => Err(format!("the id '{id}' stands in line {before} already")),
+            Some(before) => Err(format!("the id '{id}' is already in line {before}")),
             None => Ok(()),
         }
     }
@@ -262,7 +262,7 @@ mod tests {
         Ok(found)
     }
 
-    /// It catches: a separator that makes one column of all; a line that says how a file is separated taken for its header.
+    /// It catches: a separator that makes one column of all; a line that announces the separator and is read as the header.
     #[test]
     fn spreadsheets_separators_are_read() {
         let one = [(2, "a".to_owned(), "x, y".to_owned())];
@@ -283,8 +283,8 @@ mod tests {
         assert!(error.contains("no column 'label'; the columns are 'id', 'name'"), "{error}");
     }
 
-    /// It catches: a comma inside a name that makes another label of it, a quote that swallows the rows behind it, a column that is
-    /// there twice, of which one is taken.
+    /// It catches: a comma inside a name that changes a label, a quote that swallows the next rows, a repeated column of which
+    /// one is used.
     #[test]
     fn what_the_header_does_not_explain_is_refused() {
         for (text, said) in [
@@ -298,12 +298,12 @@ mod tests {
             let error = pairs(Cursor::new(text)).unwrap_err().to_string();
             assert!(error.contains(said), "{text:?}: {error}");
         }
-        // Spreadsheets write the separators of columns that are empty; a quoted comma and a quote within are as they are meant.
+        // Spreadsheets write the separators of empty columns; a quoted comma and a quote inside quotes keep their meaning.
         let found = pairs(Cursor::new("id,label\na,\"Paris, France\",,\nb,5\" gun\n")).unwrap();
         assert_eq!((found[0].2.as_str(), found[1].2.as_str()), ("Paris, France", "5\" gun"));
     }
 
-    /// It catches: a quote that is never closed, or an endless line, read into memory as one record.
+    /// It catches: a quote that is never closed, or an endless line, that is read into memory as one record.
     #[test]
     fn a_row_without_an_end_is_refused() {
         let endless = |start: &'static str| Cursor::new(start).chain(io::repeat(b'a'));
@@ -313,7 +313,7 @@ mod tests {
         assert!(error.contains("the first line has more than"), "{error}");
     }
 
-    /// It catches: an endless list that is read as long as it comes.
+    /// It catches: an endless list that is read without a limit.
     #[test]
     fn a_list_has_an_end() {
         struct Rows(u64);

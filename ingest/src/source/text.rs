@@ -7,25 +7,25 @@ use cairn::{Error, Result};
 
 use crate::plain::open_plain;
 
-/// Largest list of photos, labels or answers that is read: 1 GiB.
+/// Largest list of photos, labels or answers: 1 GiB.
 pub const MAX_LIST_BYTES: u64 = 1 << 30;
-/// What standard input is called, in arguments and in messages.
+/// The name of standard input, in arguments and in messages.
 pub const STANDARD_INPUT: (&str, &str) = ("-", "standard input");
 
-/// A reader behind whose byte order mark the text begins.
+/// A reader that skips the byte order mark.
 ///
-/// What is UTF-16 or UTF-32, with a mark or without, is an error that names it. No more is waited for than tells what a text is.
+/// UTF-16 or UTF-32, with a mark or without, is an error that names it. It reads only as far as needed to recognise the encoding.
 pub struct Utf8Start<R> {
     input: R,
     held: Vec<u8>,
     has_begun: bool,
 }
 
-/// What the first bytes of a text are.
+/// The encoding that the first bytes show.
 enum Beginning {
-    /// More are needed to tell.
+    /// More bytes are needed.
     Open,
-    /// UTF-8, after so many bytes of a mark.
+    /// UTF-8, after this many bytes of a mark.
     Utf8(usize),
     Other(&'static str),
 }
@@ -48,7 +48,7 @@ fn beginning(bytes: &[u8], all: bool) -> Beginning {
 }
 
 impl<R: Read> Utf8Start<R> {
-    /// The text that `input` gives.
+    /// The text of `input`.
     pub fn new(input: R) -> Self {
         Self { input, held: Vec::new(), has_begun: false }
     }
@@ -92,12 +92,12 @@ impl<R: Read> Read for Utf8Start<R> {
     }
 }
 
-/// A text to be read once, from its beginning.
+/// A text that is read once, from its start.
 pub struct Text {
     name: String,
     folder: PathBuf,
     input: Utf8Start<Box<dyn Read>>,
-    /// Bytes of its file, where it is one.
+    /// Length of its file, if it is one.
     length: u64,
 }
 
@@ -113,26 +113,26 @@ impl Text {
         Ok(Self { name: path.display().to_string(), folder, input, length })
     }
 
-    /// A text that comes from standard input, or from wherever the caller has it; paths in it are relative to the current folder.
+    /// A text from standard input, or from another reader of the caller; its paths are relative to the current folder.
     pub fn standard(input: impl Read + 'static) -> Self {
         let input = Utf8Start::new(Box::new(input) as Box<dyn Read>);
         Self { name: STANDARD_INPUT.1.to_owned(), folder: PathBuf::new(), input, length: 0 }
     }
 
-    /// What messages call it.
+    /// Its name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The folder that it lies in.
+    /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Refuses a file that is longer than [`MAX_LIST_BYTES`], before any of it is read.
+    /// Refuses a file longer than [`MAX_LIST_BYTES`] before it is read.
     ///
     /// # Errors
-    /// It is.
+    /// It is longer.
     pub(crate) fn is_no_longer_than_a_list(&self) -> Result<()> {
         if self.length <= MAX_LIST_BYTES {
             return Ok(());
@@ -141,7 +141,7 @@ impl Text {
         Err(Error::invalid(what).help("split it into parts"))
     }
 
-    /// Calls `visit` with each line and its number from 1 on, without its end, until `visit` fails.
+    /// Calls `visit` with each line, without its end, and its number from 1, until `visit` fails.
     ///
     /// # Errors
     /// What `visit` gives; a line of more than `most` bytes, or more than `in_all`; a text that is not UTF-8 or cannot be read.
@@ -184,7 +184,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
-    /// Gives one byte at a time, and fails where more is asked for than there is.
+    /// Gives one byte at a time, and fails if more bytes are requested than exist.
     struct Dripping<'a>(&'a [u8]);
 
     impl Read for Dripping<'_> {
@@ -205,7 +205,7 @@ mod tests {
         let slowly = Utf8Start::new(Dripping(bytes).chain(&b""[..])).read_to_end(&mut slow);
         match &done {
             Ok(all) if !bytes.is_empty() => {
-                // What had come was passed on before more was asked for.
+                // The bytes so far were passed on before more were requested.
                 assert!(slowly.unwrap_err().to_string().contains("more than has come"));
                 let open = matches!(bytes, [0xef | 0xff | 0xfe | 0] | [0xef, 0xbb] | [0, 0] | [0, 0, 0]);
                 assert_eq!(slow, if open { &b""[..] } else { all });
@@ -215,7 +215,7 @@ mod tests {
         done
     }
 
-    /// It catches: a mark that becomes part of the first word; a text that waits for bytes it does not need.
+    /// It catches: a mark that becomes part of the first word; a text that waits for bytes that it does not need.
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_text() {
         assert_eq!(whole(b"\xef\xbb\xbfid,label").unwrap(), b"id,label");
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(whole("é".as_bytes()).unwrap(), "é".as_bytes());
     }
 
-    /// It catches: letters with zero bytes between them taken for ids.
+    /// It catches: letters with zero bytes between them that are read as ids.
     #[test]
     fn other_encodings_are_refused_by_name() {
         for (bytes, name) in [
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// It catches: a line that is read to its end however long it is.
+    /// It catches: a line of any length that is read to its end.
     #[test]
     fn lines_are_bounded() {
         let lines = |text: &'static [u8]| {
@@ -266,7 +266,7 @@ mod tests {
         assert!(endless.unwrap_err().to_string().contains("more than 1000 bytes"));
     }
 
-    /// It catches: a list of gigabytes that is opened to be read.
+    /// It catches: a list of gigabytes that is opened and read.
     #[test]
     fn a_list_that_is_too_long_is_refused_by_its_length() {
         let folder = tempfile::tempdir().unwrap();

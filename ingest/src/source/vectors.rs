@@ -1,4 +1,4 @@
-//! Files of vectors, read in pieces: `.npy` (2-d, in either order, of any kind of float, integer or bool), a `.npz` of one such array,
+//! Files of vectors, read in pieces: `.npy` (2-d, in either order, any float, integer or bool type), a `.npz` of one such array,
 //! and `.fvecs`.
 //!
 //! Shapes are checked against the length of the file before anything is allocated, and no allocation is larger than what the
@@ -8,17 +8,18 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use cairn::{Error, MAX_DIMENSION, Result};
+use cairn::limits::MAX_DIMENSION;
+use cairn::{Error, Result};
 
 use super::npy::{Element, MAX_NPY_HEADER, NpyHeader, START_BYTES, text_place};
 use super::npz::{Region, only_array};
 use super::refuse;
 use crate::plain::open_plain;
 
-/// What files of vectors end in.
+/// The extensions of files of vectors.
 pub const VECTOR_ENDINGS: [&str; 3] = ["npy", "npz", "fvecs"];
 
-/// Whether a name ends like that of a file of vectors ([`VECTOR_ENDINGS`]).
+/// Whether a name has such an extension ([`VECTOR_ENDINGS`]).
 pub fn is_vectors(path: &Path) -> bool {
     path.extension().is_some_and(|ending| VECTOR_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
@@ -31,11 +32,11 @@ pub struct VectorFile {
     rows: usize,
     dimension: usize,
     layout: Layout,
-    /// Offset of the first number, or of what stands before it.
+    /// Offset of the first number, or of the bytes before it.
     start: u64,
 }
 
-/// How the numbers of a file stand.
+/// The layout of a file's numbers.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     element: Element,
@@ -47,10 +48,11 @@ struct Layout {
 }
 
 impl VectorFile {
-    /// Opens a file by its ending; of .npy and .npz its content tells which of the two it is.
+    /// Opens a file by its extension; the content tells .npy from .npz.
     ///
     /// # Errors
-    /// When it is not there, no plain file, of another kind, damaged, or of a shape that cannot be used; the message names the file.
+    /// When it does not exist, is no plain file, has another format, is damaged, or has an unusable shape; the message names the
+    /// file.
     pub fn open(path: &Path) -> Result<Self> {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
         if !is_vectors(path) {
@@ -118,7 +120,7 @@ impl VectorFile {
 
     fn checked(path: &Path, file: File, (rows, dimension): (u64, u64), layout: Layout, start: u64) -> Result<Self> {
         if rows == 0 {
-            return Err(refuse(path, "there is no vector in it"));
+            return Err(refuse(path, "it has no vectors"));
         }
         let sizes = usize::try_from(rows).ok().zip(usize::try_from(dimension).ok());
         let Some((rows, dimension)) = sizes.filter(|&(_, d)| (1..=MAX_DIMENSION).contains(&d)) else {
@@ -177,7 +179,7 @@ impl VectorFile {
         Ok(numbers)
     }
 
-    /// The same where each axis stands on its own: a piece of each.
+    /// The same for a layout with one axis after the other: a piece of each.
     fn columns(&self, first: usize, count: usize) -> Result<Vec<f32>> {
         let Layout { element, is_big_endian, .. } = self.layout;
         let (size, mut numbers) = (element.bytes(), vec![0.0; count * self.dimension]);
@@ -192,10 +194,10 @@ impl VectorFile {
     }
 }
 
-/// Why a vector cannot be stored; `None` when it can.
+/// Why a vector cannot be stored; `None` if it can.
 pub fn row_fault(row: &[f32]) -> Option<&'static str> {
     if row.iter().any(|x| !x.is_finite()) {
-        Some("holds NaN, infinity or what 32 bits cannot hold")
+        Some("holds NaN, infinity or a number out of the range of 32-bit floats")
     } else if row.iter().all(|&x| x == 0.0) {
         Some("is zero")
     } else {
@@ -254,7 +256,7 @@ mod tests {
         assert!(open("v.fvecs", &fvecs[..20]).is_err());
     }
 
-    /// It catches: another order of the axes or of the bytes read as rows of little-endian numbers.
+    /// It catches: another order of the axes or of the bytes that is read as rows of little-endian numbers.
     #[test]
     fn arrays_by_columns_and_of_other_machines_give_the_same_rows() {
         let rows = [[1f32, 2.0], [3.0, -4.5], [0.0, 6.0]];
@@ -285,7 +287,7 @@ mod tests {
         }
     }
 
-    /// It catches: the header of a version that numpy writes for long ones refused for its length.
+    /// It catches: a long header in the version that numpy writes for it, refused for its length.
     #[test]
     fn long_headers_of_later_versions_are_read() {
         for version in [2, 3] {
@@ -312,7 +314,7 @@ mod tests {
             (npy(&header("<f4", "(4,)"), &[0; 16]), "two axes"),
             (npy(&header("<f4", "(0, 4)"), &[]), "no vector"),
             (npy(&header("<f4", "(4, 0)"), &[]), "dimension of 0"),
-            (npy(&header("<c8", "(1, 2)"), &[0; 16]), "kind <c8"),
+            (npy(&header("<c8", "(1, 2)"), &[0; 16]), "type <c8"),
             (npy(&format!("{{'descr': {}'<f4'", "(".repeat(5000)), &[]), "not numpy's"),
             (npy(&f4.replace("False", "True"), &[0; 15]), "do not fit"),
             (b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(), "longer than the file"),
@@ -331,6 +333,6 @@ mod tests {
     fn faults_of_rows_are_named() {
         assert_eq!(row_fault(&[0.0, 1.0]), None);
         assert_eq!(row_fault(&[0.0, -0.0]), Some("is zero"));
-        assert_eq!(row_fault(&[f32::NAN]), Some("holds NaN, infinity or what 32 bits cannot hold"));
+        assert_eq!(row_fault(&[f32::NAN]), Some("holds NaN, infinity or a number out of the range of 32-bit floats"));
     }
 }

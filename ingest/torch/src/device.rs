@@ -1,4 +1,4 @@
-//! Where networks run: the CPU, or a CUDA device that is found at run time.
+//! The device of networks: the CPU, or a CUDA device that is found at run time.
 //!
 //! The binary links the CPU half of libtorch only. The CUDA half is loaded when `CAIRN_TORCH_LIB` names the `torch/lib` folder of
 //! a full PyTorch of the same version; its kernels register themselves while it loads. This is the one file of the crate with
@@ -116,7 +116,7 @@ fn cuda() -> &'static Result<Hardware, String> {
 fn load(library: &Path) -> Result<(), String> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
     if !library.is_file() {
-        return Err(format!("{} is not there", library.display()));
+        return Err(format!("{} does not exist", library.display()));
     }
     // SAFETY: loading runs the library's initialisers. The file is PyTorch's own, named by the user through CAIRN_TORCH_LIB; its
     // initialisers register CUDA kernels with the libtorch that is already loaded, and do nothing else. It is never unloaded
@@ -144,7 +144,7 @@ pub(crate) fn one_thread() {
     thread_local!(static DONE: Cell<bool> = const { Cell::new(false) });
     DONE.with(|done| {
         if !done.replace(true) {
-            let _native = cairn::native();
+            let _native = cairn::runtime::native();
             tch::set_num_threads(1);
         }
     });

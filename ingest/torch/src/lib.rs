@@ -1,8 +1,8 @@
-//! The networks of Cairn, on torch: photos' pixels into descriptors, local features, training.
+//! The networks of Cairn, on torch: they turn photos into descriptors and local features, and are trained here.
 //!
-//! The only crate that links libtorch. A [`model::Model`] on a [`Device`] is the [`cairndb_ingest::Encoder`] of the pipeline; [`local`]
-//! finds the features that geometric verification compares. For the engine's ports it offers [`TorchMaintainer`], [`TorchProposer`]
-//! and [`local::XFeatExtractor`].
+//! This is the only crate that links libtorch. A [`model::Model`] on a [`Device`] is the [`cairndb_ingest::Encoder`] of the
+//! pipeline; [`local`] finds the features that spatial verification compares. It provides [`TorchMaintainer`], [`TorchProposer`]
+//! and [`local::XFeatExtractor`] for the engine's ports.
 
 mod device;
 pub mod local;
@@ -17,5 +17,5 @@ mod testing;
 pub mod train;
 
 pub use device::{Device, Hardware, TORCH_LIB_VARIABLE, TORCH_VERSION};
-pub use maintain::{TorchMaintainer, Trial, release};
+pub use maintain::{TorchMaintainer, Trial, released};
 pub use propose::TorchProposer;

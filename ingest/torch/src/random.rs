@@ -1,5 +1,5 @@
-//! Chance that can be asked again: every draw is a function of the numbers that a generator was made from, so that a training that
-//! resumes needs no generator's state.
+//! Reproducible random numbers: every draw is a function of the numbers that a generator was made from, so that a training can
+//! resume without a stored generator state.
 
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};

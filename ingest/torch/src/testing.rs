@@ -1,4 +1,4 @@
-//! Helpers of this crate's tests: golden files of the shared material, which may be absent.
+//! Helpers for this crate's tests: golden files of the shared material, which may be missing.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;

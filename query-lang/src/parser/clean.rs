@@ -9,7 +9,7 @@ use crate::options::{self, EVIDENCE, FREQ, NEIGHBOURS, NN, Only, Part, TOP};
 use crate::value::{Setting, Takes, Value, Whole as _};
 
 impl Parser<'_> {
-    /// Behind the word CLEAN, up to the end of the statement.
+    /// After the word CLEAN, up to the end of the statement.
     pub(super) fn clean(&mut self) -> Parse<Clean> {
         let mut clean = Clean::default();
         while self.peek().is_some() {
@@ -45,7 +45,8 @@ impl Parser<'_> {
                 self.action(clean, Spanned { node: Action::Unlabel, span })
             }
             Some("KEEP") => {
-                let span = self.two_words("KEEP", "VOTERS", "what the rule finds is marked and votes as before")?;
+                let span =
+                    self.two_words("KEEP", "VOTERS", "the images that the rule finds are marked, and still vote")?;
                 self.action(clean, Spanned { node: Action::KeepVoters, span })
             }
             Some("DRY") => {
@@ -66,7 +67,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The name of a report, behind INTO.
+    /// The name of a report, after INTO.
     pub(super) fn report(&mut self) -> Parse<Spanned<Value<String>>> {
         self.bindable_text("the name of a report", Takes::Text, |typed| format!("write INTO {typed}"))
     }
@@ -82,7 +83,7 @@ impl Parser<'_> {
         Ok(Spanned { node, span: self.bump() })
     }
 
-    /// `top=20` or `evidence=0.8`, whose name comes next; its place is the whole of it.
+    /// `top=20` or `evidence=0.8`; the name comes next. The place covers all of it.
     fn cut(&mut self, clean: &mut Clean, part: &'static Part) -> Parse<()> {
         let start = self.here();
         if let Some(given) = &clean.cut {
@@ -107,7 +108,7 @@ impl Parser<'_> {
     }
 }
 
-/// What belongs to one rule needs that rule: nothing typed is passed over in silence. And an image must be able to have as many verified
+/// Options of one rule need that rule: the parser silently ignores nothing. And an image must be able to have as many verified
 /// pairs as it needs.
 pub(crate) fn check_clean(clean: &Clean) -> Result<(), Diagnostic> {
     let Clean { options, .. } = clean;
@@ -132,7 +133,7 @@ pub(crate) fn check_clean(clean: &Clean) -> Result<(), Diagnostic> {
     if let Some(given) = options.iter().find(|given| given.part.only == Only::Paper && suspects) {
         return Err(complaints::only_of_paper(given.value.span, given.part.name, rule));
     }
-    // A parameter is looked at when it has its value.
+    // A parameter is checked once it has its value.
     let count = |part: &Part| {
         let setting = options.get(part).map_or(part.usual(Loss::default(), false), |given| given.node.typed().copied());
         setting.and_then(Setting::whole)
@@ -140,7 +141,7 @@ pub(crate) fn check_clean(clean: &Clean) -> Result<(), Diagnostic> {
     let (Some(freq), Some(nn), Some(neighbours)) = (count(&FREQ), count(&NN), count(&NEIGHBOURS)) else {
         return Ok(());
     };
-    // The image itself is the first of its neighbours, as released, and no pair.
+    // The image itself is the first of its neighbours, as in the released code, and makes no pair.
     let compared = nn.min(neighbours.saturating_sub(1));
     match [&FREQ, &NEIGHBOURS, &NN].into_iter().find_map(|part| options.get(part)) {
         Some(given) if freq > compared => Err(complaints::freq_above_neighbours(given.span, freq, compared)),

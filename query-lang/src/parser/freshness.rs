@@ -1,4 +1,5 @@
-//! FRESH, SINCE SEQ and STALE: how far the predictions of an answer may be behind the last write; at most one of the three.
+//! FRESH, SINCE SEQ and STALE: how far an answer's predictions may lag the last write. A statement takes at most one of the
+//! three.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::words;
 /// Units of a lag, and their milliseconds.
 const UNITS: [(&str, u64); 3] = [("ms", 1), ("s", 1_000), ("m", 60_000)];
 
-/// What may be typed in place of `<=`; most are no tokens of the language.
+/// What may be typed instead of `<=`; most of these are no tokens of the language.
 const OTHER_COMPARISONS: [&str; 4] = ["<", ">", "=", "≤"];
 
 impl Parser<'_> {
@@ -23,7 +24,7 @@ impl Parser<'_> {
         words::FRESHNESS.iter().any(|clause| self.is(clause))
     }
 
-    /// One of the three, which comes next; `given` is the one that was there before.
+    /// One of the three, which comes next; `given` is the earlier one.
     pub(super) fn freshness(
         &mut self,
         given: Option<&Spanned<Freshness<Value<u64>>>>,
@@ -41,7 +42,7 @@ impl Parser<'_> {
         Ok(Spanned { node, span: self.since(start) })
     }
 
-    /// `SEQ 5`, behind the word SINCE.
+    /// `SEQ 5`, after the word SINCE.
     fn sequence(&mut self) -> Parse<Value<u64>> {
         const EXAMPLE: &str = "SINCE SEQ 5";
         if self.take("SEQ").is_none() {
@@ -50,7 +51,7 @@ impl Parser<'_> {
                 Some(Token::Number) => format!("write SINCE SEQ {typed}"),
                 _ => format!("for example {EXAMPLE}"),
             };
-            return Err(self.expected("SEQ with a sequence", help));
+            return Err(self.expected("SEQ and a sequence number", help));
         }
         if self.peek() == Some(&Token::Equals) {
             let equals = self.bump();
@@ -58,19 +59,19 @@ impl Parser<'_> {
             let number = if self.peek() == Some(&Token::Number) { &typed } else { "5" };
             return Err(complaints::equals_forbidden(equals, "SINCE SEQ", number));
         }
-        Ok(self.whole("the sequence of SINCE SEQ", EXAMPLE, 0..=u64::MAX)?.node)
+        Ok(self.whole("the number of SINCE SEQ", EXAMPLE, 0..=u64::MAX)?.node)
     }
 
-    /// `<= 5s`, behind the word STALE.
+    /// `<= 5s`, after the word STALE.
     fn accepted_lag(&mut self) -> Parse<Duration> {
         if self.take_token(&Token::AtMost) {
             return self.lag();
         }
         let span = self.here();
         if matches!(self.peek(), Some(Token::Bad(_))) && !OTHER_COMPARISONS.contains(&self.typed(span)) {
-            return Err(self.expected("<= with a lag", "write STALE <= 5s"));
+            return Err(self.expected("<= and a lag", "write STALE <= 5s"));
         }
-        // Whatever stands in place of `<=`: the help shows the lag that follows it, if one does.
+        // Whatever is typed instead of `<=`, the help shows the lag that follows it, if there is one.
         while OTHER_COMPARISONS.contains(&self.typed(self.here())) {
             self.bump();
         }
@@ -83,7 +84,7 @@ impl Parser<'_> {
         const HELP: &str = "for example STALE <= 5s; units are ms, s and m";
         let start = self.here();
         let typed = self.typed(start);
-        // A number with its unit glued to it is one run.
+        // A number directly followed by its unit is one token.
         let unit_at = typed.find(|character: char| !character.is_ascii_digit() && !"+-.".contains(character));
         let (number, unit, unit_span) = match self.peek() {
             Some(Token::Number) => {

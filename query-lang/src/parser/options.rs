@@ -1,4 +1,4 @@
-//! Options: a name, `=` and a value, each at most once; and the statements that are made of them.
+//! Options: a name, `=` and a value, each at most once; and the statements that consist of them.
 
 use std::ops::RangeBounds as _;
 
@@ -42,7 +42,7 @@ impl Parser<'_> {
         }
     }
 
-    /// One of some words, behind `=`.
+    /// One of some words, after `=`.
     fn choice(&mut self, part: &'static Part, words: &[&'static str]) -> Parse<Spanned<Value<Setting>>> {
         let Some(word) = self.word() else {
             let (what, help) = complaints::choice(part, words);
@@ -54,7 +54,7 @@ impl Parser<'_> {
         Ok(Spanned { node: Value::Typed(Setting::Word(node)), span: self.bump() })
     }
 
-    /// Two words such as DRY RUN, of which the first one comes next; `why` is what they do, for the help.
+    /// Two words such as DRY RUN, of which the first one comes next; `why` is their effect, for the help.
     pub(super) fn two_words(&mut self, first: &str, second: &str, why: &str) -> Parse<Span> {
         let start = self.bump();
         if self.take(second).is_none() {
@@ -63,7 +63,7 @@ impl Parser<'_> {
         Ok(self.since(start))
     }
 
-    /// What to say where a clause takes its value without `=` and `=` comes next.
+    /// The diagnostic for `=` after a clause that takes its value without it.
     pub(super) fn without_equals(&self, clause: &str, example: &str) -> Parse<()> {
         if self.peek() == Some(&Token::Equals) {
             return Err(complaints::equals_forbidden(self.here(), clause, example));
@@ -71,7 +71,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// What to say about a token where an option or a clause of `statement` should begin.
+    /// The diagnostic for a token where an option or a clause of `statement` should start.
     pub(super) fn no_option(&self, statement: &str, clauses: &[&str]) -> Diagnostic {
         self.complain(|span| match self.word() {
             Some(word) if words::contains(words::STATEMENTS, word) => complaints::missing_semicolon(span, word),
@@ -81,7 +81,7 @@ impl Parser<'_> {
     }
 }
 
-/// Whether an option of a statement that was built by hand has a value that it takes. A parameter is looked at when it has its value.
+/// Whether an option of a statement that a program built has a value that it takes. A parameter is checked once it has its value.
 pub(super) fn check_setting(part: &Part, value: &Spanned<Value<Setting>>) -> Parse<()> {
     let Value::Typed(setting) = value.node else { return Ok(()) };
     let (span, example) = (value.span, example_of(part));

@@ -11,7 +11,7 @@ use crate::value::{Takes, Value};
 use crate::words;
 
 impl Parser<'_> {
-    /// Behind the word SEARCH, up to the end of the statement.
+    /// After the word SEARCH, up to the end of the statement.
     pub(super) fn search(&mut self) -> Parse<Search> {
         let image = self.image("SEARCH 'photo.jpg' K 100 RERANK k=3 tau=0.6")?;
         let mut search = Search {
@@ -75,7 +75,9 @@ impl Parser<'_> {
             Some("INCLUDING") => {
                 self.once(search.including_self, "INCLUDING SELF")?;
                 if self.take("SELF").is_none() {
-                    return Err(self.expected("SELF", "INCLUDING SELF lets a stored query answer and vote for itself"));
+                    return Err(
+                        self.expected("SELF", "INCLUDING SELF lets a stored query find itself and vote for itself")
+                    );
                 }
                 search.including_self = true;
             }
@@ -93,19 +95,19 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Passes the clause's first word, unless the clause was there before.
+    /// Passes the first word of the clause, unless the clause was given before.
     pub(super) fn once(&mut self, repeated: bool, clause: &str) -> Parse<()> {
         let span = self.bump();
         if repeated { Err(complaints::repeated_clause(span, clause)) } else { Ok(()) }
     }
 
-    /// What to say about a token where a clause should begin.
+    /// The diagnostic for a token where a clause should start.
     fn no_clause(&self, span: Span) -> Diagnostic {
         let typed = self.typed(span);
         match self.peek() {
             Some(Token::Word) => {}
             Some(Token::Bare) => {
-                let help = format!("the image is one text: SEARCH {}", quoted(&complaints::shown(typed)));
+                let help = format!("write the image as one text: SEARCH {}", quoted(&complaints::shown(typed)));
                 return complaints::missing_quotes(span, typed, help);
             }
             _ => return complaints::unexpected(span, &self.found().unwrap_or_default(), "SEARCH"),
@@ -142,7 +144,7 @@ impl Parser<'_> {
             let node = self.condition()?;
             conditions.push(Spanned { node, span: self.since(start) });
             if self.is("OR") {
-                let help = "conditions are joined by AND; run two searches for OR";
+                let help = "AND joins conditions; for OR, run two searches";
                 return Err(complaints::not_in_this_version(self.here(), "OR", help));
             }
             if self.take("AND").is_none() {
@@ -179,7 +181,7 @@ impl Parser<'_> {
             return Ok(Condition { field, like, value });
         }
         let value = match self.peek() {
-            // Unlike a name, a value may be empty: it matches nothing, or with LIKE what is empty.
+            // Unlike a name, a value may be empty: it matches nothing, or with LIKE the empty text.
             Some(Token::Text(text)) => {
                 self.bump();
                 text.clone()
@@ -214,7 +216,7 @@ impl Parser<'_> {
                 self.once(rerank.insert, "INSERT")?;
                 rerank.insert = true;
             } else if self.is("K") && (self.equals_follows() || rerank.k.is_none()) {
-                // Without `=` it is refused: with k missing it is more likely meant as k than as the depth.
+                // Without `=` it is refused: if k is missing, it more likely means k than the depth.
                 rerank.k = Some(self.assigned_count(rerank.k.is_some(), "k of RERANK")?);
             } else if self.is("TAU") {
                 rerank.tau = Some(self.tau(rerank.tau.is_some())?);
@@ -248,7 +250,7 @@ impl Parser<'_> {
     }
 }
 
-/// No more rows are returned than are searched. A parameter is looked at when it has its value.
+/// A search returns no more rows than it searches. A parameter is checked once it has its value.
 pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
     let Some(Spanned { node: Value::Typed(limit), span }) = &search.limit else { return Ok(()) };
     let depth = match &search.depth {

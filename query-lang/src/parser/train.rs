@@ -9,7 +9,7 @@ use crate::options::{self, EPOCHS, LOSS, Only, SCALEUP};
 use crate::value::{Setting, Takes, Value};
 
 impl Parser<'_> {
-    /// Behind the word TRAIN, up to the end of the statement.
+    /// After the word TRAIN, up to the end of the statement.
     pub(super) fn train(&mut self) -> Parse<Train> {
         let mut train = Train::default();
         while self.peek().is_some() {
@@ -31,7 +31,7 @@ impl Parser<'_> {
                 self.flip(train, Spanned { node: Flip::Always, span })
             }
             Some("DRY") => {
-                let span = self.two_words("DRY", "RUN", "train and measure, and go on with the present model")?;
+                let span = self.two_words("DRY", "RUN", "train and measure; the active model stays")?;
                 self.flip(train, Spanned { node: Flip::Never, span })
             }
             _ => Err(self.no_option("TRAIN", &options::names(&options::TRAIN))),
@@ -60,7 +60,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// The name of a file with weights, behind FROM.
+    /// The name of a file with weights, after FROM.
     fn weights(&mut self) -> Parse<Spanned<Value<String>>> {
         self.bindable_text("the file of a model", Takes::Text, |typed| format!("write FROM {typed}"))
     }
@@ -74,8 +74,7 @@ impl Parser<'_> {
     }
 }
 
-/// Options have values that they take, and stand where they mean something: those of TRUNK with it, the others with a loss that takes
-/// them.
+/// Options must have values that they take, and must apply: those of TRUNK need TRUNK, the others a loss that takes them.
 pub(crate) fn check_train(train: &Train) -> Result<(), Diagnostic> {
     let Train { options, .. } = train;
     options.iter().try_for_each(|given| check_setting(given.part, &given.value))?;
@@ -87,7 +86,7 @@ pub(crate) fn check_train(train: &Train) -> Result<(), Diagnostic> {
     if let Some(span) = place(&LOSS).filter(|_| trunk && !loss.has_steps()) {
         return Err(complaints::no_loss_of_a_trunk(span, loss));
     }
-    // A parameter is looked at when it has its value.
+    // A parameter is checked once it has its value.
     let epochs = options.get(&EPOCHS).map_or(EPOCHS.usual(loss, trunk), |given| given.node.typed().copied());
     let scaleup = options.get(&SCALEUP).and_then(|given| given.node.typed().copied());
     if let (Some(scaleup), Some(epochs), Some(span)) =

@@ -1,4 +1,4 @@
-//! The values of statements: images, texts, numbers and literal vectors, each with the checks that need no database.
+//! The values of statements: images, texts, numbers and literal vectors, with the checks that need no database.
 
 use std::ops::Bound::Included;
 use std::ops::{RangeBounds as _, RangeInclusive};
@@ -69,7 +69,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A parameter in the place of a value, if one comes next.
+    /// A parameter instead of a value, if one comes next.
     pub(super) fn placeholder<T>(&mut self, what: &'static str, takes: Takes) -> Parse<Option<Spanned<Value<T>>>> {
         if self.peek() != Some(&Token::Parameter) {
             return Ok(None);
@@ -79,7 +79,7 @@ impl Parser<'_> {
         Ok(Some(Spanned { node, span }))
     }
 
-    /// Text in quotes that is not empty, or a parameter; `fix` as for [`Parser::text`].
+    /// Non-empty text in quotes, or a parameter; `fix` as for [`Parser::text`].
     pub(super) fn bindable_text(
         &mut self,
         what: &'static str,
@@ -93,7 +93,7 @@ impl Parser<'_> {
         Ok(Spanned { node: Value::Typed(node), span })
     }
 
-    /// `[0.1, -2e-3]`, behind the word VECTOR.
+    /// `[0.1, -2e-3]`, after the word VECTOR.
     fn vector(&mut self, word: Span) -> Parse<Vec<f32>> {
         const EXAMPLE: &str = "write VECTOR [0.1, 0.2]";
         if !self.take_token(&Token::OpenBracket) {
@@ -127,7 +127,11 @@ impl Parser<'_> {
             && let Ok(value) = self.typed(span).parse::<f32>()
         {
             if !value.is_finite() {
-                return Err(complaints::not_finite(span, "a value of VECTOR", "values have 32 bits: up to 3.4e38"));
+                return Err(complaints::not_finite(
+                    span,
+                    "a value of VECTOR",
+                    "values are 32-bit floats, up to 3.4e38",
+                ));
             }
             self.bump();
             return Ok(value);
@@ -140,7 +144,7 @@ impl Parser<'_> {
         self.whole(what, example, 1..=MAX_COUNT)
     }
 
-    /// A whole number of a range that has no negative ones, or a parameter.
+    /// A whole number of a range without negative numbers, or a parameter.
     pub(super) fn whole<T: Whole>(
         &mut self,
         what: &'static str,
@@ -166,7 +170,7 @@ impl Parser<'_> {
         match typed.parse() {
             Ok(node) if range.contains(&node) => Ok(Spanned { node: Value::Typed(node), span: self.bump() }),
             Ok(node) if node < *range.start() => Err(complaints::too_small(span, what, range.start(), example)),
-            // Too many digits for a machine word are too large all the more.
+            // A number with too many digits for a machine word is too large as well.
             _ => Err(complaints::too_large(span, what, range.end())),
         }
     }
@@ -178,7 +182,7 @@ impl Parser<'_> {
         what: &'static str,
         example: &str,
     ) -> Parse<Spanned<Value<usize>>> {
-        // First of all, because `K 100 .. k=3` is a misplaced k and not a second K.
+        // This comes first, because `K 100 .. k=3` is a misplaced k and not a second K.
         if self.equals_follows() {
             self.bump();
             let equals = self.bump();
@@ -207,7 +211,7 @@ impl Parser<'_> {
         self.finite("tau", EXAMPLE, (Included(MIN_TAU), Included(MAX_TAU)), complaints::tau_range)
     }
 
-    /// A number of a range, or a parameter; `outside` is what to say about others.
+    /// A number of a range, or a parameter; `outside` words the diagnostic for others.
     pub(super) fn finite(
         &mut self,
         what: &'static str,
@@ -227,7 +231,7 @@ impl Parser<'_> {
         match node {
             None => Err(self.expected("a number", help)),
             Some(node) if range.contains(&node) => Ok(Spanned { node: Value::Typed(node), span: self.bump() }),
-            // `1e999` was typed as a number, and is out of range; `inf` and `nan` were not.
+            // `1e999` is a number, but out of range; `inf` and `nan` are not numbers.
             Some(_) if self.peek() == Some(&Token::Number) => Err(outside(span)),
             Some(_) => Err(complaints::not_finite(span, what, &help)),
         }
@@ -247,7 +251,7 @@ impl Parser<'_> {
     }
 }
 
-/// PUT stores one new image: not a file of queries, and not an image that is stored already.
+/// PUT stores one new image: no file of queries, and no stored image.
 pub(super) fn check_new_image(image: &Spanned<Image>) -> Parse<()> {
     match image.node {
         Image::Queries(_) | Image::Key(_) => Err(complaints::put_source(image.span)),

@@ -1,4 +1,4 @@
-//! CHECK DEEP: every byte read, every copy compared, every list recomputed.
+//! CHECK DEEP: it reads every byte, compares every copy, and recomputes every list.
 
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ impl Check<'_> {
     pub(crate) fn meanings(&mut self) -> Result<()> {
         let strays = self.state.pinned.stray_entries(self.state.options.vote_k)?;
         for (family, count) in strays {
-            self.wrong(format!("the family '{family}' has {count} entries of no model in force"));
+            self.wrong(format!("the family '{family}' has {count} entries that belong to no active model"));
         }
         self.interrupt.look()?;
         self.state.pinned.nonsense()?.into_iter().for_each(|problem| self.wrong(problem));
@@ -50,8 +50,12 @@ impl Check<'_> {
         for set in [&self.state.index, &self.state.train] {
             for row in 0..set.tail_start() {
                 match (set.live[row], buried.contains(&set.id(row))) {
-                    (true, true) => self.wrong(format!("'{}' is searched and buried in its segment", set.key(row))),
-                    (false, false) => self.wrong(format!("image {} is gone, not buried in its segment", set.id(row).0)),
+                    (true, true) => {
+                        self.wrong(format!("'{}' is searched, but has a tombstone in its segment", set.key(row)))
+                    }
+                    (false, false) => {
+                        self.wrong(format!("image {} was deleted, but has no tombstone in its segment", set.id(row).0))
+                    }
                     _ => {}
                 }
             }
@@ -98,10 +102,7 @@ impl Check<'_> {
                 let own = start..start + part.rows();
                 let count = rows.iter().filter(|(of, row)| *of == role && own.contains(row)).count();
                 if count > 0 {
-                    self.wrong(format!(
-                        "segment {} has {count} codes that are not those of its descriptors",
-                        entry.id.0
-                    ));
+                    self.wrong(format!("segment {} has {count} codes that do not match its descriptors", entry.id.0));
                     if let Part::Segment(segment) = part {
                         segment.set_damaged();
                     }
@@ -150,13 +151,13 @@ impl Check<'_> {
                 }
                 if !list.has_floor_below(&ranking, options.vote_k) {
                     self.wrong(format!(
-                        "the floor of '{key}' does not part its neighbours from the other train images"
+                        "the floor of '{key}' does not separate its neighbours from the other train images"
                     ));
                 }
                 let voters =
                     best.iter().filter_map(|hit| Some((train.instances[hit.row as usize]?.label, hit.similarity)));
                 if soft_vote(voters, options.vote_k) != index.instances[row] {
-                    self.wrong(format!("the prediction of '{key}' is not what its neighbours vote"));
+                    self.wrong(format!("the prediction of '{key}' is not the vote of its neighbours"));
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! CHECK: whether what is stored agrees with itself; DEEP (`deep`): whether it equals a recompute and every byte is what was written.
+//! CHECK: it verifies that the stored data is consistent; DEEP (`deep`) also compares it with a recompute and verifies every
+//! byte.
 
 mod deep;
 #[cfg(test)]
@@ -212,7 +213,7 @@ impl Check<'_> {
             let set = state.rows(role);
             match set.row_of(id) {
                 Some(row) if set.live[row] && set.key(row) == record.key => {}
-                _ => problems.push(format!("'{}' is stored and cannot be found by a search", record.key)),
+                _ => problems.push(format!("'{}' is stored, but no search can find it", record.key)),
             }
             if let Some(label) = record.label {
                 let known = set.row_of(id).and_then(|row| set.instances[row]);
@@ -248,7 +249,7 @@ impl Check<'_> {
         );
         let rows = state.index.live_rows() + state.train.live_rows();
         if rows != records.len() {
-            problems.push(format!("{} images are stored and {rows} are searched", records.len()));
+            problems.push(format!("{} images are stored, but {rows} are searched", records.len()));
         }
         let mut keys = 0;
         state.pinned.each_key(|key, id| {
@@ -262,14 +263,14 @@ impl Check<'_> {
         }
         let (next, last) = (state.pinned.next_image()?, records.keys().max());
         if let Some(last) = last.filter(|last| last.0 >= next) {
-            problems.push(format!("image {} is stored, and the next one would get the id {next}", last.0));
+            problems.push(format!("image {} is stored, but the next one would get the id {next}", last.0));
         }
         let (texts, sequence) = (state.pinned.labels()?, state.pinned.sequence()?);
         if !texts.iter().map(String::as_str).eq(state.labels.iter().map(|text| &**text)) {
             problems.push("the labels in memory are not the stored ones".to_owned());
         }
         if sequence != state.sequence {
-            problems.push(format!("write {} was the last one, the catalog says {sequence}", state.sequence));
+            problems.push(format!("the last write was {}, but the catalog says {sequence}", state.sequence));
         }
         self.looked_at("images", records.len());
         problems.into_iter().for_each(|problem| self.wrong(problem));
@@ -305,7 +306,7 @@ impl Check<'_> {
             Ok(())
         })?;
         if forward != backward {
-            self.wrong("the reverse index of neighbours is not their inverse".to_owned());
+            self.wrong("the reverse index of neighbours does not match the lists".to_owned());
         }
         if lists != self.state.index.live_rows() {
             self.wrong(format!("{lists} neighbour lists for {} index images", self.state.index.live_rows()));
@@ -339,7 +340,7 @@ impl Check<'_> {
         })?;
         problems.into_iter().for_each(|problem| self.wrong(problem));
         if wanted != stored {
-            self.wrong("the postings by instance are not the image of the predictions".to_owned());
+            self.wrong("the postings by instance do not match the predictions".to_owned());
         }
         let mut predictions = Sum::default();
         let mut known = Sum::default();
@@ -369,7 +370,7 @@ impl Check<'_> {
         named.sort_by_key(|entry| entry.id);
         searched.sort_by_key(|entry| entry.id);
         if named != searched {
-            self.wrong(format!("the manifest names {} segments and {} are searched", named.len(), searched.len()));
+            self.wrong(format!("the manifest names {} segments, but {} are searched", named.len(), searched.len()));
         }
         Ok(())
     }
@@ -385,7 +386,7 @@ impl Check<'_> {
             named => named?,
         };
         for id in gone.iter().filter(|id| named.contains(id)) {
-            self.wrong(format!("segment {} cannot be read: it is not there", id.0));
+            self.wrong(format!("segment {} cannot be read: it does not exist", id.0));
         }
         Ok(())
     }

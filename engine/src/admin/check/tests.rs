@@ -1,7 +1,7 @@
-//! One damage of each kind, made behind the database's back, and the words with which CHECK DEEP must name it.
+//! One damage of each kind, made without the database's knowledge, and the words with which CHECK DEEP must name it.
 //!
-//! It catches each comparison of `check` left out. Tried with all of them left out but those of records with labels, keys, rows and
-//! descriptors, and without the reading of families: every other case was seen to fail.
+//! It catches each comparison missing from `check`. Tried by removing all of them except those of records with labels, keys, rows
+//! and descriptors, and by removing the reading of families: every other case failed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -146,7 +146,7 @@ const DAMAGES: [Damage; 25] = [
                 state.train.instances[state.train.row_of(image(core, "k03")).unwrap()].unwrap()
             })
         },
-        "the postings by instance are not the image",
+        "the postings by instance do not match",
         false,
     ),
     (
@@ -173,7 +173,7 @@ const DAMAGES: [Damage; 25] = [
             let floor = Some((f32::MAX, "k00".into()));
             batch.put_neighbours(SPACE, image(core, "k01"), &List { floor, ..list(core, "k01") })
         },
-        "the floor of 'k01' does not part",
+        "the floor of 'k01' does not separate",
         true,
     ),
     (
@@ -182,7 +182,7 @@ const DAMAGES: [Damage; 25] = [
             let floor = Some((-1.0, "k00".into()));
             batch.put_neighbours(SPACE, image(core, "k01"), &List { floor, ..list(core, "k01") })
         },
-        "the floor of 'k01' does not part",
+        "the floor of 'k01' does not separate",
         true,
     ),
     (
@@ -211,19 +211,19 @@ const DAMAGES: [Damage; 25] = [
     (
         "votes of a model that is not there",
         |_, batch| batch.put_voter(SpaceId(9), ImageId(1), ImageId(2)),
-        "the family 'voters' has 1 entries of no model in force",
+        "the family 'voters' has 1 entries that belong to no active model",
         true,
     ),
     (
         "a tombstone of a row that is searched",
         |core, batch| batch.put_tombstone(SPACE, image(core, "k01")),
-        "'k01' is searched and buried",
+        "'k01' is searched, but has a tombstone",
         true,
     ),
     (
         "the mark of no cleaning",
         |core, batch| batch.put_mark(image(core, "k03"), 5),
-        "the mark of cleaning 5, which is not known",
+        "the mark of cleaning 5, which does not exist",
         true,
     ),
 ];
@@ -258,7 +258,10 @@ fn a_dead_row_that_is_not_buried_is_named() {
     let id = state.index.id(dead);
     core.keep(|batch| batch.delete_tombstone(SPACE, id)).unwrap();
     let problems = core.check(true, &UNINTERRUPTED).unwrap().problems;
-    assert!(problems.iter().any(|problem| problem.message.contains("is gone, not buried")), "{problems:?}");
+    assert!(
+        problems.iter().any(|problem| problem.message.contains("was deleted, but has no tombstone")),
+        "{problems:?}"
+    );
 }
 
 /// What a write compares with is in memory; the stored floor is sound.

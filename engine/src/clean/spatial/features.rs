@@ -1,4 +1,4 @@
-//! The local features of one image: where they are and what they look like.
+//! The local features of one image: their locations and descriptors.
 
 use crate::error::{Error, Result};
 use crate::vector::{encode, stride, unit};

@@ -1,4 +1,4 @@
-//! Which local descriptors of two images look alike.
+//! Matches the similar local descriptors of two images.
 
 use crate::clean::spatial::features::Features;
 use crate::error::{Error, ErrorKind, Result};

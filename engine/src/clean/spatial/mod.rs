@@ -1,8 +1,8 @@
 //! Spatial verification: do two photos show the same rigid thing? Local features of both are matched and an affine map is fitted
 //! to the matches; the matches that agree with it, the *inliers*, are the evidence (docs/ALGORITHMS.md).
 //!
-//! Everything here is a function of plain data: no pixels, no files, no clock, no random numbers but those of a seed. Results are
-//! the same on every machine.
+//! Everything here is a function of plain data: no pixels, no files, no clock, and only seeded random numbers. Results are the
+//! same on every machine.
 
 mod affine;
 mod features;

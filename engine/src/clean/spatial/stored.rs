@@ -1,12 +1,12 @@
-//! The compact form of local features: what is stored for an image.
+//! The compact form of an image's local features in the catalog.
 //!
 //! Little-endian: version (u8, 1) | step (i8) | dimension (u16) | features (u16) | per feature x and y (i16 each) | per feature
 //! `dimension` signed bytes. A coordinate is its number times 2^step pixels, so it is off by at most half of that (1/64 pixel up to
 //! 1,023 pixels). A descriptor is the direction of its bytes: each is scaled so that its largest component is 127, and that scale
 //! is not stored, because unit length gives it back.
 //!
-//! 6 + n (4 + d) bytes: 68,006 for 1,000 features of 64 dimensions, 44,006 at 40. There is no checksum inside: whoever stores the
-//! bytes covers them.
+//! 6 + n (4 + d) bytes: 68,006 for 1,000 features of 64 dimensions, 44,006 at 40. There is no checksum inside: the storage must
+//! provide one.
 
 use bytes::{Buf, BufMut};
 

@@ -1,4 +1,4 @@
-//! The insert-step: items that similarity did not find, by their prediction.
+//! The insert-step: adds items that similarity did not find, because of their predictions.
 
 /// Whether an item may be inserted: dropped only when the sum of both prediction scores is lower than `tau` (paper section 3.3;
 /// the released code drops equality too). Scores are those of eq. 3, so the sum lies in [-2, 2].

@@ -1,4 +1,4 @@
-//! Rows of bits, weighed against a query. The sums are of integers, so every version gives the same.
+//! Weighted sums of rows of bits for a query. They are sums of integers, so every version gives the same.
 
 /// Words of a row of bits.
 pub(crate) const WORDS: usize = 8;

@@ -1,4 +1,4 @@
-//! The canonical sum, lane by lane: the oracle of the SIMD versions, and what runs where none of them can.
+//! The canonical sum, lane by lane: the oracle of the SIMD versions, and the fallback without them.
 
 use super::LANES;
 

@@ -1,4 +1,4 @@
-//! From the maps of XFeat to features: peaks, scores, descriptors between cells. Plain arithmetic in one order, no torch.
+//! Turns XFeat's maps into features: peaks, scores, interpolated descriptors. Plain arithmetic in a fixed order, without torch.
 //!
 //! Pixel x of n is read from a map of m cells at x / (n - 1) * m - 0.5, as the authors' code does (its sampler takes the corners
 //! once by pixel centres and once by edges); the weights were published with that, so it is kept.

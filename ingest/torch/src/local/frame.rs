@@ -1,4 +1,4 @@
-//! The frame that locations are told in, and the input sizes that follow from it.
+//! The frame of a photo's locations, and the input sizes that follow from it.
 
 use cairn::Result;
 

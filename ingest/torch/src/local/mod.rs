@@ -1,10 +1,10 @@
-//! Local features for geometric verification: where a photo has distinctive points, and what they look like.
+//! Local features for spatial verification: the distinctive points of a photo, with a descriptor each.
 //!
-//! [`XFeatExtractor`] is a small network made for it (XFeat: Potje, Cadar, Araujo, Martins, Nascimento, CVPR 2024): quick, exact to a
-//! pixel, strict about the view. [`TrunkExtractor`] needs no other weights than the embedding model's: it takes the cells of the
-//! trunk's feature map at several scales, in the manner of DELF (Noh et al., ICCV 2017); it is some twenty times slower and coarse,
-//! but knows more of an object than its corners. The ignored tests of this module measure both. Both implement
-//! [`cairn::LocalFeatures`] and give locations in pixels of the same frame, described at [`FRAME_LONGEST_SIDE`].
+//! [`XFeatExtractor`] is a small network for this purpose (XFeat: Potje, Cadar, Araujo, Martins, Nascimento, CVPR 2024): fast,
+//! accurate to a pixel, but sensitive to the viewpoint. [`TrunkExtractor`] needs only the embedding model's weights: it takes the
+//! cells of the trunk's feature map at several scales, in the manner of DELF (Noh et al., ICCV 2017); it is some twenty times
+//! slower and coarse, but describes more of an object than its corners. The ignored tests of this module measure both. Both
+//! implement [`cairn::embed::LocalFeatures`] and give locations in pixels of the same frame, described at [`FRAME_LONGEST_SIDE`].
 
 mod detect;
 mod extractor;

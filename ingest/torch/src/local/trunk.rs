@@ -1,4 +1,4 @@
-//! Local features from the embedding model's own trunk: the cells of its feature map at several scales, best by activation.
+//! Local features from the embedding model's trunk: the cells of its feature map at several scales, best by activation.
 //!
 //! In the manner of DELF (Noh et al., ICCV 2017; scales, count and dimension of docs/ALGORITHMS.md), but with no learned attention: a
 //! cell's rank is the length of its activation. A cell stands for 32 pixels of its scale, so locations are coarse.
@@ -7,7 +7,8 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::{Error, LocalFeatureSet, LocalFeatures, Photo, Result};
+use cairn::embed::{LocalFeatureSet, LocalFeatures};
+use cairn::{Error, Photo, Result};
 
 use super::MAX_FEATURES;
 use super::frame::Frame;

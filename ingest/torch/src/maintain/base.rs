@@ -1,14 +1,21 @@
-//! Descriptors of the base network: those that are stored, and those that must be made from photos.
+//! Descriptors of the base network: it reads the stored ones and computes the others from photos.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Error, Keep, Progress, Readings, Reembed, Result, Snapshot, Wanted, Watch, pool};
+use cairn::clean::Readings;
+use cairn::model::{Reembed, Wanted};
+use cairn::reports::Report;
+use cairn::runtime::pool;
+use cairn::{Database, Error, Keep, Progress, Result, Snapshot, Watch};
 
+use super::FILES_READ;
 use super::photos::{Each, completed, of_image, original};
 use crate::model::{Adapter, Model};
 use cairndb_ingest::PhotoEmbedder;
 
+/// The line of a report that counts photos.
+const PHOTOS_READ: &str = "descriptors made from photos";
 /// Images whose descriptors are read at a time.
 const READ_ROWS: usize = 256;
 
@@ -35,7 +42,7 @@ pub(super) struct Gathering<'a> {
 
 impl Base {
     pub(super) fn new(database: &Database, model: Arc<Model>) -> Result<Self> {
-        let is_it = |info: &cairn::ModelInfo| info.fingerprint == model.info().fingerprint;
+        let is_it = |info: &cairn::model::ModelInfo| info.fingerprint == model.info().fingerprint;
         let entries = database.models()?;
         // Of two whole epochs of one model the later one is the better; one that was begun lacks images, and goes before none at all.
         let those = entries.iter().filter(|entry| entry.model.as_ref().is_some_and(is_it));
@@ -133,16 +140,6 @@ impl Again {
         Self { model, stored: None, adapter: None, keep, photos: AtomicUsize::new(0), read: Arc::default() }
     }
 
-    /// Photos that were read so far.
-    pub(super) fn photos_read(&self) -> usize {
-        self.photos.load(Ordering::Relaxed)
-    }
-
-    /// Which files, for the person who asked.
-    pub(super) fn files_read(&self) -> Option<String> {
-        self.read.line()
-    }
-
     fn base_of(&self, image: &Wanted) -> Option<Vec<f32>> {
         match self.stored? {
             (_, true) => Some(image.vector.clone()),
@@ -169,5 +166,12 @@ impl Reembed for Again {
             }
             None => Ok(rows),
         }
+    }
+
+    /// How many photos were read, and which files, for the person who asked.
+    fn activated(&self) -> Report {
+        let photos = self.photos.load(Ordering::Relaxed).to_string();
+        let lines = [Some((PHOTOS_READ, photos)), self.read.line().map(|files| (FILES_READ, files))];
+        lines.into_iter().flatten().collect()
     }
 }

@@ -1,12 +1,13 @@
-//! Where trainings that were cut short keep their state: a file for each, named by what is trained, so that another training neither
-//! goes on from it nor stumbles over it.
+//! The folder where interrupted trainings keep their state: a file each, named by what is trained, so that another training
+//! neither resumes from it nor fails because of it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use cairn::{Error, ErrorKind, HeldFolder, Result};
+use cairn::model::HeldFolder;
+use cairn::{Error, ErrorKind, Result};
 
 /// The log's name.
 const LOG: &str = "log.csv";
@@ -35,8 +36,8 @@ impl Alone {
         if busy.insert(database.to_owned()) {
             return Ok(Self(database.to_owned()));
         }
-        Err(Error::new(ErrorKind::Locked, "another training goes on")
-            .help("wait for it; one that Ctrl-C left stops after its next step"))
+        Err(Error::new(ErrorKind::Locked, "another training is running")
+            .help("wait until it ends; a cancelled one stops after its next step"))
     }
 }
 

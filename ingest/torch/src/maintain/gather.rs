@@ -1,10 +1,12 @@
-//! What a training learns from, and where it works.
+//! Collects the train images and index images of a training, and opens the database for it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
+use cairn::clean::Marked;
 use cairn::language::{Flip, TrainPlan};
-use cairn::{Database, Error, Marked, ModelInfo, Result, Role, Snapshot, Watch};
+use cairn::model::ModelInfo;
+use cairn::{Database, Error, Result, Role, Snapshot, Watch};
 
 use super::base::{Base, Gathering};
 use crate::device::Hardware;
@@ -115,7 +117,7 @@ impl Gathered {
             hasher.update(base.model.info().fingerprint.as_bytes());
         }
         hasher.update(self.photos.as_bytes());
-        let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan.clone() };
+        let plan = plan.clone().flip(Flip::UnlessWorse);
         hasher.update(format!("{plan:?}").as_bytes());
         hasher.finalize().to_hex().to_string()
     }

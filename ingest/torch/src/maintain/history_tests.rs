@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn::{Arguments, Database, Embed as _, Keep, Operation, Options, Outcome, Photo, Ports, Put, Report, Stop};
+use cairn::embed::Embed as _;
+use cairn::reports::Report;
+use cairn::{Arguments, Database, Expect, Keep, Operation, Options, Outcome, Photo, Ports, Put, Stop};
 
 use super::TorchMaintainer;
 use crate::device::Hardware;
@@ -50,21 +52,22 @@ impl Home {
     fn new(folder: &Path) -> Self {
         let model = Model::load(&ModelSpec::new(Architecture::Lite0), &Hardware::cpu()).unwrap();
         let options = Options::for_model(model.info().clone(), model.dimension()).keep(Keep::None);
-        let maintain = Some(Arc::new(TorchMaintainer::new(Hardware::cpu(), None)) as Arc<dyn cairn::Maintain>);
-        let ports = Ports { maintain, ..Ports::default() };
+        let maintain = Arc::new(TorchMaintainer::new(Hardware::cpu(), None));
+        let ports = Ports::default().maintain(maintain);
         Self { database: Database::create(folder, options).unwrap(), ports }
     }
 
     fn run(&self, statement: &str) -> Report {
         match self.database.query(statement, &Arguments::default(), &self.ports).unwrap().pop() {
             Some(Outcome::Report(status)) => status,
-            _ => Report { lines: Vec::new() },
+            _ => Report::default(),
         }
     }
 
     fn embedder(&self) -> PhotoEmbedder {
         let info = self.database.options().model.unwrap();
-        let model = Model::reload(&info, &|name| self.database.file(name), None, &Hardware::cpu()).unwrap();
+        let model =
+            Model::reload(&info, &|name| self.database.snapshot().model_file(name), None, &Hardware::cpu()).unwrap();
         PhotoEmbedder::new(Arc::new(model), Keep::None)
     }
 
@@ -76,9 +79,8 @@ impl Home {
     /// Without what the pipeline keeps on the way: as PUT does.
     fn put(&self, key: &str, path: &Path) {
         let embedded = self.embedder().embed(&Photo::File(path.to_owned())).unwrap();
-        let source = Some(path.display().to_string());
-        let put = Put { source, content: Some(embedded.content), ..Put::new(key, embedded.vector) };
-        self.database.write_of_model(Some(&self.in_force()), vec![Operation::Put(put)]).unwrap();
+        let put = Put::new(key, embedded.vector).source(path.display().to_string()).content(embedded.content);
+        self.database.write_if([Expect::model(self.in_force())], [Operation::Put(put)]).unwrap();
     }
 
     fn in_force(&self) -> String {
@@ -97,7 +99,7 @@ fn the_same_images_give_the_same_model_whatever_happened_before() {
     let plain = Home::new(&folder.path().join("plain"));
     plain.ingest(&items);
     let status = plain.run(LAST);
-    assert_eq!(status.value("index images passed over"), None, "{status:?}");
+    assert_eq!(status.value("index images skipped"), None, "{status:?}");
     let expected = plain.in_force();
     for history in 0..HISTORIES {
         let mut state = history.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1;
@@ -151,7 +153,7 @@ fn no_photo_is_read_again_whose_descriptor_was_made_on_the_way() {
     home.ingest(later);
     let back = moved(&items, &folder.path().join("elsewhere"));
     let trained = home.run(LAST);
-    assert_eq!(trained.value("index images passed over"), None, "{trained:?}");
+    assert_eq!(trained.value("index images skipped"), None, "{trained:?}");
     assert_eq!(trained.value("photo files read"), None, "{trained:?}");
     assert_eq!(home.run("USE MODEL 0").value("descriptors made from photos"), Some("0"));
     home.run("USE MODEL 2");
@@ -173,12 +175,12 @@ fn no_photo_is_read_again_whose_descriptor_was_made_on_the_way() {
     assert_eq!(trained.value("photo files read"), None, "{trained:?}");
     // One of which there is neither is passed over, and told.
     let row = home.database.snapshot().vector("late").unwrap().unwrap();
-    home.database.write_of_model(Some(&home.in_force()), vec![Operation::Put(Put::new("bare", row))]).unwrap();
+    home.database.write_if([Expect::model(home.in_force())], [Operation::Put(Put::new("bare", row))]).unwrap();
     let trained = home.run("TRAIN dim=8 seed=10 FORCE");
-    let said = trained.value("index images passed over").unwrap();
+    let said = trained.value("index images skipped").unwrap();
     assert!(said.starts_with("1: ") && said.contains("'bare'"), "{said}");
     let dry = home.run("TRAIN dim=8 seed=11 DRY RUN");
-    assert!(dry.value("index images passed over").is_some(), "{dry:?}");
+    assert!(dry.value("index images skipped").is_some(), "{dry:?}");
 }
 
 /// It catches: the number of a model that is gone, which people remember, on another one.
@@ -189,13 +191,13 @@ fn a_number_of_a_model_that_is_gone_is_not_given_again() {
     let home = Home::new(&folder.path().join("db"));
     home.ingest(&items);
     for (statement, number) in [("TRAIN dim=8 FORCE", "1"), ("TRAIN dim=9 FORCE", "2")] {
-        assert_eq!(home.run(statement).value("model in force"), Some(number));
+        assert_eq!(home.run(statement).value("active model"), Some(number));
     }
     home.run("USE MODEL 0; DROP MODEL 2");
-    assert_eq!(home.run("TRAIN dim=10 FORCE").value("model in force"), Some("3"));
+    assert_eq!(home.run("TRAIN dim=10 FORCE").value("active model"), Some("3"));
     home.run("USE MODEL 0; DROP MODEL 3; DROP MODEL 1");
     let Home { database, ports } = home;
     drop(database);
     let home = Home { database: Database::open(folder.path().join("db")).unwrap(), ports };
-    assert_eq!(home.run("TRAIN dim=10 FORCE").value("model in force"), Some("4"));
+    assert_eq!(home.run("TRAIN dim=10 FORCE").value("active model"), Some("4"));
 }

@@ -1,5 +1,5 @@
-//! Whether a trained model may go in force: it, the network that the training began with, and the model in force answer the same
-//! questions on the same images held out.
+//! Decides whether a trained model may become active: it compares the new model, the network that the training started from, and
+//! the active model on the same images held out.
 
 use crate::train::{Comparison, HeldOut, Validation};
 
@@ -28,11 +28,11 @@ impl Figure {
     fn why_worse(&self) -> Option<String> {
         let Self { name, base, new, must_rise, .. } = *self;
         if new == base && must_rise {
-            return Some(format!("{name} is {base:.4} before and behind the training, which has to raise it"));
+            return Some(format!("{name} is {base:.4} before and after the training, which has to raise it"));
         }
         if new < base {
             let digits = telling_digits(base, new);
-            return Some(format!("{name} went from {base:.digits$} to {new:.digits$}"));
+            return Some(format!("{name} fell from {base:.digits$} to {new:.digits$}"));
         }
         let in_force = self.in_force.filter(|in_force| new < *in_force)?;
         let digits = telling_digits(in_force, new);
@@ -83,7 +83,7 @@ impl Judged {
         };
         let mut text = format!("{:.4} -> {:.4}", known.base, known.new);
         if let Some(in_force) = known.in_force {
-            text.push_str(&format!("; in force: {in_force:.4}"));
+            text.push_str(&format!("; active: {in_force:.4}"));
         }
         let others = in_force.and_then(|in_force| in_force.unknown.as_ref());
         Self::new(known, text, validation.unknown.as_ref(), others)
@@ -120,7 +120,7 @@ fn line(Comparison { before, after }: &Comparison, in_force: Option<&Comparison>
         before.knn, after.knn, before.reranked, after.reranked
     );
     if let Some(Comparison { after, .. }) = in_force {
-        text.push_str(&format!("; in force: kNN {:.4}, sort + insert {:.4}", after.knn, after.reranked));
+        text.push_str(&format!("; active: kNN {:.4}, sort + insert {:.4}", after.knn, after.reranked));
     }
     text
 }
@@ -140,12 +140,12 @@ mod tests {
         assert_eq!(figure(0.6, 0.7, Some(0.7), true).why_worse(), None);
         assert_eq!(figure(0.6, 0.6, Some(0.5), false).why_worse(), None);
         let why = figure(1.0, 1.0, None, true).why_worse().unwrap();
-        assert!(why.contains("is 1.0000 before and behind") && why.contains("has to raise it"), "{why}");
+        assert!(why.contains("is 1.0000 before and after") && why.contains("has to raise it"), "{why}");
         // It catches: figures whose difference nobody sees.
         let why = figure(1.0, 0.999_996, None, false).why_worse().unwrap();
-        assert!(why.contains("went from 1.000000 to 0.999996"), "{why}");
+        assert!(why.contains("fell from 1.000000 to 0.999996"), "{why}");
         assert_ne!(why.split(" from ").nth(1).unwrap().split(" to ").next(), why.split(" to ").nth(1), "{why}");
-        assert!(figure(0.6, 0.5, None, false).why_worse().unwrap().contains("went from 0.6000 to 0.5000"));
+        assert!(figure(0.6, 0.5, None, false).why_worse().unwrap().contains("fell from 0.6000 to 0.5000"));
         let why = figure(0.6, 0.7, Some(0.85), true).why_worse().unwrap();
         assert!(why.contains("0.8500 with it") && why.contains("0.7000 with the new one"), "{why}");
     }

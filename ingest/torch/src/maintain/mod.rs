@@ -1,7 +1,7 @@
 //! TRAIN, REEMBED and USE MODEL: the engine's port for them.
 //!
-//! A training works on the descriptors of the network as it was published (the *base*), which a database keeps beside those in
-//! force; what it learns is an adapter behind the network. So a trained model needs no photo to embed what is there already.
+//! A training works on the descriptors of the published network (the *base*), which a database keeps beside the active ones; its
+//! result is an adapter behind the network. So a trained model needs no photo to embed the stored images.
 
 mod base;
 mod checkpoints;
@@ -20,13 +20,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::language::{Origin, TrainPlan};
-use cairn::{Database, Error, Maintain, ModelInfo, Report, Result, Target, Watch};
+use cairn::model::{Maintain, Maintained, ModelChange, ModelInfo, Target};
+use cairn::reports::Report;
+use cairn::{Database, Error, Result, Watch};
 
 use crate::device::Hardware;
 use crate::model::{Adapter, Model, base_of, spec_of};
 use base::{Again, Base, Gathering};
 use gather::Workshop;
-pub use release::release;
+pub use release::released;
 
 /// The line of an answer that says which files were read: their paths came from the database.
 const FILES_READ: &str = "photo files read";
@@ -44,7 +46,8 @@ impl TorchMaintainer {
     }
 
     fn load(&self, database: &Database, info: &ModelInfo) -> Result<Arc<Model>> {
-        let files = |name: &str| database.file(name);
+        let snapshot = database.snapshot();
+        let files = |name: &str| snapshot.model_file(name);
         Ok(Arc::new(Model::reload(info, &files, self.weights.as_deref(), &self.hardware)?))
     }
 
@@ -111,13 +114,13 @@ impl TorchMaintainer {
 /// The model in force.
 fn in_force(database: &Database) -> Result<ModelInfo> {
     database.options().model.ok_or_else(|| {
-        Error::invalid("this database brings its own vectors and has no model")
+        Error::invalid("this is a database of bare vectors: it has no model")
             .help("create one with a model: cairn create DB --model lite0-gem")
     })
 }
 
 impl Maintain for TorchMaintainer {
-    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Report> {
+    fn train(&self, database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Maintained> {
         let info = in_force(database)?;
         let base = match &plan.from {
             Some(Origin::File(weights)) => Base::new(database, self.of_file(&info, weights)?)?,
@@ -133,29 +136,29 @@ impl Maintain for TorchMaintainer {
         base_of(model)
     }
 
-    fn dropped(&self, database: &Database, model: &ModelInfo) -> Result<()> {
-        release(database, model)
+    fn released(&self, dropped: &ModelInfo, others: &[ModelInfo]) -> Result<Vec<String>> {
+        released(dropped, others)
     }
 
-    fn reembed(&self, database: &Database, weights: Option<&str>, watch: Option<&dyn Watch>) -> Result<Report> {
+    fn reembed(&self, database: &Database, weights: Option<&str>) -> Result<Maintained> {
         let info = in_force(database)?;
         let model = match weights {
             Some(weights) => self.of_file(&info, weights)?,
             None => self.load(database, &info)?,
         };
-        let target = Target { again: true, ..Target::new(model.info().clone(), model.dimension()) };
+        let target = Target::new(model.info().clone(), model.dimension()).again(true);
         // Every descriptor is made from its photo: the stored ones may be what is wrong.
-        let again = Again::from_photos(database, model);
-        put_in_force(database, target, &again, watch)
+        let reembed = Again::from_photos(database, model);
+        Ok(Maintained::new(Report::default(), ModelChange::new(target, reembed)))
     }
 
-    fn use_model(&self, database: &Database, number: u64, watch: Option<&dyn Watch>) -> Result<Report> {
+    fn use_model(&self, database: &Database, number: u64) -> Result<Maintained> {
         let (info, number, dimension) = entry(database, number)?;
         let base = self.base(database, &info)?;
         let adapter = self.load(database, &info)?.adapter().cloned();
-        let again = Again::new(database, base, adapter);
-        let target = Target { number: Some(number), ..Target::new(info, dimension) };
-        put_in_force(database, target, &again, watch)
+        let reembed = Again::new(database, base, adapter);
+        let target = Target::new(info, dimension).number(number);
+        Ok(Maintained::new(Report::default(), ModelChange::new(target, reembed)))
     }
 }
 
@@ -170,24 +173,10 @@ impl TorchMaintainer {
 fn entry(database: &Database, number: u64) -> Result<(ModelInfo, u32, usize)> {
     let entry = database.models()?.into_iter().find(|entry| u64::from(entry.number) == number);
     let entry = entry.ok_or_else(|| {
-        Error::not_found(format!("there is no model {number}")).help("SHOW MODELS lists the models of the database")
+        Error::not_found(format!("model {number} does not exist")).help("SHOW MODELS lists the models of the database")
     })?;
-    let info = entry.model.ok_or_else(|| Error::invalid(format!("model {number} brings its own vectors")))?;
+    let info = entry.model.ok_or_else(|| Error::invalid(format!("model {number} has your own vectors")))?;
     Ok((info, entry.number, entry.dimension))
-}
-
-/// Builds the epoch of a model and flips to it.
-fn put_in_force(database: &Database, target: Target, again: &Again, watch: Option<&dyn Watch>) -> Result<Report> {
-    let (name, dimension) = (target.model.as_ref().map(|model| model.name.clone()), target.dimension);
-    let number = database.change_model(target, again, watch)?;
-    let mut lines = vec![
-        ("model in force", number.to_string()),
-        ("name", name.unwrap_or_default()),
-        ("dimension", dimension.to_string()),
-        ("descriptors made from photos", again.photos_read().to_string()),
-    ];
-    lines.extend(again.files_read().map(|files| (FILES_READ, files)));
-    Ok(lines.into_iter().collect())
 }
 
 #[cfg(test)]

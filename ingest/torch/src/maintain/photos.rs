@@ -1,15 +1,16 @@
-//! The photo of an image as it was ingested: nothing that a thumbnail could stand for.
+//! Reads the photo of an image as it was ingested; a thumbnail cannot replace it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cairn::{Database, Error, ErrorKind, Keep, Photo, Readings, Result, Snapshot};
+use cairn::clean::Readings;
+use cairn::{Database, Error, ErrorKind, Keep, Photo, Result, Snapshot};
 
 use cairndb_ingest::PhotoEmbedder;
 use cairndb_ingest::photo::{DecodeLimits, hash_file};
 
 /// What to do about a photo that cannot be embedded.
-const MEND: &str = "put a sound file back where it was, or DELETE the image, and give the same command again";
+const MEND: &str = "restore the file at its path, or DELETE the image, and run the same command again";
 
 /// The photo behind an image: its file, or the bytes that the database keeps where it keeps originals. A file that is another than
 /// was ingested (by `content`, its BLAKE3 then) is none: a descriptor of it would stand beside the label and the thumbnail of the first.
@@ -35,9 +36,9 @@ pub(super) fn original(
         // Whoever reads a file that cannot be read tells of it.
         (Some(path), Some(Err(_)), _) => Ok(Photo::File(path)),
         (Some(path), Some(Ok(false)), _) => {
-            let changed = format!("{} is not the photo any more that was ingested as '{key}'", path.display());
+            let changed = format!("{} is no longer the photo that was ingested as '{key}'", path.display());
             Err(Error::new(ErrorKind::Mismatch, changed).help(
-                "ingest it again, which takes the new photo in, put the first one back, or DELETE the image, and give the same \
+                "ingest it again to store the new photo, restore the old file, or DELETE the image, and run the same \
                 command again",
             ))
         }
@@ -50,15 +51,15 @@ pub(super) fn original(
                 at {place}: it is not read"
                 ),
             )
-            .help("ingest it again, or DELETE the image, and give the same command again"))
+            .help("ingest it again, or DELETE the image, and run the same command again"))
         }
         (None, _, kept) => {
             let place = source.map_or_else(String::new, |path| format!(" ({path})"));
             let rest = match kept {
-                Some(_) => "only a thumbnail is kept, and its descriptor would not be the photo's",
-                None => "nothing is kept of it",
+                Some(_) => "the database has only a thumbnail, whose descriptor would differ",
+                None => "the database has no copy of it",
             };
-            Err(Error::not_found(format!("the photo of '{key}'{place} is not there any more, and {rest}")).help(MEND))
+            Err(Error::not_found(format!("the photo of '{key}'{place} does not exist any more, and {rest}")).help(MEND))
         }
     }
 }
@@ -149,7 +150,7 @@ mod tests {
         let refused = of(gone, Some(b"kept"), Keep::Thumb).unwrap_err();
         assert!(refused.to_string().contains("only a thumbnail") && refused.to_string().contains(gone), "{refused}");
         let nowhere = original("a", None, None, None, Keep::None, &read).unwrap_err().to_string();
-        assert!(nowhere.contains("nothing is kept"), "{nowhere}");
+        assert!(nowhere.contains("the database has no copy"), "{nowhere}");
         let blind = original("a", Some(there), None, None, Keep::None, &read).unwrap_err().to_string();
         assert!(blind.contains("no digest"), "a file that cannot be told from another one is not read: {blind}");
         assert_eq!(read.line(), Some(format!("1: below {}", folder.path().display())));

@@ -1,13 +1,15 @@
-//! What a database keeps of how its models were made.
+//! The record that a database keeps of a model's training.
 //!
-//! Of discriminants: what they give in the end has learnt from every image, so that none is held out from it; to be compared with
-//! other discriminants of the network they are made again, from what they learnt from.
+//! For discriminants: the final ones have learnt from every image, so that no image is held out from them. To compare them with
+//! other discriminants of the network, the training repeats them from the recorded images.
 //!
-//! Of a trained network: which statement and which photos it came of. Whatever is trained behind a network leaves that as it is, so
-//! that the same training comes to the same model; the training of a network begins with the one in force, and would go on from its own
-//! outcome when it is run again, because it was killed before it could say that it was done, say.
+//! For a trained network: the statement and the photos of the training. A training of an adapter does not change its network, so
+//! repeating it gives the same model. The training of a network starts from the active one; if it were repeated, for example
+//! after a kill just before its report, it would continue from its own result.
 
-use cairn::{Database, Error, ModelInfo, Result};
+use bytes::Bytes;
+use cairn::model::ModelInfo;
+use cairn::{Error, Result, Snapshot};
 
 use crate::model::base_of;
 
@@ -20,26 +22,27 @@ pub(super) struct Recipe {
     pub(super) cleaning: u64,
 }
 
-fn name(fingerprint: &str) -> String {
+/// The name of the file that says how discriminants were made.
+pub(super) fn name(fingerprint: &str) -> String {
     format!("discriminants {fingerprint}")
 }
 
-/// Notes that a model is made of discriminants, and how.
-pub(super) fn keep(database: &Database, fingerprint: &str, recipe: Recipe) -> Result<()> {
-    database.put_file(&name(fingerprint), recipe.text().as_bytes())
+/// The file that says that a model is made of discriminants, and how.
+pub(super) fn file(fingerprint: &str, recipe: Recipe) -> (String, Bytes) {
+    (name(fingerprint), recipe.text().into())
 }
 
 /// How a model of discriminants behind the network `base` was made; `None`: it is made otherwise.
 ///
 /// # Errors
 /// A damaged catalog.
-pub(super) fn of(database: &Database, model: &ModelInfo, base: &ModelInfo) -> Result<Option<Recipe>> {
+pub(super) fn of(snapshot: &Snapshot, model: &ModelInfo, base: &ModelInfo) -> Result<Option<Recipe>> {
     if base_of(model)?.fingerprint != base.fingerprint {
         return Ok(None);
     }
-    let Some(bytes) = database.file(&name(&model.fingerprint))? else { return Ok(None) };
+    let Some(bytes) = snapshot.model_file(&name(&model.fingerprint))? else { return Ok(None) };
     let recipe = std::str::from_utf8(&bytes).ok().and_then(Recipe::parse);
-    let lost = || Error::corrupt(format!("what is kept of the training of model {} cannot be read", model.fingerprint));
+    let lost = || Error::corrupt(format!("the record of the training of model {} cannot be read", model.fingerprint));
     recipe.map(Some).ok_or_else(lost)
 }
 
@@ -52,35 +55,26 @@ pub(super) struct Origin {
     pub(super) checkpoint: String,
 }
 
-fn training(fingerprint: &str) -> String {
+/// The name of the file that says what a network came of.
+pub(super) fn training(fingerprint: &str) -> String {
     format!("training of {fingerprint}")
 }
 
-/// Notes what a trained network comes of, before it is in force.
-pub(super) fn keep_origin(database: &Database, fingerprint: &str, origin: &Origin) -> Result<()> {
-    database.put_file(&training(fingerprint), format!("{} {}", origin.asked, origin.checkpoint).as_bytes())
+/// The file that says what a trained network comes of.
+pub(super) fn origin_file(fingerprint: &str, origin: &Origin) -> (String, Bytes) {
+    (training(fingerprint), format!("{} {}", origin.asked, origin.checkpoint).into())
 }
 
 /// What a network came of; `None`: it was not trained here.
 ///
 /// # Errors
 /// A damaged catalog.
-pub(super) fn origin(database: &Database, fingerprint: &str) -> Result<Option<Origin>> {
-    let kept = database.file(&training(fingerprint))?.and_then(|bytes| String::from_utf8(bytes).ok());
+pub(super) fn origin(snapshot: &Snapshot, fingerprint: &str) -> Result<Option<Origin>> {
+    let kept = snapshot.model_file(&training(fingerprint))?.and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(kept
         .as_deref()
         .and_then(|kept| kept.split_once(' '))
         .map(|(asked, checkpoint)| Origin { asked: asked.to_owned(), checkpoint: checkpoint.to_owned() }))
-}
-
-/// Forgets how discriminants were made.
-pub(super) fn forget(database: &Database, fingerprint: &str) -> Result<()> {
-    database.remove_files(&name(fingerprint))
-}
-
-/// Forgets what a network came of.
-pub(super) fn forget_origin(database: &Database, fingerprint: &str) -> Result<()> {
-    database.remove_files(&training(fingerprint))
 }
 
 impl Recipe {

@@ -1,75 +1,60 @@
-//! What a database keeps for a model goes with the last model that is made of it.
+//! The files that a database keeps for a model go with the last model that needs them.
 
-use cairn::{Database, ModelInfo, Result};
+use cairn::Result;
+use cairn::model::ModelInfo;
 
 use super::recipe;
 use crate::model::{Place, Settings, adapter_file, base_of, kept};
 
-/// Forgets the adapter and the network of a model that was dropped, each unless another model has it too.
+/// The beginnings of the names of files that only this dropped model needed: its adapter, its network, and what is kept of their
+/// trainings, each unless one of the other models needs it too.
 ///
 /// # Errors
-/// `Mismatch` when the settings of a model cannot be read; `Io`.
-pub fn release(database: &Database, dropped: &ModelInfo) -> Result<()> {
+/// `Mismatch`: the settings of a model cannot be read.
+pub fn released(dropped: &ModelInfo, others: &[ModelInfo]) -> Result<Vec<String>> {
     let gone = Settings::parse(&dropped.settings)?;
-    let left: Vec<ModelInfo> = database.models()?.into_iter().filter_map(|entry| entry.model).collect();
-    let made: Vec<Settings> = left.iter().map(|model| Settings::parse(&model.settings)).collect::<Result<_>>()?;
-    if let Some(adapter) = gone.adapter.filter(|adapter| made.iter().all(|other| other.adapter != Some(*adapter))) {
-        database.remove_files(&adapter_file(adapter))?;
+    let made: Vec<Settings> = others.iter().map(|model| Settings::parse(&model.settings)).collect::<Result<_>>()?;
+    let mut names = Vec::new();
+    names.extend(gone.adapter.filter(|adapter| made.iter().all(|it| it.adapter != Some(*adapter))).map(adapter_file));
+    let needs_it = |other: &Settings| other.place == Place::Kept && other.digest == gone.digest;
+    if gone.place == Place::Kept && !made.iter().any(needs_it) {
+        names.push(kept::beginning(gone.digest));
     }
-    let uses_it = |other: &Settings| other.place == Place::Kept && other.digest == gone.digest;
-    if gone.place == Place::Kept && !made.iter().any(uses_it) {
-        kept::forget(database, gone.digest)?;
-    }
-    if left.iter().all(|other| other.fingerprint != dropped.fingerprint) {
-        recipe::forget(database, &dropped.fingerprint)?;
+    if others.iter().all(|other| other.fingerprint != dropped.fingerprint) {
+        names.push(recipe::name(&dropped.fingerprint));
     }
     let network = base_of(dropped)?.fingerprint;
-    let networks: Vec<ModelInfo> = left.iter().map(base_of).collect::<Result<_>>()?;
+    let networks: Vec<ModelInfo> = others.iter().map(base_of).collect::<Result<_>>()?;
     if networks.iter().all(|other| other.fingerprint != network) {
-        recipe::forget_origin(database, &network)?;
+        names.push(recipe::training(&network));
     }
-    Ok(())
+    Ok(names)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use super::super::recipe::Origin;
     use super::*;
     use crate::model::Architecture;
-    use cairn::Options;
 
     #[test]
-    fn a_network_stays_as_long_as_a_model_is_made_of_it() {
-        let home = tempfile::tempdir().unwrap();
+    fn a_network_stays_as_long_as_a_model_needs_it() {
         let info = |digest, adapter| {
             let architecture = Architecture::Lite0;
             Settings { architecture, digest, scales: vec![1.0], place: Place::Kept, adapter }.info()
         };
         let (network, adapter) = (blake3::hash(b"network"), blake3::hash(b"adapter"));
         let (plain, trained) = (info(network, None), info(network, Some(adapter)));
-        let database = Database::create(home.path().join("db"), Options::for_model(plain.clone(), 4)).unwrap();
-        assert_eq!(kept::keep(&database, b"network").unwrap(), network);
-        database.put_file(&adapter_file(adapter), b"adapter").unwrap();
-        let origin = || recipe::origin(&database, &plain.fingerprint).unwrap();
-        let kept_origin = Origin { asked: "a1".to_owned(), checkpoint: "c".to_owned() };
-        recipe::keep_origin(&database, &plain.fingerprint, &kept_origin).unwrap();
-        let files = |name: &str| database.file(name);
-        // The trained model was dropped, the network is in force.
-        release(&database, &trained).unwrap();
-        assert_eq!(files(&adapter_file(adapter)).unwrap(), None);
-        assert_eq!(kept::read(&files, network).unwrap(), Some(b"network".to_vec()));
-        assert_eq!(origin(), Some(kept_origin), "the network is in force");
-        // A model of another network was dropped.
-        let other = kept::keep(&database, b"other").unwrap();
-        release(&database, &info(other, None)).unwrap();
-        assert_eq!(kept::read(&files, other).unwrap(), None);
-        assert_eq!(files(&format!("network {other} 0")).unwrap(), None);
-        // Nothing is made of that one any more.
-        let unused = info(other, None).fingerprint;
-        recipe::keep_origin(&database, &unused, &Origin { asked: "a2".to_owned(), checkpoint: "c".to_owned() })
-            .unwrap();
-        release(&database, &info(other, Some(adapter))).unwrap();
-        assert_eq!(recipe::origin(&database, &unused).unwrap(), None);
+        let others = [plain.clone()];
+        // The network of a dropped model is the active one.
+        assert_eq!(released(&trained, &others).unwrap(), [adapter_file(adapter), recipe::name(&trained.fingerprint)]);
+        // A model of another network, with the same adapter as one that stays.
+        let other = blake3::hash(b"other");
+        let dropped = info(other, Some(adapter));
+        let gone = released(&dropped, &[plain.clone(), trained.clone()]).unwrap();
+        let of_other = info(other, None).fingerprint;
+        assert_eq!(gone, [kept::beginning(other), recipe::name(&dropped.fingerprint), recipe::training(&of_other)]);
+        // A second epoch of one model needs all of it.
+        assert_eq!(released(&trained, &[plain, trained.clone()]).unwrap(), Vec::<String>::new());
     }
 }

@@ -7,8 +7,10 @@ use std::sync::Mutex;
 
 use cairn::eval::{Truth, evaluate};
 use cairn::language::{CleanPlan, Flip, Loss, TrainPlan};
+use cairn::model::Maintain;
+use cairn::reports::Report;
 use cairn::{
-    Database, ErrorKind, Maintain, Operation, Options, Progress, Put, Query, Rerank, Role, SearchRequest, Watch,
+    Database, ErrorKind, Expect, Operation, Options, Progress, Put, Query, Rerank, Result, Role, SearchRequest, Watch,
 };
 
 use super::TorchMaintainer;
@@ -27,7 +29,9 @@ fn part(name: &str) -> Option<Vec<(String, Vec<f32>)>> {
 /// Column `value` of a list by its column `id`.
 fn column(list: &str, value: usize) -> Option<HashMap<String, String>> {
     let mut rows = csv::Reader::from_path(shared(list)?).unwrap();
-    Some(rows.records().map(Result::unwrap).map(|row| (row[0].to_owned(), row[value].to_owned())).collect())
+    Some(
+        rows.records().map(std::result::Result::unwrap).map(|row| (row[0].to_owned(), row[value].to_owned())).collect(),
+    )
 }
 
 fn plain() -> Model {
@@ -38,15 +42,32 @@ fn maintainer() -> TorchMaintainer {
     TorchMaintainer::new(Hardware::cpu(), None)
 }
 
+/// TRAIN, and what it names is stored.
+fn train(database: &Database, plan: &TrainPlan, watch: Option<&dyn Watch>) -> Result<Report> {
+    database.adopt(maintainer().train(database, plan, watch)?, watch)
+}
+
+fn use_model(database: &Database, number: u64) -> Result<Report> {
+    database.adopt(maintainer().use_model(database, number)?, None)
+}
+
+fn reembed(database: &Database) -> Result<Report> {
+    database.adopt(maintainer().reembed(database, None)?, None)
+}
+
 fn image(key: &str, label: Option<&str>, vector: Vec<f32>) -> Operation {
     let label = label.map(str::to_owned);
-    Operation::Put(Put { key: key.to_owned(), label, vector, source: None, content: None, photo: None })
+    Operation::Put({
+        let mut put = Put::new(key.to_owned(), vector);
+        put.label = label;
+        put
+    })
 }
 
 /// Writes descriptors that the model in force made.
 fn write(database: &Database, operations: Vec<Operation>) {
     let made_by = database.options().model.map(|model| model.fingerprint);
-    database.write_of_model(made_by.as_deref(), operations).unwrap();
+    database.write_if([Expect::Model(made_by)], operations).unwrap();
 }
 
 /// The landmarks without their photos: their descriptors are known.
@@ -70,39 +91,24 @@ fn measured(database: &Database) -> Option<(f64, f64)> {
     // One order, so that sums are the same to the last bit.
     truths.sort_by(|a, b| a.query.cmp(&b.query));
     let info = database.options().model.unwrap();
-    let model = Model::reload(&info, &|name| database.file(name), None, &Hardware::cpu()).unwrap();
+    let model = Model::reload(&info, &|name| database.snapshot().model_file(name), None, &Hardware::cpu()).unwrap();
     let queries = part("query")?;
     let adapted = |vector: &Vec<f32>| match model.adapter() {
         Some(adapter) => adapter.apply(vector).unwrap(),
         None => vector.clone(),
     };
-    let asked: Vec<Query> =
-        queries.iter().map(|(_, vector)| Query { vector: adapted(vector), without: None }).collect();
+    let asked: Vec<Query> = queries.iter().map(|(_, vector)| Query::new(adapted(vector))).collect();
     let map = |rerank: Option<Rerank>| {
-        let answers = database.snapshot().search(&SearchRequest { rerank, ..Default::default() }, &asked).unwrap();
+        let answers = database.snapshot().search(&SearchRequest::new().rerank(rerank), &asked).unwrap();
         let ranked = queries.iter().zip(answers);
         let ranked = ranked.map(|((id, _), answer)| (id.clone(), answer.rows.into_iter().map(|row| row.id).collect()));
         100.0 * evaluate(&truths, &ranked.collect(), 100).map
     };
-    Some((map(None), map(Some(Rerank { k: 3, sort: true, insert: Some(0.6) }))))
+    Some((map(None), map(Some(Rerank::new().k(3).tau(0.6)))))
 }
 
 fn plan(loss: Loss) -> TrainPlan {
-    TrainPlan {
-        loss,
-        dimension: loss.default_dimension(),
-        epochs: 12,
-        batch: 32,
-        rate: 0.02,
-        margin: loss.default_margin(),
-        scale: loss.default_scale(),
-        seed: 1,
-        validation: 0.34,
-        balance: false,
-        trunk: None,
-        from: None,
-        flip: Flip::UnlessWorse,
-    }
+    TrainPlan::usual(loss, false).epochs(12).batch(32).rate(0.02).seed(1).validation(0.34)
 }
 
 #[test]
@@ -110,11 +116,11 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let before = measured(&database).unwrap();
-    let tried = maintainer().train(&database, &TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) }, None);
+    let tried = train(&database, &plan(Loss::Discriminant).flip(Flip::Never), None);
     assert!(tried.unwrap().value("outcome").unwrap().contains("dry run"));
     assert_eq!(database.options().dimension, 1280);
-    let trained = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert_eq!(trained.value("model in force"), Some("1"), "{trained:?}");
+    let trained = train(&database, &plan(Loss::Discriminant), None).unwrap();
+    assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
     assert_eq!(trained.value("descriptors made from photos"), Some("0"));
     assert_eq!(database.options().dimension, 256);
     assert!(database.check(true).unwrap().problems.is_empty());
@@ -123,38 +129,38 @@ fn a_training_makes_the_landmarks_better_and_can_be_taken_back() {
     assert!(after.0 > before.0 + 5.0 && after.1 >= 82.0, "{before:?} -> {after:?}");
 
     // The same training on the same images gives the same model.
-    let again = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert!(again.value("outcome").unwrap().contains("the same model"), "{again:?}");
+    let again = train(&database, &plan(Loss::Discriminant), None).unwrap();
+    assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
     // A recipe that does worse does not displace it unasked.
-    let head = maintainer().train(&database, &TrainPlan { epochs: 2, ..plan(Loss::Softmax) }, None).unwrap();
+    let head = train(&database, &plan(Loss::Softmax).epochs(2), None).unwrap();
     assert!(head.value("outcome").unwrap().contains("with the new one"), "{head:?}");
-    maintainer().use_model(&database, 0, None).unwrap();
+    use_model(&database, 0).unwrap();
     assert_eq!(measured(&database).unwrap(), before);
-    maintainer().use_model(&database, 1, None).unwrap();
+    use_model(&database, 1).unwrap();
     assert_eq!(measured(&database).unwrap(), after);
-    assert_eq!(maintainer().use_model(&database, 1, None).unwrap_err().kind(), ErrorKind::AlreadyExists);
-    assert_eq!(maintainer().use_model(&database, 9, None).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(use_model(&database, 1).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(use_model(&database, 9).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn a_training_after_a_cleaning_is_compared_with_what_learnt_from_all() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
-    let first = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
-    assert_eq!(first.value("model in force"), Some("1"), "{first:?}");
+    let first = train(&database, &plan(Loss::Discriminant), None).unwrap();
+    assert_eq!(first.value("active model"), Some("1"), "{first:?}");
     // It marks good photos, too.
-    let marked = CleanPlan { dry_run: false, ..CleanPlan::suspects(150) };
+    let marked = CleanPlan::suspects(150).dry_run(false);
     database.clean(&marked, None, None).unwrap();
     assert!(database.marked().unwrap().len() > 100);
-    let second = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    let second = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert!(second.value("outcome").unwrap().contains("with the new one"), "{second:?}");
-    assert!(second.value("mAP@100, images held out").unwrap().contains("in force"), "{second:?}");
+    assert!(second.value("mAP@100, images held out").unwrap().contains("active"), "{second:?}");
     // Told so, it is put in force; from then on it is what another one learns from, too.
-    let plan = TrainPlan { flip: Flip::Always, ..plan(Loss::Discriminant) };
-    assert_eq!(maintainer().train(&database, &plan, None).unwrap().value("model in force"), Some("2"));
-    let plan = TrainPlan { flip: Flip::UnlessWorse, ..plan };
-    let again = maintainer().train(&database, &plan, None).unwrap();
-    assert!(again.value("outcome").unwrap().contains("the same model"), "{again:?}");
+    let plan = plan(Loss::Discriminant).flip(Flip::Always);
+    assert_eq!(train(&database, &plan, None).unwrap().value("active model"), Some("2"));
+    let plan = plan.flip(Flip::UnlessWorse);
+    let again = train(&database, &plan, None).unwrap();
+    assert!(again.value("outcome").unwrap().contains("already active"), "{again:?}");
 }
 
 #[test]
@@ -162,11 +168,11 @@ fn the_networks_descriptors_are_read_where_they_are_whole() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     // No photo is there: the epoch begins and holds nothing.
-    assert!(maintainer().reembed(&database, None, None).is_err());
+    assert!(reembed(&database).is_err());
     assert_eq!(database.models().unwrap()[1].unfinished, Some(0));
-    let trained = maintainer().train(&database, &plan(Loss::Discriminant), None).unwrap();
+    let trained = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert_eq!(trained.value("descriptors made from photos"), Some("0"), "{trained:?}");
-    assert_ne!(trained.value("index images added"), Some("0"), "{trained:?}");
+    assert_ne!(trained.value("index images also used for training"), Some("0"), "{trained:?}");
 }
 
 /// Deletes an image and puts another one while a training reads.
@@ -189,8 +195,8 @@ fn writes_go_on_while_a_training_reads() {
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
     let last = database.snapshot().keys(Some(Role::Train)).unwrap().pop().unwrap();
     let beside = Writer(database.clone(), last.clone());
-    let trained = maintainer().train(&database, &plan(Loss::Discriminant), Some(&beside)).unwrap();
-    assert_eq!(trained.value("model in force"), Some("1"), "{trained:?}");
+    let trained = train(&database, &plan(Loss::Discriminant), Some(&beside)).unwrap();
+    assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
     let snapshot = database.snapshot();
     assert!(snapshot.record(&last).unwrap().is_none() && snapshot.vector("new").unwrap().unwrap().len() == 256);
     assert!(database.check(true).unwrap().problems.is_empty());
@@ -209,7 +215,7 @@ impl Watch for Second {
             self.seen.lock().unwrap().push((done, all));
         }
         if what == "steps" && done == 1 {
-            let beside = maintainer().train(&self.database, &plan(Loss::Softmax), None);
+            let beside = train(&self.database, &plan(Loss::Softmax), None);
             *self.refused.lock().unwrap() = beside.err().map(|error| error.kind());
         }
         ControlFlow::Continue(())
@@ -230,16 +236,21 @@ fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
     // The third one was damaged after it was stored.
     for (key, file, was) in [("a", &photos[0], &photos[0]), ("bad", &bad, &photos[2]), ("c", &photos[1], &photos[1])] {
         let source = Some(file.to_str().unwrap().to_owned());
-        let vector = (0..1280).map(|n| (n % 7) as f32).collect();
+        let vector = (0..1280).map(|n| (n % 7) as f32).collect::<Vec<_>>();
         let content = Some(*blake3::hash(&std::fs::read(was).unwrap()).as_bytes());
-        let put = Put { key: key.to_owned(), label: None, vector, source, content, photo: None };
+        let put = {
+            let mut put = Put::new(key.to_owned(), vector);
+            put.source = source;
+            put.content = content;
+            put
+        };
         write(&database, vec![Operation::Put(put)]);
     }
-    let refused = maintainer().reembed(&database, None, None).unwrap_err();
+    let refused = reembed(&database).unwrap_err();
     assert!(refused.to_string().contains("'bad'") && refused.next_step().unwrap().contains("DELETE"), "{refused}");
     assert_eq!(database.models().unwrap()[1].unfinished, Some(2), "the sound photos of the chunk are kept");
     std::fs::copy(&photos[2], &bad).unwrap();
-    let status = maintainer().reembed(&database, None, None).unwrap();
+    let status = reembed(&database).unwrap();
     assert_eq!(status.value("descriptors made from photos"), Some("1"), "{status:?}");
 }
 
@@ -247,18 +258,18 @@ fn an_unreadable_photo_does_not_cost_the_others_and_is_named() {
 fn a_shorter_training_of_the_same_recipe_does_not_displace_a_better_one() {
     let folder = tempfile::tempdir().unwrap();
     let Some(database) = landmarks(&folder.path().join("db")) else { return };
-    let long = maintainer().train(&database, &plan(Loss::ArcFace), None).unwrap();
-    assert_eq!(long.value("model in force"), Some("1"), "{long:?}");
+    let long = train(&database, &plan(Loss::ArcFace), None).unwrap();
+    assert_eq!(long.value("active model"), Some("1"), "{long:?}");
     let worth = long.value("mAP@100, images held out").unwrap().rsplit(" -> ").next().unwrap().to_owned();
-    let plan = TrainPlan { epochs: 3, ..plan(Loss::ArcFace) };
-    let short = maintainer().train(&database, &plan, None).unwrap();
+    let plan = plan(Loss::ArcFace).epochs(3);
+    let short = train(&database, &plan, None).unwrap();
     assert!(short.value("outcome").unwrap().contains("with the new one"), "{short:?}");
     // The same images were held out, so the model in force has the figure with which it came.
     let shown = short.value("mAP@100, images held out").unwrap();
-    assert!(shown.ends_with(&format!("; in force: {worth}")), "{shown}, {worth}");
+    assert!(shown.ends_with(&format!("; active: {worth}")), "{shown}, {worth}");
     assert_eq!(database.models().unwrap().len(), 2);
-    let told = maintainer().train(&database, &TrainPlan { flip: Flip::Always, ..plan }, None).unwrap();
-    assert_eq!(told.value("model in force"), Some("2"), "{told:?}");
+    let told = train(&database, &plan.flip(Flip::Always), None).unwrap();
+    assert_eq!(told.value("active model"), Some("2"), "{told:?}");
 }
 
 #[test]
@@ -268,14 +279,14 @@ fn a_loss_trains_a_head_beside_the_descriptor() {
     let vector = database.snapshot().vector(&part("train").unwrap()[0].0).unwrap().unwrap();
     write(&database, vec![image("alone", Some("seen once"), vector)]);
     let second = Second { database: database.clone(), seen: Mutex::default(), refused: Mutex::default() };
-    let trained = maintainer().train(&database, &plan(Loss::ArcFace), Some(&second)).unwrap();
-    assert_eq!(trained.value("model in force"), Some("1"), "{trained:?}");
+    let trained = train(&database, &plan(Loss::ArcFace), Some(&second)).unwrap();
+    assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
     assert_eq!(trained.value("left out: only image of its label"), Some("1"), "{trained:?}");
     assert_eq!(database.options().dimension, 1280 + 512);
     assert_eq!(second.seen.into_inner().unwrap(), [(256, 259), (259, 259)]);
     assert_eq!(second.refused.into_inner().unwrap(), Some(ErrorKind::Locked));
-    let solved = TrainPlan { flip: Flip::Never, ..plan(Loss::Discriminant) };
-    let solved = maintainer().train(&database, &solved, None).unwrap();
+    let solved = plan(Loss::Discriminant).flip(Flip::Never);
+    let solved = train(&database, &solved, None).unwrap();
     assert_eq!(solved.value("left out: only image of its label"), Some("1"), "{solved:?}");
     let log = std::fs::read_to_string(trained.value("log").unwrap()).unwrap();
     assert_eq!(log.lines().count() - 1, trained.value("steps").unwrap().parse::<usize>().unwrap());
@@ -288,8 +299,7 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     let model = plain();
     let options = Options::for_model(model.info().clone(), model.dimension());
     let database = Database::create(folder.path().join("db"), options).unwrap();
-    let said =
-        |database: &Database, loss: Loss| maintainer().train(database, &plan(loss), None).unwrap_err().to_string();
+    let said = |database: &Database, loss: Loss| train(database, &plan(loss), None).unwrap_err().to_string();
     assert!(said(&database, Loss::Discriminant).contains("no labelled images"));
     let vector = |n: usize| (0..1280).map(|i| ((i * 7 + n * 31) % 97) as f32 - 48.0).collect::<Vec<f32>>();
     let images = |from: usize, label: &str| -> Vec<Operation> {
@@ -305,8 +315,8 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     let bare = Database::create(folder.path().join("bare"), Options::for_vectors(8)).unwrap();
     assert!(said(&bare, Loss::ArcFace).contains("has no model"));
     // Without photos nothing can be embedded again, and the model stays.
-    let lost = maintainer().reembed(&database, None, None).unwrap_err();
-    assert!(lost.to_string().contains("is not there any more"), "{lost}");
+    let lost = reembed(&database).unwrap_err();
+    assert!(lost.to_string().contains("does not exist any more"), "{lost}");
     assert!(lost.next_step().is_some());
     assert_eq!(database.snapshot().keys(Some(Role::Train)).unwrap().len(), 12);
 }

@@ -1,17 +1,20 @@
-//! TRAIN: from the labelled images of a database to an adapter, judged on images held out, and in force if it is better.
+//! TRAIN: it learns an adapter from the labelled images of a database, compares it on images held out, and makes it active if it
+//! is better.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cairn::language::{Flip, Loss as Word, TrainPlan};
-use cairn::{Database, Error, Progress, Report, Result, Role, Target, Watch};
+use cairn::model::{Maintained, ModelChange, Reembed, Target, Wanted};
+use cairn::reports::Report;
+use cairn::{Database, Error, Progress, Result, Role, Watch};
 
 use super::base::{Again, Base, Gathering};
 use super::checkpoints::{Alone, Files};
 use super::gather::{Gathered, Workshop, gather};
 use super::judgement::Judged;
 use super::photos;
-use super::put_in_force;
 use super::recipe::{self, Origin, Recipe};
 use super::report::loss_plot;
 use super::tuned::tune;
@@ -74,7 +77,8 @@ pub(super) fn learn(
             let index = gathered.snapshot.keys(Some(Role::Index))?;
             let every = index.len().div_ceil(INDEX_IMAGES).max(1);
             let index: Vec<String> = index.into_iter().step_by(every).collect();
-            let recipe = displaced.map(|model| recipe::of(database, model, base.model.info())).transpose()?.flatten();
+            let recipe =
+                displaced.map(|model| recipe::of(&gathered.snapshot, model, base.model.info())).transpose()?.flatten();
             let rival = match recipe {
                 Some(Recipe { dimension, cleaning }) => {
                     Some(Rival::Discriminants(dimension, gathered.marked_since(base, cleaning)?))
@@ -86,7 +90,7 @@ pub(super) fn learn(
             let from = Gathering { database, snapshot, keeps, watch: setting.watch };
             let (index, passed_over) = base.descriptors_there(&from, &index)?;
             let mut learnt = solve(gathered, &index, plan, rival, setting.watch)?;
-            learnt.lines.extend(photos::passed_over(&passed_over).map(|why| ("index images passed over", why)));
+            learnt.lines.extend(photos::passed_over(&passed_over).map(|why| ("index images skipped", why)));
             Ok(learnt)
         }
         _ => descend(&gathered.samples, plan, in_force, setting),
@@ -98,12 +102,12 @@ enum Outcome {
     /// A map behind the network.
     Adapter(Adapter),
     /// Another network: its file of weights, and the model.
-    Network(Vec<u8>, Arc<Model>),
+    Network(Bytes, Arc<Model>),
 }
 
-pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Report> {
+pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Maintained> {
     let Workshop { database, hardware, watch, .. } = *workshop;
-    let _alone = Alone::on(database.folder())?;
+    let alone_here = Alone::on(database.folder())?;
     let is_dry = plan.flip == Flip::Never;
     let gathered = gather(database, base, is_dry, watch)?;
     let mut lines = vec![
@@ -125,24 +129,23 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     let asked = gathered.asked(plan, base);
     if plan.trunk.is_some()
         && let Some(model) = &gathered.model
-        && let Some(origin) = recipe::origin(database, &base_of(model)?.fingerprint)?
+        && let Some(origin) = recipe::origin(&gathered.snapshot, &base_of(model)?.fingerprint)?
         && origin.asked == asked
     {
         if let Some(files) = &files {
             files.clear(&origin.checkpoint)?;
         }
         let number = database.models()?.into_iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
-        let outcome = format!(
-            "the network of model {number} in force came of this training (FROM MODEL {number} goes on from it)"
-        );
+        let outcome =
+            format!("the active model {number} is the result of this training (FROM MODEL {number} trains it further)");
         lines.push(("outcome", outcome));
-        return Ok(lines.into_iter().collect());
+        return Ok(Maintained::new(lines.into_iter().collect(), None));
     }
     let (outcome, judged) = match plan.trunk {
         Some(trunk) => {
             let tuned = tune(workshop, base, &gathered, plan, trunk, files.as_ref())?;
             lines.extend(tuned.lines);
-            (Outcome::Network(tuned.weights, tuned.model), tuned.judged)
+            (Outcome::Network(tuned.weights.into(), tuned.model), tuned.judged)
         }
         None => {
             let setting = Setting { hardware, concatenation: CONCATENATION, files: files.as_ref(), watch };
@@ -163,18 +166,18 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
     let is_in_force = now.as_ref() == Some(&same);
     let was = gathered.model.as_ref().map(|model| &model.fingerprint);
     let stays = match plan.flip {
-        Flip::Never => Some("a dry run: the model in force stays".to_owned()),
-        _ if is_in_force => Some("the same model came out that is in force already".to_owned()),
+        Flip::Never => Some("a dry run: the active model stays".to_owned()),
+        _ if is_in_force => Some("the training gave the model that is already active".to_owned()),
         Flip::UnlessWorse if now.as_ref() != was => {
-            Some("another model came in force meanwhile, and stays; train again to be compared with it".to_owned())
+            Some("another model became active meanwhile and stays; train again to compare with it".to_owned())
         }
         Flip::UnlessWorse => {
             let why = match &judged {
                 Some(judged) => judged.why_worse(),
-                None if plan.validation > 0.0 => Some("there are too few images of a label to hold any out".to_owned()),
+                None if plan.validation > 0.0 => Some("there are too few images per label to hold any out".to_owned()),
                 None => None,
             };
-            why.map(|why| format!("the model in force stays: {why} (FORCE puts the new one in force)"))
+            why.map(|why| format!("the active model stays: {why} (FORCE makes the new one active)"))
         }
         Flip::Always => None,
     };
@@ -183,48 +186,62 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
             files.done()?;
         }
         lines.push(("outcome", stays));
-        return Ok(lines.into_iter().collect());
+        return Ok(Maintained::new(lines.into_iter().collect(), None));
     }
+    let mut files_of_model = Vec::new();
     if plan.loss == Word::Discriminant {
-        recipe::keep(database, &same, Recipe { dimension: plan.dimension, cleaning: gathered.cleaning })?;
+        let recipe = Recipe { dimension: plan.dimension, cleaning: gathered.cleaning };
+        files_of_model.push(recipe::file(&same, recipe));
     }
     if plan.trunk.is_some() {
-        recipe::keep_origin(
-            database,
-            &same,
-            &Origin { asked, checkpoint: files.as_ref().map_or_else(String::new, Files::name) },
-        )?;
+        let checkpoint = files.as_ref().map_or_else(String::new, Files::name);
+        files_of_model.push(recipe::origin_file(&same, &Origin { asked, checkpoint }));
     }
-    let put = put(workshop, base, outcome)?;
-    // Not before: what was learnt is kept from now on.
-    let left = files.as_ref().map_or(Ok(()), Files::done);
-    let mut status: Report = lines.into_iter().collect();
-    status.lines.extend(put.lines);
-    // The model is in force, whatever becomes of its leavings.
-    status.lines.extend(left.err().map(|error| ("a file stays".to_owned(), error.to_string())));
-    Ok(status)
+    let (mut target, again) = change(workshop, base, outcome)?;
+    target.files.splice(0..0, files_of_model);
+    let change = ModelChange::new(target, Activation { again, files, _alone: alone_here });
+    Ok(Maintained::new(lines.into_iter().collect(), change))
 }
 
-/// Keeps what was trained, and builds and flips its epoch.
-fn put(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<Report> {
+/// Makes the descriptors of what was trained; the state of the training goes when the model is active, not before.
+struct Activation {
+    again: Again,
+    files: Option<Files>,
+    _alone: Alone,
+}
+
+impl Reembed for Activation {
+    fn reembed(&self, images: &[Wanted]) -> Result<Vec<Result<Vec<f32>>>> {
+        self.again.reembed(images)
+    }
+
+    fn activated(&self) -> Report {
+        let mut report = self.again.activated();
+        let left = self.files.as_ref().map_or(Ok(()), Files::done);
+        report.lines.extend(left.err().map(|error| ("a file stays".to_owned(), error.to_string())));
+        report
+    }
+}
+
+/// The model that was trained, the files that the database keeps for it, and what makes its descriptors.
+fn change(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<(Target, Again)> {
     let database = workshop.database;
-    let (target, again) = match outcome {
+    Ok(match outcome {
         Outcome::Adapter(adapter) => {
-            if is_lost(database, base.model.info())? {
-                return Err(Error::not_found("the network that this was trained on was dropped meanwhile")
-                    .help("train on the network of the model in force: TRAIN without FROM"));
+            if is_lost(&database.snapshot(), base.model.info())? {
+                return Err(Error::not_found("the network of this training was dropped meanwhile")
+                    .help("train on the network of the active model: TRAIN without FROM"));
             }
-            database.put_file(&adapter_file(adapter.digest()?), &adapter.encode()?)?;
-            let target = Target::new(base.model.info_with(&adapter)?, adapter.dimension());
-            let base = Base::new(database, Arc::clone(&base.model))?;
-            (target, Again::new(database, base, Some(adapter)))
+            let mut target = Target::new(base.model.info_with(&adapter)?, adapter.dimension());
+            target.files.push((adapter_file(adapter.digest()?), adapter.encode()?.into()));
+            (target, Again::new(database, Base::new(database, Arc::clone(&base.model))?, Some(adapter)))
         }
         Outcome::Network(weights, model) => {
-            kept::keep(database, &weights)?;
-            (Target::new(model.info().clone(), model.dimension()), Again::from_photos(database, model))
+            let mut target = Target::new(model.info().clone(), model.dimension());
+            target.files = kept::parts(&weights);
+            (target, Again::from_photos(database, model))
         }
-    };
-    put_in_force(database, target, &again, workshop.watch)
+    })
 }
 
 /// The closed form.
@@ -266,7 +283,7 @@ fn solve(
         judged: judged.map(|judged| Judged::of_two_ways(judged, other.as_ref())),
         lines: vec![
             ("left out as mislabelled", mislabelled.to_string()),
-            ("index images added", trained.added.to_string()),
+            ("index images also used for training", trained.added.to_string()),
         ],
         adapter: trained.adapter,
     })

@@ -1,10 +1,11 @@
-//! TRAIN TRUNK: a network from photos, kept by the database, judged on images held out.
+//! TRAIN TRUNK: it trains a network from photos, which the database keeps, and compares it on images held out.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn::clean::Readings;
 use cairn::language::{Augment, Gem, TrainPlan, TrunkPlan};
-use cairn::{Error, ErrorKind, Keep, Photo, Progress, Readings, Result, Snapshot};
+use cairn::{Error, ErrorKind, Keep, Photo, Progress, Result, Snapshot};
 
 use super::base::Base;
 use super::checkpoints::Files;
@@ -43,7 +44,7 @@ pub(super) fn tune(
 ) -> Result<Tuned> {
     let Workshop { database, hardware, weights, watch } = *workshop;
     let settings = Settings::parse(&base.model.info().settings)?;
-    let begin = settings.weights(&|name| database.file(name), weights)?;
+    let begin = settings.weights(&|name| gathered.snapshot.model_file(name), weights)?;
     let options = options(plan, trunk)?;
     let snapshot = database.snapshot();
     let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize], &base.read);
@@ -77,7 +78,7 @@ pub(super) fn tune(
     let mut lines = vec![
         ("steps", trained.log.len().to_string()),
         ("last loss", last.map_or_else(String::new, |step| format!("{:.4}", step.loss))),
-        ("images a second", format!("{:.1}", trained.images_per_second)),
+        ("images per second", format!("{:.1}", trained.images_per_second)),
         ("waited for photos", format!("{:.1} % of the time", 100.0 * trained.waited)),
     ];
     if let Some(files) = files {
@@ -113,8 +114,8 @@ fn described<'k>(
         }
         let at = Progress::new("photos judged by", vectors.len(), keys.len());
         if workshop.watch.is_some_and(|watch| watch.progress(at).is_break()) {
-            return Err(Error::new(ErrorKind::Cancelled, "stopped while the network was judged")
-                .help("the same command goes on with the judging"));
+            return Err(Error::new(ErrorKind::Cancelled, "stopped during the comparison on images held out")
+                .help("run the same command again to resume"));
         }
     }
     Ok(vectors)

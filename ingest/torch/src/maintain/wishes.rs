@@ -1,4 +1,4 @@
-//! What a plan wishes of a training, as its options.
+//! The options of a training, from its plan.
 
 use cairn::language::TrainPlan;
 use cairn::{Progress, Result, Watch};

@@ -1,4 +1,4 @@
-//! Files of tensors: written whole under another name, synced, renamed; read under limits.
+//! Files of tensors: written completely under another name, synced, renamed; read under limits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -38,7 +38,7 @@ pub(crate) type Shaped = (Vec<usize>, Vec<f32>);
 pub(crate) fn numbers(file: &SafeTensors, name: &str) -> Result<Option<Shaped>, String> {
     let Ok(view) = file.tensor(name) else { return Ok(None) };
     if view.dtype() != Dtype::F32 {
-        return Err(format!("tensor '{name}' holds {:?}, expected F32", view.dtype()));
+        return Err(format!("tensor '{name}' has type {:?}, expected F32", view.dtype()));
     }
     let number = |bytes: &[u8]| bytes.try_into().map(f32::from_le_bytes).unwrap_or(f32::NAN);
     Ok(Some((view.shape().to_vec(), view.data().chunks_exact(4).map(number).collect())))
@@ -72,8 +72,7 @@ pub(crate) fn checksum(about: &BTreeMap<String, String>, tensors: &[Named]) -> S
 /// `Io`; then what was there before stays, and the half-written file is removed.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let io = |error: std::io::Error| {
-        let help =
-            "free some space or choose another place; what was saved before is whole, and a training goes on from it";
+        let help = "free some space or choose another folder; the earlier checkpoint is complete, and the training can resume from it";
         Error::io(path, error).help(help)
     };
     let beside = beside(path);
@@ -126,7 +125,7 @@ mod tests {
         // The name that is written first leads elsewhere.
         std::os::unix::fs::symlink(&outside, beside(&path)).unwrap();
         let refusal = write_whole(&path, &[7; 100_000]).unwrap_err().to_string();
-        assert!(refusal.contains("File exists") && refusal.contains("goes on from it"), "{refusal}");
+        assert!(refusal.contains("File exists") && refusal.contains("can resume from it"), "{refusal}");
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
         assert_eq!(std::fs::read(&outside).unwrap(), b"theirs");
         // One that a killed process left is replaced, and another name of it is not written.

@@ -1,6 +1,7 @@
-//! From a feature map to a descriptor: generalised-mean pooling, and the head of docs/ALGORITHMS.md where the weights have one.
+//! Turns a feature map into a descriptor: generalised-mean pooling, and the head of docs/ALGORITHMS.md if the weights have one.
 
-use cairn::{Error, MAX_DIMENSION, Result};
+use cairn::limits::MAX_DIMENSION;
+use cairn::{Error, Result};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::weights::Weights;
@@ -32,7 +33,7 @@ pub(crate) fn exponent(weights: &Weights) -> Result<f64> {
     if (0.1..=100.0).contains(&p) {
         Ok(p)
     } else {
-        Err(Error::invalid(format!("the weights' gem.p is {p}; a GeM exponent lies between 0.1 and 100")))
+        Err(Error::invalid(format!("the weights' gem.p is {p}; a GeM exponent must be 0.1 to 100")))
     }
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn head_dimension(weights: &Weights) -> Result<i64> {
     });
     length.ok_or_else(|| {
         Error::invalid(
-            "the weights have a head (head.fc.weight) whose bias (head.fc.bias) does not say how long a descriptor is",
+            "the weights have a head (head.fc.weight) whose bias (head.fc.bias) does not give the length of a descriptor",
         )
         .help(format!("a head's bias has 1 to {MAX_DIMENSION} numbers"))
     })

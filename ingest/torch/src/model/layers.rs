@@ -1,4 +1,4 @@
-//! The layers the networks are made of: a convolution with its batch normalisation, if it has one, folded in.
+//! The layers of the networks: a convolution with its batch normalisation, if any, folded in.
 
 use cairn::Result;
 use tch::{Device, Kind, Tensor};

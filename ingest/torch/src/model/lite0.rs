@@ -1,6 +1,6 @@
 //! EfficientNet-Lite0 up to and including its head convolution: (n, 3, h, w) -> (n, 1280, h/32, w/32).
 //!
-//! The layout of EfficientNet-B0 without squeeze-and-excitation, ReLU6 in place of swish, TensorFlow's "same" padding, batch
+//! The layout of EfficientNet-B0 without squeeze-and-excitation, with ReLU6 instead of swish, TensorFlow's "same" padding, batch
 //! normalisation with epsilon 1e-3. Input: RGB, (x - 127) / 128.
 
 use cairn::Result;

@@ -1,7 +1,7 @@
 //! The embedding networks: photos' pixels in, unit descriptors out.
 //!
-//! A [`Model`] is an architecture, its weights, an input rule and scales; together they make its fingerprint, and vectors of
-//! different fingerprints never meet in one database.
+//! A [`Model`] is an architecture, its weights, an input rule and scales; together they give its fingerprint, and a database
+//! never mixes vectors of different fingerprints.
 
 pub(crate) mod adapter;
 mod adapter_file;
@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cairn::{Error, ErrorKind, Gated, ModelInfo, Result};
+use cairn::model::ModelInfo;
+use cairn::runtime::Gated;
+use cairn::{Error, ErrorKind, Result};
 use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, Affine, Block, MAX_BLOCKS, Projection};
@@ -196,7 +198,7 @@ impl Model {
         let adapter = settings.adapter.take();
         let mut model = Self::of_weights(settings, &loaded, hardware)?;
         if let Some(digest) = adapter {
-            let bytes = files(&adapter_file(digest))?.ok_or_else(|| settings::lost("what its model was trained to"))?;
+            let bytes = files(&adapter_file(digest))?.ok_or_else(|| settings::lost("the adapter of its model"))?;
             // Another adapter gives another fingerprint, which is compared below.
             model = model.adapted(Adapter::decode(&bytes)?)?;
         }
@@ -205,7 +207,7 @@ impl Model {
         } else {
             Err(Error::new(
                 ErrorKind::Mismatch,
-                format!("this build of {} gives other descriptors than the database holds", info.name),
+                format!("this build of {} computes other descriptors than the database has", info.name),
             )
             .help("use the version of cairn that created it, or ingest the photos into a new database"))
         }
@@ -213,7 +215,7 @@ impl Model {
 
     /// The network of these weights, without an adapter.
     pub(crate) fn of_weights(settings: Settings, weights: &Weights, hardware: &Hardware) -> Result<Self> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let sound = |s: &f64| (0.1..=4.0).contains(s);
         let scales = &settings.scales;
         if scales.is_empty() || scales.len() > MAX_SCALES || !scales.iter().all(sound) {
@@ -303,8 +305,8 @@ impl Model {
 
     /// One line for people: architecture, dimension, what makes the descriptor, device.
     pub fn describe(&self) -> String {
-        let last = if self.has_head { "GeM, FC and batch normalisation" } else { "GeM (the weights bring no head)" };
-        let last = if self.adapter.is_some() { format!("{last}, then what was trained") } else { last.to_owned() };
+        let last = if self.has_head { "GeM, FC and batch normalisation" } else { "GeM (the weights have no head)" };
+        let last = if self.adapter.is_some() { format!("{last}, then the adapter") } else { last.to_owned() };
         format!("{}, {} dimensions by {last}, on {}", self.info.name, self.dimension, self.hardware.describe())
     }
 
@@ -329,7 +331,7 @@ impl Model {
     /// # Errors
     /// When the device fails.
     pub(crate) fn feature_map(&self, picture: &Pixels) -> Result<Vec<f32>> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         one_thread();
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
         let shape = [1, i64::from(picture.height()), i64::from(picture.width()), 3];
@@ -377,7 +379,7 @@ impl Encoder for Model {
     }
 
     fn encode(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         one_thread();
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
         if !self.hardware.is_cuda() {
@@ -434,7 +436,7 @@ pub(crate) fn find_weights(file: &str) -> Result<PathBuf> {
     let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(file)).collect();
     places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
         let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        Error::not_found(format!("the weights {file} are not there; looked for {}", looked.join(", ")))
+        Error::not_found(format!("the weights {file} do not exist; looked for {}", looked.join(", ")))
             .help(format!("run the set-up of the README, or set {WEIGHTS_VARIABLE} to the folder that has {file}"))
     })
 }

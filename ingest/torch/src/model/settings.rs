@@ -1,8 +1,9 @@
-//! What a database remembers of its model: enough to load the same one again, and to know that it is the same.
+//! The settings that a database keeps of its model: enough to load the same one again, and to verify that it is the same.
 
 use std::path::{Path, PathBuf};
 
-use cairn::{Database, Error, ErrorKind, ModelInfo, Result};
+use cairn::model::ModelInfo;
+use cairn::{Error, ErrorKind, Result, Snapshot};
 
 use super::kept::{self, Files};
 use super::weights::Weights;
@@ -31,7 +32,7 @@ pub fn adapter_file(digest: blake3::Hash) -> String {
 }
 
 pub(crate) fn pinned(hex: &str) -> Result<blake3::Hash> {
-    blake3::Hash::from_hex(hex).map_err(|e| Error::invalid(format!("'{hex}' is no BLAKE3 digest")).because(e))
+    blake3::Hash::from_hex(hex).map_err(|e| Error::invalid(format!("'{hex}' is not a BLAKE3 digest")).because(e))
 }
 
 /// What a database remembers of its model, as lines `name = value`.
@@ -65,8 +66,7 @@ impl Settings {
     pub(crate) fn weights(&self, files: Files<'_>, moved: Option<&Path>) -> Result<Weights> {
         let path = match (&self.place, moved) {
             (Place::Kept, _) => {
-                let bytes =
-                    kept::read(files, self.digest)?.ok_or_else(|| lost("the network that was trained in it"))?;
+                let bytes = kept::read(files, self.digest)?.ok_or_else(|| lost("its trained network"))?;
                 return Weights::from_bytes(Path::new(KEPT), bytes, Some(self.digest));
             }
             (_, Some(path)) => path.to_owned(),
@@ -101,7 +101,7 @@ impl Settings {
     }
 
     pub(crate) fn info(&self) -> ModelInfo {
-        ModelInfo { name: self.name(), fingerprint: self.fingerprint(), settings: self.to_string() }
+        ModelInfo::new(self.name(), self.fingerprint()).settings(self.to_string())
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self> {
@@ -117,7 +117,7 @@ impl Settings {
         Ok(Self {
             architecture: needed("model")?.parse()?,
             digest: pinned(needed("weights")?)?,
-            scales: scales.map_err(|_| broken("'scales' are no numbers"))?,
+            scales: scales.map_err(|_| broken("'scales' are not numbers"))?,
             place: match (value("network"), value("path")) {
                 (Some(KEPT), _) => Place::Kept,
                 (Some(other), _) => return Err(broken(&format!("'network' is '{other}'"))),
@@ -133,9 +133,9 @@ impl Settings {
 ///
 /// # Errors
 /// `Mismatch` when the settings of the model cannot be read; a damaged catalog.
-pub(crate) fn is_lost(database: &Database, info: &ModelInfo) -> Result<bool> {
+pub(crate) fn is_lost(snapshot: &Snapshot, info: &ModelInfo) -> Result<bool> {
     let settings = Settings::parse(&info.settings)?;
-    Ok(settings.place == Place::Kept && kept::lacks(database, settings.digest)?)
+    Ok(settings.place == Place::Kept && kept::lacks(snapshot, settings.digest)?)
 }
 
 impl std::fmt::Display for Settings {
@@ -155,6 +155,5 @@ impl std::fmt::Display for Settings {
 
 /// The database does not have what its model is made of.
 pub(crate) fn lost(what: &str) -> Error {
-    Error::corrupt(format!("the database has lost {what}"))
-        .help("go back to the network as it was published: USE MODEL 0")
+    Error::corrupt(format!("the database has lost {what}")).help("return to the published network: USE MODEL 0")
 }

@@ -106,16 +106,15 @@ fn a_database_loads_its_model_again_and_no_other() {
     let model = lite0();
     let again = Model::reload(model.info(), &|_| Ok(None), None, &Hardware::cpu()).unwrap();
     assert_eq!(again.info(), model.info());
-    let other = ModelInfo {
-        settings: model.info().settings.replace("weights = ", "weights = 00").replace("\nscales", "xx\nscales"),
-        ..model.info().clone()
-    };
+    let other = model
+        .info()
+        .clone()
+        .settings(model.info().settings.replace("weights = ", "weights = 00").replace("\nscales", "xx\nscales"));
     assert!(Model::reload(&other, &|_| Ok(None), None, &Hardware::cpu()).is_err());
     let digest = blake3::hash(b"others").to_hex();
     let settings = format!("model = lite0-gem\nweights = {digest}\nscales = 1");
-    let error = Model::reload(&ModelInfo { settings, ..model.info().clone() }, &|_| Ok(None), None, &Hardware::cpu())
-        .err()
-        .unwrap();
+    let error =
+        Model::reload(&model.info().clone().settings(settings), &|_| Ok(None), None, &Hardware::cpu()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
 }
 

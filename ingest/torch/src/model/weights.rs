@@ -1,7 +1,7 @@
-//! Reading a file of weights: safetensors only, its BLAKE3 checked before a byte is believed.
+//! Reads a file of weights: only safetensors, and only after its BLAKE3 is verified.
 //!
-//! The header is judged first, and with it the length and the shapes: a file of gigabytes that holds no network of ours is refused
-//! after a few kilobytes of it.
+//! It checks the header first, with the length and the shapes: a file of gigabytes without one of our networks is refused after a
+//! few kilobytes of it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -169,7 +169,7 @@ impl Weights {
             Dtype::BF16 => Kind::BFloat16,
             Dtype::F64 => Kind::Double,
             other => {
-                return Err(refuse(path, &format!("tensor '{name}' holds {other:?}, not floating-point numbers")));
+                return Err(refuse(path, &format!("tensor '{name}' has type {other:?}, not floating-point numbers")));
             }
         };
         let bytes = self
@@ -178,23 +178,26 @@ impl Weights {
             .checked_add(range.start)
             .zip(self.header.data.checked_add(range.end))
             .and_then(|(start, end)| self.bytes.get(start..end))
-            .ok_or_else(|| refuse(path, &format!("tensor '{name}' lies outside the file")))?;
+            .ok_or_else(|| refuse(path, &format!("tensor '{name}' is outside the file")))?;
         let tensor = Tensor::f_from_data_size(bytes, shape, kind)
             .and_then(|tensor| tensor.f_to_kind(Kind::Float))
             .map_err(torch_error)?;
         let finite =
             tensor.f_isfinite().and_then(|t| t.f_all()).and_then(|t| t.f_int64_value(&[])).map_err(torch_error)?;
         if finite == 0 {
-            return Err(refuse(path, &format!("tensor '{name}' holds NaN or infinity")));
+            return Err(refuse(path, &format!("tensor '{name}' has NaN or infinity")));
         }
         let is_all = |t: Result<Tensor, tch::TchError>| -> Result<bool> {
             Ok(t.and_then(|t| t.f_all()).and_then(|t| t.f_int64_value(&[])).map_err(torch_error)? != 0)
         };
         if name.ends_with("weight") && is_all(tensor.f_eq(0.0))? {
-            return Err(refuse(path, &format!("tensor '{name}' is all zero: no photo could be told from another")));
+            return Err(refuse(
+                path,
+                &format!("tensor '{name}' is all zero: all photos would get the same descriptor"),
+            ));
         }
         if name.ends_with("running_var") && !is_all(tensor.f_ge(0.0))? {
-            return Err(refuse(path, &format!("tensor '{name}' holds a variance below zero")));
+            return Err(refuse(path, &format!("tensor '{name}' has a variance below zero")));
         }
         Ok(tensor)
     }

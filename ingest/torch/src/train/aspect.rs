@@ -1,4 +1,4 @@
-//! The sizes at which a network learns: one of five by aspect ratio, so that a mini-batch holds photos of one shape (docs/ALGORITHMS.md).
+//! The photo sizes of a training: one of five by aspect ratio, so that a mini-batch has photos of one shape (docs/ALGORITHMS.md).
 
 use crate::model::Architecture;
 

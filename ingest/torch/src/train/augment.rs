@@ -1,4 +1,4 @@
-//! Other views of a photo to learn from: the paper's "soft" and the released "hard" augmentation (docs/ALGORITHMS.md).
+//! Augmented views of a photo: the paper's "soft" and the released "hard" augmentation (docs/ALGORITHMS.md).
 
 use cairn::{Error, Result};
 

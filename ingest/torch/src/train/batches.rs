@@ -1,4 +1,4 @@
-//! Which images meet in which mini-batch: a function of the seed and the epoch alone.
+//! The images of each mini-batch: a function of only the seed and the epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
 

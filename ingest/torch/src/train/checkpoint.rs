@@ -1,4 +1,4 @@
-//! The state of a training in a file: enough to go on to the same bits, and to refuse another training's state.
+//! The state of a training in a file: enough to resume to the same bits, and to refuse another training's state.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -38,9 +38,11 @@ impl Identity {
         let refuse = |what: String| {
             Err(Error::new(
                 ErrorKind::Mismatch,
-                format!("{}: this checkpoint is of another training: {what}", path.display()),
+                format!("{}: this is the checkpoint of another training: {what}", path.display()),
             )
-            .help("go on with the options and the images that it was begun with, or name a new file to begin anew"))
+            .help(
+                "resume with the options and images that it started with, or name a new file to start a new training",
+            ))
         };
         if self.options != saved.options {
             let theirs: Vec<&str> = saved.options.lines().collect();
@@ -53,7 +55,7 @@ impl Identity {
             return refuse(ours.map(pair).collect::<Vec<_>>().join("; "));
         }
         if self.data != saved.data {
-            return refuse("it learnt from other images or labels".to_owned());
+            return refuse("it was trained on other images or labels".to_owned());
         }
         Ok(())
     }
@@ -98,7 +100,7 @@ impl State {
     pub(crate) fn load(path: &Path, identity: &Identity) -> Result<Option<Self>> {
         // A pipe would be waited for, and a link is not ours.
         if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
-            return Err(corrupt(path, "it is no plain file"));
+            return Err(corrupt(path, "it is not a plain file"));
         }
         let bytes = match read_file(path) {
             Ok(bytes) => bytes,
@@ -114,9 +116,9 @@ impl State {
         if about.get("cairn").is_none_or(|format| format != FORMAT) {
             return Err(Error::new(
                 ErrorKind::Mismatch,
-                format!("{}: this file is no checkpoint of a training", path.display()),
+                format!("{}: this file is not a checkpoint of a training", path.display()),
             )
-            .help("name another file for the checkpoint; this one is left as it is"));
+            .help("name another file for the checkpoint; this one is unchanged"));
         }
         let mut names: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
         names.sort_unstable();
@@ -126,20 +128,20 @@ impl State {
             tensors.push((name, shape, values));
         }
         if about.remove(CHECKSUM) != Some(checksum(&about, &tensors)) {
-            return Err(corrupt(path, "its checksum is not that of its contents"));
+            return Err(corrupt(path, "its checksum does not match its contents"));
         }
         let text = |name: &str| about.get(name).cloned().ok_or_else(|| corrupt(path, &format!("it has no '{name}'")));
         let saved = Identity { options: text("options")?, data: text("data")? };
         identity.check(&saved, path)?;
-        let step = text("step")?.parse().map_err(|_| corrupt(path, "its step is no number"))?;
-        let scale = u64::from_str_radix(&text("scale")?, 16).map_err(|_| corrupt(path, "its scale is no number"))?;
+        let step = text("step")?.parse().map_err(|_| corrupt(path, "its step is not a number"))?;
+        let scale = u64::from_str_radix(&text("scale")?, 16).map_err(|_| corrupt(path, "its scale is not a number"))?;
         Ok(Some(Self { step, scale: f64::from_bits(scale), identity: saved, tensors }))
     }
 }
 
 fn corrupt(path: &Path, what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("{}: the checkpoint is damaged: {what}", path.display()))
-        .help("remove it to begin the training anew")
+        .help("remove it to restart the training")
 }
 
 #[cfg(test)]
@@ -194,6 +196,6 @@ mod tests {
             assert!(State::load(&path, &state().identity).is_err(), "cut at {at}");
         }
         crate::model::Adapter::plain(1).save(&path).unwrap();
-        assert!(State::load(&path, &state().identity).unwrap_err().to_string().contains("no checkpoint"));
+        assert!(State::load(&path, &state().identity).unwrap_err().to_string().contains("not a checkpoint"));
     }
 }

@@ -1,4 +1,4 @@
-//! The head while it is trained: fully connected layer and batch normalisation (docs/ALGORITHMS.md), kept apart.
+//! The head during training: fully connected layer and batch normalisation, kept separate (docs/ALGORITHMS.md).
 
 use tch::{Device, TchError, Tensor};
 

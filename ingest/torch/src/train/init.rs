@@ -1,4 +1,4 @@
-//! What a head starts from: chance, or a linear map in closed form that already makes a good descriptor.
+//! The initial head: random, or a linear map in closed form that already gives a good descriptor.
 
 use cairn::Result;
 use tch::{Device, Kind, TchError, Tensor};

@@ -1,10 +1,11 @@
-//! How good descriptors are at what the database does with them: the first-stage list and the re-ranked one.
+//! Measures descriptors by the database's results: the first-stage list and the re-ranked one.
 
 use std::collections::{HashMap, HashSet};
 
 use cairn::eval::{Truth, evaluate};
+use cairn::limits::DEFAULT_VOTE_K;
 use cairn::rerank::{gate, rerank};
-use cairn::{Ballot, DEFAULT_VOTE_K, soft_vote};
+use cairn::{Ballot, soft_vote};
 use tch::{TchError, Tensor};
 
 use super::nearest::{nearest, select};

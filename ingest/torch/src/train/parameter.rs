@@ -1,4 +1,4 @@
-//! What an optimiser moves, by name.
+//! The parameters that an optimiser updates, by name.
 
 use tch::{Device, TchError, Tensor};
 

@@ -1,4 +1,4 @@
-//! What a training tells while it goes: a step's numbers, the caller's word whether to go on, and the log of all steps.
+//! The report of a training's steps: a step's numbers, the caller's decision to continue, and the log of all steps.
 
 use std::fs::File;
 use std::io::Write;

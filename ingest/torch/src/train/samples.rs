@@ -1,5 +1,5 @@
-//! What a head is trained on: cached descriptors of labelled images, checked, and split into images to learn from and images held
-//! out to judge by.
+//! The data for training a head: cached descriptors of labelled images, checked, and split into images to train on and images
+//! held out.
 
 use crate::model::adapter::unit;
 use std::collections::{BTreeMap, HashMap};

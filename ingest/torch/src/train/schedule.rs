@@ -1,4 +1,4 @@
-//! The learning rate of a step: cosine annealing (Loshchilov and Hutter, ICLR 2017), brought down a little every step.
+//! The learning rate of a step: cosine annealing (Loshchilov and Hutter, ICLR 2017), reduced a little every step.
 
 /// The rate of step `step` (from 0) of `steps`: last + (first - last) * (1 + cos(pi step / steps)) / 2. From step `steps` on it is
 /// `last`.

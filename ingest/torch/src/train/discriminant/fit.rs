@@ -1,4 +1,4 @@
-//! Discriminant analysis in closed form: what differs inside the labels is turned down, what tells them apart stands out.
+//! Discriminant analysis in closed form: it suppresses the differences within labels and amplifies those between labels.
 
 use tch::{Kind, TchError, Tensor};
 

@@ -1,5 +1,5 @@
-//! Training in closed form: a discriminant analysis of cached descriptors that leaves wrong labels out and learns from images without
-//! labels, too. A few hundred images take seconds.
+//! Training in closed form: a discriminant analysis of cached descriptors that leaves out wrong labels and also learns from
+//! images without labels. A few hundred images take seconds.
 //!
 //! A descriptor x becomes [x; L2(W(x - m) V); L2(W(x - m))] and then its 256 principal numbers. W whitens what differs inside the
 //! labels, with a ridge (Friedman's regularised discriminant analysis, 1989); V are Fisher's discriminants (Rao
@@ -15,7 +15,8 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-use cairn::{Error, ErrorKind, Progress, Result, Watch, pool};
+use cairn::runtime::pool;
+use cairn::{Error, ErrorKind, Progress, Result, Watch};
 use tch::Tensor;
 
 use self::evidence::{Given, adopted, believed};
@@ -73,7 +74,7 @@ pub fn train_discriminant(
     options: &DiscriminantOptions,
     watch: &dyn Watch,
 ) -> Result<TrainedDiscriminant> {
-    let _native = cairn::native();
+    let _native = cairn::runtime::native();
     one_thread();
     let Material { images, classes, x, count } = Material::of(samples, options)?;
     let side = samples.dimension;
@@ -107,9 +108,9 @@ impl Material {
         prepared.classes.iter().for_each(|&class| sizes[class as usize] += 1);
         if sizes.iter().all(|&size| size < 2) {
             return Err(Error::invalid(
-                "no label has two images, so nothing says what images of one label have in common",
+                "no label has two images, so there is nothing to learn about images of one label",
             )
-            .help("add images of the labels that there are"));
+            .help("add more images of the existing labels"));
         }
         let chosen = balanced(&classes, prepared.class_count, MOST_TRAIN_IMAGES, options.seed);
         let images: Vec<u32> = chosen.iter().map(|&place| prepared.train[place]).collect();
@@ -131,7 +132,7 @@ impl Ticker<'_> {
     /// One part is done.
     fn tick(&mut self, what: &str) -> Result<()> {
         // A process that ends does not wait for the next one.
-        cairn::may_end();
+        cairn::runtime::may_end();
         self.done += 1;
         match self.watch.progress(Progress::new(what, self.done, self.total)) {
             ControlFlow::Break(()) if self.done < self.total => {
@@ -206,11 +207,12 @@ fn steps(given: Given, index: &Tensor, options: &DiscriminantOptions, ticker: &m
 fn index_rows(index: &[f32], side: usize) -> Result<Vec<f32>> {
     if !index.len().is_multiple_of(side) {
         let numbers = index.len();
-        return Err(Error::invalid(format!("{numbers} numbers of index images are no rows of {side}")));
+        return Err(Error::invalid(format!("{numbers} numbers of index images do not form rows of {side}")));
     }
     let places = spread(index.len() / side, MOST_INDEX_IMAGES);
     let row = |&at: &usize| {
-        let unusable = || Error::invalid(format!("index row {at} cannot be learnt from: it is zero, or not finite"));
+        let unusable =
+            || Error::invalid(format!("index row {at} cannot be used for training: it is zero, or not finite"));
         unit(&index[at * side..(at + 1) * side]).ok_or_else(unusable)
     };
     Ok(pool::try_map(&places, row)?.concat())

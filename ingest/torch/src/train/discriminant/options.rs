@@ -1,6 +1,7 @@
 //! The options of discriminant training, with their defaults and ranges.
 
-use cairn::{Error, MAX_DIMENSION, Result};
+use cairn::limits::MAX_DIMENSION;
+use cairn::{Error, Result};
 
 /// Most numbers of a descriptor that it takes: its matrices are square.
 const MOST_NUMBERS: usize = 8192;
@@ -59,7 +60,7 @@ impl DiscriminantOptions {
         ];
         match ranges.into_iter().find(|(_, x, low, high)| !(*low..=*high).contains(x)) {
             Some((name, value, low, high)) => {
-                Err(Error::invalid(format!("the {name} is {value}; it lies between {low} and {high}")))
+                Err(Error::invalid(format!("the {name} is {value}; it must be {low} to {high}")))
             }
             None => Ok(()),
         }

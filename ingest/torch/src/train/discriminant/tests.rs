@@ -1,4 +1,4 @@
-//! Discriminant training: the algebra exactly, what it learns, what it leaves out, what it refuses; and real photos.
+//! Discriminant training: the algebra exactly, what it learns, leaves out and refuses; and real photos.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::ops::ControlFlow;

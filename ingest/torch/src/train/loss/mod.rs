@@ -1,6 +1,6 @@
-//! What a descriptor is trained for: the six losses of the comparison in Table 5 of the paper.
+//! The training losses: the six of the comparison in Table 5 of the paper.
 //!
-//! Four classify (ArcFace, CosFace, AdaCos, softmax) and learn one weight vector a class; two compare the rows of a batch with
+//! Four classify (ArcFace, CosFace, AdaCos, softmax) and learn one weight vector per class; two compare the rows of a batch with
 //! each other (triplet, AP) and need batches with several images of a label.
 
 mod adacos;

@@ -1,4 +1,4 @@
-//! Every loss against golden logits and numbers, and its gradient against finite differences in f64.
+//! Compares every loss with golden logits and numbers, and its gradient with finite differences in f64.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use tch::Device;

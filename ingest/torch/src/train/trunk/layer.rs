@@ -1,4 +1,4 @@
-//! A convolution and its batch normalisation while they are trained: kept apart, as they stand in weights files.
+//! A convolution and its batch normalisation during training: kept separate, as in weights files.
 
 use cairn::{Error, Result};
 use tch::{Device, Kind, TchError, Tensor};

@@ -1,4 +1,4 @@
-//! Mini-batches of photos, made ahead of the network by threads of their own.
+//! Mini-batches of photos, prepared ahead of the network by separate threads.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;

@@ -1,4 +1,4 @@
-//! A whole network while it is trained: trunk, GeM, head; from a file of weights to another one of the same layout.
+//! A whole network during training: trunk, GeM, head; from a file of weights to another one of the same layout.
 
 use std::collections::HashMap;
 
