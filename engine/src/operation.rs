@@ -87,6 +87,7 @@ impl Reading {
 
 /// Who put the label of an image in force, or left the image without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum SetBy {
     /// A list or a folder that was ingested.
     List,
@@ -102,11 +103,13 @@ pub enum SetBy {
 
 /// What a list said of an image when it was read last.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ListSaid {
     /// The label that it gave.
     pub label: Option<String>,
     /// BLAKE3 of the photo that it named, where that is known.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::hex"))]
     pub content: Option<[u8; 32]>,
 }
 
@@ -225,11 +228,13 @@ impl From<Put> for Operation {
 
 /// A stored image, without its vector.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Record {
     /// External key.
     pub key: String,
     /// Train or index.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::role"))]
     pub role: Role,
     /// Label of a train image.
     pub label: Option<String>,
@@ -238,6 +243,7 @@ pub struct Record {
     /// Where the image came from.
     pub source: Option<String>,
     /// BLAKE3 of the content.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::hex"))]
     pub content: Option<[u8; 32]>,
     /// Changes of this image so far, from 1.
     pub version: u64,
@@ -257,6 +263,7 @@ impl Record {
 
 /// What a transaction did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Receipt {
     /// Sequence number of the transaction: every write has its own, and they rise.

@@ -29,6 +29,7 @@ pub(crate) const MOST_OPEN_TABLES: usize = 4096;
 
 /// What is kept of the photos' bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum Keep {
     /// The bytes as they came: they can be shown and embedded again.
     Original,
@@ -57,6 +58,7 @@ impl Keep {
 
 /// The model whose descriptors a database holds. The engine compares fingerprints and hands the rest back untouched.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ModelInfo {
     /// Name, for example `lite0-gem`.

@@ -9,6 +9,7 @@ use crate::options::{Keep, ModelInfo};
 
 /// The state of a database at one moment (SHOW STATUS, [`Database::status`](crate::Database::status)).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Status {
     /// Where it is.
@@ -84,6 +85,7 @@ impl Status {
 
 /// What is wrong with a database that is open; nothing of it makes an answer wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Health {
     /// Why it takes no more writes: a commit failed, or the folder is not in its place any more.
@@ -105,12 +107,14 @@ impl Health {
 
 /// What a thread behind the callers could not do ([`Database::on_trouble`](crate::Database::on_trouble)). It tries again by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Trouble {
     /// What it was doing: `keeping the watermark`, `applying deferred writes`, `making segments` or `merging segments`.
     pub work: &'static str,
     /// The kind of the error; `None`: the thread panicked, or the system gave none. Then nothing does this work until the database is
     /// opened again.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::debug"))]
     pub kind: Option<ErrorKind>,
     /// What happened, for people.
     pub message: String,
@@ -172,11 +176,13 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Report {
 
 /// A segment, for people.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SegmentInfo {
     /// Its number.
     pub number: u64,
     /// What its rows are.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::role"))]
     pub role: Role,
     /// Rows in it, dead ones included.
     pub rows: usize,
@@ -192,6 +198,7 @@ pub struct SegmentInfo {
 
 /// What a repair found and did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Repaired {
     /// What was found and done, for people.
@@ -218,6 +225,7 @@ impl Repaired {
 
 /// What CHECK found.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CheckReport {
     /// What was looked at, and how many of it.
@@ -228,6 +236,7 @@ pub struct CheckReport {
 
 /// Something that CHECK found wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Problem {
     /// Where it is.
@@ -245,6 +254,7 @@ impl Problem {
 
 /// A part of a database, as CHECK goes through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Part {
     /// The files of the catalog: a family cannot be read to its end.
@@ -279,5 +289,26 @@ impl fmt::Display for Problem {
 impl PartialEq<String> for Problem {
     fn eq(&self, message: &String) -> bool {
         self.message == *message
+    }
+}
+
+/// How much a backup holds, or what was restored of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Copied {
+    /// Files.
+    pub files: usize,
+    /// Bytes in them; on one file system most are shared with the database.
+    pub bytes: u64,
+    /// Number of the last acknowledged write that it holds, deferred ones included; `None`: its catalog cannot be read as it is, because an
+    /// older build wrote it, or it was damaged before it was backed up.
+    pub sequence: Option<u64>,
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} files, {:.1} MB", self.files, self.bytes as f64 / 1e6)?;
+        self.sequence.map_or(Ok(()), |sequence| write!(f, ", sequence {sequence}"))
     }
 }
