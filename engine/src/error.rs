@@ -64,7 +64,7 @@ pub enum ErrorKind {
     DiskFull,
     /// The process, or the whole machine, has as many files open as it may.
     TooManyFiles,
-    /// Code that the database called, and waits for, asked it for what waits for that call.
+    /// A callback, which the database waits for, made a call that would wait for the callback.
     Reentrant,
     /// The process is a fork of the one that opened the database.
     Forked,
@@ -93,8 +93,8 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error without a next step; add one with [`Error::help`]. A path that leads through an open handle is told as where that
-    /// leads.
+    /// An error without a next step; add one with [`Error::help`]. A path that leads through an open handle is shown as the path
+    /// of its target.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: with_real_paths(message.into()), help: None, source: None, diagnostics: Vec::new() }
     }
@@ -259,7 +259,7 @@ impl From<rocksdb::Error> for Error {
     }
 }
 
-/// RocksDB and others are handed paths that lead through open handles (`disk/folder.rs`); people are told where those lead.
+/// RocksDB and others get paths that lead through open handles (`disk/folder.rs`); people see the paths of their targets.
 fn with_real_paths(text: String) -> String {
     const THROUGH: &str = "/proc/self/fd/";
     if !text.contains(THROUGH) {

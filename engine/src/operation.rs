@@ -73,7 +73,7 @@ impl Listed {
 pub struct Reading {
     /// Number of the reading.
     pub number: u64,
-    /// The list's labels go in force whoever set the present ones, and whether or not the list changed.
+    /// The list's labels replace the present ones, whoever set those, and whether or not the list changed.
     pub overrules: bool,
 }
 
@@ -85,7 +85,7 @@ impl Reading {
     }
 }
 
-/// Who put the label of an image in force, or left the image without one.
+/// Who set the label of an image, or left the image without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SetBy {
     /// A list or a folder that was ingested.
@@ -120,11 +120,11 @@ impl ListSaid {
 /// What becomes of a label that a list gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// It is the one in force.
+    /// It is the present one.
     Agrees,
-    /// It goes in force: the list changed since it was read last, or overrules.
+    /// It replaces the present one: the list changed since it was last read, or overrules.
     Taken,
-    /// The label in force stays: somebody set it, and the list says what it said before.
+    /// The present label stays: somebody set it, and the list has not changed.
     LeftAlone,
 }
 
@@ -139,8 +139,8 @@ pub(crate) fn heard(
         return Heard::Agrees;
     }
     let list_changed = match listed {
-        // An earlier build kept a label as the list spells it. Another spelling alone is no change of the list: it is taken where the
-        // label in force is the list's, and reverts nobody.
+        // An earlier build kept a label in the list's spelling. Another spelling alone is no change of the list: it is taken if
+        // the present label is the list's, and reverts nobody.
         Some(listed) if plain(listed) == plain(says) => listed != says && in_force == listed,
         Some(listed) => listed != says,
         // The first word of a list counts where nobody spoke before. Who set the label of an image that an earlier build changed is
@@ -241,7 +241,7 @@ pub struct Record {
     pub content: Option<[u8; 32]>,
     /// Changes of this image so far, from 1.
     pub version: u64,
-    /// Who put the label in force, or left the image without one.
+    /// Who set the label, or left the image without one.
     pub set_by: SetBy,
     /// What a list said of it when it was read last; `None`: no list was read that names it.
     pub listed: Option<ListSaid>,

@@ -63,8 +63,8 @@ pub struct ModelInfo {
     pub name: String,
     /// A digest of everything that decides a descriptor: architecture, weights, input rule, scales.
     pub fingerprint: String,
-    /// What the embedding side needs to load the same model again (its own format). Empty: nobody but the caller can load it, and vectors
-    /// that the caller writes are taken for that model's; else they are taken only with its fingerprint.
+    /// What the embedder needs to load the same model again (in its own format). Empty: only the caller can load it, and vectors
+    /// of the caller count as that model's; otherwise they are accepted only with its fingerprint.
     pub settings: String,
 }
 

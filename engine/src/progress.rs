@@ -256,7 +256,7 @@ mod tests {
 
     use super::*;
 
-    /// It catches: a limit that is taken for a request, a limit that a later one extends, a flag that clones do not share.
+    /// It catches: a limit reported as a request, a limit that a later one extends, a flag that clones do not share.
     #[test]
     fn a_stop_says_whether_it_was_asked_for_or_the_time_is_over() {
         let stop = Stop::new();

@@ -116,7 +116,7 @@ fn every_diagnostic_has_a_golden_case() {
         }
         let source = fs::read_to_string(&file).unwrap();
         let code = source.split("#[cfg(test)]").next().unwrap();
-        assert!(!code.contains(MADE), "{} makes a diagnostic of its own", file.display());
+        assert!(!code.contains(MADE), "{} creates a diagnostic itself", file.display());
     }
 }
 

@@ -1,5 +1,5 @@
-//! Looking at a database through its public door: whether it is what the model says, whether its predictions equal a recompute, and
-//! a digest that two equal databases share.
+//! Checks a database through its public interface: whether it equals the model, whether its predictions equal a recompute; and
+//! computes a digest that is the same for equal databases.
 
 use cairn::{Database, Query, Rerank, Scope, SearchRequest, Snapshot};
 

@@ -1,4 +1,4 @@
-//! R24: a backup that is looked at, and that everything tries to write into, keeps every byte, verifies and restores.
+//! R24: a backup that is read, and that everything tries to write into, keeps every byte, verifies and restores.
 //!
 //! It catches: an opening for writing that takes a backup, a statement that writes and is not asked whether it may, an opening for
 //! reading that leaves a file, a repair that takes a backup for a damaged database, a list that says nothing of files that came later.
@@ -30,7 +30,7 @@ const READS: [&str; 18] = [
     "EXPLAIN ANALYZE SEARCH ID 'a000001'",
     "BACKUP VERIFY 'BACKUP'",
 ];
-/// What writes, be it that nothing would be left to do.
+/// Statements that write, even if there is nothing left to do.
 const WRITES: [&str; 21] = [
     "PUT ID 'new' VECTOR [1, 0, 0, 0, 0, 0, 0, 0]",
     "PUT ID 'a000001' VECTOR [1, 0, 0, 0, 0, 0, 0, 0] LABEL 'x'",

@@ -32,7 +32,7 @@ fn filled(folder: &Path) -> Database {
     database
 }
 
-/// Makes a call that is stopped at its first step, at its second, .., until it comes to its end; how often it was stopped.
+/// Makes a call that is stopped at its first step, at its second, .., until it finishes; returns how often it was stopped.
 fn stopped_everywhere<T>(
     what: &str,
     mut call: impl FnMut(&dyn cairn::Watch) -> cairn::Result<T>,

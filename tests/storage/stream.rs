@@ -1,5 +1,5 @@
-//! A stream of transactions that follows from its seed: the process that is killed and the test that watches it agree on it without
-//! a word. Transaction number n is the n-th write of the database, so its number is the database's sequence number.
+//! A stream of transactions that follows from its seed: the process that is killed and the test that watches it need not
+//! communicate. Transaction number n is the n-th write of the database, so its number is the database's sequence number.
 
 use std::collections::{BTreeMap, BTreeSet};
 

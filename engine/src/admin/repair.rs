@@ -34,7 +34,7 @@ type Story = Vec<String>;
 /// Repairs the database of a folder and says what it did. Without `at_any_loss` one that would lose more images than it keeps is
 /// refused before anything is changed. `look_first` is called when nobody else can open it, and says whether its files may be noted as known.
 ///
-/// Complexity: as putting every image anew.
+/// Complexity: as putting every image again.
 ///
 /// # Errors
 /// `Locked`; `Corrupt` when not even the options can be read, or when too much would be lost; `Io`. A repair that was cut short is

@@ -211,7 +211,7 @@ impl Catalog {
         Self::open_for_repair(folder, lock, opening)?.unless_half_repaired()
     }
 
-    /// What a repair has not finished yet would answer wrongly without a word.
+    /// An unfinished repair would silently return wrong answers.
     fn unless_half_repaired(self) -> Result<Self> {
         let _inside = inside();
         if self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING)?.is_none() {

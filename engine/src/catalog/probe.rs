@@ -33,7 +33,7 @@ pub(crate) enum Look {
 impl Look {
     const ALL: [Self; 3] = [Self::Open, Self::All, Self::Repair];
 
-    /// What the scout is told.
+    /// The scout's instructions.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -42,15 +42,15 @@ impl Look {
         }
     }
 
-    /// What the scout was told.
+    /// The scout's instructions.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|look| look.word() == word)
     }
 }
 
 impl Catalog {
-    /// Does with the catalog of a folder what others will do with it; `alive` is called again and again meanwhile. What it finds is
-    /// nobody's concern here: whoever opens the catalog next finds it, too. `scratch` is an empty folder for what is opened for writing.
+    /// Does with the catalog of a folder what others will do with it; calls `alive` repeatedly meanwhile. It ignores what it
+    /// finds: the next opening of the catalog finds it too. `scratch` is an empty folder for files that are opened for writing.
     ///
     /// Complexity: `Open`: as an opening; `All`: one reading of the catalog, and of a small one also a writing; `Repair`: also one
     /// writing, where it is damaged.

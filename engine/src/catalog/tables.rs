@@ -151,7 +151,7 @@ impl Catalog {
         self.flush_bytes().max(WRITE_BUFFER as u64)
     }
 
-    /// Has RocksDB compact by itself or not. What is under way comes to its end.
+    /// Turns RocksDB's own compaction on or off. A running one finishes.
     fn hold_compactions(&self, hold: bool) -> Result<()> {
         if self.store.holds_compactions.swap(hold, Ordering::Relaxed) != hold {
             let _inside = inside_slow();

@@ -36,7 +36,7 @@ fn too_many_thumbnails(sights: &Sights) -> Error {
     )
 }
 
-/// Compares images of one snapshot, which are told by their places in a list.
+/// Compares images of one snapshot, which are identified by their positions in a list.
 pub(crate) struct Comparer<'a> {
     shared: &'a Shared,
     snapshot: &'a Snapshot,
@@ -137,7 +137,7 @@ impl<'a> Comparer<'a> {
         let (all, mut done) = (missing.len(), 0);
         let mut unseen = HashMap::new();
         for images in missing.chunks(STORED_AT_A_TIME) {
-            // Whoever finds features may use threads of its own, and wait for them.
+            // The extractor may use other threads, and wait for them.
             let found: Vec<Result<(Sight, Features)>> = pool::on_threads(images, |&at| self.extract(at))?;
             let whole = || images.iter().zip(&found).filter_map(|(&at, found)| Some((at, found.as_ref().ok()?)));
             match &self.dry {
@@ -159,8 +159,8 @@ impl<'a> Comparer<'a> {
         Ok(Looked { seen, unseen })
     }
 
-    /// Compares each image with its candidates. An image that nothing can be seen of is told and ends nothing, unless it is so with
-    /// all of them.
+    /// Compares each image with its candidates. An image without a readable photo is reported and stops nothing, unless all
+    /// images are like that.
     ///
     /// # Errors
     /// `Invalid`: more than one in [`THUMBNAILS_FROM_SHARE`] would be compared by a thumbnail, and `takes_thumbnails` is off.

@@ -32,7 +32,7 @@ pub struct Judged {
     pub label: String,
     /// What was found.
     pub judgement: Judgement,
-    /// Neighbours of its own label that it was compared with.
+    /// Number of neighbours with its own label that it was compared with.
     pub compared: usize,
     /// Those of them with enough inliers.
     pub verified: usize,

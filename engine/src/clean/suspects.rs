@@ -21,7 +21,8 @@ const REST: f64 = 0.1;
 /// A neighbour weighs so much where the image is not among its own neighbours.
 const ONE_SIDED: f64 = 0.5;
 
-/// How much of a neighbour's crowd is taken off its cosine: the mean cosine of its own nearest, as far as it differs from the usual.
+/// The share of a neighbour's crowding that is subtracted from its cosine: the mean cosine of its nearest images, as far as it
+/// differs from the usual one.
 const CROWD: f64 = 0.5;
 
 /// Nearest images of a neighbour that are its crowd.
@@ -77,8 +78,9 @@ pub struct Suspect<L> {
     pub label: L,
     /// The label that its neighbours have most of, besides.
     pub proposed: L,
-    /// In 0..1: the claim of the proposed label over that claim, the given label's share, what the given label could not say, and 0.05 of
-    /// doubt ([`suspects`]). Near 0 the given label is right, and at 0.5 nothing can be told. It ranks; it is not a probability.
+    /// In 0..1: the claim of the proposed label divided by the sum of that claim, the given label's share, what the given label
+    /// could not say, and 0.05 of doubt ([`suspects`]). Near 0 the given label is right, and at 0.5 the evidence is undecided. It
+    /// ranks; it is not a probability.
     pub evidence: f64,
     /// What speaks for the given label.
     pub given: Support,
@@ -103,9 +105,9 @@ pub struct Suspect<L> {
 /// evidence = claim / (g + claim + unsaid + 0.05)
 /// ```
 ///
-/// A label of m other images can be expected to speak with m / (m + 1/2) of its voice, so its silence says little where m is small. The
-/// only image of a label gets at most 0.65, which says that nothing can be told; one of a pair gets 0.8 where all but a few neighbours
-/// agree. Measured figures stand in docs/MEASURED.md.
+/// A label of m other images can be expected to give m / (m + 1/2) of its votes, so its silence means little if m is small. The
+/// only image of a label gets at most 0.65, which is undecided; one of a pair gets 0.8 if all but a few neighbours agree.
+/// Measured figures are in docs/MEASURED.md.
 ///
 /// # Errors
 /// Invalid when the two lists differ in length, a neighbour is not there, a similarity is not finite, or `k` is zero.

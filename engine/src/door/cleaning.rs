@@ -42,8 +42,8 @@ impl Database {
         clean::check_cleaning(&self.shared, plan)
     }
 
-    /// Undoes the last cleaning that was not undone: the images that are as it left them get their labels back, or lose its mark.
-    /// What was changed since, be it to the same label and back or by another photo under the same key, is left alone.
+    /// Undoes the last cleaning that was not undone: images that have not changed since get their labels back, or lose its mark.
+    /// Images that were changed since, even to the same label and back or by another photo under the same key, stay unchanged.
     ///
     /// Complexity: one transaction; reads the record of each image that the cleaning changed.
     ///

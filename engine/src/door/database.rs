@@ -35,10 +35,10 @@ const OPENING_BYTES: u64 = 1 << 20;
 /// its caller's pool, and none takes up other tasks while it waits. Calls block; in asynchronous code make them where blocking is
 /// allowed (`tokio::task::spawn_blocking`).
 ///
-/// **Code that the database calls** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::Reembed), whoever is told of progress, a
-/// [`Propose`]) may ask it for anything. What would wait for that very call is refused at once (`Reentrant`): writes and the like by a
-/// `Propose`, and by what is called while the last images of a new model are taken over. Such code must not wait for other threads that
-/// write: those of a change of models are refused after a minute (`Locked`), those behind a `Propose` wait for its end.
+/// **Callbacks** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::Reembed), a progress callback, a [`Propose`]) may call
+/// the database for anything. A call that would wait for the callback itself is refused at once (`Reentrant`): writes and the
+/// like by a `Propose`, and by callbacks during the last round of a model change. A callback must not wait for other threads that
+/// write: during a model change those threads are refused after a minute (`Locked`); during a `Propose` they wait for its end.
 ///
 /// **A fork** of the process has no threads of the database: there every call is refused (`Forked`), and nothing is closed or saved.
 ///
@@ -302,9 +302,9 @@ impl Database {
         Ok((core, worker))
     }
 
-    /// Closes the database for all its clones: waits for whatever writes and for the work behind it, saves what makes the next opening
-    /// fast, and says whether that succeeded; dropping the last clone does the same without a word. Later writes through clones are
-    /// refused (`Invalid`). Snapshots and clones go on reading; the folder is released when the last of them is gone.
+    /// Closes the database for all its clones: waits for writers and for background work, saves what makes the next opening fast,
+    /// and reports whether that succeeded; dropping the last clone does the same without a report. Later writes through clones
+    /// are refused (`Invalid`). Snapshots and clones can still be read; the folder is released when the last of them is dropped.
     ///
     /// # Errors
     /// Why the database takes no more writes, if it does not; `Io`. What was acknowledged is stored in any case.
@@ -312,7 +312,7 @@ impl Database {
         self.shared.close()
     }
 
-    /// What it was created with; the model and the dimension are those in force.
+    /// The options that it was created with; model and dimension are the active ones.
     pub fn options(&self) -> Options {
         self.shared.core().catalog().options().clone()
     }
@@ -324,7 +324,7 @@ impl Database {
 
     /// Lets a device propose neighbours during writes; results do not change, only their speed.
     pub fn set_proposer(&self, proposer: Option<Arc<dyn Propose>>) {
-        // Held until it is set: what is chosen while another model comes in force must not go to the one before.
+        // Held until it is set: a choice made while another model becomes active must not go to the earlier one.
         self.shared.with_core(|core| core.set_proposer(proposer));
     }
 
@@ -448,8 +448,8 @@ impl Database {
         if self.is_read_only() { Ok(self.snapshot()) } else { self.drain() }
     }
 
-    /// The state once readers see write number `sequence`; what waits before it is carried out now. A number that a snapshot or an answer
-    /// tells is one of an acknowledged write.
+    /// The state once readers see write number `sequence`; earlier deferred writes are applied now. A number that a snapshot or
+    /// an answer has is that of an acknowledged write.
     ///
     /// # Errors
     /// `Invalid` when no such write was acknowledged yet; `ReadOnly`: it waits, and the database was opened for reading only; what the

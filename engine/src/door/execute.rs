@@ -22,7 +22,7 @@ use crate::progress::Watch;
 use crate::state::Snapshot;
 use crate::write::another_model;
 
-/// Times a photo is embedded again because another model came in force; that takes minutes each.
+/// How often a photo is embedded again because another model became active; that takes minutes each.
 const MODEL_TRIES: usize = 3;
 
 /// An image of a statement, resolved to a descriptor.
@@ -253,7 +253,7 @@ impl Database {
         Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
     }
 
-    /// The image that a PUT stores, and the fingerprint of the model in force when it was embedded.
+    /// The image that a PUT stores, and the fingerprint of the model that was active when it was embedded.
     fn image_to_put(
         &self,
         key: String,
@@ -284,7 +284,7 @@ impl Database {
         Ok((put, model.map(|model| model.fingerprint.clone())))
     }
 
-    /// A snapshot whose predictions lag no more than was asked for; what waits is carried out first if need be.
+    /// A snapshot whose predictions lag no more than requested; deferred writes are applied first if necessary.
     fn snapshot_as(&self, freshness: Freshness, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         match freshness {
             Freshness::AsIs => Ok(self.snapshot()),
@@ -294,8 +294,8 @@ impl Database {
         }
     }
 
-    /// A snapshot, and what `resolve` makes of it; embedding takes time, and the model that embeds is the one in force then. Where
-    /// another one came in force meanwhile, both are taken anew.
+    /// A snapshot, and the result of `resolve` for it; embedding takes time, and uses the model that is active at its start. If
+    /// another one became active meanwhile, both are taken again.
     fn under_one_model<T>(
         &self,
         freshness: Freshness,

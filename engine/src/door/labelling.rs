@@ -133,9 +133,9 @@ impl Database {
         if waits { self.drain() } else { Ok(self.snapshot()) }
     }
 
-    /// Takes the last change of labels back: of LABEL, UNLABEL, PUT over an image with the same photo, a transaction of
-    /// [`Database::write`], or the reading of a list. Images whose label was set again since are left alone, be it to the same label.
-    /// Who had set a label is given back with it. Cleanings are no such change; [`Database::undo_cleaning`] undoes them.
+    /// Undoes the last change of labels: by LABEL, UNLABEL, PUT over an image with the same photo, a transaction of
+    /// [`Database::write`], or the reading of a list. Images whose label was set again since, even to the same label, stay
+    /// unchanged. It also restores who had set a label. Cleanings are no such change; [`Database::undo_cleaning`] undoes them.
     ///
     /// The last 1,000 transactions that changed labels are kept, with 50,000 images in all.
     ///

@@ -307,7 +307,7 @@ fn laws_hold_on(history: Vec<Step>) -> Result<(), TestCaseError> {
         prop_assert_eq!(now.lag(), 0);
         hold(&now, &model);
     }
-    // A segment that was lost is told until it is made again; nothing else is wrong.
+    // A lost segment is reported until it is written again; nothing else is wrong.
     let problems = database.check(true).unwrap().problems;
     prop_assert!(problems.iter().all(|problem| problem.part == Part::Segment), "{problems:?}");
     let bulk = Database::create(folder.path().join("bulk"), options()).unwrap();
@@ -419,7 +419,7 @@ fn repair_makes_everything_again() {
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
 }
 
-/// A repair that was cut short is told, and only another repair gets past it.
+/// An interrupted repair is reported, and only another repair gets past it.
 #[test]
 fn a_half_repaired_database_is_refused() {
     let folder = place();

@@ -298,7 +298,7 @@ impl Helpers {
             jobs.push_back(Arc::clone(&job));
             drop(jobs);
             if !job.is_begun() {
-                // Each wakes the next one: the caller has work of his own.
+                // Each wakes the next one: the caller has other work.
                 self.wake_one();
             }
             job.help(at);
@@ -395,7 +395,7 @@ mod tests {
             });
         };
         let caller = std::thread::spawn(move || busy(ended, began));
-        // The receiver has one owner at a time, so each is told of before it waits.
+        // The receiver has one owner at a time, so each is registered before it waits.
         (0..threads()).for_each(|_| begun.recv().unwrap());
         (end, caller)
     }

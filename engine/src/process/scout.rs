@@ -183,7 +183,8 @@ mod tests {
 
     use super::*;
 
-    /// One test, because the scout is the whole process's. It catches: a death that is taken for an end, another program for a scout.
+    /// One test, because the scout is the whole process's. It catches: a death that counts as an end, another program used as a
+    /// scout.
     #[test]
     fn a_death_is_told_from_an_end_and_from_another_program() {
         let shell = |script: &str| set_scout(Some(Scout::new("/bin/sh", ["-c", script])));

@@ -151,7 +151,7 @@ impl RowSet {
         self.decided(query, count, parts.into_iter().flatten())
     }
 
-    /// [`RowSet::best`] for many queries (row-major) in one pass; `admit` is told the query's number and the row.
+    /// [`RowSet::best`] for many queries (row-major) in one pass; `admit` gets the query's number and the row.
     ///
     /// A group of queries shares each block of rows while it is in the cache.
     ///

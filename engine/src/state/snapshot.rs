@@ -31,7 +31,7 @@ pub(crate) struct Published {
     pub(crate) labels: Labels,
     pub(crate) pinned: Pinned,
     pub(crate) options: Options,
-    /// Segments that were set aside, and why: answers are exact, but slower, until they are built anew.
+    /// Segments that were set aside, and why: answers are exact, but slower, until they are rebuilt.
     pub(crate) problems: Arc<[Problem]>,
     /// Votes with another k than the stored one, made when first asked for.
     pub(crate) revotes: Mutex<HashMap<usize, Arc<Revote>>>,
@@ -163,7 +163,8 @@ impl Snapshot {
         self.accepted.saturating_sub(self.state.sequence)
     }
 
-    /// The model that made the descriptors that it sees; `None`: the caller brings them. It stays that one, whatever comes in force later.
+    /// The model of the descriptors that it sees; `None`: the caller's own vectors. It does not change, whatever becomes active
+    /// later.
     pub fn model(&self) -> Option<&ModelInfo> {
         self.state.options.model.as_ref()
     }

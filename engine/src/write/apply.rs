@@ -29,13 +29,13 @@ impl Core {
         self.refuse_within()?;
         self.commits.refuse()?;
         if operations.is_empty() {
-            // It changes nothing, so it has no number of its own.
+            // It changes nothing, so it has no number.
             return Ok(Receipt { sequence: self.accepted(), ..Receipt::default() });
         }
         self.hold_back();
         let is_far_reaching = is_far_reaching(&self.current(), &operations);
         {
-            // Without the writer's lock: what waits may be being carried out, which takes its time.
+            // Without the writer's lock: deferred writes may be being applied, which takes time.
             let mut queue = self.waitlist.lock();
             if self.defers(&queue, is_far_reaching) && !queue.is_full() {
                 return self.accept(&mut queue, operations);
@@ -55,7 +55,7 @@ impl Core {
         self.carry_out_now(&mut writer, &mut queue, operations, None)
     }
 
-    /// Carries out a transaction together with what is noted of it. It never waits; what waits before it is carried out first.
+    /// Applies a transaction together with its notes. It never waits; earlier deferred writes are applied first.
     ///
     /// `decide` says from the very state that the transaction changes what it does and notes, or that nothing is left to do (`None`).
     /// It is called under the writer's lock, so that nothing comes between; it must not write.
@@ -197,7 +197,7 @@ impl Core {
         Ok(())
     }
 
-    /// Waits until readers see number `sequence`, by carrying out what waits before it.
+    /// Waits until readers see number `sequence`, by applying earlier deferred writes.
     ///
     /// # Errors
     /// `Invalid`: no such write was acknowledged yet; `Cancelled`; or what the writes give.

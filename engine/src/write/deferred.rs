@@ -213,7 +213,7 @@ mod tests {
             queue.done(1);
             assert_eq!((queue.keys.len(), queue.len()), (2, (1, 3)), "after {sequence}");
         }
-        // Of what waits the queue knows, of the rest only the catalog does.
+        // The queue knows the deferred writes; only the catalog knows the rest.
         let asked = std::cell::RefCell::new(Vec::new());
         let exists = |key: &str| {
             asked.borrow_mut().push(key.to_owned());

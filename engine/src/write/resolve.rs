@@ -60,7 +60,7 @@ pub(crate) struct Before {
 pub(crate) struct After {
     /// `Some`: a train image.
     pub(crate) label: Option<String>,
-    /// Who put that in force.
+    /// Who set it.
     pub(crate) origin: Option<OriginMessage>,
     /// What a list said of it when it was read last.
     pub(crate) listed: Option<Said>,
@@ -86,7 +86,7 @@ pub(crate) struct Change {
     pub(crate) key: String,
     pub(crate) before: Option<Before>,
     pub(crate) after: Option<After>,
-    /// Somebody labelled or deleted it on the way, be it to the same end: what a cleaning marked has been looked at.
+    /// Somebody labelled or deleted it in between, even to the same result: a person has examined what a cleaning marked.
     pub(crate) settles_mark: bool,
 }
 

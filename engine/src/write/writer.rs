@@ -287,7 +287,7 @@ impl Draft<'_> {
                 if !change.left_as(cleaning.next_image, id, judged.version) {
                     continue;
                 }
-                // Of an earlier one in the chain the id is told when its successor is undone.
+                // The undo of its successor restores the id of an earlier one in the chain.
                 change.left = judged.now.take().or(change.left);
                 *judged = Judged { id: change.judged, version: change.version, now: None };
                 change.version += STEPS;

@@ -23,7 +23,7 @@ use crate::state::snapshot::Published;
 use crate::vote::Ballot;
 use crate::write::core::Core;
 
-/// Problems that are told one by one; of more, only the number.
+/// The largest number of problems that are listed; more are only counted.
 const MOST_PROBLEMS: usize = 100;
 /// Index images whose lists are made again at a time.
 const RECOMPUTED_ROWS: usize = 4096;

@@ -114,7 +114,7 @@ impl Base {
 /// Gives images the descriptors of another model: through the base's stored ones where it can, from photos where it must.
 pub(super) struct Again {
     model: Arc<Model>,
-    /// Where the base's descriptors are, and whether it is in force; `None`: they are not to be used.
+    /// Where the base's descriptors are, and whether it is active; `None`: they are not to be used.
     stored: Option<(Option<u32>, bool)>,
     adapter: Option<Adapter>,
     /// What the database keeps of its photos.

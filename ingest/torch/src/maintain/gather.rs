@@ -34,7 +34,7 @@ pub(super) struct Gathered {
     pub(super) photos: blake3::Hash,
     /// What they were gathered from.
     pub(super) snapshot: Snapshot,
-    /// The model in force then.
+    /// The active model at that time.
     pub(super) model: Option<ModelInfo>,
 }
 
@@ -78,7 +78,7 @@ impl Gathered {
         Ok(samples)
     }
 
-    /// The model in force, which a new one would displace; `None`: it is the base.
+    /// The active model, which a new one would replace; `None`: it is the base.
     pub(super) fn displaces(&self, base: &Base) -> Option<&ModelInfo> {
         self.model.as_ref().filter(|model| model.fingerprint != base.model.info().fingerprint)
     }
@@ -91,7 +91,7 @@ impl Gathered {
         (0u32..).zip(labels).filter(|(_, label)| counts[**label as usize] == 1).map(|(image, _)| image).collect()
     }
 
-    /// Descriptors of images by the model in force, by their numbers.
+    /// Descriptors of images by the active model, by their numbers.
     pub(super) fn in_force(&self, images: &[u32]) -> Result<Vec<Vec<f32>>> {
         let one = |&image: &u32| {
             let key = &self.keys[image as usize];
@@ -107,8 +107,8 @@ impl Gathered {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// The plan but for what becomes of its model, and which images and labels. Which network it begins with only where the plan
-    /// says so: the one in force is another one once the training is over.
+    /// The plan without the decision about its model, with the images and labels. It names the initial network only if the plan
+    /// does: the active one changes at the end of the training.
     pub(super) fn asked(&self, plan: &TrainPlan, base: &Base) -> String {
         let mut hasher = self.named();
         if plan.from.is_some() {

@@ -109,7 +109,7 @@ impl TorchMaintainer {
     }
 }
 
-/// The model in force.
+/// The active model.
 fn in_force(database: &Database) -> Result<ModelInfo> {
     database.options().model.ok_or_else(|| {
         Error::invalid("this is a database of bare vectors: it has no model")
@@ -161,7 +161,7 @@ impl Maintain for TorchMaintainer {
 }
 
 impl TorchMaintainer {
-    /// The architecture and the scales in force with the weights of a file.
+    /// The active architecture and scales with the weights of a file.
     fn of_file(&self, info: &ModelInfo, weights: &str) -> Result<Arc<Model>> {
         Ok(Arc::new(Model::load(&spec_of(info, Path::new(weights))?, &self.hardware)?))
     }

@@ -42,7 +42,7 @@ pub(super) struct Learnt {
     lines: Vec<(&'static str, String)>,
 }
 
-/// What a training is told beside its plan.
+/// The arguments of a training besides its plan.
 pub(super) struct Setting<'a> {
     pub(super) hardware: &'a Hardware,
     /// Weight of the descriptor as it was, beside a trained head's.
@@ -95,7 +95,7 @@ pub(super) fn learn(
     }
 }
 
-/// What came of a training, before it is in force.
+/// The result of a training, before it is active.
 enum Outcome {
     /// A map behind the network.
     Adapter(Adapter),

@@ -60,7 +60,7 @@ pub enum Singles {
     Refuse,
     /// Its image is left out.
     LeaveOut,
-    /// It stays a class of its own; the losses that compare rows only push others away from it.
+    /// It stays a separate class; the losses that compare rows only push others away from it.
     Keep,
 }
 

@@ -22,7 +22,7 @@ pub struct DiscriminantOptions {
     pub transductive: bool,
     /// Decides everything that is drawn.
     pub seed: u64,
-    /// Share of the images of a label that is held out to judge by, in a training of its own; 0.34. 0: nothing is judged.
+    /// Share of the images of a label that is held out to measure a separate training; 0.34. 0: no measurement.
     pub validation: f64,
     /// How often that is done, with other images; 3. Each costs two more trainings.
     pub repeats: usize,

@@ -66,7 +66,7 @@ impl Recipe<'_> {
         };
         view().map_err(|error| {
             about_photo(&photo, error)
-                .help("mend the file, and the same command goes on; or DELETE the image, and it begins anew")
+                .help("fix the file and rerun to resume; or DELETE the image, which restarts the training")
         })
     }
 
