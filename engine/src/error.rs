@@ -70,7 +70,7 @@ pub enum ErrorKind {
     Forked,
     /// The caller asked to stop.
     Cancelled,
-    /// The folder was moved, deleted or replaced while the database was open; nothing more is written.
+    /// The folder was moved, deleted or replaced while the database was open; the database accepts no more writes.
     Displaced,
     /// What a conditional write expected does not hold; nothing was written.
     Conflict,

@@ -67,13 +67,13 @@ impl Listed {
     }
 }
 
-/// One reading of a list ([`Snapshot::reading`](crate::Snapshot::reading)): what it changes can be taken back as a whole.
+/// One reading of a list ([`Snapshot::reading`](crate::Snapshot::reading)): its changes can be undone together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reading {
     /// Number of the reading.
     pub number: u64,
-    /// The list's labels replace the present ones, whoever set those, and whether or not the list changed.
+    /// The list's labels replace the present ones, even those set by hand, and whether or not the list changed.
     pub overrules: bool,
 }
 
@@ -265,8 +265,8 @@ pub struct Receipt {
     pub images_changed: usize,
     /// Index images that have another prediction than before, those that were written included: a new one had none.
     pub predictions_changed: usize,
-    /// The transaction is durable and waits to be carried out, because it would change very many predictions or because others wait
-    /// before it; the two counts above are then zero. Readers see it when it is done ([`Database::drain`](crate::Database::drain)).
+    /// The transaction is durable and deferred, because it would change very many predictions or because it follows deferred
+    /// ones; the two counts above are then zero. Readers see it once it is applied ([`Database::drain`](crate::Database::drain)).
     pub deferred: bool,
 }
 

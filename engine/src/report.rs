@@ -179,7 +179,7 @@ pub struct Repaired {
 }
 
 impl Repaired {
-    /// Whether something that was stored is not there any more.
+    /// Whether stored data was lost.
     pub fn has_lost(&self) -> bool {
         self.dropped_images > 0 || self.dropped_labels > 0 || self.dropped_writes > 0 || self.unreadable_places > 0
     }
@@ -189,7 +189,7 @@ impl Repaired {
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// What was looked at, and how many of it.
+    /// What was checked, and how many of it.
     pub checked: Vec<(String, u64)>,
     /// What is wrong.
     pub problems: Vec<Problem>,

@@ -173,8 +173,7 @@ fn unfinished(error: Error) -> Error {
     }
 }
 
-/// The number of the last transaction that waits and can still be carried out, or 0; and those that cannot, or were carried out
-/// before.
+/// The number of the last deferred transaction that can still be applied, or 0; and those that cannot, or were applied before.
 fn still_possible(
     pinned: &Pinned,
     dimension: usize,

@@ -136,7 +136,7 @@ impl Core {
         Ok((bare, more))
     }
 
-    /// Stores descriptors of another space; images that are gone meanwhile are passed over. Returns how many were stored.
+    /// Stores descriptors of another space; it skips images that were deleted meanwhile. Returns the number that it stored.
     pub(crate) fn put_descriptors(&self, space: &Space, rows: Vec<(ImageId, Vec<f32>)>) -> Result<usize> {
         let mut writer = self.writer.lock();
         let state = self.current();
@@ -458,7 +458,7 @@ impl Building {
         Ok(())
     }
 
-    /// Makes the last rows into segments and looks at everything that was derived.
+    /// Writes the last rows into segments and checks all derived data.
     ///
     /// # Errors
     /// `Corrupt`: what is wrong; the active space is untouched.

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::disk::{Folder, MOST_CURRENT};
 use crate::error::{Error, Result};
 
-/// A log is blocks of this length; no record goes beyond its block, and what is damaged is passed over to the next one.
+/// A log consists of blocks of this length; no record crosses its block, and damage is skipped up to the next one.
 const BLOCK: usize = 32 << 10;
 /// Checksum (4 bytes), length of what follows (2), kind (1).
 const HEADER: usize = 7;

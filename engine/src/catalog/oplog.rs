@@ -28,7 +28,7 @@ impl Batch<'_> {
         self.put(Family::Oplog, &key_of(sequence), &encoded(operations))
     }
 
-    /// The transaction is carried out by this batch.
+    /// This batch applies the transaction.
     pub(crate) fn delete_waiting(&mut self, sequence: u64) -> Result<()> {
         self.delete(Family::Oplog, &key_of(sequence))
     }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::options::OpenOptions;
 use crate::process::leaving::{Gated, inside_slow};
 
-/// A copy of a catalog of so many bytes is also compacted: that is soon done.
+/// A copy of a catalog up to this many bytes is also compacted: that is quick.
 const COMPACTED_BYTES: u64 = 64 << 20;
 
 /// Bytes of logs and lists that are copied at most; a catalog has a sixteenth of that.
@@ -132,7 +132,7 @@ fn write_to_a_copy(its: &Folder, scratch: &Path, look: Look) -> Result<()> {
 fn is_read(db: &DB, family: Family, alive: &mut dyn FnMut() -> Result<()>) -> Result<bool> {
     /// Entries that are read before a process that ends may do so, and before the next sign of life.
     const AT_ONCE: usize = 1_024;
-    /// Of so many entries one is looked up.
+    /// One entry in this many is looked up.
     const LOOKED_UP: usize = 64;
     let Ok(of_family) = handle(db, family) else { return Ok(true) };
     let mut entries = Gated::new(|| db.raw_iterator_cf_opt(of_family, salvage::thorough()));

@@ -46,8 +46,8 @@ pub struct Weighing {
     pub k: usize,
     /// A neighbour weighs its cosine to this power, less its crowd's; negative ones weigh nothing. Default 6.
     pub exponent: u32,
-    /// A neighbour with at least so many inliers shows the same thing for certain, and weighs 1. Default 31,
-    /// as for [`super::Rule`]. Not part of the measured figures.
+    /// A neighbour with at least this many inliers certainly shows the same thing, and weighs 1. Default 31, as for
+    /// [`super::Rule`]. Not part of the measured figures.
     pub min_inliers: u32,
 }
 
@@ -162,7 +162,7 @@ fn crowds(neighbours: &[Vec<Neighbour>]) -> Vec<f64> {
     means.into_iter().map(|mean| mean.map_or(0.0, |mean| mean - sum / count)).collect()
 }
 
-/// What is known of all images while each is looked at.
+/// The facts about all images, for the evaluation of each.
 struct Around<'a, L> {
     labels: &'a [L],
     neighbours: &'a [Vec<Neighbour>],
@@ -177,7 +177,7 @@ impl<L: Copy + Eq + Hash> Around<'_, L> {
         self.sizes.get(&label).copied().unwrap_or(1.0)
     }
 
-    /// What a neighbour weighs before its label is looked at.
+    /// The weight of a neighbour before its label is considered.
     fn weight(&self, image: usize, neighbour: &Neighbour, is_verified: bool) -> f64 {
         if is_verified {
             return 1.0;
@@ -224,7 +224,7 @@ impl<L: Copy + Eq + Hash> Around<'_, L> {
     }
 }
 
-/// The part of what a label would say that it can say with so many images.
+/// The share of its full vote that a label with this many images can give.
 fn voice(images: f64) -> f64 {
     images / (images + HALF_VOICE)
 }
@@ -304,7 +304,7 @@ mod tests {
         assert!((found[0].evidence - claim / (claim + 0.5 * (1.0 - 1.0 / 1.5) + 0.05)).abs() < 1e-12);
     }
 
-    /// The greatest evidence against an image whose label so many others carry: all of its neighbours agree on another label.
+    /// The greatest evidence against an image whose label this many other images have: all its neighbours agree on another label.
     fn unanimous(others_of_label: usize) -> f64 {
         let voters = 40;
         let labels: Vec<u32> = (0..=others_of_label).map(|_| 1).chain((0..voters).map(|_| 2)).collect();

@@ -6,8 +6,8 @@ use crate::error::{Error, ErrorKind, NO_SPACE_HELP, Result};
 /// The number of bytes in messages.
 const MEBIBYTE: u64 = 1 << 20;
 
-/// The bytes that this process may still take of the disk on which a folder lies; `None`: the file system does not say. A quota is not
-/// looked at: what is free for everybody may not be free for this user.
+/// The bytes that this process may still use of the disk of a folder; `None`: the file system does not say. It ignores quotas, so
+/// this user may have less space.
 ///
 /// Complexity: one call of the operating system.
 pub(crate) fn free_bytes(folder: &Folder) -> Option<u64> {

@@ -71,7 +71,7 @@ impl Database {
         clean::cleaned(&self.snapshot(), number)
     }
 
-    /// The train images with a mark, which training passes over, by key.
+    /// The train images with a mark, which training skips, by key.
     ///
     /// # Errors
     /// A damaged catalog.

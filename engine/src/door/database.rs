@@ -345,11 +345,11 @@ impl Database {
         self.shared.core().snapshot()
     }
 
-    /// Carries out a transaction: all operations and every prediction that they change become durable together, or nothing does. A put
-    /// replaces whatever has its key, as in any key-value store; the statement PUT asks first.
+    /// Applies a transaction: all operations and every prediction that they change become durable together, or nothing does. A
+    /// put replaces the image with its key, as in any key-value store; the statement PUT asks first.
     ///
-    /// Writers wait for each other. A transaction that would change very many predictions is acknowledged when it is in the log and
-    /// carried out behind the caller ([`Receipt::deferred`], [`Database::set_deferral`]).
+    /// Writers wait for each other. A transaction that would change very many predictions is acknowledged once it is in the log,
+    /// and applied in the background ([`Receipt::deferred`], [`Database::set_deferral`]).
     ///
     /// Complexity: `O(index * added train + train * added index)` 8-bit products, plus the lists of the images that voters were taken
     /// from.
@@ -423,7 +423,7 @@ impl Database {
         Ok(receipt)
     }
 
-    /// Carries out everything that waits and returns the state after it.
+    /// Applies all deferred writes and returns the state after them.
     ///
     /// # Errors
     /// `ReadOnly`: something waits, and the database was opened for reading only ([`Database::freshest`]); what the writes give.
@@ -439,8 +439,8 @@ impl Database {
         self.reach_by(self.shared.core().accepted(), Some(watch))
     }
 
-    /// The freshest state that can be had here: [`Database::drain`] where the database is open for writing; where it was opened for
-    /// reading only, what was durable and carried out at that moment. [`Snapshot::lag`] says how many writes it does not see.
+    /// The freshest available state: [`Database::drain`] if the database is open for writing; if it is open for reading only, the
+    /// state that was durable and applied at that moment. [`Snapshot::lag`] is the number of writes that it does not see.
     ///
     /// # Errors
     /// What the writes give.
@@ -517,7 +517,7 @@ impl std::fmt::Debug for Database {
     }
 }
 
-/// What is found in a folder that is moved, deleted or replaced while it is being opened says nothing of what lies there now.
+/// An error in a folder that is moved, deleted or replaced during the opening tells nothing about its present content.
 fn unless_replaced(folder: &Folder, error: Error) -> Error {
     if folder.id().is_ok_and(|id| folder.id_at_path() == Some(id)) {
         return error;

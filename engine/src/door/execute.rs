@@ -63,9 +63,9 @@ impl Database {
     /// [`Database::execute_each`] hands those outcomes over too.
     ///
     /// # Errors
-    /// `Invalid` where an argument is missing or does not fit its place ([`Error::diagnostics`]), or where INTO names a report and the
-    /// program writes none ([`Ports::writes_reports`]); otherwise what the first failing statement gives, and behind others how many
-    /// were carried out.
+    /// `Invalid` if an argument is missing or does not fit its place ([`Error::diagnostics`]), or if INTO names a report and the
+    /// program writes none ([`Ports::writes_reports`]); otherwise the error of the first failing statement, with the number of
+    /// statements before it that ran.
     pub fn execute(&self, prepared: &Prepared, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
         collected(|done| self.execute_each(prepared, arguments, ports, done))
     }
@@ -313,7 +313,7 @@ impl Database {
     }
 }
 
-/// The outcomes of several statements; an error behind others says how many were carried out.
+/// The outcomes of several statements; an error has the number of statements that ran before it.
 fn collected(run: impl FnOnce(&mut dyn FnMut(Outcome)) -> Result<()>) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     match run(&mut |outcome| outcomes.push(outcome)) {

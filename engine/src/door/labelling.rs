@@ -42,7 +42,7 @@ impl Labelled {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LabelsUndone {
-    /// Sequence numbers of the first and the last transaction that were taken back.
+    /// Sequence numbers of the first and the last transaction that were undone.
     pub sequences: (u64, u64),
     /// They were of one reading of a list, not of people.
     pub by_list: bool,
@@ -127,7 +127,7 @@ impl Database {
         Ok(Labelled { receipt: self.write(vec![operation])?, ..told })
     }
 
-    /// A state in which everything that was acknowledged of this key is carried out.
+    /// A state with all acknowledged writes of this key applied.
     fn knowing(&self, key: &str) -> Result<Snapshot> {
         let waits = self.shared.core().waits_on(key);
         if waits { self.drain() } else { Ok(self.snapshot()) }
@@ -261,7 +261,7 @@ fn told(snapshot: &Snapshot, stored: Option<Record>, key: String, label: Option<
     Ok(Labelled { receipt: Receipt::default(), key, role_before, label_before, label, is_new_label, nearest })
 }
 
-/// Whether a train image has this label. Complexity: looks at each text once.
+/// Whether a train image has this label. Complexity: it reads each text once.
 fn is_carried(state: &Published, label: &str) -> Result<bool> {
     let Some(number) = state.label_number(label) else { return Ok(false) };
     let mut found = false;

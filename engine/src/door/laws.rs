@@ -69,7 +69,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What can happen to a database between two looks at it.
+/// The events between two checks of a database.
 #[derive(Debug, Clone)]
 enum Step {
     Write(Vec<Operation>),
@@ -106,7 +106,7 @@ fn lose_files(path: &Path, which: u8) {
     }
 }
 
-/// The operations that can be carried out on this model, and the model after them.
+/// The operations that are valid on this model, and the model after them.
 fn apply(model: &mut Model, operations: Vec<Operation>) -> Vec<Operation> {
     let possible = |model: &mut Model, operation: &Operation| match operation {
         Operation::Put(put) => {

@@ -44,7 +44,7 @@ impl Database {
     ///
     /// Complexity: reads records, lists and postings once; `deep`: every file, photos included, and `O(index * train)` similarities.
     ///
-    /// A reader beside a process that writes looks at the state that it holds, whatever that process merged away since.
+    /// A reader beside a process that writes checks the state that it holds, whatever that process merged away since.
     ///
     /// # Errors
     /// When the folder cannot be listed at all; `Locked`: there are more tables than this process may have open, and the process beside
@@ -189,7 +189,7 @@ impl Database {
     }
 }
 
-/// Whoever watches a call that holds what others wait for: what would wait for the call is refused.
+/// The watcher of a call that holds what others wait for: calls that would wait for it are refused.
 pub(super) struct Within<'w> {
     database: usize,
     watch: Option<&'w dyn Watch>,

@@ -74,7 +74,7 @@ impl Ports {
     }
 }
 
-/// Loads whoever finds local features.
+/// Loads the extractor of local features.
 pub type LoadFeatures = Arc<dyn Fn() -> Result<Arc<dyn LocalFeatures>> + Send + Sync>;
 
 /// A model that is to become the active one, and the code that makes its descriptors.

@@ -14,7 +14,7 @@ use crate::vector::CodedQuery;
 const EF_BASE: usize = 150;
 /// The same in the upper levels, which only have to lead near.
 const EF_UPPER: usize = 64;
-/// A base graph is worth keeping if at least one row in so many of the new graph comes from it.
+/// A base graph is worth keeping if at least one row in this many of the new graph comes from it.
 const WORTH_KEEPING: usize = 4;
 
 /// The graph of `codes`, from the graph `base` of an older set of rows, or from nothing.

@@ -26,7 +26,8 @@ use parking_lot::Mutex;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
-/// The handler is set again behind each of the first slow calls, and then behind one of so many: an entry of the list takes 32 bytes.
+/// The handler is registered again after each of the first slow calls, and then after one in this many: an entry of the list
+/// takes 32 bytes.
 const FIRST_SLOW_CALLS: usize = 4_096;
 const SLOW_CALLS_FOR_A_HANDLER: usize = 1_024;
 /// Counters of threads that are inside; each thread has one of them, so that few share a line of the cache.
@@ -57,7 +58,7 @@ thread_local! {
 
 /// What is open when the process ends.
 pub(crate) trait Leave: Send + Sync {
-    /// Asks whoever works long inside the gate, or behind it, to come to an end. Called before anybody is waited for.
+    /// Asks threads that work long inside the gate, or behind it, to finish. Called before the wait for them.
     fn hurry(&self) {}
 
     /// The last save. No other thread is inside the gate.

@@ -182,7 +182,7 @@ struct Job {
     /// Lives as long as the caller waits, which is until no helper is inside and none can come in.
     task: &'static (dyn Fn(usize) + Sync),
     count: usize,
-    /// Its caller is inside the gate, and with it whoever helps.
+    /// Its caller is inside the gate, and so are its helpers.
     is_inside: bool,
     /// The part that is begun next.
     next: AtomicUsize,
@@ -314,7 +314,7 @@ impl Helpers {
     }
 }
 
-/// A job in the queue; dropping it takes it back and waits for whoever is inside.
+/// A job in the queue; dropping it removes it and waits for the threads inside.
 struct Offer {
     helpers: &'static Helpers,
     job: Arc<Job>,
@@ -449,7 +449,7 @@ mod tests {
         });
     }
 
-    /// It catches: a helper that does all parts of one job before it looks at the next.
+    /// It catches: a helper that does all parts of one job before it takes the next.
     #[test]
     fn a_short_job_beside_a_long_one_is_helped() {
         if threads() < 2 {

@@ -111,8 +111,8 @@ impl Snapshot {
         Self { state, accepted, waiting, stop: Stop::NEVER, watch: None }
     }
 
-    /// The same state, whose long reads end soon after `stop` is stopped, with [`ErrorKind::Cancelled`](crate::ErrorKind): searches,
-    /// predictions, and every walk through keys, labels, images and contents. It is looked at before every few thousand rows.
+    /// The same state, whose long reads end soon after `stop` is stopped, with [`ErrorKind::Cancelled`](crate::ErrorKind):
+    /// searches, predictions, and every iteration over keys, labels, images and contents. It is checked every few thousand rows.
     ///
     /// ```
     /// # fn main() -> cairn::Result<()> {
@@ -143,7 +143,7 @@ impl Snapshot {
         Interrupt::new(&self.stop, self.watch.as_deref())
     }
 
-    /// Looks at its [`Stop`] at every so many of the things that a walk passes.
+    /// Checks its [`Stop`] at regular intervals of an iteration.
     pub(super) fn stop_at(&self, passed: usize) -> Result<()> {
         if passed.is_multiple_of(LOOK_EVERY) { self.stop.check() } else { Ok(()) }
     }
@@ -158,7 +158,7 @@ impl Snapshot {
         &self.state.options
     }
 
-    /// Writes that were acknowledged when it was taken and that it does not see, because they wait to be carried out.
+    /// Number of writes that were acknowledged when it was taken and that it does not see, because they are deferred.
     pub fn lag(&self) -> u64 {
         self.accepted.saturating_sub(self.state.sequence)
     }
@@ -395,7 +395,7 @@ impl Published {
             .ok_or_else(|| Error::corrupt(format!("label {} has no text", id.0)))
     }
 
-    /// The number of a label's text; `None`: no image ever had it. Complexity: looks at each text once.
+    /// The number of a label's text; `None`: no image ever had it. Complexity: it reads each text once.
     pub(crate) fn label_number(&self, label: &str) -> Option<LabelId> {
         self.labels.iter().position(|text| **text == *label).map(|at| LabelId(at as u32))
     }

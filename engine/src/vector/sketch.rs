@@ -19,7 +19,7 @@ use crate::process::pool;
 pub(crate) const BITS: usize = 64 * BIT_WORDS;
 /// Components that are rotated at most; those of a longer row are folded onto them with random signs (feature hashing).
 const MOST_ROTATED: usize = 4096;
-/// Signs and transform are applied so many times.
+/// How often signs and transform are applied.
 const ROUNDS: usize = 3;
 
 /// The signs of one row.
@@ -65,7 +65,7 @@ pub(crate) struct SketchBuilder {
 }
 
 impl SketchBuilder {
-    /// For rows of so many components.
+    /// For rows of this many components.
     pub(crate) fn new(dimension: usize) -> Self {
         let width = dimension.next_power_of_two().clamp(BITS, MOST_ROTATED);
         let flips = |round: usize| {
@@ -141,7 +141,7 @@ struct Estimator {
 }
 
 impl Estimator {
-    /// For those components of a rotation of so many.
+    /// For those components of a rotation of this many.
     fn new(used: &[f32], width: usize) -> Self {
         let norm = used.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>().sqrt();
         // A row's signs, as a vector of length sqrt(d), lie at a cosine of about sqrt(2 / pi) to the row.

@@ -22,7 +22,7 @@ pub(crate) struct Transaction {
 
 /// Who gives and takes labels.
 pub(crate) enum Author {
-    /// Whoever calls the database. A list says so with each operation.
+    /// The caller of the database. A list is named with each operation.
     People,
     /// The cleaning of that number.
     Cleaning(u64),
@@ -101,7 +101,7 @@ pub(crate) struct Resolved {
 /// What the operations of all transactions, one after the other, come to.
 ///
 /// # Errors
-/// The first operation that cannot be carried out; nothing of the transactions is then.
+/// The first operation that is not valid; nothing of the transactions is applied then.
 pub(crate) fn resolve(state: &Published, transactions: Vec<Transaction>, author: &Author) -> Result<Resolved> {
     let mut images = Images { state, changes: Vec::new(), places: HashMap::new() };
     let mut relabellings = Vec::new();
@@ -267,7 +267,7 @@ impl LabelStory {
     }
 }
 
-/// Whether an operation on a key for which there is an image, or none, can be carried out.
+/// Whether an operation is valid on a key with or without an image.
 ///
 /// # Errors
 /// What [`resolve`] says of it.

@@ -46,7 +46,7 @@ impl Signal {
         }
     }
 
-    /// Stops the threads, and whoever waits for them.
+    /// Stops the threads, and those who wait for them.
     pub(crate) fn close(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.notify();

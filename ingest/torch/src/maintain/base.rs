@@ -60,7 +60,7 @@ impl Base {
         Ok(vectors)
     }
 
-    /// The same of images that may be passed over, and why those were that have neither.
+    /// The same for images that may be skipped, with the reasons of those that were.
     pub(super) fn descriptors_there(&self, from: &Gathering<'_>, keys: &[String]) -> Result<(Vec<f32>, Vec<Error>)> {
         let (mut vectors, mut passed_over) = (Vec::with_capacity(keys.len() * self.model.dimension()), Vec::new());
         self.each(from, keys, "index descriptors read", &mut |row| {

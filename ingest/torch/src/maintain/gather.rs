@@ -26,7 +26,7 @@ pub(super) struct Gathered {
     pub(super) samples: Samples,
     /// The number of each label.
     pub(super) numbers: BTreeMap<String, u32>,
-    /// Images passed over because a cleaning marked them.
+    /// Number of images skipped because a cleaning marked them.
     pub(super) marked: Vec<Marked>,
     /// The last cleaning; 0: there was none.
     pub(super) cleaning: u64,
@@ -61,8 +61,8 @@ impl Gathered {
         Self { keys, samples, numbers, marked, cleaning: self.cleaning, photos: self.photos, snapshot, model }
     }
 
-    /// What a training had learnt from besides, that knew the marks of the cleanings up to that one only; no photo is read for what is
-    /// passed over anyway.
+    /// The other images of a training that knew the cleanings' marks only up to this one; no photo is read for skipped images
+    /// anyway.
     pub(super) fn marked_since(&self, base: &Base, cleaning: u64) -> Result<Samples> {
         let since: Vec<&Marked> = self.marked.iter().filter(|marked| marked.cleaning > cleaning).collect();
         let keys: Vec<String> = since.iter().map(|marked| marked.key.clone()).collect();
@@ -131,7 +131,7 @@ impl Gathered {
     }
 }
 
-/// The labelled images with the base's descriptors; `dry`: as readers see them, with nothing carried out that waits.
+/// The labelled images with the base's descriptors; `dry`: as readers see them, without applying deferred writes.
 pub(super) fn gather(database: &Database, base: &Base, dry: bool, watch: Option<&dyn Watch>) -> Result<Gathered> {
     let snapshot = if dry { database.snapshot() } else { database.drain()? };
     let model = database.options().model;

@@ -40,7 +40,7 @@ impl Figure {
     }
 }
 
-/// So many digits that two different figures look different.
+/// Number of digits at which two different figures look different.
 fn telling_digits(one: f64, other: f64) -> usize {
     /// Those of every figure.
     const DIGITS: usize = 4;

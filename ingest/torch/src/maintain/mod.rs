@@ -73,7 +73,7 @@ impl Trial<'_> {
     /// The base's descriptors of these images; those that are not stored are made from photos.
     ///
     /// # Errors
-    /// When a photo is not there any more.
+    /// When a photo does not exist any more.
     pub fn descriptors(&self, keys: &[String]) -> Result<Vec<f32>> {
         let (database, snapshot) = (self.database, self.database.snapshot());
         self.base.descriptors(&Gathering { database, snapshot: &snapshot, keeps: false, watch: None }, keys)

@@ -24,7 +24,7 @@ use crate::train::{
     judge_with_more, train_discriminant, train_head,
 };
 
-/// Index images that a training looks at, evenly spaced in the order of keys; they have no labels to learn from.
+/// Largest number of index images that a training uses, evenly spaced in the order of keys; they have no labels to learn from.
 const INDEX_IMAGES: usize = 20_000;
 /// Below this many train images a few hold-outs judge by chance, and more of them are cheap.
 const FEW_IMAGES: usize = 2_000;
@@ -54,7 +54,7 @@ pub(super) struct Setting<'a> {
 
 /// What discriminants are compared with beside the network.
 enum Rival<'d> {
-    /// Other discriminants, made again: of so many dimensions, and from these images too.
+    /// Other discriminants, computed again: with this many dimensions, and also from these images.
     Discriminants(usize, Samples),
     /// Descriptors that are stored.
     Stored(Descriptors<'d>),

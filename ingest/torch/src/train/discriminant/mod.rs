@@ -36,7 +36,7 @@ const PURPOSE: u64 = 0xd15c;
 pub const MOST_TRAIN_IMAGES: usize = 50_000;
 /// Most index images that are learnt from; of more, evenly spread ones.
 pub const MOST_INDEX_IMAGES: usize = 20_000;
-/// Most images that the compression looks at; of more, evenly spread ones.
+/// Largest number of images that the compression uses; of more, evenly spaced ones.
 const MOST_COMPRESSED: usize = 20_000;
 
 /// What [`train_discriminant`] gives.

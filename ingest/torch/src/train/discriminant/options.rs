@@ -5,8 +5,8 @@ use cairn::{Error, MAX_DIMENSION, Result};
 /// Most numbers of a descriptor that it takes: its matrices are square.
 const MOST_NUMBERS: usize = 8192;
 
-/// How [`super::train_discriminant`] works. The defaults come from trials on the shared landmarks and groceries, whose queries were
-/// looked at meanwhile: on other photos expect less, and believe [`super::HeldOut`].
+/// How [`super::train_discriminant`] works. The defaults come from trials on the shared landmarks and groceries, whose queries
+/// were examined during the trials: on other photos expect less, and trust [`super::HeldOut`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiscriminantOptions {
     /// How much the whitening is held back: this many times the mean eigenvalue is added to every eigenvalue. 2.
