@@ -1,5 +1,5 @@
 //! R29: a report shows pixels and findings, and nothing else of the machine that made it: no metadata of a photo, no absolute
-//! path, no file that was not ingested, whoever made the database.
+//! path, no file that was not ingested, even if the database comes from elsewhere.
 //!
 //! It catches: a small JPEG, or the database's copy, put into a page unchanged; the path of a photo, of the database or of the
 //! known answers in a page; a file read because a database names it; a replaced file shown as if it had been ingested.

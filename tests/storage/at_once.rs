@@ -23,9 +23,9 @@ use cairn::{
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, Guarded, Model, Random, Stream, load, many, put, said};
 
-/// Whoever makes no step for so long hangs.
+/// A thread that makes no step for this long hangs.
 const WATCHED: Duration = Duration::from_secs(30);
-/// Writers in threads of their own; one more writes where the database calls it.
+/// Writers, each in its own thread; one more writes in a callback.
 const WRITERS: usize = 4;
 const READERS: usize = 3;
 /// States of a writer that are kept: far more than a reader takes to look at one.
@@ -291,7 +291,7 @@ fn maintain(world: &World) {
     println!("{round} pieces of upkeep, {} calls back refused", world.reentrant.load(Ordering::Relaxed));
 }
 
-/// Ends the process where somebody makes no step: whoever hangs cannot be ended otherwise.
+/// Ends the process if a thread makes no step: a thread that hangs cannot be ended otherwise.
 fn watch(world: &World, for_so_long: Duration) {
     let begin = Instant::now();
     let mut last: BTreeMap<String, (u64, Instant)> = BTreeMap::new();

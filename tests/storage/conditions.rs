@@ -46,7 +46,7 @@ fn of_threads_that_insert_a_key_if_it_is_absent_one_does() {
     assert!((0..KEYS).all(|n| version(&database.snapshot(), &format!("k{n}")) == 1));
 }
 
-/// It catches: an increment that is lost, because a version is looked at in another state than the one that is changed.
+/// It catches: an increment that is lost, because a version is checked in another state than the one that is changed.
 #[test]
 fn no_change_is_lost_where_each_expects_the_version_that_it_read() {
     const THREADS: u64 = 4;

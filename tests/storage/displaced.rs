@@ -309,7 +309,7 @@ fn copy_at_rest(from: &Path, to: &Path) {
     }
 }
 
-/// Copies a database that nobody writes at the moment; what a background thread renames meanwhile is passed over.
+/// Copies a database that nobody writes at the moment; it skips files that a background thread renames meanwhile.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

@@ -424,7 +424,7 @@ fn a_model_cannot_be_dropped_while_one_is_put_in_force() {
     database.drop_model(1).unwrap();
 }
 
-/// Whoever trains here trains nothing.
+/// A trainer that trains nothing.
 struct Nobody;
 
 impl Maintain for Nobody {

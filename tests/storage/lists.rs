@@ -288,7 +288,7 @@ impl List {
     }
 }
 
-/// A change that is larger than what is kept is not taken back in part.
+/// A change larger than the record is not undone in part.
 #[test]
 fn what_is_kept_of_changes_is_bounded() {
     const MORE: usize = 1001;

@@ -394,8 +394,8 @@ fn hold(folder: &Path) {
     drop(database);
 }
 
-/// Opens it, and answers each line of its input by one line: `put KEY`, `wait KEY` (a write that is carried out later), `flush`,
-/// `compact`, `note` (beyond the time after which the side file is written), `count`, `health`. It closes the database at the end.
+/// Opens it, and answers each line of its input by one line: `put KEY`, `wait KEY` (a deferred write), `flush`, `compact`, `note`
+/// (after the time at which the watermark's file is written), `count`, `health`. It closes the database at the end.
 fn obey(folder: &Path) {
     let database = match Database::open(folder) {
         Ok(database) => database,

@@ -19,7 +19,7 @@ pub fn healthy(database: &Database) -> bool {
     database.status().health.is_ok()
 }
 
-/// The whole database is what the model says (contents, laws P and R); waiting writes are carried out first.
+/// The whole database is what the model says (contents, laws P and R); deferred writes are applied first.
 ///
 /// # Panics
 /// When it is not.

@@ -36,8 +36,8 @@ impl Reembed for Mirror {
     }
 }
 
-/// While a new epoch is looked at, so many train images come that segments are made of them before the index images that came just
-/// before them are in.
+/// While a new model space is verified, so many train images arrive that segments of them are written before the index images
+/// that arrived just before them.
 #[test]
 fn images_that_come_while_a_new_epoch_is_looked_at_are_there_after_reopening() {
     const TRAIN: usize = 17_000;

@@ -149,8 +149,8 @@ fn a_file_that_was_not_backed_up_is_found_and_a_restore_leaves_it() {
     Database::verify_backup(&backup).unwrap();
 }
 
-/// It catches: a reader that flushes, saves its columns, sets space aside, takes the lock or starts a worker; writes that wait and are
-/// carried out for an answer that does not ask for it.
+/// It catches: a reader that flushes, saves its columns, reserves space, takes the lock or starts a worker; deferred writes that
+/// are applied for an answer that does not ask for it.
 #[test]
 fn reading_changes_nothing_and_a_reader_can_become_the_writer() {
     let folder = tempfile::tempdir().unwrap();

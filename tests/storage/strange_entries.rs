@@ -4,8 +4,8 @@
 //! Nothing outside the folder changes, nothing blocks, and each unusable entry is named. A name that is not Cairn's is left
 //! alone, and nothing is refused because of it.
 //!
-//! It catches: a file opened, written, truncated or removed by a call that follows links; a pipe that is opened before it is looked
-//! at; an entry of RocksDB's that nobody looked at; a name of somebody else that is removed.
+//! It catches: a file opened, written, truncated or removed by a call that follows links; a pipe that is opened before it is
+//! checked; an entry of RocksDB's that nobody checked; a name of somebody else that is removed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

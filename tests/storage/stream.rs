@@ -69,7 +69,7 @@ pub fn unit(vector: &[f32]) -> Vec<f32> {
     vector.iter().map(|&x| (f64::from(x) / squared.sqrt()) as f32).collect()
 }
 
-/// Carries out a transaction on a model; every operation must be possible.
+/// Applies a transaction to a model; every operation must be valid.
 ///
 /// # Panics
 /// When one is not.

@@ -354,12 +354,12 @@ impl Database {
     /// Complexity: `O(index * added train + train * added index)` 8-bit products, plus the lists of the images that voters were taken
     /// from.
     ///
-    /// No operations are no transaction: the receipt has the number of the last one.
+    /// Without operations there is no transaction: the receipt has the number of the last one.
     ///
     /// # Errors
-    /// The first operation that cannot be carried out; `Mismatch`: descriptors, for a database whose model embeds photos
-    /// ([`ModelInfo::settings`](crate::ModelInfo)), and nothing says what made them ([`Expect::Model`]); `Reentrant`; `Io`.
-    /// Nothing changed then.
+    /// The first operation that is not valid; `Mismatch`: descriptors for a database whose model embeds photos
+    /// ([`ModelInfo::settings`](crate::ModelInfo)), without the model that made them ([`Expect::Model`]); `Reentrant`; `Io`.
+    /// Then nothing has changed.
     pub fn write(&self, operations: impl IntoIterator<Item = Operation>) -> Result<Receipt> {
         let operations: Vec<Operation> = operations.into_iter().collect();
         let (_no_flip, core) = self.shared.enter()?;
