@@ -48,7 +48,7 @@ fn collection(golden: &Path) -> Collection {
         database.write(part.to_vec()).unwrap();
     }
     database.write(index_puts(half..index.len())).unwrap();
-    let queries = rows(&golden.join("query_feats.npy")).into_iter().map(|vector| Query::new(vector)).collect();
+    let queries = rows(&golden.join("query_feats.npy")).into_iter().map(Query::new).collect();
     Collection { database, index_ids, train_ids, queries, _folder: folder }
 }
 

@@ -133,7 +133,7 @@ fn crates_depend_one_way() {
     }
 }
 
-/// Work on a pool that belongs to the caller, or to everybody, hangs with it: the engine has threads of its own (`cairn::pool`).
+/// Work on a pool that belongs to the caller, or to everybody, hangs with it: the engine has threads of its own (`cairn::runtime::pool`).
 #[test]
 fn nothing_computes_on_a_foreign_pool() {
     for folder in ["query-lang", "engine", "ingest", "ingest/torch", "cli", "cli/demo"] {

@@ -30,21 +30,31 @@ fn sources(folder: &Path, found: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The names that a root file gives to the outside: of items, and of modules with all that is public in them.
-fn exported(lib: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    let mut rest = lib;
-    while let Some(at) = rest.find("\npub use ") {
-        rest = &rest[at + "\npub use ".len()..];
-        let (item, behind) = rest.split_once(';').unwrap();
+/// The names that a root file gives to the outside, each with the module inside it that it is in (empty: the root).
+fn exported(lib: &str) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    let mut group = String::new();
+    let mut lines = lib.lines();
+    while let Some(line) = lines.next() {
+        if let Some(module) = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(" {")) {
+            group = format!("{module}::");
+        } else if line == "}" {
+            group.clear();
+        }
+        let Some(item) = line.trim_start().strip_prefix("pub use ") else { continue };
+        let mut item = item.to_owned();
+        while !item.ends_with(';') {
+            item.push(' ');
+            item.push_str(lines.next().unwrap().trim());
+        }
+        let item = item.trim_end_matches(';');
         let list = item.split_once('{').map_or(item, |(_, list)| list.trim_end_matches('}'));
         for name in list.split(',') {
             let name = name.rsplit("::").next().unwrap().rsplit(" as ").next().unwrap().trim();
             if !name.is_empty() {
-                names.insert(name.to_owned());
+                names.insert(name.to_owned(), group.clone());
             }
         }
-        rest = behind;
     }
     names
 }
@@ -84,8 +94,8 @@ fn interface(lib: &str, files: &[Vec<String>]) -> BTreeMap<String, BTreeSet<Stri
     let names = exported(lib);
     let mut items: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut add = |name: &str, line: String| {
-        if names.contains(name) {
-            items.entry(name.to_owned()).or_default().insert(line);
+        if let Some(group) = names.get(name) {
+            items.entry(format!("{group}{name}")).or_default().insert(line);
         }
     };
     for lines in files {
@@ -130,7 +140,17 @@ fn the_public_interface_is_the_one_that_was_decided() {
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
     for name in CRATES {
         let folder = root().join(name);
-        let lib = std::fs::read_to_string(folder.join("src/lib.rs")).unwrap();
+        let mut lib = std::fs::read_to_string(folder.join("src/lib.rs")).unwrap();
+        let public: Vec<String> = lib
+            .lines()
+            .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';').map(str::to_owned))
+            .filter(|module| module != "hostile")
+            .collect();
+        for module in public {
+            if let Ok(text) = std::fs::read_to_string(folder.join(format!("src/{module}/mod.rs"))) {
+                lib.push_str(&format!("pub mod {module} {{\n{text}\n}}\n"));
+            }
+        }
         let mut files = Vec::new();
         sources(&folder.join("src"), &mut files);
         let items = interface(&lib, &files);
@@ -158,18 +178,18 @@ fn the_public_interface_is_the_one_that_was_decided() {
 /// It catches: a scan that sees no methods, fields, variants or traits any more.
 #[test]
 fn the_scan_sees_each_form() {
-    let lib = "\npub use a::{One, Two as Three};\npub use b::free;\n";
+    let lib = "pub use a::{One, Two as\nThree};\npub mod inner {\n    pub use b::free;\n}\n";
     let text = "#[derive(Debug)]\n#[non_exhaustive]\npub struct One {\n    pub a: u8,\n    b: u8,\n}\nimpl One {\n    pub fn long(\n        &self,\n        \
                 b: u8,\n    ) -> u8 {\n        1\n    }\n    fn hidden(&self) {}\n    pub(crate) fn inner(&self) {}\n}\nimpl Clone for One {\n    \
                 fn clone(&self) -> Self {\n    }\n}\npub enum Three {\n    A,\n    B(u8),\n}\npub fn free(x: u8) -> u8 {\n    x\n}\npub struct Other;\n";
     let lines = text.lines().map(str::to_owned).collect();
     let found = interface(lib, &[lines]);
     let of = |name: &str| found[name].iter().map(String::as_str).collect::<Vec<_>>();
-    assert_eq!(found.keys().collect::<Vec<_>>(), ["One", "Three", "free"]);
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["One", "Three", "inner::free"]);
     assert_eq!(
         of("One"),
         ["    pub a: u8", "    pub fn long(&self, b: u8) -> u8", "#[non_exhaustive] pub struct One", "impl Clone"]
     );
     assert_eq!(of("Three"), ["    A", "    B(u8)", "pub enum Three"]);
-    assert_eq!(of("free"), ["pub fn free(x: u8) -> u8"]);
+    assert_eq!(of("inner::free"), ["pub fn free(x: u8) -> u8"]);
 }

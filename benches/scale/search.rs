@@ -18,8 +18,6 @@ const CHUNK: usize = 50;
 const EXACT: usize = 100;
 /// Queries whose graph answers are compared with the exact ones.
 const RECALL: usize = 200;
-/// The paper's second stage.
-
 /// One way of searching and what it took.
 struct Way {
     name: String,

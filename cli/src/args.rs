@@ -124,10 +124,10 @@ pub(crate) struct Create {
     #[arg(long, value_name = "WHAT", default_value = "thumb", value_parser = ["original", "thumb", "none"])]
     pub(crate) keep: String,
     /// Number of train images that vote on a stored prediction
-    #[arg(long, value_name = "K", default_value_t = cairn::DEFAULT_VOTE_K)]
+    #[arg(long, value_name = "K", default_value_t = cairn::limits::DEFAULT_VOTE_K)]
     pub(crate) vote_k: usize,
     /// Number of nearest train images stored for each index image, at least K
-    #[arg(long, value_name = "N", default_value_t = cairn::DEFAULT_KEPT_NEIGHBOURS)]
+    #[arg(long, value_name = "N", default_value_t = cairn::limits::DEFAULT_KEPT_NEIGHBOURS)]
     pub(crate) neighbours: usize,
 }
 

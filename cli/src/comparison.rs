@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cairn::eval::{Metrics, average_precision, evaluate};
 use cairn::language::plain_label;
-use cairn::{Answer, Answers, Asked, Rerank, Role, Scope, SearchRequest, Snapshot};
+use cairn::reports::{Answers, Asked};
+use cairn::{Answer, Rerank, Role, Scope, SearchRequest, Snapshot};
 
 use crate::failure::{Failure, Result};
 use crate::output::{Cell, Format, Printer};

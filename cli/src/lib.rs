@@ -36,12 +36,12 @@ use clap::error::ErrorKind;
 /// It does not return: torch and RocksDB have static objects that must not be destroyed while their users run.
 pub fn main() -> ! {
     if let Some(code) = scout::called() {
-        cairn::end_process(i32::from(code));
+        cairn::runtime::end_process(i32::from(code));
     }
     signals::install();
     scout::install();
     closing::allow_open_files();
-    cairn::end_process(i32::from(panics::guarded(run)))
+    cairn::runtime::end_process(i32::from(panics::guarded(run)))
 }
 
 /// The exit code.

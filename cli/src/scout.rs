@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use cairn::Scout;
+use cairn::runtime::Scout;
 
 use crate::exit::Exit;
 
@@ -19,13 +19,13 @@ pub(crate) fn called() -> Option<u8> {
     if words.next()? != WORD {
         return None;
     }
-    let understood = cairn::scout(&words.collect::<Vec<OsString>>());
+    let understood = cairn::runtime::scout(&words.collect::<Vec<OsString>>());
     Some(if understood { 0 } else { Exit::Usage as u8 })
 }
 
 /// From now on, such a process first reads each catalog that this machine does not know.
 pub(crate) fn install() {
     if Path::new(OWN_PROGRAM).exists() {
-        cairn::set_scout(Some(Scout::new(OWN_PROGRAM, [WORD])));
+        cairn::runtime::set_scout(Some(Scout::new(OWN_PROGRAM, [WORD])));
     }
 }

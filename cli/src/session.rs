@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{
-    Answers, Arguments, CheckReport, Cleaning, Database, FailedQuery, Outcome, Part, Ports, Prepared, Snapshot, Watch,
-};
+use cairn::clean::Cleaning;
+use cairn::embed::FailedQuery;
+use cairn::reports::{Answers, CheckReport, Part};
+use cairn::{Arguments, Database, Outcome, Ports, Prepared, Snapshot, Watch};
 
 use crate::args::{ModelArgs, Opened};
 use crate::closing;
@@ -287,7 +288,7 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use cairn::Problem;
+    use cairn::reports::Problem;
 
     use super::*;
     use crate::exit::Exit;

@@ -5,7 +5,8 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, ModelInfo, Options, Progress, Put, Reembed, Target, Wanted};
+use cairn::model::{ModelInfo, Reembed, Target, Wanted};
+use cairn::{Database, Options, Progress, Put};
 
 /// Makes descriptors of three components from those of two.
 struct Lifted;

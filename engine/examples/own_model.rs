@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use cairn::{
-    Argument, Arguments, Database, Embed, Embedded, ErrorKind, Expect, ModelInfo, Options, Outcome, Photo, Ports, Put,
-};
+use cairn::embed::{Embed, Embedded};
+use cairn::model::ModelInfo;
+use cairn::{Argument, Arguments, Database, ErrorKind, Expect, Options, Outcome, Photo, Ports, Put};
 
 /// A model that sees how bright a photo is, and how much it changes.
 struct Brightness;

@@ -8,7 +8,8 @@
 //! them. Stored predictions equal a recompute after every write; writes are transactions; one process writes, any number read.
 //!
 //! **What it is not.** It is no server, and no general vector database: it has one vector for each image and one metric, the cosine.
-//! It decodes no photo and runs no network: descriptors come from the caller, or through the ports [`Embed`] and [`Reembed`]
+//! It decodes no photo and runs no network: descriptors come from the caller, or through the ports [`Embed`](embed::Embed) and
+//! [`Reembed`](model::Reembed)
 //! (the crate `cairndb-ingest` reads photos, `cairndb-torch` has networks).
 //!
 //! ```
@@ -98,38 +99,74 @@ const _: () = {
     sent::<Outcome>();
 };
 
-pub use admin::scouting::scout;
-pub use answer::{Answer, Asked, Prediction, Query, Rerank, Row, SearchRequest, Stage, Vote, Voter};
-pub use background::{ModelEntry, Target};
-pub use cairndb_query as language;
-pub use cairndb_query::{Column, Condition, Field, Scope, SearchPlan};
-pub use clean::{
-    Cleaned, Cleaning, CleaningEntry, Judged, Judgement, Marked, Readings, Sight, Sights, Standing, Undone, Witness,
-    spatial,
-};
+pub use answer::{Answer, Prediction, Query, Rerank, Row, SearchRequest, Stage, Vote, Voter};
+pub use cairndb_query::{Column, Condition, Field, Scope};
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
-pub use door::{
-    Answers, Argument, Arguments, Copied, Database, HeldFolder, Labelled, LabelsUndone, LoadFeatures, MAX_NOTE_BYTES,
-    Maintain, Maintained, ModelChange, Outcome, Ports, Prepared, Table,
-};
+pub use door::{Argument, Arguments, Database, Outcome, Ports, Prepared};
 pub use error::{Error, ErrorKind, Result};
-pub use operation::{Heard, ListSaid, Listed, Operation, Put, Reading, Receipt, Record, Role, SetBy};
-pub use options::{
-    DEFAULT_BLOCK_CACHE, DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, Keep, MAX_DIMENSION,
-    MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES, MAX_SEARCH_DEPTH, MAX_VOTERS, ModelInfo, OpenOptions, Options,
-};
-pub use ports::{
-    Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Photo, Propose, QueryFile, ReadQueries,
-    Reembed, VectorChunk, VectorChunks, Wanted,
-};
-pub use process::leaving::{Gated, Inside, end_process, may_end, native};
-pub use process::pool;
-pub use process::scout::{Scout, set_scout};
+pub use operation::{Operation, Put, Receipt, Record, Role};
+pub use options::{Keep, OpenOptions, Options};
+pub use ports::Photo;
 pub use progress::{Progress, Stop, Watch};
-pub use report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status};
 pub use search::{eval, rerank};
 pub use state::{Counts, Images, Keys, OfInstance, Snapshot};
 pub use vector::kernels;
 pub use vote::{Ballot, soft_vote};
 pub use write::{Deferral, Expect};
+
+/// Plans and words of the query language that the library takes and returns. The syntax tree is a crate of its own, `cairndb-query`.
+pub mod language {
+    pub use cairndb_query::{
+        Action, Augment, CleanPlan, CleanRule, Column, Condition, Cut, DEFAULT_DEPTH, DEFAULT_EVIDENCE,
+        DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE,
+        DEFAULT_VALIDATION, Diagnostic, Field, Flip, Freshness, Gem, Loss, MAX_COUNT, Origin, Scope, SearchPlan,
+        TrainPlan, TrunkPlan, nearest_name, plain_label,
+    };
+}
+
+/// Models: which a database has, how it changes to another, and the code that trains them ([`Database::change_model`]).
+pub mod model {
+    pub use crate::background::{ModelEntry, Target};
+    pub use crate::door::{HeldFolder, Maintain, Maintained, ModelChange};
+    pub use crate::options::ModelInfo;
+    pub use crate::ports::{Reembed, Wanted};
+}
+
+/// What an application implements or hands in, so that statements can name photos and files ([`Ports`]).
+pub mod embed {
+    pub use crate::door::LoadFeatures;
+    pub use crate::ports::{
+        Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Propose, QueryFile, ReadQueries,
+        VectorChunk, VectorChunks,
+    };
+}
+
+/// What calls and statements report ([`Outcome`], [`Database::status`], [`Database::check`], [`Database::repair`]).
+pub mod reports {
+    pub use crate::answer::Asked;
+    pub use crate::door::{Answers, Copied, Labelled, LabelsUndone, Table};
+    pub use crate::report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble};
+}
+
+/// Lists of images with labels, read again and again: which label wins ([`Operation::Listed`]).
+pub mod lists {
+    pub use crate::operation::{Heard, ListSaid, Listed, Reading, SetBy};
+}
+
+/// Default values and bounds.
+pub mod limits {
+    pub use crate::door::MAX_NOTE_BYTES;
+    pub use crate::options::{
+        DEFAULT_BLOCK_CACHE, DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, MAX_DIMENSION,
+        MAX_KEPT_NEIGHBOURS, MAX_KEY_BYTES, MAX_SEARCH_DEPTH, MAX_VOTERS,
+    };
+}
+
+/// The process that the library runs in: its threads, how it ends, and the scout that opens unknown databases first.
+pub mod runtime {
+    pub use crate::admin::scouting::scout;
+    pub use crate::process::leaving::{Gated, Inside, end_process, may_end, native};
+    pub use crate::process::pool;
+    pub use crate::process::scout::{Scout, set_scout};
+}

@@ -158,7 +158,7 @@ fn plain(label: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Put {
-    /// External key: 1 to [`MAX_KEY_BYTES`](crate::MAX_KEY_BYTES) bytes without NUL.
+    /// External key: 1 to [`MAX_KEY_BYTES`](crate::limits::MAX_KEY_BYTES) bytes without NUL.
     pub key: String,
     /// `Some`: a train image with this label; `None`: an index image.
     pub label: Option<String>,

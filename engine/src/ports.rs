@@ -45,7 +45,7 @@ impl Embedded {
 /// Turns photos into descriptors. One call embeds one photo; bulk work goes through the ingest crate's pipeline.
 pub trait Embed: Send + Sync {
     /// Fingerprint of the model that embeds, which must be the one in force where a descriptor is stored or searched
-    /// ([`ModelInfo::fingerprint`](crate::ModelInfo)). Default `None`: it is not told, and nothing is compared.
+    /// ([`ModelInfo::fingerprint`](crate::model::ModelInfo)). Default `None`: it is not told, and nothing is compared.
     ///
     /// It is asked before and after each photo. One that goes along with the model in force tells that one's.
     fn fingerprint(&self) -> Option<String> {

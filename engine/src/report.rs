@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::error::{Error, ErrorKind};
 use crate::operation::Role;
 use crate::options::{Keep, ModelInfo};
 
@@ -99,6 +100,36 @@ impl Health {
     /// Whether nothing is wrong.
     pub fn is_ok(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// What a thread behind the callers could not do ([`Database::on_trouble`](crate::Database::on_trouble)). It tries again by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Trouble {
+    /// What it was doing: `keeping the watermark`, `applying deferred writes`, `making segments` or `merging segments`.
+    pub work: &'static str,
+    /// The kind of the error; `None`: the thread panicked, or the system gave none. Then nothing does this work until the database is
+    /// opened again.
+    pub kind: Option<ErrorKind>,
+    /// What happened, for people.
+    pub message: String,
+}
+
+impl Trouble {
+    pub(crate) fn new(work: &'static str, error: &Error) -> Self {
+        Self { work, kind: Some(error.kind()), message: error.message().to_owned() }
+    }
+
+    /// There is no thread for it.
+    pub(crate) fn gone(work: &'static str, message: impl Into<String>) -> Self {
+        Self { work, kind: None, message: message.into() }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.work, self.message)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::{Embed, Embedded, Error, FailedQuery, Keep, NamedQuery, Photo, QueryFile, ReadQueries, Result, pool};
+use cairn::embed::{Embed, Embedded, FailedQuery, NamedQuery, QueryFile, ReadQueries};
+use cairn::runtime::pool;
+use cairn::{Error, Keep, Photo, Result};
 
 use crate::encoder::Encoder;
 use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, resize, thumbnail};

@@ -1,7 +1,8 @@
 //! The interface of models that turn pixels into descriptors, for the pipeline: a network of the `cairndb-torch` crate, or your
 //! own.
 
-use cairn::{ModelInfo, Result};
+use cairn::Result;
+use cairn::model::ModelInfo;
 
 use crate::photo::{Pixels, SizeRule};
 

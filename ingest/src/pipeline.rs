@@ -15,10 +15,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 
-use cairn::{
-    Database, Error, ErrorKind, Expect, Listed, MAX_KEY_BYTES, ModelInfo, Operation, Progress, Put, Reading, Record,
-    Result, Watch,
-};
+use cairn::limits::MAX_KEY_BYTES;
+use cairn::lists::{Listed, Reading};
+use cairn::model::ModelInfo;
+use cairn::{Database, Error, ErrorKind, Expect, Operation, Progress, Put, Record, Result, Watch};
 
 pub use heard::LabelReport;
 use heard::Word;
@@ -297,7 +297,8 @@ fn heard_of_known(key: &str, label: Option<&str>, content: [u8; 32], reading: Re
 /// computed on the way, and a training needs them.
 fn network_of(db: &Database, encoder: &dyn Encoder) -> Result<Option<u32>> {
     let Some(ModelInfo { fingerprint, .. }) = encoder.base()? else { return Ok(None) };
-    let is_it = |entry: &&cairn::ModelEntry| entry.model.as_ref().is_some_and(|model| model.fingerprint == fingerprint);
+    let is_it =
+        |entry: &&cairn::model::ModelEntry| entry.model.as_ref().is_some_and(|model| model.fingerprint == fingerprint);
     Ok(db
         .models()?
         .iter()

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use cairn::{Embed, Keep, ModelInfo, Options, Photo, ReadQueries, Reembed, Role, Stop, Target, Wanted};
+use cairn::embed::{Embed, ReadQueries};
+use cairn::model::{ModelInfo, Reembed, Target, Wanted};
+use cairn::{Keep, Options, Photo, Role, Stop};
 
 use super::*;
 use crate::QueryReader;

@@ -16,9 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use cairn::embed::{Propose, VectorChunks};
+use cairn::model::{Reembed, Target, Wanted};
 use cairn::{
-    Arguments, Database, Deferral, ErrorKind, Expect, Operation, Ports, Progress, Propose, Put, Query, Reembed, Rerank,
-    SearchRequest, Snapshot, Target, VectorChunks, Wanted,
+    Arguments, Database, Deferral, ErrorKind, Expect, Operation, Ports, Progress, Put, Query, Rerank, SearchRequest,
+    Snapshot,
 };
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, Guarded, Model, Random, Stream, load, many, put, said};

@@ -12,9 +12,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cairn::embed::{Embed, Embedded, LocalFeatureSet, LocalFeatures, Propose, VectorChunks};
+use cairn::model::{Reembed, Target, Wanted};
 use cairn::{
-    Arguments, Database, Deferral, Embed, Embedded, ErrorKind, LocalFeatureSet, LocalFeatures, Operation, Photo, Ports,
-    Progress, Propose, Put, Query, Reembed, SearchRequest, Target, VectorChunks, Wanted, Watch,
+    Arguments, Database, Deferral, ErrorKind, Operation, Photo, Ports, Progress, Put, Query, SearchRequest, Watch,
 };
 use cairndb_storage_tests::epochs::{is_mirrored, mirror, model, options};
 use cairndb_storage_tests::scenes::Scenes;

@@ -15,8 +15,9 @@ use std::ops::ControlFlow;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use cairn::clean::Judgement;
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, ErrorKind, Judgement, Operation, Options, Outcome, Ports, Progress, Put, Watch};
+use cairn::{Database, ErrorKind, Operation, Options, Outcome, Ports, Progress, Put, Watch};
 use cairndb_storage_tests::scenes::Scenes;
 use cairndb_storage_tests::{Random, tree};
 
@@ -44,8 +45,8 @@ fn database(folder: &std::path::Path) -> Database {
     database
 }
 
-fn doubtful(cleaning: &cairn::Cleaning) -> Vec<&str> {
-    let is_doubtful = |judged: &&cairn::Judged| matches!(judged.judgement, Judgement::Doubtful(_));
+fn doubtful(cleaning: &cairn::clean::Cleaning) -> Vec<&str> {
+    let is_doubtful = |judged: &&cairn::clean::Judged| matches!(judged.judgement, Judgement::Doubtful(_));
     cleaning.judged.iter().filter(is_doubtful).map(|judged| judged.key.as_str()).collect()
 }
 

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cairn::{Database, ModelInfo, Operation, Options, Progress, Reembed, Target, Wanted};
+use cairn::model::{ModelInfo, Reembed, Target, Wanted};
+use cairn::{Database, Operation, Options, Progress};
 
 use crate::stream::{DIMENSION, Model, Stream, apply, unit};
 

@@ -14,7 +14,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cairn::{Database, ErrorKind, Operation, Options, Put, Reembed, Target, Wanted};
+use cairn::model::{Reembed, Target, Wanted};
+use cairn::{Database, ErrorKind, Operation, Options, Put};
 use cairndb_storage_tests::epochs;
 use cairndb_storage_tests::{DIMENSION, Guarded, Random, create, digest, healthy, load, many, put, status, wait_until};
 

@@ -22,7 +22,7 @@ const CODE: u8 = 7;
 pub(crate) fn leave(folder: &Path, words: &[String]) -> ExitCode {
     let number = |at: usize| -> u64 { words[at].parse().unwrap() };
     // No handler sees a thread whose very first call begins while `exit` runs.
-    drop(cairn::native());
+    drop(cairn::runtime::native());
     if words.len() == 2 {
         forget(folder, number(0), words[1] == "keep");
         if words[1] == "forget-exit" {

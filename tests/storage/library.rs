@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use cairn::embed::{Embed, Embedded, LocalFeatureSet, LocalFeatures, Propose, VectorChunks};
 use cairn::language::TrainPlan;
+use cairn::model::{Maintain, Maintained, ModelInfo, Reembed, Target, Wanted};
 use cairn::{
-    Argument, Arguments, Condition, Database, Deferral, Embed, Embedded, Error, ErrorKind, Expect, Field,
-    LocalFeatureSet, LocalFeatures, Maintain, Maintained, ModelInfo, Operation, Options, Outcome, Photo, Ports,
-    Propose, Put, Query, Reembed, Rerank, Scope, SearchRequest, Target, VectorChunks, Wanted, Watch,
+    Argument, Arguments, Condition, Database, Deferral, Error, ErrorKind, Expect, Field, OpenOptions, Operation,
+    Options, Outcome, Photo, Ports, Put, Query, Rerank, Scope, SearchRequest, Watch,
 };
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, create, images, put, status};
@@ -48,6 +49,37 @@ fn a_search_votes_as_the_database_does() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// It catches: an option that is taken without its range, that a reader or a reopening forgets, or that changes an answer.
+#[test]
+fn what_an_opening_may_take_has_bounds_and_changes_no_answer() {
+    let (folder, database) = filled(Options::for_vectors(DIMENSION));
+    let path = folder.path().join("db");
+    let answers = |database: &Database| database.snapshot().search(&SearchRequest::new(), &query()).unwrap();
+    let before = answers(&database);
+    database.close().unwrap();
+    for (wrong, said) in [
+        (OpenOptions::new().open_tables(31), "open tables is 31"),
+        (OpenOptions::new().block_cache(1), "block cache in bytes is 1"),
+        (OpenOptions::new().build_threads(0), "make graphs is 0"),
+        (OpenOptions::new().search_threads(1025), "compute for a call is 1025"),
+        (OpenOptions::new().search_threads(cairn::runtime::pool::threads() + 1), "this process computes with"),
+    ] {
+        for opened in [Database::open_with(&path, &wrong), Database::open_read_only_with(&path, &wrong)] {
+            let error = opened.unwrap_err();
+            assert!(error.kind() == ErrorKind::Invalid && error.message().contains(said), "{error}");
+            assert!(error.next_step().is_some(), "{error}");
+        }
+    }
+    let small = OpenOptions::new().open_tables(32).block_cache(1 << 20).build_threads(1);
+    let small = small.search_threads(cairn::runtime::pool::threads());
+    let reader = Database::open_read_only_with(&path, &small).unwrap();
+    assert_eq!(answers(&reader), before);
+    reader.reopen_for_writing().unwrap();
+    reader.write(images("more", 5_000, DIMENSION, 9, 4, 5)).unwrap();
+    reader.compact().unwrap();
+    assert_eq!(reader.check(true).unwrap().problems, Vec::<String>::new());
 }
 
 /// It catches: a limit that is forgotten with the depth that is set behind it, and a depth whose rows are cut.

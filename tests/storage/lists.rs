@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, Deferral, ErrorKind, Operation, Put, SetBy};
+use cairn::lists::SetBy;
+use cairn::{Database, Deferral, ErrorKind, Operation, Put};
 use cairndb_storage_tests::{Random, create, many_in_ci, sound, unit};
 
 const KEYS: usize = 10;
@@ -159,7 +160,7 @@ impl World {
     }
 
     /// One transaction of a list: what it says of these keys.
-    fn hear(&mut self, reading: cairn::Reading, rows: &[(String, (usize, Label))]) -> Vec<Operation> {
+    fn hear(&mut self, reading: cairn::lists::Reading, rows: &[(String, (usize, Label))]) -> Vec<Operation> {
         let (mut operations, mut before) = (Vec::new(), BTreeMap::new());
         for (key, (photo, says)) in rows {
             let decision = self.decide(SetBy::List);

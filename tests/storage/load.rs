@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     cairndb_storage_tests::obey_faults();
     let words: Vec<String> = std::env::args().collect();
     if words[1] == "scout" {
-        return if cairn::scout(&std::env::args_os().skip(2).collect::<Vec<_>>()) {
+        return if cairn::runtime::scout(&std::env::args_os().skip(2).collect::<Vec<_>>()) {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE

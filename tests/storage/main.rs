@@ -34,6 +34,7 @@ mod small_labels;
 mod stops;
 mod strange_entries;
 mod thumbnails;
+mod troubles;
 mod turnover;
 mod undo;
 mod votes;

@@ -11,10 +11,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cairn::embed::{Embed, Embedded};
 use cairn::language::TrainPlan;
+use cairn::model::{Maintain, Maintained, ModelInfo, Reembed, Target, Wanted};
 use cairn::{
-    Database, Deferral, Embed, Embedded, ErrorKind, Expect, Maintain, Maintained, ModelInfo, Operation, Outcome, Photo,
-    Ports, Progress, Query, Reembed, SearchRequest, Target, Wanted, Watch,
+    Database, Deferral, ErrorKind, Expect, Operation, Outcome, Photo, Ports, Progress, Query, SearchRequest, Watch,
 };
 use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
 use cairndb_storage_tests::{

@@ -5,7 +5,8 @@
 //! search that cuts K to a wrong count, an empty segment file, a breadth of a search that is not checked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cairn::{Database, ErrorKind, MAX_SEARCH_DEPTH, Operation, Query, Rerank, Role, Scope, SearchRequest};
+use cairn::limits::MAX_SEARCH_DEPTH;
+use cairn::{Database, ErrorKind, Operation, Query, Rerank, Role, Scope, SearchRequest};
 use cairndb_storage_tests::{Random, create, digest, files, images, many, put};
 
 /// Train images, index images and labels.

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Error, LocalFeatureSet, LocalFeatures, Photo};
+use cairn::embed::{LocalFeatureSet, LocalFeatures};
+use cairn::{Error, Photo};
 
 use crate::Random;
 

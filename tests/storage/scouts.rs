@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use cairn::{Database, ErrorKind, Result, Scout, set_scout};
+use cairn::runtime::{Scout, set_scout};
+use cairn::{Database, ErrorKind, Result};
 use cairndb_storage_tests::{copy_folder, create, files, images, in_own_process, load, tree};
 
 fn dying() {

@@ -9,8 +9,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cairn::clean::Cleaning;
 use cairn::language::{Action, CleanPlan, CleanRule, Cut, DEFAULT_EVIDENCE};
-use cairn::{Cleaning, Database, Operation, Options, Outcome, Ports, Progress, Put, Watch};
+use cairn::{Database, Operation, Options, Outcome, Ports, Progress, Put, Watch};
 use cairndb_storage_tests::Random;
 
 /// Deletes an image while a cleaning looks.

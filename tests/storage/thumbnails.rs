@@ -8,11 +8,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn::clean::{Cleaning, Sight};
+use cairn::embed::{LocalFeatureSet, LocalFeatures};
 use cairn::language::CleanPlan;
-use cairn::{
-    Cleaning, Database, Error, ErrorKind, Keep, LocalFeatureSet, LocalFeatures, Options, Outcome, Photo, Ports, Put,
-    Sight,
-};
+use cairn::{Database, Error, ErrorKind, Keep, Options, Outcome, Photo, Ports, Put};
 use cairndb_storage_tests::scenes::Scenes;
 
 const VIEWS: u8 = 20;

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, Error, Operation, Query, Rerank, Result, Scout, SearchRequest};
+use cairn::runtime::Scout;
+use cairn::{Database, Error, Operation, Query, Rerank, Result, SearchRequest};
 use cairndb_storage_tests::{Random, images};
 
 use crate::{say, scratch};
@@ -21,7 +22,7 @@ pub(crate) fn everything(folder: &Path) -> ExitCode {
         std::process::exit(PANIC);
     }));
     let program = std::env::current_exe().unwrap();
-    cairn::set_scout(Some(Scout::new(program, ["scout"])));
+    cairn::runtime::set_scout(Some(Scout::new(program, ["scout"])));
     read(folder);
     write(folder, "written");
     step("repaired", Database::repair_at_any_loss(folder).map(|repaired| repaired.kept_images));

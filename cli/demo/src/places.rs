@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use cairn::{Error, pool};
+use cairn::Error;
+use cairn::runtime::pool;
 
 use super::camera;
 use super::canvas::Canvas;

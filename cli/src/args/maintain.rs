@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use cairn::language::Rule;
+use cairndb_query::Rule;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 

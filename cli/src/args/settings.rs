@@ -2,8 +2,8 @@
 
 use std::marker::PhantomData;
 
-use cairn::language::options::{self, Form, Only, Part};
-use cairn::language::{Options, Setting, Span, Spanned};
+use cairndb_query::options::{self, Form, Only, Part};
+use cairndb_query::{Options, Setting, Span, Spanned};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use cairn::eval::evaluate;
 use cairn::language::{DEFAULT_TAU, Loss, TrainPlan};
-use cairn::{Asked, Database, Operation, Options, Put, Query, Rerank, Role, SearchRequest};
+use cairn::reports::Asked;
+use cairn::{Database, Operation, Options, Put, Query, Rerank, Role, SearchRequest};
 use cairn_torch::{TorchMaintainer, Trial};
 use cairndb_ingest::{PhotoEmbedder, QueryReader};
 
@@ -68,8 +69,8 @@ impl Set {
         }
         let embedder = PhotoEmbedder::new(trial.base().clone(), session.database.options().keep);
         let reader = QueryReader::new(Some(std::sync::Arc::new(embedder)));
-        let read = cairn::ReadQueries::read(&reader, &args.queries)?;
-        let asked = |query: cairn::NamedQuery| {
+        let read = cairn::embed::ReadQueries::read(&reader, &args.queries)?;
+        let asked = |query: cairn::embed::NamedQuery| {
             let (name, number) = (query.id.clone().unwrap_or_default(), query.number);
             Asked::new(name, number, Query::new(query.vector)).id(query.id).photo(query.photo)
         };
@@ -119,7 +120,7 @@ impl Set {
         }
         let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
         let snapshot = database.drain()?;
-        let rerank = Rerank::new().k(cairn::DEFAULT_VOTE_K).tau(DEFAULT_TAU);
+        let rerank = Rerank::new().k(cairn::limits::DEFAULT_VOTE_K).tau(DEFAULT_TAU);
         let mut score = [0.0; 2];
         for (score, rerank) in score.iter_mut().zip([None, Some(rerank)]) {
             let request = SearchRequest::new().rerank(rerank);

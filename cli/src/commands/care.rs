@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-use cairn::{Database, Outcome, Repaired};
+use cairn::reports::Repaired;
+use cairn::{Database, Outcome};
 
 use crate::args::{Backup, Check, Opened, Repair, Restore};
 use crate::failure::{Failure, Result};

@@ -5,8 +5,9 @@
 use std::collections::HashSet;
 use std::io::Write;
 
+use cairn::clean::{Cleaning, Judgement};
 use cairn::language::{CleanPlan, DEFAULT_EVIDENCE, MAX_COUNT};
-use cairn::{Cleaning, Database, Judgement, Outcome, Query, Role, Scope, SearchRequest};
+use cairn::{Database, Outcome, Query, Role, Scope, SearchRequest};
 use cairn_torch::model::Adapter;
 use cairndb_ingest::source::{Spellings, read_labels};
 
@@ -152,7 +153,7 @@ fn doubtful(cleaning: &Cleaning) -> Vec<String> {
 }
 
 /// The label that CLEAN RULE suspects would give an image, if any.
-fn cut(judged: &cairn::Judged) -> Option<String> {
+fn cut(judged: &cairn::clean::Judged) -> Option<String> {
     match &judged.judgement {
         Judgement::Suspect { proposed, evidence } if *evidence >= DEFAULT_EVIDENCE => Some(proposed.clone()),
         _ => None,

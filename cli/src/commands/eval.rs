@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use cairn::{Asked, FailedQuery, NamedQuery, Photo, Query, QueryFile, SearchRequest};
+use cairn::embed::{FailedQuery, NamedQuery, QueryFile};
+use cairn::reports::Asked;
+use cairn::{Photo, Query, SearchRequest};
 use cairndb_ingest::source::read_ids;
 
 use crate::args::{Eval, ModelArgs, Opened};

@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use cairn::{Database, GRAPH_FROM_ROWS, ModelInfo, Progress, Reading, Role, Watch};
+use cairn::limits::GRAPH_FROM_ROWS;
+use cairn::lists::Reading;
+use cairn::model::ModelInfo;
+use cairn::{Database, Progress, Role, Watch};
 use cairndb_ingest::source::{
     Item, Labels, Listing, MAX_LIST_BYTES, Spellings, VectorFile, is_photo, is_vectors, labels_for, list_folder,
     read_ids, read_labels, read_list, with_role,

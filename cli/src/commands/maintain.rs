@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use cairn::Prepared;
-use cairn::language::{Action, Clean, Cut, Flip, Names, Origin, Rule, Setting, Span, Spanned, Statement, Train, Value};
+use cairn::language::{Action, Cut, Flip, Origin};
+use cairndb_query::{Clean, Names, Rule, Setting, Span, Spanned, Statement, Train, Value};
 
 use super::job::Job;
 use crate::args::{CleanOptions, Opened, Shown, TrainOptions, Upkeep};
@@ -88,7 +89,7 @@ fn printed(statements: &[Statement]) -> String {
 
 /// Refuses a number out of range, and parts that contradict each other, before the database is opened.
 fn check(statement: &Statement) -> Result<()> {
-    cairn::language::check(statement, &Names::default())
+    cairndb_query::check(statement, &Names::default())
         .map_err(|mistake| Failure::usage(mistake.message()).help(mistake.help()))
 }
 

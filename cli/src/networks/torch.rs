@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cairn::embed::{LoadFeatures, LocalFeatures};
 use cairn::language::TrainPlan;
-use cairn::{
-    Database, ErrorKind, LoadFeatures, LocalFeatures, Maintain, Maintained, ModelInfo, Options, Photo, Role, Watch,
-};
+use cairn::model::{Maintain, Maintained, ModelInfo};
+use cairn::{Database, ErrorKind, Options, Photo, Role, Watch};
 use cairn_torch::local::{TrunkExtractor, XFeatExtractor};
 use cairn_torch::model::{Architecture, Model, ModelSpec, base_of};
 use cairn_torch::{Device, Hardware, TorchMaintainer, TorchProposer, released};

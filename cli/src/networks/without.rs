@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn::embed::LoadFeatures;
 use cairn::language::TrainPlan;
-use cairn::{Database, Error, LoadFeatures, Maintain, Maintained, ModelInfo, Options, Watch};
+use cairn::model::{Maintain, Maintained, ModelInfo};
+use cairn::{Database, Error, Options, Watch};
 use cairndb_ingest::PhotoEmbedder;
 use clap::builder::ValueParser;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use cairn::clean::{Cleaning, Judged, Judgement, Sight, Sights};
 use cairn::language::{Action, CleanRule};
-use cairn::{Cleaning, Judged, Judgement, Sight, Sights};
 
 use super::cell::Cell;
 use super::escape::visible;
@@ -285,8 +285,9 @@ impl Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cairn::Receipt;
+    use cairn::clean::Witness;
     use cairn::language::{CleanPlan, Cut};
-    use cairn::{Receipt, Witness};
 
     fn printed(format: Format, cleaning: &Cleaning) -> String {
         let mut out = Vec::new();

@@ -3,7 +3,8 @@
 
 use std::io::Write;
 
-use cairn::{Labelled, Role};
+use cairn::Role;
+use cairn::reports::Labelled;
 
 use super::cell::Cell;
 use super::escape::visible;

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use cairn::{Answers, CheckReport, Column, Field, Outcome, Prediction, Scope, SegmentInfo, Table};
+use cairn::reports::{Answers, CheckReport, SegmentInfo, Table};
+use cairn::{Column, Field, Outcome, Prediction, Scope};
 
 use super::cell::Cell;
 use super::cleaning::print_cleaning;
@@ -236,7 +237,7 @@ fn waiting(writes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cairn::{Part, Problem};
+    use cairn::reports::{Part, Problem};
 
     use super::*;
 

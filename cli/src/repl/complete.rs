@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use cairn::Database;
-use cairn::language;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -119,11 +118,11 @@ fn plain(word: &str) -> Pair {
 fn keywords(prefix: &str) -> Vec<Pair> {
     let small = prefix.chars().next().is_some_and(char::is_lowercase);
     let upper = prefix.to_uppercase();
-    let words = language::keywords().iter().filter(|word| word.starts_with(&upper)).map(|word| {
+    let words = cairndb_query::keywords().iter().filter(|word| word.starts_with(&upper)).map(|word| {
         let word = if small { word.to_lowercase() } else { word.clone() };
         Pair { display: word.clone(), replacement: word }
     });
-    let names = language::names().iter().filter(|name| small && name.starts_with(prefix)).map(|name| plain(name));
+    let names = cairndb_query::names().iter().filter(|name| small && name.starts_with(prefix)).map(|name| plain(name));
     let mut pairs: Vec<Pair> = words.chain(names).collect();
     pairs.dedup_by(|a, b| a.replacement == b.replacement);
     pairs
@@ -195,7 +194,7 @@ impl Validator for Words {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
         // A dot command is one line, even after an unfinished statement; so are the words that leave other shells.
-        let complete = super::dot_command(text).is_some() || language::statement_is_complete(text);
+        let complete = super::dot_command(text).is_some() || cairndb_query::statement_is_complete(text);
         Ok(if complete { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
 }

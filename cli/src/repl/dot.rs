@@ -45,7 +45,7 @@ impl Shell {
         match name.to_ascii_lowercase().as_str() {
             "exit" | "quit" | "q" => return Ok(After::Leave),
             "help" | "h" => self.print(HELP)?,
-            "schema" => self.print(&cairn::language::schema())?,
+            "schema" => self.print(&cairndb_query::schema())?,
             "labels" => self.run("SHOW LABELS;")?,
             "status" => self.run("SHOW STATUS;")?,
             "tables" => {

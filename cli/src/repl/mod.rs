@@ -13,8 +13,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cairn::language::{MAX_TEXT_BYTES, Script};
 use cairn::{Arguments, Outcome, Prepared, Watch};
+use cairndb_query::{MAX_TEXT_BYTES, Script};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};

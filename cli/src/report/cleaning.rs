@@ -1,7 +1,7 @@
 //! Turns a cleaning into the plain data of a page: which images it shows, each beside the one that contributed most.
 
+use cairn::clean::{Cleaning, Judged, Judgement};
 use cairn::language::CleanRule;
-use cairn::{Cleaning, Judged, Judgement};
 
 use super::names::{named, without_paths};
 use super::pictures::{Framed, Pictures};
@@ -148,8 +148,9 @@ fn holding(framed: Framed, mut places: impl Iterator<Item = [f32; 2]>) -> Framed
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cairn::clean::Witness;
     use cairn::language::CleanPlan;
-    use cairn::{Database, Operation, Options, Put, Witness};
+    use cairn::{Database, Operation, Options, Put};
 
     #[test]
     fn a_sample_is_spread_over_the_whole_list() {

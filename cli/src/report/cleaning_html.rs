@@ -3,7 +3,7 @@
 
 use std::fmt::{Result, Write};
 
-use cairn::{Judgement, Witness};
+use cairn::clean::{Judgement, Witness};
 
 use super::cleaning::{Finding, Page};
 use super::html::{begin, end, escape, notes, short};
@@ -157,7 +157,7 @@ fn photo(out: &mut String, framed: Option<Framed>, key: &str, left: f64, width: 
 mod tests {
     use super::super::cleaning::Section;
     use super::*;
-    use cairn::Judged;
+    use cairn::clean::Judged;
 
     fn finding(judgement: Judgement, lines: Vec<[[f32; 2]; 2]>) -> Finding {
         let nasty = "<script>'\"&";

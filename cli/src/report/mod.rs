@@ -15,8 +15,9 @@ mod pictures;
 
 use std::path::Path;
 
+use cairn::clean::Cleaning;
 use cairn::eval::Metrics;
-use cairn::{Cleaning, Snapshot, Stage};
+use cairn::{Snapshot, Stage};
 
 use crate::comparison::Comparison;
 use crate::failure::{Failure, Result};

@@ -3,8 +3,8 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use cairn::language::Effect;
 use cairn::{Database, ErrorKind, Prepared};
+use cairndb_query::Effect;
 
 use crate::args::Opened;
 use crate::exit::Exit;

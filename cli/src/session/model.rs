@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cairn::{Database, Embed, Embedded, ModelInfo, Photo, Ports, QueryFile, ReadQueries, Watch};
+use cairn::embed::{Embed, Embedded, QueryFile, ReadQueries};
+use cairn::model::ModelInfo;
+use cairn::{Database, Photo, Ports, Watch};
 use cairndb_ingest::{PhotoEmbedder, QueryReader};
 
 use crate::args::ModelArgs;

@@ -3,9 +3,9 @@
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use cairn::language::{Piece, Script, Statement};
 use cairn::{Database, Outcome, Prepared};
 use cairndb_ingest::source::Utf8Start;
+use cairndb_query::{Piece, Script, Statement};
 
 use super::Session;
 use crate::failure::{Failure, Result};
@@ -65,7 +65,7 @@ impl Session {
                     return Err(Failure::new(format!("{name} cannot be read: {error}")).note(so_far(ran, None, None)));
                 }
             };
-            let unreadable = |error: cairn::language::ScriptError| {
+            let unreadable = |error: cairndb_query::ScriptError| {
                 Failure::new(error.to_string()).help(error.help()).note(so_far(ran, Some(error.line()), Some(name)))
             };
             if read == 0 {

@@ -19,7 +19,7 @@ const CHEAP_BYTES: u64 = 64 << 20;
 static LAST: Mutex<Option<(Record, Look)>> = Mutex::new(None);
 
 /// What a scout does, in the process that `set_scout` names; `words` is what the engine put behind the words of the
-/// [`Scout`](crate::Scout). It writes to standard output, for the engine, and into a temporary folder; only the scout of a repair writes
+/// [`Scout`](crate::runtime::Scout). It writes to standard output, for the engine, and into a temporary folder; only the scout of a repair writes
 /// into the database's folder, and takes that away again.
 ///
 /// Returns whether the words were understood; the process ends with success then.

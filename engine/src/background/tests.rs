@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Worker;
-use crate::VectorChunks;
 use crate::catalog::Catalog;
 use crate::disk::{CATALOG, Folder, Lock};
 use crate::error::{ErrorKind, Result};
 use crate::operation::{Operation, Put};
 use crate::options::Options;
 use crate::ports::Propose;
+use crate::ports::VectorChunks;
 use crate::state::watermark;
 use crate::write::core::tail_rows;
 use crate::write::policy::{FLUSH_ROWS, HOLD_BACK_ROWS};

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use crate::error::Result;
 use crate::process::leaving::is_leaving;
+use crate::report::Trouble;
 use crate::write::core::{Core, tail_rows};
 use crate::write::policy::FLUSH_ROWS;
 use crate::write::signal::{Duty, NOTE_EVERY};
@@ -58,8 +59,10 @@ struct Ending<'c> {
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.core
-                .set_trouble(self.duty, Some("it panicked and ended; close the database and open it again".to_owned()));
+            self.core.set_trouble(
+                self.duty,
+                Some(Trouble::gone(self.duty.work(), "it panicked and ended; close the database and open it again")),
+            );
             self.core.signal.notify();
         }
     }
@@ -73,7 +76,7 @@ fn run(core: &Core, duty: Duty) {
         let is_idle = !matches!(done, Ok(true));
         if !core.signal.is_stopped() {
             // What went well the next time is forgotten; what did not is shown until it does.
-            core.set_trouble(duty, done.err().map(|error| error.message().to_owned()));
+            core.set_trouble(duty, done.err().map(|error| Trouble::new(duty.work(), &error)));
         }
         match duty {
             // Each note is synced; one for each write would cost as much as the write.

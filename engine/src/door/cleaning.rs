@@ -13,7 +13,7 @@ impl Database {
     /// Writes go on while it looks, and what they changed is left to them: it acts on images that are still as it saw them.
     ///
     /// An image is compared by its photo, or by what is kept of it. One of which neither can be read stays as it is, and so does one
-    /// that lacks neighbours to be compared with for that reason ([`Judgement::NotCompared`](crate::Judgement::NotCompared)).
+    /// that lacks neighbours to be compared with for that reason ([`Judgement::NotCompared`](crate::clean::Judgement::NotCompared)).
     ///
     /// `features` are needed for the paper's rule; the ranking of suspects goes by descriptors alone. Features and inlier counts are
     /// kept, so a cleaning that was cut short goes on; not so those of a dry run, which changes nothing on the disk.

@@ -35,7 +35,7 @@ const OPENING_BYTES: u64 = 1 << 20;
 /// its caller's pool, and none takes up other tasks while it waits. Calls block; in asynchronous code make them where blocking is
 /// allowed (`tokio::task::spawn_blocking`).
 ///
-/// **Callbacks** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::Reembed), a progress callback, a [`Propose`]) may call
+/// **Callbacks** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::model::Reembed), a progress callback, a [`Propose`]) may call
 /// the database for anything. A call that would wait for the callback itself is refused at once (`Reentrant`): writes and the
 /// like by a `Propose`, and by callbacks during the last round of a model change. A callback must not wait for other threads that
 /// write: during a model change those threads are refused after a minute (`Locked`); during a `Propose` they wait for its end.
@@ -358,7 +358,7 @@ impl Database {
     ///
     /// # Errors
     /// The first operation that is not valid; `Mismatch`: descriptors for a database whose model embeds photos
-    /// ([`ModelInfo::settings`](crate::ModelInfo)), without the model that made them ([`Expect::Model`]); `Reentrant`; `Io`.
+    /// ([`ModelInfo::settings`](crate::model::ModelInfo)), without the model that made them ([`Expect::Model`]); `Reentrant`; `Io`.
     /// Then nothing has changed.
     pub fn write(&self, operations: impl IntoIterator<Item = Operation>) -> Result<Receipt> {
         let operations: Vec<Operation> = operations.into_iter().collect();

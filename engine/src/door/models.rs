@@ -34,7 +34,7 @@ impl Database {
     ///
     /// # Errors
     /// `AlreadyExists`: it is in force already; `Locked`: another change of models is under way; `Invalid`: the number is that of an
-    /// unfinished one; `Cancelled`; what `reembed` gives; `Reentrant`: a [`Propose`](crate::Propose) called it; `Corrupt` when the new
+    /// unfinished one; `Cancelled`; what `reembed` gives; `Reentrant`: a [`Propose`](crate::embed::Propose) called it; `Corrupt` when the new
     /// epoch does not agree with itself. The model in force stays then.
     pub fn change_model(&self, to: Target, reembed: &dyn Reembed, watch: Option<&dyn Watch>) -> Result<u32> {
         self.shared.change_model(to, reembed, watch)

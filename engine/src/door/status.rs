@@ -1,14 +1,40 @@
-//! SHOW STATUS: the state of a database, line by line.
+//! SHOW STATUS: the state of a database, line by line; and who hears of what fails behind the callers.
+
+use std::sync::Arc;
 
 use super::database::Database;
 use crate::options::Options;
-use crate::report::{Health, SegmentInfo, Status};
+use crate::report::{Health, SegmentInfo, Status, Trouble};
 use crate::state::{Counts, Snapshot};
+use crate::write::HearsTrouble;
 
 impl Database {
     /// The state of the database.
     pub fn status(&self) -> Status {
         self.status_of(&self.snapshot())
+    }
+
+    /// Calls `hears` with each new trouble of the threads behind the callers: what applying deferred writes, making and merging segments or
+    /// keeping the watermark failed with. They try again by themselves; [`Health::trouble`](crate::Health::trouble) shows it until it goes
+    /// well. One trouble is reported once, until it goes well or fails with another kind of error. A later call replaces the earlier one;
+    /// what failed before a call is not reported.
+    ///
+    /// Each call is made by a thread of its own, which holds nothing and which nobody waits for: it may ask the database for anything,
+    /// also close it, and two may be under way at once. One that keeps a clone of the database keeps the database open
+    /// until [`Database::close`]. Where the system gives no thread, only the status shows the trouble.
+    ///
+    /// ```
+    /// # fn main() -> cairn::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let database = cairn::Database::create(folder.path().join("db"), cairn::Options::for_vectors(2))?;
+    /// database.on_trouble(|trouble| eprintln!("{trouble}"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_trouble(&self, hears: impl Fn(&Trouble) + Send + Sync + 'static) {
+        let hears: HearsTrouble = Arc::new(hears);
+        // As for the proposer.
+        self.shared.with_core(|core| core.set_hears_trouble(Some(hears)));
     }
 
     /// Rows and segments of one snapshot: those of two do not add up beside a writer.

@@ -1,7 +1,7 @@
 //! The databases that wait, on this thread, for a callback into the application.
 //!
-//! Some callbacks run while a database holds a lock that writers wait for: a [`Propose`](crate::Propose) in the middle of a
-//! write; a [`Reembed`](crate::Reembed) and the progress callback during the last round of a model change. If such code asked the
+//! Some callbacks run while a database holds a lock that writers wait for: a [`Propose`](crate::embed::Propose) in the middle of a
+//! write; a [`Reembed`](crate::model::Reembed) and the progress callback during the last round of a model change. If such code asked the
 //! same database for that lock, both would wait forever. So each callback runs under a [`Called`], and each call that would wait
 //! first asks [`refuse_within`].
 

@@ -195,8 +195,8 @@ impl<T> Drop for Gated<T> {
     }
 }
 
-/// Held while native code runs that must not run while the process tears its static objects down: by an [`Embed`](crate::Embed), a
-/// [`LocalFeatures`](crate::LocalFeatures) or a [`Propose`](crate::Propose) that calls a C++ library on threads that hold a database.
+/// Held while native code runs that must not run while the process tears its static objects down: by an [`Embed`](crate::embed::Embed), a
+/// [`LocalFeatures`](crate::embed::LocalFeatures) or a [`Propose`](crate::embed::Propose) that calls a C++ library on threads that hold a database.
 ///
 /// While the process ends, this call never returns. What is under way is waited for, 10 seconds at most, after which the process ends
 /// without any destructor. Meanwhile no other thread that calls this or the engine may be waited for; [`pool`](super::pool) may.

@@ -169,7 +169,7 @@ impl Snapshot {
         self.state.options.model.as_ref()
     }
 
-    /// Bytes that the database keeps for its models under this name ([`Target::files`](crate::Target)); `None`: there are none.
+    /// Bytes that the database keeps for its models under this name ([`Target::files`](crate::model::Target)); `None`: there are none.
     ///
     /// # Errors
     /// A damaged catalog.

@@ -22,6 +22,7 @@ use crate::options::OpenOptions;
 use crate::ports::Propose;
 use crate::process::callback;
 use crate::process::processors;
+use crate::report::Trouble;
 use crate::state::load::{open_segments, remove_orphans};
 use crate::state::now::{Now, Waits};
 use crate::state::snapshot::{Published, Snapshot};
@@ -30,6 +31,9 @@ use crate::state::watermark;
 /// Times a reader looks again whose view of the catalog was overtaken by the writer beside it. With 8, a reader of 8,000 rows beside a
 /// writer that made 240 segments a second once took a segment for lost.
 pub(crate) const BESIDE_LOOKS: usize = 20;
+
+/// Whoever hears of troubles.
+pub(crate) type HearsTrouble = Arc<dyn Fn(&Trouble) + Send + Sync>;
 
 /// The running database.
 pub(crate) struct Core {
@@ -55,7 +59,8 @@ pub(crate) struct Core {
     /// Number of changes of the catalog after which its tables are examined again.
     pub(crate) next_look: Mutex<u64>,
     /// What each thread could not do, the last time it tried.
-    pub(crate) troubles: Mutex<[Option<String>; Duty::ALL.len()]>,
+    pub(crate) troubles: Mutex<[Option<Trouble>; Duty::ALL.len()]>,
+    hears_trouble: RwLock<Option<HearsTrouble>>,
 }
 
 impl Core {
@@ -133,6 +138,7 @@ impl Core {
             unnamed: Mutex::default(),
             next_look: Mutex::default(),
             troubles: Mutex::default(),
+            hears_trouble: RwLock::default(),
         })
     }
 
@@ -153,6 +159,9 @@ impl Core {
         self.set_proposer(proposer);
         self.set_deferral(deferral);
         self.set_build_threads(Some(other.build_threads()));
+        // Not as an argument: the guard of one that is itself would be held.
+        let hears = other.hears_trouble.read().clone();
+        self.set_hears_trouble(hears);
     }
 
     /// Threads that make the graph of a segment.
@@ -211,23 +220,35 @@ impl Core {
 
     /// What the threads behind the database could not do, the last time they tried.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let troubles: Vec<String> = self.troubles.lock().iter().flatten().cloned().collect();
+        let troubles: Vec<String> = self.troubles.lock().iter().flatten().map(|told| told.message.clone()).collect();
         (!troubles.is_empty()).then(|| troubles.join("; "))
     }
 
-    /// What a thread could not do; `None`: it went well.
-    pub(crate) fn set_trouble(&self, duty: Duty, trouble: Option<String>) {
-        self.troubles.lock()[duty as usize] = trouble;
+    /// What a thread could not do; `None`: it went well. The application hears of it once, until it goes well or fails otherwise.
+    pub(crate) fn set_trouble(&self, duty: Duty, trouble: Option<Trouble>) {
+        let before = std::mem::replace(&mut self.troubles.lock()[duty as usize], trouble.clone());
+        let Some(trouble) = trouble else { return };
+        if before.is_some_and(|before| before.kind == trouble.kind) {
+            return;
+        }
+        if let Some(hears) = self.hears_trouble.read().clone() {
+            // A thread of its own, that nobody waits for: it may close the database, which waits for this one.
+            let thread = std::thread::Builder::new().name("cairn-trouble".to_owned());
+            let _shown_by_the_status_alone = thread.spawn(move || hears(&trouble));
+        }
+    }
+
+    /// Whoever hears of new troubles from now on.
+    pub(crate) fn set_hears_trouble(&self, hears: Option<HearsTrouble>) {
+        *self.hears_trouble.write() = hears;
     }
 
     /// Tells that nothing makes segments, because there is no thread to do so.
     pub(crate) fn has_no_worker(&self, why: &str) {
         // What a start that was given up stopped; FLUSH and COMPACT go on by the caller's thread.
         self.resume();
-        self.set_trouble(
-            Duty::Flush,
-            Some(format!("its thread could not be started ({why}); open the database again")),
-        );
+        let message = format!("its thread could not be started ({why}); open the database again");
+        self.set_trouble(Duty::Flush, Some(Trouble::gone(Duty::Flush.work(), message)));
     }
 
     /// Why the database takes no more writes, if so.

@@ -13,7 +13,7 @@ pub(crate) mod resolve;
 pub(crate) mod signal;
 pub(crate) mod writer;
 
-pub(crate) use self::core::Core;
+pub(crate) use self::core::{Core, HearsTrouble};
 pub use deferred::Deferral;
 pub use expect::Expect;
 pub(crate) use expect::{another_model, of_model};

@@ -80,6 +80,16 @@ pub(crate) enum Duty {
 impl Duty {
     pub(crate) const ALL: [Self; 4] = [Self::Note, Self::Drain, Self::Flush, Self::Merge];
 
+    /// In words that say what it does.
+    pub(crate) fn work(self) -> &'static str {
+        match self {
+            Self::Note => "keeping the watermark",
+            Self::Drain => "applying deferred writes",
+            Self::Flush => "making segments",
+            Self::Merge => "merging segments",
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Note => "cairn-note",

@@ -1,6 +1,7 @@
 //! What a list says about an image that may be stored already, and the report's counts of it.
 
-use cairn::{Heard, ListSaid, Reading, Record, SetBy};
+use cairn::Record;
+use cairn::lists::{Heard, ListSaid, Reading, SetBy};
 
 use super::Report;
 

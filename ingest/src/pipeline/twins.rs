@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use cairn::{Listed, Result, Snapshot};
+use cairn::lists::Listed;
+use cairn::{Result, Snapshot};
 
 use super::Word;
 

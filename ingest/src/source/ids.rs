@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use cairn::{MAX_KEY_BYTES, Result};
+use cairn::Result;
+use cairn::limits::MAX_KEY_BYTES;
 
 use super::text::Text;
 

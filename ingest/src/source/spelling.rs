@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cairn::language::{plain_label, spelt};
+use cairn::language::plain_label;
+use cairndb_query::spelt;
 
 /// The spellings of labels that were read.
 #[derive(Debug, Default)]

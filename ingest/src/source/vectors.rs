@@ -8,7 +8,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use cairn::{Error, MAX_DIMENSION, Result};
+use cairn::limits::MAX_DIMENSION;
+use cairn::{Error, Result};
 
 use super::npy::{Element, MAX_NPY_HEADER, NpyHeader, START_BYTES, text_place};
 use super::npz::{Region, only_array};

@@ -144,7 +144,7 @@ pub(crate) fn one_thread() {
     thread_local!(static DONE: Cell<bool> = const { Cell::new(false) });
     DONE.with(|done| {
         if !done.replace(true) {
-            let _native = cairn::native();
+            let _native = cairn::runtime::native();
             tch::set_num_threads(1);
         }
     });

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Embed as _, Keep, Options, Photo, Progress, ReadQueries as _, Stop, Watch};
+use cairn::embed::{Embed as _, ReadQueries as _};
+use cairn::{Database, Keep, Options, Photo, Progress, Stop, Watch};
 use cairndb_ingest::photo::{Pixels, thumbnail};
 use cairndb_ingest::source::{Item, list_folder};
 use cairndb_ingest::{IngestOptions, PhotoEmbedder, QueryReader, ingest};

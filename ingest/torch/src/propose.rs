@@ -14,7 +14,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 
-use cairn::{Error, ErrorKind, Gated, Propose, Result, VectorChunk, VectorChunks};
+use cairn::embed::{Propose, VectorChunk, VectorChunks};
+use cairn::runtime::Gated;
+use cairn::{Error, ErrorKind, Result};
 use tch::{Kind, TchError, Tensor};
 
 use crate::device::{Hardware, one_thread, torch_error};
@@ -49,7 +51,7 @@ impl TorchProposer {
     /// # Errors
     /// When the device multiplies f32 matrices in lower precision (TF32), which would void the proof.
     pub fn new(hardware: &Hardware) -> Result<Self> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         one_thread();
         let residue = tch::no_grad(|| lost_precision(hardware)).map_err(torch_error)?;
         if residue != 0.0 {
@@ -107,7 +109,7 @@ impl Propose for TorchProposer {
         queries: &[f32],
         count: usize,
     ) -> Result<Vec<Option<Vec<u32>>>> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let dimension = rows.dimension.max(1);
         let chunks: Vec<&VectorChunk> = rows.chunks.iter().filter(|chunk| !chunk.is_empty()).collect();
         let total: usize = chunks.iter().map(|chunk| chunk.len() / dimension).sum();

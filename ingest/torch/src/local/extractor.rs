@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use cairn::{Gated, LocalFeatureSet, LocalFeatures, Photo, Result};
+use cairn::embed::{LocalFeatureSet, LocalFeatures};
+use cairn::runtime::Gated;
+use cairn::{Photo, Result};
 
 use super::frame::Frame;
 use super::xfeat::{CHANNELS, XFeat};
@@ -40,7 +42,7 @@ impl XFeatExtractor {
     /// # Errors
     /// When the weights are missing, damaged, of another network, or not the pinned ones.
     pub fn load(weights: Option<&Path>, hardware: &Hardware) -> Result<Self> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         one_thread();
         let weights = match weights {
             Some(path) => Weights::read(path, None)?,
@@ -73,7 +75,7 @@ impl XFeatExtractor {
     /// # Errors
     /// When the network fails.
     pub fn extract_pixels(&self, photo: &Pixels) -> Result<LocalFeatureSet> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         one_thread();
         let frame = Frame::of(photo, self.longest);
         let picture = frame.resized(photo, 1.0)?;

@@ -1,7 +1,7 @@
 //! For this module's tests: scenes with features, and a small matcher with an affine RANSAC. The engine has the real one.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use cairn::LocalFeatureSet;
+use cairn::embed::LocalFeatureSet;
 
 use cairndb_ingest::photo::Pixels;
 

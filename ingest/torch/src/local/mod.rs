@@ -4,7 +4,7 @@
 //! accurate to a pixel, but sensitive to the viewpoint. [`TrunkExtractor`] needs only the embedding model's weights: it takes the
 //! cells of the trunk's feature map at several scales, in the manner of DELF (Noh et al., ICCV 2017); it is some twenty times
 //! slower and coarse, but describes more of an object than its corners. The ignored tests of this module measure both. Both
-//! implement [`cairn::LocalFeatures`] and give locations in pixels of the same frame, described at [`FRAME_LONGEST_SIDE`].
+//! implement [`cairn::embed::LocalFeatures`] and give locations in pixels of the same frame, described at [`FRAME_LONGEST_SIDE`].
 
 mod detect;
 mod extractor;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cairn::{ErrorKind, LocalFeatureSet, LocalFeatures, Photo};
+use cairn::embed::{LocalFeatureSet, LocalFeatures};
+use cairn::{ErrorKind, Photo};
 
 use super::matching::{Affine, Dice, inliers, matches, moved, scene, warped};
 use super::*;

@@ -7,7 +7,8 @@ use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::path::Path;
 use std::sync::Arc;
 
-use cairn::{Error, LocalFeatureSet, LocalFeatures, Photo, Result};
+use cairn::embed::{LocalFeatureSet, LocalFeatures};
+use cairn::{Error, Photo, Result};
 
 use super::MAX_FEATURES;
 use super::frame::Frame;

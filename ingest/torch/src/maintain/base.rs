@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn::{Database, Error, Keep, Progress, Readings, Reembed, Report, Result, Snapshot, Wanted, Watch, pool};
+use cairn::clean::Readings;
+use cairn::model::{Reembed, Wanted};
+use cairn::reports::Report;
+use cairn::runtime::pool;
+use cairn::{Database, Error, Keep, Progress, Result, Snapshot, Watch};
 
 use super::FILES_READ;
 use super::photos::{Each, completed, of_image, original};
@@ -38,7 +42,7 @@ pub(super) struct Gathering<'a> {
 
 impl Base {
     pub(super) fn new(database: &Database, model: Arc<Model>) -> Result<Self> {
-        let is_it = |info: &cairn::ModelInfo| info.fingerprint == model.info().fingerprint;
+        let is_it = |info: &cairn::model::ModelInfo| info.fingerprint == model.info().fingerprint;
         let entries = database.models()?;
         // Of two whole epochs of one model the later one is the better; one that was begun lacks images, and goes before none at all.
         let those = entries.iter().filter(|entry| entry.model.as_ref().is_some_and(is_it));

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use cairn::{Error, ErrorKind, HeldFolder, Result};
+use cairn::model::HeldFolder;
+use cairn::{Error, ErrorKind, Result};
 
 /// The log's name.
 const LOG: &str = "log.csv";

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
+use cairn::clean::Marked;
 use cairn::language::{Flip, TrainPlan};
-use cairn::{Database, Error, Marked, ModelInfo, Result, Role, Snapshot, Watch};
+use cairn::model::ModelInfo;
+use cairn::{Database, Error, Result, Role, Snapshot, Watch};
 
 use super::base::{Base, Gathering};
 use crate::device::Hardware;

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cairn::{
-    Arguments, Database, Embed as _, Expect, Keep, Operation, Options, Outcome, Photo, Ports, Put, Report, Stop,
-};
+use cairn::embed::Embed as _;
+use cairn::reports::Report;
+use cairn::{Arguments, Database, Expect, Keep, Operation, Options, Outcome, Photo, Ports, Put, Stop};
 
 use super::TorchMaintainer;
 use crate::device::Hardware;

@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn::language::{Origin, TrainPlan};
-use cairn::{Database, Error, Maintain, Maintained, ModelChange, ModelInfo, Report, Result, Target, Watch};
+use cairn::model::{Maintain, Maintained, ModelChange, ModelInfo, Target};
+use cairn::reports::Report;
+use cairn::{Database, Error, Result, Watch};
 
 use crate::device::Hardware;
 use crate::model::{Adapter, Model, base_of, spec_of};

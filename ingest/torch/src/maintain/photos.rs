@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cairn::{Database, Error, ErrorKind, Keep, Photo, Readings, Result, Snapshot};
+use cairn::clean::Readings;
+use cairn::{Database, Error, ErrorKind, Keep, Photo, Result, Snapshot};
 
 use cairndb_ingest::PhotoEmbedder;
 use cairndb_ingest::photo::{DecodeLimits, hash_file};

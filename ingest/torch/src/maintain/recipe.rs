@@ -8,7 +8,8 @@
 //! after a kill just before its report, it would continue from its own result.
 
 use bytes::Bytes;
-use cairn::{Error, ModelInfo, Result, Snapshot};
+use cairn::model::ModelInfo;
+use cairn::{Error, Result, Snapshot};
 
 use crate::model::base_of;
 

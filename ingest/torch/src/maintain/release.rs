@@ -1,6 +1,7 @@
 //! The files that a database keeps for a model go with the last model that needs them.
 
-use cairn::{ModelInfo, Result};
+use cairn::Result;
+use cairn::model::ModelInfo;
 
 use super::recipe;
 use crate::model::{Place, Settings, adapter_file, base_of, kept};

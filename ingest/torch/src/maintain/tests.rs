@@ -7,9 +7,10 @@ use std::sync::Mutex;
 
 use cairn::eval::{Truth, evaluate};
 use cairn::language::{CleanPlan, Flip, Loss, TrainPlan};
+use cairn::model::Maintain;
+use cairn::reports::Report;
 use cairn::{
-    Database, ErrorKind, Expect, Maintain, Operation, Options, Progress, Put, Query, Report, Rerank, Result, Role,
-    SearchRequest, Watch,
+    Database, ErrorKind, Expect, Operation, Options, Progress, Put, Query, Rerank, Result, Role, SearchRequest, Watch,
 };
 
 use super::TorchMaintainer;
@@ -298,7 +299,7 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     let model = plain();
     let options = Options::for_model(model.info().clone(), model.dimension());
     let database = Database::create(folder.path().join("db"), options).unwrap();
-    let said = |database: &Database, loss: Loss| train(&database, &plan(loss), None).unwrap_err().to_string();
+    let said = |database: &Database, loss: Loss| train(database, &plan(loss), None).unwrap_err().to_string();
     assert!(said(&database, Loss::Discriminant).contains("no labelled images"));
     let vector = |n: usize| (0..1280).map(|i| ((i * 7 + n * 31) % 97) as f32 - 48.0).collect::<Vec<f32>>();
     let images = |from: usize, label: &str| -> Vec<Operation> {

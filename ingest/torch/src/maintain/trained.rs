@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cairn::language::{Flip, Loss as Word, TrainPlan};
-use cairn::{Database, Error, Maintained, ModelChange, Progress, Reembed, Report, Result, Role, Target, Wanted, Watch};
+use cairn::model::{Maintained, ModelChange, Reembed, Target, Wanted};
+use cairn::reports::Report;
+use cairn::{Database, Error, Progress, Result, Role, Watch};
 
 use super::base::{Again, Base, Gathering};
 use super::checkpoints::{Alone, Files};

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn::clean::Readings;
 use cairn::language::{Augment, Gem, TrainPlan, TrunkPlan};
-use cairn::{Error, ErrorKind, Keep, Photo, Progress, Readings, Result, Snapshot};
+use cairn::{Error, ErrorKind, Keep, Photo, Progress, Result, Snapshot};
 
 use super::base::Base;
 use super::checkpoints::Files;

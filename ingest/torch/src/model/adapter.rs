@@ -1,6 +1,8 @@
 //! A trained map from a descriptor to a better one, as plain data.
 
-use cairn::{Error, MAX_DIMENSION, Result, pool};
+use cairn::limits::MAX_DIMENSION;
+use cairn::runtime::pool;
+use cairn::{Error, Result};
 
 /// Most blocks of an adapter.
 pub const MAX_BLOCKS: usize = 16;

@@ -1,6 +1,7 @@
 //! Turns a feature map into a descriptor: generalised-mean pooling, and the head of docs/ALGORITHMS.md if the weights have one.
 
-use cairn::{Error, MAX_DIMENSION, Result};
+use cairn::limits::MAX_DIMENSION;
+use cairn::{Error, Result};
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::weights::Weights;

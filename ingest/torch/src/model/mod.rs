@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cairn::{Error, ErrorKind, Gated, ModelInfo, Result};
+use cairn::model::ModelInfo;
+use cairn::runtime::Gated;
+use cairn::{Error, ErrorKind, Result};
 use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, Affine, Block, MAX_BLOCKS, Projection};
@@ -213,7 +215,7 @@ impl Model {
 
     /// The network of these weights, without an adapter.
     pub(crate) fn of_weights(settings: Settings, weights: &Weights, hardware: &Hardware) -> Result<Self> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let sound = |s: &f64| (0.1..=4.0).contains(s);
         let scales = &settings.scales;
         if scales.is_empty() || scales.len() > MAX_SCALES || !scales.iter().all(sound) {
@@ -329,7 +331,7 @@ impl Model {
     /// # Errors
     /// When the device fails.
     pub(crate) fn feature_map(&self, picture: &Pixels) -> Result<Vec<f32>> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         one_thread();
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
         let shape = [1, i64::from(picture.height()), i64::from(picture.width()), 3];
@@ -377,7 +379,7 @@ impl Encoder for Model {
     }
 
     fn encode(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         one_thread();
         let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
         if !self.hardware.is_cuda() {

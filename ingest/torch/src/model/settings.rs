@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn::{Error, ErrorKind, ModelInfo, Result, Snapshot};
+use cairn::model::ModelInfo;
+use cairn::{Error, ErrorKind, Result, Snapshot};
 
 use super::kept::{self, Files};
 use super::weights::Weights;

@@ -106,7 +106,7 @@ pub(crate) struct Course<L> {
 
 impl<L: Learner> Course<L> {
     pub(crate) fn begin(learner: L, schedule: Schedule) -> Result<Self> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let still = |parameter: &Parameter| parameter.tensor.f_zeros_like()?.f_detach();
         let velocities = learner.parameters().iter().map(still).collect::<Result<_, _>>().map_err(torch_error)?;
         let per_epoch = learner.batches(0).len() as u64;
@@ -151,7 +151,7 @@ impl<L: Learner> Course<L> {
         let (mut saved, mut cost) = (Instant::now(), CHECKPOINT_COST);
         while (self.log.len() as u64) < steps {
             // A process that ends does not wait for the next step.
-            cairn::may_end();
+            cairn::runtime::may_end();
             let at = self.log.len() as u64;
             let (epoch, within) = (at / self.per_epoch, at % self.per_epoch);
             if batches.0 != epoch {
@@ -215,7 +215,7 @@ impl<L: Learner> Course<L> {
 
     fn learn(&mut self, at: u64, batch: &[u32], rate: f64, norm: Norm) -> Result<(f64, f64)> {
         let lesson = self.learner.lesson(at, batch, norm)?;
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let Lesson { loss, accuracy } = lesson;
         let value = loss.f_double_value(&[]).map_err(torch_error)?;
         if value.is_finite() {
@@ -239,7 +239,7 @@ impl<L: Learner> Course<L> {
     }
 
     fn state(&mut self, identity: &Identity) -> Result<State> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let mut tensors = Vec::new();
         for (name, tensor) in self.places() {
             let shape = tensor.size().into_iter().map(|side| usize::try_from(side).unwrap_or(0)).collect();
@@ -252,7 +252,7 @@ impl<L: Learner> Course<L> {
 
     /// Goes back to a saved state of this training.
     fn restore(&mut self, state: &State, path: &Path) -> Result<()> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let steps = usize::try_from(state.step.min(self.steps())).unwrap_or(0);
         let log = state.tensor(path, "log", &[steps, LOGGED])?;
         for (name, mut tensor) in self.places() {

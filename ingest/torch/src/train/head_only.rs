@@ -1,6 +1,7 @@
 //! Trains a head on cached descriptors: the trunk does not change, so two CPU cores suffice.
 
-use cairn::{Result, pool};
+use cairn::Result;
+use cairn::runtime::pool;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::batches::Pool;
@@ -43,7 +44,7 @@ pub struct Trained {
 /// checkpoint that is another training's or damaged; `Cancelled` when `progress` says `Break` (the state is saved
 /// first); `Io`.
 pub fn train_head(samples: &Samples, options: &HeadOptions, hardware: &Hardware, run: &Run) -> Result<Trained> {
-    let _native = cairn::native();
+    let _native = cairn::runtime::native();
     one_thread();
     options.check(samples.dimension)?;
     let prepared = Prepared::new(samples, options.singles, HoldOut::images(options.validation), options.seed)?;
@@ -160,7 +161,7 @@ impl Learner for Learning<'_> {
     }
 
     fn lesson(&mut self, at: u64, batch: &[u32], norm: Norm) -> Result<Lesson> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let mut lesson = || -> Result<Lesson, TchError> {
             let rows: Vec<f32> = batch.iter().enumerate().flat_map(|(slot, &of)| self.view(at, slot, of)).collect();
             let input = rows.len() / batch.len().max(1);

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use cairn::eval::{Truth, evaluate};
+use cairn::limits::DEFAULT_VOTE_K;
 use cairn::rerank::{gate, rerank};
-use cairn::{Ballot, DEFAULT_VOTE_K, soft_vote};
+use cairn::{Ballot, soft_vote};
 use tch::{TchError, Tensor};
 
 use super::nearest::{nearest, select};

@@ -1,6 +1,6 @@
 //! The nearest rows to each of many rows, by cosine.
 
-use cairn::pool;
+use cairn::runtime::pool;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::device::one_thread;

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use cairn::language::DEFAULT_VALIDATION;
-use cairn::{Error, MAX_DIMENSION, Result};
+use cairn::limits::MAX_DIMENSION;
+use cairn::{Error, Result};
 
 use super::batches::Sampling;
 use super::init::Init;

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use cairn::Result;
 use cairn::eval::{Metrics, Truth, evaluate};
-use cairn::{Result, pool};
+use cairn::runtime::pool;
 
 use super::judge::{Comparison, Labelled, Quality, judge_among};
 use super::nearest::tensor;
@@ -47,7 +48,7 @@ pub(crate) fn validate(prepared: &Prepared, adapt: Descriptors<'_>) -> Result<Op
     let before = retrieval(&rows, &labels, &query_rows, &query_labels);
     let items = plain(&prepared.held_out);
     let among = |voters: &[Vec<f32>], items: &[Vec<f32>], item_labels: &[u32]| -> Result<Quality> {
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let rows = |rows: &[Vec<f32>]| tensor(&rows.concat(), rows.first().map_or(1, Vec::len)).map_err(torch_error);
         let voters = Labelled { rows: &rows(voters)?, labels: &labels };
         judge_among(voters, Labelled { rows: &rows(items)?, labels: item_labels }).map_err(torch_error)

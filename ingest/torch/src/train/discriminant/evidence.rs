@@ -1,6 +1,6 @@
 //! The neighbours' evidence about a label: which training images to leave out of a fit, which unlabelled images to add.
 
-use cairn::pool;
+use cairn::runtime::pool;
 use tch::{TchError, Tensor};
 
 use super::fit::Fit;

@@ -69,7 +69,7 @@ pub(crate) fn judge_with_more(
     options: &DiscriminantOptions,
     watch: &dyn Watch,
 ) -> Result<Option<HeldOut>> {
-    let _native = cairn::native();
+    let _native = cairn::runtime::native();
     let Material { images, classes, x, count } = Material::of(samples, options)?;
     // Labels that only the others have become classes behind those that there are; not every one of these has images here.
     let mut numbers: BTreeMap<u32, i64> =
@@ -101,7 +101,7 @@ pub(crate) fn judge_discriminant(
     options: &DiscriminantOptions,
     descriptors: Descriptors<'_>,
 ) -> Result<Option<HeldOut>> {
-    let mut native = cairn::native();
+    let mut native = cairn::runtime::native();
     let Material { images, classes, x, count } = Material::of(samples, options)?;
     let given = Given { x: &x, classes: &classes, count };
     let (chosen, x, classes) = judged(&given, options)?;

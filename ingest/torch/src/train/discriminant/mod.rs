@@ -15,7 +15,8 @@ mod tests;
 
 use std::ops::ControlFlow;
 
-use cairn::{Error, ErrorKind, Progress, Result, Watch, pool};
+use cairn::runtime::pool;
+use cairn::{Error, ErrorKind, Progress, Result, Watch};
 use tch::Tensor;
 
 use self::evidence::{Given, adopted, believed};
@@ -73,7 +74,7 @@ pub fn train_discriminant(
     options: &DiscriminantOptions,
     watch: &dyn Watch,
 ) -> Result<TrainedDiscriminant> {
-    let _native = cairn::native();
+    let _native = cairn::runtime::native();
     one_thread();
     let Material { images, classes, x, count } = Material::of(samples, options)?;
     let side = samples.dimension;
@@ -131,7 +132,7 @@ impl Ticker<'_> {
     /// One part is done.
     fn tick(&mut self, what: &str) -> Result<()> {
         // A process that ends does not wait for the next one.
-        cairn::may_end();
+        cairn::runtime::may_end();
         self.done += 1;
         match self.watch.progress(Progress::new(what, self.done, self.total)) {
             ControlFlow::Break(()) if self.done < self.total => {

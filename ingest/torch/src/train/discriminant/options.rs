@@ -1,6 +1,7 @@
 //! The options of discriminant training, with their defaults and ranges.
 
-use cairn::{Error, MAX_DIMENSION, Result};
+use cairn::limits::MAX_DIMENSION;
+use cairn::{Error, Result};
 
 /// Most numbers of a descriptor that it takes: its matrices are square.
 const MOST_NUMBERS: usize = 8192;

@@ -10,7 +10,8 @@ mod tests;
 use std::time::Instant;
 
 use cairn::language::{DEFAULT_SCALEUP, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION};
-use cairn::{Error, Photo, Result, pool};
+use cairn::runtime::pool;
+use cairn::{Error, Photo, Result};
 use tch::{Kind, TchError, Tensor};
 
 use super::Augmentation;
@@ -187,7 +188,7 @@ pub(crate) fn train_trunk(
     let recipe = Recipe { pool, open: &photo, options, sizes: sizes(architecture), per_epoch };
     let identity = Identity { options: options.text(), data: digest(&prepared, set, weights) };
     let head = (options.dimension, options.learns_p, options.seed);
-    let native = cairn::native();
+    let native = cairn::runtime::native();
     let network = Network::load(architecture, weights, head.0, head.1, head.2, hardware)?;
     let objective = class_weights(prepared.class_count, options.dimension, options.seed)
         .and_then(|drawn| Objective::new(options.loss, drawn)?.learning(hardware.torch()))
@@ -208,7 +209,7 @@ pub(crate) fn train_trunk(
         Ok((network, course.log, loader.waited.as_secs_f64(), loader.seen))
     })?;
     let seconds = start.elapsed().as_secs_f64().max(1e-9);
-    let _native = cairn::native();
+    let _native = cairn::runtime::native();
     let (weights, images_per_second) = (network.encode()?, seen as f64 / seconds);
     Ok(TrainedTrunk { weights, log, never_seen, images_per_second, waited: waited / seconds })
 }
@@ -281,7 +282,7 @@ impl Learner for Learning<'_, '_> {
     fn lesson(&mut self, at: u64, batch: &[u32], norm: Norm) -> Result<Lesson> {
         // Not inside: the loader's threads may read photos from the database.
         let photos = self.loader.take(at)?;
-        let _native = cairn::native();
+        let _native = cairn::runtime::native();
         let mut lesson = || -> Result<Lesson, TchError> {
             let shape = [batch.len() as i64, i64::from(photos.height), i64::from(photos.width), 3];
             let rgb = Tensor::f_from_data_size(&photos.rgb, &shape, Kind::Uint8)?;

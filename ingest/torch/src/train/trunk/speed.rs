@@ -48,7 +48,7 @@ pub struct StepSize {
 /// # Errors
 /// `Invalid` for a size that is no mini-batch; when the device fails.
 pub fn step_speed(architecture: Architecture, size: StepSize, hardware: &Hardware) -> Result<f64> {
-    let _native = cairn::native();
+    let _native = cairn::runtime::native();
     let StepSize { width, height, batch, steps } = size;
     if batch < 2 || steps == 0 || width < 32 || height < 32 {
         return Err(Error::invalid(format!("{steps} steps of {batch} photos of {width}x{height} cannot be timed"))
