@@ -1,5 +1,5 @@
-//! Lists and arrays are read as their makers meant them, or refused with the reason: marks before a text, other separators and
-//! encodings, spellings of one label, keys that lists give, photos that come twice, what comes from standard input.
+//! Lists and arrays are read as their authors meant them, or refused with the reason: byte order marks, other separators and
+//! encodings, spellings of one label, keys of lists, repeated photos, standard input.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::Write;
@@ -169,7 +169,7 @@ fn marks_separators_and_encodings_are_read_or_named() {
     assert!(refused(path, &["query", "DB", "-f", "script.sql"]).contains("UTF-16"));
 }
 
-/// It catches: two labels where people see one, in lists, folders and statements; a joining without a word.
+/// It catches: two labels that look the same to people, in lists, folders and statements; labels that are joined silently.
 #[test]
 fn spellings_of_a_label_are_one_label_and_it_is_said() {
     let folder = tempfile::tempdir().unwrap();
@@ -207,8 +207,8 @@ fn photos(folder: &Path, name: &str, count: u8) {
     }
 }
 
-/// It catches: a list's own id refused because it is the name of its file; the same photos that come in under other keys, or from a
-/// folder that is reached through a link, without a word.
+/// It catches: a list's own id refused because it is the name of its file; the same photos added silently under other keys, or
+/// from a folder reached through a link.
 #[test]
 fn keys_of_lists_replace_and_photos_that_come_twice_are_told() {
     let folder = tempfile::tempdir().unwrap();
@@ -230,7 +230,7 @@ fn keys_of_lists_replace_and_photos_that_come_twice_are_told() {
     std::fs::copy(path.join("card1/0.png"), path.join("card2/0.png")).unwrap();
     let text = ok(path, &["ingest", "DB", "link/../card2/.", "--as", "index"]);
     assert!(text.contains("replaced 1, unchanged 2, failed 0") && !text.contains("same photo"), "{text}");
-    // Under other keys they are told.
+    // Under other keys they are reported.
     std::fs::write(path.join("list.csv"), "id,path\nmine,card1/1.png\n").unwrap();
     let text = ok(path, &["ingest", "DB", "list.csv", "--as", "index"]);
     assert!(text.contains("1 added photo is the same as a stored one") && text.contains("'mine' is '1.png'"), "{text}");

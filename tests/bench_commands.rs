@@ -1,9 +1,8 @@
-//! `cairn bench losses` and `cairn bench cleaning` on a part of the landmarks: every figure that needs no training is what `cairn eval`
-//! and the list of true labels say.
+//! `cairn bench losses` and `cairn bench cleaning` on a part of the landmarks: every figure that needs no training equals that of
+//! `cairn eval` and the list of true labels.
 //!
-//! It catches: a row that stands for another train set than its name says, a rule that is judged by another list than it found, a loss
-//! that is left out, a bench that changes the database, two columns of one name, answers or labels of something else that count as
-//! zero.
+//! It catches: a row of another train set than its name says, a rule that is measured on another list than it found, a missing
+//! loss, a bench that changes the database, two columns of one name, known answers or labels of other images that count as zero.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{HashMap, HashSet};
@@ -53,7 +52,7 @@ fn found(folder: &Path, words: &str) -> Vec<Vec<String>> {
     rows(&run_ok(folder, &["query", "DB", "-c", &format!("CLEAN {words} DRY RUN"), "--format", "csv"]))
 }
 
-/// The names of a table's columns are told apart by programs.
+/// Programs need different names for a table's columns.
 fn columns_differ(table: &str) {
     let header: Vec<&str> = table.lines().next().unwrap().split(',').collect();
     assert_eq!(header.iter().collect::<HashSet<_>>().len(), header.len(), "{header:?}");

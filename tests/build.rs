@@ -1,4 +1,4 @@
-//! Tells the binaries of this package where libtorch lies, so that they start without any variable set.
+//! Tells the binaries of this package where libtorch is, so that they start without any variable set.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,4 +1,4 @@
-//! The one command that checks a device, run on the CPU; on a GPU machine the same command is `benches/gpu.sh`.
+//! The command that checks a device, run on the CPU; on a GPU machine `benches/gpu.sh` runs the same command.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use cairndb_tests::{cairn, run_ok};

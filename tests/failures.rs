@@ -1,8 +1,9 @@
-//! A command some of whose photos fail says so: every failure is counted, the exit code is 5, and the last line says how many of how many
-//! and how to list them. A file of another user is named with its owner. And what reaches a terminal, or nobody.
+//! A command whose photos partly fail reports it: every failure is counted, the exit code is 5, and the last line says how many
+//! failed and how to list them. For a file of another user, the message names the owner. Also the output to a terminal, or
+//! without a reader.
 //!
-//! It catches: exit code 0 after failures; a folder, a link or a name that is passed over without a word; advice about a disk where a right
-//! is missing; a character that drives a terminal; answers that nobody gets and a success.
+//! It catches: exit code 0 after failures; a folder, a link or a name that is skipped silently; advice about the disk if a
+//! permission is missing; a character that controls a terminal; success although nobody got the answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -179,7 +180,7 @@ fn a_file_of_another_user_is_named_with_its_owner_and_the_disk_is_not_blamed() {
     assert!(refused >= 4, "only {refused} files were needed");
 }
 
-/// What a command writes to a terminal of its own.
+/// The output of a command to a new terminal.
 fn on_a_terminal(folder: &Path, words: &[&str]) -> Vec<u8> {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();

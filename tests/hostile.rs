@@ -1,6 +1,6 @@
-//! Databases that somebody made up (`shared/cases/hostile`), whose checksums fit, under every command that people type.
+//! Crafted databases (`shared/cases/hostile`) with valid checksums, with every command that people type.
 //!
-//! It catches: a segment that is taken by its own word, counters that overflow, RocksDB that ends the program by a signal.
+//! It catches: a segment whose claims are not checked, counters that overflow, RocksDB that ends the program by a signal.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-//! The public interface of the library crates, as text beside each of them: a change of it is seen, and is a decision.
+//! The public interface of the library crates, as text beside each of them: every change of it is visible and deliberate.
 //!
-//! `UPDATE_EXPECT=1 cargo test --workspace --test commands interface` writes the files again. It reads the sources, not what a compiler
-//! made of them, and goes by their form, which rustfmt keeps: one item a line or block, its end a brace where it began.
+//! `UPDATE_EXPECT=1 cargo test --workspace --test commands interface` writes the files again. It reads the sources and not the
+//! compiler's output, and relies on rustfmt's layout: one item per line or block, closed by a brace at the item's indentation.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! A process killed in the middle of an ingest, and run again: the result equals an undisturbed run, bit for bit.
+//! A process killed in the middle of an ingest, and run again: the result equals an uninterrupted run, bit for bit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;

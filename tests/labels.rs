@@ -1,5 +1,4 @@
-//! Where a label comes from, as people and scripts meet it: lists that are read again, LABEL, UNLABEL, PUT, cleanings, and taking a
-//! change back.
+//! The origin of labels, as people and scripts see it: repeated lists, LABEL, UNLABEL, PUT, cleanings, and the undo of a change.
 //!
 //! It catches: a list that reverts what people or a cleaning decided, or is silent about what it leaves alone; a PUT that replaces another
 //! photo or label unasked; a LABEL that does not say what it replaced, that a name is new, that a photo leaves the index; an undo of a

@@ -1,6 +1,7 @@
-//! R26, the shell: it is left while a statement runs, by the end of its input or behind Ctrl-C in a training or a cleaning.
+//! R26, the shell: it ends while a statement runs, by the end of its input or after Ctrl-C in a training or a cleaning.
 //!
-//! It catches: a thread that still holds the database, or is inside torch, while `main` returns: the program ended by SIGSEGV or SIGABRT.
+//! It catches: a thread that still holds the database, or is inside torch, when `main` returns: SIGSEGV or SIGABRT ended the
+//! program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,4 +1,4 @@
-//! What the tests share: where the shared data is, reading it, and running the program.
+//! The helpers of the tests: the shared data, and running the program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers fail by panicking")]
 
 pub mod wrong_labels;

@@ -1,4 +1,4 @@
-//! Whole commands, as people type them, against reference data and real photos: one program, a module a promise.
+//! Whole commands, as people type them, against reference data and real photos: one program, one module per promise.
 
 mod as_meant;
 mod bad_input;

@@ -1,8 +1,8 @@
-//! The maintenance statements and commands on bare vectors, as people and scripts meet them: what is printed, what is written, which
-//! exit codes they end with.
+//! The maintenance statements and commands on bare vectors, as people and scripts see them: their output, their files and their
+//! exit codes.
 //!
-//! It catches: a cleaning that a script cannot read, a dry run that writes, an undo that leaves something, a report that is written
-//! over a file of another kind or only refused after the work.
+//! It catches: a cleaning that a script cannot read, a dry run that writes, an incomplete undo, a report that overwrites a file
+//! of another kind or is refused only after the work.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;

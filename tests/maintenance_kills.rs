@@ -1,10 +1,10 @@
-//! SIGKILL at random moments of TRAIN, REEMBED and CLEAN on real photos: the job is run again until it ends, and what the database then
-//! holds is what an undisturbed run leaves, bit for bit (CPU; the network and the head compute on one thread each).
+//! SIGKILL at random moments of TRAIN, REEMBED and CLEAN on real photos: the job is run again until it ends, and the database
+//! then equals that of an uninterrupted run, bit for bit (CPU; the network and the head compute on one thread each).
 //!
-//! Beside it: a job whose output nobody reads to its end.
+//! Also: a job whose output nobody reads to its end.
 //!
-//! It catches: a training that begins anew from other numbers, an epoch that is taken for whole when it is half built, a cleaning that
-//! is carried out twice, features of a photo that are stored in part, a job that ends with its reader.
+//! It catches: a training that restarts with other numbers, a half-built model space that counts as complete, a cleaning that
+//! runs twice, partly stored features of a photo, a job that ends with its reader.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -18,7 +18,7 @@ use cairndb_tests::{cairn, few_landmarks, run_ok};
 const KILLS: u32 = 25;
 /// Kills of the training of a whole network, which takes longer.
 const TRUNK_KILLS: u32 = 8;
-/// Kills of the default training, and of a job of three steps: each begins its step anew.
+/// Kills of the default training, and of a job of three steps: each restarts its step.
 const STEP_KILLS: u32 = 12;
 
 fn copy(from: &Path, to: &Path) {
@@ -52,7 +52,7 @@ fn contents(path: &Path) -> Vec<String> {
     ));
     let in_force = models.into_iter().filter(|model| model.in_force);
     lines.extend(in_force.map(|entry| {
-        // A job that was killed behind its flip may have made a second epoch; the first model is not in force any more.
+        // A job that was killed after its flip may have made a second model; the first one is no longer active.
         let (number, dimension) = (entry.number, entry.dimension);
         format!("{:?} {dimension}, another than the first: {}", entry.model.unwrap().fingerprint, number > 0)
     }));
@@ -174,7 +174,7 @@ fn killed_maintenance_goes_on_to_the_same_end() {
     );
     goes_on_without_a_reader(folder.path());
     let half_made = survives(folder.path(), "reembed", KILLS, &["maintain", "reembed", "DB"]);
-    assert!(half_made > 0, "no kill left an epoch to go on with");
+    assert!(half_made > 0, "no kill left an unfinished model space");
     survives(
         folder.path(),
         "clean",

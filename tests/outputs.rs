@@ -1,5 +1,5 @@
-//! Files that statements, flags and dot commands write: whole or not at all, and over nothing but an earlier output, unless a person
-//! says so; never into a database or a backup, whatever leads there.
+//! Files that statements, options and dot commands write: complete or not at all, and over nothing but an earlier output, unless
+//! a person says so; never into a database or a backup, whatever path leads there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Queries of files and the answers that they are measured by: one that cannot be asked keeps none back, and answers that can say
-//! nothing are refused instead of measured as zero.
+//! Queries of files and their known answers: a query that cannot run does not stop the others, and useless known answers are
+//! refused instead of measured as zero.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;

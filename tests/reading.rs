@@ -1,7 +1,7 @@
-//! Commands that only read, as typed: what they leave as it was, and what they say where nothing may be written.
+//! Commands that only read: what they leave unchanged, and what they report if nothing may be written.
 //!
-//! It catches: a command that takes the lock, flushes, or saves columns for an answer; a backup that is opened for writing; a dry run
-//! that keeps what it found; a half-made folder that is taken for a damaged one.
+//! It catches: a command that takes the lock, flushes, or saves columns for an answer; a backup that is opened for writing; a dry
+//! run that stores its results; an unfinished folder that counts as damaged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;

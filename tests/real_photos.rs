@@ -195,7 +195,7 @@ fn walk_the_whole_path(reference: &Reference) {
         assert_eq!(figures_of(&cairn(&eval)), figures, "the labels are as they were");
     }
 
-    // Trained on the noisy labels, judged by what was held out of them, the new model is in force and better.
+    // Trained on the noisy labels and compared on images held out, the new model is active and better.
     cairn(&["maintain", "train", "DB"]);
     let trained = figures_of(&cairn(&eval));
     println!("{} trained: {trained:?}", reference.set);

@@ -1,8 +1,8 @@
-//! R29: a report shows pixels and says what was found, and nothing else of the machine that made it: no metadata of a photo, no absolute
-//! path, no file that was not ingested, whoever made the database.
+//! R29: a report shows pixels and findings, and nothing else of the machine that made it: no metadata of a photo, no absolute
+//! path, no file that was not ingested, even if the database comes from elsewhere.
 //!
-//! It catches: a small JPEG, or what the database keeps, put into a page as it is; the path of a photo, of the database or of the known
-//! answers in a page; a file read because a database names it; one that was replaced shown as if it had been ingested.
+//! It catches: a small JPEG, or the database's copy, put into a page unchanged; the path of a photo, of the database or of the
+//! known answers in a page; a file read because a database names it; a replaced file shown as if it had been ingested.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::Cursor;

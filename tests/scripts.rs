@@ -1,4 +1,4 @@
-//! Scripts: a statement runs when its end has come, in flat memory, and messages name the line on which it stands.
+//! Scripts: a statement runs when its end has come, in constant memory, and messages name its line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! Signals and limits: whatever ends the program, it says a sentence, has a documented exit code, and frees the lock.
+//! Signals and limits: however the program ends, it prints a sentence, has a documented exit code, and releases the lock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs::File;

@@ -40,7 +40,7 @@ impl Stream {
     }
 }
 
-/// What is generated: train images, index images and queries have streams of their own.
+/// The generated data: train images, index images and queries each have their own stream.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// Labelled.

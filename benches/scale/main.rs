@@ -35,7 +35,7 @@ impl Run {
         meter::progress(self.start, text);
     }
 
-    /// A query of its own, by number.
+    /// A query that is no stored row, by number.
     fn query(&self, number: u64) -> Query {
         Query::new(self.collection.row(Kind::Query, number).1)
     }

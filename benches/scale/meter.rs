@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often memory is looked at.
+/// How often memory is measured.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Ticks in which the kernel counts processor time.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -53,7 +53,7 @@ impl Bar {
         self.show(done);
     }
 
-    /// So many are done, which may be as many as before.
+    /// Sets the number of items done, which may be the same as before.
     pub(crate) fn reach(&self, done: u64) {
         if self.done.swap(done, Ordering::Relaxed) != done {
             self.show(done);

@@ -109,8 +109,8 @@ extern "C" fn on_ending(signal: c_int) {
         end_as_told();
     }
     wake();
-    // SAFETY: both are async-signal-safe. The second one ends a line editor's wait for a key: it has a handler of its own for SIGINT
-    // while it waits, and ours does nothing by now.
+    // SAFETY: both are async-signal-safe. The second one ends a line editor's wait for a key: the editor has another handler for
+    // SIGINT while it waits, and ours does nothing by now.
     unsafe {
         libc::alarm(GRACE_SECONDS);
         libc::raise(libc::SIGINT);

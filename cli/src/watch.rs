@@ -113,7 +113,7 @@ mod tests {
         watch.show(Progress::new("steps", 2, 9).note("loss 1.5"));
         assert!(!first.is_finished() && line().position() == 2 && line().message() == "steps, loss 1.5");
         watch.show(Progress::new("photos", 1, 2));
-        assert!(first.is_finished(), "another kind of work has a line of its own");
+        assert!(first.is_finished(), "another kind of work has another line");
     }
 
     #[test]

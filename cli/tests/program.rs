@@ -15,7 +15,7 @@ const VARIABLES: &[&str] = match cfg!(feature = "torch") {
     false => &["CAIRN_HISTORY"],
 };
 
-/// Where `what` stands in `bytes`.
+/// The position of `what` in `bytes`.
 fn places(bytes: &[u8], what: &[u8]) -> Vec<usize> {
     (0..bytes.len().saturating_sub(what.len())).filter(|&at| bytes[at..].starts_with(what)).collect()
 }

@@ -5,13 +5,13 @@ pub use cairndb_query::{Rerank, SearchRequest};
 use crate::operation::Role;
 use crate::ports::Photo;
 
-/// One query: a descriptor, and the stored image it belongs to if it must not answer or vote for itself.
+/// One query: a descriptor, and the stored image that it belongs to, if that must neither be in the answer nor vote.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Query {
     /// Descriptor; normalised when it is used.
     pub vector: Vec<f32>,
-    /// Key of a stored image that is left out of voters and results.
+    /// Key of a stored image that neither votes nor is in the answer.
     pub without: Option<String>,
 }
 
@@ -21,7 +21,7 @@ impl Query {
         Self { vector: vector.into(), without: None }
     }
 
-    /// Leaves the stored image with this key out of voters and results.
+    /// Excludes the stored image with this key from voters and results.
     #[must_use]
     pub fn without(self, key: impl Into<String>) -> Self {
         Self { without: Some(key.into()), ..self }
@@ -52,7 +52,7 @@ pub struct Voter {
     pub similarity: f32,
 }
 
-/// What an image shows, and who says so.
+/// The predicted instance of an image, and its voters.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -61,13 +61,13 @@ pub struct Prediction {
     pub vote: Option<Vote>,
     /// The k nearest train images, best first.
     pub voters: Vec<Voter>,
-    /// It is of this sequence number.
+    /// The sequence number of its state.
     pub as_of_sequence: u64,
-    /// Writes that were acknowledged when the snapshot was taken and that it does not see.
+    /// Number of acknowledged writes that the snapshot does not see.
     pub lag: u64,
 }
 
-/// What the second stage did with a row.
+/// The second stage's decision about a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum Stage {
@@ -75,7 +75,7 @@ pub enum Stage {
     Positive,
     /// Not retrieved by similarity; inserted by its prediction.
     Inserted,
-    /// Retrieved, and predicted to be something else.
+    /// Retrieved, with another predicted instance.
     Negative,
 }
 
@@ -97,18 +97,19 @@ impl Stage {
 pub struct Row {
     /// External key.
     pub id: String,
-    /// Cosine to the query, for inserted rows too.
+    /// Cosine to the query, also for inserted rows.
     pub similarity: f32,
     /// Predicted instance and score; a train image's own label and 1.0; `None` without train images.
     pub prediction: Option<Vote>,
-    /// What the second stage did; `None` without one.
+    /// The second stage's decision; `None` without one.
     pub stage: Option<Stage>,
     /// Its given label; index images have none.
     pub label: Option<String>,
     /// Whether it is a train or an index image.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::role"))]
     pub split: Role,
-    /// Where it came from; `None` unless the request asks for it ([`SearchRequest::paths`](crate::SearchRequest::paths)), as RETURN path does.
+    /// The file or address that it came from; `None` unless the request asks for it ([`SearchRequest::paths`](crate::SearchRequest::paths)), as
+    /// RETURN path does.
     pub path: Option<String>,
 }
 
@@ -121,21 +122,21 @@ pub struct Answer {
     pub prediction: Option<Vote>,
     /// Best first.
     pub rows: Vec<Row>,
-    /// Predictions are those of this sequence number.
+    /// The sequence number of the predictions.
     pub as_of_sequence: u64,
-    /// Writes that were acknowledged when the snapshot was taken and that this answer does not see.
+    /// Number of acknowledged writes that this answer does not see.
     pub lag: u64,
 }
 
-/// Where a query of a statement came from.
+/// The source of a statement's query.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Asked {
-    /// Shown to people: a path, a key, an id of the queries file, or `vector`.
+    /// Its name for people: a path, a key, an id of the queries file, or `vector`.
     pub name: String,
     /// The id in the queries file, the stored key, or nothing.
     pub id: Option<String>,
-    /// The descriptor and what it leaves out.
+    /// The descriptor and the image that it excludes.
     pub query: Query,
     /// The photo, when it was one.
     pub photo: Option<Photo>,

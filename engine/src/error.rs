@@ -10,22 +10,22 @@ use cairndb_query::Diagnostic;
 /// The numbers of EMFILE and ENFILE, by which Linux and the BSDs refuse to open one file more.
 const TOO_MANY_FILES: [i32; 2] = [24, 23];
 
-/// What to do where nothing more fits on a disk.
+/// The help if a disk is full.
 pub(crate) const NO_SPACE_HELP: &str = "free some space on that disk; acknowledged writes are kept. An open database resumes writing when there is space; a \
      command that ended must be run again";
 
-/// What to do where a file gets longer than this process may make one.
+/// The help if a file reaches the largest length that this process may write.
 const FILE_TOO_LARGE: &str = "File too large";
 const FILE_TOO_LARGE_HELP: &str = "raise the limit of file lengths (ulimit -f), or that of the file system, and run the command again; acknowledged writes are kept";
-/// How RocksDB says that another handle has its own lock.
+/// RocksDB's message if another handle has its lock.
 const CATALOG_LOCKED: &str = "While lock file";
 
-/// The files that this process may have open at once; `None`: there is no limit.
+/// How many files this process may have open at once; `None`: there is no limit.
 pub(crate) fn open_files_allowed() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
-/// The kind of a refusal of the operating system of which RocksDB hands on the words only.
+/// The kind of an operating system error that RocksDB reports only as text.
 fn of_words(words: &str) -> ErrorKind {
     let says = |part: &&str| words.contains(*part);
     if ["No space left on device", "Disk quota exceeded"].iter().any(says) {
@@ -42,41 +42,41 @@ fn of_words(words: &str) -> ErrorKind {
 /// The result of every fallible call of the engine.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, coarsely; programs branch on it, people read the message.
+/// The kind of an error; programs branch on it, people read the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A database, file, key or label that is not there.
+    /// A database, file, key or label does not exist.
     NotFound,
-    /// Something is there that must not be.
+    /// Something exists that must not.
     AlreadyExists,
-    /// A value, file or statement that cannot be used as it is.
+    /// A value, file or statement is not valid.
     Invalid,
-    /// A vector or a model that does not belong to this database.
+    /// A vector or a model does not belong to this database.
     Mismatch,
     /// Another process holds the database.
     Locked,
-    /// Stored bytes that are not what was written, or of a version this build does not read.
+    /// Stored bytes differ from those written, or are of a version that this build does not read.
     Corrupt,
-    /// The operating system or RocksDB refused.
+    /// The operating system or RocksDB returned an error.
     Io,
-    /// The disk, or what this user may take of it, is full. The message says how much is needed where that is known.
+    /// The disk, or this user's quota, is full. The message has the number of bytes needed, if known.
     DiskFull,
-    /// The process, or the whole machine, has as many files open as it may.
+    /// The process, or the whole machine, has too many files open.
     TooManyFiles,
-    /// Code that the database called, and waits for, asked it for what waits for that call.
+    /// A callback, which the database waits for, made a call that would wait for the callback.
     Reentrant,
     /// The process is a fork of the one that opened the database.
     Forked,
     /// The caller asked to stop.
     Cancelled,
-    /// The folder was moved, deleted or replaced while the database was open; nothing more is written.
+    /// The folder was moved, deleted or replaced while the database was open; the database accepts no more writes.
     Displaced,
-    /// What a conditional write expected does not hold; nothing was written.
+    /// A condition of a conditional write does not hold; nothing was written.
     Conflict,
-    /// A change was asked of a backup, or of a database that was opened for reading.
+    /// The call would change a backup, or a database that is open for reading only.
     ReadOnly,
-    /// The creation, the restore or the backup that makes the folder was cut short; the same command starts it over.
+    /// The creation, restore or backup of the folder was interrupted; the same command starts over.
     Unfinished,
     /// A database of an older format, which must be opened for writing once before it can be opened for reading.
     OlderFormat,
@@ -93,58 +93,58 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error without a next step; add one with [`Error::help`]. A path that leads through an open handle is told as where that
-    /// leads.
+    /// An error without a next step; add one with [`Error::help`]. A path that leads through an open handle is shown as the path
+    /// of its target.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: with_real_paths(message.into()), help: None, source: None, diagnostics: Vec::new() }
     }
 
-    /// Says what the reader can do.
+    /// Adds what the reader can do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Keeps the error underneath.
+    /// Adds the cause.
     #[must_use]
     pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
     }
 
-    /// Keeps the mistakes that the message shows.
+    /// Adds the diagnostics that the message shows.
     #[must_use]
     pub(crate) fn with_diagnostics(mut self, diagnostics: Vec<Diagnostic>) -> Self {
         self.diagnostics = diagnostics;
         self
     }
 
-    /// The same told in other words, made of the message.
+    /// The same error with another message, made from this one.
     #[must_use]
     pub(crate) fn told(mut self, words: impl FnOnce(&str) -> String) -> Self {
         self.message = words(&self.message);
         self
     }
 
-    /// A value, file or statement that cannot be used.
+    /// An invalid value, file or statement.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, message)
     }
 
-    /// Something that is not there.
+    /// Something that does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotFound, message)
     }
 
-    /// Stored bytes that are not what was written.
+    /// Stored bytes that differ from those written.
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Corrupt, message).help(
             "it is damaged or was written by another version; restore a backup, or save what is left: cairn repair DB",
         )
     }
 
-    /// A refusal of the operating system, with the path it concerns. Where a right is missing, it says whose the file is.
+    /// An operating system error, with its path. If a permission is missing, it names the file's owner.
     pub fn io(path: &Path, source: std::io::Error) -> Self {
         use std::io::ErrorKind as Os;
         let kind = match (source.kind(), source.raw_os_error()) {
@@ -159,8 +159,8 @@ impl Error {
         error.because(source)
     }
 
-    /// The same with another next step, but where a right is missing, or room, or files that may be open: no look at the disk's health
-    /// helps then.
+    /// The same with another next step, unless a permission, space or open files are missing: checking the disk would not help
+    /// then.
     #[must_use]
     pub(crate) fn help_of_disk(self, underneath: &Self, help: &str) -> Self {
         let is_known = matches!(underneath.kind, ErrorKind::DiskFull | ErrorKind::TooManyFiles)
@@ -171,7 +171,7 @@ impl Error {
         }
     }
 
-    /// What helps against a refusal of this kind, whatever was refused.
+    /// The help for an error of this kind, whatever failed.
     fn with_help_of(self, kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::DiskFull => self.help(NO_SPACE_HELP),
@@ -184,23 +184,23 @@ impl Error {
         }
     }
 
-    /// Whether the disk, or what this user may take of it, is full.
+    /// Whether the disk, or this user's quota, is full.
     pub(crate) fn is_disk_full(&self) -> bool {
         self.kind == ErrorKind::DiskFull
     }
 
-    /// What went wrong, coarsely.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What happened, in one or more lines.
+    /// The message, in one or more lines.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What is wrong with the text of a statement, or with the arguments bound to it: each mistake with its code and its place in the
-    /// text. Empty for every other error.
+    /// The mistakes in the text of a statement, or in its arguments, each with its code and its place in the text. Empty for
+    /// every other error.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
     }
@@ -259,7 +259,7 @@ impl From<rocksdb::Error> for Error {
     }
 }
 
-/// RocksDB and others are handed paths that lead through open handles (`disk/folder.rs`); people are told where those lead.
+/// RocksDB and others get paths that lead through open handles (`disk/folder.rs`); people see the paths of their targets.
 fn with_real_paths(text: String) -> String {
     const THROUGH: &str = "/proc/self/fd/";
     if !text.contains(THROUGH) {

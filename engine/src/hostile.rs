@@ -10,7 +10,7 @@ pub(crate) enum Mutation {
     Flip(prop::sample::Index, u8),
     Cut(prop::sample::Index, prop::sample::Index),
     Grow(prop::sample::Index, Vec<u8>),
-    /// A piece of another value in the place of one of this.
+    /// Replaces a piece of one value by a piece of another.
     Splice(prop::sample::Index, prop::sample::Index, u8),
 }
 

@@ -21,59 +21,59 @@ pub enum Operation {
         /// The label.
         label: String,
     },
-    /// Take the label of a train image away: it becomes an index image. An index image stays one, and no list gives it a label that it
-    /// gave before.
+    /// Remove the label of a train image: it becomes an index image. An index image stays one, and a list does not give it its
+    /// earlier label again.
     Unlabel {
         /// External key; it must exist.
         key: String,
     },
-    /// What a list says of an image. The image takes it where the list changed since it was read last ([`Record::hears`]).
+    /// A list's row about an image. It sets the label if the list changed since it was last read ([`Record::hears`]).
     Listed(Listed),
 }
 
-/// What a list, or a folder, says of an image. Whatever else is written is a person's word: the list does not revert it.
+/// A row of a list, or a photo of a folder. Every other operation counts as a person's decision: the list does not revert it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Listed {
     /// External key.
     pub key: String,
-    /// The label that the list gives; `None`: none.
+    /// The label in the list; `None`: none.
     pub label: Option<String>,
-    /// BLAKE3 of the photo that the list names; `None`: as it was read last.
+    /// BLAKE3 of the photo in the list; `None`: the same as at the last reading.
     pub content: Option<[u8; 32]>,
-    /// The image, where it is new or the list names another photo than when it was read last; its own key and label do not count.
+    /// The image, if it is new or the list names another photo than at the last reading; its own key and label are ignored.
     /// `None`: the image must exist, and keeps its photo and descriptor.
     pub photo: Option<Put>,
-    /// The reading that it belongs to.
+    /// The reading of the operation.
     pub reading: Reading,
 }
 
 impl Listed {
-    /// A list names an image that exists, which keeps its photo and descriptor.
+    /// A row about an image that exists and keeps its photo and descriptor.
     pub fn known(key: impl Into<String>, reading: Reading) -> Self {
         Self { key: key.into(), label: None, content: None, photo: None, reading }
     }
 
-    /// The label that the list gives.
+    /// Sets the label in the list.
     #[must_use]
     pub fn label(self, label: impl Into<Option<String>>) -> Self {
         Self { label: label.into(), ..self }
     }
 
-    /// The BLAKE3 of the photo that the list names.
+    /// Sets the BLAKE3 of the photo in the list.
     #[must_use]
     pub fn content(self, content: impl Into<Option<[u8; 32]>>) -> Self {
         Self { content: content.into(), ..self }
     }
 }
 
-/// One reading of a list ([`Snapshot::reading`](crate::Snapshot::reading)): what it changes can be taken back as a whole.
+/// One reading of a list ([`Snapshot::reading`](crate::Snapshot::reading)): its changes can be undone together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reading {
     /// Number of the reading.
     pub number: u64,
-    /// The list's labels go in force whoever set the present ones, and whether or not the list changed.
+    /// The list's labels replace the present ones, even those set by hand, and whether or not the list changed.
     pub overrules: bool,
 }
 
@@ -85,11 +85,11 @@ impl Reading {
     }
 }
 
-/// Who put the label of an image in force, or left the image without one.
+/// Who set the label of an image, or left the image without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum SetBy {
-    /// A list or a folder that was ingested.
+    /// An ingested list or folder.
     List,
     /// A person or a program: LABEL, UNLABEL, PUT, [`Database::write`](crate::Database::write).
     Statement,
@@ -97,41 +97,41 @@ pub enum SetBy {
     Cleaning(u64),
     /// Nobody: the image was put without a label.
     Nobody,
-    /// A build that did not note it (formats 1 to 3).
+    /// A build that did not record it (formats 1 to 3).
     Unknown,
 }
 
-/// What a list said of an image when it was read last.
+/// A list's row about an image at its last reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ListSaid {
-    /// The label that it gave.
+    /// Its label.
     pub label: Option<String>,
-    /// BLAKE3 of the photo that it named, where that is known.
+    /// BLAKE3 of its photo, if known.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::hex"))]
     pub content: Option<[u8; 32]>,
 }
 
 impl ListSaid {
-    /// A list gave this label to the image with this photo.
+    /// The row of a list with this label and this photo.
     pub fn new(label: impl Into<Option<String>>, content: impl Into<Option<[u8; 32]>>) -> Self {
         Self { label: label.into(), content: content.into() }
     }
 }
 
-/// What becomes of a label that a list gives.
+/// The effect of a list's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// It is the one in force.
+    /// It is the present one.
     Agrees,
-    /// It goes in force: the list changed since it was read last, or overrules.
+    /// It replaces the present one: the list changed since it was last read, or overrules.
     Taken,
-    /// The label in force stays: somebody set it, and the list says what it said before.
+    /// The present label stays: somebody set it, and the list has not changed.
     LeftAlone,
 }
 
-/// What becomes of the label `says` that a list gives; `listed` is what it said when it was read last, `None`: it was not read.
+/// The effect of the label `says` of a list; `listed` is the row at the last reading, `None`: it was not read.
 pub(crate) fn heard(
     (in_force, set_by): (Option<&str>, SetBy),
     listed: Option<Option<&str>>,
@@ -142,8 +142,8 @@ pub(crate) fn heard(
         return Heard::Agrees;
     }
     let list_changed = match listed {
-        // An earlier build kept a label as the list spells it. Another spelling alone is no change of the list: it is taken where the
-        // label in force is the list's, and reverts nobody.
+        // An earlier build kept a label in the list's spelling. Another spelling alone is no change of the list: it is taken if
+        // the present label is the list's, and reverts nobody.
         Some(listed) if plain(listed) == plain(says) => listed != says && in_force == listed,
         Some(listed) => listed != says,
         // The first word of a list counts where nobody spoke before. Who set the label of an image that an earlier build changed is
@@ -167,39 +167,39 @@ pub struct Put {
     pub label: Option<String>,
     /// Descriptor of the database's dimension; finite and not zero. It is stored with unit length.
     pub vector: Vec<f32>,
-    /// Where the image came from (a path), for people.
+    /// The file or address that the image came from, for people.
     pub source: Option<String>,
-    /// BLAKE3 of the content, by which a repeated ingest recognises it.
+    /// BLAKE3 of the content, which identifies a photo that is ingested again.
     pub content: Option<[u8; 32]>,
-    /// What is kept of the photo.
+    /// The database's copy of the photo.
     pub photo: Option<Vec<u8>>,
 }
 
 impl Put {
-    /// An image to search for: a key and a descriptor, nothing else. The other methods add one thing each.
+    /// An index image with a key and a descriptor. The other methods add one thing each.
     pub fn new(key: impl Into<String>, vector: impl Into<Vec<f32>>) -> Self {
         Self { key: key.into(), label: None, vector: vector.into(), source: None, content: None, photo: None }
     }
 
-    /// A train image with this label.
+    /// Makes it a train image with this label.
     #[must_use]
     pub fn label(self, label: impl Into<String>) -> Self {
         Self { label: Some(label.into()), ..self }
     }
 
-    /// Where the image came from.
+    /// Sets the file or address that the image came from.
     #[must_use]
     pub fn source(self, source: impl Into<String>) -> Self {
         Self { source: Some(source.into()), ..self }
     }
 
-    /// The BLAKE3 of its content, by which a repeated ingest recognises it.
+    /// Sets the BLAKE3 of its content, which identifies a photo that is ingested again.
     #[must_use]
     pub fn content(self, content: [u8; 32]) -> Self {
         Self { content: Some(content), ..self }
     }
 
-    /// Keeps these bytes of the photo.
+    /// Stores these bytes of the photo.
     #[must_use]
     pub fn photo(self, photo: impl Into<Vec<u8>>) -> Self {
         Self { photo: Some(photo.into()), ..self }
@@ -207,7 +207,7 @@ impl Put {
 }
 
 impl Put {
-    /// The image as a list gives it, label included.
+    /// The image as a row of a list, label included.
     pub fn from_list(mut self, reading: Reading) -> Listed {
         let label = self.label.take();
         Listed { key: self.key.clone(), label, content: self.content, photo: Some(self), reading }
@@ -238,42 +238,43 @@ pub struct Record {
     pub role: Role,
     /// Label of a train image.
     pub label: Option<String>,
-    /// Number of the cleaning that marked it as doubtful: it votes, and training passes it over.
+    /// Number of the cleaning that marked it as doubtful: it votes, but training skips it.
     pub marked: Option<u64>,
-    /// Where the image came from.
+    /// The file or address that the image came from.
     pub source: Option<String>,
     /// BLAKE3 of the content.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::hex"))]
     pub content: Option<[u8; 32]>,
-    /// Changes of this image so far, from 1.
+    /// Number of changes of this image, from 1.
     pub version: u64,
-    /// Who put the label in force, or left the image without one.
+    /// Who set the label, or left the image without one.
     pub set_by: SetBy,
-    /// What a list said of it when it was read last; `None`: no list was read that names it.
+    /// The row of a list at its last reading; `None`: no list with this image was read.
     pub listed: Option<ListSaid>,
 }
 
 impl Record {
-    /// What becomes of the label that a list gives for this image now.
+    /// The effect of a list's label on this image now.
     pub fn hears(&self, says: Option<&str>, overrules: bool) -> Heard {
         let listed = self.listed.as_ref().map(|listed| listed.label.as_deref());
         heard((self.label.as_deref(), self.set_by), listed, says, overrules)
     }
 }
 
-/// What a transaction did.
+/// The effects of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Receipt {
-    /// Sequence number of the transaction: every write has its own, and they rise.
+    /// Sequence number of the transaction: every write has one, and they rise.
     pub sequence: u64,
-    /// Images inserted, replaced, deleted or relabelled; what people say of an image is a change also where it has that label already.
+    /// Number of images inserted, replaced, deleted or relabelled; a person's label counts as a change even if the image already
+    /// has it.
     pub images_changed: usize,
-    /// Index images that have another prediction than before, those that were written included: a new one had none.
+    /// Number of index images with another prediction than before, including those that were written: a new one had none.
     pub predictions_changed: usize,
-    /// The transaction is durable and waits to be carried out, because it would change very many predictions or because others wait
-    /// before it; the two counts above are then zero. Readers see it when it is done ([`Database::drain`](crate::Database::drain)).
+    /// The transaction is durable and deferred, because it would change very many predictions or because it follows deferred
+    /// ones; the two counts above are then zero. Readers see it once it is applied ([`Database::drain`](crate::Database::drain)).
     pub deferred: bool,
 }
 
@@ -281,8 +282,8 @@ pub struct Receipt {
 mod tests {
     use super::*;
 
-    /// It catches: a list that was kept as it was spelt by an earlier build, and that reverts people when its labels are read as they
-    /// are kept now; or whose own labels stay in two spellings.
+    /// It catches: a label in a list's spelling, kept by an earlier build, that reverts people when its present spelling is read;
+    /// or whose own labels stay in two spellings.
     #[test]
     fn another_spelling_of_a_list_reverts_nobody() {
         let hears =

@@ -8,40 +8,40 @@ pub const DEFAULT_VOTE_K: usize = 3;
 pub const DEFAULT_KEPT_NEIGHBOURS: usize = 8;
 /// Most voters of one prediction.
 pub const MAX_VOTERS: usize = 1_000;
-/// Most candidates of one search, and its greatest breadth: what the language takes.
+/// Largest number of candidates of a search, and largest breadth: the limits of the language.
 pub const MAX_SEARCH_DEPTH: usize = cairndb_query::MAX_COUNT;
 /// Largest dimension of a descriptor that a database accepts.
 pub const MAX_DIMENSION: usize = 65_536;
 /// Largest length of an external key or a label, in bytes.
 pub const MAX_KEY_BYTES: usize = 1_024;
-/// Most neighbours that can be kept of an index image.
+/// Largest length of an index image's neighbour list.
 pub const MAX_KEPT_NEIGHBOURS: usize = 256;
-/// From this many live rows in a scope on, a search that does not say EXACT uses the graph: below it a scan of f32 vectors takes
-/// no longer.
+/// The number of live rows in a scope from which a search without EXACT uses the graph: with fewer, a scan of f32 vectors is as
+/// fast.
 pub const GRAPH_FROM_ROWS: usize = 20_000;
 
 /// Default of [`OpenOptions::block_cache`], in bytes.
 pub const DEFAULT_BLOCK_CACHE: usize = 128 << 20;
-/// Tables that are kept open at least.
+/// Smallest number of tables that are kept open.
 pub(crate) const LEAST_OPEN_TABLES: usize = 32;
-/// Tables that are kept open at most, unless [`OpenOptions::open_tables`] says more.
+/// Largest number of tables that are kept open, unless [`OpenOptions::open_tables`] is larger.
 pub(crate) const MOST_OPEN_TABLES: usize = 4096;
 
-/// What is kept of the photos' bytes.
+/// Which copy of each photo the database keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum Keep {
-    /// The bytes as they came: they can be shown and embedded again.
+    /// The original bytes: they can be shown and embedded again.
     Original,
     /// A small JPEG: it can be shown (the default).
     #[default]
     Thumb,
-    /// Nothing: a photo is read from its path, where that is asked for and its file is the one that was ingested.
+    /// Nothing: a photo is read from its path, on request and if the file is the one that was ingested.
     None,
 }
 
 impl Keep {
-    /// The word of the command line and of the stored options.
+    /// Its word on the command line and in the stored options.
     pub fn word(self) -> &'static str {
         match self {
             Keep::Original => "original",
@@ -50,13 +50,13 @@ impl Keep {
         }
     }
 
-    /// The policy of that word.
+    /// The policy of this word.
     pub fn from_word(word: &str) -> Option<Self> {
         [Keep::Original, Keep::Thumb, Keep::None].into_iter().find(|keep| keep.word() == word)
     }
 }
 
-/// The model whose descriptors a database holds. The engine compares fingerprints and hands the rest back untouched.
+/// The model of a database's descriptors. The engine compares fingerprints and returns the rest unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -65,8 +65,8 @@ pub struct ModelInfo {
     pub name: String,
     /// A digest of everything that decides a descriptor: architecture, weights, input rule, scales.
     pub fingerprint: String,
-    /// What the embedding side needs to load the same model again (its own format). Empty: nobody but the caller can load it, and vectors
-    /// that the caller writes are taken for that model's; else they are taken only with its fingerprint.
+    /// What the embedder needs to load the same model again (in its own format). Empty: only the caller can load it, and vectors
+    /// of the caller count as that model's; otherwise they are accepted only with its fingerprint.
     pub settings: String,
 }
 
@@ -83,29 +83,29 @@ impl ModelInfo {
     }
 }
 
-/// What a database is created with. TRAIN, REEMBED and USE MODEL change the model and its dimension; nothing else can change.
+/// The options of a new database. TRAIN, REEMBED and USE MODEL change the model and its dimension; nothing else can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// Dimension of the descriptors; 1 to [`MAX_DIMENSION`].
     pub dimension: usize,
-    /// The model that makes them; `None`: the caller brings vectors.
+    /// The model that computes them; `None`: the caller's own vectors.
     pub model: Option<ModelInfo>,
     /// k of the stored predictions; default [`DEFAULT_VOTE_K`], at most `kept_neighbours`.
     pub vote_k: usize,
-    /// Train neighbours kept of every index image (k'); default [`DEFAULT_KEPT_NEIGHBOURS`].
+    /// Length of an index image's neighbour list (k'); default [`DEFAULT_KEPT_NEIGHBOURS`].
     pub kept_neighbours: usize,
-    /// What is kept of the photos; default [`Keep::Thumb`].
+    /// Which copies of photos it keeps; default [`Keep::Thumb`].
     pub keep: Keep,
 }
 
 impl Options {
-    /// The fingerprint of the model that makes the descriptors, if one does.
+    /// The fingerprint of the model, if there is one.
     pub(crate) fn fingerprint(&self) -> Option<&str> {
         self.model.as_ref().map(|model| model.fingerprint.as_str())
     }
 
-    /// The defaults for bare vectors of that dimension.
+    /// The defaults for bare vectors of this dimension.
     pub fn for_vectors(dimension: usize) -> Self {
         Self {
             dimension,
@@ -116,30 +116,30 @@ impl Options {
         }
     }
 
-    /// The defaults for photos embedded by a model of that dimension.
+    /// The defaults for photos embedded by a model of this dimension.
     pub fn for_model(model: ModelInfo, dimension: usize) -> Self {
         Self { model: Some(model), ..Self::for_vectors(dimension) }
     }
 
-    /// The model that makes the descriptors.
+    /// Sets the model.
     #[must_use]
     pub fn model(self, model: impl Into<Option<ModelInfo>>) -> Self {
         Self { model: model.into(), ..self }
     }
 
-    /// Another k of the stored predictions.
+    /// Sets the k of the stored predictions.
     #[must_use]
     pub fn vote_k(self, vote_k: usize) -> Self {
         Self { vote_k, ..self }
     }
 
-    /// Another number of train neighbours kept of every index image.
+    /// Sets the length of an index image's neighbour list.
     #[must_use]
     pub fn kept_neighbours(self, kept_neighbours: usize) -> Self {
         Self { kept_neighbours, ..self }
     }
 
-    /// Keeps this of the photos.
+    /// Sets which copies of photos the database keeps.
     #[must_use]
     pub fn keep(self, keep: Keep) -> Self {
         Self { keep, ..self }
@@ -148,7 +148,7 @@ impl Options {
     /// Whether a database can be created with them.
     ///
     /// # Errors
-    /// The first field that is out of its range.
+    /// The first field that is out of range.
     pub(crate) fn check(&self) -> Result<()> {
         let range = |name: &str, value: usize, most: usize| match value {
             0 => Err(Error::invalid(format!("{name} is 0")).help(format!("choose 1 to {most}"))),
@@ -163,8 +163,8 @@ impl Options {
     }
 }
 
-/// What an open database may take of its process ([`Database::open_with`](crate::Database::open_with)). Nothing of it is stored, and no
-/// answer depends on it.
+/// Limits on the resources of an open database ([`Database::open_with`](crate::Database::open_with)). They are not stored, and no
+/// answer depends on them.
 ///
 /// ```
 /// # fn main() -> cairn::Result<()> {

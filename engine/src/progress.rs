@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rows, entries or similar things that a loop works on between two looks at what may stop it.
+/// Number of rows, entries or similar items that a loop processes between two checks for a stop.
 pub(crate) const LOOK_EVERY: usize = 4096;
 
 /// How far a long call is.
@@ -23,7 +23,7 @@ pub struct Progress<'a> {
     pub note: Option<&'a str>,
     /// Units of it that are done.
     pub done: usize,
-    /// Units of it in all, as far as it is known now: about so many.
+    /// Its total number of units, as far as it is known now.
     pub all: usize,
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn stopped() -> Error {
     Error::new(ErrorKind::Cancelled, "stopped on request")
 }
 
-/// Reports progress to whoever watches.
+/// Reports progress to the watcher.
 ///
 /// # Errors
 /// `Cancelled`: the answer was `Break`.
@@ -181,8 +181,8 @@ pub(crate) fn report(watch: Option<&dyn Watch>, what: &str, done: usize, all: us
     }
 }
 
-/// What may interrupt a call that computes on several threads: a [`Stop`], which every thread looks at, and a [`Watch`], which is the
-/// application's code, so that only the thread that made the call asks it.
+/// The stop conditions of a call that computes on several threads: a [`Stop`], which every thread checks, and a [`Watch`], which
+/// is the application's code, so that only the calling thread asks it.
 pub(crate) struct Interrupt<'a> {
     stop: &'a Stop,
     watch: Option<&'a dyn Watch>,
@@ -223,7 +223,7 @@ impl<'a> Interrupt<'a> {
         self.look()
     }
 
-    /// Looks whether the call is to end; whoever watches hears of the last step again.
+    /// Checks whether the call must end; it repeats the last step to the watcher.
     ///
     /// # Errors
     /// As [`Interrupt::at`].
@@ -256,7 +256,7 @@ mod tests {
 
     use super::*;
 
-    /// It catches: a limit that is taken for a request, a limit that a later one extends, a flag that clones do not share.
+    /// It catches: a limit reported as a request, a limit that a later one extends, a flag that clones do not share.
     #[test]
     fn a_stop_says_whether_it_was_asked_for_or_the_time_is_over() {
         let stop = Stop::new();

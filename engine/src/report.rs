@@ -12,37 +12,37 @@ use crate::options::{Keep, ModelInfo};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Status {
-    /// Where it is.
+    /// Its folder.
     pub folder: PathBuf,
-    /// The active model; `None`: the caller brings vectors.
+    /// The active model; `None`: the caller's own vectors.
     pub model: Option<ModelInfo>,
     /// Length of its descriptors.
     pub dimension: usize,
-    /// Images that carry a label and vote.
+    /// Images that have a label and vote.
     pub train: usize,
-    /// Images that are searched and have a prediction.
+    /// Images that searches find and that have a prediction.
     pub index: usize,
-    /// Labels that at least one train image carries.
+    /// Labels that at least one train image has.
     pub labels: usize,
-    /// Train images that vote for each prediction.
+    /// Number of train images that vote for each prediction.
     pub vote_k: usize,
-    /// Neighbours that are kept of each index image.
+    /// Length of the stored neighbour lists.
     pub kept_neighbours: usize,
     /// Number of the last write that readers see.
     pub sequence: u64,
-    /// Writes that were acknowledged and are not applied yet.
+    /// Writes that are deferred.
     pub deferred_writes: usize,
     /// Operations in them.
     pub deferred_operations: usize,
     /// The segments, train before index, in the order of their rows.
     pub segments: Vec<SegmentInfo>,
-    /// Rows that no segment holds.
+    /// Rows in no segment.
     pub tail_rows: usize,
     /// Bytes of the catalog's tables.
     pub table_bytes: u64,
-    /// What is kept of photos.
+    /// Which copies of photos it keeps.
     pub keep: Keep,
-    /// What is wrong, if anything is.
+    /// Its problems, if any.
     pub health: Health,
 }
 
@@ -83,37 +83,37 @@ impl Status {
     }
 }
 
-/// What is wrong with a database that is open; nothing of it makes an answer wrong.
+/// The problems of an open database; none of them makes an answer wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Health {
-    /// Why it takes no more writes: a commit failed, or the folder is not in its place any more.
+    /// Why it accepts no more writes: a commit failed, or the folder is no longer in its place.
     pub takes_no_writes: Option<String>,
     /// What keeps it from growing: the disk is full.
     pub shortage: Option<String>,
-    /// Segments that cannot be used, each with its number and why. The catalog answers instead, exactly and more slowly.
+    /// Segments that cannot be used, each with its number and the reason. The catalog answers instead, exactly and more slowly.
     pub degraded: Vec<String>,
-    /// What the threads behind the callers could not do, the last time they tried.
+    /// The last failure of each background thread.
     pub trouble: Option<String>,
 }
 
 impl Health {
-    /// Whether nothing is wrong.
+    /// Whether there is no problem.
     pub fn is_ok(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// What a thread behind the callers could not do ([`Database::on_trouble`](crate::Database::on_trouble)). It tries again by itself.
+/// A failure of a background thread ([`Database::on_trouble`](crate::Database::on_trouble)). It tries again by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Trouble {
-    /// What it was doing: `keeping the watermark`, `applying deferred writes`, `making segments` or `merging segments`.
+    /// Its work: `keeping the watermark`, `applying deferred writes`, `making segments` or `merging segments`.
     pub work: &'static str,
-    /// The kind of the error; `None`: the thread panicked, or the system gave none. Then nothing does this work until the database is
-    /// opened again.
+    /// The kind of the error; `None`: the thread panicked, or the system started none. Then nothing does this work until the
+    /// database is opened again.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::debug"))]
     pub kind: Option<ErrorKind>,
     /// What happened, for people.
@@ -137,7 +137,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// `ok`, or what is wrong.
+/// `ok`, or the problems.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
@@ -153,11 +153,11 @@ impl fmt::Display for Health {
     }
 }
 
-/// What a statement that works for long reports, for people: TRAIN, REEMBED, USE MODEL, SHOW STALE.
+/// The report of a long statement, for people: TRAIN, REEMBED, USE MODEL, SHOW STALE.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// Name and value, in the order to be shown. A name may come twice.
+    /// Name and value, in order. A name may occur twice.
     pub lines: Vec<(String, String)>,
 }
 
@@ -181,12 +181,12 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Report {
 pub struct SegmentInfo {
     /// Its number.
     pub number: u64,
-    /// What its rows are.
+    /// The role of its rows.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::role"))]
     pub role: Role,
-    /// Rows in it, dead ones included.
+    /// Number of rows, including dead ones.
     pub rows: usize,
-    /// Rows that answer.
+    /// Number of live rows.
     pub live: usize,
     /// Bytes of its file.
     pub bytes: u64,
@@ -196,52 +196,52 @@ pub struct SegmentInfo {
     pub problem: Option<String>,
 }
 
-/// What a repair found and did.
+/// The result of a repair.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Repaired {
-    /// What was found and done, for people.
+    /// What it found and did, for people.
     pub lines: Vec<String>,
-    /// Images that were kept.
+    /// Number of images that were kept.
     pub kept_images: usize,
-    /// Images of which something was left, and that were dropped.
+    /// Number of images that were partly lost, and dropped.
     pub dropped_images: usize,
-    /// Labels whose text was gone.
+    /// Number of labels whose text was lost.
     pub dropped_labels: usize,
-    /// Acknowledged writes that are gone.
+    /// Number of acknowledged writes that are lost.
     pub dropped_writes: u64,
-    /// Places of the catalog that could not be read and that held images, their photos, labels, waiting writes or cleanings: what was
-    /// there is not known, and may be more than the numbers above say.
+    /// Number of places of the catalog that could not be read and that had images, their photos, labels, deferred writes or
+    /// cleanings: their content is unknown, and may be more than the numbers above say.
     pub unreadable_places: u64,
 }
 
 impl Repaired {
-    /// Whether something that was stored is not there any more.
+    /// Whether stored data was lost.
     pub fn has_lost(&self) -> bool {
         self.dropped_images > 0 || self.dropped_labels > 0 || self.dropped_writes > 0 || self.unreadable_places > 0
     }
 }
 
-/// What CHECK found.
+/// The findings of CHECK.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// What was looked at, and how many of it.
+    /// What was checked, and how many of it.
     pub checked: Vec<(String, u64)>,
-    /// What is wrong.
+    /// The problems.
     pub problems: Vec<Problem>,
 }
 
-/// Something that CHECK found wrong.
+/// A problem that CHECK found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Problem {
-    /// Where it is.
+    /// The part that has it.
     pub part: Part,
-    /// What it is, for people.
+    /// A description for people.
     pub message: String,
 }
 
@@ -252,7 +252,7 @@ impl Problem {
     }
 }
 
-/// A part of a database, as CHECK goes through it.
+/// A part of a database that CHECK examines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
@@ -267,15 +267,15 @@ pub enum Part {
     Predictions,
     /// The list of segments.
     Manifest,
-    /// A segment: a copy, which is made again from the catalog.
+    /// A segment: a copy, which is written again from the catalog.
     Segment,
-    /// Values that say nothing, and entries that nobody would look up.
+    /// Invalid values, and entries that nobody would look up.
     Values,
-    /// Rows that are dead in a segment.
+    /// Dead rows of a segment.
     Tombstones,
     /// Descriptors and their codes.
     Descriptors,
-    /// More was found than is named.
+    /// More problems than are listed.
     More,
 }
 

@@ -134,7 +134,7 @@ pub fn ingest(
     ingest_list(db, embedder, items, db.snapshot().reading(), options, watch)
 }
 
-/// [`ingest`] for a reading that the caller started: one that overrules takes the list's labels, whoever set the present ones.
+/// [`ingest`] for a reading that the caller started: one that overrules takes the list's labels, even over those set by hand.
 ///
 /// # Errors
 /// As [`ingest`].

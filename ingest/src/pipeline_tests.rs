@@ -166,7 +166,7 @@ fn a_stopped_ingest_goes_on_and_ends_bit_equal_to_an_undisturbed_one() {
     }
 }
 
-/// Puts another model in force after the first transaction.
+/// Makes another model active after the first transaction.
 struct Overtaken<'d>(&'d Database, AtomicBool);
 
 impl Watch for Overtaken<'_> {
@@ -180,7 +180,7 @@ impl Watch for Overtaken<'_> {
     }
 }
 
-/// Another model's descriptors from those in force.
+/// Another model's descriptors, from the active ones.
 struct Turned;
 
 impl Reembed for Turned {
@@ -292,7 +292,7 @@ fn a_query_photo_that_cannot_be_read_is_named_and_the_others_are_embedded() {
     }
 }
 
-/// It catches: the same photos that come in again under other keys without a word, or a key of its own counted twice.
+/// It catches: the same photos added under other keys silently, or such a key counted twice.
 #[test]
 fn photos_that_are_there_under_other_keys_are_told() {
     let (folder, home) = (photos(6), tempfile::tempdir().unwrap());

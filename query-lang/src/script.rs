@@ -266,7 +266,7 @@ mod tests {
     use super::*;
     use crate::parser::parse;
 
-    /// The statements of a text that comes in pieces of so many bytes.
+    /// The statements of a text that arrives in pieces of this many bytes.
     fn pieces(text: &str, bytes: usize) -> Vec<Piece> {
         let (mut script, mut found) = (Script::new(), Vec::new());
         for part in text.as_bytes().chunks(bytes) {

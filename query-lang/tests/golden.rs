@@ -92,7 +92,7 @@ fn diagnostics_are_as_written() {
     }
 }
 
-/// Reads the codes from the source: a diagnostic that nobody has looked at cannot be added.
+/// Reads the codes from the source: no diagnostic can be added without an example.
 #[test]
 fn every_diagnostic_has_a_golden_case() {
     const MADE: &str = "Diagnostic::new(";
@@ -116,7 +116,7 @@ fn every_diagnostic_has_a_golden_case() {
         }
         let source = fs::read_to_string(&file).unwrap();
         let code = source.split("#[cfg(test)]").next().unwrap();
-        assert!(!code.contains(MADE), "{} makes a diagnostic of its own", file.display());
+        assert!(!code.contains(MADE), "{} creates a diagnostic itself", file.display());
     }
 }
 
@@ -156,7 +156,7 @@ fn statements_and_plans_are_as_written() {
     }
 }
 
-/// The reference is typed by people: what stands in it must work as it stands.
+/// People type the examples of the reference, so they must work unchanged.
 #[test]
 fn the_examples_of_the_reference_are_right() {
     let reference = fs::read_to_string(folder("../docs/QUERY.md")).unwrap();

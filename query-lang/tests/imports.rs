@@ -32,7 +32,7 @@ const ORDER: &[&str] = &[
 
 fn place(module: &str) -> usize {
     let found = ORDER.iter().position(|known| *known == module);
-    found.unwrap_or_else(|| panic!("module '{module}' stands in no place of the order"))
+    found.unwrap_or_else(|| panic!("module '{module}' is missing from the order"))
 }
 
 /// An import of a later module, or of the whole crate by a name that lib.rs only passes on, fails.

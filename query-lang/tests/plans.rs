@@ -41,7 +41,7 @@ fn a_graph_is_searched_for_a_small_share_of_the_rows_and_never_more_broadly_than
     assert_eq!(breadth(MAX_COUNT, usize::MAX), Some(MAX_COUNT));
 }
 
-/// It catches: conditions without a limit, each of which is looked at for each row.
+/// It catches: an unlimited number of conditions, each of which is tested on each row.
 #[test]
 fn where_takes_so_many_conditions_and_says_so_about_more() {
     let with = |conditions: usize| {

@@ -1,12 +1,12 @@
-//! R30: everything at once. Four writers, three readers, code that the database calls and that calls back, changes of models, flushes,
-//! merges, checks, backups and cleanings in one process, and another process that only reads beside it. Every snapshot is a prefix of each
-//! writer's transactions and of the sequence numbers that they were told; every number that is seen is an acknowledged one; a check
-//! finds nothing; nobody makes no step for 30 seconds. It takes 20 seconds; with CAIRN_LONG=1 an hour, at the end of which the process
-//! must not have grown.
+//! R30: everything at once. Four writers, three readers, callbacks that call back, model changes, flushes, merges, checks,
+//! backups and cleanings in one process, and another process that only reads. Every snapshot is a prefix of each writer's
+//! transactions and of the sequence numbers that the writer got; every visible number is an acknowledged one; a check finds
+//! nothing; no thread stops for 30 seconds. It takes 20 seconds; with CAIRN_LONG=1 an hour, at the end of which the process must
+//! not have grown.
 //!
-//! It catches: a call that waits for its own caller, a state and its number that are not published as one, a transaction seen in part
-//! or out of order, descriptors of two models in one snapshot, a reader that takes what was merged away for lost, memory that grows with
-//! time.
+//! It catches: a call that waits for its own caller, a state and its number that are not published as one, a transaction seen in
+//! part or out of order, descriptors of two models in one snapshot, a reader that reports merged rows as lost, memory that grows
+//! with time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -25,19 +25,19 @@ use cairn::{
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, Guarded, Model, Random, Stream, load, many, put, said};
 
-/// Whoever makes no step for so long hangs.
+/// A thread that makes no step for this long hangs.
 const WATCHED: Duration = Duration::from_secs(30);
-/// Writers in threads of their own; one more writes where the database calls it.
+/// Writers, each in its own thread; one more writes in a callback.
 const WRITERS: usize = 4;
 const READERS: usize = 3;
 /// States of a writer that are kept: far more than a reader takes to look at one.
 const KEPT: u64 = 300;
 
-/// A writer of keys of its own, and what it was told.
+/// A writer with its own keys, and the numbers that it got.
 struct Writer {
     number: usize,
     stream: Stream,
-    /// Its last guess which model is in force.
+    /// Its last guess of the active model.
     mirrored: bool,
 }
 
@@ -133,7 +133,7 @@ impl Writer {
     }
 }
 
-/// Looks at a snapshot: whether it is a prefix of what one writer wrote, by its content and by the numbers that the writer was told.
+/// Checks a snapshot: whether it is a prefix of one writer's writes, by its content and by the numbers that the writer got.
 fn is_a_prefix(world: &World, snapshot: &Snapshot, writer: usize, random: &mut Random) {
     let sequence = snapshot.sequence();
     let record = snapshot.record(&counter(writer)).unwrap();
@@ -293,7 +293,7 @@ fn maintain(world: &World) {
     println!("{round} pieces of upkeep, {} calls back refused", world.reentrant.load(Ordering::Relaxed));
 }
 
-/// Ends the process where somebody makes no step: whoever hangs cannot be ended otherwise.
+/// Ends the process if a thread makes no step: a thread that hangs cannot be ended otherwise.
 fn watch(world: &World, for_so_long: Duration) {
     let begin = Instant::now();
     let mut last: BTreeMap<String, (u64, Instant)> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! R14: backups beside a writer. Each verifies, restores elsewhere to exactly the state of its sequence number, a flipped byte in any
-//! of its files is found, and a list that names what it may not is refused.
+//! R14: backups beside a writer. Each verifies and restores elsewhere to exactly the state of its sequence number; a flipped byte
+//! in any of its files is found, and a list with a forbidden name is refused.
 //!
 //! It catches: a segment unlinked between the copy of the catalog and that of the segments, a list whose own checksum is not compared,
 //! merging that waits until a backup has read what it copied, `is_ours` that lets a name out of the folder, a backup that is written into the database.
@@ -67,7 +67,7 @@ fn a_backup_is_the_state_of_its_sequence_number() {
             assert!(sequence >= accepted, "{story}: {accepted} was acknowledged before it and {sequence} is in it");
             let model = history.lock().unwrap()[&sequence].clone();
             sound(&copy, &model, &story);
-            // It is a database of its own.
+            // It is a separate database.
             copy.write(images("more", 3, DIMENSION, 3, 3, 1)).unwrap();
             drop(copy);
             std::fs::remove_dir_all(&restored).unwrap();

@@ -1,5 +1,5 @@
-//! A backup of a database that another process writes, flushes and merges without a pause: each verifies, restores to exactly the state
-//! of its sequence number, and holds everything that was acknowledged before it began. The writer notices nothing.
+//! A backup of a database that another process writes, flushes and merges without a pause: each verifies, restores to exactly the
+//! state of its sequence number, and has everything that was acknowledged before it started. The writer notices nothing.
 //!
 //! It catches: a list of tables of one moment with the log of another, a segment that was merged away between the copy of the catalog
 //! and that of the segments, a log copied beyond what its list knows, a copy that takes the writer's lock.

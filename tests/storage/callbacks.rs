@@ -1,8 +1,8 @@
-//! Code that the database calls asks the database: everything that it asks is answered, or refused at once with an error that says so.
-//! Nothing here may hang; what does fails after a minute.
+//! Callbacks that call the database: each call is answered, or refused at once with an error that says why. Nothing here may
+//! hang; a test that does fails after a minute.
 //!
-//! It catches: a call that waits for the gate that its own caller closed, or for the writer that called it; a refusal of what could be
-//! answered; a model change that writers without a pause keep from its end.
+//! It catches: a call that waits for the gate that its own caller closed, or for the writer that called it; a refusal of a call
+//! that could be answered; a model change that never ends because of writers without a pause.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::ops::ControlFlow;
@@ -24,7 +24,7 @@ use cairndb_storage_tests::{DIMENSION, images, many, put, told};
 /// More than anything here takes on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Calls it in a thread of its own, and fails when it does not return.
+/// Calls it in a new thread, and fails if it does not return.
 fn returns<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, receive) = channel();
     let thread = std::thread::spawn(move || _ = send.send(call()));
@@ -161,7 +161,7 @@ fn whoever_embeds_for_a_new_model_may_ask_for_anything() {
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
 }
 
-/// Whoever is told of progress writes each time, and never meets a refusal: of so few images nobody is told while writers wait.
+/// The progress callback writes each time, and is never refused: with so few images it is not called while writers wait.
 #[test]
 fn whoever_is_told_of_progress_may_write_each_time() {
     let folder = tempfile::tempdir().unwrap();
@@ -230,7 +230,7 @@ fn a_proposer_may_ask_fail_and_panic_and_changes_no_prediction() {
         assert!(asker.heard(what, Some(ErrorKind::Reentrant)) && !asker.heard(what, None), "{what}");
     }
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
-    // Another database is nobody's caller.
+    // Another database has no such caller.
     std::fs::create_dir(folder.path().join("other")).unwrap();
     let other = filled(&folder.path().join("other"));
     database.set_proposer(Some(Arc::new(Proposes {

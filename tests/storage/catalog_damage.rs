@@ -1,5 +1,5 @@
-//! R8: random damage to the files of the catalog (tables, log, MANIFEST, CURRENT, OPTIONS). Either an error when it is opened or
-//! used, or every answer is right: never a silently wrong prediction, never an acknowledged write silently missing.
+//! R8: random damage to the files of the catalog (tables, log, MANIFEST, CURRENT, OPTIONS). Either opening or use returns an
+//! error, or every answer is right: never a silently wrong prediction, never an acknowledged write silently missing.
 //!
 //! It catches: `acknowledged::check` left out (a log cut short opens as an older database), also by the reading opening alone; RocksDB's
 //! checks of tables switched off, a recovery mode that skips damaged records, opening without a look at the logs first (it would never end).
@@ -214,7 +214,7 @@ fn a_record_of_a_recycled_log_is_refused_and_repaired() {
             copy_folder(&origin, &path);
             std::fs::write(path.join("catalog").join(list.file_name().unwrap()), damaged).unwrap();
             for refused in [Database::open(&path), Database::open_read_only(&path)] {
-                let message = refused.expect_err("damage is told").to_string();
+                let message = refused.expect_err("damage is reported").to_string();
                 assert!(message.contains(&format!("is damaged at byte {at}")), "{message}");
             }
             let left = repaired(&path, &model).unwrap();
@@ -314,7 +314,7 @@ fn an_older_list_or_log_is_never_silent() {
     assert!(found.is_empty(), "{} of {cases}:\n{}", found.len(), found.join("\n"));
 }
 
-/// A reader is told as well that acknowledged writes are gone, and only then.
+/// A reader is also refused if acknowledged writes are lost, and only then.
 #[test]
 fn a_reader_is_told_of_lost_writes() {
     let folder = tempfile::tempdir().unwrap();
@@ -332,7 +332,7 @@ fn a_reader_is_told_of_lost_writes() {
             let kept = bytes.len() * part / 4;
             std::fs::write(path.join("catalog").join(log.file_name().unwrap()), &bytes[..kept]).unwrap();
             match Database::open_read_only(&path) {
-                Ok(_) => assert_eq!(kept, bytes.len(), "a log was cut, and nobody was told"),
+                Ok(_) => assert_eq!(kept, bytes.len(), "a log was cut, and no error was reported"),
                 Err(error) => {
                     assert_ne!(kept, bytes.len(), "{error}");
                     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");

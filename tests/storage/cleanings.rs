@@ -1,6 +1,7 @@
-//! CLEAN: what it finds, that it is one transaction which can be undone, and that what took time is kept over a kill.
+//! CLEAN: its findings, its one transaction that can be undone, and its intermediate results that survive a kill.
 //!
-//! The photos are made up: an image's bytes name its scene, its features are the scene's seen through an affine map, so pairs of one
+//! The photos are generated: an image's bytes name its scene, its features are the scene's seen through an affine map, so pairs
+//! of one scene verify and others do not.
 //! scene verify and others do not.
 //!
 //! It catches: a cleaning that is half applied, a cleaning or an undo that overwrites what people changed since it looked, two

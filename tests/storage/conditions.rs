@@ -1,5 +1,5 @@
-//! Writes that expect something: what holds is decided from the very state that is changed, also beside writers and behind deferred
-//! writes. And the ways in that belong to it: a folder that is opened or made, a reader that looks again.
+//! Conditional writes: the condition is checked on the very state that is changed, also beside writers and after deferred writes.
+//! Also the openings that belong to them: a folder that is opened or created, a reader that refreshes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Barrier;
@@ -46,7 +46,7 @@ fn of_threads_that_insert_a_key_if_it_is_absent_one_does() {
     assert!((0..KEYS).all(|n| version(&database.snapshot(), &format!("k{n}")) == 1));
 }
 
-/// It catches: an increment that is lost, because a version is looked at in another state than the one that is changed.
+/// It catches: an increment that is lost, because a version is checked in another state than the one that is changed.
 #[test]
 fn no_change_is_lost_where_each_expects_the_version_that_it_read() {
     const THREADS: u64 = 4;
@@ -100,7 +100,7 @@ fn what_waits_comes_first() {
     assert_eq!(database.write_if([Expect::absent("c")], []).unwrap_err().kind(), ErrorKind::Conflict);
 }
 
-/// It catches: a folder that is made over one that is there, options that are passed over without a word.
+/// It catches: a folder that is created over an existing one, options that are silently ignored.
 #[test]
 fn a_folder_is_opened_where_it_is_and_made_where_it_is_not() {
     let folder = tempfile::tempdir().unwrap();

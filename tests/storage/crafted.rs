@@ -1,10 +1,11 @@
-//! R28: databases that nobody wrote, with checksums that fit: bytes of segments, of the saved columns, of the catalog's values and keys, and
-//! of RocksDB's own tables, list and logs. A process of its own does everything with each of them (`using.rs`): it comes to its end, no
-//! signal and no panic ends it, and where only copies were made up, each answer is right or the deep check says what is wrong.
+//! R28: crafted databases with valid checksums: bytes of segments, of the saved columns, of the catalog's values and keys, and of
+//! RocksDB's own tables, list and logs. A separate process does everything with each of them (`using.rs`): it ends normally,
+//! without a signal or a panic, and if only copies were crafted, each answer is right or the deep check names the problem.
 //!
-//! It catches: a segment that is taken by its own word (`Expected::compare` left out: other dimensions end searches by a panic), codes
-//! that are believed (`check_codes` left out: answers differ), counters near their end (`codec::counted` that lets everything pass: an
-//! overflow), columns that nobody vouches for, a catalog that is opened without a scout (RocksDB ends the process by a signal).
+//! It catches: a segment whose claims are not checked (`Expected::compare` removed: other dimensions end searches by a panic),
+//! codes that are not checked (`check_codes` removed: answers differ), counters near their end (`codec::counted` that accepts
+//! everything: an overflow), columns without a checksum in the catalog, a catalog that is opened without a scout (RocksDB ends
+//! the process by a signal).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -147,7 +148,7 @@ impl Crafter {
         ])
     }
 
-    /// Some bytes in the place of others.
+    /// Replaces some bytes by others.
     fn overwritten(&mut self, bytes: &mut [u8], first: usize, end: usize, step: usize) -> String {
         let at = first + step * self.random.below(((end - first) / step).max(1));
         let extreme = self.extreme();

@@ -1,10 +1,10 @@
-//! R25, the half of kills: a creation, a restore, a backup, a cleaning and a COMPACT that die at every named point of theirs. What they
-//! leave is known for what it is, the same command starts over or goes on and ends as if nothing had been, and what they read keeps its answers.
-//! A TRAIN is a training whose state is a file of its own, which `tests/maintenance_kills.rs` kills, and a change of models, which
-//! `fault_points.rs` kills at every point.
+//! R25, the half of kills: a creation, a restore, a backup, a cleaning and a COMPACT that die at every named point. Their remains
+//! are recognised, the same command starts over or resumes and ends as if nothing had happened, and the data that they read keeps
+//! its answers. Not here: TRAIN, whose state is a separate file, which `tests/maintenance_kills.rs` kills, and model changes,
+//! which `fault_points.rs` kills at every point.
 //!
-//! It catches: a catalog that has its name before it is whole, a list of a backup that is believed before its end, leavings of the
-//! first attempt that spoil the second, a lock that a dead process holds.
+//! It catches: a catalog that has its name before it is complete, a backup's list that is read before it is complete, remains of
+//! the first attempt that spoil the second, a lock that a dead process holds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

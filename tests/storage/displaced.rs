@@ -1,11 +1,11 @@
-//! R22: a database is the folder that was opened, whatever lies at its path. Processes that have it open, and a person who moves it,
-//! deletes it, restores or creates or copies another one in its place, in any order.
+//! R22: a database is the folder that was opened, whatever is at its path. Processes have it open, and a person moves it, deletes
+//! it, restores, creates or copies another one to its path, in any order.
 //!
-//! Nothing that was acknowledged is missing where it was acknowledged for, no folder is damaged, and a process whose folder is gone
-//! from its path says so and writes nothing more. A program that is not displaced is never told so.
+//! No acknowledged write is missing where it was acknowledged, no folder is damaged, and a process whose folder is no longer at
+//! its path reports that and accepts no more writes. A program whose database is in its place never gets this error.
 //!
-//! It catches: a file reached by its path, a commit that is acknowledged without a look, a look before the sync only, a closing that
-//! saves.
+//! It catches: a file opened by its path, a commit that is acknowledged without a check, a check only before the sync, a closing
+//! that saves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -309,7 +309,7 @@ fn copy_at_rest(from: &Path, to: &Path) {
     }
 }
 
-/// Copies a database that nobody writes at the moment; what a background thread renames meanwhile is passed over.
+/// Copies a database that nobody writes at the moment; it skips files that a background thread renames meanwhile.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

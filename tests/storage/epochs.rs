@@ -1,5 +1,5 @@
-//! Two models whose descriptors are each other's mirror image, so that what a database holds under either follows from the stream:
-//! the test that watches and the process that is killed agree without a word.
+//! Two models whose descriptors are mirror images of each other, so that the content of a database under either follows from the
+//! stream: the test and the process that it kills need not communicate.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -24,7 +24,7 @@ pub fn options() -> Options {
     Options::for_model(model(false), DIMENSION)
 }
 
-/// Whether the second model is in force.
+/// Whether the second model is active.
 pub fn is_mirrored(database: &Database) -> bool {
     database.options().model.is_some_and(|found| found.name == model(true).name)
 }
@@ -50,7 +50,7 @@ fn under_operation(operation: Operation, mirrored: bool) -> Operation {
     }
 }
 
-/// The stream, each transaction with a counter, carried out under whichever model is in force.
+/// The stream, each transaction with a counter, applied under the active model.
 pub struct Turns<'d> {
     database: &'d Database,
     stream: Stream,

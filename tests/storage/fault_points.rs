@@ -1,11 +1,11 @@
 //! R2: death at every named point of the engine. R4: EIO and ENOSPC at every one, and files that may not grow.
 //!
 //! It catches: a segment named before it is synced and renamed (`segment.*`), old segments unlinked before the batch that forgets
-//! them (`merged.remove`), an acknowledgement before the commit (`commit.*`), a failed commit after which writes go on
-//! (`commit.after`), a failed commit that nobody is told of, a change of models that is taken for failed when its commit is done
-//! (`space.remove`) or for undone when it is uncertain (`commit.after`), a half-written list that makes a backup (`backup.*`), a database, backup or restore that was cut
-//! short and is taken for whole or cannot be started over (`making.*`, `*.finish`), a
-//! repair that cannot be done again (`repair.remove`), a new folder whose name is not synced (`*.folder.sync_folder`,
+//! them (`merged.remove`), an acknowledgement before the commit (`commit.*`), writes that continue after a failed commit
+//! (`commit.after`), a failed commit that is not reported, a model change that counts as failed when its commit is done
+//! (`space.remove`) or as undone when it is uncertain (`commit.after`), a half-written list that makes a backup (`backup.*`), an
+//! interrupted creation, backup or restore that counts as complete or cannot be started over (`making.*`, `*.finish`), a repair
+//! that cannot be repeated (`repair.remove`), a new folder whose name is not synced (`*.folder.sync_folder`,
 //! `create.sync_folder`, `backup.segments.sync_folder`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -277,15 +277,15 @@ fn a_failing_disk_at_every_point() {
                     if may_be_silent(&name, action) {
                         break;
                     }
-                    assert_ne!(count, 1, "{story}: nobody was told");
+                    assert_ne!(count, 1, "{story}: no error was reported");
                 }
             }
         }
     }
-    println!("{runs} scenes, in {told} the failure was told");
+    println!("{runs} scenes, in {told} the failure was reported");
 }
 
-/// A database with a first model and a segment, in which the other model is put in force with a fault on the way.
+/// A database with a first model and a segment, in which the other model becomes active with a fault on the way.
 fn change(fault: Option<(&str, u64, &str)>, seed: u64, story: &str) -> (Stage, Said, Option<i32>) {
     let stage = Stage::new();
     let database = Database::create(&stage.path, epochs::options()).unwrap();

@@ -1,9 +1,9 @@
-//! R9: any subset of the segment files removed, damaged, or swapped with files of another database. The database opens degraded and
-//! says so, answers as before, and is rebuilt by its worker.
+//! R9: any subset of the segment files removed, damaged, or swapped with files of another database. The database opens degraded
+//! and reports it, answers as before, and its worker rebuilds the segments.
 //!
-//! It catches: an opening that fails on a missing segment, `from_catalog` that forgets tombstones or a role, a segment accepted by
-//! its name without the check of its header, problems that stay in the status after the rebuild, an opening or a repair that ends at
-//! what is no file.
+//! It catches: an opening that fails on a missing segment, `from_catalog` that forgets tombstones or a role, a segment accepted
+//! by its name without a check of its header, problems that stay in the status after the rebuild, an opening or a repair that
+//! fails on an entry that is no file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -119,7 +119,7 @@ fn any_subset_of_segment_files_can_be_lost() {
     println!("{cases} cases, {} segment files", segments.len());
 }
 
-/// A folder among the segments, or in the place of one, is nobody's file: it stays, and nothing ends at it.
+/// A folder among the segments, or with a segment's name, belongs to nobody: it stays, and nothing fails because of it.
 #[test]
 fn a_folder_among_the_segments_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();

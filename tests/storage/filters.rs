@@ -2,8 +2,8 @@
 //! `CAIRN_LONG=1`), none: always min(K, matching) rows, the nearest of
 //! the matching ones, by the graph as by exact search.
 //!
-//! It catches: a filter applied behind the first K rows, a graph walk that gives up among rows that do not match, inserted rows that
-//! pass by the filter.
+//! It catches: a filter applied after the first K rows, a graph search that gives up among rows that do not match, inserted rows
+//! that bypass the filter.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use cairn::{Condition, Database, Field, Operation, Query, Rerank, Scope, SearchRequest};

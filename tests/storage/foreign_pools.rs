@@ -1,8 +1,8 @@
-//! Calls from threads that belong to somebody else: tasks of rayon's pools, producers that wait for a channel, pools that are busy. Each
-//! call returns whatever the caller's pool does, and what it stored is there.
+//! Calls from foreign threads: tasks of rayon's pools, producers that wait for a channel, busy pools. Each call returns whatever
+//! the caller's pool does, and its writes are stored.
 //!
-//! It catches: parallel work on the caller's pool, or on another one while the caller takes up other tasks (`ThreadPool::install` from a
-//! rayon task): a task that is taken up writes, too, and waits for a lock that its own thread holds.
+//! It catches: parallel work on the caller's pool, or on another one while the caller runs other tasks (`ThreadPool::install`
+//! from a rayon task): such a task writes too, and waits for a lock that its own thread holds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -18,7 +18,7 @@ use rayon::prelude::*;
 const DIMENSION: usize = 8;
 /// Rows of a transaction.
 const ROWS: usize = 50;
-/// More than any of this takes on the slowest machine; a call that hangs is told after it.
+/// Longer than any of this takes on the slowest machine; a call that hangs fails after it.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Fails when it does not come to an end. What hangs stays behind.

@@ -96,8 +96,8 @@ fn contents(database: &Database, format: &str) -> String {
     text
 }
 
-/// Two models, one put in force while images were written, segments with dead rows, a tail, a photo, a cleaning that marks, labels that
-/// were set by lists, by people and by a cleaning.
+/// Two models, one activated during writes, segments with dead rows, a tail, a photo, a cleaning that marks, labels that were set
+/// by lists, by people and by a cleaning.
 #[test]
 #[ignore = "writes a database to be kept, where CAIRN_FORMAT_FOLDER says"]
 fn writes_a_database_of_the_present_format() {
@@ -145,7 +145,7 @@ fn writes_a_database_of_the_present_format() {
 
 fn gives_what_it_gave(format: &str) {
     let kept = formats().join(format);
-    // Format 3 has the same families; what it does not tell is taken for unknown.
+    // Format 3 has the same families; its missing fields count as unknown.
     let is_readable = ["v3", "v4"].contains(&format);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");

@@ -1,12 +1,12 @@
-//! R4 and R25 on real full disks: file systems of their own, ext4 and one in memory, are filled up under a database. What does not fit is
-//! refused with the bytes that it needs, creating leaves nothing, and a full database can be read, closed, opened, backed up elsewhere
-//! and deleted from. It goes on by itself when there is room; nothing acknowledged is lost.
+//! R4 and R25 on real full disks: separate file systems, ext4 and one in memory, are filled under a database. A write that does
+//! not fit is refused with the bytes that it needs, a creation leaves nothing, and a full database can be read, closed, opened,
+//! backed up elsewhere and deleted from. It resumes when there is space; nothing acknowledged is lost.
 //!
-//! They need root for `mount`; where that is refused they say so and pass. `CAIRN_LONG=1` tries every MiB from 0 to 100.
+//! They need root for `mount`; without it they print that and pass. `CAIRN_LONG=1` tries every MiB from 0 to 100.
 //!
-//! It catches: a log or a list of tables for which space is taken before it is written; a reserve that is not given back, not made
-//! again, or eaten by what may not have it; a half creation; a backup that writes to its source; a database that stays out of order
-//! when there is room again; an opening that makes tables of its log first.
+//! It catches: a log or a list of tables whose space is allocated before it is written; a reserve that is not released, not
+//! created again, or used by other writes; a half creation; a backup that writes to its source; a database that stays out of
+//! order when there is space again; an opening that first writes its log into tables.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -249,7 +249,7 @@ impl Reembed for Mirror {
     }
 }
 
-/// Puts one of two models in force.
+/// Makes one of two models active.
 fn change(database: &Database, mirrored: bool) -> cairn::Result<()> {
     let to = Target::new(epochs::model(mirrored), DIMENSION);
     database.change_model(to, &Mirror, None).map(|_| ())

@@ -1,12 +1,13 @@
 //! R1: SIGKILL at random moments of a mixed load. No acknowledged write is lost, no transaction is half applied, every prediction
-//! equals a recompute, nothing lies about afterwards.
+//! equals a recompute, no file is left over.
 //!
-//! The load cleans labels by their neighbours and undoes that by the next write; a kill between the two leaves as many labels changed as
-//! the log of cleanings says, and the undo brings all of them back.
+//! The load cleans labels by their neighbours and undoes that with the next write; a kill between the two leaves as many labels
+//! changed as the log of cleanings says, and the undo restores all of them.
 //!
-//! It catches: a cleaning half applied, or in the log without its labels; a commit without `set_sync` is NOT caught here (the page
-//! cache survives SIGKILL; R3 is for that); a transaction split into two batches, the sequence number in a batch of its own, a waiting
-//! transaction taken off the log before it is carried out, `remove_orphans` left out, a segment named before its tombstones are.
+//! It catches: a cleaning half applied, or in the log without its labels; a commit without `set_sync` is NOT caught here (the
+//! page cache survives SIGKILL; R3 is for that); a transaction split into two batches, the sequence number in a separate batch, a
+//! deferred transaction removed from the log before it is applied, `remove_orphans` removed, a segment named before its
+//! tombstones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A part of the load: a process that ends while its threads are in the middle of what they do.
+//! A part of the load: a process that ends in the middle of its threads' work.
 //!
 //! `SEED FROM MS WAY`: transactions from FROM on, and searches beside them, for MS milliseconds; then WAY. `return`: main returns 7;
 //! `exit`: another thread calls `exit(7)`; `close`: main returns while the database is closed and opened again all the time; `look`:

@@ -1,4 +1,5 @@
-//! What the storage tests share: a seeded stream of transactions, the model that they make, and what must hold of a database.
+//! The helpers of the storage tests: a seeded stream of transactions, the model of their result, and the laws that a database
+//! must obey.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers fail by panicking")]
 
 pub mod epochs;
@@ -24,7 +25,7 @@ pub fn many(few: usize, long: usize) -> usize {
     if std::env::var("CAIRN_LONG").is_ok_and(|value| value == "1") { long } else { few }
 }
 
-/// The same with a number of its own for CI (`CI=true`), which takes more time than a person waits.
+/// The same with another number for CI (`CI=true`), which takes more time than a person waits.
 pub fn many_in_ci(few: usize, ci: usize, long: usize) -> usize {
     many(if std::env::var("CI").is_ok_and(|value| value == "true") { ci } else { few }, long)
 }
@@ -72,7 +73,7 @@ pub fn load() -> Command {
     command
 }
 
-/// Runs a test, named with its module, in a process of its own: what it sets holds for the whole process.
+/// Runs a test, named with its module, in a separate process: its settings apply to the whole process.
 ///
 /// # Panics
 /// When it fails there, or there is no test of that name.

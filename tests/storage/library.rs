@@ -1,5 +1,5 @@
-//! The library does what it says or refuses it: defaults that follow the database, bounds that the language has too, outcomes that are
-//! not lost, descriptors of one model only, receipts that count what was written.
+//! The library does what it documents or refuses it: defaults that follow the database, the same bounds as the language, outcomes
+//! that are not lost, descriptors of one model only, receipts that count the writes.
 //!
 //! Each test says what it catches.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -152,7 +152,7 @@ fn the_library_takes_what_the_language_takes() {
     assert!(database.snapshot().search(&new().rerank(Rerank::new().tau(f64::NAN)), &query()).is_err());
 }
 
-/// Embeds with a model of its own.
+/// Embeds with its own model.
 struct Foreign(Option<&'static str>);
 
 impl Embed for Foreign {
@@ -273,7 +273,7 @@ fn a_receipt_counts_the_predictions_of_what_was_written() {
     assert_eq!(changed(vec![Operation::Delete { key: "a".into() }]), 0);
 }
 
-/// It catches: a write of nothing that has a number of its own, which no state has.
+/// It catches: an empty write that has a number, which no state has.
 #[test]
 fn a_write_of_nothing_has_no_number_of_its_own() {
     let (folder, database) = filled(Options::for_vectors(DIMENSION));
@@ -448,7 +448,7 @@ fn local_features_are_what_their_port_promises() {
     clean(sound()).unwrap();
 }
 
-/// A change of models that waits until it is told.
+/// A model change that waits for a signal.
 struct Slow(Mutex<Receiver<()>>, Sender<()>);
 
 impl Reembed for Slow {
@@ -480,7 +480,7 @@ fn a_model_cannot_be_dropped_while_one_is_put_in_force() {
     database.drop_model(1).unwrap();
 }
 
-/// Whoever trains here trains nothing.
+/// A trainer that trains nothing.
 struct Nobody;
 
 impl Maintain for Nobody {

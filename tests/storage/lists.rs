@@ -1,11 +1,11 @@
-//! R27: random histories of lists that are read again and change, LABEL, UNLABEL, PUT, DELETE, cleanings and their undo, and changes of
-//! labels taken back, against a model that knows nothing of versions and ids: the label in force is the last decision of a person, then
-//! that of the list where it changed since it was read last.
+//! R27: random histories of repeated and changing lists, LABEL, UNLABEL, PUT, DELETE, cleanings and their undo, and the undo of
+//! label changes, against a model without versions and ids: the present label is the last decision of a person, or that of the
+//! list if it changed since it was last read.
 //!
-//! CI=true tries 200 histories, CAIRN_LONG=1 10,000, otherwise 40. It catches: a list that reverts what people or cleanings decided, or
-//! whose change is not taken; what a list said forgotten by a write, or by a change of role; a word of a person that counts for nothing
-//! because the image has that label already; an undo that takes more than it gave, or loses who set a label; writes that wait and are
-//! taken for one transaction.
+//! CI=true tries 200 histories, CAIRN_LONG=1 10,000, otherwise 40. It catches: a list that reverts people's or cleanings'
+//! decisions, or whose change is not applied; a list's label forgotten by a write, or by a change of role; a person's decision
+//! that does not count because the image already has that label; an undo that reverts too much, or loses who set a label;
+//! deferred writes that count as one transaction.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const STEPS: usize = 24;
 
 type Label = Option<String>;
 
-/// Who put a label in force, and when: no two decisions share a number.
+/// Who set a label, and when: no two decisions share a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Decision {
     by: SetBy,
@@ -289,7 +289,7 @@ impl List {
     }
 }
 
-/// A change that is larger than what is kept is not taken back in part.
+/// A change larger than the record is not undone in part.
 #[test]
 fn what_is_kept_of_changes_is_bounded() {
     const MORE: usize = 1001;
@@ -310,7 +310,7 @@ fn what_is_kept_of_changes_is_bounded() {
     let error = database.undo_labels().unwrap_err();
     assert!(error.kind() == ErrorKind::Invalid && error.message().contains("too large"), "{error}");
     assert_eq!(label(MORE - 1).as_deref(), Some("new"));
-    // The next reading is small, and of its own.
+    // The next reading is small, and separate.
     let reading = database.snapshot().reading();
     database.write((0..3).map(|at| listed(reading, "third", at))).unwrap();
     assert_eq!(database.undo_labels().unwrap().images.len(), 3);

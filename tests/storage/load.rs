@@ -1,16 +1,16 @@
-//! The process that the storage tests kill and starve: a seeded mixed load that says what it tries and what was acknowledged.
+//! The process that the storage tests kill and starve: a seeded mixed load that reports its attempts and acknowledged writes.
 //!
-//! `load DB SEED FROM [clean]`: transactions FROM, FROM + 1, .. for ever; with `clean`, cleanings and their undos among them. `scene
-//! DB SEED COUNT`: so many, with everything else a database does at fixed places; a failing call is told, the database is opened
-//! again, and the load goes on. `hold DB`: opens and holds it until its input ends. `epochs DB SEED`: transactions, and between
-//! them, for ever, the other one of two models is put in force. `flip DB SEED`: transactions, the other model once, transactions;
-//! the first failing call is told and ends it. `race DB MS`: opens it, holds it so long, and says how it went. `obey DB`: opens it and
-//! carries out what is asked of it line by line. `visit DB BACKUP NEW`: everything that opens a folder, each told by a line. `create
-//! DB`, `backup DB TO`, `restore FROM DB`, `clean DB`, `compact DB`: that alone. `busy DB SEED`: transactions, flushes and merges for
-//! ever. `sessions DB FROM COUNT`: so many times it is opened, an image is put, and it is closed. `heal DB SEED`:
-//! images are put until the disk is full, and ten more when it is not. `tables DB COUNT`: images are put, each of which becomes tables of
-//! its own. `leave DB SEED ..`: see `leave.rs`. `use DB`: see
-//! `using.rs`. `scout ..`: what `use` starts.
+//! `load DB SEED FROM [clean]`: transactions FROM, FROM + 1, .. forever; with `clean`, cleanings and their undos among them.
+//! `scene DB SEED COUNT`: that many, with everything else a database does at fixed places; a failing call is reported, the
+//! database is opened again, and the load continues. `hold DB`: opens and holds it until its input ends. `epochs DB SEED`:
+//! transactions, and between them, forever, a change to the other one of two models. `flip DB SEED`: transactions, the other
+//! model once, transactions; the first failing call is reported and ends it. `race DB MS`: opens it, holds it that long, and
+//! reports the result. `obey DB`: opens it and runs the commands of its input line by line. `visit DB BACKUP NEW`: everything
+//! that opens a folder, each reported by a line. `create DB`, `backup DB TO`, `restore FROM DB`, `clean DB`, `compact DB`: only
+//! that. `busy DB SEED`: transactions, flushes and merges forever. `sessions DB FROM COUNT`: opens it that many times, puts an
+//! image, and closes it. `heal DB SEED`: puts images until the disk is full, and ten more when it is not. `tables DB COUNT`: puts
+//! images, each of which becomes separate tables. `leave DB SEED ..`: see `leave.rs`. `use DB`: see `using.rs`. `scout ..`: what
+//! `use` starts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test program fails by panicking")]
 
 mod leave;
@@ -214,7 +214,7 @@ impl Scene {
         say("done");
     }
 
-    /// Opens it; one failing opening is told and tried again, two are too many.
+    /// Opens it; one failing opening is reported and repeated, two are too many.
     fn open(&mut self) {
         self.database = None;
         let opened = open(&self.folder).or_else(|error| {
@@ -289,7 +289,7 @@ impl Scene {
         Ok(())
     }
 
-    /// A call failed: that is told, reads go on, and after closing and opening the load goes on where the database is.
+    /// A call failed: that is reported, reads continue, and after closing and opening the load continues where the database is.
     fn recover(&mut self, what: &str, error: &Error) {
         tell(what, error);
         self.tell_health();
@@ -324,7 +324,7 @@ fn image(number: u64) -> Operation {
     put(format!("{number:06}"), number.is_multiple_of(5).then_some("place"), &vector)
 }
 
-/// The shortest sessions. How long each opening took is told, and what there is afterwards.
+/// The shortest sessions. It reports how long each opening took, and the files afterwards.
 fn sessions(folder: &Path, from: u64, count: u64) {
     for number in from..from + count {
         let begin = Instant::now();
@@ -394,8 +394,8 @@ fn hold(folder: &Path) {
     drop(database);
 }
 
-/// Opens it, and answers each line of its input by one line: `put KEY`, `wait KEY` (a write that is carried out later), `flush`,
-/// `compact`, `note` (beyond the time after which the side file is written), `count`, `health`. It closes the database at the end.
+/// Opens it, and answers each line of its input by one line: `put KEY`, `wait KEY` (a deferred write), `flush`, `compact`, `note`
+/// (after the time at which the watermark's file is written), `count`, `health`. It closes the database at the end.
 fn obey(folder: &Path) {
     let database = match Database::open(folder) {
         Ok(database) => database,

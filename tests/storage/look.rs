@@ -1,5 +1,5 @@
-//! Looking at a database through its public door: whether it is what the model says, whether its predictions equal a recompute, and
-//! a digest that two equal databases share.
+//! Checks a database through its public interface: whether it equals the model, whether its predictions equal a recompute; and
+//! computes a digest that is the same for equal databases.
 
 use cairn::{Database, Query, Rerank, Scope, SearchRequest, Snapshot};
 
@@ -19,7 +19,7 @@ pub fn healthy(database: &Database) -> bool {
     database.status().health.is_ok()
 }
 
-/// The whole database is what the model says (contents, laws P and R); waiting writes are carried out first.
+/// The whole database is what the model says (contents, laws P and R); deferred writes are applied first.
 ///
 /// # Panics
 /// When it is not.

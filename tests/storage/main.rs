@@ -1,4 +1,4 @@
-//! What must not break in the storage engine, rows R1 to R30: one program, a module a row.
+//! The guarantees of the storage engine, rows R1 to R30: one program, one module per row.
 
 mod at_once;
 mod backups;

@@ -1,12 +1,11 @@
-//! Changing the model: an epoch is built beside the one in force while writes go on, and then one key flips. Readers see one model or
-//! the other, never both; a kill leaves the one or the other; what was embedded is not embedded again.
+//! Model changes: another model space is built beside the active one during writes, and then one key flips. Readers see one model
+//! or the other, never both; a kill leaves one or the other; stored descriptors are not computed again.
 //!
-//! It catches: an image that was put again while its old photo was being embedded or while it was to be taken over, a choice of the
-//! caller that is forgotten, a label that changed meanwhile, a deleted image
-//! that comes back, an image that lost its descriptor by changing its role, segments of the epoch before that stay behind, a state
-//! that was half derived and is taken for whole, an unfinished epoch that is put in force or taken for a finished one, descriptors that
-//! trainings need and that are dropped without a word, descriptors of the model before that are stored or searched in the space of the
-//! one that came in force while they were made.
+//! It catches: an image that was put again while its old photo was being embedded or while it was to be taken over, a forgotten
+//! choice of the caller, a label that changed meanwhile, a deleted image that reappears, an image that lost its descriptor by
+//! changing its role, segments of the earlier model that stay behind, a half-derived state that counts as complete, an unfinished
+//! model that becomes active or counts as finished, descriptors that trainings need and that are silently dropped, descriptors of
+//! the earlier model that are stored or searched in the space of the one that became active meanwhile.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
@@ -38,8 +37,8 @@ impl Reembed for Mirror {
     }
 }
 
-/// While a new epoch is looked at, so many train images come that segments are made of them before the index images that came just
-/// before them are in.
+/// While a new model space is verified, so many train images arrive that segments of them are written before the index images
+/// that arrived just before them.
 #[test]
 fn images_that_come_while_a_new_epoch_is_looked_at_are_there_after_reopening() {
     const TRAIN: usize = 17_000;
@@ -172,7 +171,7 @@ fn a_new_epoch_is_what_its_images_alone_would_be() {
     assert_eq!(digest(&fresh.drain().unwrap()), before);
 }
 
-/// Embeds as the model in force does, which becomes the other one before or after it does so for the first time.
+/// Embeds with the active model, which becomes the other one before or after the first call.
 struct Overtaken<'d> {
     database: Database,
     plain: &'d [f32],
@@ -376,7 +375,7 @@ fn a_dropped_epoch_is_forgotten_by_the_next_one() {
     begun();
     database.drop_model(1).unwrap();
     assert_eq!(models(&database).len(), 1);
-    // It is registered again, under a number of its own, and holds nothing of the one before it.
+    // It is registered again, under a new number, and has nothing of the earlier one.
     begun();
     let shown = models(&database);
     assert_eq!(
@@ -423,7 +422,7 @@ fn descriptors_that_a_model_was_trained_on_are_dropped_only_by_force() {
     assert!(error.to_string().contains("model 1 was trained"), "{error}");
     assert!(error.next_step().unwrap().contains("DROP MODEL 0 FORCE"), "{error}");
     assert_eq!(database.models().unwrap().len(), 2);
-    // What nothing builds on goes without a word, and so does one of two epochs of the network.
+    // A model that nothing depends on is dropped without a warning, and so is one of two spaces of the network.
     let again = Target::new(model(false), DIMENSION).again(true);
     database.change_model(again, &Mirror::default(), None).unwrap();
     run("DROP MODEL 0").unwrap();

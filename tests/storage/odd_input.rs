@@ -1,8 +1,8 @@
-//! R21: vectors without a direction, duplicates, thousands of equal rows, more neighbours or rows asked for than there are, empty
-//! sets, flushing and merging nothing. Defined answers, equal to what a person can work out.
+//! R21: vectors without a direction, duplicates, thousands of equal rows, more neighbours or rows requested than exist, empty
+//! sets, flushing and merging nothing. The answers are defined, and equal to those that a person can work out.
 //!
-//! It catches: a NaN that is stored, ties in the order of writing instead of keys, a vote divided by the number of voters, a search
-//! that cuts K to a wrong count, an empty segment file, a breadth of a search that is taken as it comes.
+//! It catches: a NaN that is stored, ties in the order of writing instead of keys, a vote divided by the number of voters, a
+//! search that cuts K to a wrong count, an empty segment file, a breadth of a search that is not checked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use cairn::limits::MAX_SEARCH_DEPTH;
@@ -252,7 +252,7 @@ fn one_role_may_be_empty() {
     database.write((0..9).map(|n| put(format!("i{n}"), None, &[1.0, n as f32, 0.0]))).unwrap();
     database.compact().unwrap();
     assert_eq!(database.segments().len(), 1);
-    // Nobody votes: no prediction, nothing is positive, everything is told in the order of the first stage.
+    // Nobody votes: no prediction, nothing is positive, all rows are in the order of the first stage.
     let rerank = Some(Rerank::new().k(3).tau(-2.0));
     let request = SearchRequest::new().rerank(rerank);
     let answer = database.snapshot().search(&request, &[query(&[1.0, 0.0, 0.0])]).unwrap().remove(0);

@@ -1,4 +1,5 @@
-//! R12: threads and processes race for one folder; a lock outlives nobody. Never two writers, and who is refused is told who holds it.
+//! R12: threads and processes race for one folder; no lock outlives its process. There are never two writers, and a refused one
+//! learns which process holds the lock.
 //!
 //! A child process gets nothing of the lock, as a program that starts others between fork and exec must be able to rely on. How long a
 //! refusal takes is not asserted: it depends on the machine; nothing in it waits.

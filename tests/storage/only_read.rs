@@ -1,4 +1,4 @@
-//! R24: a backup that is looked at, and that everything tries to write into, keeps every byte, verifies and restores.
+//! R24: a backup that is read, and that everything tries to write into, keeps every byte, verifies and restores.
 //!
 //! It catches: an opening for writing that takes a backup, a statement that writes and is not asked whether it may, an opening for
 //! reading that leaves a file, a repair that takes a backup for a damaged database, a list that says nothing of files that came later.
@@ -30,7 +30,7 @@ const READS: [&str; 18] = [
     "EXPLAIN ANALYZE SEARCH ID 'a000001'",
     "BACKUP VERIFY 'BACKUP'",
 ];
-/// What writes, be it that nothing would be left to do.
+/// Statements that write, even if there is nothing left to do.
 const WRITES: [&str; 21] = [
     "PUT ID 'new' VECTOR [1, 0, 0, 0, 0, 0, 0, 0]",
     "PUT ID 'a000001' VECTOR [1, 0, 0, 0, 0, 0, 0, 0] LABEL 'x'",
@@ -149,8 +149,8 @@ fn a_file_that_was_not_backed_up_is_found_and_a_restore_leaves_it() {
     Database::verify_backup(&backup).unwrap();
 }
 
-/// It catches: a reader that flushes, saves its columns, sets space aside, takes the lock or starts a worker; writes that wait and are
-/// carried out for an answer that does not ask for it.
+/// It catches: a reader that flushes, saves its columns, reserves space, takes the lock or starts a worker; deferred writes that
+/// are applied for an answer that does not ask for it.
 #[test]
 fn reading_changes_nothing_and_a_reader_can_become_the_writer() {
     let folder = tempfile::tempdir().unwrap();

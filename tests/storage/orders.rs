@@ -70,7 +70,7 @@ fn the_order_of_writing_does_not_show() {
         let mut random = Random::new(order as u64);
         let path = folder.path().join("db");
         let mut database = create(&path, DIMENSION);
-        // Each row keeps the order of its own steps; the rows are mixed.
+        // Each row keeps the order of its steps; the rows are mixed.
         let mut ways: Vec<std::collections::VecDeque<Operation>> =
             rows.iter().map(|row| way(row, &mut random).into()).collect();
         let mut turns: Vec<usize> =

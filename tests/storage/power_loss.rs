@@ -1,4 +1,4 @@
-//! R3: power loss. A database on a file system of its own loses everything that was not synced, at random moments of a mixed load;
+//! R3: power loss. A database on a separate file system loses everything that was not synced, at random moments of a mixed load;
 //! nothing acknowledged may be lost. The control run does not sync and must lose something, or the test could not see a loss.
 //!
 //! It needs root, `mkfs.ext4`, `mount` and `python3` (for one ioctl), so it runs on request only:

@@ -1,5 +1,5 @@
-//! R13: eight readers beside a writer, a flusher and a merger. Each answer is that of the model at its `as_of_sequence`. And a reader
-//! in another process than the writer sees a state that was.
+//! R13: eight readers beside a writer, a flusher and a merger. Each answer is that of the model at its `as_of_sequence`. And a
+//! reader in another process than the writer sees a state that existed.
 //!
 //! It catches: rows of one write with predictions of another, a snapshot that sees a merge half done, a `Published` whose pinned
 //! catalog is newer than its rows, a read-only opening that mixes tables of one moment with the log of another, or that
@@ -123,7 +123,7 @@ fn each_answer_is_that_of_its_sequence_number() {
             }
         }
     });
-    println!("{transactions} transactions, {answers:?} answers, of {states:?} states seen anew");
+    println!("{transactions} transactions, {answers:?} answers, of {states:?} states");
     assert!(answers.into_inner() > 100 && states.into_inner() > 50);
     cairndb_storage_tests::sound(&database, &stream.model, "at the end");
 }
@@ -248,7 +248,7 @@ fn a_reader_beside_merging_is_not_degraded() {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 let number = flushes.fetch_add(1, Ordering::Relaxed);
-                // Little, so that the log which a reader reads stays short, and nobody's voter.
+                // Little, so that the log which a reader reads stays short, and not a voter.
                 let vector: Vec<f32> = (0..WIDE).map(|at| ((at as u64 + number) % 7) as f32).collect();
                 database.write(vec![put(format!("again{}", number % 5), None, &vector)]).unwrap();
                 database.flush().unwrap();

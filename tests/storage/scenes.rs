@@ -1,4 +1,4 @@
-//! Photos that are made up for cleanings: an image's bytes name its scene and its view, and pairs of one scene verify.
+//! Generated photos for cleanings: an image's bytes name its scene and its view, and pairs of one scene verify.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

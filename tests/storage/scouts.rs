@@ -1,9 +1,9 @@
-//! When a process of its own looks at a catalog first (docs/SECURITY.md): one that this machine closed is opened without, a copy or a
-//! changed one is not, and what is checked, verified, restored or repaired is always looked at. The scouts of these tests die of
-//! whatever they see, so that a refusal shows that one was sent.
+//! When a scout reads a catalog first (docs/SECURITY.md): a catalog that this machine closed is opened without one, a copy or a
+//! changed one is not, and checks, verifications, restores and repairs always use one. The scouts of these tests die in any case,
+//! so that a refusal shows that one was sent.
 //!
-//! It catches: a copy that passes for what was written here, a table or a list that was changed in its place and is opened at once, a
-//! known catalog that is looked at all the same, a refusal that leaves something behind.
+//! It catches: a copy that counts as written here, a table or a list that was changed in place and is opened at once, a known
+//! catalog that gets a scout all the same, a refusal that leaves files behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs::FileTimes;

@@ -1,4 +1,4 @@
-//! RocksDB's own checksums, for tests that make its files up: those of a table's blocks and footer, and of a log's records.
+//! RocksDB's own checksums, for tests that craft its files: those of a table's blocks and footer, and of a log's records.
 
 use std::ops::Range;
 

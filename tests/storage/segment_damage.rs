@@ -1,5 +1,5 @@
-//! R5, R6: a segment file of 256 KiB or more with any byte flipped, cut or extended anywhere, pages zeroed or swapped, replaced by a
-//! file of another database or another time. Always noticed, never a wrong answer, never a signal.
+//! R5, R6: a segment file of 256 KiB or more with any byte flipped, cut or extended anywhere, pages zeroed or swapped, replaced
+//! by a file of another database or an earlier one. It is always noticed: never a wrong answer, never a signal.
 //!
 //! It catches: a section that no checksum covers, padding that is not read, `check_vector_padding` left out, a file accepted by its
 //! own header alone (another time), rows of vectors used without their checksum.

@@ -1,5 +1,5 @@
-//! R25: short sessions in a process that may have few files open. However many times a database was opened, written and closed, it has
-//! a bounded number of files; one that has very many tables opens, works, and has few afterwards.
+//! R25: short sessions in a process with a low limit of open files. However often a database is opened, written and closed, it
+//! has a bounded number of files; one with very many tables opens, works, and has few afterwards.
 //!
 //! `CAIRN_LONG=1` makes 5,000 sessions.
 //!
@@ -75,7 +75,7 @@ fn a_database_of_very_many_tables_opens_and_heals() {
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
 }
 
-/// It catches: an error of the last save that nobody is told of; a database that is closed and goes on writing.
+/// It catches: an error of the last save that is not reported; a database that is closed and still writes.
 #[test]
 fn closing_says_how_it_went_and_ends_the_writing_of_clones() {
     let folder = tempfile::tempdir().unwrap();

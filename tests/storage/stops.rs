@@ -32,8 +32,8 @@ fn filled(folder: &Path) -> Database {
     database
 }
 
-/// Makes a call that is stopped at its first step, at later and later ones, until it comes to its end; how many steps the last one had
-/// at least.
+/// Makes a call that is stopped at its first step, then at later and later ones, until it finishes; returns a lower bound of the
+/// steps of the last one.
 fn stopped_everywhere<T>(
     what: &str,
     mut call: impl FnMut(&dyn cairn::Watch) -> cairn::Result<T>,

@@ -1,11 +1,11 @@
-//! R23: every entry of a database's folder made something else than it is: a link to a file, to a folder, to nothing, a folder, a
-//! pipe, a device, another name of a foreign file. Then everything is done with it that opens a folder.
+//! R23: every entry of a database's folder replaced by something else: a link to a file, to a folder, to nothing, a folder, a
+//! pipe, a device, another name of a foreign file. Then everything that opens a folder is done with it.
 //!
-//! Nothing outside the folder changes, nothing is waited for, and what cannot be used is named. A name that is none of ours is left
-//! alone, and nothing is refused for it.
+//! Nothing outside the folder changes, nothing blocks, and each unusable entry is named. A name that is not Cairn's is left
+//! alone, and nothing is refused because of it.
 //!
-//! It catches: a file opened, written, truncated or removed by a call that follows links; a pipe that is opened before it is looked
-//! at; an entry of RocksDB's that nobody looked at; a name of somebody else that is removed.
+//! It catches: a file opened, written, truncated or removed by a call that follows links; a pipe that is opened before it is
+//! checked; an entry of RocksDB's that nobody checked; a name of somebody else that is removed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use cairn::Database;
 use cairndb_storage_tests::{DIMENSION, Guarded, copy_folder, create, images, load, many};
 
-/// Far more than a visit takes on the slowest machine; what hangs is told after it.
+/// Far longer than a visit takes on the slowest machine; a visit that hangs fails after it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an entry is made.
@@ -87,7 +87,7 @@ impl Scene {
                 std::fs::write(target.join("notes.txt"), "theirs").is_ok()
             }
             Made::Pipe => program("mkfifo", &[]),
-            // The device that is always full: whoever writes to it is told so, and nothing comes of it.
+            // The device that is always full: writing to it fails, and has no effect.
             Made::Device => program("mknod", &["c", "1", "7"]),
             Made::HardLink => {
                 let foreign = outside.join("foreign");
@@ -198,7 +198,7 @@ fn what_is_no_plain_file_or_folder_is_named_and_nothing_outside_changes() {
             let is_folder = scene.path("sound").join(&entry).is_dir()
                 || entry.starts_with("catalog.")
                 || entry == "catalog/archive";
-            // A folder with a segment's name is nobody's and is left alone: `files_lost.rs`.
+            // A folder with a segment's name belongs to nobody and is left alone: `files_lost.rs`.
             if made == Made::Folder && (is_folder || entry.starts_with("segments/")) {
                 continue;
             }

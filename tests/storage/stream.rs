@@ -1,5 +1,5 @@
-//! A stream of transactions that follows from its seed: the process that is killed and the test that watches it agree on it without
-//! a word. Transaction number n is the n-th write of the database, so its number is the database's sequence number.
+//! A stream of transactions that follows from its seed: the process that is killed and the test that watches it need not
+//! communicate. Transaction number n is the n-th write of the database, so its number is the database's sequence number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,7 +69,7 @@ pub fn unit(vector: &[f32]) -> Vec<f32> {
     vector.iter().map(|&x| (f64::from(x) / squared.sqrt()) as f32).collect()
 }
 
-/// Carries out a transaction on a model; every operation must be possible.
+/// Applies a transaction to a model; every operation must be valid.
 ///
 /// # Panics
 /// When one is not.

@@ -1,8 +1,8 @@
-//! What a cleaning compares where photos were moved or edited since they were ingested: it is counted and said, and asked for where it
-//! would be more than a few thumbnails.
+//! What a cleaning compares if photos were moved or edited since they were ingested: it counts and reports thumbnails, and asks
+//! for permission if they are more than a few.
 //!
-//! It catches: a thumbnail that stands for a photo without a word, in the outcome, an image's row or EXPLAIN ANALYZE; a refusal of a
-//! few, of a dry run or of whoever gave the word; a file that was read and is not told.
+//! It catches: a thumbnail that silently replaces a photo, in the outcome, an image's row or EXPLAIN ANALYZE; a refusal of a few,
+//! of a dry run or after the permission; a file that was read and is not reported.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -92,7 +92,7 @@ fn what_is_compared_instead_of_photos_is_said_and_asked_for_above_a_share() {
     assert!(text.contains("compared by photo files 18, kept originals 0, thumbnails 2"), "{text}");
     assert!(text.contains("photo files read 19: below"), "{text}");
     let kept = cleaned(&database, "CLEAN").unwrap();
-    assert_eq!(sights(&kept), [18, 0, 2], "a tenth goes by without a word to be given");
+    assert_eq!(sights(&kept), [18, 0, 2], "a tenth needs no permission");
 
     // Features of photos that were seen stay; those of others are looked for again.
     let database = self::database(&folder.path().join("other"), Keep::Thumb);

@@ -1,6 +1,6 @@
-//! R17: every row replaced ten times over, with flushes and merges as they come by themselves. Afterwards the graph finds what a
-//! freshly built database finds, and the segments take no more room than live rows need; after COMPACT neither does the catalog, and
-//! without it the catalog keeps a bounded part of what was replaced.
+//! R17: every row replaced ten times, with the flushes and merges of the background. Afterwards the graph finds what a freshly
+//! built database finds, and the segments take no more space than live rows need; after COMPACT neither does the catalog, and
+//! without it the catalog keeps a bounded part of the replaced data.
 //!
 //! It catches: a merge that keeps dead rows, links to dead rows that are never repaired, segments that are not unlinked, a policy that
 //! never merges, a COMPACT that leaves what was replaced in the catalog, tables and logs that grow by what is replaced.
@@ -150,7 +150,7 @@ fn ten_turnovers_leave_a_database_like_new() {
     assert!(whole as f64 <= 1.5 * fresh_whole as f64, "{whole} bytes for {fresh_whole}");
     assert_eq!(database.check(false).unwrap().problems, Vec::<String>::new());
 
-    // A graph whose rows are dropped again and again goes on with the links that are left.
+    // A graph whose rows are dropped again and again keeps the links that are left.
     for _ in 0..DROPS {
         random.shuffle(&mut stored);
         let gone = stored.split_off(stored.len() * 4 / 5);

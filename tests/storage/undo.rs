@@ -1,8 +1,8 @@
-//! UNDO CLEAN of images that several cleanings changed: one after the other gives each its label back, however many there were, and
-//! another image under the same key is nobody's to change.
+//! UNDO CLEAN of images that several cleanings changed: one undo after the other restores each label, however many there were,
+//! and never changes another image under the same key.
 //!
-//! It catches: an undo that hands an image back to the cleaning before and not to those before that, ids that count as the image's
-//! because another image of the same cleaning got one, versions that meet by chance and are taken for the same image.
+//! It catches: an undo that restores the image for the previous cleaning and not for those before, ids that count as the image's
+//! because another image of the same cleaning got one, versions that are equal by chance and count as the same image.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;

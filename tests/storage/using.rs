@@ -1,5 +1,5 @@
-//! A part of the load: a process that does with a database, which somebody may have made up, everything that a program does, and says how
-//! each step went: a line with the step and what it gave. A panic of any thread ends it with 101, and a signal as signals do.
+//! A part of the load: a process that does with a database, possibly a crafted one, everything that a program does, and reports
+//! each step in a line. A panic of any thread ends it with 101, and a signal as signals do.
 
 use std::fmt::Debug;
 use std::path::Path;

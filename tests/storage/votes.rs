@@ -1,5 +1,5 @@
-//! The vote of a query in a search with EF, among so many train images that they are told apart by sketches and that another processor
-//! looks for it when it is free: whoever finds it, and however many search meanwhile, it is the exact vote.
+//! The vote of a query in a search with EF, among so many train images that sketches are used and that a free processor computes
+//! it: whichever thread computes it, and however many searches run, it is the exact vote.
 //!
 //! It catches: an image that votes for itself, a vote that is another one when another thread finds it. What sketches lose among rows
 //! that are harder to tell apart is counted in `engine/src/rows/sketched.rs`.

@@ -1,5 +1,5 @@
 //! The bridge to hnswlib.
-#![allow(missing_docs, unreachable_pub, reason = "the bridge makes items of its own")]
+#![allow(missing_docs, unreachable_pub, reason = "the bridge generates items")]
 
 #[cxx::bridge(namespace = "rivals")]
 pub(crate) mod bridge {

@@ -1,4 +1,4 @@
-//! The inside of a place: a room seen in perspective from where the photographer stands, and what stands in it.
+//! The inside of a place: a room in perspective from the photographer's position, with its furniture.
 
 use super::canvas::{Canvas, Colour, Noise, Point, hsv, mix, shade};
 use super::random::Random;

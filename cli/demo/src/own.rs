@@ -48,7 +48,7 @@ pub fn split_folder(folder: &Path, seed: u64) -> Result<Vec<Photo>> {
     let has = |part| photos.iter().any(|photo| photo.part == part);
     if !(has(Part::Train) && has(Part::Index) && has(Part::Query)) {
         return Err(Error::invalid(format!("{} holds too few photos to search", folder.display()))
-            .help("put the photos of each label into a subfolder of its own, at least three in one of them: DIR/label/photo.jpg"));
+            .help("put the photos of each label into one subfolder, at least three photos in one of them: DIR/label/photo.jpg"));
     }
     photos.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(photos)

@@ -121,8 +121,8 @@ fn plan(places: usize, seed: u64) -> Vec<Shot> {
 /// What becomes of a photo that was made: its path in the set, and its JPEG.
 pub type Keep<'k, E> = dyn Fn(&Path, &[u8]) -> Result<(), E> + Sync + 'k;
 
-/// Makes the photos of so many places and hands each to `keep`, from several threads. Their
-/// order in the result and their bytes depend on `places` and `seed` alone.
+/// Makes the photos of this many places and passes each to `keep`, from several threads. Their order in the result and their
+/// bytes depend only on `places` and `seed`.
 ///
 /// # Errors
 /// Those of `keep`; then some photos are not made.

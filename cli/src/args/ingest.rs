@@ -54,8 +54,8 @@ pub(crate) struct Ingest {
     #[arg(long, value_name = "FILE")]
     pub(crate) ids: Option<PathBuf>,
     /// A CSV file of labels with the columns id and label (or landmark_id). The word `list`, alone or beside a file: the labels
-    /// of the source replace the present ones, whoever set those. Without it, labels that people or a cleaning set stay until the
-    /// source itself changes
+    /// of the source replace the present ones, even those set by hand. Without it, labels that people or a cleaning set stay
+    /// until the source itself changes
     #[arg(long, value_name = "FILE|list")]
     pub(crate) labels: Vec<LabelsWord>,
     /// Take the name of a photo's folder as its label

@@ -20,8 +20,8 @@ use crate::output::Format;
   cairn maintain train photos.db --loss arcface --epochs 10
   cairn maintain run photos.db
 
-Each is a statement of the query language too: CLEAN, UNDO CLEAN, TRAIN, REEMBED. Ctrl-C stops between two pieces of work; what is
-done is kept, and the same command goes on with it. What SHOW CLEANS and SHOW MODELS list can be gone back to.")]
+Each is a statement of the query language too: CLEAN, UNDO CLEAN, TRAIN, REEMBED. Ctrl-C stops between two pieces of work;
+finished work is kept, and the same command resumes it. UNDO CLEAN and USE MODEL return to an earlier state.")]
 pub(crate) struct Maintain {
     /// The step
     #[command(subcommand)]
@@ -88,9 +88,9 @@ pub(crate) enum Upkeep {
     #[command(after_help = "Examples:
   cairn maintain run photos.db --epochs 10 --into cleaned.html
 
---from is the network of the first training; the second one goes by the network of the model that is then in force, and is compared
-with that model, which with another loss than lda may have learnt from the images held out then: if it is refused for that, end with
-cairn maintain train --force. To look first, give the three commands one by one with --dry-run.")]
+--from is the network of the first training; the second one uses the network of the model that is active by then, and is compared with
+that model. With another loss than lda, that model may have learnt from the images held out: if the second one is refused for that
+reason, finish with cairn maintain train --force. To see the results first, run the three commands one by one with --dry-run.")]
     Run {
         /// Folder of the database
         database: PathBuf,

@@ -37,7 +37,7 @@ pub(super) struct Job<'a> {
     pub(super) role: RoleWord,
     pub(super) ids: Option<&'a Path>,
     pub(super) labels: Option<&'a Path>,
-    /// The sources' labels replace the present ones, whoever set those.
+    /// The sources' labels replace the present ones, even those set by hand.
     pub(super) overrules: bool,
     pub(super) label_from_folder: bool,
     /// The folder of a list's photos, if not the list's.

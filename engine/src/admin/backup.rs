@@ -30,7 +30,7 @@ impl Core {
     /// Copies the database, as it is at one moment, into a folder outside of it that does not exist or is empty, or where a backup was
     /// cut short.
     ///
-    /// Of a database that is only read, it is what is durable when the copy is made, whoever writes it meanwhile.
+    /// For a database that is open for reading only, it copies what is durable at that time, even while another process writes.
     ///
     /// # Errors
     /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Locked`: who writes it is too busy, or another process

@@ -34,7 +34,7 @@ type Story = Vec<String>;
 /// Repairs the database of a folder and says what it did. Without `at_any_loss` one that would lose more images than it keeps is
 /// refused before anything is changed. `look_first` is called when nobody else can open it, and says whether its files may be noted as known.
 ///
-/// Complexity: as putting every image anew.
+/// Complexity: as putting every image again.
 ///
 /// # Errors
 /// `Locked`; `Corrupt` when not even the options can be read, or when too much would be lost; `Io`. A repair that was cut short is
@@ -175,8 +175,7 @@ fn unfinished(error: Error) -> Error {
     }
 }
 
-/// The number of the last transaction that waits and can still be carried out, or 0; and those that cannot, or were carried out
-/// before.
+/// The number of the last deferred transaction that can still be applied, or 0; and those that cannot, or were applied before.
 fn still_possible(
     pinned: &Pinned,
     dimension: usize,

@@ -12,7 +12,7 @@ use crate::disk::{Folder, Origin, Record, is_backup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::scout::{End, GREETING, has_scout, send};
 
-/// A catalog of so many bytes is read through by a scout even where only its end is new: that takes a fraction of a second.
+/// A scout reads a catalog up to this many bytes completely, even if only its end is new: that takes a fraction of a second.
 const CHEAP_BYTES: u64 = 64 << 20;
 
 /// The last catalog that a scout of this process came back from, and how closely it had looked.
@@ -62,7 +62,7 @@ pub(crate) fn before_opening(folder: &Folder) -> Result<bool> {
     Ok(origin != Origin::Foreign || has_scout())
 }
 
-/// Has a scout look, whoever wrote the catalog.
+/// Sends a scout, whichever machine wrote the catalog.
 ///
 /// # Errors
 /// As [`before_opening`].

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use crate::state::Snapshot;
 
-/// When the waiting writes of this process were acknowledged, oldest first; those that were carried out since are forgotten with the
-/// next one, or with the next question.
+/// When the deferred writes of this process were acknowledged, oldest first; those that were applied since are removed with the
+/// next one, or at the next question.
 #[derive(Debug)]
 pub(crate) struct Ages {
     noted: Mutex<VecDeque<(u64, Instant)>>,
@@ -38,7 +38,7 @@ impl Ages {
         self.before.store(before, Ordering::Relaxed);
     }
 
-    /// This write was acknowledged now and waits; those up to `seen` are carried out.
+    /// This write was acknowledged and deferred now; those up to `seen` are applied.
     pub(crate) fn note(&self, sequence: u64, seen: u64) {
         let mut ages = self.noted.lock();
         forget(&mut ages, seen);

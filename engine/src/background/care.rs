@@ -44,8 +44,8 @@ impl Core {
         self.catalog.use_room()
     }
 
-    /// Merges the catalog's small tables if there are many, at first and after every so many changes; RocksDB never does. `false`: there
-    /// is nothing to do at once.
+    /// Merges the catalog's small tables if there are many, at first and after every few changes; RocksDB never does. `false`:
+    /// there is nothing to do now.
     pub(crate) fn merge_tables(&self) -> Result<bool> {
         /// Changes after which there may be more tables.
         const CHANGES: u64 = 100_000;

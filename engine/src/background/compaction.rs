@@ -111,7 +111,7 @@ fn base_of<'a>(set: &RowSet, inputs: &[(&'a Part, SegmentEntry, usize)], rows: &
     Some(Base { graph: part.graph()?, place })
 }
 
-/// What the policy is told of a role's segments.
+/// The policy's facts about a role's segments.
 fn sizes(set: &RowSet) -> Vec<Size> {
     set.frozen()
         .map(|(part, _, start)| Size {

@@ -16,9 +16,9 @@ const MOST_LOOKS: u32 = 60;
 /// Two gates, because what takes minutes and changes no row (segments are made, merged, copied) must not keep a flip from coming between
 /// two writes, nor writers waiting behind that flip.
 pub(crate) struct Gate {
-    /// Held for reading by that work, for writing by whoever closes the gate.
+    /// Held for reading by that work, for writing by the thread that closes the gate.
     upkeep: RwLock<()>,
-    /// Held for reading by each change, for writing by whoever closes the gate.
+    /// Held for reading by each change, for writing by the thread that closes the gate.
     changes: RwLock<()>,
     /// Calls of the application's code behind the closed gate, twice each: odd while one is under way.
     calls: AtomicU64,
@@ -68,8 +68,8 @@ impl Gate {
         self.upkeep.read()
     }
 
-    /// Waits for whoever is inside, and lets nobody in. Writers go on until the work that takes long is done; from then on they wait for
-    /// those writes only that are under way.
+    /// Closes the gate and waits for the threads inside. Writers continue until long work is done; from then on it waits only for
+    /// running writes.
     pub(crate) fn close(&self) -> Closed<'_> {
         let no_upkeep = self.upkeep.write();
         Closed { gate: self, _no_change: self.changes.write(), _no_upkeep: no_upkeep }

@@ -34,9 +34,9 @@ pub(crate) struct Bare {
 
 /// The active space's part.
 impl Core {
-    /// The space that is wanted: the one of that number; or that model's, which may be there already: one that was in force before
-    /// one that was only begun; or else a new one. `again`: a new one of that model beside those that are whole, or the one that was
-    /// begun so.
+    /// The space to activate: the one of this number; or this model's, which may exist already (one that was active before rather
+    /// than an unfinished one); or else a new one. `again`: a new one of this model beside the complete ones, or an unfinished
+    /// one that was started like this.
     ///
     /// # Errors
     /// `AlreadyExists`: it is the active one; `NotFound`: there is none of that number; `Invalid`: that one is unfinished.
@@ -136,7 +136,7 @@ impl Core {
         Ok((bare, more))
     }
 
-    /// Stores descriptors of another space; images that are gone meanwhile are passed over. Returns how many were stored.
+    /// Stores descriptors of another space; it skips images that were deleted meanwhile. Returns the number that it stored.
     pub(crate) fn put_descriptors(&self, space: &Space, rows: Vec<(ImageId, Vec<f32>)>) -> Result<usize> {
         let mut writer = self.writer.lock();
         let state = self.current();
@@ -315,8 +315,8 @@ impl Behind {
 }
 
 impl Building {
-    /// Takes over what the active space has and this one lacks, but for images that have no descriptor here yet. `progress` is told
-    /// how many of how many images are done. Returns how many images were taken over, and which were not.
+    /// Takes over the active space's images that this one lacks, except those without a descriptor here. It calls `progress` with
+    /// the number of images done and the total. Returns the number of images taken over, and the images without a descriptor.
     ///
     /// What is written meanwhile is not seen: an image that is gone since, or has another id or label, is taken over as it was, and
     /// the next round, which compares again, removes or relabels it. Once nobody writes, one round is the last one.
@@ -458,7 +458,7 @@ impl Building {
         Ok(())
     }
 
-    /// Makes the last rows into segments and looks at everything that was derived.
+    /// Writes the last rows into segments and checks all derived data.
     ///
     /// # Errors
     /// `Corrupt`: what is wrong; the active space is untouched.
@@ -477,7 +477,7 @@ impl Building {
     /// caught up with it. Returns the running database of this space.
     ///
     /// # Errors
-    /// `Io`: it is uncertain which space is in force until the database is opened again; `active` takes no more writes.
+    /// `Io`: it is uncertain which space is active until the database is opened again; `active` accepts no more writes.
     pub(crate) fn flip(self, active: &Core) -> Result<Core> {
         active.refuse_when_poisoned()?;
         let core = self.core;
@@ -506,7 +506,7 @@ impl Building {
             core.publish(Published { sequence, labels, ..core.current().repinned(core.catalog.pin()) });
             writer.learn_labels(&core.current());
         }
-        // Readers keep their maps. The space is in force whatever becomes of these files; the next opening removes what stays.
+        // Readers keep their maps. The space is active whatever happens to these files; the next opening removes the rest.
         let _stays = core.remove_segments(gone, "space");
         Ok(core)
     }

@@ -39,12 +39,12 @@ pub struct ModelEntry {
     pub dimension: usize,
     /// Whether searches use it.
     pub in_force: bool,
-    /// Descriptors made so far of a model that was begun and never was in force; `None`: it is whole, and lacks at most images that
-    /// came since it was in force.
+    /// Number of descriptors so far of a model that was started and never active; `None`: it is complete, or lacks only images
+    /// that arrived since it was active.
     pub unfinished: Option<usize>,
 }
 
-/// The model that is wanted in force.
+/// The model to activate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
@@ -52,8 +52,8 @@ pub struct Target {
     pub model: Option<ModelInfo>,
     /// Length of its descriptors.
     pub dimension: usize,
-    /// Also when it is there already: every image gets its descriptor again, in an epoch of its own. What was begun so and stopped
-    /// goes on. Default no.
+    /// Even if it exists already: every image gets its descriptor again, under a new model number. An interrupted run of this
+    /// kind resumes. Default no.
     pub again: bool,
     /// The epoch of that number, of several of one model; default none: the latest.
     pub number: Option<u32>,
@@ -65,7 +65,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// That model, unless it is in force.
+    /// That model, unless it is active.
     pub fn new(model: ModelInfo, dimension: usize) -> Self {
         Self { model: Some(model), dimension, again: false, number: None, files: Vec::new() }
     }
@@ -198,7 +198,7 @@ fn stopped() -> Error {
         .help("the descriptors so far are kept; run the same command again to resume")
 }
 
-/// Whoever is told how far it is.
+/// The progress callback.
 type Told<'t> = dyn FnMut(Progress<'_>) -> Result<()> + 't;
 
 /// A change of models under way.
@@ -226,7 +226,7 @@ impl Change<'_> {
 
     /// Catches up once.
     fn round(&mut self, building: &Building) -> Result<()> {
-        // What waits would otherwise be carried out, and embedded, while nobody may write.
+        // Deferred writes would otherwise be applied, and embedded, while nobody may write.
         self.core.reach(self.core.accepted(), None)?;
         let told = &mut *self.told;
         let (taken, bare) =

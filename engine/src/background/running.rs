@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     running: Arc<Running>,
     /// Everything that changes the database goes through it, and a flip closes it. Readers do not touch it.
     pub(crate) gate: Gate,
-    /// Held while another model is being put in force.
+    /// Held while another model becomes active.
     pub(crate) epochs: Mutex<()>,
     pub(crate) ages: Ages,
     /// Held by statements that look at an image's label and then change it, so that no other one comes between.
@@ -111,7 +111,7 @@ impl Shared {
     pub(crate) fn enter(&self) -> Result<(RwLockReadGuard<'_, ()>, Arc<Core>)> {
         self.core().refuse_within()?;
         let entered = self.gate.enter()?;
-        // Another one may have come in force while it was closed.
+        // Another one may have become active while it was closed.
         Ok((entered, self.core()))
     }
 
@@ -156,7 +156,7 @@ impl Shared {
         self.replace(core);
     }
 
-    /// Goes on with a database that was opened for writing.
+    /// Completes the opening of a database for writing.
     pub(crate) fn take_over(&self, core: Arc<Core>, worker: Worker) {
         self.ages.begin(core.accepted());
         {

@@ -21,7 +21,7 @@ use crate::write::core::tail_rows;
 use crate::write::policy::{FLUSH_ROWS, HOLD_BACK_ROWS};
 use crate::write::{Core, Deferral};
 
-/// More than anything here takes on the slowest machine; what hangs is told after it.
+/// Longer than anything here takes on the slowest machine; a test that hangs fails after it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks.
@@ -44,7 +44,7 @@ fn rows(numbers: std::ops::Range<usize>) -> Vec<Operation> {
     numbers.map(|number| put(number, None)).collect()
 }
 
-/// Calls it in a thread of its own, and fails when it does not return.
+/// Calls it in a new thread, and fails if it does not return.
 fn returns<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, receive) = channel();
     std::thread::spawn(move || send.send(call()));

@@ -105,7 +105,7 @@ fn round(core: &Core, duty: Duty) -> Result<bool> {
 }
 
 impl Core {
-    /// Carries out some of what waits; `true`: there was something.
+    /// Applies some deferred writes; `true`: there were some.
     fn drain_some(&self) -> Result<bool> {
         if self.waiting().0 == 0 {
             return Ok(false);

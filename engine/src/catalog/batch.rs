@@ -36,7 +36,7 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    /// It carries out what was acknowledged, or makes the database smaller in the end: it may take the space that was set aside.
+    /// It applies acknowledged writes, or makes the database smaller in the end: it may use the reserved space.
     pub(crate) fn set_owed(&mut self) {
         self.owed = true;
     }

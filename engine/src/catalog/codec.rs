@@ -25,7 +25,7 @@ pub(crate) fn counted(number: u64, what: &str) -> Result<u64> {
 /// The number after another one; `what` names it.
 ///
 /// # Errors
-/// `Corrupt`: there is none. Whoever made up the number before it wanted that.
+/// `Corrupt`: there is none, because a crafted catalog has the largest number.
 pub(crate) fn next_number(number: u64, what: &str) -> Result<u64> {
     counted(number.saturating_add(1), what)
 }

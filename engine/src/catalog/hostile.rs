@@ -117,7 +117,7 @@ pub(crate) const DECODERS: [(&str, Decoder); 13] = [
     }),
 ];
 
-/// A small sound value of every kind that has a length of its own: what a fuzzer begins with.
+/// A small valid value of every kind that has a variable length: the first inputs of a fuzzer.
 #[cfg(feature = "hostile")]
 pub(crate) fn first_values() -> Vec<Vec<u8>> {
     use super::messages::{ChangeMessage, OriginMessage, RelabelledMessage};

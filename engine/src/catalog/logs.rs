@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::disk::{Folder, MOST_CURRENT};
 use crate::error::{Error, Result};
 
-/// A log is blocks of this length; no record goes beyond its block, and what is damaged is passed over to the next one.
+/// A log consists of blocks of this length; no record crosses its block, and damage is skipped up to the next one.
 const BLOCK: usize = 32 << 10;
 /// Checksum (4 bytes), length of what follows (2), kind (1).
 const HEADER: usize = 7;
@@ -58,7 +58,7 @@ pub(super) fn cut(folder: &Folder) -> Result<bool> {
     Ok(is_listed)
 }
 
-/// The write-ahead logs, oldest first, and the manifest in force, which has the same form.
+/// The write-ahead logs, oldest first, and the current manifest, which has the same form.
 fn logs(folder: &Folder) -> Result<Vec<OsString>> {
     let mut logs = folder.names()?;
     logs.retain(|name| Path::new(name).extension().is_some_and(|end| end == "log"));
@@ -122,7 +122,7 @@ mod tests {
     fn record(kind: u8, length: u16) -> Vec<u8> {
         let [low, high] = length.to_le_bytes();
         let mut record = vec![1, 2, 3, 4, low, high, kind];
-        // Its bytes are those of a recycled kind wherever they are taken for one.
+        // Its bytes are a recycled kind's wherever they are read as one.
         record.resize(HEADER + usize::from(length), 5);
         record
     }
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(std::fs::read(file("000006.log")).unwrap(), record(1, 9));
         assert_eq!(std::fs::read(file("000007.log")).unwrap(), [&bytes[..107], &vec![0; bytes.len() - 107]].concat());
         assert_eq!(std::fs::read(file("000008.log")).unwrap(), [0; 8]);
-        // Of manifests only the one in force counts.
+        // Of manifests, only the current one counts.
         for (current, sound) in [("MANIFEST-000001\n", true), ("MANIFEST-000002\n", false), ("MANIFEST-000003\n", true)]
         {
             std::fs::write(file("MANIFEST-000001"), record(1, 1)).unwrap();

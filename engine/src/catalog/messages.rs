@@ -21,7 +21,7 @@ pub(crate) struct RecordMessage {
     pub(crate) content: Option<Vec<u8>>,
     #[prost(uint64, tag = "5")]
     pub(crate) version: u64,
-    /// Who put the label in force, or left the image without one. Absent: written by a build of format 3 or earlier.
+    /// Who set the label, or left the image without one. Absent: written by a build of format 3 or earlier.
     #[prost(message, optional, tag = "6")]
     pub(crate) origin: Option<OriginMessage>,
     /// What a list said of the image when it was read last. Absent: none was read.
@@ -29,7 +29,7 @@ pub(crate) struct RecordMessage {
     pub(crate) listed: Option<ListedMessage>,
 }
 
-/// Who put a label in force, inside other values.
+/// Who set a label, inside other values.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(crate) struct OriginMessage {
     /// One of the numbers below.
@@ -92,13 +92,13 @@ pub(crate) struct ListedMessage {
 }
 
 impl RecordMessage {
-    /// Who put the label in force.
+    /// Who set the label.
     pub(crate) fn set_by(&self) -> SetBy {
         self.origin.map_or(SetBy::Unknown, OriginMessage::set_by)
     }
 
-    /// What a list said when it was read last. Of an image that an earlier build stored and nobody changed since it is taken for what
-    /// is stored: most images come from lists.
+    /// The label that a list gave when it was last read. For an image that an earlier build stored and nobody changed since, the
+    /// stored label counts as the list's: most images come from lists.
     pub(crate) fn listed(&self) -> Option<ListedMessage> {
         let untouched = self.origin.is_none() && self.version <= 1;
         self.listed.clone().or_else(|| untouched.then_some(ListedMessage { label: self.label, content: None }))
@@ -281,11 +281,11 @@ pub(crate) struct ChangeMessage {
     /// Id of the image that was judged. Absent: noted by a build that did not tell.
     #[prost(uint64, optional, tag = "6")]
     pub(crate) judged: Option<u64>,
-    /// Id that the image was left with: another one where it lost its label, and where the undo of a later cleaning gave it back.
-    /// Absent: noted by a build that did not tell; any id below the cleaning's `next_image` can be it.
+    /// Id of the image after the cleaning: another one if it lost its label, and if the undo of a later cleaning restored it.
+    /// Absent: recorded by a build without this field; it can be any id below the cleaning's `next_image`.
     #[prost(uint64, optional, tag = "7")]
     pub(crate) left: Option<u64>,
-    /// Who had put the label in force that the cleaning found: its undo gives that back too. Absent: an earlier build.
+    /// Who had set the label before the cleaning: its undo restores that too. Absent: an earlier build.
     #[prost(message, optional, tag = "8")]
     pub(crate) was_by: Option<OriginMessage>,
 }
@@ -329,7 +329,7 @@ pub(crate) struct RelabelledMessage {
     /// Absent: it had none.
     #[prost(string, optional, tag = "2")]
     pub(crate) was: Option<String>,
-    /// Who had put that in force.
+    /// Who had set it.
     #[prost(message, optional, tag = "3")]
     pub(crate) was_by: Option<OriginMessage>,
     /// Absent: it lost its label.
@@ -384,7 +384,7 @@ pub(crate) struct SpaceMessage {
     pub(crate) dimension: u32,
     #[prost(message, optional, tag = "2")]
     pub(crate) model: Option<ModelMessage>,
-    /// It was begun and never was in force: some images may have no descriptor in it.
+    /// It was started and never active: some images may have no descriptor in it.
     #[prost(bool, tag = "3")]
     pub(crate) unfinished: bool,
 }

@@ -85,7 +85,7 @@ pub(crate) enum Family {
     ByInstance,
     /// Which segments there are, and which of their rows are dead.
     Manifest,
-    /// Sequence -> operations that were acknowledged and wait to be carried out.
+    /// Sequence -> operations that were acknowledged and deferred.
     Oplog,
     /// Image id -> its local features.
     Features,
@@ -211,7 +211,7 @@ impl Catalog {
         Self::open_for_repair(folder, lock, opening)?.unless_half_repaired()
     }
 
-    /// What a repair has not finished yet would answer wrongly without a word.
+    /// An unfinished repair would silently return wrong answers.
     fn unless_half_repaired(self) -> Result<Self> {
         let _inside = inside();
         if self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING)?.is_none() {
@@ -487,8 +487,8 @@ impl Catalog {
         self.store.note_known();
     }
 
-    /// Notes the checksum of the columns that were saved, unless it is noted already: columns that somebody else made, with a checksum
-    /// of their own that fits, are not believed.
+    /// Records the checksum of the saved columns, unless it is recorded already: columns of another origin, even with a valid
+    /// checksum, are not used.
     ///
     /// # Errors
     /// `Io`.

@@ -28,7 +28,7 @@ impl Batch<'_> {
         self.put(Family::Oplog, &key_of(sequence), &encoded(operations))
     }
 
-    /// The transaction is carried out by this batch.
+    /// This batch applies the transaction.
     pub(crate) fn delete_waiting(&mut self, sequence: u64) -> Result<()> {
         self.delete(Family::Oplog, &key_of(sequence))
     }
@@ -45,7 +45,7 @@ impl Pinned {
         Ok(all)
     }
 
-    /// Visits what waits, oldest first, also what cannot be decoded or has a number that nobody counted to.
+    /// Visits the deferred transactions, oldest first, even if they cannot be decoded or have an impossible number.
     pub(crate) fn each_waiting(&self, mut visit: impl FnMut(u64, Result<Vec<Operation>>) -> Result<()>) -> Result<()> {
         self.scan(Family::Oplog, &[], |key, value| {
             let number = codec::raw_number_of_key(key)?;

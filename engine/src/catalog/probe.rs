@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::options::OpenOptions;
 use crate::process::leaving::{Gated, inside_slow};
 
-/// A copy of a catalog of so many bytes is also compacted: that is soon done.
+/// A copy of a catalog up to this many bytes is also compacted: that is quick.
 const COMPACTED_BYTES: u64 = 64 << 20;
 
 /// Bytes of logs and lists that are copied at most; a catalog has a sixteenth of that.
@@ -33,7 +33,7 @@ pub(crate) enum Look {
 impl Look {
     const ALL: [Self; 3] = [Self::Open, Self::All, Self::Repair];
 
-    /// What the scout is told.
+    /// The scout's instructions.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -42,15 +42,15 @@ impl Look {
         }
     }
 
-    /// What the scout was told.
+    /// The scout's instructions.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|look| look.word() == word)
     }
 }
 
 impl Catalog {
-    /// Does with the catalog of a folder what others will do with it; `alive` is called again and again meanwhile. What it finds is
-    /// nobody's concern here: whoever opens the catalog next finds it, too. `scratch` is an empty folder for what is opened for writing.
+    /// Does with the catalog of a folder what others will do with it; calls `alive` repeatedly meanwhile. It ignores what it
+    /// finds: the next opening of the catalog finds it too. `scratch` is an empty folder for files that are opened for writing.
     ///
     /// Complexity: `Open`: as an opening; `All`: one reading of the catalog, and of a small one also a writing; `Repair`: also one
     /// writing, where it is damaged.
@@ -132,7 +132,7 @@ fn write_to_a_copy(its: &Folder, scratch: &Path, look: Look) -> Result<()> {
 fn is_read(db: &DB, family: Family, alive: &mut dyn FnMut() -> Result<()>) -> Result<bool> {
     /// Entries that are read before a process that ends may do so, and before the next sign of life.
     const AT_ONCE: usize = 1_024;
-    /// Of so many entries one is looked up.
+    /// One entry in this many is looked up.
     const LOOKED_UP: usize = 64;
     let Ok(of_family) = handle(db, family) else { return Ok(true) };
     let mut entries = Gated::new(|| db.raw_iterator_cf_opt(of_family, salvage::thorough()));

@@ -78,7 +78,7 @@ impl Pinned {
         Ok(stored.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes))
     }
 
-    /// Refuses a catalog whose counters say what cannot be: whoever counts on from there would overflow, or pass rows over.
+    /// Refuses a catalog with impossible counters: counting on from them would overflow, or skip rows.
     ///
     /// # Errors
     /// `Corrupt`, with the counter's name.

@@ -92,8 +92,8 @@ pub(super) fn take_up(folder: &Folder) -> Result<()> {
     if is_half_done(folder)? { rename(folder, FILLED, CATALOG) } else { Ok(()) }
 }
 
-/// Puts a new catalog with what can be read in the place of a damaged one, which stays beside it. Only a repair may open the new one:
-/// what is derived is not in it. The caller holds the lock.
+/// Replaces a damaged catalog by a new one with everything that can be read; the damaged one stays beside it. Only a repair may
+/// open the new one: it has no derived data. The caller holds the lock.
 ///
 /// `judge` sees the new catalog before anything is changed, and may refuse it.
 ///
@@ -338,7 +338,7 @@ fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
     Ok(copied)
 }
 
-/// Passes over damage; what is none must not be taken for a gap.
+/// Skips damage; another error must not count as a gap.
 pub(super) fn is_damage(error: rocksdb::Error) -> Result<()> {
     let error = Error::from(error);
     if is_damaged(&error) { Ok(()) } else { Err(error) }
@@ -352,7 +352,7 @@ pub(super) fn is_damaged(error: &Error) -> bool {
 
 /// The first readable entry behind what cannot be read after `last`; `None`: there is none.
 ///
-/// Each look is an iterator of its own: one that met damage takes the next block, after a few seeks, for the damaged one.
+/// Each look needs a new iterator: one that met damage reports the next block, after a few seeks, as damaged.
 ///
 /// Complexity: some hundred seeks.
 fn behind_gap<'d>(looks: impl Fn() -> DBRawIterator<'d>, last: &[u8]) -> Option<Vec<u8>> {

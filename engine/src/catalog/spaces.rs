@@ -26,7 +26,7 @@ pub(crate) struct Space {
     /// `None`: the caller brings vectors.
     pub(crate) model: Option<ModelInfo>,
     pub(crate) dimension: usize,
-    /// It was begun and never was in force.
+    /// It was started and never active.
     pub(crate) unfinished: bool,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn space_of(value: &[u8]) -> Result<SpaceId> {
 }
 
 impl Catalog {
-    /// The space that it sees, which is or comes in force.
+    /// The space that it sees, which is or becomes active.
     pub(crate) fn own_space(&self) -> Space {
         let Options { dimension, model, .. } = self.options.clone();
         Space { id: self.space, model, dimension, unfinished: false }

@@ -24,7 +24,7 @@ pub(super) fn construct(by_name: &str) {
         }
         // Others wait for this thread inside the gate, so that it must not be held up before it between two steps.
         let _inside = inside_slow();
-        // What fails here fails again where somebody is told.
+        // A failure here happens again where somebody handles it.
         let _not_needed = rehearse(by_name);
     });
 }

@@ -93,7 +93,8 @@ impl Drop for Held {
 
 /// The handle and its lock.
 pub(super) struct Store {
-    /// Apart from the store, so that RocksDB's threads can be stopped while whoever closes the store stands before the gate.
+    /// Separate from the store, so that RocksDB's threads can be stopped while the thread that closes the store waits at the
+    /// gate.
     pub(super) db: Arc<Handle>,
     // Behind `db`, so that it is let go when RocksDB is closed: a snapshot may outlive its `Database`.
     held: Held,

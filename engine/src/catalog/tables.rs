@@ -31,7 +31,8 @@ pub(crate) const WRITE_BUFFER: usize = 16 << 20;
 const MOST_BUFFERED: usize = 64 << 20;
 /// A table below this size is small.
 const SMALL_TABLE: u64 = 4 << 20;
-/// Small tables of a family that are left alone, beside one for so many bytes of it: merging reads and writes the family once at most.
+/// Number of small tables of a family that stay unmerged, plus one for each of this many bytes of it: merging reads and writes
+/// the family at most once.
 const MOST_SMALL_TABLES: u64 = 8;
 const BYTES_FOR_A_SMALL_TABLE: u64 = 8 << 20;
 /// Bytes that RocksDB takes beside tables and log when it makes some: its lists and its file of options.
@@ -72,8 +73,8 @@ fn open_tables(opening: &OpenOptions) -> i32 {
     i32::try_from(opening.open_tables.unwrap_or_else(usual)).unwrap_or(i32::MAX)
 }
 
-/// [`db_options`] of a reader beside whoever writes: a table that is merged away meanwhile is gone for whoever has not opened it, so that
-/// all are opened at once and kept, where the process may have so many.
+/// [`db_options`] of a reader beside a writer: a table that is merged away meanwhile is lost to a reader that has not opened it,
+/// so all tables are opened at once and kept open, if the process may have that many.
 ///
 /// # Errors
 /// As [`db_options`]; the folder cannot be listed.
@@ -151,7 +152,7 @@ impl Catalog {
         self.flush_bytes().max(WRITE_BUFFER as u64)
     }
 
-    /// Has RocksDB compact by itself or not. What is under way comes to its end.
+    /// Turns RocksDB's own compaction on or off. A running one finishes.
     fn hold_compactions(&self, hold: bool) -> Result<()> {
         if self.store.holds_compactions.swap(hold, Ordering::Relaxed) != hold {
             let _inside = inside_slow();

@@ -82,7 +82,7 @@ impl Catalog {
                 continue;
             }
             return Ok(match opened {
-                // A log is read up to its first damaged record, without a word.
+                // RocksDB reads a log up to its first damaged record, and silently drops the rest.
                 Ok(db) => {
                     let read = db.latest_sequence_number();
                     let problem = format!("the catalog's log is damaged: of {written} changes {read} can be read");

@@ -19,7 +19,7 @@ use crate::state::Snapshot;
 
 /// Photos whose features are found, or images whose pairs are compared, before what came out is stored.
 const STORED_AT_A_TIME: usize = 64;
-/// Where more than one in so many images would be compared by a thumbnail, a cleaning asks first.
+/// If thumbnails would replace more than one in this many images, a cleaning asks first.
 const THUMBNAILS_FROM_SHARE: usize = 10;
 /// How features are stored, as part of the extractor's name: those stored otherwise are found again.
 const STORED_AS: &str = "2";
@@ -36,7 +36,7 @@ fn too_many_thumbnails(sights: &Sights) -> Error {
     )
 }
 
-/// Compares images of one snapshot, which are told by their places in a list.
+/// Compares images of one snapshot, which are identified by their positions in a list.
 pub(crate) struct Comparer<'a> {
     shared: &'a Shared,
     snapshot: &'a Snapshot,
@@ -84,7 +84,7 @@ pub(crate) struct Compared {
 }
 
 impl<'a> Comparer<'a> {
-    /// A comparer of these images. What another extractor left is thrown away; by a dry run it is passed over.
+    /// A comparer of these images. It drops the results of another extractor; in a dry run it ignores them.
     pub(crate) fn new(
         shared: &'a Shared,
         snapshot: &'a Snapshot,
@@ -137,7 +137,7 @@ impl<'a> Comparer<'a> {
         let (all, mut done) = (missing.len(), 0);
         let mut unseen = HashMap::new();
         for images in missing.chunks(STORED_AT_A_TIME) {
-            // Whoever finds features may use threads of its own, and wait for them.
+            // The extractor may use other threads, and wait for them.
             let found: Vec<Result<(Sight, Features)>> = pool::on_threads(images, |&at| self.extract(at))?;
             let whole = || images.iter().zip(&found).filter_map(|(&at, found)| Some((at, found.as_ref().ok()?)));
             match &self.dry {
@@ -159,8 +159,8 @@ impl<'a> Comparer<'a> {
         Ok(Looked { seen, unseen })
     }
 
-    /// Compares each image with its candidates. An image that nothing can be seen of is told and ends nothing, unless it is so with
-    /// all of them.
+    /// Compares each image with its candidates. An image without a readable photo is reported and stops nothing, unless all
+    /// images are like that.
     ///
     /// # Errors
     /// `Invalid`: more than one in [`THUMBNAILS_FROM_SHARE`] would be compared by a thumbnail, and `takes_thumbnails` is off.
@@ -263,8 +263,8 @@ impl<'a> Comparer<'a> {
         stored.map(|bytes| Features::decode(&bytes)).transpose()
     }
 
-    /// Where the photo is, if it is there, and the digest of what was stored. Without a digest any file of this machine could stand at
-    /// the path: it is not looked at.
+    /// The path of the photo, if it exists, and the digest of the stored one. Without a digest the path could have any file of
+    /// this machine: it is not read.
     fn file(&self, at: usize) -> Result<Option<(PathBuf, [u8; 32])>> {
         let Some(record) = self.snapshot.record(&self.keys[at])? else { return Ok(None) };
         let path = record.source.map(PathBuf::from).filter(|path| path.is_file());

@@ -32,7 +32,7 @@ pub struct Judged {
     pub label: String,
     /// What was found.
     pub judgement: Judgement,
-    /// Neighbours of its own label that it was compared with.
+    /// Number of neighbours with its own label that it was compared with.
     pub compared: usize,
     /// Those of them with enough inliers.
     pub verified: usize,
@@ -112,7 +112,7 @@ pub struct Cleaning {
     pub sights: Option<Sights>,
     /// The transaction.
     pub receipt: Option<Receipt>,
-    /// The state that was looked at; only where a report was asked for (INTO), which shows more of it.
+    /// The state that was examined; only for a report (INTO), which shows more of it.
     pub snapshot: Option<Snapshot>,
 }
 

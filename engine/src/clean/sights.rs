@@ -63,14 +63,14 @@ impl Sights {
     pub fn words(&self) -> String {
         let Self { files, kept, thumbnails, .. } = self;
         let parts = [(files, "photo files"), (kept, "originals in the database"), (thumbnails, "thumbnails")];
-        // How many thumbnails is told also where there are none.
+        // The number of thumbnails is reported even if it is 0.
         let told = parts.iter().filter(|(count, what)| **count > 0 || *what == "thumbnails");
         let told: Vec<String> = told.map(|(count, what)| format!("{count} {what}")).collect();
         format!("compared by {}", told.join(", "))
     }
 }
 
-/// Which photos were read: the paths come from the database, which may be somebody else's, and the person in front of it is told.
+/// Which photos were read: the paths come from the database, which may be somebody else's, so the user must see them.
 #[derive(Default)]
 pub struct Readings(Mutex<Read>);
 

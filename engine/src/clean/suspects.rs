@@ -21,7 +21,8 @@ const REST: f64 = 0.1;
 /// A neighbour weighs so much where the image is not among its own neighbours.
 const ONE_SIDED: f64 = 0.5;
 
-/// How much of a neighbour's crowd is taken off its cosine: the mean cosine of its own nearest, as far as it differs from the usual.
+/// The share of a neighbour's crowding that is subtracted from its cosine: the mean cosine of its nearest images, as far as it
+/// differs from the usual one.
 const CROWD: f64 = 0.5;
 
 /// Nearest images of a neighbour that are its crowd.
@@ -45,8 +46,8 @@ pub struct Weighing {
     pub k: usize,
     /// A neighbour weighs its cosine to this power, less its crowd's; negative ones weigh nothing. Default 6.
     pub exponent: u32,
-    /// A neighbour with at least so many inliers shows the same thing for certain, and weighs 1. Default 31,
-    /// as for [`super::Rule`]. Not part of the measured figures.
+    /// A neighbour with at least this many inliers certainly shows the same thing, and weighs 1. Default 31, as for
+    /// [`super::Rule`]. Not part of the measured figures.
     pub min_inliers: u32,
 }
 
@@ -77,8 +78,9 @@ pub struct Suspect<L> {
     pub label: L,
     /// The label that its neighbours have most of, besides.
     pub proposed: L,
-    /// In 0..1: the claim of the proposed label over that claim, the given label's share, what the given label could not say, and 0.05 of
-    /// doubt ([`suspects`]). Near 0 the given label is right, and at 0.5 nothing can be told. It ranks; it is not a probability.
+    /// In 0..1: the claim of the proposed label divided by the sum of that claim, the given label's share, what the given label
+    /// could not say, and 0.05 of doubt ([`suspects`]). Near 0 the given label is right, and at 0.5 the evidence is undecided. It
+    /// ranks; it is not a probability.
     pub evidence: f64,
     /// What speaks for the given label.
     pub given: Support,
@@ -103,9 +105,9 @@ pub struct Suspect<L> {
 /// evidence = claim / (g + claim + unsaid + 0.05)
 /// ```
 ///
-/// A label of m other images can be expected to speak with m / (m + 1/2) of its voice, so its silence says little where m is small. The
-/// only image of a label gets at most 0.65, which says that nothing can be told; one of a pair gets 0.8 where all but a few neighbours
-/// agree. Measured figures stand in docs/MEASURED.md.
+/// A label of m other images can be expected to give m / (m + 1/2) of its votes, so its silence means little if m is small. The
+/// only image of a label gets at most 0.65, which is undecided; one of a pair gets 0.8 if all but a few neighbours agree.
+/// Measured figures are in docs/MEASURED.md.
 ///
 /// # Errors
 /// Invalid when the two lists differ in length, a neighbour is not there, a similarity is not finite, or `k` is zero.
@@ -160,7 +162,7 @@ fn crowds(neighbours: &[Vec<Neighbour>]) -> Vec<f64> {
     means.into_iter().map(|mean| mean.map_or(0.0, |mean| mean - sum / count)).collect()
 }
 
-/// What is known of all images while each is looked at.
+/// The facts about all images, for the evaluation of each.
 struct Around<'a, L> {
     labels: &'a [L],
     neighbours: &'a [Vec<Neighbour>],
@@ -175,7 +177,7 @@ impl<L: Copy + Eq + Hash> Around<'_, L> {
         self.sizes.get(&label).copied().unwrap_or(1.0)
     }
 
-    /// What a neighbour weighs before its label is looked at.
+    /// The weight of a neighbour before its label is considered.
     fn weight(&self, image: usize, neighbour: &Neighbour, is_verified: bool) -> f64 {
         if is_verified {
             return 1.0;
@@ -222,7 +224,7 @@ impl<L: Copy + Eq + Hash> Around<'_, L> {
     }
 }
 
-/// The part of what a label would say that it can say with so many images.
+/// The share of its full vote that a label with this many images can give.
 fn voice(images: f64) -> f64 {
     images / (images + HALF_VOICE)
 }
@@ -302,7 +304,7 @@ mod tests {
         assert!((found[0].evidence - claim / (claim + 0.5 * (1.0 - 1.0 / 1.5) + 0.05)).abs() < 1e-12);
     }
 
-    /// The greatest evidence against an image whose label so many others carry: all of its neighbours agree on another label.
+    /// The greatest evidence against an image whose label this many other images have: all its neighbours agree on another label.
     fn unanimous(others_of_label: usize) -> f64 {
         let voters = 40;
         let labels: Vec<u32> = (0..=others_of_label).map(|_| 1).chain((0..voters).map(|_| 2)).collect();

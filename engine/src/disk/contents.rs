@@ -76,7 +76,7 @@ pub(crate) fn look_at_database(folder: &Folder) -> Result<()> {
     }
     if let Some(segments) = folder.inner(SEGMENTS)? {
         for name in segments.names()?.iter().filter(|name| is_of_segments(name)) {
-            // A folder there is nobody's: it stays, and a segment whose name it has is made again.
+            // A folder there belongs to nobody: it stays, and a segment with its name is written again.
             if segments.about(name)?.is_some_and(|found| found.kind != Kind::Folder) {
                 segments.must_be(name, Kind::File)?;
             }
@@ -109,9 +109,9 @@ pub(crate) fn look_at_catalog(catalog: &Folder) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a catalog to be written in which a list of tables, or a file that is being made, is also somebody else's file under another
-/// name. RocksDB makes new ones under the next number, over whatever lies there. (Tables are shared with backups and never written; the
-/// list in force is only read.)
+/// Refuses to write a catalog in which a list of tables, or a file under construction, is also somebody else's file under another
+/// name. RocksDB creates new ones under the next number, over any file with that name. (Tables are shared with backups and never
+/// written; the current list is only read.)
 ///
 /// # Errors
 /// `Invalid`, with the name; `Io`.
@@ -136,8 +136,8 @@ mod tests {
 
     use super::*;
 
-    /// It catches: a foreign file that the next list of tables would be written over; the list in force, or a table that a backup
-    /// shares, refused.
+    /// It catches: a foreign file that the next list of tables would overwrite; the current list, or a table shared with a
+    /// backup, refused.
     #[test]
     fn a_list_that_has_another_name_is_refused() {
         let place = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ pub struct Faults {
     /// Whether files are synced. The control run of the power-loss test does not sync, and must lose data to show that the test can
     /// see it.
     pub syncs: bool,
-    /// Whether what is free on a disk is looked at before it is needed; where not, the disk itself must refuse.
+    /// Whether the engine checks the free space before a write; otherwise the disk itself must refuse.
     pub sees_room: bool,
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn syncs() -> bool {
     INSTALLED.get().is_none_or(|faults| faults.syncs)
 }
 
-/// Whether what is free on a disk is looked at before it is needed: always, but in a test program that says otherwise.
+/// Whether the engine checks the free space before a write: always, except in a test program that turns it off.
 pub(crate) fn sees_room() -> bool {
     INSTALLED.get().is_none_or(|faults| faults.sees_room)
 }

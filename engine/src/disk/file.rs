@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 /// Bytes handed to the operating system at a time.
 const WRITE_BUFFER: usize = 1 << 20;
 
-/// Writes a file of a folder as a whole: whoever opens the name afterwards, in this process or after a power loss, sees all of it or
-/// the file that was there before.
+/// Writes a file of a folder atomically: an opening afterwards, in this process or after a power loss, gets all of it or the
+/// earlier file.
 ///
 /// `point` prefixes the fault points that it passes.
 ///

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::fault::{point, syncs};
 use crate::error::{Error, Result};
 
-/// Times an entry is looked at again that was replaced between the look and its opening.
+/// How often an entry is checked again if it was replaced between its check and its opening.
 const LOOKS: usize = 100;
 
 /// What a file or folder is, whatever its names are: device and number on it.

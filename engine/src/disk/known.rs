@@ -121,7 +121,7 @@ impl Record {
 
     /// Removes what a note that was cut short left, for those who write none.
     pub(crate) fn forget_half_a_note(folder: &Folder) {
-        // It is nobody's, and does no harm.
+        // It belongs to nobody, and does no harm.
         let _stays = folder.discard(HALF_A_NOTE);
     }
 

@@ -50,7 +50,7 @@ impl Lock {
             }
             let held = about_file(&file).map_err(io)?;
             match folder.about(LOCK)? {
-                // What has other names as well is somebody else's file: it is not written, and the name gets one of its own.
+                // A file with other names as well is somebody else's: it is not written, and a new file gets the name.
                 Some(found) if found.id == held.id && held.names > 1 => _ = folder.discard(LOCK)?,
                 Some(found) if found.id == held.id => {
                     let (signature, displaced) = (OnceLock::new(), OnceLock::new());

@@ -3,11 +3,11 @@
 use super::{Folder, sees_room};
 use crate::error::{Error, ErrorKind, NO_SPACE_HELP, Result};
 
-/// Bytes of which people are told.
+/// The number of bytes in messages.
 const MEBIBYTE: u64 = 1 << 20;
 
-/// The bytes that this process may still take of the disk on which a folder lies; `None`: the file system does not say. A quota is not
-/// looked at: what is free for everybody may not be free for this user.
+/// The bytes that this process may still use of the disk of a folder; `None`: the file system does not say. It ignores quotas, so
+/// this user may have less space.
 ///
 /// Complexity: one call of the operating system.
 pub(crate) fn free_bytes(folder: &Folder) -> Option<u64> {
@@ -23,8 +23,8 @@ pub(crate) fn free_bytes(folder: &Folder) -> Option<u64> {
     Some(blocks.saturating_mul(found.f_frsize))
 }
 
-/// What is kept back for root is free for root, but for the blocks that ext4 keeps for its own lists: a fiftieth, 4,096 at most. It
-/// counts them as free, and nobody's file gets them.
+/// Blocks reserved for root are free for root, except those that ext4 keeps for its own lists: a fiftieth, 4,096 at most. It
+/// counts them as free, but no file can use them.
 fn free_for_root(all: u64, free: u64, available: u64) -> u64 {
     const MOST_OWN: u64 = 4096;
     free - (all / 50).min(MOST_OWN).min(free.saturating_sub(available))

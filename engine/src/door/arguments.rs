@@ -4,10 +4,10 @@ use cairndb_query::{Binding, Names};
 
 use crate::ports::Photo;
 
-/// A value an application binds to `$1` or to a name; it is never spliced into query text.
+/// A value that an application binds to `$1` or to a name; it is never inserted into query text.
 ///
-/// A vector, a photo and a key stand for an image. A text and a number stand behind a `$` wherever a statement has text in quotes
-/// (keys, labels, what WHERE compares with, names of files) or a number; a key may stand for a text where a key is asked for.
+/// A vector, a photo and a key are images. A text or a number replaces a `$` parameter wherever a statement takes text in quotes
+/// (keys, labels, values of WHERE, names of files) or a number; a key is also accepted as the text of a key.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Argument {
@@ -26,7 +26,7 @@ pub enum Argument {
 }
 
 impl Argument {
-    /// As the language sees it: what describes an image stays here.
+    /// Its type for the language: vectors and photos stay here.
     fn binding(&self) -> Binding {
         match self {
             Self::Vector(_) | Self::Photo(_) => Binding::Image,
@@ -74,7 +74,7 @@ impl From<Photo> for Argument {
     }
 }
 
-/// The values an application binds.
+/// The values that an application binds.
 ///
 /// ```
 /// # fn main() -> cairn::Result<()> {
@@ -94,7 +94,7 @@ impl From<Photo> for Argument {
 pub struct Arguments {
     /// `$1`, `$2`, ..
     pub positional: Vec<Argument>,
-    /// By name; they stand for images.
+    /// By name; they are images.
     pub named: Vec<(String, Argument)>,
 }
 
@@ -104,7 +104,7 @@ impl Arguments {
         Self { positional: positional.into_iter().collect(), named: Vec::new() }
     }
 
-    /// As the language sees them.
+    /// Their types for the language.
     pub(super) fn bindings(&self) -> Vec<Binding> {
         self.positional.iter().map(Argument::binding).collect()
     }

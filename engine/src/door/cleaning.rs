@@ -8,23 +8,23 @@ use crate::progress::Watch;
 use cairndb_query::CleanPlan;
 
 impl Database {
-    /// Looks for train images that do not belong to their label and, unless it is a dry run, does what `plan` says in one
-    /// transaction with an entry in the log. What has a mark is not marked again; where nothing new is found, nothing is written.
-    /// Writes go on while it looks, and what they changed is left to them: it acts on images that are still as it saw them.
+    /// Finds train images that do not belong to their label and, unless it is a dry run, applies the plan's action in one
+    /// transaction with an entry in the log. Images that have a mark are not marked again; if it finds nothing new, it writes
+    /// nothing. Writes continue meanwhile, and win: it acts only on images that have not changed since it read them.
     ///
-    /// An image is compared by its photo, or by what is kept of it. One of which neither can be read stays as it is, and so does one
-    /// that lacks neighbours to be compared with for that reason ([`Judgement::NotCompared`](crate::clean::Judgement::NotCompared)).
+    /// An image is compared by its photo, or by the database's copy. An image with neither is unchanged, and so is one that
+    /// therefore lacks neighbours to be compared with ([`Judgement::NotCompared`](crate::clean::Judgement::NotCompared)).
     ///
-    /// `features` are needed for the paper's rule; the ranking of suspects goes by descriptors alone. Features and inlier counts are
-    /// kept, so a cleaning that was cut short goes on; not so those of a dry run, which changes nothing on the disk.
+    /// The paper's rule needs `features`; the ranking of suspects uses only descriptors. Features and inlier counts are stored,
+    /// so an interrupted cleaning resumes; a dry run stores none, and changes nothing on the disk.
     ///
     /// Complexity: a search for each train image; by the paper's rule `neighbours` comparisons of local features for each, about 10
     /// ms of one core.
     ///
     /// # Errors
-    /// `Invalid`: there is nothing to clean, or more than a tenth of the images would be compared by thumbnails and `plan.thumbnails` is
-    /// off; `ReadOnly`: the database was opened for reading only, and it is no dry run; `Cancelled`;
-    /// where no photo at all can be read, what the first of them gives. Nothing was changed then.
+    /// `Invalid`: there is nothing to clean, or more than a tenth of the images would be compared by thumbnails and
+    /// `plan.thumbnails` is off; `ReadOnly`: the database is open for reading only, and it is no dry run; `Cancelled`; if no
+    /// photo at all can be read, the error of the first one. Then nothing has changed.
     pub fn clean(
         &self,
         plan: &CleanPlan,
@@ -34,7 +34,7 @@ impl Database {
         clean::run(&self.shared, plan, features, watch)
     }
 
-    /// Refuses a cleaning that could only fail after the work.
+    /// Refuses a cleaning that would fail after the work.
     ///
     /// # Errors
     /// `ReadOnly`: the database was opened for reading only; `Invalid`: it has no photos to compare.
@@ -42,8 +42,8 @@ impl Database {
         clean::check_cleaning(&self.shared, plan)
     }
 
-    /// Undoes the last cleaning that was not undone: the images that are as it left them get their labels back, or lose its mark.
-    /// What was changed since, be it to the same label and back or by another photo under the same key, is left alone.
+    /// Undoes the last cleaning that was not undone: images that have not changed since get their labels back, or lose its mark.
+    /// Images that were changed since, even to the same label and back or by another photo under the same key, stay unchanged.
     ///
     /// Complexity: one transaction; reads the record of each image that the cleaning changed.
     ///
@@ -61,7 +61,7 @@ impl Database {
         clean::cleanings(&self.snapshot())
     }
 
-    /// What the cleaning of that number did, image by image, as it was found.
+    /// The effect of the cleaning of this number on each image that it found.
     ///
     /// Complexity: reads the record of each of its images.
     ///
@@ -71,7 +71,7 @@ impl Database {
         clean::cleaned(&self.snapshot(), number)
     }
 
-    /// The train images with a mark, which training passes over, by key.
+    /// The train images with a mark, which training skips, by key.
     ///
     /// # Errors
     /// A damaged catalog.

@@ -24,27 +24,27 @@ use crate::report::SegmentInfo;
 use crate::state::Snapshot;
 use crate::write::{Core, Deferral, Expect, of_model};
 
-/// Bytes that must be free for a new database: what is set aside, as much as must stay beside that, and the catalog's first files.
+/// The bytes that must be free for a new database: the reserve, the same amount besides, and the catalog's first files.
 const NEW_BYTES: u64 = 16 << 20;
 /// Bytes that must be free to open a database for writing.
 const OPENING_BYTES: u64 = 1 << 20;
 
 /// A database. Clones share it; it closes when the last clone and the last snapshot are gone.
 ///
-/// **Threads.** Every call may be made by any thread, by several at once, and from tasks of rayon's or another pool: no call depends on
-/// its caller's pool, and none takes up other tasks while it waits. Calls block; in asynchronous code make them where blocking is
-/// allowed (`tokio::task::spawn_blocking`).
+/// **Threads.** Any thread may make any call, several at once, also from tasks of rayon's or another pool: no call depends on its
+/// caller's pool, and none runs other tasks while it waits. Calls block; in asynchronous code make them where blocking is allowed
+/// (`tokio::task::spawn_blocking`).
 ///
-/// **Code that the database calls** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::model::Reembed), whoever is told of progress, a
-/// [`Propose`]) may ask it for anything. What would wait for that very call is refused at once (`Reentrant`): writes and the like by a
-/// `Propose`, and by what is called while the last images of a new model are taken over. Such code must not wait for other threads that
-/// write: those of a change of models are refused after a minute (`Locked`), those behind a `Propose` wait for its end.
+/// **Callbacks** (a port of [`Ports`](crate::Ports), a [`Reembed`](crate::model::Reembed), a progress callback, a [`Propose`]) may call
+/// the database for anything. A call that would wait for the callback itself is refused at once (`Reentrant`): writes and the
+/// like by a `Propose`, and by callbacks during the last round of a model change. A callback must not wait for other threads that
+/// write: during a model change those threads are refused after a minute (`Locked`); during a `Propose` they wait for its end.
 ///
 /// **A fork** of the process has no threads of the database: there every call is refused (`Forked`), and nothing is closed or saved.
 ///
-/// **The end of the process.** `main` may return, and `exit` may be called, while any thread is in a call. Such a call does not return;
-/// a commit that has begun is finished, and the database is saved as when it is closed. `exit` waits for a call into RocksDB or a
-/// network for 10 seconds at most; then the process ends with the same code and without running destructors of C++ objects.
+/// **The end of the process.** `main` may return, and `exit` may be called, while any thread is in a call. Such a call does not
+/// return; a commit that has started is finished, and the database is saved as by a close. `exit` waits for a call into RocksDB
+/// or a network for 10 seconds at most; then the process ends with the same code, without running destructors of C++ objects.
 ///
 /// ```
 /// # fn main() -> cairn::Result<()> {
@@ -52,7 +52,7 @@ const OPENING_BYTES: u64 = 1 << 20;
 /// use cairn::{Database, Options, Put, Query, Rerank, SearchRequest};
 ///
 /// let database = Database::create(&folder.path().join("places"), Options::for_vectors(2))?;
-/// // Both views of the tower are labelled; what is searched has no labels.
+/// Both views of the tower are labelled; the images to search have no labels.
 /// database.write(vec![
 ///     Put::new("outside", [1.0, 0.0]).label("tower").into(),
 ///     Put::new("inside", [0.0, 1.0]).label("tower").into(),
@@ -71,11 +71,11 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes a database in a folder that does not exist or is empty, or where a creation was cut short.
+    /// Creates a database in a folder that does not exist, is empty, or has an interrupted creation.
     ///
     /// # Errors
-    /// `AlreadyExists` when the folder holds something; `Locked`: another process makes it; `Invalid` for options out of range; `DiskFull`
-    /// where less than 16 MiB are free: nothing is left then; `Io`, after which the same call starts over.
+    /// `AlreadyExists`: the folder is not empty; `Locked`: another process is creating it; `Invalid`: an option is out of range;
+    /// `DiskFull`: less than 16 MiB are free, and nothing is left; `Io`: the same call starts over.
     pub fn create(folder: impl AsRef<Path>, options: Options) -> Result<Self> {
         let folder = folder.as_ref();
         options.check()?;
@@ -94,10 +94,10 @@ impl Database {
         Ok(Self::sharing(&folder, core, Some(worker), &OpenOptions::new()))
     }
 
-    /// Opens the database of that folder, or makes it with these options where there is none.
+    /// Opens the database of that folder, or creates it with these options if there is none.
     ///
     /// # Errors
-    /// `Mismatch`: it is there, with descriptors of another dimension or model; as [`Database::open`] and [`Database::create`].
+    /// `Mismatch`: it exists, with descriptors of another dimension or model; as [`Database::open`] and [`Database::create`].
     pub fn open_or_create(folder: impl AsRef<Path>, options: Options) -> Result<Self> {
         let folder = folder.as_ref();
         let database = match Self::open(folder) {
@@ -122,17 +122,17 @@ impl Database {
         Ok(database)
     }
 
-    /// Opens a database: segments are checked and mapped, rows newer than the segments are read into memory.
+    /// Opens a database: it checks and maps segments, and reads rows newer than the segments into memory.
     ///
     /// # Errors
-    /// `NotFound`, `Locked` with the process id of the holder, `ReadOnly`: the folder is a backup, `Unfinished`: its creation or its
-    /// restore was cut short, `Corrupt` (also when acknowledged writes are gone), `Invalid`: a name of ours in the folder is a link, a
-    /// pipe, ..; `DiskFull` where not even 1 MiB is free beside the space that was set aside; `TooManyFiles`; `Io`.
+    /// `NotFound`; `Locked` with the process id of the holder; `ReadOnly`: the folder is a backup; `Unfinished`: its creation or
+    /// its restore was interrupted; `Corrupt` (also if acknowledged writes are lost); `Invalid`: one of the database's own names
+    /// is a link, a pipe, ..; `DiskFull`: not even 1 MiB is free besides the reserve; `TooManyFiles`; `Io`.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(folder, &OpenOptions::new())
     }
 
-    /// [`Database::open`] with other bounds on what it takes of the process.
+    /// [`Database::open`] with other limits on the resources of the process.
     ///
     /// # Errors
     /// As [`Database::open`]; `Invalid`: an option is out of its range.
@@ -141,7 +141,7 @@ impl Database {
         Ok(Self::sharing(&folder, core, Some(worker), opening))
     }
 
-    /// What is behind a database that is open for writing.
+    /// Opens a database for writing.
     fn load(folder: &Path, opening: &OpenOptions) -> Result<(Folder, Arc<Core>, Worker)> {
         obey(opening)?;
         let folder = Self::writable_folder(folder)?;
@@ -172,17 +172,17 @@ impl Database {
         Ok((folder, core, worker))
     }
 
-    /// Opens a database or a backup for reading, beside a process that may be writing it. It shows what was durable at this moment;
-    /// open it again for what came later. Nothing in the folder is changed, and no thread is started.
+    /// Opens a database or a backup for reading, beside a process that may be writing it. It shows what was durable at this
+    /// moment; [`Database::refresh`] shows later writes. It changes nothing in the folder and starts no thread.
     ///
     /// # Errors
-    /// As [`Database::open`], but that a backup is taken; `Locked` only when the writer was too busy for a consistent look;
+    /// As [`Database::open`], except that a backup can be opened; `Locked` only if the writer was too busy for a consistent view;
     /// `OlderFormat`: it must be opened for writing once.
     pub fn open_read_only(folder: impl AsRef<Path>) -> Result<Self> {
         Self::open_read_only_with(folder, &OpenOptions::new())
     }
 
-    /// [`Database::open_read_only`] with other bounds on what it takes of the process.
+    /// [`Database::open_read_only`] with other limits on the resources of the process.
     ///
     /// # Errors
     /// As [`Database::open_read_only`]; `Invalid`: an option is out of its range.
@@ -192,7 +192,7 @@ impl Database {
         Ok(Self::sharing(&folder, Self::load_beside(&folder, opening)?, None, opening))
     }
 
-    /// What is behind a database or a backup that is open for reading.
+    /// Opens a database or a backup for reading.
     fn load_beside(folder: &Folder, opening: &OpenOptions) -> Result<Arc<Core>> {
         let is_backup = is_backup(folder)?;
         let loaded = before_opening(folder).and_then(|_may_be_known| Core::load_beside(folder, opening));
@@ -205,11 +205,11 @@ impl Database {
         Ok(Arc::new(loaded))
     }
 
-    /// Takes a database that was opened for reading over for writing: what it shows from now on is the state of now. Snapshots that
-    /// were taken before stay as they are. One that is open for writing stays so.
+    /// Reopens for writing a database that is open for reading: from now on it shows the present state. Earlier snapshots do not
+    /// change. A database that is open for writing stays so.
     ///
     /// # Errors
-    /// As [`Database::open`]; `Displaced`: another folder has taken its place since. It stays open for reading then.
+    /// As [`Database::open`]; `Displaced`: another folder is at its path now. Then it stays open for reading.
     pub fn reopen_for_writing(&self) -> Result<()> {
         // Before it waits: a change of models may be what calls.
         if !self.is_read_only() {
@@ -225,13 +225,13 @@ impl Database {
         Ok(())
     }
 
-    /// Lets a database that was opened for reading show what is durable now; one that is open for writing shows it always. Snapshots that
-    /// were taken before stay as they are. Returns the state that it shows from now on.
+    /// Lets a database that is open for reading show what is durable now; one that is open for writing always does. Earlier
+    /// snapshots do not change. Returns the state that it shows from now on.
     ///
     /// Complexity: as [`Database::open_read_only`].
     ///
     /// # Errors
-    /// As [`Database::open_read_only`]; `Displaced`: another folder has taken its place since. It shows what it showed then.
+    /// As [`Database::open_read_only`]; `Displaced`: another folder is at its path now. Then it shows the earlier state.
     pub fn refresh(&self) -> Result<Snapshot> {
         if self.is_read_only() {
             let _alone = self.shared.epochs.lock();
@@ -245,7 +245,7 @@ impl Database {
     }
 
     /// # Errors
-    /// `Displaced`: the folder is another one than was opened.
+    /// `Displaced`: the folder is not the one that was opened.
     fn must_be_ours(&self, folder: &Folder) -> Result<()> {
         if folder.id()? == self.shared.folder.id()? {
             return Ok(());
@@ -259,7 +259,7 @@ impl Database {
         self.shared.core().catalog().is_read_only()
     }
 
-    /// Whether a folder is a backup: it holds the list of a backup's files. A backup is opened for reading only.
+    /// Whether a folder is a backup: it has a list of a backup's files. A backup can only be opened for reading.
     pub fn is_backup(folder: impl AsRef<Path>) -> bool {
         Folder::open(folder.as_ref()).and_then(|folder| is_backup(&folder)).unwrap_or(false)
     }
@@ -268,13 +268,13 @@ impl Database {
         Self { shared: Arc::new(Shared::new(folder.clone(), core, worker, opening.clone())) }
     }
 
-    /// The folder of a database that is there and may be written.
+    /// The folder of an existing database that may be written.
     pub(super) fn writable_folder(folder: &Path) -> Result<Folder> {
         let folder = Self::opened_folder(folder)?;
         if is_backup(&folder)? { Err(only_read(&folder)) } else { Ok(folder) }
     }
 
-    /// The folder of a database or a backup that is there and finished, in which every name of ours is what we make.
+    /// The folder of a finished database or backup, whose own names are all plain files or folders.
     pub(super) fn opened_folder(folder: &Path) -> Result<Folder> {
         let missing = || {
             Error::not_found(format!("there is no database in {}", folder.display())).help(
@@ -304,33 +304,33 @@ impl Database {
         Ok((core, worker))
     }
 
-    /// Closes the database for all its clones: waits for whatever writes and for the work behind it, saves what makes the next opening
-    /// fast, and says whether that succeeded; dropping the last clone does the same without a word. Later writes through clones are
-    /// refused (`Invalid`). Snapshots and clones go on reading; the folder is released when the last of them is gone.
+    /// Closes the database for all its clones: waits for writers and for background work, saves what makes the next opening fast,
+    /// and reports whether that succeeded; dropping the last clone does the same without a report. Later writes through clones
+    /// are refused (`Invalid`). Snapshots and clones can still be read; the folder is released when the last of them is dropped.
     ///
     /// # Errors
-    /// Why the database takes no more writes, if it does not; `Io`. What was acknowledged is stored in any case.
+    /// Why the database accepts no more writes, if so; `Io`. Acknowledged writes are stored in any case.
     pub fn close(self) -> Result<()> {
         self.shared.close()
     }
 
-    /// What it was created with; the model and the dimension are those in force.
+    /// The options that it was created with; model and dimension are the active ones.
     pub fn options(&self) -> Options {
         self.shared.core().catalog().options().clone()
     }
 
-    /// Where it is.
+    /// Its folder.
     pub fn folder(&self) -> &Path {
         self.shared.folder.path()
     }
 
     /// Lets a device propose neighbours during writes; results do not change, only their speed.
     pub fn set_proposer(&self, proposer: Option<Arc<dyn Propose>>) {
-        // Held until it is set: what is chosen while another model comes in force must not go to the one before.
+        // Held until it is set: a choice made while another model becomes active must not go to the earlier one.
         self.shared.with_core(|core| core.set_proposer(proposer));
     }
 
-    /// Chooses which writes may return before their predictions are made; [`Deferral::Automatic`] until it is called.
+    /// Chooses which writes may return before their predictions are updated; the default is [`Deferral::Automatic`].
     pub fn set_deferral(&self, deferral: Deferral) {
         // As for the proposer.
         self.shared.with_core(|core| core.set_deferral(deferral));
@@ -342,26 +342,26 @@ impl Database {
         self.shared.core().history_problems()
     }
 
-    /// The database as it is now. Never waits for a write in progress.
+    /// The present state of the database. Never waits for a write in progress.
     pub fn snapshot(&self) -> Snapshot {
         self.shared.core().snapshot()
     }
 
-    /// Carries out a transaction: all operations and every prediction that they change become durable together, or nothing does. A put
-    /// replaces whatever has its key, as in any key-value store; the statement PUT asks first.
+    /// Applies a transaction: all operations and every prediction that they change become durable together, or nothing does. A
+    /// put replaces the image with its key, as in any key-value store; the statement PUT asks first.
     ///
-    /// Writers wait for each other. A transaction that would change very many predictions is acknowledged when it is in the log and
-    /// carried out behind the caller ([`Receipt::deferred`], [`Database::set_deferral`]).
+    /// Writers wait for each other. A transaction that would change very many predictions is acknowledged once it is in the log,
+    /// and applied in the background ([`Receipt::deferred`], [`Database::set_deferral`]).
     ///
     /// Complexity: `O(index * added train + train * added index)` 8-bit products, plus the lists of the images that voters were taken
     /// from.
     ///
-    /// No operations are no transaction: the receipt has the number of the last one.
+    /// Without operations there is no transaction: the receipt has the number of the last one.
     ///
     /// # Errors
-    /// The first operation that cannot be carried out; `Mismatch`: descriptors, for a database whose model embeds photos
-    /// ([`ModelInfo::settings`](crate::model::ModelInfo)), and nothing says what made them ([`Expect::Model`]); `Reentrant`; `Io`.
-    /// Nothing changed then.
+    /// The first operation that is not valid; `Mismatch`: descriptors for a database whose model embeds photos
+    /// ([`ModelInfo::settings`](crate::model::ModelInfo)), without the model that made them ([`Expect::Model`]); `Reentrant`; `Io`.
+    /// Then nothing has changed.
     pub fn write(&self, operations: impl IntoIterator<Item = Operation>) -> Result<Receipt> {
         let operations: Vec<Operation> = operations.into_iter().collect();
         let (_no_flip, core) = self.shared.enter()?;
@@ -369,8 +369,8 @@ impl Database {
         self.write_now(&core, operations)
     }
 
-    /// [`Database::write`] if all that is expected holds of the very state that it changes: nothing comes between the look and the
-    /// write. It is deferred only where nothing but the model is expected; otherwise deferred writes are applied first.
+    /// [`Database::write`] if all conditions hold for the very state that it changes: nothing comes between the check and the
+    /// write. It is deferred only if the model is the only condition; otherwise deferred writes are applied first.
     ///
     /// ```
     /// # fn main() -> cairn::Result<()> {
@@ -382,7 +382,7 @@ impl Database {
     /// database.write_if([Expect::absent("a")], put())?;
     /// let second = database.write_if([Expect::absent("a")], put());
     /// assert_eq!(second.unwrap_err().kind(), ErrorKind::Conflict);
-    /// // Only if it is still as it was seen.
+    /// Only if it has not changed since.
     /// let seen = database.snapshot().record("a")?.map_or(0, |record| record.version);
     /// let label = Operation::Label { key: "a".to_owned(), label: "tower".to_owned() };
     /// database.write_if([Expect::version("a", seen)], [label])?;
@@ -391,8 +391,8 @@ impl Database {
     /// ```
     ///
     /// # Errors
-    /// `Conflict`: something expected does not hold; `Mismatch`: another model is active; what [`Database::write`] gives. Nothing
-    /// changed then.
+    /// `Conflict`: a condition does not hold; `Mismatch`: another model is active; the errors of [`Database::write`]. Then
+    /// nothing has changed.
     pub fn write_if(
         &self,
         expected: impl IntoIterator<Item = Expect>,
@@ -425,15 +425,16 @@ impl Database {
         Ok(receipt)
     }
 
-    /// Carries out everything that waits and returns the state after it.
+    /// Applies all deferred writes and returns the state after them.
     ///
     /// # Errors
-    /// `ReadOnly`: something waits, and the database was opened for reading only ([`Database::freshest`]); what the writes give.
+    /// `ReadOnly`: writes are deferred, and the database is open for reading only ([`Database::freshest`]); the errors of the
+    /// writes.
     pub fn drain(&self) -> Result<Snapshot> {
         self.reach(self.shared.core().accepted())
     }
 
-    /// [`Database::drain`] that `watch` may end. Whatever was applied before stays applied, the rest stays deferred.
+    /// [`Database::drain`] that `watch` may end. Writes applied before stay applied, the others stay deferred.
     ///
     /// # Errors
     /// As [`Database::drain`]; `Cancelled`.
@@ -441,21 +442,21 @@ impl Database {
         self.reach_by(self.shared.core().accepted(), Some(watch))
     }
 
-    /// The freshest state that can be had here: [`Database::drain`] where the database is open for writing; where it was opened for
-    /// reading only, what was durable and carried out at that moment. [`Snapshot::lag`] says how many writes it does not see.
+    /// The freshest available state: [`Database::drain`] if the database is open for writing; if it is open for reading only, the
+    /// state that was durable and applied at that moment. [`Snapshot::lag`] is the number of writes that it does not see.
     ///
     /// # Errors
-    /// What the writes give.
+    /// The errors of the writes.
     pub fn freshest(&self) -> Result<Snapshot> {
         if self.is_read_only() { Ok(self.snapshot()) } else { self.drain() }
     }
 
-    /// The state once readers see write number `sequence`; what waits before it is carried out now. A number that a snapshot or an answer
-    /// tells is one of an acknowledged write.
+    /// The state once readers see write number `sequence`; earlier deferred writes are applied now. A number that a snapshot or
+    /// an answer has is that of an acknowledged write.
     ///
     /// # Errors
-    /// `Invalid` when no such write was acknowledged yet; `ReadOnly`: it waits, and the database was opened for reading only; what the
-    /// writes give.
+    /// `Invalid`: no such write was acknowledged yet; `ReadOnly`: it is deferred, and the database is open for reading only; the
+    /// errors of the writes.
     pub fn reach(&self, sequence: u64) -> Result<Snapshot> {
         self.reach_by(sequence, None)
     }
@@ -465,29 +466,30 @@ impl Database {
         self.shared.core().reach(sequence, watch)
     }
 
-    /// Makes the rows newer than the segments into segments; `false`: there were none. It happens by itself as rows come in.
+    /// Writes the rows newer than the segments into segments; `false`: there were none. The background does this itself as rows
+    /// arrive.
     ///
     /// # Errors
-    /// `Io`; nothing changed then.
+    /// `Io`; then nothing has changed.
     pub fn flush(&self) -> Result<bool> {
         let (_no_flip, core) = self.shared.enter_upkeep()?;
         core.flush()
     }
 
-    /// Makes one segment of each role's rows and drops the dead ones, and gives the disk back what the catalog keeps of images that
-    /// were replaced or deleted. Both happen by themselves as rows come in, later and in parts; this is for the best search speed
-    /// before a long time of reading, and for photos that must go now. What a snapshot holds stays.
+    /// Merges each role's segments into one without dead rows, and frees the catalog's space of images that were replaced or
+    /// deleted. The background does both itself as rows arrive, later and in parts; call this for the best search speed before a
+    /// long time of reading, and for photos that must be erased now. Data that a snapshot holds stays.
     ///
     /// Complexity: reads and writes every row of the segments and of the catalog once.
     ///
     /// # Errors
-    /// `Io`; nothing is lost then.
+    /// `Io`; then nothing is lost.
     pub fn compact(&self) -> Result<()> {
         self.compact_by(None)
     }
 
-    /// [`Database::compact`] that `watch` may end: between two parts, and while the graph of a segment is made. It may read; what would
-    /// wait for the compaction is refused (`Reentrant`). Parts that were finished stay.
+    /// [`Database::compact`] that `watch` may end: between two parts, and during the construction of a segment's graph. The watch
+    /// may read; calls that would wait for the compaction are refused (`Reentrant`). Finished parts stay.
     ///
     /// # Errors
     /// As [`Database::compact`]; `Cancelled`.
@@ -519,7 +521,7 @@ impl std::fmt::Debug for Database {
     }
 }
 
-/// What is found in a folder that is moved, deleted or replaced while it is being opened says nothing of what lies there now.
+/// An error in a folder that is moved, deleted or replaced during the opening tells nothing about its present content.
 fn unless_replaced(folder: &Folder, error: Error) -> Error {
     if folder.id().is_ok_and(|id| folder.id_at_path() == Some(id)) {
         return error;
@@ -529,20 +531,20 @@ fn unless_replaced(folder: &Folder, error: Error) -> Error {
 }
 
 /// # Errors
-/// `Invalid`: an option is out of its range, or the process computes with another number of threads.
+/// `Invalid`: an option is out of its range, or the process already computes with another number of threads.
 fn obey(opening: &OpenOptions) -> Result<()> {
     opening.check()?;
     opening.search_threads.map_or(Ok(()), pool::set_threads)
 }
 
-/// The lock of a folder. In a process that ends nobody gets it: it may still be held by a database that is saved.
+/// The lock of a folder. In an exiting process nobody gets it: a database that is being saved may still hold it.
 fn taken(folder: &Folder) -> Result<Lock> {
     let _inside = inside_slow();
     Lock::take(folder)
 }
 
-/// Refuses descriptors of nobody knows which model where the database's own makes them of photos. A model without settings is loaded by
-/// nobody but the caller, whose descriptors are that model's.
+/// Refuses descriptors of an unknown model if the database's own model embeds photos. Only the caller can load a model without
+/// settings, so the caller's descriptors are that model's.
 fn refuse_unnamed(options: &Options, operations: &[Operation]) -> Result<()> {
     let has_vector = |operation: &Operation| match operation {
         Operation::Put(_) => true,
@@ -555,7 +557,7 @@ fn refuse_unnamed(options: &Options, operations: &[Operation]) -> Result<()> {
     }
 }
 
-/// A vector came for a database of photos.
+/// A vector was put into a database of photos.
 pub(super) fn unnamed(model: &str) -> Error {
     let what = format!(
         "the database has descriptors of the model '{model}', and the put does not name the model of its vector"

@@ -5,9 +5,10 @@ use crate::error::Result;
 use crate::state::Snapshot;
 
 impl Database {
-    /// Keeps descriptors of a model of the database that is not in force, by the keys of the images that `seen` shows; the database
-    /// normalises them. An image that has one of that model already keeps it, and one that is gone since, or has another photo, is
-    /// passed over. Where that model is in force or gone, or another model is being put in force, none is kept. Returns how many were.
+    /// Keeps descriptors of an inactive model of the database, by the keys of the images that `seen` shows; the database
+    /// normalises them. It skips an image that already has a descriptor of the model, that was deleted since, or that has another
+    /// photo. If the model is active or gone, or another model is becoming active, it keeps none. Returns the number of
+    /// descriptors that it kept.
     ///
     /// # Errors
     /// `ReadOnly`; `Mismatch`: a descriptor is of another length; `Io`.
@@ -54,8 +55,8 @@ mod tests {
         }
     }
 
-    /// It catches: a descriptor that is kept for an image that has another photo since; one that takes the place of one that votes; a
-    /// kept one that is not there for whoever goes over to its model.
+    /// It catches: a descriptor that is kept for an image that has another photo since; one that replaces one that votes; a kept
+    /// one that is missing when its model becomes active.
     #[test]
     fn what_was_made_for_a_model_out_of_force_is_kept_for_the_photo_that_it_was_made_of() {
         let folder = tempfile::tempdir().unwrap();
@@ -70,7 +71,7 @@ mod tests {
         let another = Put::new("replaced", vec![1.0, 0.0, 0.0]).into();
         database.write(vec![another, Operation::Delete { key: "deleted".to_owned() }]).unwrap();
         let rows = || ["old", "kept", "replaced", "deleted"].map(|key| (key.to_owned(), vec![0.0, 2.0])).to_vec();
-        assert_eq!(database.keep_descriptors(&seen, 1, rows()).unwrap(), 0, "the model in force has its own");
+        assert_eq!(database.keep_descriptors(&seen, 1, rows()).unwrap(), 0, "the active model has its own");
         assert_eq!(database.keep_descriptors(&seen, 7, rows()).unwrap(), 0, "there is no such model");
         let short = database.keep_descriptors(&seen, 0, vec![("kept".to_owned(), vec![1.0])]).unwrap_err();
         assert_eq!(short.kind(), ErrorKind::Mismatch);

@@ -22,18 +22,18 @@ use crate::progress::Watch;
 use crate::state::Snapshot;
 use crate::write::another_model;
 
-/// Times a photo is embedded again because another model came in force; that takes minutes each.
+/// How often a photo is embedded again because another model became active; that takes minutes each.
 const MODEL_TRIES: usize = 3;
 
 /// An image of a statement, resolved to a descriptor.
 struct Resolved {
     asked: Asked,
-    /// Present for photos: what a PUT stores beside the descriptor.
+    /// For photos: what a PUT stores with the descriptor.
     embedded: Option<Embedded>,
 }
 
 impl Database {
-    /// Reads the statements of a text, to run them later and as often as one likes ([`Database::execute`]).
+    /// Parses the statements of a text, to run them later and any number of times ([`Database::execute`]).
     ///
     /// # Errors
     /// `Invalid` with every mistake, shown with its place ([`Error::diagnostics`]).
@@ -59,21 +59,21 @@ impl Database {
 
     /// Runs prepared statements in order and returns one outcome each.
     ///
-    /// The arguments are checked for all of them first: a mistake in any runs none. What ran before a statement that fails is done;
-    /// [`Database::execute_each`] hands those outcomes over too.
+    /// It checks the arguments for all of them first: a mistake in any runs none. Statements before a failing one keep their
+    /// effect; [`Database::execute_each`] also passes on their outcomes.
     ///
     /// # Errors
-    /// `Invalid` where an argument is missing or does not fit its place ([`Error::diagnostics`]), or where INTO names a report and the
-    /// program writes none ([`Ports::writes_reports`]); otherwise what the first failing statement gives, and behind others how many
-    /// were carried out.
+    /// `Invalid` if an argument is missing or does not fit its place ([`Error::diagnostics`]), or if INTO names a report and the
+    /// program writes none ([`Ports::writes_reports`]); otherwise the error of the first failing statement, with the number of
+    /// statements before it that ran.
     pub fn execute(&self, prepared: &Prepared, arguments: &Arguments, ports: &Ports) -> Result<Vec<Outcome>> {
         collected(|done| self.execute_each(prepared, arguments, ports, done))
     }
 
-    /// [`Database::execute`] that hands each outcome over as soon as it is there, whatever becomes of the statements behind it.
+    /// [`Database::execute`] that passes on each outcome at once, whatever happens to later statements.
     ///
     /// # Errors
-    /// As [`Database::execute`], in the words of the statement alone.
+    /// As [`Database::execute`], with the message of the statement alone.
     pub fn execute_each(
         &self,
         prepared: &Prepared,
@@ -84,10 +84,10 @@ impl Database {
         self.run_all(prepared, Vec::new(), arguments, ports, done)
     }
 
-    /// Reads the statements of a text and runs them in order: one outcome each.
+    /// Parses the statements of a text and runs them in order: one outcome each.
     ///
-    /// The text is checked as a whole first: a mistake in any statement runs none of them. What ran before a statement that fails is done;
-    /// [`Database::query_each`] hands those outcomes over too.
+    /// It checks the text as a whole first: a mistake in any statement runs none of them. Statements before a failing one keep
+    /// their effect; [`Database::query_each`] also passes on their outcomes.
     ///
     /// # Errors
     /// As [`Database::prepare`] and [`Database::execute`].
@@ -95,10 +95,10 @@ impl Database {
         collected(|done| self.query_each(text, arguments, ports, done))
     }
 
-    /// [`Database::query`] that hands each outcome over as soon as it is there, whatever becomes of the statements behind it.
+    /// [`Database::query`] that passes on each outcome at once, whatever happens to later statements.
     ///
     /// # Errors
-    /// As [`Database::query`], in the words of the statement alone.
+    /// As [`Database::query`], with the message of the statement alone.
     pub fn query_each(
         &self,
         text: &str,
@@ -110,7 +110,7 @@ impl Database {
         self.run_all(&prepared, mistakes, arguments, ports, done)
     }
 
-    /// Runs statements unless there are mistakes, in their text or in what is bound to them.
+    /// Runs statements unless there are mistakes in their text or their arguments.
     fn run_all(
         &self,
         prepared: &Prepared,
@@ -248,7 +248,7 @@ impl Database {
         Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
     }
 
-    /// The image that a PUT stores, and the fingerprint of the model in force when it was embedded.
+    /// The image that a PUT stores, and the fingerprint of the model that was active when it was embedded.
     fn image_to_put(
         &self,
         key: String,
@@ -279,7 +279,7 @@ impl Database {
         Ok((put, model.map(|model| model.fingerprint.clone())))
     }
 
-    /// A snapshot whose predictions lag no more than was asked for; what waits is carried out first if need be.
+    /// A snapshot whose predictions lag no more than requested; deferred writes are applied first if necessary.
     fn snapshot_as(&self, freshness: Freshness, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         match freshness {
             Freshness::AsIs => Ok(self.snapshot()),
@@ -289,8 +289,8 @@ impl Database {
         }
     }
 
-    /// A snapshot, and what `resolve` makes of it; embedding takes time, and the model that embeds is the one in force then. Where
-    /// another one came in force meanwhile, both are taken anew.
+    /// A snapshot, and the result of `resolve` for it; embedding takes time, and uses the model that is active at its start. If
+    /// another one became active meanwhile, both are taken again.
     fn under_one_model<T>(
         &self,
         freshness: Freshness,
@@ -308,7 +308,7 @@ impl Database {
     }
 }
 
-/// The outcomes of several statements; an error behind others says how many were carried out.
+/// The outcomes of several statements; an error has the number of statements that ran before it.
 fn collected(run: impl FnOnce(&mut dyn FnMut(Outcome)) -> Result<()>) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     match run(&mut |outcome| outcomes.push(outcome)) {
@@ -396,7 +396,7 @@ fn bare(name: &str, vector: &[f32]) -> Resolved {
     Resolved { asked: Asked { name: name.to_owned(), id: None, query, photo: None, number: 0 }, embedded: None }
 }
 
-/// The queries of a file that can be asked, and the others.
+/// The queries of a file that can run, and the others.
 fn read_queries(path: &str, ports: &Ports) -> Result<(Vec<Asked>, Vec<FailedQuery>)> {
     let reader = ports.queries.as_ref().ok_or_else(|| Error::invalid("this program reads no files of queries"))?;
     let QueryFile { queries, failed } = reader.read(Path::new(path))?;
@@ -421,7 +421,7 @@ fn as_lines(lines: &[(String, String)]) -> Vec<String> {
     lines.iter().map(|(name, value)| format!("{name}: {value}")).collect()
 }
 
-/// What EXPLAIN ANALYZE adds to the plan: counts, no times (the engine has no clock; programs time it from outside).
+/// The lines of EXPLAIN ANALYZE after the plan: counts, no times (the engine has no clock; programs time it from outside).
 fn analysis(outcome: &Outcome) -> String {
     let lines = match outcome {
         Outcome::Answers(answers) => counts_of(answers),
@@ -490,7 +490,7 @@ fn written(receipt: &Receipt) -> String {
     }
 }
 
-/// Of when an answer is.
+/// The state of an answer.
 fn seen(as_of_sequence: u64, lag: u64) -> String {
     format!("as of sequence {as_of_sequence}, lag {lag}")
 }

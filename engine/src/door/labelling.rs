@@ -11,7 +11,7 @@ use crate::vector::unit;
 use crate::write::{Expect, KEPT_IMAGES, KEPT_TRANSACTIONS, Note};
 use cairndb_query::{nearest_name, plain_label};
 
-/// What PUT, LABEL or UNLABEL did to an image and its label.
+/// The effect of PUT, LABEL or UNLABEL on an image and its label.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Labelled {
@@ -19,36 +19,36 @@ pub struct Labelled {
     pub receipt: Receipt,
     /// External key.
     pub key: String,
-    /// What the image was; `None`: there was none.
+    /// The earlier role of the image; `None`: there was no image.
     pub role_before: Option<Role>,
-    /// The label that it had.
+    /// Its earlier label.
     pub label_before: Option<String>,
-    /// The label that it has now; `None`: it is an index image.
+    /// Its present label; `None`: it is an index image.
     pub label: Option<String>,
     /// No other train image has that label.
     pub is_new_label: bool,
-    /// Of a new label: the one that is spelt almost like it.
+    /// For a new label: an existing label with almost the same spelling.
     pub nearest: Option<String>,
 }
 
 impl Labelled {
-    /// What it is now.
+    /// Its present role.
     pub fn role(&self) -> Role {
         if self.label.is_some() { Role::Train } else { Role::Index }
     }
 }
 
-/// What UNDO LABEL did.
+/// The effect of UNDO LABEL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LabelsUndone {
-    /// Sequence numbers of the first and the last transaction that were taken back.
+    /// Sequence numbers of the first and the last transaction that were undone.
     pub sequences: (u64, u64),
-    /// They were of one reading of a list, not of people.
+    /// Whether they belong to one reading of a list, not to people.
     pub by_list: bool,
-    /// The images that have back the label that is named, or none.
+    /// The images whose label was restored, with that label, if any.
     pub images: Vec<(String, Option<String>)>,
-    /// Images that were changed since, and stay as they are.
+    /// Number of images that were changed since, and are left unchanged.
     pub left_alone: usize,
     /// The transaction.
     pub receipt: Receipt,
@@ -81,7 +81,7 @@ impl Database {
     /// PUT: without `overwrite` the image must be new, or the same photo with the same label or none yet.
     ///
     /// # Errors
-    /// `AlreadyExists`: another photo, or another label; what [`Database::write_if`] gives.
+    /// `AlreadyExists`: another photo, or another label; the errors of [`Database::write_if`].
     pub(super) fn put_image(&self, put: Put, made_by: Option<&str>, overwrite: bool) -> Result<Labelled> {
         self.shared.core().refuse_within()?;
         let put = Put { label: put.label.as_deref().map(plain), ..put };
@@ -109,10 +109,10 @@ impl Database {
         Ok(Labelled { receipt: self.write_if([Expect::Model(made_by.map(str::to_owned))], operations)?, ..told })
     }
 
-    /// LABEL, or UNLABEL where there is no label.
+    /// LABEL, or without a label UNLABEL.
     ///
     /// # Errors
-    /// What [`Database::write`] gives.
+    /// The errors of [`Database::write`].
     pub(super) fn give_label(&self, key: String, label: Option<String>) -> Result<Labelled> {
         self.shared.core().refuse_within()?;
         let label = label.as_deref().map(plain);
@@ -127,23 +127,23 @@ impl Database {
         Ok(Labelled { receipt: self.write(vec![operation])?, ..told })
     }
 
-    /// A state in which everything that was acknowledged of this key is carried out.
+    /// A state with all acknowledged writes of this key applied.
     fn knowing(&self, key: &str) -> Result<Snapshot> {
         let waits = self.shared.core().waits_on(key);
         if waits { self.drain() } else { Ok(self.snapshot()) }
     }
 
-    /// Takes the last change of labels back: of LABEL, UNLABEL, PUT over an image with the same photo, a transaction of
-    /// [`Database::write`], or the reading of a list. Images whose label was set again since are left alone, be it to the same label.
-    /// Who had set a label is given back with it. Cleanings are no such change; [`Database::undo_cleaning`] undoes them.
+    /// Undoes the last change of labels: by LABEL, UNLABEL, PUT over an image with the same photo, a transaction of
+    /// [`Database::write`], or the reading of a list. Images whose label was set again since, even to the same label, stay
+    /// unchanged. It also restores who had set a label. Cleanings are no such change; [`Database::undo_cleaning`] undoes them.
     ///
-    /// The last 1,000 transactions that changed labels are kept, with 50,000 images in all.
+    /// The database records the last 1,000 transactions that changed labels, with 50,000 images in all.
     ///
     /// Complexity: one transaction; reads what is kept, and the record of each image.
     ///
     /// # Errors
-    /// `NotFound`: no change of labels is kept; `Invalid`: the last one changed more labels than are kept, or the database was
-    /// opened for reading only.
+    /// `NotFound`: no change of labels is recorded; `Invalid`: the last one changed more labels than are recorded, or the
+    /// database is open for reading only.
     pub fn undo_labels(&self) -> Result<LabelsUndone> {
         let (_no_flip, core) = self.shared.enter()?;
         core.refuse_when_read_only()?;
@@ -201,14 +201,14 @@ fn last_change(state: &Published) -> Result<Vec<RelabellingMessage>> {
     .help("ingest the earlier version of the list, or restore a backup"))
 }
 
-/// Whether an image has the label that a transaction gave it, and nobody said anything of it since.
+/// Whether an image has the label that a transaction gave it, and nobody decided about it since.
 fn stands(state: &Published, sequence: u64, change: &crate::catalog::RelabelledMessage) -> Result<bool> {
     let Some((_, record)) = state.stored(&change.key)? else { return Ok(false) };
     let label = record.label.map(|label| state.label(LabelId(label))).transpose()?;
     Ok(record.origin.is_some_and(|origin| origin.at == sequence) && label == change.becomes.as_deref())
 }
 
-/// Refuses a PUT that would replace what somebody else may need.
+/// Refuses a PUT that would replace a photo or label that somebody may need.
 fn refuse_to_overwrite(snapshot: &Snapshot, stored: &Record, put: &Put) -> Result<()> {
     let key = &put.key;
     let is_same_photo = match (stored.content, put.content) {
@@ -241,7 +241,7 @@ fn refuse_to_overwrite(snapshot: &Snapshot, stored: &Record, put: &Put) -> Resul
     }
 }
 
-/// What a statement is about to do to a label.
+/// The effect of a statement on a label, before it runs.
 fn told(snapshot: &Snapshot, stored: Option<Record>, key: String, label: Option<String>) -> Result<Labelled> {
     let (role_before, label_before) = stored.map_or((None, None), |stored| (Some(stored.role), stored.label));
     let asked = label.as_ref().filter(|label| label_before.as_ref() != Some(label));
@@ -261,7 +261,7 @@ fn told(snapshot: &Snapshot, stored: Option<Record>, key: String, label: Option<
     Ok(Labelled { receipt: Receipt::default(), key, role_before, label_before, label, is_new_label, nearest })
 }
 
-/// Whether a train image has this label. Complexity: looks at each text once.
+/// Whether a train image has this label. Complexity: it reads each text once.
 fn is_carried(state: &Published, label: &str) -> Result<bool> {
     let Some(number) = state.label_number(label) else { return Ok(false) };
     let mut found = false;

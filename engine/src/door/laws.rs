@@ -69,7 +69,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What can happen to a database between two looks at it.
+/// The events between two checks of a database.
 #[derive(Debug, Clone)]
 enum Step {
     Write(Vec<Operation>),
@@ -106,7 +106,7 @@ fn lose_files(path: &Path, which: u8) {
     }
 }
 
-/// The operations that can be carried out on this model, and the model after them.
+/// The operations that are valid on this model, and the model after them.
 fn apply(model: &mut Model, operations: Vec<Operation>) -> Vec<Operation> {
     let possible = |model: &mut Model, operation: &Operation| match operation {
         Operation::Put(put) => {
@@ -307,7 +307,7 @@ fn laws_hold_on(history: Vec<Step>) -> Result<(), TestCaseError> {
         prop_assert_eq!(now.lag(), 0);
         hold(&now, &model);
     }
-    // A segment that was lost is told until it is made again; nothing else is wrong.
+    // A lost segment is reported until it is written again; nothing else is wrong.
     let problems = database.check(true).unwrap().problems;
     prop_assert!(problems.iter().all(|problem| problem.part == Part::Segment), "{problems:?}");
     let bulk = Database::create(folder.path().join("bulk"), options()).unwrap();
@@ -419,7 +419,7 @@ fn repair_makes_everything_again() {
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
 }
 
-/// A repair that was cut short is told, and only another repair gets past it.
+/// An interrupted repair is reported, and only another repair gets past it.
 #[test]
 fn a_half_repaired_database_is_refused() {
     let folder = place();

@@ -9,9 +9,9 @@ pub const MAX_NOTE_BYTES: usize = 64 << 10;
 const NAME_BYTES: std::ops::RangeInclusive<usize> = 1..=255;
 
 impl Database {
-    /// Keeps an application's note under a name, durable when this returns, part of every backup; `None` forgets it. A snapshot taken
-    /// later shows it ([`Snapshot::note`](crate::Snapshot::note)). Notes are for what belongs to the database as a whole: a version
-    /// of the application's own schema, how far a job has come.
+    /// Stores an application's note under a name, durable when this returns and part of every backup; `None` removes it. Later
+    /// snapshots show it ([`Snapshot::note`](crate::Snapshot::note)). Notes are for data about the database as a whole: the
+    /// version of the application's schema, the progress of a job.
     ///
     /// # Errors
     /// `Invalid`: the name is empty or longer than 255 bytes, or the note is longer than [`MAX_NOTE_BYTES`]; `ReadOnly`; `Io`.

@@ -16,21 +16,21 @@ use crate::report::{CheckReport, Copied, Repaired};
 use crate::write::Core;
 
 impl Database {
-    /// Whether what is stored agrees with itself; with `deep`, whether every list, floor and prediction equals a recompute and every
-    /// byte of the catalog and the segments is what was written. Reads and writes go on meanwhile.
+    /// Checks that the stored data is consistent; with `deep`, also that every list, floor and prediction equals a recompute and
+    /// that every byte of the catalog and the segments is intact. Reads and writes continue meanwhile.
     ///
     /// Complexity: reads records, lists and postings once; `deep`: every file, photos included, and `O(index * train)` similarities.
     ///
-    /// A reader beside a process that writes looks at the state that it holds, whatever that process merged away since.
+    /// A reader beside a process that writes checks the state that it holds, whatever that process merged away since.
     ///
     /// # Errors
-    /// When the folder cannot be listed at all; `Locked`: there are more tables than this process may have open, and the process beside
-    /// merged some away; `Displaced`: the folder was moved, deleted or replaced; `Forked`. What is wrong is in the report.
+    /// When the folder cannot be listed at all; `Locked`: there are more tables than this process may have open, and another
+    /// process merged some away; `Displaced`: the folder was moved, deleted or replaced; `Forked`. Problems are in the report.
     pub fn check(&self, deep: bool) -> Result<CheckReport> {
         self.check_by(deep, None)
     }
 
-    /// [`Database::check`] that `watch` may end, which may ask the database for anything.
+    /// [`Database::check`] that `watch` may end; the watch may call the database for anything.
     ///
     /// # Errors
     /// As [`Database::check`]; `Cancelled`.
@@ -46,12 +46,12 @@ impl Database {
         self.shared.core().check(deep, &Interrupt::by(watch))
     }
 
-    /// Copies the database, as it is at one moment, into a folder that does not exist or is empty, or where a backup was cut short.
-    /// Writes go on meanwhile, also those of another process where this one only reads: then it is what is durable at the moment of
-    /// the call, whatever this one sees. The folder that it copies from is not changed then.
+    /// Copies the database, as it is at one moment, into a folder that does not exist, is empty, or has an interrupted backup.
+    /// Writes continue meanwhile, even those of another process if this one only reads: then the copy is what is durable at the
+    /// moment of the call, whatever this process sees, and the source folder does not change.
     ///
-    /// On the same file system the files are shared by hard links, which protects from mistakes and from lost folders, not from a
-    /// dying disk: back up to another one for that.
+    /// On the same file system the copies are hard links, which protect against mistakes and lost folders, not against a failing
+    /// disk: back up to another disk for that.
     ///
     /// # Errors
     /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Locked`: another process makes the same backup; `Io`,
@@ -60,7 +60,8 @@ impl Database {
         self.backup_by(to.as_ref(), None)
     }
 
-    /// [`Database::backup`] that `watch` may end. It may read; what would wait for the backup is refused (`Reentrant`).
+    /// [`Database::backup`] that `watch` may end. The watch may read; calls that would wait for the backup are refused
+    /// (`Reentrant`).
     ///
     /// # Errors
     /// As [`Database::backup`]; `Cancelled`: the same call starts over.
@@ -74,10 +75,10 @@ impl Database {
         core.backup(to, &Interrupt::by(within.watch()))
     }
 
-    /// Reads every file of a backup and compares it with what was backed up.
+    /// Reads every file of a backup and compares it with its checksum.
     ///
     /// # Errors
-    /// `NotFound`: no backup; `Unfinished`; `Corrupt`: what differs, or a file that was not backed up.
+    /// `NotFound`: no backup; `Unfinished`; `Corrupt`: a file differs, or does not belong to the backup.
     pub fn verify_backup(folder: impl AsRef<Path>) -> Result<Copied> {
         Self::verify_backup_by(folder.as_ref(), None)
     }
@@ -94,11 +95,12 @@ impl Database {
         backup::verify(folder, &|backup| before_care(backup, Look::All), &Interrupt::by(watch))
     }
 
-    /// Verifies a backup and copies it into a folder that does not exist or is empty, or where a restore was cut short; then that
+    /// Verifies a backup and copies it into a folder that does not exist, is empty, or has an interrupted restore; then that
     /// folder is a database.
     ///
     /// # Errors
-    /// As [`Database::verify_backup`], but that files which were not backed up are left where they are; `AlreadyExists`; `Locked`;
+    /// As [`Database::verify_backup`], except that files which do not belong to the backup are ignored; `AlreadyExists`;
+    /// `Locked`;
     /// `Io`, after which the same call starts over.
     pub fn restore_backup(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<Copied> {
         Self::restore_backup_by(from.as_ref(), to.as_ref(), None)
@@ -123,18 +125,18 @@ impl Database {
         Ok(restored)
     }
 
-    /// Makes a database usable again that cannot be opened, or whose check found something wrong, from whatever images can still be
-    /// read. Returns what was found, done and lost. Make a copy of the folder first.
+    /// Makes a database usable again that cannot be opened, or whose check found problems, with every image that can still be
+    /// read. Returns what it found, did and lost. Make a copy of the folder first.
     ///
     /// # Errors
-    /// `Locked`; `Unfinished`; `ReadOnly`: the folder is a backup; `Invalid`: a name of ours is a link, a pipe, ..; `Corrupt` when
-    /// not even the options can be read, or when it would drop more images than it keeps ([`Database::repair_at_any_loss`]), with which
-    /// nothing changed; `Io`.
+    /// `Locked`; `Unfinished`; `ReadOnly`: the folder is a backup; `Invalid`: one of the database's own names is a link, a pipe,
+    /// ..; `Corrupt` if not even the options can be read, or if it would drop more images than it keeps
+    /// ([`Database::repair_at_any_loss`]); then nothing has changed; `Io`.
     pub fn repair(folder: impl AsRef<Path>) -> Result<Repaired> {
         Self::repaired(folder.as_ref(), false, None)
     }
 
-    /// [`Database::repair`], however much is lost.
+    /// [`Database::repair`], even if it drops more images than it keeps.
     ///
     /// # Errors
     /// As [`Database::repair`].
@@ -145,8 +147,8 @@ impl Database {
     /// [`Database::repair`], or with `at_any_loss` [`Database::repair_at_any_loss`], that `watch` may end.
     ///
     /// # Errors
-    /// As [`Database::repair`]; `Cancelled`: the same call starts over, and where the repair had begun to change something, no other call
-    /// opens the database before that.
+    /// As [`Database::repair`]; `Cancelled`: the same call starts over, and if the repair had started to change something, no
+    /// other call opens the database before that.
     pub fn repair_watched(folder: impl AsRef<Path>, at_any_loss: bool, watch: &dyn Watch) -> Result<Repaired> {
         Self::repaired(folder.as_ref(), at_any_loss, Some(watch))
     }
@@ -164,7 +166,7 @@ impl Database {
     }
 }
 
-/// Whoever watches a call that holds what others wait for: what would wait for the call is refused.
+/// The watcher of a call that holds what others wait for: calls that would wait for it are refused.
 pub(super) struct Within<'w> {
     database: usize,
     watch: Option<&'w dyn Watch>,

@@ -9,7 +9,7 @@ use crate::report::{CheckReport, Report, SegmentInfo, Status};
 use crate::state::Snapshot;
 use cairndb_query::SearchPlan;
 
-/// What a statement gave.
+/// The outcome of a statement.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -17,9 +17,9 @@ pub enum Outcome {
     Answers(Box<Answers>),
     /// PREDICT.
     Prediction {
-        /// The image, as it is shown to people.
+        /// The name of the image, for people.
         name: String,
-        /// What it shows.
+        /// Its predicted instance and voters.
         prediction: Prediction,
     },
     /// DELETE.
@@ -28,13 +28,13 @@ pub enum Outcome {
     Labelled(Box<Labelled>),
     /// SHOW STATUS.
     Status(Box<Status>),
-    /// TRAIN, REEMBED, USE MODEL, SHOW STALE: what was done or is, line by line.
+    /// TRAIN, REEMBED, USE MODEL, SHOW STALE: the result, line by line.
     Report(Report),
     /// SHOW LABELS: label and number of train images, by label.
     Labels(Vec<(String, usize)>),
     /// SHOW SEGMENTS.
     Segments(Vec<SegmentInfo>),
-    /// CHECK: what was found wrong; nothing, on a sound database.
+    /// CHECK: the problems; none for a sound database.
     Checked(CheckReport),
     /// CLEAN, SHOW SUSPECTS.
     Cleaned(Box<Cleaning>),
@@ -50,15 +50,15 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Answers {
-    /// What ran.
+    /// The plan that ran.
     pub plan: SearchPlan,
-    /// The queries that were asked, in order.
+    /// The queries that ran, in order.
     pub asked: Vec<Asked>,
-    /// One for each of them.
+    /// One for each query.
     pub answers: Vec<Answer>,
-    /// Queries of a file that could not be asked; of several at least one could.
+    /// Queries of a file that could not run; at least one of the file ran.
     pub failed: Vec<FailedQuery>,
-    /// The state that answered; only where the statement asks for a report (INTO), which shows more of it.
+    /// The state of the answers; only if the statement asks for a report (INTO), which shows more of it.
     pub snapshot: Option<Snapshot>,
 }
 
@@ -68,7 +68,7 @@ pub struct Answers {
 pub struct Table {
     /// Names of the columns.
     pub columns: Vec<String>,
-    /// As many cells each as there are columns.
+    /// The rows, with one cell for each column.
     pub rows: Vec<Vec<String>>,
 }
 

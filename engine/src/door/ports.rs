@@ -11,7 +11,8 @@ use crate::progress::Watch;
 use crate::report::Report;
 use cairndb_query::TrainPlan;
 
-/// What a program hands to the database beside a statement. What is `None` is not to be had: statements that need it say so.
+/// The ports that a program passes to the database with a statement. A statement that needs a missing port (`None`) fails with an
+/// error that says so.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct Ports {
@@ -26,13 +27,13 @@ pub struct Ports {
     /// Watches every statement that may take long, and may stop it: SEARCH, PREDICT, CHECK, COMPACT, BACKUP, CLEAN, TRAIN, REEMBED and
     /// USE MODEL end with [`ErrorKind::Cancelled`](crate::ErrorKind) soon after it answers `Break`. A [`Stop`](crate::Stop) is a watch, too.
     pub watch: Option<Arc<dyn Watch>>,
-    /// The program writes what `INTO 'file'` names, from the outcome; the engine writes no reports. Default no: a statement with INTO is
-    /// refused then, before anything is done.
+    /// Whether the program writes the report of `INTO 'file'` from the outcome; the engine writes no reports. Default no: then a
+    /// statement with INTO is refused before it runs.
     pub writes_reports: bool,
 }
 
 impl Ports {
-    /// No ports; the other methods hand in one each.
+    /// No ports; the other methods add one each.
     pub fn new() -> Self {
         Self::default()
     }
@@ -74,15 +75,15 @@ impl Ports {
     }
 }
 
-/// Loads whoever finds local features.
+/// Loads the extractor of local features.
 pub type LoadFeatures = Arc<dyn Fn() -> Result<Arc<dyn LocalFeatures>> + Send + Sync>;
 
-/// A model that is to become the active one, and the code that makes its descriptors.
+/// A model to activate, and the code that computes its descriptors.
 #[non_exhaustive]
 pub struct ModelChange {
-    /// The model, and what the database keeps for it.
+    /// The model, and its files in the database.
     pub target: Target,
-    /// Makes the descriptors that the database lacks.
+    /// Computes the descriptors that the database lacks.
     pub reembed: Box<dyn Reembed>,
 }
 
@@ -90,14 +91,14 @@ pub struct ModelChange {
 #[derive(Default)]
 #[non_exhaustive]
 pub struct Maintained {
-    /// What was learnt and measured, for people.
+    /// The results and measurements, for people.
     pub report: Report,
     /// The model to activate; `None`: the active model stays.
     pub change: Option<ModelChange>,
 }
 
 impl ModelChange {
-    /// That model, and what makes its descriptors.
+    /// That model, and the code that computes its descriptors.
     pub fn new(target: Target, reembed: impl Reembed + 'static) -> Self {
         Self { target, reembed: Box::new(reembed) }
     }
@@ -110,7 +111,7 @@ impl Maintained {
     }
 }
 
-/// Learns models from a database. It only reads the database; what it returns is stored and activated by the engine.
+/// Trains models from a database. It only reads the database; the engine stores and activates the result.
 pub trait Maintain: Send + Sync {
     /// TRAIN.
     ///
@@ -130,20 +131,20 @@ pub trait Maintain: Send + Sync {
     /// A message for people; the active model stays.
     fn use_model(&self, database: &Database, number: u64) -> Result<Maintained>;
 
-    /// The model whose descriptors this one was trained on, for DROP MODEL: the network without its adapter. Default: itself, as of a
-    /// model that nobody trained.
+    /// The model whose descriptors this one was trained on, for DROP MODEL: the network without its adapter. Default: itself, as
+    /// for an untrained model.
     ///
     /// # Errors
-    /// A message for people: what is stored of the model cannot be read.
+    /// A message for people: the stored files of the model cannot be read.
     fn base(&self, model: &ModelInfo) -> Result<ModelInfo> {
         Ok(model.clone())
     }
 
-    /// Beginnings of the names of files that were kept for a dropped model and that none of the other models needs: the engine
-    /// removes these files. Default: none.
+    /// Prefixes of the names of files that belong to a dropped model and that no other model needs: the engine removes these
+    /// files. Default: none.
     ///
     /// # Errors
-    /// A message for people; the model is dropped all the same, and its files stay.
+    /// A message for people; the model is dropped anyway, and its files stay.
     fn released(&self, _dropped: &ModelInfo, _others: &[ModelInfo]) -> Result<Vec<String>> {
         Ok(Vec::new())
     }

@@ -7,17 +7,17 @@ use cairndb_query::{Diagnostic, Parsed, Piece, Span, Spanned, Statement, parse};
 
 use crate::error::{Error, Result};
 
-/// Statements that were read once ([`Database::prepare`](crate::Database::prepare)) and run as often as one likes
-/// ([`Database::execute`](crate::Database::execute)), each time with other arguments. Displayed it is their canonical text.
+/// Statements that were parsed once ([`Database::prepare`](crate::Database::prepare)) and run any number of times
+/// ([`Database::execute`](crate::Database::execute)), each time with other arguments. Its `Display` is their canonical text.
 #[derive(Debug, Clone)]
 pub struct Prepared {
-    /// What was typed; `None`: the statements were built by a program, and have no places to point to.
+    /// The text; `None`: a program built the statements, and they have no places.
     typed: Option<Arc<Piece>>,
     statements: Vec<Spanned<Statement>>,
 }
 
 impl Prepared {
-    /// Reads a statement of a longer script ([`Script`](cairndb_query::Script)): diagnostics name its line there.
+    /// Parses a statement of a longer script ([`Script`](cairndb_query::Script)): diagnostics name its line there.
     ///
     /// # Errors
     /// `Invalid` with every mistake ([`Error::diagnostics`]).
@@ -27,7 +27,7 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// What can be read of a text, and the mistakes in the rest.
+    /// The statements of a text that parse, and the mistakes in the others.
     pub(super) fn read(piece: Piece) -> (Self, Vec<Diagnostic>) {
         let Parsed { statements, diagnostics } = parse(&piece.text);
         (Self { typed: Some(Arc::new(piece)), statements }, diagnostics)
@@ -43,21 +43,21 @@ impl Prepared {
         &self.statements
     }
 
-    /// Each statement alone; what is wrong with it is still shown at its place in the whole text.
+    /// Each statement alone; diagnostics still show its place in the whole text.
     pub fn each(&self) -> impl Iterator<Item = Self> {
         let alone =
             |statement: &Spanned<Statement>| Self { typed: self.typed.clone(), statements: vec![statement.clone()] };
         self.statements.iter().map(alone)
     }
 
-    /// The line of the text, or of its script, on which the first statement begins, from 1; 1 where nothing was typed.
+    /// The line of the text, or of its script, on which the first statement starts, from 1; 1 without a text.
     pub fn line(&self) -> usize {
         let Some((piece, first)) = self.typed.as_ref().zip(self.statements.first()) else { return 1 };
         let before = piece.text.get(..first.span.start).unwrap_or_default();
         piece.line + before.matches('\n').count()
     }
 
-    /// One error of all mistakes, each shown with its place; nothing where there are none.
+    /// One error with all mistakes, each shown with its place; nothing if there are none.
     ///
     /// # Errors
     /// There are mistakes.

@@ -27,7 +27,7 @@ impl Database {
         }
     }
 
-    /// What waits, line by line; every line is of one moment.
+    /// The deferred writes, line by line; all lines are of one moment.
     pub(super) fn staleness(&self) -> Report {
         let snapshot = self.snapshot();
         let (transactions, operations) = snapshot.waiting;

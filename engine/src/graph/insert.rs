@@ -35,7 +35,7 @@ pub(super) struct Level<'a> {
 pub(super) struct Run<'a> {
     pub(super) threads: usize,
     pub(super) stop: &'a [&'a AtomicBool],
-    /// Is told the number of nodes inserted so far.
+    /// It is called with the number of nodes inserted so far.
     pub(super) progress: &'a (dyn Fn(usize) + Sync),
 }
 

@@ -14,14 +14,15 @@ use crate::vector::CodedQuery;
 const EF_BASE: usize = 150;
 /// The same in the upper levels, which only have to lead near.
 const EF_UPPER: usize = 64;
-/// A base graph is worth keeping if at least one row in so many of the new graph comes from it.
+/// A base graph is worth keeping if at least one row in this many of the new graph comes from it.
 const WORTH_KEEPING: usize = 4;
 
 /// The graph of `codes`, from the graph `base` of an older set of rows, or from nothing.
 ///
-/// `base` comes with the place of each of its rows in `codes`, [`NONE`] for a dropped one. Nodes that linked to dropped rows take
-/// over their links; rows that no old row is placed at are inserted. Every row can be reached from the entry. The result is a
-/// function of the codes, the base and the places, whatever the number of threads. `progress` is told the rows inserted so far.
+/// `base` has the place of each of its rows in `codes`, [`NONE`] for a dropped one. Nodes that linked to dropped rows take over
+/// their links; rows without an old row at their place are inserted. Every row can be reached from the entry. The result is a
+/// function of the codes, the base and the places, for any number of threads. `progress` is called with the number of rows
+/// inserted so far.
 ///
 /// `None`: stopped.
 ///

@@ -6,7 +6,7 @@ use std::thread::Builder;
 /// Elements that a thread takes at a time.
 const PIECE: usize = 16;
 
-/// Calls `work` with each element and its number, on up to `threads` threads, each with a `state` of its own.
+/// Calls `work` with each element and its number, on up to `threads` threads, each with its own `state`.
 pub(super) fn each<T: Send, S>(
     threads: usize,
     elements: &mut [T],

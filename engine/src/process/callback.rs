@@ -38,7 +38,7 @@ impl Drop for Called {
 pub(crate) fn refuse_within(database: usize) -> Result<()> {
     let innermost =
         |called: &Vec<(usize, &'static str)>| called.iter().rfind(|(by, _)| *by == database).map(|&(_, what)| what);
-    // A thread that ends, and closes a database that it kept in a variable of its own, is in no call any more.
+    // A thread that ends, and closes a database in one of its thread-local variables, is in no call any more.
     let what = CALLED.try_with(|called| innermost(&called.borrow())).ok().flatten();
     match what {
         None => Ok(()),

@@ -1,5 +1,5 @@
 //! Whether this process is a fork of the one that opened a database. A fork has its memory and none of its threads: a lock that
-//! one of them held is never released there, and whoever waits for these threads waits forever.
+//! one of them held is never released there, and a thread that waits for them waits forever.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -26,13 +26,14 @@ use parking_lot::Mutex;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
-/// The handler is set again behind each of the first slow calls, and then behind one of so many: an entry of the list takes 32 bytes.
+/// The handler is registered again after each of the first slow calls, and then after one in this many: an entry of the list
+/// takes 32 bytes.
 const FIRST_SLOW_CALLS: usize = 4_096;
 const SLOW_CALLS_FOR_A_HANDLER: usize = 1_024;
 /// Counters of threads that are inside; each thread has one of them, so that few share a line of the cache.
 const COUNTERS: usize = 64;
 
-/// A counter on a cache line of its own.
+/// A counter on its own cache line.
 #[repr(align(128))]
 struct Counter(AtomicUsize);
 
@@ -57,7 +58,7 @@ thread_local! {
 
 /// What is open when the process ends.
 pub(crate) trait Leave: Send + Sync {
-    /// Asks whoever works long inside the gate, or behind it, to come to an end. Called before anybody is waited for.
+    /// Asks threads that work long inside the gate, or behind it, to finish. Called before the wait for them.
     fn hurry(&self) {}
 
     /// The last save. No other thread is inside the gate.
@@ -272,7 +273,7 @@ fn open() -> Vec<Arc<dyn Leave>> {
     all.iter().filter(|(process, _)| *process == std::process::id()).filter_map(|(_, open)| open.upgrade()).collect()
 }
 
-/// Lets everything open come to its end behind the closed gate; no: a thread is still inside.
+/// Lets every open database finish behind the closed gate; no: a thread is still inside.
 fn leave() -> bool {
     LEAVES.set(true);
     // What is open stays open, also where this is the last that holds it: closing it might need what others have locked.
@@ -308,9 +309,9 @@ extern "C" fn at_exit(status: libc::c_int, _: *mut libc::c_void) {
     }
 }
 
-/// Ends the process in order, with this exit status: who is inside the gate comes out, what is open is saved, RocksDB's threads stop, and
-/// then `exit` runs. A program that links a library with static objects of its own ends by this and not by returning from `main`,
-/// because `exit` destroys some of them before it asks the engine.
+/// Ends the process in order, with this exit status: threads leave the gate, open databases are saved, RocksDB's threads stop,
+/// and then `exit` runs. A program that links a library with static objects ends by this and not by returning from `main`,
+/// because `exit` destroys some of them before it calls the engine.
 ///
 /// It waits 10 seconds at most for calls that are under way.
 pub fn end_process(status: i32) -> ! {

@@ -182,7 +182,7 @@ struct Job {
     /// Lives as long as the caller waits, which is until no helper is inside and none can come in.
     task: &'static (dyn Fn(usize) + Sync),
     count: usize,
-    /// Its caller is inside the gate, and with it whoever helps.
+    /// Its caller is inside the gate, and so are its helpers.
     is_inside: bool,
     /// The part that is begun next.
     next: AtomicUsize,
@@ -298,7 +298,7 @@ impl Helpers {
             jobs.push_back(Arc::clone(&job));
             drop(jobs);
             if !job.is_begun() {
-                // Each wakes the next one: the caller has work of his own.
+                // Each wakes the next one: the caller has other work.
                 self.wake_one();
             }
             job.help(at);
@@ -314,7 +314,7 @@ impl Helpers {
     }
 }
 
-/// A job in the queue; dropping it takes it back and waits for whoever is inside.
+/// A job in the queue; dropping it removes it and waits for the threads inside.
 struct Offer {
     helpers: &'static Helpers,
     job: Arc<Job>,
@@ -395,7 +395,7 @@ mod tests {
             });
         };
         let caller = std::thread::spawn(move || busy(ended, began));
-        // The receiver has one owner at a time, so each is told of before it waits.
+        // The receiver has one owner at a time, so each is registered before it waits.
         (0..threads()).for_each(|_| begun.recv().unwrap());
         (end, caller)
     }
@@ -449,7 +449,7 @@ mod tests {
         });
     }
 
-    /// It catches: a helper that does all parts of one job before it looks at the next.
+    /// It catches: a helper that does all parts of one job before it takes the next.
     #[test]
     fn a_short_job_beside_a_long_one_is_helped() {
         if threads() < 2 {

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// What an opening takes: stacks and heaps of a dozen threads, tables and logs in memory.
 const OPENING_BYTES: usize = 768 << 20;
 
-/// Refuses an opening for which a limited address space is too small. Without a limit nothing is looked at.
+/// Refuses an opening for which a limited address space is too small. Without a limit it checks nothing.
 ///
 /// # Errors
 /// `Io`.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The first thing that a scout says: what says nothing of that kind is another program.
+/// The first output of a scout: a process that prints something else is another program.
 pub(crate) const GREETING: &[u8] = b"CAIRN SCOUT 1\n";
 /// A scout that gives no sign of life for so long goes round in circles. It gives one for each thousand entries.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,8 +28,8 @@ const ABORTED: i32 = 6;
 /// What a shell adds to the number of a signal for an exit code.
 const OF_SIGNAL: i32 = 128;
 
-/// How a process is started that looks at a catalog first: a program and the words in front of what the engine adds. In it, the program
-/// hands what the engine added to the function `scout` and ends with what that gives.
+/// How to start a process that reads a catalog first: a program and its first arguments, to which the engine adds others. The
+/// program must pass the added ones to the function `scout` and end with its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scout {
     program: PathBuf,
@@ -45,9 +45,9 @@ impl Scout {
 
 static SCOUT: Mutex<Option<Scout>> = Mutex::new(None);
 
-/// From now on a scout looks at each catalog that is not known to have been written on this machine, before this process opens it, and at
-/// every one that is checked, repaired, verified or restored. Catalogs made up to end the process that reads them are then refused as
-/// `Corrupt`. Without one (`None`, as at first) they may end this process.
+/// From now on a scout first reads each catalog that is not known to have been written on this machine, before this process opens
+/// it, and every catalog that is checked, repaired, verified or restored. Catalogs crafted to end the process that reads them are
+/// then refused as `Corrupt`. Without a scout (`None`, the default) they may end this process.
 ///
 /// Cost: where nothing of a catalog changed since it was closed here, a call of the system for each of its files. Otherwise the start of
 /// a process; of a catalog from elsewhere one reading of it, until it was opened for writing once.
@@ -74,7 +74,7 @@ pub(crate) fn has_scout() -> bool {
 pub(crate) enum End {
     /// It came to its end, whatever it found.
     Lived,
-    /// What it looked at ended it; in words that follow `it`.
+    /// The catalog ended it; how, in words that follow `it`.
     Died(String),
 }
 
@@ -183,7 +183,8 @@ mod tests {
 
     use super::*;
 
-    /// One test, because the scout is the whole process's. It catches: a death that is taken for an end, another program for a scout.
+    /// One test, because the scout is the whole process's. It catches: a death that counts as an end, another program used as a
+    /// scout.
     #[test]
     fn a_death_is_told_from_an_end_and_from_another_program() {
         let shell = |script: &str| set_scout(Some(Scout::new("/bin/sh", ["-c", script])));

@@ -46,7 +46,7 @@ impl<'a> Run<'a> {
         &self.part.codes()[self.first * width..(self.first + self.rows) * width]
     }
 
-    /// The run in blocks of at most so many rows.
+    /// The run in blocks of at most this many rows.
     pub(crate) fn blocks(self, rows: usize) -> impl Iterator<Item = Run<'a>> {
         (0..self.rows).step_by(rows).map(move |at| Run {
             part: self.part,
@@ -151,7 +151,7 @@ impl RowSet {
         self.decided(query, count, parts.into_iter().flatten())
     }
 
-    /// [`RowSet::best`] for many queries (row-major) in one pass; `admit` is told the query's number and the row.
+    /// [`RowSet::best`] for many queries (row-major) in one pass; `admit` gets the query's number and the row.
     ///
     /// A group of queries shares each block of rows while it is in the cache.
     ///
@@ -329,7 +329,7 @@ mod tests {
         }
     }
 
-    /// It catches: a scan that ends only when every row was looked at, and a batch that looks once.
+    /// It catches: a scan that stops only after every row, and a batch that checks once.
     #[test]
     fn a_scan_that_is_stopped_looks_at_few_more_rows() {
         const ROWS: usize = 40 * TASK_ROWS;

@@ -80,7 +80,7 @@ impl RowSet {
         self.frozen.push(entry);
     }
 
-    /// The set with a new segment (or nothing, where no row is left) in the place of the frozen parts numbered `replaced`.
+    /// The set with the frozen parts numbered `replaced` replaced by a new segment (or by nothing, if no row is left).
     ///
     /// # Errors
     /// A live row would be lost.
@@ -105,7 +105,7 @@ impl RowSet {
         next.holding_all_of(self)
     }
 
-    /// The set with a new segment (or nothing, where no row was left) in the place of the tail's rows with ids below `end`.
+    /// The set with the tail's rows with ids below `end` replaced by a new segment (or by nothing, if no row was left).
     ///
     /// # Errors
     /// A live row would be lost.

@@ -15,16 +15,16 @@ use crate::vector::{
 
 /// From this many rows on a pass over the sketches takes several times as long as a search of the graph.
 pub(crate) const MOST_SKETCHED_ROWS: usize = 400_000;
-/// One in so many rows is looked at again at most; when more are as near as the best, the sketches do not tell.
+/// At most one in this many rows is examined again; if more are as near as the best, the sketches cannot decide.
 const LIKELY_SHARE: usize = 2;
-/// Rows that are looked at first, to learn how similar the best are; more where more are asked for.
+/// Number of rows that are examined first, to learn how similar the best are; more if more are requested.
 const FIRST_ROWS: usize = 128;
-/// One in so many of them is scored.
+/// One in this many of them is scored.
 const SCORED_SHARE: usize = 4;
-/// A row that should be found is passed over when an estimate of its similarity is so many standard deviations too low: 1 of 160 rows
-/// that are just as similar as the last that is wanted, for each of the two estimates, and next to none of the others.
+/// A row that should be found is skipped if an estimate of its similarity is this many standard deviations too low: 1 of 160 rows
+/// that are just as similar as the last wanted one, for each of the two estimates, and next to none of the others.
 const DEVIATIONS: f32 = 2.5;
-/// To learn which rows cost the least, so many times [`COMPARED`] are enough.
+/// To learn which rows cost the least, this many times [`COMPARED`] are enough.
 const LOOKED_AT: usize = 256;
 /// No row costs more.
 const DEAREST: u8 = u8::MAX;
@@ -131,7 +131,7 @@ impl<A: Fn(usize) -> bool> Search<'_, A> {
         }
     }
 
-    /// Shows the sieve so many of some rows, those that are estimated best.
+    /// Shows the sieve this many of some rows, those with the best estimates.
     fn score_best(&self, mut likely: Vec<(f32, usize)>, scored: usize, sieve: &mut Sieve) -> Vec<usize> {
         if scored < likely.len() {
             likely.select_nth_unstable_by(scored, |a, b| b.0.total_cmp(&a.0));
@@ -188,11 +188,11 @@ impl<A: Fn(usize) -> bool> Search<'_, A> {
     }
 }
 
-/// The least limit that about `wanted` of the costs do not exceed, or more where they are equal; [`DEAREST`] when there are fewer. Of many
-/// costs a part is looked at, spread over all.
+/// The least limit that about `wanted` of the costs do not exceed, or more if they are equal; [`DEAREST`] if there are fewer. Of
+/// many costs, an evenly spaced part is examined.
 ///
-/// Complexity: a step for each row looked at that is among the nearest of those before it: `O(rows + wanted log rows)`, and no more
-/// when there are more than 2 x [`LOOKED_AT`] x [`COMPARED`] rows.
+/// Complexity: a step for each examined row that is among the nearest of those before it: `O(rows + wanted log rows)`, and no
+/// more if there are more than 2 x [`LOOKED_AT`] x [`COMPARED`] rows.
 fn with_rows(costs: &[u8], wanted: usize) -> u8 {
     let mut limit = DEAREST;
     let (whole, rest) = costs.as_chunks::<COMPARED>();

@@ -62,8 +62,8 @@ impl Snapshot {
         answers.pop().ok_or_else(|| Error::corrupt("a search of one query gave no answer"))
     }
 
-    /// [`Snapshot::search`] with queries that the model of this fingerprint made (`None`: none did): another one can have come in force
-    /// since they were made, of the same dimension even, and descriptors of two models are never compared.
+    /// [`Snapshot::search`] with queries that the model of this fingerprint made (`None`: none did): another one may have become
+    /// active since, even one of the same dimension, and descriptors of different models cannot be compared.
     ///
     /// # Errors
     /// `Mismatch`: the snapshot is of another model; as [`Snapshot::search`].

@@ -86,7 +86,7 @@ impl Section {
         }
     }
 
-    /// Its bytes in a segment of so many rows, where that follows from the header alone.
+    /// Its bytes in a segment of this many rows, if that follows from the header alone.
     pub(crate) fn expected_bytes(self, rows: usize, dimension: usize) -> Option<usize> {
         match self {
             Self::Ids => rows.checked_mul(8),
@@ -104,7 +104,7 @@ impl Section {
     }
 }
 
-/// Bytes of a segment of so many rows at most, with so many bytes of keys.
+/// The largest number of bytes of a segment of this many rows, with this many bytes of keys.
 pub(crate) fn most_bytes(rows: usize, dimension: usize, keys: usize) -> u64 {
     /// Of the upper levels: a sixteenth of the rows has links there, and few have more.
     const UPPER_BYTES: usize = 16;

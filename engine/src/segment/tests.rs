@@ -44,7 +44,7 @@ fn open(path: &Path, check: u32, truth: Truth) -> Result<Segment, Damage> {
     Segment::open(&folder, path.file_name().unwrap().to_str().unwrap(), &known, truth)
 }
 
-/// A segment of so many rows, with a graph, and the checksum of its header.
+/// A segment of this many rows, with a graph, and the checksum of its header.
 fn written(folder: &Path, rows: usize, database: u8) -> (std::path::PathBuf, u32) {
     let vectors = vectors(rows);
     let mut codes = vec![0; stride(DIMENSION) * rows];
@@ -93,7 +93,7 @@ fn what_was_written_is_read() {
     assert!(graph::unreachable(segment.graph().unwrap()).is_empty());
 }
 
-/// Bytes of a mapped file that this process has looked at.
+/// Bytes of a mapped file that this process has read.
 fn touched(path: &Path) -> usize {
     let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
     let mut lines = maps.lines().skip_while(|line| !line.ends_with(&*path.to_string_lossy()));

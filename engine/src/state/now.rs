@@ -21,7 +21,7 @@ struct Moment {
 }
 
 impl Now {
-    /// The moment of a state behind which so many writes wait; `accepted` is the last of them.
+    /// The moment of a state with this many deferred writes after it; `accepted` is the last of them.
     pub(crate) fn new(state: Published, accepted: u64, waiting: Waits) -> Self {
         Self(RwLock::new(Moment { accepted: accepted.max(state.sequence), state: Arc::new(state), waiting }))
     }
@@ -47,8 +47,8 @@ impl Now {
         self.0.read().waiting
     }
 
-    /// Another state, by which `done` of the waiting writes were carried out. Returns the one before it, for the caller to let go: that may take
-    /// long, and wait before the gate of a process that ends, and readers must not wait with it.
+    /// Publishes another state, in which `done` of the deferred writes are applied. Returns the earlier one, for the caller to
+    /// drop: that may take long, and wait at the gate of an exiting process, and readers must not wait for it.
     pub(crate) fn publish(&self, state: Published, done: Waits) -> Arc<Published> {
         let state = Arc::new(state);
         let mut now = self.0.write();
@@ -57,7 +57,7 @@ impl Now {
         std::mem::replace(&mut now.state, state)
     }
 
-    /// A transaction of so many operations was acknowledged and waits.
+    /// A transaction of this many operations was acknowledged and deferred.
     pub(crate) fn accept(&self, sequence: u64, operations: usize) {
         let mut now = self.0.write();
         now.accepted = sequence;

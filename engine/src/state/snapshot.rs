@@ -18,9 +18,9 @@ use crate::report::SegmentInfo;
 use crate::rows::{Part, RowSet};
 use crate::vote::{Ballot, soft_vote};
 
-/// Votes of other k's that a snapshot keeps; one more clears them.
+/// Number of votes with other k's that a snapshot keeps; one more clears them.
 const KEPT_REVOTES: usize = 4;
-/// Index rows voted on at a time: bounds the memory of their neighbours.
+/// Number of index rows that are voted on at a time: bounds the memory of their neighbours.
 const REVOTE_ROWS: usize = 1024;
 
 /// The state after one write: rows in memory and the catalog pinned at the same sequence number.
@@ -31,9 +31,9 @@ pub(crate) struct Published {
     pub(crate) labels: Labels,
     pub(crate) pinned: Pinned,
     pub(crate) options: Options,
-    /// Segments that were set aside, and why: answers are exact, but slower, until they are built anew.
+    /// Segments that were set aside, and why: answers are exact, but slower, until they are rebuilt.
     pub(crate) problems: Arc<[Problem]>,
-    /// Votes with another k than the stored one, made when first asked for.
+    /// Votes with another k than the stored one, computed on first use.
     pub(crate) revotes: Mutex<HashMap<usize, Arc<Revote>>>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Published {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) segment: SegmentId,
-    /// In words that follow its number.
+    /// The reason, in words that follow its number.
     pub(crate) why: String,
 }
 
@@ -53,35 +53,35 @@ pub(crate) struct Revote {
     pub(crate) by_label: HashMap<LabelId, Vec<u32>>,
 }
 
-/// The database as it was at one moment: every answer of one snapshot comes from the same rows and predictions.
+/// The database at one moment: every answer of one snapshot comes from the same rows and predictions.
 ///
-/// Cheap to make and to clone. Holding one keeps old rows alive; drop it when the questions are answered.
+/// Cheap to make and to clone. Holding one keeps old rows alive; drop it when you no longer need it.
 #[derive(Clone)]
 pub struct Snapshot {
     pub(crate) state: Arc<Published>,
     /// Number of the last write that was acknowledged when it was taken.
     pub(crate) accepted: u64,
-    /// Transactions that waited then, and the operations in them.
+    /// Number of transactions deferred at that time, and of operations in them.
     pub(crate) waiting: (usize, usize),
     /// What ends its long reads.
     stop: Stop,
     watch: Option<Arc<dyn Watch>>,
 }
 
-/// How much there is.
+/// The numbers of images and labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Counts {
-    /// Images that carry a label and vote.
+    /// Images that have a label and vote.
     pub train: usize,
-    /// Images that are searched and get a prediction.
+    /// Images that searches find and that have a prediction.
     pub index: usize,
-    /// Labels that at least one train image carries.
+    /// Labels that at least one train image has.
     pub labels: usize,
 }
 
-/// Two snapshots are the same if they are of one state.
+/// Two snapshots are equal if they show one state.
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.state, &other.state) && self.accepted == other.accepted
@@ -112,8 +112,8 @@ impl Snapshot {
         Self { state, accepted, waiting, stop: Stop::NEVER, watch: None }
     }
 
-    /// The same state, whose long reads end soon after `stop` is stopped, with [`ErrorKind::Cancelled`](crate::ErrorKind): searches,
-    /// predictions, and every walk through keys, labels, images and contents. It is looked at before every few thousand rows.
+    /// The same state, whose long reads end soon after `stop` is stopped, with [`ErrorKind::Cancelled`](crate::ErrorKind):
+    /// searches, predictions, and every iteration over keys, labels, images and contents. It is checked every few thousand rows.
     ///
     /// ```
     /// # fn main() -> cairn::Result<()> {
@@ -139,12 +139,12 @@ impl Snapshot {
         Self { watch, ..self }
     }
 
-    /// What may interrupt a call that this thread makes now.
+    /// What may interrupt a call of this thread now.
     pub(crate) fn interrupt(&self) -> Interrupt<'_> {
         Interrupt::new(&self.stop, self.watch.as_deref())
     }
 
-    /// Looks at its [`Stop`] at every so many of the things that a walk passes.
+    /// Checks its [`Stop`] at regular intervals of an iteration.
     pub(super) fn stop_at(&self, passed: usize) -> Result<()> {
         if passed.is_multiple_of(LOOK_EVERY) { self.stop.check() } else { Ok(()) }
     }
@@ -159,17 +159,19 @@ impl Snapshot {
         &self.state.options
     }
 
-    /// Writes that were acknowledged when it was taken and that it does not see, because they wait to be carried out.
+    /// Number of writes that were acknowledged when it was taken and that it does not see, because they are deferred.
     pub fn lag(&self) -> u64 {
         self.accepted.saturating_sub(self.state.sequence)
     }
 
-    /// The model that made the descriptors that it sees; `None`: the caller brings them. It stays that one, whatever comes in force later.
+    /// The model of the descriptors that it sees; `None`: the caller's own vectors. It does not change, whatever becomes active
+    /// later.
     pub fn model(&self) -> Option<&ModelInfo> {
         self.state.options.model.as_ref()
     }
 
-    /// Bytes that the database keeps for its models under this name ([`Target::files`](crate::model::Target)); `None`: there are none.
+    /// The file that the database keeps for its models under this name ([`Target::files`](crate::model::Target)); `None`: there
+    /// is none.
     ///
     /// # Errors
     /// A damaged catalog.
@@ -177,7 +179,7 @@ impl Snapshot {
         self.state.pinned.file(name)
     }
 
-    /// What the application noted under this name ([`Database::set_note`](crate::Database::set_note)); `None`: nothing.
+    /// The application's note under this name ([`Database::set_note`](crate::Database::set_note)); `None`: there is none.
     ///
     /// # Errors
     /// A damaged catalog.
@@ -190,7 +192,7 @@ impl Snapshot {
         self.state.options.dimension
     }
 
-    /// How many images and labels there are. Complexity: one pass over the train images.
+    /// The numbers of images and labels. Complexity: one pass over the train images.
     pub fn counts(&self) -> Counts {
         Counts {
             train: self.state.train.live_rows(),
@@ -204,7 +206,7 @@ impl Snapshot {
         Role::ALL.into_iter().flat_map(|role| self.state.segments(role)).collect()
     }
 
-    /// Labels and the number of train images that carry each, by label.
+    /// Labels with their numbers of train images, by label.
     ///
     /// # Errors
     /// A damaged catalog; `Cancelled`.
@@ -219,7 +221,7 @@ impl Snapshot {
         Ok(labels)
     }
 
-    /// A reading of a list that begins now, for what is written of it. Its number is its own as soon as something was written.
+    /// A reading of a list that starts now, to pass with its writes. Its number is unique once something was written.
     pub fn reading(&self) -> Reading {
         Reading { number: self.accepted + 1, overrules: false }
     }
@@ -227,7 +229,7 @@ impl Snapshot {
     /// External keys in byte order, of one role or of both.
     ///
     /// # Errors
-    /// `Cancelled`; reading keys may touch the disk later.
+    /// `Cancelled`; a later version may read keys from the disk.
     pub fn keys(&self, role: Option<Role>) -> Result<Vec<String>> {
         let mut keys = Vec::new();
         for &role in role.as_ref().map_or(&Role::ALL[..], std::slice::from_ref) {
@@ -263,7 +265,7 @@ impl Snapshot {
         Ok(Some(Record { key, role, label, marked, source, content, version, set_by, listed }))
     }
 
-    /// Calls `visit` with the key and the BLAKE3 of the photo of every stored image that has one, in no promised order.
+    /// Calls `visit` with the key and the BLAKE3 of the photo of every stored image that has one, in no particular order.
     ///
     /// Complexity: reads every record.
     ///
@@ -281,7 +283,7 @@ impl Snapshot {
         })
     }
 
-    /// The stored descriptor of an image: unit length, bit for bit what votes and similarities are computed from.
+    /// The stored descriptor of an image: of unit length, bit for bit the one that votes and similarities use.
     ///
     /// # Errors
     /// A damaged catalog.
@@ -292,10 +294,11 @@ impl Snapshot {
         }
     }
 
-    /// The descriptors of stored images by a model of the database, in the order of `keys`; `None` for an image that has none of it.
+    /// The descriptors of stored images by a model of the database, in the order of `keys`; `None` for an image without one of
+    /// that model.
     ///
     /// # Errors
-    /// `NotFound` for a model or a key that is not there.
+    /// `NotFound` for a model or a key that does not exist.
     pub fn descriptors(&self, number: u32, keys: &[String]) -> Result<Vec<Option<Vec<f32>>>> {
         let pinned = &self.state.pinned;
         let space = pinned.spaces()?.into_iter().find(|space| space.id.0 == number);
@@ -307,7 +310,7 @@ impl Snapshot {
         keys.iter().map(one).collect()
     }
 
-    /// What is kept of an image's photo: the bytes of an image file, or nothing.
+    /// The database's copy of an image's photo: the bytes of an image file, or nothing.
     ///
     /// # Errors
     /// A damaged catalog.
@@ -318,7 +321,8 @@ impl Snapshot {
         }
     }
 
-    /// The stored prediction of an index image; a train image's own label with score 1. `None`: no such image, or nobody votes.
+    /// The stored prediction of an index image; a train image's own label with score 1. `None`: there is no such image, or no
+    /// train image.
     ///
     /// # Errors
     /// A damaged catalog.
@@ -333,7 +337,7 @@ impl Snapshot {
 }
 
 impl Published {
-    /// The same rows with what the catalog holds beside them now.
+    /// The same rows with the catalog's present data about them.
     pub(crate) fn repinned(&self, pinned: Pinned) -> Self {
         Self {
             sequence: self.sequence,
@@ -347,7 +351,7 @@ impl Published {
         }
     }
 
-    /// The problems that remain when these segments are replaced.
+    /// The problems that remain after these segments are replaced.
     pub(crate) fn problems_without(&self, gone: &[SegmentId]) -> Arc<[Problem]> {
         self.problems.iter().filter(|problem| !gone.contains(&problem.segment)).cloned().collect()
     }
@@ -395,12 +399,12 @@ impl Published {
             .ok_or_else(|| Error::corrupt(format!("label {} has no text", id.0)))
     }
 
-    /// The number of a label's text; `None`: no image ever had it. Complexity: looks at each text once.
+    /// The number of a label's text; `None`: no image ever had it. Complexity: it reads each text once.
     pub(crate) fn label_number(&self, label: &str) -> Option<LabelId> {
         self.labels.iter().position(|text| **text == *label).map(|at| LabelId(at as u32))
     }
 
-    /// A vote with its label spelt out.
+    /// A vote with the text of its label.
     pub(crate) fn vote(&self, ballot: Ballot<LabelId>) -> Result<Vote> {
         Ok(Vote { instance: self.label(ballot.label)?.to_owned(), score: ballot.score })
     }
@@ -420,8 +424,8 @@ impl Published {
         label_in(&self.train, id)
     }
 
-    /// The predictions of all index rows for this `k`, which is not the stored one: from the kept lists while `k` is at most
-    /// their length, by exact search otherwise. Kept for the snapshot once made.
+    /// The predictions of all index rows for this `k`, which is not the stored one: from the stored lists if `k` is at most their
+    /// length, by exact search otherwise. The snapshot keeps them.
     ///
     /// Complexity: one read of all lists, or `O(index * train * dimension)` when `k` is larger than they are.
     ///

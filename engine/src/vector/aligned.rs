@@ -13,7 +13,7 @@ pub(crate) struct Aligned {
 }
 
 impl Aligned {
-    /// So many zeros.
+    /// This many zeros.
     pub(crate) fn zeroed(length: usize) -> Self {
         let bytes = vec![0; length + ALIGNMENT - 1];
         let start = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT - 1);

@@ -1,7 +1,7 @@
-//! Sketches: 512 signs of a row after a random rotation. Summed with the rotated components of a query they tell the similarity
-//! (Gao and Long, "RaBitQ: quantizing high-dimensional vectors with a theoretical error bound for approximate nearest neighbor search",
-//! SIGMOD 2024; here the mean stands in the place of each row's own factor). A quarter of the signs is weighed for every row, by tables
-//! of the costs of four signs at a time; all of them are for the rows which that leaves.
+//! Sketches: 512 signs of a row after a random rotation. Summed with the rotated components of a query they estimate the
+//! similarity (Gao and Long, "RaBitQ: quantizing high-dimensional vectors with a theoretical error bound for approximate nearest
+//! neighbor search", SIGMOD 2024; here the mean replaces each row's own factor). A quarter of the signs is weighted for every
+//! row, by tables of the costs of four signs at a time; all signs are weighted for the remaining rows.
 //!
 //! The rotation is signs and a Walsh-Hadamard transform, three times (Andoni et al., "Practical and optimal LSH for angular distance",
 //! NIPS 2015): `O(d log d)` additions. A sketch is a function of a coded row alone, the same on every machine: the
@@ -19,7 +19,7 @@ use crate::process::pool;
 pub(crate) const BITS: usize = 64 * BIT_WORDS;
 /// Components that are rotated at most; those of a longer row are folded onto them with random signs (feature hashing).
 const MOST_ROTATED: usize = 4096;
-/// Signs and transform are applied so many times.
+/// How often signs and transform are applied.
 const ROUNDS: usize = 3;
 
 /// The signs of one row.
@@ -65,7 +65,7 @@ pub(crate) struct SketchBuilder {
 }
 
 impl SketchBuilder {
-    /// For rows of so many components.
+    /// For rows of this many components.
     pub(crate) fn new(dimension: usize) -> Self {
         let width = dimension.next_power_of_two().clamp(BITS, MOST_ROTATED);
         let flips = |round: usize| {
@@ -141,7 +141,7 @@ struct Estimator {
 }
 
 impl Estimator {
-    /// For those components of a rotation of so many.
+    /// For those components of a rotation of this many.
     fn new(used: &[f32], width: usize) -> Self {
         let norm = used.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>().sqrt();
         // A row's signs, as a vector of length sqrt(d), lie at a cosine of about sqrt(2 / pi) to the row.
@@ -362,7 +362,7 @@ mod tests {
                     let cosine = (dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()) as f32;
                     let query = query_of(&a);
                     let estimates = estimates(&a, &b);
-                    // Above, what is left to chance is less than what the mean in the place of a row's own factor takes.
+                    // Above, the random part is less than the error of using the mean instead of a row's own factor.
                     if share <= 2.0 {
                         off[0].push((estimates[0] - cosine) / query.head.estimator.deviation(cosine));
                         off[1].push((estimates[1] - cosine) / query.estimator.deviation(cosine));

@@ -14,7 +14,7 @@ use crate::progress::{Progress, Watch, report};
 use crate::state::{Published, Snapshot};
 
 impl Core {
-    /// Whether a transaction is acknowledged before it is carried out.
+    /// Whether a transaction is acknowledged before it is applied.
     fn defers(&self, queue: &Queue, is_far_reaching: bool) -> bool {
         match *self.deferral.lock() {
             Deferral::Never => false,
@@ -23,19 +23,19 @@ impl Core {
         }
     }
 
-    /// Carries out a transaction, or acknowledges it and lets it wait.
+    /// Applies a transaction, or acknowledges and defers it.
     pub(crate) fn write(&self, operations: Vec<Operation>) -> Result<Receipt> {
         // Before it waits for a worker that a database opened to read does not have.
         self.refuse_within()?;
         self.commits.refuse()?;
         if operations.is_empty() {
-            // It changes nothing, so it has no number of its own.
+            // It changes nothing, so it has no number.
             return Ok(Receipt { sequence: self.accepted(), ..Receipt::default() });
         }
         self.hold_back();
         let is_far_reaching = is_far_reaching(&self.current(), &operations);
         {
-            // Without the writer's lock: what waits may be being carried out, which takes its time.
+            // Without the writer's lock: deferred writes may be being applied, which takes time.
             let mut queue = self.waitlist.lock();
             if self.defers(&queue, is_far_reaching) && !queue.is_full() {
                 return self.accept(&mut queue, operations);
@@ -55,7 +55,7 @@ impl Core {
         self.carry_out_now(&mut writer, &mut queue, operations, None)
     }
 
-    /// Carries out a transaction together with what is noted of it. It never waits; what waits before it is carried out first.
+    /// Applies a transaction together with its notes. It never waits; earlier deferred writes are applied first.
     ///
     /// `decide` says from the very state that the transaction changes what it does and notes, or that nothing is left to do (`None`).
     /// It is called under the writer's lock, so that nothing comes between; it must not write.
@@ -84,8 +84,8 @@ impl Core {
         Ok(Some((receipt, note)))
     }
 
-    /// Carries out a transaction if all of that holds of the very state that it changes. It never waits; deferred writes are applied
-    /// first.
+    /// Applies a transaction if all conditions hold for the very state that it changes. It never waits; deferred writes are
+    /// applied first.
     ///
     /// # Errors
     /// `Conflict`: something does not hold, and nothing changed; as [`Core::write`].
@@ -102,7 +102,7 @@ impl Core {
         Ok(written.map_or_else(nothing, |(receipt, _)| receipt))
     }
 
-    /// Carries out a transaction behind everything that waits. The queue is held meanwhile, so that nothing gets its number.
+    /// Applies a transaction after all deferred ones. The queue is held meanwhile, so that no other write gets its number.
     fn carry_out_now(
         &self,
         writer: &mut Writer,
@@ -154,7 +154,7 @@ impl Core {
         Ok(Receipt { sequence, images_changed: 0, predictions_changed: 0, deferred: true })
     }
 
-    /// Carries out waiting transactions until readers see number `sequence`. More may come to wait meanwhile.
+    /// Applies deferred transactions until readers see number `sequence`. More may be deferred meanwhile.
     pub(crate) fn drain_to(&self, writer: &mut Writer, sequence: u64) -> Result<()> {
         while self.current().sequence < sequence {
             let transactions = self.waitlist.lock().next();
@@ -167,7 +167,7 @@ impl Core {
         Ok(())
     }
 
-    /// Carries out everything that waits; nothing comes to wait meanwhile.
+    /// Applies all deferred transactions; none can be deferred meanwhile.
     fn drain_all(&self, writer: &mut Writer, queue: &mut Queue) -> Result<()> {
         while !queue.is_empty() {
             let count = self.carry_out_waiting(writer, queue.next())?;
@@ -185,7 +185,7 @@ impl Core {
         Ok(numbers.len())
     }
 
-    /// Whether something that waits to be carried out names this key.
+    /// Whether a deferred transaction names this key.
     pub(crate) fn waits_on(&self, key: &str) -> bool {
         self.waitlist.lock().names(key)
     }
@@ -199,7 +199,7 @@ impl Core {
         Ok(())
     }
 
-    /// Waits until readers see number `sequence`, by carrying out what waits before it.
+    /// Waits until readers see number `sequence`, by applying earlier deferred writes.
     ///
     /// # Errors
     /// `Invalid`: no such write was acknowledged yet; `Cancelled`; or what the writes give.

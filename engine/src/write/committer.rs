@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What is said when a write neither succeeded nor failed: foreign code panicked in it.
 const CUT_SHORT: &str = "it was interrupted";
-/// With so many bytes free beside its own nobody looks more closely: the log and the tables that it becomes take less.
+/// With this many bytes free beyond its own size, a write needs no closer check: the log and its tables take less.
 const AMPLE: u64 = 256 << 20;
 /// Bytes of log that are worth becoming tables when the disk gets full.
 const WORTH_A_FLUSH: u64 = 1 << 20;
@@ -30,8 +30,8 @@ const FOR_A_DELETION: u64 = 256 << 10;
 #[derive(Clone)]
 struct Poison {
     cause: String,
-    /// The disk was full, and RocksDB had taken so many changes before: when it has no more and takes writes again, nothing of the
-    /// failed one is stored.
+    /// The disk was full after RocksDB had accepted this many changes: if the number is the same when RocksDB accepts writes
+    /// again, nothing of the failed write is stored.
     full_at: Option<u64>,
 }
 
@@ -140,7 +140,8 @@ impl Commits {
         committed
     }
 
-    /// Bytes that must be free for a batch of so many: its own in the log, the tables that the log becomes, and what is set aside.
+    /// The bytes that must be free for a batch of this size: its own in the log, the tables that the log becomes, and the
+    /// reserve.
     fn needed(&self, batch: u64) -> u64 {
         let aside = if is_set_aside(&self.folder) { 0 } else { RESERVE_BYTES };
         batch + self.catalog.flush_bytes() + LISTS + aside
@@ -190,8 +191,8 @@ impl Commits {
             .then(|| format!("the disk is full: {} are free, but writing needs {}", mebibytes(free), mebibytes(needed)))
     }
 
-    /// Takes commits again when RocksDB does and nothing of the one that failed is stored; `true`: so it is now. The caller holds off
-    /// whoever writes.
+    /// Accepts commits again once RocksDB does and nothing of the failed one is stored; `true`: it does now. The caller holds off
+    /// other writers.
     pub(crate) fn heal(&self) -> bool {
         let mut poison = self.poison.lock();
         let Some(Poison { full_at: Some(before), cause }) = poison.clone() else { return false };

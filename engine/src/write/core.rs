@@ -56,7 +56,7 @@ pub(crate) struct Core {
     build_threads: AtomicUsize,
     /// Segments that were written and whose naming failed: nobody reads them, unless the naming turns out to be stored.
     pub(crate) unnamed: Mutex<Vec<SegmentId>>,
-    /// The number of changes of the catalog from which on its tables are looked at again.
+    /// Number of changes of the catalog after which its tables are examined again.
     pub(crate) next_look: Mutex<u64>,
     /// What each thread could not do, the last time it tried.
     pub(crate) troubles: Mutex<[Option<Trouble>; Duty::ALL.len()]>,
@@ -258,7 +258,7 @@ impl Core {
     }
 
     /// # Errors
-    /// `Io`: a commit failed, and nothing more is written.
+    /// `Io`: a commit failed, and the database accepts no more writes.
     pub(crate) fn refuse_when_poisoned(&self) -> Result<()> {
         self.commits.refuse()
     }
@@ -295,7 +295,7 @@ impl Core {
         self.publish_behind(state, (0, 0));
     }
 
-    /// Publishes a state by which so many of the waiting writes were carried out.
+    /// Publishes a state in which this many of the deferred writes are applied.
     pub(crate) fn publish_behind(&self, state: Published, done: Waits) {
         drop(self.now.publish(state, done));
         self.signal.notify();
@@ -316,7 +316,7 @@ impl Core {
         self.now.waiting()
     }
 
-    /// Whoever works long behind it comes to an end, or waits no more.
+    /// Long work behind it finishes, or stops waiting.
     pub(crate) fn hurry(&self) {
         self.signal.close();
     }

@@ -14,7 +14,7 @@ const DEFERRED_FROM_IMAGES: usize = 50_000;
 const MOST_WAITING_OPERATIONS: usize = 65_536;
 /// The same of their bytes, photos most of all.
 const MOST_WAITING_BYTES: usize = 256 << 20;
-/// Operations carried out by one batch of a drain.
+/// Largest number of operations that one batch of a drain applies.
 const DRAINED_OPERATIONS: usize = 8192;
 /// The same of their bytes: a batch holds them twice more.
 const DRAINED_BYTES: usize = 64 << 20;
@@ -47,7 +47,7 @@ pub(crate) struct Queue {
 struct Named {
     /// Whether there will be an image.
     exists: bool,
-    /// The last transaction that names it; once it is carried out, the catalog knows.
+    /// The last transaction that names it; once that is applied, the catalog knows.
     last: u64,
 }
 
@@ -65,7 +65,7 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// Whether so much waits that nothing more should be taken before it is carried out.
+    /// Whether so much is deferred that writers should wait until some is applied.
     pub(crate) fn is_full(&self) -> bool {
         self.operations >= MOST_WAITING_OPERATIONS || self.bytes >= MOST_WAITING_BYTES
     }
@@ -80,7 +80,7 @@ impl Queue {
         self.waiting.back().map(|waiting| waiting.sequence)
     }
 
-    /// Whether these operations can be carried out behind everything that waits; `exists` says which images there are before it.
+    /// Whether these operations are valid after all deferred ones; `exists` tells which images exist before them.
     ///
     /// # Errors
     /// What [`resolve`](super::resolve::resolve) would say then.
@@ -117,7 +117,7 @@ impl Queue {
         self.keys.contains_key(key)
     }
 
-    /// The next transactions to be carried out together.
+    /// The next transactions to apply together.
     pub(crate) fn next(&self) -> Vec<Transaction> {
         let (mut next, mut operations, mut bytes) = (Vec::new(), 0, 0);
         for Waiting { sequence, operations: more } in &self.waiting {
@@ -131,7 +131,7 @@ impl Queue {
         next
     }
 
-    /// The first `count` transactions were carried out.
+    /// The first `count` transactions were applied.
     pub(crate) fn done(&mut self, count: usize) {
         for done in self.waiting.drain(..count) {
             self.operations -= done.operations.len();
@@ -170,7 +170,7 @@ fn bytes_of(operations: &[Operation]) -> usize {
     operations.iter().map(of).sum::<usize>() + size_of_val(operations)
 }
 
-/// Whether a transaction would change so many predictions that its writer should not wait for them.
+/// Whether a transaction would change so many predictions that it should be deferred.
 ///
 /// Of `index` images with `kept` neighbours each, a new train image among `train` touches about `kept / train` of all, and no two
 /// new ones more than all.
@@ -200,8 +200,8 @@ mod tests {
     use super::*;
     use crate::operation::Put;
 
-    /// It catches: keys that stay while something waits, however long ago what named them was carried out; a key that goes although a
-    /// transaction behind still names it.
+    /// It catches: keys that stay while anything is deferred, however long ago the write that named them was applied; a key that
+    /// is removed although a later transaction still names it.
     #[test]
     fn keys_go_with_the_last_transaction_that_names_them() {
         let put = |key: &str| Operation::from(Put::new(key, [1.0, 0.0]));
@@ -213,7 +213,7 @@ mod tests {
             queue.done(1);
             assert_eq!((queue.keys.len(), queue.len()), (2, (1, 3)), "after {sequence}");
         }
-        // Of what waits the queue knows, of the rest only the catalog does.
+        // The queue knows the deferred writes; only the catalog knows the rest.
         let asked = std::cell::RefCell::new(Vec::new());
         let exists = |key: &str| {
             asked.borrow_mut().push(key.to_owned());
@@ -226,7 +226,7 @@ mod tests {
         assert!(queue.is_empty() && queue.keys.is_empty());
     }
 
-    /// It catches: photos that wait without end, or are carried out all at once, because they are few.
+    /// It catches: photos that are deferred without end, or applied all at once, because they are few.
     #[test]
     fn large_photos_fill_the_queue_before_many_small_ones_do() {
         let photo = || Operation::from(Put::new("a", [1.0, 0.0]).photo(vec![0; DRAINED_BYTES / 2]));

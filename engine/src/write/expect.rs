@@ -4,7 +4,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::state::Published;
 
-/// What must hold when a write is carried out ([`Database::write_if`](crate::Database::write_if)); otherwise it changes nothing.
+/// A condition that must hold when a write is applied ([`Database::write_if`](crate::Database::write_if)); otherwise the write
+/// changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Expect {

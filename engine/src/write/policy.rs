@@ -13,9 +13,9 @@ pub(crate) const HOLD_BACK_SEGMENTS: usize = 32;
 /// Neighbouring segments of about one size that are merged into one. Each row is rewritten once for each power of this that the
 /// database grows by.
 const FANOUT: usize = 4;
-/// Neighbours that are merged whatever their sizes: searching so many costs more than rewriting them.
+/// Number of neighbours that are merged whatever their sizes: searching this many costs more than rewriting them.
 const CROWD: usize = 3 * FANOUT;
-/// One row in so many may be dead before a segment is rewritten: the share that searches it in vain and disk holds in vain.
+/// One row in this many may be dead before a segment is rewritten: the share of useless search and disk space.
 const DEAD_SHARE: usize = 4;
 
 /// What the policy knows of a segment.

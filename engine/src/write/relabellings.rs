@@ -14,7 +14,7 @@ pub(crate) const KEPT_IMAGES: u64 = 50_000;
 /// What is known of the log without reading it.
 #[derive(Default)]
 pub(crate) struct Log {
-    /// Oldest first; `None`: not looked at yet.
+    /// Oldest first; `None`: not read yet.
     entries: Option<VecDeque<Entry>>,
 }
 
@@ -70,7 +70,7 @@ impl Log {
         Ok(())
     }
 
-    /// Forgets changes that are taken back.
+    /// Removes changes that are undone.
     pub(crate) fn take_back(
         &mut self,
         batch: &mut Batch<'_>,

@@ -22,7 +22,7 @@ pub(crate) struct Transaction {
 
 /// Who gives and takes labels.
 pub(crate) enum Author {
-    /// Whoever calls the database. A list says so with each operation.
+    /// The caller of the database. A list is named with each operation.
     People,
     /// The cleaning of that number.
     Cleaning(u64),
@@ -60,7 +60,7 @@ pub(crate) struct Before {
 pub(crate) struct After {
     /// `Some`: a train image.
     pub(crate) label: Option<String>,
-    /// Who put that in force.
+    /// Who set it.
     pub(crate) origin: Option<OriginMessage>,
     /// What a list said of it when it was read last.
     pub(crate) listed: Option<Said>,
@@ -86,7 +86,7 @@ pub(crate) struct Change {
     pub(crate) key: String,
     pub(crate) before: Option<Before>,
     pub(crate) after: Option<After>,
-    /// Somebody labelled or deleted it on the way, be it to the same end: what a cleaning marked has been looked at.
+    /// Somebody labelled or deleted it in between, even to the same result: a person has examined what a cleaning marked.
     pub(crate) settles_mark: bool,
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct Resolved {
 /// What the operations of all transactions, one after the other, come to.
 ///
 /// # Errors
-/// The first operation that cannot be carried out; nothing of the transactions is then.
+/// The first operation that is not valid; nothing of the transactions is applied then.
 pub(crate) fn resolve(state: &Published, transactions: Vec<Transaction>, author: &Author) -> Result<Resolved> {
     let mut images = Images { state, changes: Vec::new(), places: HashMap::new() };
     let mut relabellings = Vec::new();
@@ -267,7 +267,7 @@ impl LabelStory {
     }
 }
 
-/// Whether an operation on a key for which there is an image, or none, can be carried out.
+/// Whether an operation is valid on a key with or without an image.
 ///
 /// # Errors
 /// What [`resolve`] says of it.

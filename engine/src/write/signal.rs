@@ -46,7 +46,7 @@ impl Signal {
         }
     }
 
-    /// Stops the threads, and whoever waits for them.
+    /// Stops the threads, and those who wait for them.
     pub(crate) fn close(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.notify();
@@ -64,12 +64,12 @@ impl Signal {
     }
 }
 
-/// What is done behind the callers, each by a thread of its own, because each may take minutes and none may wait for the others.
+/// The background duties, each with its own thread, because each may take minutes and none may wait for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Duty {
     /// The side file is kept up, and what a full disk did is made good.
     Note,
-    /// What waits is carried out.
+    /// Applies deferred writes.
     Drain,
     /// Segments are made.
     Flush,

@@ -33,7 +33,7 @@ pub(crate) struct Writer {
 pub(crate) enum Note {
     /// A cleaning, or its undo.
     Cleaning(CleaningMessage),
-    /// Changes of labels that are taken back.
+    /// Changes of labels that are undone.
     TakenBack(Vec<RelabellingMessage>),
 }
 
@@ -112,9 +112,9 @@ impl Writer {
         self.commits.commit(fill)
     }
 
-    /// Carries out transactions on `state` and returns the state after them, whose sequence number is that of the last one; the waiting
-    /// transactions numbered `drained` are taken off the log by the same batch, and a `note` goes with it. Nothing
-    /// changed when it fails.
+    /// Applies transactions to `state` and returns the state after them, whose sequence number is that of the last one; the same
+    /// batch removes the deferred transactions numbered `drained` from the log, and stores a `note`. If it fails, nothing has
+    /// changed.
     pub(crate) fn write(
         &mut self,
         state: &Published,
@@ -287,7 +287,7 @@ impl Draft<'_> {
                 if !change.left_as(cleaning.next_image, id, judged.version) {
                     continue;
                 }
-                // Of an earlier one in the chain the id is told when its successor is undone.
+                // The undo of its successor restores the id of an earlier one in the chain.
                 change.left = judged.now.take().or(change.left);
                 *judged = Judged { id: change.judged, version: change.version, now: None };
                 change.version += STEPS;

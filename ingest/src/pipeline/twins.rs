@@ -12,7 +12,7 @@ use super::Word;
 /// Pairs of keys that are named.
 const NAMED: usize = 5;
 
-/// What was added under keys of its own though the same photo is there under another one.
+/// The added photos that are also stored under another key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Twins {
     /// How many of the added.
@@ -21,8 +21,8 @@ pub struct Twins {
     pub pairs: Vec<(String, String)>,
 }
 
-/// What an ingest added: of each photo the first bytes of its BLAKE3, and how often. Two photos that agree in 64 bits of it are taken
-/// for one here, where nothing but a remark depends on it.
+/// The added photos: of each the first bytes of its BLAKE3, and how often. Two photos that agree in 64 bits of it count as one
+/// here, where only a remark depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Added {
     photos: HashMap<u64, u32>,

@@ -288,9 +288,9 @@ mod tests {
     #[test]
     fn what_the_header_does_not_explain_is_refused() {
         for (text, said) in [
-            ("id,label\na,Paris, France\n", "line 2: 3 fields, and the header has 2 columns"),
-            ("id,label,x\na,b,c\nb,\"y,z\n", "line 3: the column 'label' goes on in the next line"),
-            ("id,label\na,\"L\nb,M\nc,N\n", "line 2: the column 'label' goes on in the next line"),
+            ("id,label\na,Paris, France\n", "line 2: 3 fields, but the header has 2 columns"),
+            ("id,label,x\na,b,c\nb,\"y,z\n", "line 3: the column 'label' continues in the next line"),
+            ("id,label\na,\"L\nb,M\nc,N\n", "line 2: the column 'label' continues in the next line"),
             ("id,label,label\na,b,c\n", "the header has the column 'label' twice"),
             ("id,ID ,label\na,b,c\n", "the header has the column 'id' twice"),
             ("id,label\ra,b\rc,d\r", "its lines end with a carriage return alone"),

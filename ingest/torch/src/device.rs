@@ -138,8 +138,8 @@ fn load(library: &Path) -> Result<(), String> {
 
 /// Makes torch use one thread for the calling thread's operations.
 ///
-/// With more, the order of summation depends on how many there are, and with it the last bits of a descriptor; the crate
-/// runs photos in parallel instead, each on a thread of its own. Returns at once when the calling thread did it before.
+/// With more threads, the order of summation depends on their number, and with it the last bits of a descriptor; the crate runs
+/// photos in parallel instead, one thread each. Returns at once if the calling thread did it before.
 pub(crate) fn one_thread() {
     thread_local!(static DONE: Cell<bool> = const { Cell::new(false) });
     DONE.with(|done| {

@@ -22,7 +22,7 @@ fn database(folder: &Path, keep: Keep) -> (Database, PhotoEmbedder) {
     (Database::create(folder, options).unwrap(), PhotoEmbedder::new(Arc::new(model), keep))
 }
 
-/// A folder of so many small photos of several sizes.
+/// A folder of this many small photos of several sizes.
 fn photos(count: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..count {

@@ -47,7 +47,7 @@ impl Mix {
         radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
-    /// In an order of its own (Fisher and Yates).
+    /// In random order (Fisher and Yates).
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));

@@ -23,7 +23,7 @@ use crate::state::snapshot::Published;
 use crate::vote::Ballot;
 use crate::write::core::Core;
 
-/// Problems that are told one by one; of more, only the number.
+/// The largest number of problems that are listed; more are only counted.
 const MOST_PROBLEMS: usize = 100;
 /// Index images whose lists are made again at a time.
 const RECOMPUTED_ROWS: usize = 4096;
@@ -44,7 +44,7 @@ impl Sum {
     }
 }
 
-/// One more entry is looked at.
+/// Counts one more entry.
 fn look(interrupt: &Interrupt<'_>, entries: &mut usize) -> Result<()> {
     *entries += 1;
     if entries.is_multiple_of(LOOK_EVERY) { interrupt.at(Progress::ENTRIES, *entries, 0) } else { Ok(()) }
@@ -54,13 +54,13 @@ struct Check<'s> {
     core: &'s Core,
     state: &'s Published,
     report: CheckReport,
-    /// What is being looked at.
+    /// The kind of entries being checked.
     of: Of,
     more: usize,
     /// The writer beside merged away what was to be read.
     is_overtaken: bool,
     interrupt: &'s Interrupt<'s>,
-    /// Entries that were looked at.
+    /// Number of checked entries.
     entries: usize,
     /// It was stopped.
     stopped: Option<Error>,
@@ -83,7 +83,7 @@ impl Core {
         Ok(now.into_iter().map(|entry| entry.id).collect())
     }
 
-    /// Looks at everything that is stored; what is wrong is in the report. Writes go on meanwhile.
+    /// Checks everything that is stored; the report has the problems. Writes continue meanwhile.
     ///
     /// Complexity: reads records, keys, lists, votes and postings once; `deep` reads every file besides, photos included, and computes
     /// `O(index * train)` similarities.
@@ -124,7 +124,7 @@ impl Core {
         Ok(report)
     }
 
-    /// What fuzzing looks at after each history.
+    /// The check that fuzzing makes after each history.
     ///
     /// # Errors
     /// The catalog cannot be read at all.
@@ -375,7 +375,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Of segments whose files are not there any more, those that the database names now still are lost; the others were merged.
+    /// Of segments whose files have disappeared, those that the database still names are lost; the others were merged.
     fn lost(&mut self, gone: &[SegmentId]) -> Result<()> {
         if gone.is_empty() {
             return Ok(());

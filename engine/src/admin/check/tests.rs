@@ -92,7 +92,7 @@ const DAMAGES: [Damage; 25] = [
     (
         "a record without a row",
         |_, batch| batch.put_record(ImageId(7_000), &record("stray", None)),
-        "'stray' is stored and cannot be found",
+        "'stray' is stored, but no search can find it",
         false,
     ),
     (

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::vector::{encode, stride, unit};
 
-/// Features that an image may have; the released code asks DELF for so many.
+/// Largest number of features of an image; the released code requests this many from DELF.
 pub const MAX_FEATURES: usize = 1_000;
 /// Components that a local descriptor may have (DELF after PCA: 40, XFeat: 64).
 pub const MAX_FEATURE_DIMENSION: usize = 1_024;

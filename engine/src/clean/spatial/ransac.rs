@@ -57,8 +57,8 @@ pub struct Fit {
 /// Samples whose first ends lie on one line are skipped. `None` for fewer than four matches (three agree with some map always), and
 /// when every sample is skipped. Ends that are not finite agree with nothing.
 ///
-/// It stops early only when no later sample could change the answer: all matches agree. Likewise a sample's remaining matches are
-/// not looked at once it cannot reach the best. So the answer is that of `trials` full trials.
+/// It stops early only if no later sample could change the result: all matches agree. Likewise it skips a sample's remaining
+/// matches once the sample cannot reach the best. So the result is that of `trials` full trials.
 ///
 /// # Errors
 /// Invalid when a parameter is out of range.

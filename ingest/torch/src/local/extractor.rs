@@ -32,7 +32,7 @@ pub struct XFeatExtractor {
     limits: DecodeLimits,
     longest: u32,
     digest: blake3::Hash,
-    /// Tensors may move between threads but not be shared by reference: each call takes handles of its own.
+    /// Tensors may move between threads but not be shared by reference: each call takes its own handles.
     network: Gated<Mutex<XFeat>>,
 }
 

@@ -47,9 +47,8 @@ pub struct TrunkExtractor {
 
 impl TrunkExtractor {
     /// Fits the projection on train photos: on at most [`FIT_PHOTOS`] of them, photo `i * n / m` of the `n` given for each `i`
-    /// below `m`, and of each its [`FIT_FEATURES`] best cells; a photo that cannot be read, or is another one than that with the BLAKE3
-    /// beside it, is passed over. The same photos in the same
-    /// order give the same projection.
+    /// below `m`, and of each its [`FIT_FEATURES`] best cells; it skips a photo that cannot be read, or whose BLAKE3 differs from
+    /// the given one. The same photos in the same order give the same projection.
     ///
     /// # Errors
     /// When the photos that can be read have too few cells: then that of the first that cannot be read, if there is one.

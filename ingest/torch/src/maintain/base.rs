@@ -64,7 +64,7 @@ impl Base {
         Ok(vectors)
     }
 
-    /// The same of images that may be passed over, and why those were that have neither.
+    /// The same for images that may be skipped, with the reasons of those that were.
     pub(super) fn descriptors_there(&self, from: &Gathering<'_>, keys: &[String]) -> Result<(Vec<f32>, Vec<Error>)> {
         let (mut vectors, mut passed_over) = (Vec::with_capacity(keys.len() * self.model.dimension()), Vec::new());
         self.each(from, keys, "index descriptors read", &mut |row| {
@@ -118,7 +118,7 @@ impl Base {
 /// Gives images the descriptors of another model: through the base's stored ones where it can, from photos where it must.
 pub(super) struct Again {
     model: Arc<Model>,
-    /// Where the base's descriptors are, and whether it is in force; `None`: they are not to be used.
+    /// Where the base's descriptors are, and whether it is active; `None`: they are not to be used.
     stored: Option<(Option<u32>, bool)>,
     adapter: Option<Adapter>,
     /// What the database keeps of its photos.

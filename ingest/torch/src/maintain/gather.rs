@@ -28,7 +28,7 @@ pub(super) struct Gathered {
     pub(super) samples: Samples,
     /// The number of each label.
     pub(super) numbers: BTreeMap<String, u32>,
-    /// Images passed over because a cleaning marked them.
+    /// Number of images skipped because a cleaning marked them.
     pub(super) marked: Vec<Marked>,
     /// The last cleaning; 0: there was none.
     pub(super) cleaning: u64,
@@ -36,7 +36,7 @@ pub(super) struct Gathered {
     pub(super) photos: blake3::Hash,
     /// What they were gathered from.
     pub(super) snapshot: Snapshot,
-    /// The model in force then.
+    /// The active model at that time.
     pub(super) model: Option<ModelInfo>,
 }
 
@@ -63,8 +63,8 @@ impl Gathered {
         Self { keys, samples, numbers, marked, cleaning: self.cleaning, photos: self.photos, snapshot, model }
     }
 
-    /// What a training had learnt from besides, that knew the marks of the cleanings up to that one only; no photo is read for what is
-    /// passed over anyway.
+    /// The other images of a training that knew the cleanings' marks only up to this one; no photo is read for skipped images
+    /// anyway.
     pub(super) fn marked_since(&self, base: &Base, cleaning: u64) -> Result<Samples> {
         let since: Vec<&Marked> = self.marked.iter().filter(|marked| marked.cleaning > cleaning).collect();
         let keys: Vec<String> = since.iter().map(|marked| marked.key.clone()).collect();
@@ -80,7 +80,7 @@ impl Gathered {
         Ok(samples)
     }
 
-    /// The model in force, which a new one would displace; `None`: it is the base.
+    /// The active model, which a new one would replace; `None`: it is the base.
     pub(super) fn displaces(&self, base: &Base) -> Option<&ModelInfo> {
         self.model.as_ref().filter(|model| model.fingerprint != base.model.info().fingerprint)
     }
@@ -93,7 +93,7 @@ impl Gathered {
         (0u32..).zip(labels).filter(|(_, label)| counts[**label as usize] == 1).map(|(image, _)| image).collect()
     }
 
-    /// Descriptors of images by the model in force, by their numbers.
+    /// Descriptors of images by the active model, by their numbers.
     pub(super) fn in_force(&self, images: &[u32]) -> Result<Vec<Vec<f32>>> {
         let one = |&image: &u32| {
             let key = &self.keys[image as usize];
@@ -109,8 +109,8 @@ impl Gathered {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// The plan but for what becomes of its model, and which images and labels. Which network it begins with only where the plan
-    /// says so: the one in force is another one once the training is over.
+    /// The plan without the decision about its model, with the images and labels. It names the initial network only if the plan
+    /// does: the active one changes at the end of the training.
     pub(super) fn asked(&self, plan: &TrainPlan, base: &Base) -> String {
         let mut hasher = self.named();
         if plan.from.is_some() {
@@ -133,7 +133,7 @@ impl Gathered {
     }
 }
 
-/// The labelled images with the base's descriptors; `dry`: as readers see them, with nothing carried out that waits.
+/// The labelled images with the base's descriptors; `dry`: as readers see them, without applying deferred writes.
 pub(super) fn gather(database: &Database, base: &Base, dry: bool, watch: Option<&dyn Watch>) -> Result<Gathered> {
     let snapshot = if dry { database.snapshot() } else { database.drain()? };
     let model = database.options().model;

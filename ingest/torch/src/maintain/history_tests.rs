@@ -90,8 +90,8 @@ impl Home {
 
 const LAST: &str = "TRAIN dim=8 seed=7 FORCE";
 
-/// It catches: index images that a training passes over since they came behind another one, went in under a trained model, or lost the
-/// network's descriptors; a seed or an order that the history draws.
+/// It catches: index images that a training skips because they were added after another one, were ingested under a trained model,
+/// or lost the network's descriptors; a seed or an order that depends on the history.
 #[test]
 fn the_same_images_give_the_same_model_whatever_happened_before() {
     let folder = tempfile::tempdir().unwrap();

@@ -16,15 +16,15 @@ struct Figure {
     /// The network that the training began with.
     base: f64,
     new: f64,
-    /// The model in force; `None`: it is that network.
+    /// The active model; `None`: it is that network.
     in_force: Option<f64>,
     /// Above the network's; otherwise it must not fall.
     must_rise: bool,
 }
 
 impl Figure {
-    /// A model in force whose descriptors were stored may have learnt from what is held out now. That favours it: what displaces it all
-    /// the same is better.
+    /// An active model whose descriptors were stored may have learnt from images that are held out now. That favours it: a model
+    /// that replaces it anyway is better.
     fn why_worse(&self) -> Option<String> {
         let Self { name, base, new, must_rise, .. } = *self;
         if new == base && must_rise {
@@ -40,7 +40,7 @@ impl Figure {
     }
 }
 
-/// So many digits that two different figures look different.
+/// Number of digits at which two different figures look different.
 fn telling_digits(one: f64, other: f64) -> usize {
     /// Those of every figure.
     const DIGITS: usize = 4;
@@ -52,8 +52,8 @@ fn telling_digits(one: f64, other: f64) -> usize {
 }
 
 impl Judged {
-    /// Images held out, and whole labels held out; `in_force` are the figures of the model in force where it is not the network that
-    /// the training began with.
+    /// Images held out, and whole labels held out; `in_force` are the figures of the active model if it is not the network that
+    /// the training started from.
     pub(super) fn of_two_ways(validation: &HeldOut, in_force: Option<&HeldOut>) -> Self {
         let HeldOut { images, classes, .. } = validation;
         let known = Figure {

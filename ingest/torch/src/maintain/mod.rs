@@ -75,7 +75,7 @@ impl Trial<'_> {
     /// The base's descriptors of these images; those that are not stored are made from photos.
     ///
     /// # Errors
-    /// When a photo is not there any more.
+    /// When a photo does not exist any more.
     pub fn descriptors(&self, keys: &[String]) -> Result<Vec<f32>> {
         let (database, snapshot) = (self.database, self.database.snapshot());
         self.base.descriptors(&Gathering { database, snapshot: &snapshot, keeps: false, watch: None }, keys)
@@ -111,7 +111,7 @@ impl TorchMaintainer {
     }
 }
 
-/// The model in force.
+/// The active model.
 fn in_force(database: &Database) -> Result<ModelInfo> {
     database.options().model.ok_or_else(|| {
         Error::invalid("this is a database of bare vectors: it has no model")
@@ -163,7 +163,7 @@ impl Maintain for TorchMaintainer {
 }
 
 impl TorchMaintainer {
-    /// The architecture and the scales in force with the weights of a file.
+    /// The active architecture and scales with the weights of a file.
     fn of_file(&self, info: &ModelInfo, weights: &str) -> Result<Arc<Model>> {
         Ok(Arc::new(Model::load(&spec_of(info, Path::new(weights))?, &self.hardware)?))
     }

@@ -113,7 +113,7 @@ pub(super) fn completed(
     Ok((stored.into_iter().enumerate().filter_map(row).collect(), count))
 }
 
-/// How many images were passed over, and why the first of them was. `None`: none was.
+/// Number of skipped images, and why the first of them was skipped. `None`: there was none.
 pub(super) fn passed_over(errors: &[Error]) -> Option<String> {
     let first = errors.first()?;
     let more = match errors.len() - 1 {

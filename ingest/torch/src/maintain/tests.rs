@@ -64,7 +64,7 @@ fn image(key: &str, label: Option<&str>, vector: Vec<f32>) -> Operation {
     })
 }
 
-/// Writes descriptors that the model in force made.
+/// Writes descriptors of the active model.
 fn write(database: &Database, operations: Vec<Operation>) {
     let made_by = database.options().model.map(|model| model.fingerprint);
     database.write_if([Expect::Model(made_by)], operations).unwrap();
@@ -155,7 +155,7 @@ fn a_training_after_a_cleaning_is_compared_with_what_learnt_from_all() {
     let second = train(&database, &plan(Loss::Discriminant), None).unwrap();
     assert!(second.value("outcome").unwrap().contains("with the new one"), "{second:?}");
     assert!(second.value("mAP@100, images held out").unwrap().contains("active"), "{second:?}");
-    // Told so, it is put in force; from then on it is what another one learns from, too.
+    // On request it becomes active; from then on another training starts from it, too.
     let plan = plan(Loss::Discriminant).flip(Flip::Always);
     assert_eq!(train(&database, &plan, None).unwrap().value("active model"), Some("2"));
     let plan = plan.flip(Flip::UnlessWorse);
@@ -264,7 +264,7 @@ fn a_shorter_training_of_the_same_recipe_does_not_displace_a_better_one() {
     let plan = plan(Loss::ArcFace).epochs(3);
     let short = train(&database, &plan, None).unwrap();
     assert!(short.value("outcome").unwrap().contains("with the new one"), "{short:?}");
-    // The same images were held out, so the model in force has the figure with which it came.
+    // The same images were held out, so the active model has the figure of its training.
     let shown = short.value("mAP@100, images held out").unwrap();
     assert!(shown.ends_with(&format!("; active: {worth}")), "{shown}, {worth}");
     assert_eq!(database.models().unwrap().len(), 2);

@@ -26,7 +26,7 @@ use crate::train::{
     judge_with_more, train_discriminant, train_head,
 };
 
-/// Index images that a training looks at, evenly spaced in the order of keys; they have no labels to learn from.
+/// Largest number of index images that a training uses, evenly spaced in the order of keys; they have no labels to learn from.
 const INDEX_IMAGES: usize = 20_000;
 /// Below this many train images a few hold-outs judge by chance, and more of them are cheap.
 const FEW_IMAGES: usize = 2_000;
@@ -44,7 +44,7 @@ pub(super) struct Learnt {
     lines: Vec<(&'static str, String)>,
 }
 
-/// What a training is told beside its plan.
+/// The arguments of a training besides its plan.
 pub(super) struct Setting<'a> {
     pub(super) hardware: &'a Hardware,
     /// Weight of the descriptor as it was, beside a trained head's.
@@ -56,7 +56,7 @@ pub(super) struct Setting<'a> {
 
 /// What discriminants are compared with beside the network.
 enum Rival<'d> {
-    /// Other discriminants, made again: of so many dimensions, and from these images too.
+    /// Other discriminants, computed again: with this many dimensions, and also from these images.
     Discriminants(usize, Samples),
     /// Descriptors that are stored.
     Stored(Descriptors<'d>),
@@ -97,7 +97,7 @@ pub(super) fn learn(
     }
 }
 
-/// What came of a training, before it is in force.
+/// The result of a training, before it is active.
 enum Outcome {
     /// A map behind the network.
     Adapter(Adapter),

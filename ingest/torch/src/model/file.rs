@@ -65,8 +65,8 @@ pub(crate) fn checksum(about: &BTreeMap<String, String>, tensors: &[Named]) -> S
     hasher.finalize().to_hex().to_string()
 }
 
-/// Writes `path` as a whole: whoever opens it afterwards, also after a power loss, sees all of it or what was there before. Nothing is
-/// written through a link.
+/// Writes `path` atomically: an opening afterwards, even after a power loss, gets all of it or the earlier file. It writes
+/// through no link.
 ///
 /// # Errors
 /// `Io`; then what was there before stays, and the half-written file is removed.

@@ -30,7 +30,7 @@ pub(crate) enum Norm<'a> {
     Batch { name: &'a str, epsilon: f64 },
     /// Batch normalisation without gain and shift: `.running_mean` and `.running_var` only.
     Plain { name: &'a str, epsilon: f64 },
-    /// None; the convolution has a `.bias` of its own.
+    /// None; the convolution has its own `.bias`.
     Bias,
 }
 

@@ -54,7 +54,7 @@ pub const MAX_SCALES: usize = 8;
 /// The architectures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Architecture {
-    /// EfficientNet-Lite0 + GeM: 1,280 dimensions; the default, with weights of its own.
+    /// EfficientNet-Lite0 + GeM: 1,280 dimensions; the default, whose weights are included.
     #[default]
     Lite0,
     /// ResNet-18 + GeM: 512 dimensions.
@@ -159,7 +159,7 @@ pub struct Model {
     has_head: bool,
     hardware: Hardware,
     adapter: Option<Arc<Adapter>>,
-    /// Tensors may move between threads but not be shared by reference: each call takes handles of its own.
+    /// Tensors may move between threads but not be shared by reference: each call takes its own handles.
     network: Gated<Mutex<Network>>,
 }
 
@@ -373,7 +373,7 @@ impl Encoder for Model {
         self.architecture.size_rule()
     }
 
-    /// 1 on the CPU, where each photo has a forward of its own; on CUDA several batches, so that photos of one size meet.
+    /// 1 on the CPU, where each photo has its own forward pass; on CUDA several batches, so that photos of one size are together.
     fn preferred_batch(&self) -> usize {
         if self.hardware.is_cuda() { 8 * CUDA_BATCH } else { 1 }
     }

@@ -25,8 +25,8 @@ pub enum Augmentation {
     /// had; brightness +-10 % half of the time (the default, as in the paper).
     #[default]
     Soft,
-    /// Width and height by factors of their own between 0.7 and 1.3: a part of that size, or all of it with black around, brought
-    /// back to the size it had; sheared by up to 4 degrees; brightness and contrast +-10 %, each half of the time.
+    /// Width and height by separate factors between 0.7 and 1.3: a crop of that size, or the whole photo with a black border,
+    /// resized to the original size; sheared by up to 4 degrees; brightness and contrast +-10 %, each with probability one half.
     Hard,
 }
 

@@ -18,7 +18,8 @@ pub enum Sampling {
     Shuffled,
     /// Every class as often as any other, for long tails: as many draws as there are images; the images of a class take turns.
     ClassBalanced {
-        /// Images of a class that are drawn together, where it has so many: 1, or more for the losses that compare rows.
+        /// Number of images of a class that are sampled together, if it has that many: 1, or more for the losses that compare
+        /// rows.
         images: usize,
     },
     /// `images` of a class at a time side by side, for the losses that compare rows (triplet, AP: 4 by default). Every image

@@ -21,7 +21,7 @@ use crate::device::torch_error;
 const LOGGED: usize = 3;
 /// Longest time without a checkpoint, whatever number of steps that is.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
-/// Before that, a checkpoint is due when so many times as much time has gone by as the last one took: they cost 5 % at most.
+/// Before that, a checkpoint is due after this many times the duration of the last one: checkpoints cost 5 % at most.
 const CHECKPOINT_SHARE: u32 = 20;
 /// What the first one is taken to cost.
 const CHECKPOINT_COST: Duration = Duration::from_millis(100);

@@ -100,7 +100,7 @@ fn closed_form_starts_are_good_before_the_first_step() {
     assert!(whitened.after.map > whitened.before.map + 0.1);
 }
 
-/// Stops after some steps, or dies there without a word; `None` once the training ends by itself.
+/// Stops after some steps, or dies there silently; `None` once the training ends normally.
 fn cut_short(samples: &Samples, options: &HeadOptions, path: &Path, after: u64, dies: bool) -> Option<Trained> {
     let left = Cell::new(after);
     let progress = |_: &Step| {

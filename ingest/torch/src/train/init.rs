@@ -130,7 +130,7 @@ mod tests {
     use crate::testing::largest_difference;
     use crate::train::head::Norm;
 
-    /// 40 rows of 5 numbers in 4 classes that differ in the last number; the first is loud and says nothing.
+    /// 40 rows of 5 numbers in 4 classes that differ in the last number; the first is large and uninformative.
     fn samples() -> (Tensor, Tensor) {
         let mut mix = Mix::new(&[9]);
         let row = |i: usize| {

@@ -18,7 +18,7 @@ const HOLD_OUT_FROM: usize = 3;
 pub(crate) const LABEL_SHARE: f64 = 0.2;
 /// Fewest labels that are held out, if any: of one, chance would judge.
 const FEWEST_LABELS_OUT: usize = 2;
-/// Labels are held out where there are so many, so that more are learnt than are not.
+/// Labels are held out if there are this many, so that more are learnt than held out.
 const HOLD_LABELS_FROM: usize = 5;
 
 /// Descriptors of labelled images. A row is one view of an image; an image may have several.
@@ -60,7 +60,7 @@ pub enum Singles {
     Refuse,
     /// Its image is left out.
     LeaveOut,
-    /// It stays a class of its own; the losses that compare rows only push others away from it.
+    /// It stays a separate class; the losses that compare rows only push others away from it.
     Keep,
 }
 

@@ -37,7 +37,7 @@ const PURPOSE: u64 = 0xd15c;
 pub const MOST_TRAIN_IMAGES: usize = 50_000;
 /// Most index images that are learnt from; of more, evenly spread ones.
 pub const MOST_INDEX_IMAGES: usize = 20_000;
-/// Most images that the compression looks at; of more, evenly spread ones.
+/// Largest number of images that the compression uses; of more, evenly spaced ones.
 const MOST_COMPRESSED: usize = 20_000;
 
 /// What [`train_discriminant`] gives.
@@ -58,8 +58,8 @@ pub struct TrainedDiscriminant {
 /// be empty: their surest neighbours' labels are learnt (unless `options.transductive` is false), and the compression keeps
 /// what tells them apart.
 ///
-/// The same samples, index and options give the same bits on the same machine. `progress` is told what was done, how many parts
-/// of the work are done, and of how many.
+/// The same samples, index and options give the same bits on the same machine. `progress` gets the name of the finished part, the
+/// number of finished parts, and their total.
 ///
 /// Of more than [`MOST_TRAIN_IMAGES`] and [`MOST_INDEX_IMAGES`] only that many are used. With n <= 50,000 of the first, i <=
 /// 20,000 of the second, and D numbers: O(folds (n D min(n, D) + D^3) + n (n + i) D), the validation (at most 10,000 of the

@@ -6,8 +6,8 @@ use cairn::{Error, Result};
 /// Most numbers of a descriptor that it takes: its matrices are square.
 const MOST_NUMBERS: usize = 8192;
 
-/// How [`super::train_discriminant`] works. The defaults come from trials on the shared landmarks and groceries, whose queries were
-/// looked at meanwhile: on other photos expect less, and believe [`super::HeldOut`].
+/// How [`super::train_discriminant`] works. The defaults come from trials on the shared landmarks and groceries, whose queries
+/// were examined during the trials: on other photos expect less, and trust [`super::HeldOut`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiscriminantOptions {
     /// How much the whitening is held back: this many times the mean eigenvalue is added to every eigenvalue. 2.
@@ -23,7 +23,7 @@ pub struct DiscriminantOptions {
     pub transductive: bool,
     /// Decides everything that is drawn.
     pub seed: u64,
-    /// Share of the images of a label that is held out to judge by, in a training of its own; 0.34. 0: nothing is judged.
+    /// Share of the images of a label that is held out to measure a separate training; 0.34. 0: no measurement.
     pub validation: f64,
     /// How often that is done, with other images; 3. Each costs two more trainings.
     pub repeats: usize,

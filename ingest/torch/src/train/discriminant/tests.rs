@@ -187,7 +187,7 @@ fn wrong_labels_are_left_out_and_labels_of_one_image_too() {
 
 #[test]
 fn where_cleaning_would_leave_one_label_all_stay() {
-    // Two labels of two images that lie crosswise: nobody's neighbour knows its label.
+    // Two labels of two images that lie crosswise: no image's neighbour has its label.
     let vectors = vec![1.0, 0.0, 0.0, 1.0, 0.99, 0.01, 0.01, 0.99];
     let samples = Samples { dimension: 2, vectors, image: (0..4).collect(), labels: vec![1, 1, 2, 2] };
     let few = DiscriminantOptions { neighbours: 1, folds: 4, ..options() };

@@ -49,7 +49,7 @@ impl Recipe<'_> {
         Ok(Batch { width, height, rgb })
     }
 
-    /// An image that stands in an epoch more than once is seen in other views.
+    /// An image that is in an epoch more than once gets different views.
     fn view(&self, (at, slot): (u64, u64), image: u32, width: u32, height: u32) -> Result<Vec<u8>> {
         let (photo, limits) = ((self.open)(image)?, DecodeLimits::default());
         let view = || {
@@ -66,7 +66,7 @@ impl Recipe<'_> {
         };
         view().map_err(|error| {
             about_photo(&photo, error)
-                .help("mend the file, and the same command goes on; or DELETE the image, and it begins anew")
+                .help("fix the file and rerun to resume; or DELETE the image, which restarts the training")
         })
     }
 

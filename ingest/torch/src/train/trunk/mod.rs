@@ -233,7 +233,7 @@ fn groups(count: usize, photo: &(dyn Fn(u32) -> Result<Photo> + Sync)) -> Result
         let photo = photo(place as u32)?;
         let size = read_photo(&photo, &limits).and_then(|bytes| upright_size(&bytes, &limits));
         let (width, height) =
-            size.map_err(|error| about_photo(&photo, error).help("mend the file or DELETE the image"))?;
+            size.map_err(|error| about_photo(&photo, error).help("fix the file or DELETE the image"))?;
         Ok(aspect_group(width, height))
     };
     if u32::try_from(count).is_err() {
