@@ -24,8 +24,7 @@ pub struct Pair {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
     /// Number of inliers from which a pair is verified, inclusive. Default 31: the paper says "greater than 30"; the released
-    /// code takes
-    /// 30 too.
+    /// code takes 30 too.
     pub min_inliers: u32,
     /// Number of verified pairs that an image needs, 1 or more. Default 3 (the paper's tau_freq).
     pub freq: usize,
