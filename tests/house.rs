@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors of the engine, lowest first; modules of one floor may see each other.
 const FLOORS: [&[&str]; 11] = [
-    &["answer", "error", "id", "operation", "options", "ports", "process", "progress", "report"],
+    &["answer", "error", "id", "operation", "options", "ports", "process", "progress", "report", "serial", "trace"],
     &["disk"],
     &["vector"],
     &["graph", "vote"],

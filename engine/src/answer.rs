@@ -30,6 +30,7 @@ impl Query {
 
 /// The outcome of a vote (eq. 3).
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Vote {
     /// The label with the largest tally; ties go to the label met first.
@@ -40,6 +41,7 @@ pub struct Vote {
 
 /// A voter of a prediction.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Voter {
     /// Key of the train image.
@@ -52,6 +54,7 @@ pub struct Voter {
 
 /// The predicted instance of an image, and its voters.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Prediction {
     /// `None` without train images.
@@ -66,6 +69,7 @@ pub struct Prediction {
 
 /// The second stage's decision about a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum Stage {
     /// Retrieved, and predicted to be the query's instance.
     Positive,
@@ -88,6 +92,7 @@ impl Stage {
 
 /// One row of an answer.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Row {
     /// External key.
@@ -101,13 +106,16 @@ pub struct Row {
     /// Its given label; index images have none.
     pub label: Option<String>,
     /// Whether it is a train or an index image.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::role"))]
     pub split: Role,
-    /// The file or address that it came from; only in the answers of a statement that returns it, since it is read from the disk.
+    /// The file or address that it came from; `None` unless the request asks for it ([`SearchRequest::paths`](crate::SearchRequest::paths)), as
+    /// RETURN path does.
     pub path: Option<String>,
 }
 
 /// The answer to one query.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Answer {
     /// The query's own vote; `None` without RERANK, or when there is no train image.

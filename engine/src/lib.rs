@@ -60,6 +60,10 @@ mod ports;
 mod process;
 mod progress;
 mod report;
+#[cfg(feature = "serde")]
+mod serial;
+#[macro_use]
+mod trace;
 // 1 bytes
 mod disk;
 // 2 numbers
@@ -145,8 +149,10 @@ pub mod embed {
 /// What calls and statements report ([`Outcome`], [`Database::status`], [`Database::check`], [`Database::repair`]).
 pub mod reports {
     pub use crate::answer::Asked;
-    pub use crate::door::{Answers, Copied, Labelled, LabelsUndone, Table};
-    pub use crate::report::{CheckReport, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble};
+    pub use crate::door::{Answers, Labelled, LabelsUndone, Table};
+    pub use crate::report::{
+        CheckReport, Copied, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble,
+    };
 }
 
 /// Lists of images with labels, read again and again: which label wins ([`Operation::Listed`]).

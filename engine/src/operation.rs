@@ -87,6 +87,7 @@ impl Reading {
 
 /// Who set the label of an image, or left the image without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum SetBy {
     /// An ingested list or folder.
     List,
@@ -102,11 +103,13 @@ pub enum SetBy {
 
 /// A list's row about an image at its last reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ListSaid {
     /// Its label.
     pub label: Option<String>,
     /// BLAKE3 of its photo, if known.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::hex"))]
     pub content: Option<[u8; 32]>,
 }
 
@@ -225,11 +228,13 @@ impl From<Put> for Operation {
 
 /// A stored image, without its vector.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Record {
     /// External key.
     pub key: String,
     /// Train or index.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::role"))]
     pub role: Role,
     /// Label of a train image.
     pub label: Option<String>,
@@ -238,6 +243,7 @@ pub struct Record {
     /// The file or address that the image came from.
     pub source: Option<String>,
     /// BLAKE3 of the content.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::hex"))]
     pub content: Option<[u8; 32]>,
     /// Number of changes of this image, from 1.
     pub version: u64,
@@ -257,6 +263,7 @@ impl Record {
 
 /// The effects of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Receipt {
     /// Sequence number of the transaction: every write has one, and they rise.

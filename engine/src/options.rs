@@ -29,6 +29,7 @@ pub(crate) const MOST_OPEN_TABLES: usize = 4096;
 
 /// Which copy of each photo the database keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum Keep {
     /// The original bytes: they can be shown and embedded again.
     Original,
@@ -57,6 +58,7 @@ impl Keep {
 
 /// The model of a database's descriptors. The engine compares fingerprints and returns the rest unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ModelInfo {
     /// Name, for example `lite0-gem`.

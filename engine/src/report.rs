@@ -9,6 +9,7 @@ use crate::options::{Keep, ModelInfo};
 
 /// The state of a database at one moment (SHOW STATUS, [`Database::status`](crate::Database::status)).
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Status {
     /// Its folder.
@@ -84,6 +85,7 @@ impl Status {
 
 /// The problems of an open database; none of them makes an answer wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Health {
     /// Why it accepts no more writes: a commit failed, or the folder is no longer in its place.
@@ -105,12 +107,14 @@ impl Health {
 
 /// A failure of a background thread ([`Database::on_trouble`](crate::Database::on_trouble)). It tries again by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Trouble {
     /// Its work: `keeping the watermark`, `applying deferred writes`, `making segments` or `merging segments`.
     pub work: &'static str,
     /// The kind of the error; `None`: the thread panicked, or the system started none. Then nothing does this work until the
     /// database is opened again.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::debug"))]
     pub kind: Option<ErrorKind>,
     /// What happened, for people.
     pub message: String,
@@ -172,11 +176,13 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Report {
 
 /// A segment, for people.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SegmentInfo {
     /// Its number.
     pub number: u64,
     /// The role of its rows.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::role"))]
     pub role: Role,
     /// Number of rows, including dead ones.
     pub rows: usize,
@@ -192,6 +198,7 @@ pub struct SegmentInfo {
 
 /// The result of a repair.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Repaired {
     /// What it found and did, for people.
@@ -218,6 +225,7 @@ impl Repaired {
 
 /// The findings of CHECK.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CheckReport {
     /// What was checked, and how many of it.
@@ -228,6 +236,7 @@ pub struct CheckReport {
 
 /// A problem that CHECK found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Problem {
     /// The part that has it.
@@ -245,6 +254,7 @@ impl Problem {
 
 /// A part of a database that CHECK examines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Part {
     /// The files of the catalog: a family cannot be read to its end.
@@ -279,5 +289,26 @@ impl fmt::Display for Problem {
 impl PartialEq<String> for Problem {
     fn eq(&self, message: &String) -> bool {
         self.message == *message
+    }
+}
+
+/// How much a backup holds, or what was restored of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Copied {
+    /// Files.
+    pub files: usize,
+    /// Bytes in them; on one file system most are shared with the database.
+    pub bytes: u64,
+    /// Number of the last acknowledged write that it holds, deferred ones included; `None`: its catalog cannot be read as it is, because an
+    /// older build wrote it, or it was damaged before it was backed up.
+    pub sequence: Option<u64>,
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} files, {:.1} MB", self.files, self.bytes as f64 / 1e6)?;
+        self.sequence.map_or(Ok(()), |sequence| write!(f, ", sequence {sequence}"))
     }
 }

@@ -163,19 +163,21 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
         _ => VotesFrom::ExactSearch,
     });
     let limit = given(&search.limit)?.unwrap_or(depth).min(depth);
+    let columns: Vec<Column> = match &search.columns {
+        Some(columns) => columns.iter().map(|column| column.node).collect(),
+        None => DEFAULT_COLUMNS.to_vec(),
+    };
+    let paths = columns.contains(&Column::Path);
     Ok(SearchPlan {
         source,
-        request: SearchRequest { scope, depth, limit, ef: access.ok(), rerank, filter },
+        request: SearchRequest { scope, depth, limit, ef: access.ok(), rerank, filter, paths },
         scan: access.err(),
         segments: facts.segments,
         votes,
         tau,
         freshness: plan_freshness(&search.freshness)?,
         including_self: search.including_self,
-        columns: match &search.columns {
-            Some(columns) => columns.iter().map(|column| column.node).collect(),
-            None => DEFAULT_COLUMNS.to_vec(),
-        },
+        columns,
         into: given(&search.into)?,
     })
 }

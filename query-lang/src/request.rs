@@ -20,6 +20,8 @@ pub struct SearchRequest {
     pub rerank: Option<Rerank>,
     /// Conditions; all must hold, also for inserted rows; default none.
     pub filter: Vec<Condition>,
+    /// Each row says where its image came from, which takes one read of the catalog a row; default no.
+    pub paths: bool,
 }
 
 /// The second stage: soft vote, sort-step, insert-step (paper section 5.3).
@@ -43,6 +45,7 @@ impl Default for SearchRequest {
             ef: None,
             rerank: None,
             filter: Vec::new(),
+            paths: false,
         }
     }
 }
@@ -81,6 +84,12 @@ impl SearchRequest {
     #[must_use]
     pub fn rerank(self, rerank: impl Into<Option<Rerank>>) -> Self {
         Self { rerank: rerank.into(), ..self }
+    }
+
+    /// Each row says where its image came from.
+    #[must_use]
+    pub fn paths(self) -> Self {
+        Self { paths: true, ..self }
     }
 
     /// Adds a condition on the rows.

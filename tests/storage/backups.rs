@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn::{Database, Deferral, ErrorKind};
 use cairndb_storage_tests::{
-    DIMENSION, Model, Random, Stream, copy_folder, create, digest, files, healthy, images, many, sound,
+    DIMENSION, Model, Random, Stream, copy_folder, create, digest, files, healthy, images, many, put, sound,
 };
 
 #[test]
@@ -263,4 +263,30 @@ fn hostile_names_are_refused() {
     }
     std::fs::write(&list, text).unwrap();
     Database::verify_backup(&backup).unwrap();
+}
+
+/// It catches: a number that leaves out deferred writes, or is the one of another moment; one that only some of the calls say.
+#[test]
+fn a_copy_says_which_write_it_ends_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let database = create(&path, DIMENSION);
+    database.set_deferral(Deferral::Always);
+    let mut last = 0;
+    for at in 0..5 {
+        last = database.write([put(format!("{at}"), None, &[1.0; DIMENSION])]).unwrap().sequence;
+    }
+    let backup = folder.path().join("backup");
+    let made = database.backup(&backup).unwrap();
+    assert_eq!(made.sequence, Some(last));
+    assert!(made.to_string().ends_with(&format!(" MB, sequence {last}")), "{made}");
+    database.write([put("later", None, &[1.0; DIMENSION])]).unwrap();
+    database.close().unwrap();
+    assert_eq!(Database::verify_backup(&backup).unwrap(), made);
+    let restored = folder.path().join("restored");
+    assert_eq!(Database::restore_backup(&backup, &restored).unwrap(), made);
+    assert_eq!(Database::open(&restored).unwrap().drain().unwrap().sequence(), last);
+    let reader = Database::open_read_only(&path).unwrap();
+    let of_reader = reader.backup(folder.path().join("of a reader")).unwrap();
+    assert_eq!(of_reader.sequence, Some(last + 1));
 }

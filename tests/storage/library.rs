@@ -82,6 +82,30 @@ fn what_an_opening_may_take_has_bounds_and_changes_no_answer() {
     assert_eq!(reader.check(true).unwrap().problems, Vec::<String>::new());
 }
 
+/// It catches: a column of RETURN that the library cannot ask for; a path that is read though nobody asked for it.
+#[test]
+fn rows_of_a_request_have_what_a_statement_returns() {
+    let (_folder, database) = filled(Options::for_vectors(DIMENSION));
+    let put = |at: usize| Put::new(format!("p{at}"), [1.0 + at as f32; DIMENSION]).source(format!("/photos/{at}.jpg"));
+    database.write([put(1).into(), put(2).label("a label").into()]).unwrap();
+    let values: Vec<String> = query()[0].vector.iter().map(f32::to_string).collect();
+    let statement =
+        format!("SEARCH VECTOR [{}] IN ALL EXACT RERANK RETURN id, path, label, split, stage", values.join(", "));
+    let returned = match run(&database, &statement, &Ports::default()).unwrap().remove(0) {
+        Outcome::Answers(answers) => answers.answers,
+        other => panic!("{other:?}"),
+    };
+    let request = SearchRequest::new().scope(Scope::All).rerank(Rerank::new());
+    let snapshot = database.snapshot();
+    assert_eq!(snapshot.search(&request.clone().paths(), &query()).unwrap(), returned);
+    let of = |rows: &[cairn::Row], id: &str| rows.iter().find(|row| row.id == id).unwrap().clone();
+    let labelled = of(&returned[0].rows, "p2");
+    let seen = (labelled.path.as_deref(), labelled.label.as_deref(), labelled.split);
+    assert_eq!(seen, (Some("/photos/2.jpg"), Some("a label"), cairn::Role::Train));
+    let plain = snapshot.search(&request, &query()).unwrap();
+    assert_eq!(of(&plain[0].rows, "p1").path, None);
+}
+
 /// It catches: a limit that is forgotten with the depth that is set behind it, and a depth whose rows are cut.
 #[test]
 fn limit_and_depth_hold_in_any_order() {

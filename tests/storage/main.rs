@@ -33,6 +33,7 @@ mod sessions;
 mod small_labels;
 mod stops;
 mod strange_entries;
+mod telling;
 mod thumbnails;
 mod troubles;
 mod turnover;

@@ -51,7 +51,7 @@ fn stopped_everywhere<T>(
         // Whoever answered `Break` is not asked again.
         assert_eq!(steps.load(Ordering::Relaxed), last, "{what}");
         behind();
-        last += 1 + last / 3;
+        last += 1 + last / 2;
     }
 }
 

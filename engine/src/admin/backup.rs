@@ -7,14 +7,19 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
+use crate::catalog::Catalog;
 use crate::disk::{
     BACKUP, CATALOG, Folder, Kind, Lock, MOST_CURRENT, Making, SEGMENTS, What, copy_file, is_backup, link_or_copy,
     must_fit, point, refuse_unfinished, write_whole,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::OpenOptions;
 use crate::progress::{Interrupt, Progress};
+use crate::report::Copied;
 use crate::write::core::Core;
+use crate::write::deferred::Queue;
 
 /// The first line of a list.
 const TITLE: &str = "CAIRN BACKUP 1";
@@ -23,15 +28,16 @@ const READ_BYTES: usize = 1 << 20;
 
 impl Core {
     /// Copies the database, as it is at one moment, into a folder outside of it that does not exist or is empty, or where a backup was
-    /// cut short. Returns the number of files and their bytes.
+    /// cut short.
     ///
     /// For a database that is open for reading only, it copies what is durable at that time, even while another process writes.
     ///
     /// # Errors
     /// `AlreadyExists`; `Invalid`: the folder would lie inside the database; `Locked`: who writes it is too busy, or another process
     /// makes the same backup; `Io`.
-    pub(crate) fn backup(&self, to: &Path, interrupt: &Interrupt<'_>) -> Result<(usize, u64)> {
+    pub(crate) fn backup(&self, to: &Path, interrupt: &Interrupt<'_>) -> Result<Copied> {
         // A copy of it moves the log into tables first.
+        span!("backup", to = %to.display());
         self.check_place()?;
         must_be_outside(to, self.folder.path())?;
         let making = Making::begin(to, What::Backup(self.folder.path()))?;
@@ -44,9 +50,11 @@ impl Core {
         }
         segments.sync("backup.segments")?;
         point("backup.list")?;
-        let listed = list(&making, &segments, interrupt)?;
+        let (files, bytes) = list(&making, &segments, interrupt)?;
+        let sequence = sequence_of(making.catalog(), making.folder());
         making.finish()?;
-        Ok(listed)
+        event!(files, bytes, sequence, "the backup is finished");
+        Ok(Copied { files, bytes, sequence })
     }
 
     /// Catalog and segments of one moment. Segments are made and merged again as soon as they are there: what was linked or copied
@@ -99,22 +107,36 @@ fn list(making: &Making<'_>, segments: &Folder, interrupt: &Interrupt<'_>) -> Re
     Ok((files, bytes))
 }
 
-/// Reads every file of a backup and compares it with the list. Returns the number of files and their bytes.
+/// Reads every file of a backup and compares it with the list. `judge` sees it when every byte is what was backed up, and may refuse it.
 ///
 /// # Errors
 /// `NotFound`: no backup; `Unfinished`; `Corrupt`: the first file that is not what was backed up, a list that names what it may not,
 /// or a file that the list does not name.
-pub(crate) fn verify(folder: &Path, interrupt: &Interrupt<'_>) -> Result<(usize, u64)> {
+pub(crate) fn verify(
+    folder: &Path,
+    judge: &dyn Fn(&Folder) -> Result<()>,
+    interrupt: &Interrupt<'_>,
+) -> Result<Copied> {
     let (folder, listed) = list_of(folder)?;
-    let verified = compare(&folder, &listed, interrupt)?;
-    match strays(&folder, &listed)? {
-        None => Ok(verified),
-        Some(stray) => Err(Error::new(
+    let (files, bytes) = compare(&folder, &listed, interrupt)?;
+    if let Some(stray) = strays(&folder, &listed)? {
+        return Err(Error::new(
             ErrorKind::Corrupt,
             format!("the backup has the extra file {stray}: another program wrote into the backup"),
         )
-        .help("every file of the backup is intact, and a restore copies only those; remove the others")),
+        .help("every file of the backup is intact, and a restore copies only those; remove the others"));
     }
+    judge(&folder)?;
+    let sequence = sequence_of(&folder.within(CATALOG)?, &folder);
+    Ok(Copied { files, bytes, sequence })
+}
+
+/// Number of the last acknowledged write of a catalog that nobody writes; `None`: it cannot be read as it is.
+fn sequence_of(catalog: &Folder, folder: &Folder) -> Option<u64> {
+    let catalog = Arc::new(Catalog::beside(catalog, folder, &OpenOptions::new()).ok()?);
+    let pinned = catalog.pin();
+    let deferred = Queue::of(pinned.waiting().ok()?).last();
+    Some(deferred.unwrap_or(0).max(pinned.sequence().ok()?))
 }
 
 /// Compares the files of a list with what was backed up.
@@ -161,18 +183,18 @@ pub(crate) fn restore(
     to: &Path,
     judge: &dyn Fn(&Folder) -> Result<()>,
     interrupt: &Interrupt<'_>,
-) -> Result<(usize, u64)> {
+) -> Result<Copied> {
     must_be_outside(to, from)?;
     let (backup, files) = list_of(from)?;
-    let verified = compare(&backup, &files, interrupt)?;
+    let (all, bytes) = compare(&backup, &files, interrupt)?;
     judge(&backup)?;
+    let sequence = sequence_of(&backup.within(CATALOG)?, &backup);
     let making = Making::begin(to, What::Restore(from))?;
     // What does not fit leaves the room to whoever else is on that disk. A restore that was cut short has given its own back by now.
-    must_fit(making.folder(), "a restored database", verified.1)?;
+    must_fit(making.folder(), "a restored database", bytes)?;
     // Its file tells a database that was restored from one whose restore an older build did not finish.
     let lock = Lock::take(making.folder())?;
     let segments = making.folder().inner_or_new(SEGMENTS, "restore.segments")?;
-    let all = files.len();
     for (at, file) in files.into_iter().enumerate() {
         interrupt.at(Progress::FILES, at, all)?;
         let (part, name) = file.parts();
@@ -189,7 +211,7 @@ pub(crate) fn restore(
     segments.sync("restore.segments")?;
     making.finish()?;
     drop(lock);
-    Ok(verified)
+    Ok(Copied { files: all, bytes, sequence })
 }
 
 struct Listed {

@@ -45,6 +45,7 @@ pub(crate) fn repair(
     look_first: &dyn Fn() -> Result<bool>,
     interrupt: &Interrupt<'_>,
 ) -> Result<Repaired> {
+    span!("repair", folder = %folder.path().display());
     let mut story = Story::new();
     let mut lock = Some(Lock::take(folder)?);
     let mut lock = || lock.take().map_or_else(|| Lock::take(folder), Ok);
@@ -152,6 +153,7 @@ pub(crate) fn repair(
         train.live_rows(),
         index.live_rows()
     ));
+    event!(kept_images, dropped_images = lost.images, predictions, "the database is repaired");
     let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Ok(Repaired {
         lines: story,

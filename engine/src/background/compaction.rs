@@ -62,6 +62,7 @@ impl Core {
 
     /// Makes one segment of neighbouring ones. The caller holds the lock `merging`.
     fn merge(&self, state: &Published, role: Role, range: Range<usize>, interrupt: &Interrupt<'_>) -> Result<()> {
+        span!("merge", role = role.name(), segments = range.len());
         let set = state.rows(role);
         let inputs: Vec<(&Part, SegmentEntry, usize)> = set.frozen().skip(range.start).take(range.len()).collect();
         let all = inputs.iter().flat_map(|(part, _, start)| *start..start + part.rows());
@@ -81,6 +82,7 @@ impl Core {
             |batch| dead.iter().try_for_each(|&row| batch.delete_tombstone(self.catalog.space(), set.id(row))),
             |now, role, made| now.rows(role).with_merged(&range, made),
         )?;
+        event!(role = role.name(), segments = gone.len(), "segments are merged");
         // Readers keep their maps; the names go. What is left by a crash here is removed at the next opening.
         self.remove_segments(gone, "merged")
     }

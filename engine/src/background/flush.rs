@@ -23,6 +23,7 @@ impl Core {
         if tail_rows(&state) == 0 {
             return Ok(false);
         }
+        span!("flush", rows = tail_rows(&state));
         let tails = Role::ALL.map(|role| {
             let set = state.rows(role);
             let rows: Vec<usize> = (set.tail_start()..set.len()).filter(|&row| set.live[row]).collect();
@@ -42,6 +43,7 @@ impl Core {
             |batch| batch.set_covered(end),
             |now, role, made| now.rows(role).with_flushed(made, end),
         )?;
+        event!(sequence = state.sequence, "the tail is in segments");
         Ok(true)
     }
 }

@@ -105,9 +105,12 @@ impl Shared {
     pub(crate) fn change_model(&self, to: Target, reembed: &dyn Reembed, watch: Option<&dyn Watch>) -> Result<u32> {
         let Target { model, dimension, again, number, files } = to;
         Options { dimension, ..self.options() }.check()?;
-        let mut told = |at: Progress<'_>| match watch {
-            Some(watch) if watch.progress(at).is_break() => Err(stopped()),
-            _ => Ok(()),
+        let mut told = |at: Progress<'_>| {
+            event!(what = at.what, done = at.done, all = at.all, "the model changes");
+            match watch {
+                Some(watch) if watch.progress(at).is_break() => Err(stopped()),
+                _ => Ok(()),
+            }
         };
         // One at a time: a second one would derive the same space.
         let _one_at_a_time = self.epochs.try_lock().ok_or_else(|| {

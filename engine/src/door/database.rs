@@ -145,6 +145,7 @@ impl Database {
     fn load(folder: &Path, opening: &OpenOptions) -> Result<(Folder, Arc<Core>, Worker)> {
         obey(opening)?;
         let folder = Self::writable_folder(folder)?;
+        span!("open", folder = %folder.path().display());
         let open = || {
             let lock = taken(&folder)?;
             let may_be_known = before_opening(&folder)?;
@@ -299,6 +300,7 @@ impl Database {
         // Before anything is written: on a nearly full disk it takes all there is for a moment.
         set_aside(folder);
         let worker = Worker::start(&core).map_err(|error| Error::io(folder.path(), error))?;
+        event!(sequence = core.current().sequence, "the database is open");
         Ok((core, worker))
     }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    CleanPlan, CleanRule, Column, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, SearchPlan, Source,
-    check, fill, plan,
+    CleanPlan, CleanRule, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, SearchPlan, Source, check,
+    fill, plan,
 };
 
 use super::arguments::{Argument, Arguments};
@@ -243,12 +243,7 @@ impl Database {
                 }
             })?;
         let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
-        let mut answers = snapshot.clone().with_watch(ports.watch.clone()).search(&plan.request, &queries)?;
-        if plan.columns.contains(&Column::Path) {
-            for row in answers.iter_mut().flat_map(|answer| &mut answer.rows) {
-                row.path = snapshot.record(&row.id)?.and_then(|record| record.source);
-            }
-        }
+        let answers = snapshot.clone().with_watch(ports.watch.clone()).search(&plan.request, &queries)?;
         let snapshot = plan.into.is_some().then_some(snapshot);
         Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
     }

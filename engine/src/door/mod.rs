@@ -23,7 +23,6 @@ pub use arguments::{Argument, Arguments};
 pub use database::Database;
 pub use labelling::{Labelled, LabelsUndone};
 pub use notes::MAX_NOTE_BYTES;
-pub use operations::Copied;
 pub use outcome::{Answers, Outcome, Table};
 pub use ports::{LoadFeatures, Maintain, Maintained, ModelChange, Ports};
 pub use prepared::Prepared;

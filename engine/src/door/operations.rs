@@ -1,6 +1,5 @@
 //! Care of a database: checks, backups, repairs.
 
-use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -13,30 +12,8 @@ use crate::error::Result;
 use crate::process::callback::Called;
 use crate::process::scout::has_scout;
 use crate::progress::{Interrupt, Progress, Watch};
-use crate::report::{CheckReport, Repaired};
+use crate::report::{CheckReport, Copied, Repaired};
 use crate::write::Core;
-
-/// The size of a backup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Copied {
-    /// Files.
-    pub files: usize,
-    /// Bytes in them; on one file system most are shared with the database.
-    pub bytes: u64,
-}
-
-impl fmt::Display for Copied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} files, {:.1} MB", self.files, self.bytes as f64 / 1e6)
-    }
-}
-
-impl From<(usize, u64)> for Copied {
-    fn from((files, bytes): (usize, u64)) -> Self {
-        Self { files, bytes }
-    }
-}
 
 impl Database {
     /// Checks that the stored data is consistent; with `deep`, also that every list, floor and prediction equals a recompute and
@@ -95,7 +72,7 @@ impl Database {
     pub(super) fn backup_by(&self, to: &Path, watch: Option<&dyn Watch>) -> Result<Copied> {
         let (_no_flip, core) = self.shared.enter_upkeep()?;
         let within = Within::of(&core, watch);
-        core.backup(to, &Interrupt::by(within.watch())).map(Copied::from)
+        core.backup(to, &Interrupt::by(within.watch()))
     }
 
     /// Reads every file of a backup and compares it with its checksum.
@@ -115,9 +92,7 @@ impl Database {
     }
 
     pub(super) fn verify_backup_by(folder: &Path, watch: Option<&dyn Watch>) -> Result<Copied> {
-        let verified = backup::verify(folder, &Interrupt::by(watch))?;
-        before_care(&Folder::open(folder)?, Look::All)?;
-        Ok(verified.into())
+        backup::verify(folder, &|backup| before_care(backup, Look::All), &Interrupt::by(watch))
     }
 
     /// Verifies a backup and copies it into a folder that does not exist, is empty, or has an interrupted restore; then that
@@ -147,7 +122,7 @@ impl Database {
             // Without it the next opening takes longer.
             let _slower = Record::now(&folder).and_then(|record| record.note(&folder));
         }
-        Ok(restored.into())
+        Ok(restored)
     }
 
     /// Makes a database usable again that cannot be opened, or whose check found problems, with every image that can still be

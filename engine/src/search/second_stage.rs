@@ -49,6 +49,7 @@ impl Context<'_> {
                     Role::Train => self.state.train.instances[found.row].map(|own| self.state.label(own.label)),
                     Role::Index => None,
                 };
+                let path = if self.request.paths { self.path(&found)? } else { None };
                 Ok(Row {
                     id: self.key(&found).to_owned(),
                     similarity: found.similarity,
@@ -56,12 +57,18 @@ impl Context<'_> {
                     stage,
                     label: label.transpose()?.map(str::to_owned),
                     split: found.role,
-                    path: None,
+                    path,
                 })
             })
             .collect::<Result<_>>()?;
         let prediction = vote.map(|ballot| self.state.vote(ballot)).transpose()?;
         Ok(Answer { prediction, rows, as_of_sequence: self.state.sequence, lag: self.lag })
+    }
+
+    /// Where an image came from.
+    fn path(&self, found: &Found) -> Result<Option<String>> {
+        let id = self.state.rows(found.role).id(found.row);
+        Ok(self.state.pinned.record(id)?.and_then(|record| record.source))
     }
 
     /// The rows that are shown, with the similarities of those that were inserted by their prediction.

@@ -113,6 +113,7 @@ impl Published {
             let part = match segment {
                 Ok(segment) => Part::Segment(segment),
                 Err(why) => {
+                    warn_of!(segment = entry.id.0, why, "a segment is set aside");
                     problems.push(Problem { segment: entry.id, why });
                     from_catalog(&pinned, &entry, options.dimension)?
                 }

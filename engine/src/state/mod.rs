@@ -1,6 +1,7 @@
 //! State: the data that a reader holds, and how a folder becomes a state again.
 
 pub(crate) mod columns;
+mod digest;
 pub(crate) mod images;
 pub(crate) mod labels;
 pub(crate) mod lists;

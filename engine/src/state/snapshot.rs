@@ -70,6 +70,7 @@ pub struct Snapshot {
 
 /// The numbers of images and labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Counts {
     /// Images that have a label and vote.

@@ -178,8 +178,10 @@ impl Core {
 
     /// Returns how many transactions it were.
     fn carry_out_waiting(&self, writer: &mut Writer, transactions: Vec<Transaction>) -> Result<usize> {
+        span!("apply", writes = transactions.len());
         let numbers: Vec<u64> = transactions.iter().map(|transaction| transaction.sequence).collect();
         self.carry_out(writer, transactions, &numbers, None)?;
+        event!(writes = numbers.len(), "deferred writes are applied");
         Ok(numbers.len())
     }
 

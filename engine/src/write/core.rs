@@ -231,6 +231,7 @@ impl Core {
         if before.is_some_and(|before| before.kind == trouble.kind) {
             return;
         }
+        warn_of!(work = trouble.work, message = trouble.message, "work behind the writers failed");
         if let Some(hears) = self.hears_trouble.read().clone() {
             // A thread of its own, that nobody waits for: it may close the database, which waits for this one.
             let thread = std::thread::Builder::new().name("cairn-trouble".to_owned());
