@@ -13,11 +13,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// Number of rows, entries or similar items that a loop processes between two checks for a stop.
 pub(crate) const LOOK_EVERY: usize = 4096;
 
-/// How far a long call is.
+/// The progress of a long call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress<'a> {
-    /// What is being worked on: a constant of this type, or a name that the implementor of a port gives its own work.
+    /// The kind of work: a constant of this type, or a name that the implementor of a port chooses.
     pub what: &'a str,
     /// More about this step, for people, such as the loss of a training step.
     pub note: Option<&'a str>,
@@ -73,8 +73,8 @@ impl<'a> Progress<'a> {
 ///
 /// A closure that takes a [`Progress`] is one, and so is a [`Stop`].
 pub trait Watch: Send + Sync {
-    /// The call is at this step; `Break` stops it soon after with [`ErrorKind::Cancelled`]. The thread that made the call makes this
-    /// one, too, at least every few thousand rows.
+    /// The call is at this step; `Break` stops it soon after with [`ErrorKind::Cancelled`]. It is called on the thread of the
+    /// long call, at least every few thousand rows.
     fn progress(&self, at: Progress<'_>) -> ControlFlow<()>;
 }
 
@@ -104,7 +104,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// What nobody stops.
+    /// A token that nobody stops.
     pub(crate) const NEVER: Self = Self { flag: None, until: None };
 
     /// A flag that is not set, without a time limit.
@@ -112,7 +112,7 @@ impl Stop {
         Self { flag: Some(Arc::default()), until: None }
     }
 
-    /// The same flag with a time limit, which begins now. Of two limits the earlier one holds.
+    /// The same flag with a time limit, which starts now. Of two limits the earlier one applies.
     #[must_use]
     pub fn after(&self, limit: Duration) -> Self {
         let until = Instant::now().checked_add(limit).map(|until| (until, limit));
@@ -127,7 +127,7 @@ impl Stop {
         }
     }
 
-    /// Whether somebody set the flag, or the time limit is over.
+    /// Whether the flag is set, or the time limit is over.
     pub fn is_stopped(&self) -> bool {
         self.is_set() || self.limit_over().is_some()
     }
@@ -141,7 +141,7 @@ impl Stop {
     }
 
     /// # Errors
-    /// `Cancelled`, and why.
+    /// `Cancelled`, with the reason.
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_set() {
             return Err(stopped());
@@ -186,7 +186,7 @@ pub(crate) fn report(watch: Option<&dyn Watch>, what: &str, done: usize, all: us
 pub(crate) struct Interrupt<'a> {
     stop: &'a Stop,
     watch: Option<&'a dyn Watch>,
-    /// The thread that made the call; `None`: there is nobody to ask.
+    /// The thread of the call; `None`: there is no watch.
     caller: Option<ThreadId>,
     /// The last step that the call was at.
     step: Mutex<(&'static str, usize, usize)>,
@@ -215,7 +215,7 @@ impl<'a> Interrupt<'a> {
     /// The call is at this step: `done` of about `all` units of `what`.
     ///
     /// # Errors
-    /// `Cancelled`: it is to end, and why.
+    /// `Cancelled`: the call must end, with the reason.
     pub(crate) fn at(&self, what: &'static str, done: usize, all: usize) -> Result<()> {
         if self.watch.is_some() {
             *self.step.lock() = (what, done, all);

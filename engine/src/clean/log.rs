@@ -18,41 +18,41 @@ pub struct CleaningEntry {
     pub sequence: u64,
     /// Rule and parameters, for people.
     pub what: String,
-    /// Images that it changed or marked.
+    /// Number of images that it changed or marked.
     pub found: usize,
-    /// They go on voting.
+    /// Whether it only marked them: they still vote.
     pub keep_voters: bool,
-    /// It was undone.
+    /// Whether it was undone.
     pub undone: bool,
 }
 
-/// What a cleaning did to one image.
+/// The effect of a cleaning on one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cleaned {
     /// External key.
     pub key: String,
-    /// The label that it had.
+    /// Its earlier label.
     pub label: String,
-    /// The label that it was left with; `None`: it lost its label. Of a cleaning that marked it is the same.
+    /// Its label after the cleaning; `None`: it lost its label. A cleaning that marks leaves it the same.
     pub becomes: Option<String>,
-    /// Whether that holds.
+    /// Whether the effect still holds.
     pub standing: Standing,
 }
 
-/// Whether what a cleaning did to an image holds.
+/// Whether the effect of a cleaning on an image still holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// The image is as the cleaning left it.
+    /// The image has not changed since the cleaning.
     Stands,
-    /// Somebody changed or deleted it since, or took its mark away; an undo leaves it alone.
+    /// Somebody changed or deleted it since, or removed its mark; an undo leaves it unchanged.
     ChangedSince,
-    /// UNDO CLEAN gave its label back, or took its mark away.
+    /// UNDO CLEAN restored its label, or removed its mark.
     Undone,
 }
 
-/// A train image with a mark: it votes as before, and training passes it over. The mark goes with UNDO CLEAN, with LABEL of the image
-/// (the same label too), and with another photo under its key.
+/// A train image with a mark: it still votes, but training skips it. UNDO CLEAN removes the mark, and so do LABEL of the image
+/// (even with the same label) and another photo under its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Marked {
@@ -64,17 +64,17 @@ pub struct Marked {
     pub cleaning: u64,
 }
 
-/// What UNDO CLEAN did.
+/// The effect of UNDO CLEAN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Undone {
     /// The cleaning that was undone.
     pub cleaning: CleaningEntry,
-    /// The transaction; of a cleaning that took or changed labels, the images changed are those that have them back.
+    /// The transaction; if the cleaning removed or changed labels, its changed images are those whose labels were restored.
     pub receipt: Receipt,
-    /// Marks removed, of a cleaning that marked.
+    /// Number of marks removed, if the cleaning marked.
     pub marks_removed: usize,
-    /// Images of the cleaning that were changed since, and stay as they are.
+    /// Number of images of the cleaning that were changed since, and are left unchanged.
     pub left_alone: usize,
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn cleanings(snapshot: &Snapshot) -> Result<Vec<CleaningEntry>> {
     Ok(snapshot.state.pinned.cleanings()?.into_iter().map(entry).collect())
 }
 
-/// What the cleaning of that number did, image by image.
+/// The effect of the cleaning of this number, image by image.
 pub(crate) fn cleaned(snapshot: &Snapshot, number: u64) -> Result<Vec<Cleaned>> {
     let state = &snapshot.state;
     let cleaning = state
@@ -162,7 +162,7 @@ pub(crate) fn marked(snapshot: &Snapshot) -> Result<Vec<Marked>> {
     Ok(marked)
 }
 
-/// Whether an image is as the cleaning left it.
+/// Whether an image has not changed since the cleaning.
 fn stands(state: &Published, cleaning: &CleaningMessage, change: &ChangeMessage) -> Result<bool> {
     let Some((id, record)) = state.stored(&change.key)? else { return Ok(false) };
     if cleaning.keep_voters {

@@ -6,27 +6,27 @@ use std::hash::Hash;
 
 use crate::error::{Error, Result};
 
-/// Images that a label must keep; below, the whole label goes (`cleaning_train2019.py:377`).
+/// Number of images that a label must keep; with fewer, the whole label is removed (`cleaning_train2019.py:377`).
 pub const LEAST_IMAGES: usize = 2;
 
 /// One compared pair of train images, by their row numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
-    /// The image in question; the pair counts for it and not for the other.
+    /// The image in question; the pair counts only for it.
     pub image: usize,
     /// The image that it was compared with.
     pub other: usize,
-    /// Inliers of the comparison, as `cairn::spatial::verify` counts them.
+    /// Inliers of the comparison, as counted by `cairn::spatial::verify`.
     pub inliers: u32,
 }
 
-/// What a train image needs to be kept.
+/// The requirements on a train image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// Inliers that make a pair a verified one, inclusive. Default 31: the paper says "greater than 30"; the released code takes
-    /// 30 too.
+    /// Number of inliers from which a pair is verified, inclusive. Default 31: the paper says "greater than 30"; the released
+    /// code takes 30 too.
     pub min_inliers: u32,
-    /// Verified pairs that an image needs, 1 or more. Default 3 (the paper's tau_freq).
+    /// Number of verified pairs that an image needs, 1 or more. Default 3 (the paper's tau_freq).
     pub freq: usize,
 }
 
@@ -36,24 +36,24 @@ impl Default for Rule {
     }
 }
 
-/// Whether one train image passes. Its text is the reason in words.
+/// Whether one train image passes. Its `Display` is the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It passes.
     Kept {
-        /// Its verified pairs, `freq` or more.
+        /// Number of its verified pairs, `freq` or more.
         verified: usize,
     },
-    /// It does not: too few images of its label look like it.
+    /// It fails: too few images of its label match it.
     TooFewPairs {
-        /// Its verified pairs.
+        /// Number of its verified pairs.
         verified: usize,
-        /// What it would have needed.
+        /// The number that it needs.
         needed: usize,
     },
     /// It has enough verified pairs, but its label would be left with fewer than [`LEAST_IMAGES`].
     LabelTooSmall {
-        /// Images that its label would be left with.
+        /// Number of images that its label would keep.
         left: usize,
     },
 }
@@ -79,12 +79,12 @@ impl fmt::Display for Verdict {
 
 /// The cleaning rule (Yokoo et al. 2020, section 3.1) on train images with these `labels`, one verdict each.
 ///
-/// Pairs count for `image` only, as the released code has it: whether the other image was compared with this one too does not
-/// matter. A pair counts if both images have one label and are different ones; given twice it counts once, with the more inliers.
+/// Pairs count only for `image`, as in the released code: whether the other image was also compared with this one does not
+/// matter. A pair counts if its images differ and have one label; a repeated pair counts once, with the larger number of inliers.
 /// The result does not depend on the order of the pairs.
 ///
 /// # Errors
-/// Invalid when a pair names a row that is not there, or `freq` is zero.
+/// `Invalid` if a pair names a row that does not exist, or `freq` is zero.
 ///
 /// Cost: `O(p log p)` for p pairs.
 pub fn clean<L: Copy + Eq + Hash>(labels: &[L], pairs: &[Pair], rule: &Rule) -> Result<Vec<Verdict>> {

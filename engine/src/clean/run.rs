@@ -19,60 +19,60 @@ use crate::state::{Published, Snapshot};
 use crate::write::Note;
 use cairndb_query::{Action, CleanPlan, CleanRule, Cut, Scope};
 
-/// Train images whose neighbours are searched at a time.
+/// Number of train images whose neighbours are searched at a time.
 const SEARCHED_ROWS: usize = 1024;
 
-/// What a cleaning says of a train image.
+/// The judgement of a cleaning about a train image.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Judged {
     /// External key.
     pub key: String,
-    /// The label that it has.
+    /// Its label.
     pub label: String,
-    /// What was found.
+    /// The finding.
     pub judgement: Judgement,
     /// Number of neighbours with its own label that it was compared with.
     pub compared: usize,
-    /// Those of them with enough inliers.
+    /// Number of those with enough inliers.
     pub verified: usize,
-    /// The image that decided most: the pair with most inliers, or the strongest neighbour of the other label.
+    /// The image that contributed most: the pair with most inliers, or the strongest neighbour of the other label.
     pub witness: Option<Witness>,
     /// Number of an earlier cleaning whose mark it has.
     pub marked: Option<u64>,
-    /// What it was compared by; `None`: it was not.
+    /// The source of its comparison; `None`: it was not compared.
     pub seen: Option<Sight>,
-    /// It is found, and RELABEL leaves it as it is: its label would have no image ([`would_empty`]).
+    /// It is found, but RELABEL leaves it unchanged: its label would have no image ([`would_empty`]).
     pub would_empty: bool,
 }
 
-/// What was found of a train image.
+/// The finding about a train image.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Judgement {
     /// It belongs to its label.
     #[default]
     Kept,
-    /// It could not be judged, and stays as it is: why, in words.
+    /// It could not be judged, and is unchanged; the reason in words.
     NotCompared(String),
-    /// Nothing shows that it does: why, in words.
+    /// Nothing shows that it belongs to its label; the reason in words.
     Doubtful(String),
     /// Its neighbours say that it belongs to another one.
     Suspect {
-        /// The label that it should have.
+        /// The proposed label.
         proposed: String,
-        /// From 0 to 1.
+        /// The evidence, from 0 to 1.
         evidence: f64,
     },
 }
 
 impl Judgement {
-    /// Whether the rule finds the image: something is done about it.
+    /// Whether the rule finds the image, so that the cleaning acts on it.
     pub fn is_found(&self) -> bool {
         matches!(self, Self::Doubtful(_) | Self::Suspect { .. })
     }
 }
 
-/// The image that a judgement rests on.
+/// The image that a judgement is based on.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Witness {
@@ -82,9 +82,9 @@ pub struct Witness {
     pub label: String,
     /// Cosine of the two descriptors.
     pub similarity: f32,
-    /// Inliers, where local features were compared.
+    /// Inliers, if local features were compared.
     pub inliers: Option<u32>,
-    /// Matched places in pixels of the extractor's frames, the judged image's first. Only where a report was asked for.
+    /// Matched points in pixels of the extractor's frames, the judged image's first. Only for a report.
     pub lines: Vec<[[f32; 2]; 2]>,
 }
 
@@ -92,23 +92,24 @@ pub struct Witness {
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Cleaning {
-    /// What was asked for.
+    /// The plan.
     pub plan: CleanPlan,
-    /// Its number in the log; `None`: nothing was changed.
+    /// Its number in the log; `None`: it changed nothing.
     pub number: Option<u64>,
     /// Rule and parameters, for people.
     pub what: String,
-    /// By the paper's rule every train image, by key; otherwise the suspects, best evidence first.
+    /// For the paper's rule every train image, by key; otherwise the suspects, best evidence first.
     pub judged: Vec<Judged>,
-    /// Images that were changed or marked, or would be without DRY RUN.
+    /// Number of images that were changed or marked, or would be without DRY RUN.
     pub found: usize,
-    /// Images that the rule finds too and that stay as they are: an earlier cleaning marked them, and this one would do no more.
+    /// Number of images that the rule also finds and that are unchanged: an earlier cleaning marked them, and this one would do
+    /// no more.
     pub marked_already: usize,
-    /// Images that the rule finds too and that stay as they are: somebody changed or deleted them while it looked.
+    /// Number of images that the rule also finds and that are unchanged: somebody changed or deleted them meanwhile.
     pub changed_meanwhile: usize,
-    /// Images that the rule finds too and that RELABEL leaves as they are: their label would have no image.
+    /// Number of images that the rule also finds and that RELABEL leaves unchanged: their label would have no image.
     pub would_empty: usize,
-    /// How many images were compared by what, where the rule compares photos.
+    /// How many images were compared by which source, if the rule compares photos.
     pub sights: Option<Sights>,
     /// The transaction.
     pub receipt: Option<Receipt>,
@@ -117,14 +118,15 @@ pub struct Cleaning {
 }
 
 impl Cleaning {
-    /// Some of the images found stay as they are: their label would have no image.
+    /// Whether some of the found images are unchanged because their label would have no image.
     fn leave(&mut self, stay: Vec<usize>) {
         self.found -= stay.len();
         self.would_empty = stay.len();
         stay.into_iter().for_each(|at| self.judged[at].would_empty = true);
     }
 
-    /// The images that could not be judged, and why: neither a photo nor what is kept of it can be read, or not of enough neighbours.
+    /// The images that could not be judged, with the reason: neither their photo nor the database's copy can be read, or not
+    /// those of enough neighbours.
     pub fn not_compared(&self) -> Vec<(&str, &str)> {
         let mut list = Vec::new();
         for judged in &self.judged {
@@ -136,7 +138,7 @@ impl Cleaning {
     }
 }
 
-/// Images that were judged, the places of those that the rule finds, and what they were compared by.
+/// The judged images, the positions of those that the rule finds, and the sources of their comparison.
 type Judging = (Vec<Judged>, Vec<usize>, Option<Sights>);
 
 /// The train set as a cleaning sees it.
@@ -230,7 +232,7 @@ pub(crate) fn run(
     Ok(cleaning)
 }
 
-/// Refuses what could only fail after the work.
+/// Refuses a cleaning that would fail after the work.
 ///
 /// # Errors
 /// `ReadOnly`: the database was opened for reading only; `Invalid`: it has no photos to compare.
@@ -414,8 +416,8 @@ fn by_neighbours(train: &Train, cut: Cut) -> Result<Judging> {
     Ok((ranked.iter().take(found).map(judge).collect(), (0..found).collect(), None))
 }
 
-/// What is to be done to those of the images found that are `now` as the cleaning saw them: the same image in the same version, with the
-/// same mark or none.
+/// The operations on those of the found images that are still `now` as the cleaning read them: the same image in the same
+/// version, with the same mark or none.
 fn still_there(seen: &Published, now: &Published, found: &[&Judged], action: Action) -> Result<Vec<ChangeMessage>> {
     let as_of = |state: &Published, key: &str| -> Result<Option<(ImageId, u64, Option<u64>)>> {
         let Some((id, record)) = state.stored(key)? else { return Ok(None) };
@@ -440,7 +442,7 @@ fn still_there(seen: &Published, now: &Published, found: &[&Judged], action: Act
     Ok(changes)
 }
 
-/// How many images carry each label.
+/// The number of images of each label.
 fn tally<'l>(labels: impl Iterator<Item = &'l str>) -> HashMap<&'l str, usize> {
     let mut counts = HashMap::new();
     labels.for_each(|label| *counts.entry(label).or_default() += 1);
@@ -455,7 +457,7 @@ fn operation(change: &ChangeMessage) -> Operation {
     }
 }
 
-/// Rule and parameters as they are typed.
+/// Rule and parameters as typed.
 fn words(plan: &CleanPlan) -> String {
     let CleanPlan { nn, neighbours, inliers, freq, .. } = plan;
     let rule = match plan.rule {

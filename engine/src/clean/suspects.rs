@@ -5,27 +5,27 @@ use std::hash::Hash;
 
 use crate::error::{Error, Result};
 
-/// What is added to both labels' shares before they are compared: neighbours that agree on nothing are weak evidence.
+/// Added to both labels' shares before they are compared: neighbours that agree on nothing are weak evidence.
 const DOUBT: f64 = 0.05;
 
-/// The images that a label needs besides the one in question for half of its voice: with m of them it says m / (m + this). Krichevsky and
+/// Number of other images that give a label half of its full vote: with m of them it gives m / (m + this). Krichevsky and
 /// Trofimov's half observation.
 const HALF_VOICE: f64 = 0.5;
 
-/// How much of what the given label could not say is taken as said for it.
+/// The share of what the given label could not say that counts for it.
 const UNSAID: f64 = 0.5;
 
-/// What the neighbours of further labels add to the claim: they agree on no label, but not on the given one either.
+/// The contribution of neighbours of further labels to the claim: they agree on no label, but not on the given one either.
 const REST: f64 = 0.1;
 
-/// A neighbour weighs so much where the image is not among its own neighbours.
+/// The weight of a neighbour that does not have the image among its own neighbours.
 const ONE_SIDED: f64 = 0.5;
 
 /// The share of a neighbour's crowding that is subtracted from its cosine: the mean cosine of its nearest images, as far as it
 /// differs from the usual one.
 const CROWD: f64 = 0.5;
 
-/// Nearest images of a neighbour that are its crowd.
+/// Number of nearest images of a neighbour that are its crowd.
 const CROWD_IMAGES: usize = 10;
 
 /// A train image near another.
@@ -35,16 +35,16 @@ pub struct Neighbour {
     pub image: usize,
     /// Cosine of the two descriptors.
     pub similarity: f32,
-    /// Inliers of the comparison of local features; `None` when they were not compared.
+    /// Inliers of the comparison of local features; `None` if they were not compared.
     pub inliers: Option<u32>,
 }
 
-/// How neighbours are weighed. The defaults are one choice for every set that docs/MEASURED.md has figures of.
+/// The weights of neighbours. The defaults are one choice for every set in docs/MEASURED.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weighing {
-    /// Neighbours that count, 1 or more. Default 20.
+    /// Number of neighbours that count, 1 or more. Default 20.
     pub k: usize,
-    /// A neighbour weighs its cosine to this power, less its crowd's; negative ones weigh nothing. Default 6.
+    /// The exponent of a neighbour's cosine, after its crowd is subtracted; negative values weigh nothing. Default 6.
     pub exponent: u32,
     /// A neighbour with at least this many inliers certainly shows the same thing, and weighs 1. Default 31, as for
     /// [`super::Rule`]. Not part of the measured figures.
@@ -57,15 +57,15 @@ impl Default for Weighing {
     }
 }
 
-/// What speaks for one label of an image.
+/// The support of one label of an image.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Support {
-    /// The label's share of all neighbours' weights, 0..=1, each divided by the square root of the images that carry its label:
-    /// large labels have more neighbours everywhere.
+    /// The label's share of all neighbours' weights, 0..=1, each divided by the square root of the number of images with its
+    /// label: large labels have more neighbours everywhere.
     pub share: f64,
-    /// The neighbours that carry it, nearest first.
+    /// The neighbours with this label, nearest first.
     pub images: Vec<usize>,
-    /// How many of them are verified by local features.
+    /// Number of those that local features verify.
     pub verified: usize,
 }
 
@@ -74,30 +74,30 @@ pub struct Support {
 pub struct Suspect<L> {
     /// Its row number.
     pub image: usize,
-    /// The label that it carries.
+    /// Its label.
     pub label: L,
-    /// The label that its neighbours have most of, besides.
+    /// The other label with the largest support among its neighbours.
     pub proposed: L,
     /// In 0..1: the claim of the proposed label divided by the sum of that claim, the given label's share, what the given label
     /// could not say, and 0.05 of doubt ([`suspects`]). Near 0 the given label is right, and at 0.5 the evidence is undecided. It
     /// ranks; it is not a probability.
     pub evidence: f64,
-    /// What speaks for the given label.
+    /// The support of the given label.
     pub given: Support,
-    /// What speaks for the proposed one.
+    /// The support of the proposed one.
     pub other: Support,
 }
 
 /// Train images with any neighbour of another label, best evidence against their own label first, then by row.
 ///
 /// `labels` has one label for each train image, `neighbours` for each its nearest train images in rank order, of which the first
-/// [`Weighing::k`] count. The image itself among them is left out. A tie of labels goes to the one met first.
+/// [`Weighing::k`] count, without the image itself. If labels tie, the one met first wins.
 ///
-/// A neighbour weighs a power of its cosine, over the square root of its label's images (Tan 2005, neighbour-weighted k-NN: large labels
-/// have more neighbours everywhere). From the cosine half of the neighbour's crowd is taken, which is what its own nearest images have
-/// above the usual (Conneau et al. 2018: some images are near to everything), and a neighbour that does not have the image among its
-/// own weighs half. With the share g of the given label, which m other images carry, and the share o of the best other one, which c
-/// neighbours carry, and the rest r = 1 - g - o,
+/// The weight of a neighbour is a power of its cosine, divided by the square root of the number of its label's images (Tan 2005,
+/// neighbour-weighted k-NN: large labels have more neighbours everywhere). Half of the neighbour's crowd is subtracted from the
+/// cosine: the excess of its nearest images' cosine over the usual one (Conneau et al. 2018: some images are near to everything).
+/// A neighbour that does not have the image among its own weighs half. With the share g of the given label, which m other images
+/// have, the share o of the best other one, which c neighbours have, and the rest r = 1 - g - o,
 ///
 /// ```text
 /// claim    = o c / (c + 1/2) + r / 10
@@ -110,7 +110,7 @@ pub struct Suspect<L> {
 /// Measured figures are in docs/MEASURED.md.
 ///
 /// # Errors
-/// Invalid when the two lists differ in length, a neighbour is not there, a similarity is not finite, or `k` is zero.
+/// `Invalid` if the two lists differ in length, a neighbour does not exist, a similarity is not finite, or `k` is zero.
 ///
 /// Cost: `O(n k (k + l))` for l different labels among an image's neighbours.
 pub fn suspects<L: Copy + Eq + Hash>(
@@ -145,12 +145,12 @@ fn check(images: usize, neighbours: &[Vec<Neighbour>], how: &Weighing) -> Result
     }
 }
 
-/// The first `most` neighbours of an image, itself left out.
+/// The first `most` neighbours of an image, without itself.
 fn others(image: usize, near: &[Neighbour], most: usize) -> impl Iterator<Item = &Neighbour> {
     near.iter().filter(move |neighbour| neighbour.image != image).take(most)
 }
 
-/// For each image what its nearest ones have of cosine above the mean of all images; 0 where it has no neighbours.
+/// For each image, the excess of its nearest images' cosine over the mean of all images; 0 if it has no neighbours.
 fn crowds(neighbours: &[Vec<Neighbour>]) -> Vec<f64> {
     let mean = |(image, near): (usize, &Vec<Neighbour>)| {
         let (sum, count) = others(image, near, CROWD_IMAGES)
@@ -167,7 +167,7 @@ struct Around<'a, L> {
     labels: &'a [L],
     neighbours: &'a [Vec<Neighbour>],
     how: &'a Weighing,
-    /// Images that carry each label.
+    /// Number of images of each label.
     sizes: HashMap<L, f64>,
     crowd: Vec<f64>,
 }
@@ -188,7 +188,7 @@ impl<L: Copy + Eq + Hash> Around<'_, L> {
         sides * power(cosine.clamp(0.0, 1.0), self.how.exponent)
     }
 
-    /// What the neighbours of one image say; `None`: none of them weighs anything, or none has another label.
+    /// The suspicion from the neighbours of one image; `None`: none of them has a weight, or none has another label.
     fn suspect(&self, image: usize) -> Option<Suspect<L>> {
         let label = self.labels[image];
         // The given label comes first, so that it is there even if no neighbour has it.
@@ -229,7 +229,7 @@ fn voice(images: f64) -> f64 {
     images / (images + HALF_VOICE)
 }
 
-/// A power by multiplications in one order: the library's may differ between machines.
+/// A power by multiplications in a fixed order: the library's may differ between machines.
 fn power(base: f64, exponent: u32) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
     while left > 0 {
@@ -250,7 +250,7 @@ mod tests {
         list.iter().map(|&(image, similarity)| Neighbour { image, similarity, inliers: None }).collect()
     }
 
-    /// Rows 0..4 are of label 1 and near each other, 4..8 of label 2; row 3 lies among label 2.
+    /// Rows 0..4 have label 1 and are near each other, 4..8 label 2; row 3 is among label 2.
     fn planted() -> (Vec<u32>, Vec<Vec<Neighbour>>) {
         let labels = vec![1, 1, 1, 1, 2, 2, 2, 2];
         let all = |own: &[usize], others: &[usize]| {

@@ -18,8 +18,9 @@ pub enum Expect {
     Version(String, u64),
     /// This is the number of the last write ([`Snapshot::sequence`](crate::Snapshot::sequence)): nothing at all was written since.
     Sequence(u64),
-    /// The active model has this fingerprint; `None`: the database has no model. Descriptors of two models are never compared, and
-    /// another model can become active while descriptors are made. Where it does not hold, the error is `Mismatch`.
+    /// The active model has this fingerprint; `None`: the database has no model. Descriptors of different models cannot be
+    /// compared, and another model can become active while descriptors are computed. If it does not hold, the error is
+    /// `Mismatch`.
     Model(Option<String>),
 }
 
@@ -73,7 +74,7 @@ impl Expect {
     }
 }
 
-/// Looks whether the active model has this fingerprint (`None`: there is no model).
+/// Checks whether the active model has this fingerprint (`None`: there is no model).
 ///
 /// # Errors
 /// `Mismatch`: it has not.
@@ -81,7 +82,7 @@ pub(crate) fn of_model(options: &Options, fingerprint: Option<&str>) -> Result<(
     if options.fingerprint() == fingerprint { Ok(()) } else { Err(another_model()) }
 }
 
-/// Descriptors came too late.
+/// The error of descriptors that came too late.
 pub(crate) fn another_model() -> Error {
     Error::new(ErrorKind::Mismatch, "another model became active while descriptors were made")
         .help("rerun the command: it resumes with the active model")
