@@ -125,7 +125,7 @@ fn history(database: &mut Option<Database>, bytes: &[u8], upkeep: bool) {
         }
     }
     let own = database.as_ref().expect("it is there behind the last step");
-    let snapshot = own.drain().expect("what was acknowledged can be carried out");
+    let snapshot = own.apply_pending().expect("what was acknowledged can be carried out");
     let problems = cairn::hostile::history_problems(own).expect("it can be read");
     assert!(problems.is_empty(), "{problems:?}");
     for (key, label) in &model {

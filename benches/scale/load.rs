@@ -76,7 +76,7 @@ fn quiet(run: &Run, database: &Database) {
     let (watch, used) = (Watch::start(), cpu());
     run.say("draining, flushing, compacting");
     time.time(|| {
-        database.drain().unwrap();
+        database.apply_pending().unwrap();
         database.flush().unwrap();
         database.compact().unwrap();
     });
@@ -110,7 +110,7 @@ pub(crate) fn more_train(run: &Run, database: &Database) {
         let times = write_all(run, database, more, row);
         report(&format!("{more} train images, until acknowledged"), more, &times);
         run.say("draining");
-        database.drain().unwrap();
+        database.apply_pending().unwrap();
     });
     let rate = more as f64 / all.sum();
     line("  until readers see them", format!("{rate:.0} rows/s, {:.1} s, {:.0} CPU s", all.sum(), cpu() - used));

@@ -35,7 +35,7 @@ impl Kept {
         let (acknowledged, used) = (&mut self.acknowledged, cpu());
         let receipt = self.seen.time(|| {
             let receipt = acknowledged.time(|| database.write(operations).unwrap());
-            database.drain().unwrap();
+            database.apply_pending().unwrap();
             receipt
         });
         self.cpu += cpu() - used;

@@ -34,6 +34,6 @@ fn main() -> cairn::Result<()> {
     // A write that need not be seen at once returns when it is in the log; `reach` waits until it is seen.
     writer.set_deferral(Deferral::Always);
     let receipt = writer.write(vec![Put::new("nearest", [1.0, 0.0]).into()])?;
-    writer.reach(receipt.sequence)?;
+    writer.wait_for(receipt.sequence)?;
     nearest("the writer, once it reached that write,", &writer)
 }

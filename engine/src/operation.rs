@@ -274,7 +274,7 @@ pub struct Receipt {
     /// Number of index images with another prediction than before, including those that were written: a new one had none.
     pub predictions_changed: usize,
     /// The transaction is durable and deferred, because it would change very many predictions or because it follows deferred
-    /// ones; the two counts above are then zero. Readers see it once it is applied ([`Database::drain`](crate::Database::drain)).
+    /// ones; the two counts above are then zero. Readers see it once it is applied ([`Database::apply_pending`](crate::Database::apply_pending)).
     pub deferred: bool,
 }
 

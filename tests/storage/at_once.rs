@@ -168,7 +168,7 @@ fn read(world: &World, seed: u64) {
         let snapshot = world.database.snapshot();
         assert!(snapshot.sequence() >= last, "time ran backwards");
         last = snapshot.sequence();
-        assert!(world.database.reach(last).unwrap().sequence() >= last);
+        assert!(world.database.wait_for(last).unwrap().sequence() >= last);
         is_a_prefix(world, &snapshot, random.below(WRITERS + 1), &mut random);
         let vector: Vec<f32> = (0..DIMENSION).map(|_| random.signed()).collect();
         let request = SearchRequest::new().depth(20).rerank(Rerank::new());
@@ -193,7 +193,7 @@ impl Calls<'_> {
     fn call_back(&self) {
         let database = &self.world.database;
         let snapshot = database.freshest().unwrap();
-        assert!(database.reach(snapshot.sequence()).is_ok());
+        assert!(database.wait_for(snapshot.sequence()).is_ok());
         if !self.writer.lock().unwrap().write(self.world) {
             self.world.reentrant.fetch_add(1, Ordering::Relaxed);
         }
@@ -229,7 +229,7 @@ impl Propose for Asks {
         let refused = self.0.write(vec![put("nobody", None, &[1.0; DIMENSION])]).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Reentrant);
         let snapshot = self.0.snapshot();
-        self.0.reach(snapshot.sequence()).unwrap();
+        self.0.wait_for(snapshot.sequence()).unwrap();
         snapshot.keys(None).unwrap();
         Ok(vec![None; queries.len() / rows.dimension])
     }
@@ -405,7 +405,7 @@ fn everything_at_once_agrees_with_the_writes_and_comes_to_an_end() {
             watch(world, for_so_long);
         });
     });
-    let snapshot = world.database.drain().unwrap();
+    let snapshot = world.database.apply_pending().unwrap();
     let mut random = Random::new(1);
     (0..=WRITERS).for_each(|writer| is_a_prefix(&world, &snapshot, writer, &mut random));
     let problems = world.database.check(true).unwrap().problems;

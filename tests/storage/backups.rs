@@ -63,7 +63,7 @@ fn a_backup_is_the_state_of_its_sequence_number() {
             Database::restore_backup(&to, &restored).unwrap();
             std::fs::remove_dir_all(&to).unwrap();
             let copy = Database::open(&restored).unwrap_or_else(|error| panic!("{story}: {error}"));
-            let sequence = copy.drain().unwrap().sequence();
+            let sequence = copy.apply_pending().unwrap().sequence();
             assert!(sequence >= accepted, "{story}: {accepted} was acknowledged before it and {sequence} is in it");
             let model = history.lock().unwrap()[&sequence].clone();
             sound(&copy, &model, &story);
@@ -285,7 +285,7 @@ fn a_copy_says_which_write_it_ends_with() {
     assert_eq!(Database::verify_backup(&backup).unwrap(), made);
     let restored = folder.path().join("restored");
     assert_eq!(Database::restore_backup(&backup, &restored).unwrap(), made);
-    assert_eq!(Database::open(&restored).unwrap().drain().unwrap().sequence(), last);
+    assert_eq!(Database::open(&restored).unwrap().apply_pending().unwrap().sequence(), last);
     let reader = Database::open_read_only(&path).unwrap();
     let of_reader = reader.backup(folder.path().join("of a reader")).unwrap();
     assert_eq!(of_reader.sequence, Some(last + 1));

@@ -72,10 +72,10 @@ impl Asker {
         let query = Query::new(vec![1.0; DIMENSION]);
         self.note("search", snapshot.search(&SearchRequest::new(), &[query]));
         self.note("keys", snapshot.keys(None));
-        self.note("reach", database.reach(snapshot.sequence()));
+        self.note("reach", database.wait_for(snapshot.sequence()));
         self.note("write", database.write(vec![put(format!("asked{number}"), None, &[1.0; DIMENSION])]));
-        self.note("drain", database.drain());
-        self.note("within", database.within(Duration::ZERO));
+        self.note("drain", database.apply_pending());
+        self.note("within", database.snapshot_within(Duration::ZERO));
         self.note("flush", database.flush());
         self.note("check", database.check(false));
         self.note("status", Ok(database.status()));

@@ -126,7 +126,7 @@ fn wrong(snapshot: &Snapshot, model: &Model, votes: &BTreeMap<String, (String, u
 
 fn look(path: &Path, model: &Model, votes: &BTreeMap<String, (String, u32)>) -> Result<Vec<String>> {
     let database = Database::open(path)?;
-    let snapshot = database.drain()?;
+    let snapshot = database.apply_pending()?;
     let wrong = wrong(&snapshot, model, votes);
     // An honest check may find more than a reader met; what it must not do is fail without an error.
     let _report = database.check(true)?;
@@ -138,7 +138,7 @@ fn repaired(path: &Path, model: &Model) -> Result<f64> {
     // Whatever is lost: how much that is, is what is asked here.
     let _lost = Database::repair_at_any_loss(path)?;
     let database = Database::open(path)?;
-    let snapshot = database.drain()?;
+    let snapshot = database.apply_pending()?;
     assert_eq!(database.check(true)?.problems, Vec::<String>::new());
     let mut same = 0;
     for (key, (label, vector)) in model {
@@ -155,7 +155,7 @@ fn votes_of(origin: &Path, model: &Model) -> BTreeMap<String, (String, u32)> {
     let sound = origin.with_extension("sound");
     copy_folder(origin, &sound);
     let database = Database::open(&sound).unwrap();
-    let snapshot = database.drain().unwrap();
+    let snapshot = database.apply_pending().unwrap();
     let vote = |key: &String| {
         Some((key.clone(), snapshot.prediction(key).unwrap().map(|vote| (vote.instance, vote.score.to_bits()))?))
     };
@@ -238,7 +238,7 @@ fn damage_to_one_table_of_descriptors_or_of_the_identity_costs_nothing() {
         stream.advance();
     }
     database.flush().unwrap();
-    database.drain().unwrap();
+    database.apply_pending().unwrap();
     drop(database);
     // The log's rows become tables when a second opening is closed; whatever is not flushed now stays in the log.
     drop(Database::open(&first).unwrap());

@@ -51,7 +51,7 @@ fn doubtful(cleaning: &cairn::clean::Cleaning) -> Vec<&str> {
 }
 
 fn label(database: &Database, key: &str) -> Option<String> {
-    database.drain().unwrap().record(key).unwrap().unwrap().label
+    database.apply_pending().unwrap().record(key).unwrap().unwrap().label
 }
 
 fn marked(database: &Database) -> Vec<String> {

@@ -288,7 +288,7 @@ impl Schedule {
         let Place { path: Some(path), keys } = &self.places[place] else { return };
         let database = Database::open(path)
             .unwrap_or_else(|error| panic!("place {place}, {}: {error}\n{}", path.display(), self.told()));
-        let found: BTreeSet<String> = database.drain().unwrap().keys(None).unwrap().into_iter().collect();
+        let found: BTreeSet<String> = database.apply_pending().unwrap().keys(None).unwrap().into_iter().collect();
         let lost: Vec<&String> = keys.difference(&found).collect();
         assert!(lost.is_empty(), "place {place}, {}: {lost:?} are lost\n{}", path.display(), self.told());
         let report = database.check(true).unwrap();

@@ -62,7 +62,7 @@ pub struct Turns<'d> {
 /// # Panics
 /// When it cannot be read.
 pub fn counted(database: &Database) -> u64 {
-    let record = database.drain().unwrap().record(COUNTER).unwrap();
+    let record = database.apply_pending().unwrap().record(COUNTER).unwrap();
     record.and_then(|record| record.label?.parse().ok()).unwrap_or(0)
 }
 

@@ -120,7 +120,7 @@ fn every_call_may_be_made_by_a_rayon_task() {
                 4 => drop(snapshot.predict(&queries[0], 3).unwrap()),
                 5 => drop(database.check(true).unwrap()),
                 6 => drop(database.backup(folder.path().join(format!("{number}"))).unwrap()),
-                _ => drop(database.drain().unwrap()),
+                _ => drop(database.apply_pending().unwrap()),
             }
         };
         pool(2).install(|| (0..60).into_par_iter().for_each(call));

@@ -282,7 +282,7 @@ fn a_write_of_nothing_has_no_number_of_its_own() {
         let last = database.write(vec![put("x", None, &[1.0; DIMENSION])]).unwrap().sequence;
         let receipt = database.write(Vec::new()).unwrap();
         assert_eq!((receipt.sequence, receipt.images_changed, receipt.deferred), (last, 0, false));
-        assert_eq!(database.drain().unwrap().sequence(), last);
+        assert_eq!(database.apply_pending().unwrap().sequence(), last);
     }
     let reader = Database::open_read_only(folder.path().join("db")).unwrap();
     assert_eq!(reader.write(Vec::new()).unwrap_err().kind(), ErrorKind::ReadOnly);
@@ -344,7 +344,7 @@ fn a_reader_can_ask_for_what_there_is() {
     let there = reader.freshest().unwrap();
     assert_eq!((there.sequence(), there.lag()), (seen, 1));
     let fresh = || run(&reader, "SEARCH i000001 FRESH", &Ports::default()).map(|_| ());
-    for error in [reader.drain().map(|_| ()).unwrap_err(), fresh().unwrap_err()] {
+    for error in [reader.apply_pending().map(|_| ()).unwrap_err(), fresh().unwrap_err()] {
         assert_eq!(error.kind(), ErrorKind::ReadOnly);
         assert!(error.next_step().is_some_and(|help| help.contains("freshest")), "{error:?}");
     }
@@ -376,7 +376,7 @@ fn a_number_that_is_seen_is_an_acknowledged_one() {
                 if deferral == Deferral::Never {
                     assert_eq!(snapshot.lag(), 0);
                 }
-                let reached = database.reach(snapshot.sequence()).unwrap();
+                let reached = database.wait_for(snapshot.sequence()).unwrap();
                 assert!(reached.sequence() >= snapshot.sequence());
                 let stale = match run(&database, "SHOW STALE", &Ports::default()).unwrap().remove(0) {
                     Outcome::Report(report) => report.lines,
@@ -391,7 +391,7 @@ fn a_number_that_is_seen_is_an_acknowledged_one() {
                 assert_ne!(line("age of the oldest"), "since before the database was opened", "{stale:?}");
             }
         });
-        database.drain().unwrap();
+        database.apply_pending().unwrap();
     }
     assert_eq!(status(&database, "deferred writes"), "0 (0 operations)");
 }

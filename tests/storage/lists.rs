@@ -254,7 +254,7 @@ impl World {
 
     /// The database is what the model says.
     fn holds(&self, database: &Database, story: &str) {
-        let snapshot = database.drain().unwrap();
+        let snapshot = database.apply_pending().unwrap();
         assert_eq!(snapshot.keys(None).unwrap(), self.images.keys().cloned().collect::<Vec<_>>(), "{story}");
         for (key, image) in &self.images {
             let record = snapshot.record(key).unwrap().unwrap();
@@ -331,7 +331,7 @@ fn history(seed: u64, folder: &Path) {
         match choice {
             0..=5 => {
                 list.change(&mut random);
-                let reading = database.drain().unwrap().reading();
+                let reading = database.apply_pending().unwrap().reading();
                 let reading = reading.overruling(random.below(8) == 0);
                 let rows: Vec<_> = list.0.clone().into_iter().collect();
                 for rows in rows.chunks(1 + random.below(KEYS)) {

@@ -98,7 +98,7 @@ fn act(database: &Database, stream: &Stream) -> cairn::Result<()> {
         8..=10 => database.compact(),
         11 => database.backup(scratch(database.folder(), "backup")).map(|_| ()),
         12 => database.check(random.below(2) == 0).map(|_| ()),
-        13 => database.drain().map(|_| ()),
+        13 => database.apply_pending().map(|_| ()),
         _ => Ok(()),
     }
 }
@@ -110,7 +110,7 @@ fn clean(database: &Database, stream: &mut Stream) -> bool {
     let action = actions[stream.random(4).below(2)];
     let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(5))).action(action);
     // Whoever looks on must be able to tell a cleaning that was cut short from a write that waits.
-    let waiting = database.drain().unwrap();
+    let waiting = database.apply_pending().unwrap();
     if waiting.keys(Some(Role::Train)).unwrap().len() < 20 {
         return false;
     }
@@ -307,7 +307,7 @@ impl Scene {
         }
         drop(snapshot);
         self.open();
-        let reached = self.database().drain().unwrap().sequence();
+        let reached = self.database().apply_pending().unwrap().sequence();
         assert!(reached + 1 == self.stream.next || reached == self.stream.next, "{reached} is stored");
         self.stream.run_to(reached);
         say(&format!("ack {reached}"));
@@ -483,7 +483,7 @@ fn one(word: &str, folder: &Path, other: Option<&Path>) -> cairn::Result<()> {
 fn busy(folder: &Path, seed: u64) {
     let database = open(folder).unwrap();
     let mut stream = Stream::new(seed);
-    stream.run_to(database.drain().unwrap().sequence());
+    stream.run_to(database.apply_pending().unwrap().sequence());
     say("open");
     loop {
         say(&format!("try {}", stream.next));

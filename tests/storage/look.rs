@@ -24,7 +24,7 @@ pub fn healthy(database: &Database) -> bool {
 /// # Panics
 /// When it is not.
 pub fn sound(database: &Database, model: &Model, story: &str) {
-    let snapshot = database.drain().unwrap_or_else(|error| panic!("{story}: {error}"));
+    let snapshot = database.apply_pending().unwrap_or_else(|error| panic!("{story}: {error}"));
     holds(&snapshot, model, story);
     let report = database.check(true).unwrap_or_else(|error| panic!("{story}: {error}"));
     assert!(report.problems.is_empty(), "{story}: {:?}", report.problems);

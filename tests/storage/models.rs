@@ -168,7 +168,7 @@ fn a_new_epoch_is_what_its_images_alone_would_be() {
     let fresh = Database::create(folder.path().join("fresh"), options()).unwrap();
     let stored = under(&model_after(5, counted(&database)), is_mirrored(&database));
     fresh.write(stored.iter().map(|(key, (label, vector))| put(key, label.as_deref(), vector))).unwrap();
-    assert_eq!(digest(&fresh.drain().unwrap()), before);
+    assert_eq!(digest(&fresh.apply_pending().unwrap()), before);
 }
 
 /// Embeds with the active model, which becomes the other one before or after the first call.

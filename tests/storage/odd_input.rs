@@ -66,7 +66,7 @@ fn vectors_without_direction_are_refused_as_a_whole_transaction() {
             let error = database.write(vec![put("good", None, &[1.0; 4]), operation]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         }
-        assert_eq!(database.drain().unwrap().sequence(), sequence, "a refused transaction took a number");
+        assert_eq!(database.apply_pending().unwrap().sequence(), sequence, "a refused transaction took a number");
         unchanged(&database, &before);
     }
     // Tiny, huge and subnormal ones have a direction.
@@ -77,7 +77,7 @@ fn vectors_without_direction_are_refused_as_a_whole_transaction() {
             put("least", None, &[0.0, 1e-45, 0.0, 0.0]),
         ])
         .unwrap();
-    let snapshot = database.drain().unwrap();
+    let snapshot = database.apply_pending().unwrap();
     assert_eq!(snapshot.vector("tiny").unwrap().unwrap(), [1.0, 0.0, 0.0, 0.0]);
     assert_eq!(snapshot.vector("least").unwrap().unwrap(), [0.0, 1.0, 0.0, 0.0]);
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
@@ -103,7 +103,7 @@ fn of_duplicates_in_one_transaction_the_last_holds() {
             ])
             .unwrap();
         database.write(vec![put("c", None, &x), delete("c")]).unwrap();
-        let snapshot = database.drain().unwrap();
+        let snapshot = database.apply_pending().unwrap();
         assert_eq!(snapshot.keys(None).unwrap(), ["a", "b"]);
         assert_eq!(snapshot.record("a").unwrap().unwrap().label.as_deref(), Some("two"));
         assert_eq!(snapshot.vector("a").unwrap().unwrap(), x);
@@ -129,7 +129,7 @@ fn equal_vectors_are_in_the_order_of_their_keys() {
     }
     let keys: Vec<String> = (0..count).filter(|&at| label(at).is_none()).map(|at| format!("k{at:07}")).collect();
     for state in ["tail", "segments"] {
-        let snapshot = database.drain().unwrap();
+        let snapshot = database.apply_pending().unwrap();
         for (ef, depth) in [(None, 10), (None, 400), (Some(100), 100), (Some(2 * count), 300)] {
             let request = SearchRequest::new().depth(depth).limit(depth).ef(ef);
             for answer in snapshot.search(&request, &[query(&vector), query(&[1.0; 8])]).unwrap() {
@@ -154,7 +154,7 @@ fn equal_vectors_are_in_the_order_of_their_keys() {
     // All voters and all rows go; nothing is left that points at them.
     let everything: Vec<String> = database.snapshot().keys(None).unwrap();
     database.write(everything.iter().map(|key| Operation::Delete { key: key.clone() })).unwrap();
-    let snapshot = database.drain().unwrap();
+    let snapshot = database.apply_pending().unwrap();
     assert_eq!(snapshot.counts(), cairn::Counts::default());
     assert_eq!(snapshot.search(&SearchRequest::default(), &[query(&vector)]).unwrap()[0].rows, []);
     database.compact().unwrap();
@@ -214,7 +214,7 @@ fn nothing_is_flushed_merged_and_searched() {
         assert!(!database.flush().unwrap(), "{story}");
         database.compact().unwrap();
         assert_eq!(database.segments(), [], "{story}");
-        let snapshot = database.drain().unwrap();
+        let snapshot = database.apply_pending().unwrap();
         for role in [None, Some(Role::Train), Some(Role::Index)] {
             assert_eq!(snapshot.keys(role).unwrap(), Vec::<String>::new());
         }

@@ -184,6 +184,6 @@ fn reading_changes_nothing_and_a_reader_can_become_the_writer() {
     assert_eq!(other.reopen_for_writing().err().unwrap().kind(), ErrorKind::Locked);
     reader.write(vec![put("new", None, &[1.0; DIMENSION])]).unwrap();
     query(&reader, "SEARCH ID 'new' FRESH; FLUSH").unwrap();
-    assert!(seen.record("new").unwrap().is_none() && reader.drain().unwrap().record("new").unwrap().is_some());
+    assert!(seen.record("new").unwrap().is_none() && reader.apply_pending().unwrap().record("new").unwrap().is_some());
     assert_eq!(reader.check(true).unwrap().problems, Vec::<String>::new());
 }

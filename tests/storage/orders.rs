@@ -97,7 +97,7 @@ fn the_order_of_writing_does_not_show() {
                 _ => {}
             }
         }
-        let found = digest(&database.drain().unwrap());
+        let found = digest(&database.apply_pending().unwrap());
         for (found, wanted) in found.iter().zip(&wanted) {
             assert_eq!(found, wanted, "order {order}");
         }

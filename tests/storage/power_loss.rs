@@ -95,7 +95,7 @@ fn cuts(times: usize, sync: bool, seed: u64) -> usize {
         if sync {
             survives(&path, &mut stream, &said, &story);
         } else {
-            let reached = Database::open(&path).and_then(|database| Ok(database.drain()?.sequence()));
+            let reached = Database::open(&path).and_then(|database| Ok(database.apply_pending()?.sequence()));
             println!("control: {} acknowledged, {reached:?} stored", said.acknowledged);
             lost += usize::from(reached.is_ok_and(|reached| reached < said.acknowledged));
             // The rest of this history means nothing any more.

@@ -57,11 +57,11 @@ fn with_small_labels(folder: &Path) -> Database {
 }
 
 fn label(database: &Database, key: &str) -> Option<String> {
-    database.drain().unwrap().record(key).unwrap().unwrap().label
+    database.apply_pending().unwrap().record(key).unwrap().unwrap().label
 }
 
 fn label_counts(database: &Database) -> Vec<(String, usize)> {
-    database.drain().unwrap().labels().unwrap()
+    database.apply_pending().unwrap().labels().unwrap()
 }
 
 #[test]

@@ -112,13 +112,13 @@ fn a_drain_that_is_stopped_keeps_what_it_applied_and_loses_nothing() {
         for at in 0..20 {
             database.write([put(format!("{round} {at}"), None, &[1.0; DIMENSION])]).unwrap();
         }
-        match database.drain_watched(&stop) {
+        match database.apply_pending_watched(&stop) {
             Ok(_) => false,
             Err(error) => error.kind() == ErrorKind::Cancelled,
         }
     };
     let rounds = 1 + (0..1_000).position(was_stopped).expect("the worker was faster each time");
-    assert_eq!(database.drain().unwrap().counts().index, 20 * rounds);
+    assert_eq!(database.apply_pending().unwrap().counts().index, 20 * rounds);
     assert_eq!(database.check(true).unwrap().problems, Vec::<String>::new());
 }
 

@@ -107,7 +107,7 @@ fn write(folder: &Path, word: &str) {
     for key in keys.iter().step_by(keys.len() / 2 + 1) {
         step(word, database.write(vec![Operation::Delete { key: key.clone() }]).map(|receipt| receipt.images_changed));
     }
-    step("drained", database.drain().map(|snapshot| snapshot.counts().labels));
+    step("drained", database.apply_pending().map(|snapshot| snapshot.counts().labels));
     step("flushed", database.flush());
     step("compacted", database.compact());
     let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(3))).action(Action::Relabel);

@@ -25,7 +25,7 @@ fn votes_in_searches_with_ef_are_the_exact_ones() {
         }
     }
     database.write(images("i", 300, DIMENSION, 4_000, 1_000_000, 2)).unwrap();
-    let snapshot = database.drain().unwrap();
+    let snapshot = database.apply_pending().unwrap();
     let mut random = Random::new(3);
     let queries = images("q", QUERIES, DIMENSION, 4_000, 1_000_000, 4).into_iter().enumerate().map(|(n, near)| {
         let Operation::Put(near) = near else { panic!("images are put") };

@@ -119,7 +119,7 @@ impl Set {
             query.query.vector = adapt(&query.query.vector)?;
         }
         let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
-        let snapshot = database.drain()?;
+        let snapshot = database.apply_pending()?;
         let rerank = Rerank::new().k(cairn::limits::DEFAULT_VOTE_K).tau(DEFAULT_TAU);
         let mut score = [0.0; 2];
         for (score, rerank) in score.iter_mut().zip([None, Some(rerank)]) {

@@ -132,7 +132,7 @@ fn carry_out(database: &Database) -> Result<bool> {
         note(&format!("updating the predictions after {} ..", counted(snapshot.lag() as usize, "write")));
     }
     while snapshot.lag() > 0 && !interrupt::pressed() {
-        snapshot = database.reach(snapshot.sequence() + 1)?;
+        snapshot = database.wait_for(snapshot.sequence() + 1)?;
     }
     Ok(snapshot.lag() == 0)
 }

@@ -430,25 +430,25 @@ impl Database {
     /// # Errors
     /// `ReadOnly`: writes are deferred, and the database is open for reading only ([`Database::freshest`]); the errors of the
     /// writes.
-    pub fn drain(&self) -> Result<Snapshot> {
-        self.reach(self.shared.core().accepted())
+    pub fn apply_pending(&self) -> Result<Snapshot> {
+        self.wait_for(self.shared.core().accepted())
     }
 
-    /// [`Database::drain`] that `watch` may end. Writes applied before stay applied, the others stay deferred.
+    /// [`Database::apply_pending`] that `watch` may end. Writes applied before stay applied, the others stay deferred.
     ///
     /// # Errors
-    /// As [`Database::drain`]; `Cancelled`.
-    pub fn drain_watched(&self, watch: &dyn Watch) -> Result<Snapshot> {
-        self.reach_by(self.shared.core().accepted(), Some(watch))
+    /// As [`Database::apply_pending`]; `Cancelled`.
+    pub fn apply_pending_watched(&self, watch: &dyn Watch) -> Result<Snapshot> {
+        self.wait_for_by(self.shared.core().accepted(), Some(watch))
     }
 
-    /// The freshest available state: [`Database::drain`] if the database is open for writing; if it is open for reading only, the
+    /// The freshest available state: [`Database::apply_pending`] if the database is open for writing; if it is open for reading only, the
     /// state that was durable and applied at that moment. [`Snapshot::lag`] is the number of writes that it does not see.
     ///
     /// # Errors
     /// The errors of the writes.
     pub fn freshest(&self) -> Result<Snapshot> {
-        if self.is_read_only() { Ok(self.snapshot()) } else { self.drain() }
+        if self.is_read_only() { Ok(self.snapshot()) } else { self.apply_pending() }
     }
 
     /// The state once readers see write number `sequence`; earlier deferred writes are applied now. A number that a snapshot or
@@ -457,11 +457,11 @@ impl Database {
     /// # Errors
     /// `Invalid`: no such write was acknowledged yet; `ReadOnly`: it is deferred, and the database is open for reading only; the
     /// errors of the writes.
-    pub fn reach(&self, sequence: u64) -> Result<Snapshot> {
-        self.reach_by(sequence, None)
+    pub fn wait_for(&self, sequence: u64) -> Result<Snapshot> {
+        self.wait_for_by(sequence, None)
     }
 
-    pub(super) fn reach_by(&self, sequence: u64, watch: Option<&dyn Watch>) -> Result<Snapshot> {
+    pub(super) fn wait_for_by(&self, sequence: u64, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         // Without the gate: nothing waits behind one in whose place another came, and its states stay as they are.
         self.shared.core().reach(sequence, watch)
     }

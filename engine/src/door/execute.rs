@@ -283,9 +283,9 @@ impl Database {
     fn snapshot_as(&self, freshness: Freshness, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         match freshness {
             Freshness::AsIs => Ok(self.snapshot()),
-            Freshness::Fresh => self.reach_by(self.shared.core().accepted(), watch),
-            Freshness::Since(sequence) => self.reach_by(sequence, watch),
-            Freshness::Within(lag) => self.within_by(lag, watch),
+            Freshness::Fresh => self.wait_for_by(self.shared.core().accepted(), watch),
+            Freshness::Since(sequence) => self.wait_for_by(sequence, watch),
+            Freshness::Within(lag) => self.snapshot_within_by(lag, watch),
         }
     }
 

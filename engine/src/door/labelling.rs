@@ -130,7 +130,7 @@ impl Database {
     /// A state with all acknowledged writes of this key applied.
     fn knowing(&self, key: &str) -> Result<Snapshot> {
         let waits = self.shared.core().waits_on(key);
-        if waits { self.drain() } else { Ok(self.snapshot()) }
+        if waits { self.apply_pending() } else { Ok(self.snapshot()) }
     }
 
     /// Undoes the last change of labels: by LABEL, UNLABEL, PUT over an image with the same photo, a transaction of

@@ -14,16 +14,16 @@ impl Database {
     ///
     /// # Errors
     /// What the writes give.
-    pub fn within(&self, lag: Duration) -> Result<Snapshot> {
-        self.within_by(lag, None)
+    pub fn snapshot_within(&self, lag: Duration) -> Result<Snapshot> {
+        self.snapshot_within_by(lag, None)
     }
 
-    pub(super) fn within_by(&self, lag: Duration, watch: Option<&dyn Watch>) -> Result<Snapshot> {
+    pub(super) fn snapshot_within_by(&self, lag: Duration, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         let snapshot = self.snapshot();
         match self.shared.ages.oldest(&snapshot) {
             Waited::Nothing => Ok(snapshot),
             Waited::For(waited) if waited <= lag => Ok(snapshot),
-            _ => self.reach_by(snapshot.accepted, watch),
+            _ => self.wait_for_by(snapshot.accepted, watch),
         }
     }
 

@@ -135,7 +135,7 @@ impl Gathered {
 
 /// The labelled images with the base's descriptors; `dry`: as readers see them, without applying deferred writes.
 pub(super) fn gather(database: &Database, base: &Base, dry: bool, watch: Option<&dyn Watch>) -> Result<Gathered> {
-    let snapshot = if dry { database.snapshot() } else { database.drain()? };
+    let snapshot = if dry { database.snapshot() } else { database.apply_pending()? };
     let model = database.options().model;
     let cleaning = database.cleanings()?.last().map_or(0, |cleaning| cleaning.number);
     let mut keys = snapshot.keys(Some(Role::Train))?;
