@@ -125,7 +125,7 @@ pub mod language {
         Action, Augment, CleanPlan, CleanRule, Column, Condition, Cut, DEFAULT_DEPTH, DEFAULT_EVIDENCE,
         DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE,
         DEFAULT_VALIDATION, Diagnostic, Field, Flip, Freshness, Gem, Loss, MAX_COUNT, Origin, Scope, SearchPlan,
-        TrainPlan, TrunkPlan, nearest_name, plain_label,
+        TrainPlan, TrunkPlan, nearest_name, plain_label, spelt,
     };
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cairn::language::plain_label;
-use cairndb_query::spelt;
+use cairn::language::spelt;
 
 /// The spellings of labels that were read.
 #[derive(Debug, Default)]
