@@ -150,8 +150,8 @@ fn put_asks_before_it_replaces_another_photo_or_label() {
     // The same again, whatever its length.
     ok("PUT ID 'a' VECTOR [2, 0, 0] LABEL 'tower'");
     for (statement, what) in [
-        ("PUT ID 'a' VECTOR [0, 1, 0] LABEL 'tower'", "'a' holds another image, labelled 'tower'"),
-        ("PUT ID 'a' VECTOR [0, 1, 0] AS index", "'a' holds another image, labelled 'tower'"),
+        ("PUT ID 'a' VECTOR [0, 1, 0] LABEL 'tower'", "'a' already has another image, labelled 'tower'"),
+        ("PUT ID 'a' VECTOR [0, 1, 0] AS index", "'a' already has another image, labelled 'tower'"),
         ("PUT ID 'a' VECTOR [1, 0, 0]", "'a' has the label 'tower', but the PUT gives none"),
         ("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'dome'", "'a' has the label 'tower', but the PUT gives 'dome'"),
     ] {
@@ -176,7 +176,7 @@ fn the_vector_of_a_list_typed_again_is_the_same_image() {
     run_ok(path, &["query", "DB", "-c", "PUT ID 'v0' VECTOR [1, 0.1, 0.1] LABEL 'a'"]);
     let other_label = refused(path, "PUT ID 'v0' VECTOR [1, 0.1, 0.1] LABEL 'b'");
     assert!(other_label.contains("has the label 'a', but the PUT gives 'b'"), "{other_label}");
-    assert!(refused(path, "PUT ID 'v0' VECTOR [0, 0, 1] LABEL 'a'").contains("holds another photo"));
+    assert!(refused(path, "PUT ID 'v0' VECTOR [0, 0, 1] LABEL 'a'").contains("already has another photo"));
     // It is still the list's.
     let again = said(path, &INGEST);
     assert!(again.contains("unchanged 4"), "{again}");
@@ -191,7 +191,7 @@ fn statements_say_what_becomes_of_a_label() {
     assert!(ok("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'Louvre'").contains("'Louvre' is a new label\n"));
     ok("PUT ID 'b' VECTOR [0, 1, 0]");
     let text = ok("LABEL ID 'b' AS 'Louvr'");
-    assert!(text.contains("'b' left the index: it is a train image with the label 'Louvr'\n"), "{text}");
+    assert!(text.contains("'b' left the index: it is a train image with the label 'Louvr' now\n"), "{text}");
     assert!(text.contains("'Louvr' is a new label; the most similar one is 'Louvre'\n"), "{text}");
     let text = ok("LABEL ID 'b' AS 'Louvre'");
     assert!(

@@ -62,7 +62,7 @@ fn a_wrong_label_is_shown_corrected_and_given_back() {
     assert_eq!(labels(), ["label,train_images", "dome,7", "tower,5"]);
     assert!(csv(path, "SHOW CLEANS")[1].ends_with(",undone"));
     let models = csv(path, "SHOW MODELS");
-    assert!(models[0] == "model,name,fingerprint,dimension,state" && models[1].ends_with(",3,in force"), "{models:?}");
+    assert!(models[0] == "model,name,fingerprint,dimension,state" && models[1].ends_with(",3,active"), "{models:?}");
 }
 
 #[test]

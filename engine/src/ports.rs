@@ -44,10 +44,10 @@ impl Embedded {
 
 /// Turns photos into descriptors. One call embeds one photo; bulk work goes through the ingest crate's pipeline.
 pub trait Embed: Send + Sync {
-    /// Fingerprint of the model that embeds, which must be the one in force where a descriptor is stored or searched
-    /// ([`ModelInfo::fingerprint`](crate::model::ModelInfo)). Default `None`: it is not told, and nothing is compared.
+    /// Fingerprint of the model that embeds; where a descriptor is stored or searched it must be the active model's
+    /// ([`ModelInfo::fingerprint`](crate::model::ModelInfo)). Default `None`: unknown, and nothing is compared.
     ///
-    /// It is asked before and after each photo. One that goes along with the model in force tells that one's.
+    /// The engine asks before and after each photo. An embedder that follows the active model answers with that model's.
     fn fingerprint(&self) -> Option<String> {
         None
     }
@@ -210,7 +210,7 @@ pub struct Wanted {
     pub content: Option<[u8; 32]>,
     /// What the database keeps of the photo.
     pub photo: Option<Vec<u8>>,
-    /// Its descriptor of the model in force, of unit length.
+    /// Its descriptor of the active model, of unit length.
     pub vector: Vec<f32>,
     /// Its descriptors of other models, by their numbers, where it has them.
     pub others: Vec<(u32, Vec<f32>)>,
@@ -293,8 +293,8 @@ pub trait Propose: Send + Sync {
     /// among those with `live` set; `None` for a query for which it cannot prove that. It is called in the middle of a write: what would
     /// wait for that is refused (`Reentrant`).
     ///
-    /// Rows that are not there, and fewer live ones than `count` where there are so many, are taken for `None`; so is a panic for all
-    /// queries. That the best rows are among those named is not checked.
+    /// The engine reads rows that do not exist as `None`, and also fewer live rows than `count` where there are that many; a panic counts
+    /// as `None` for all queries. It does not check that the best rows are among the named ones.
     ///
     /// # Errors
     /// When the device fails; the engine then scores every row itself.

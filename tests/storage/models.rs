@@ -329,7 +329,7 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
         [None, Some(EMBED_ROWS)]
     );
     let shown = models(&database);
-    assert_eq!(shown[0][4], "in force");
+    assert_eq!(shown[0][4], "active");
     assert_eq!(
         (shown[1][1].as_str(), shown[1][4].as_str()),
         ("plain, embedded again", format!("unfinished: {EMBED_ROWS} of 600 descriptors").as_str())
@@ -339,7 +339,7 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
     assert!(error.to_string().contains("unfinished") && error.next_step().unwrap().contains("DROP MODEL 1"), "{error}");
     assert_eq!(database.change_model(again(), &Mirror::default(), None).unwrap(), 1);
     let states: Vec<String> = models(&database).into_iter().map(|row| row[4].clone()).collect();
-    assert_eq!(states, ["kept", "in force"]);
+    assert_eq!(states, ["kept", "active"]);
 }
 
 #[test]

@@ -155,7 +155,7 @@ const OPTIONS: &[u8] = b"options";
 const SEQUENCE: &[u8] = b"sequence";
 const NEXT_IMAGE: &[u8] = b"next_image";
 /// Times a reader beside a writer looks again.
-const BESIDE_TRIES: usize = 50;
+const BESIDE_TRIES: usize = 200;
 /// Between two tries.
 const BESIDE_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 const NEXT_SEGMENT: &[u8] = b"next_segment";

@@ -18,20 +18,20 @@ const FINGERPRINT_SHOWN: usize = 12;
 const FINGERPRINT_IN_NAME: usize = 6;
 
 impl Database {
-    /// Whoever trains and embeds again.
+    /// The port that trains and embeds again.
     fn maintainer<'p>(&self, ports: &'p Ports, statement: &str) -> Result<&'p dyn Maintain> {
         ports.maintain.as_deref().ok_or_else(|| match self.options().model {
             None => Error::invalid(format!("{statement} needs a model, and this database brings its own vectors"))
                 .help("create a database with a model: cairn create DB --model lite0-gem"),
             Some(model) => Error::invalid(format!(
-                "this program trains and embeds nothing, and {statement} needs whoever does so with the model '{}'",
+                "this program cannot train or embed, and {statement} needs that for the model '{}'",
                 model.name
             ))
             .help("hand them in (Ports::maintain), or use the program cairn"),
         })
     }
 
-    /// Carries out what a [`Maintain`] returned: stores the files of the new model, makes the descriptors and predictions that are
+    /// Adopts the result of a [`Maintain`]: stores the files of the new model, makes the descriptors and predictions that are
     /// missing ([`Database::change_model`]), and activates it. Without a change it only returns the report.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl Database {
         let images = counts.train + counts.index;
         let kept = |entry: &ModelEntry| -> Result<String> {
             let there = pinned.count_vectors(SpaceId(entry.number))?;
-            // What is not there is made when it goes in force.
+            // Missing descriptors are made when the model becomes active.
             Ok(if there < images { format!("kept: {there} of {images} descriptors") } else { "kept".to_owned() })
         };
         let row = |(at, entry): (usize, &ModelEntry)| {
@@ -139,7 +139,7 @@ impl Database {
                 start_of(fingerprint, FINGERPRINT_SHOWN),
                 entry.dimension.to_string(),
                 match (entry.in_force, entry.unfinished) {
-                    (true, _) => "in force".to_owned(),
+                    (true, _) => "active".to_owned(),
                     (false, None) => kept(entry)?,
                     (false, Some(done)) => format!("unfinished: {done} of {images} descriptors"),
                 },

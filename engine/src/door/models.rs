@@ -17,34 +17,34 @@ impl Database {
         self.shared.models()
     }
 
-    /// Goes over to another model: descriptors of all images are made by `reembed`, predictions and segments are made from them, all
-    /// beside what is in force; then one key flips. Searches and writes go on meanwhile and never see a mixture.
+    /// Changes the active model: `reembed` makes the descriptors of all images, the database makes predictions and segments from them
+    /// beside the active ones, and one key switches. Searches and writes continue meanwhile and never see a mixture.
     ///
-    /// `watch` may stop it. What was embedded until a stop, an error or a crash is kept, and a later call for the same
-    /// model goes on with it; so does a call that goes back to an earlier model, whose descriptors are still there.
+    /// `watch` may stop the change. The database keeps the descriptors that were made before a stop, an error or a crash, and a later
+    /// call for the same model resumes; a call for an earlier model uses the descriptors that are still stored.
     ///
-    /// **Beside writers** it catches up with what they wrote until few images are left, and makes them wait for those only. Writers that
-    /// never pause cannot keep it from its end: as soon as a round leaves more than half of what the one before left, after 19 rounds in
-    /// any case, they wait while the rest is embedded and voted on, which is what was written during one round.
+    /// **Beside writers** it catches up with their writes until few images are left, and only then makes them wait. Writers that never
+    /// pause cannot prevent the end: when a round leaves more than half of the images that the round before left, and after 19 rounds at
+    /// most, they wait while `reembed` and the votes process the images written during one round.
     ///
-    /// `reembed` and `watch` may ask the database for anything, and write. Only while writers wait, what would wait with them is
-    /// refused (`Reentrant`).
+    /// `reembed` and `watch` may call the database, and may write. While writers wait, a call that would wait with them is refused
+    /// (`Reentrant`).
     ///
-    /// Complexity: one descriptor for each image that has none of that model, then as putting every image anew.
+    /// Complexity: one descriptor for each image that has none of that model, then the cost of putting every image again.
     ///
     /// # Errors
-    /// `AlreadyExists`: it is in force already; `Locked`: another change of models is under way; `Invalid`: the number is that of an
-    /// unfinished one; `Cancelled`; what `reembed` gives; `Reentrant`: a [`Propose`](crate::embed::Propose) called it; `Corrupt` when the new
-    /// epoch does not agree with itself. The model in force stays then.
+    /// `AlreadyExists`: that model is active already; `Locked`: another change of models is under way; `Invalid`: the number belongs to
+    /// an unfinished model; `Cancelled`; errors of `reembed`; `Reentrant`: a [`Propose`](crate::embed::Propose) called it; `Corrupt`: the
+    /// new space does not agree with itself. The active model stays after each of them.
     pub fn change_model(&self, to: Target, reembed: &dyn Reembed, watch: Option<&dyn Watch>) -> Result<u32> {
         self.shared.change_model(to, reembed, watch)
     }
 
-    /// Forgets a model that is not in force, and its descriptors; whether other models were trained on them is asked by the statement
-    /// DROP MODEL and not here.
+    /// Removes a model that is not active, and its descriptors. Only the statement DROP MODEL checks whether other models were trained
+    /// on them.
     ///
     /// # Errors
-    /// `NotFound`; `Invalid` for the one in force; `Locked`: a model is being put in force, which may be that one.
+    /// `NotFound`; `Invalid`: it is the active model; `Locked`: a change of models is under way, perhaps to that one.
     pub fn drop_model(&self, number: u32) -> Result<()> {
         self.shared.drop_model(number)
     }

@@ -15,7 +15,7 @@ impl Database {
     }
 
     /// Calls `hears` with each new trouble of the threads behind the callers: what applying deferred writes, making and merging segments or
-    /// keeping the watermark failed with. They try again by themselves; [`Health::trouble`](crate::Health::trouble) shows it until it goes
+    /// keeping the watermark failed with. They try again by themselves; [`Health::trouble`](crate::reports::Health::trouble) shows it until it goes
     /// well. One trouble is reported once, until it goes well or fails with another kind of error. A later call replaces the earlier one;
     /// what failed before a call is not reported.
     ///

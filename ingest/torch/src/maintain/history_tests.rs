@@ -166,7 +166,7 @@ fn no_photo_is_read_again_whose_descriptor_was_made_on_the_way() {
             Some(Outcome::Table(table)) => table.rows.into_iter().map(|row| row[4].clone()).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };
-    assert_eq!(table(&home), ["kept: 27 of 28 descriptors", "kept: 27 of 28 descriptors", "in force"]);
+    assert_eq!(table(&home), ["kept: 27 of 28 descriptors", "kept: 27 of 28 descriptors", "active"]);
     let trained = home.run("TRAIN dim=8 seed=8 FORCE");
     assert!(trained.value("photo files read").unwrap().starts_with("1: "), "{trained:?}");
     assert_eq!(table(&home)[0], "kept");
