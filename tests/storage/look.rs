@@ -101,7 +101,14 @@ pub fn votes_near_f64(snapshot: &Snapshot, model: &Model, story: &str) -> usize 
 /// # Panics
 /// When something cannot be read.
 pub fn digest(snapshot: &Snapshot) -> Vec<String> {
-    let mut lines = vec![format!("{:02x?}", snapshot.digest().unwrap())];
+    let mut lines = Vec::new();
+    for key in snapshot.keys(None).unwrap() {
+        let record = snapshot.record(&key).unwrap().unwrap();
+        let vector = snapshot.vector(&key).unwrap().unwrap();
+        let bits: Vec<u32> = vector.iter().map(|value| value.to_bits()).collect();
+        let prediction = snapshot.prediction(&key).unwrap().map(|vote| (vote.instance, vote.score.to_bits()));
+        lines.push(format!("{key} {:?} {prediction:?} {bits:x?}", record.label));
+    }
     lines.push(format!("{:?}", snapshot.labels().unwrap()));
     lines.extend(answers(snapshot));
     lines
