@@ -78,7 +78,7 @@ fn an_idle_shell_ends_on_a_signal_and_frees_the_lock() {
         let status = ended(&mut child);
         let told = said(&mut child);
         assert_eq!(status.code(), Some(code), "{told}");
-        assert!(told.contains(name) && told.contains("is kept"), "{told}");
+        assert!(told.contains(name) && told.contains("are kept"), "{told}");
         drop(input);
         // What whole statements answered is kept as well.
         assert!(std::fs::read_to_string(home.path().join("kept.csv")).unwrap().contains('x'));
@@ -342,7 +342,7 @@ fn a_segment_that_is_cut_short_under_the_program_ends_it_with_a_sentence() {
 #[test]
 fn the_help_lists_every_exit_code() {
     let help = run_ok(Path::new("."), &["--help"]);
-    for code in ["  0  ok", "  1  ", "  2  ", "  3  ", "  4  ", "  5  ", "129  ", "130  ", "143  ", "152  "] {
+    for code in ["  0  success", "  1  ", "  2  ", "  3  ", "  4  ", "  5  ", "129  ", "130  ", "143  ", "152  "] {
         assert!(help.contains(code), "{code}: {help}");
     }
 }
