@@ -52,7 +52,7 @@ const OPENING_BYTES: u64 = 1 << 20;
 /// use cairn::{Database, Options, Put, Query, Rerank, SearchRequest};
 ///
 /// let database = Database::create(&folder.path().join("places"), Options::for_vectors(2))?;
-/// Both views of the tower are labelled; the images to search have no labels.
+/// // Both views of the tower are labelled; the images to search have no labels.
 /// database.write(vec![
 ///     Put::new("outside", [1.0, 0.0]).label("tower").into(),
 ///     Put::new("inside", [0.0, 1.0]).label("tower").into(),
@@ -382,7 +382,7 @@ impl Database {
     /// database.write_if([Expect::absent("a")], put())?;
     /// let second = database.write_if([Expect::absent("a")], put());
     /// assert_eq!(second.unwrap_err().kind(), ErrorKind::Conflict);
-    /// Only if it has not changed since.
+    /// // Only if it has not changed since.
     /// let seen = database.snapshot().record("a")?.map_or(0, |record| record.version);
     /// let label = Operation::Label { key: "a".to_owned(), label: "tower".to_owned() };
     /// database.write_if([Expect::version("a", seen)], [label])?;

@@ -56,9 +56,9 @@ static SCOUT: Mutex<Option<Scout>> = Mutex::new(None);
 /// // In `main`, before anything else:
 /// let mut words = std::env::args_os().skip(1);
 /// if words.next().is_some_and(|word| word == "look-first") {
-///     std::process::exit(i32::from(!cairn::scout(&words.collect::<Vec<_>>())));
+///     std::process::exit(i32::from(!cairn::runtime::scout(&words.collect::<Vec<_>>())));
 /// }
-/// cairn::set_scout(Some(cairn::Scout::new("/proc/self/exe", ["look-first"])));
+/// cairn::runtime::set_scout(Some(cairn::runtime::Scout::new("/proc/self/exe", ["look-first"])));
 /// ```
 pub fn set_scout(scout: Option<Scout>) {
     *SCOUT.lock() = scout;
