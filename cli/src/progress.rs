@@ -47,12 +47,6 @@ impl Bar {
         Self { bar, plain, done: AtomicU64::new(0), total: AtomicU64::new(total), began: Instant::now(), noun }
     }
 
-    /// Adds this many items.
-    pub(crate) fn step(&self, count: u64) {
-        let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
-        self.show(done);
-    }
-
     /// Sets the number of items done, which may be the same as before.
     pub(crate) fn reach(&self, done: u64) {
         if self.done.swap(done, Ordering::Relaxed) != done {

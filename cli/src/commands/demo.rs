@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use cairn::Keep;
@@ -112,7 +113,9 @@ fn photos(args: &Demo) -> Result<Vec<Photo>> {
         Some(folder) => split_folder(folder, args.seed)?,
         None => {
             let bar = Bar::new(photos_of(args.places) as u64, "photos");
-            let photos = made(&args.out, args.places, args.seed, &|| bar.step(1))?;
+            let done = AtomicU64::new(0);
+            let step = || bar.reach(done.fetch_add(1, Ordering::Relaxed) + 1);
+            let photos = made(&args.out, args.places, args.seed, &step)?;
             bar.finish();
             photos
         }

@@ -111,7 +111,10 @@ mod tests {
         ];
         for line in lines {
             let said = run(&line).unwrap_err().to_string();
-            assert!(said.contains("no networks") && said.contains("help: build the whole program"), "{line}: {said}");
+            assert!(
+                said.contains("no networks") && said.contains("help: build the program with networks"),
+                "{line}: {said}"
+            );
         }
         assert!(!folder.path().join("demo").exists() && !folder.path().join("v.db").exists());
         run(&format!("cairn create {database} --dim 4")).unwrap();
