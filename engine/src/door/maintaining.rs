@@ -183,7 +183,7 @@ impl Database {
 
 /// The name of a model; where others bear it too, with what tells it from them.
 fn name_among(models: &[ModelEntry], at: usize) -> String {
-    let Some(model) = &models[at].model else { return "none: vectors are brought".to_owned() };
+    let Some(model) = &models[at].model else { return "none (your own vectors)".to_owned() };
     let named_so = || {
         let others = models.iter().enumerate().filter(|&(other, _)| other != at);
         others.filter_map(|(other, entry)| Some((other, entry.model.as_ref()?))).filter(|(_, it)| it.name == model.name)
