@@ -313,7 +313,6 @@ mod tests {
             judged.verified = 1;
             judged.witness = Some(witness);
             judged.seen = inliers.map(|_| Sight::Thumbnail);
-            judged.would_empty = false;
             judged
         }
     }

@@ -22,7 +22,7 @@ use crate::process::room;
 use crate::progress::{Interrupt, Watch};
 use crate::report::SegmentInfo;
 use crate::state::Snapshot;
-use crate::write::{Core, Deferral, Expect, of_model};
+use crate::write::{Core, Deferral, Expect};
 
 /// The bytes that must be free for a new database: the reserve, the same amount besides, and the catalog's first files.
 const NEW_BYTES: u64 = 16 << 20;
@@ -402,16 +402,13 @@ impl Database {
             (expected.into_iter().collect(), operations.into_iter().collect());
         // Until the write is acknowledged no other model becomes active.
         let (_no_flip, core) = self.shared.enter()?;
-        let options = core.catalog().options();
         let (models, others): (Vec<Expect>, Vec<Expect>) =
             expected.into_iter().partition(|one| matches!(one, Expect::Model(_)));
-        for model in &models {
-            if let Expect::Model(fingerprint) = model {
-                of_model(options, fingerprint.as_deref())?;
-            }
-        }
         if models.is_empty() {
-            refuse_unnamed(options, &operations)?;
+            refuse_unnamed(core.catalog().options(), &operations)?;
+        } else {
+            let state = core.current();
+            models.iter().try_for_each(|model| model.check(&state))?;
         }
         if others.is_empty() { self.write_now(&core, operations) } else { core.write_if(&others, operations) }
     }

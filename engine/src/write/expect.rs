@@ -1,7 +1,6 @@
 //! The conditions of a conditional write: decided under the writer's lock, so that nothing comes between the check and the write.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::Options;
 use crate::state::Published;
 
 /// A condition that must hold when a write is applied ([`Database::write_if`](crate::Database::write_if)); otherwise the write
@@ -54,7 +53,7 @@ impl Expect {
     ///
     /// # Errors
     /// `Conflict`: it does not hold; `Mismatch`: another model is active.
-    pub(super) fn check(&self, state: &Published) -> Result<()> {
+    pub(crate) fn check(&self, state: &Published) -> Result<()> {
         let found = |key: &str| Ok::<_, Error>(state.stored(key)?.map(|(_, record)| record.version));
         let difference = match self {
             Self::Absent(key) => found(key)?.map(|version| format!("'{key}' already exists, in version {version}")),
@@ -66,20 +65,13 @@ impl Expect {
             },
             Self::Sequence(wanted) => (state.sequence != *wanted)
                 .then(|| format!("the last write has number {}, not {wanted}", state.sequence)),
-            Self::Model(wanted) => return of_model(&state.options, wanted.as_deref()),
+            Self::Model(wanted) if state.options.fingerprint() == wanted.as_deref() => None,
+            Self::Model(_) => return Err(another_model()),
         };
         let Some(difference) = difference else { return Ok(()) };
         Err(Error::new(ErrorKind::Conflict, format!("{difference}: nothing was written"))
             .help("take a snapshot, decide again, and repeat the write"))
     }
-}
-
-/// Checks whether the active model has this fingerprint (`None`: there is no model).
-///
-/// # Errors
-/// `Mismatch`: it has not.
-pub(crate) fn of_model(options: &Options, fingerprint: Option<&str>) -> Result<()> {
-    if options.fingerprint() == fingerprint { Ok(()) } else { Err(another_model()) }
 }
 
 /// The error of descriptors that came too late.
