@@ -1,12 +1,11 @@
 //! The page of a cleaning as HTML: an image, the finding about it, and beside it the image that contributed most, with a line for
 //! each matching point.
 
-use std::fmt::{Result, Write};
-
 use cairn::clean::{Judgement, Witness};
+use maud::{Markup, html};
 
 use super::cleaning::{Finding, Page};
-use super::html::{begin, end, escape, notes, short};
+use super::html::{at, document, notes, short};
 use super::pictures::Framed;
 use crate::output::WOULD_EMPTY;
 
@@ -18,86 +17,61 @@ const DOT: f64 = 3.0;
 const HUE_STEP: f64 = 137.5;
 
 pub(super) fn render(page: &Page) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_page(&mut out, page);
-    out
+    let body = html! {
+        section.card.did {
+            @for line in &page.words { p { (line.trim()) } }
+            (notes(&page.notes))
+        }
+        @for section in &page.sections {
+            h2 { (section.heading) }
+            @if let Some(note) = &section.note { p.note { (note) } }
+            div.findings { @for finding in &section.findings { (card(finding)) } }
+        }
+    };
+    document(&page.title, &page.facts, &page.pictures, &body)
 }
 
-fn write_page(out: &mut String, page: &Page) -> Result {
-    begin(out, &page.title, &page.facts, &page.pictures)?;
-    writeln!(out, "<section class=\"card did\">")?;
-    for line in &page.words {
-        writeln!(out, "<p>{}</p>", escape(line.trim()))?;
-    }
-    notes(out, &page.notes)?;
-    writeln!(out, "</section>")?;
-    for section in &page.sections {
-        writeln!(out, "<h2>{}</h2>", escape(&section.heading))?;
-        if let Some(note) = &section.note {
-            writeln!(out, "<p class=\"note\">{}</p>", escape(note))?;
-        }
-        writeln!(out, "<div class=\"findings\">")?;
-        for finding in &section.findings {
-            write_finding(out, finding)?;
-        }
-        writeln!(out, "</div>")?;
-    }
-    end(out)
-}
-
-fn write_finding(out: &mut String, finding: &Finding) -> Result {
+fn card(finding: &Finding) -> Markup {
     let judged = &finding.judged;
     let class = match judged.judgement {
         Judgement::Kept | Judgement::NotCompared(_) => "kept",
         Judgement::Doubtful(_) => "doubtful",
         Judgement::Suspect { .. } => "suspect",
     };
-    writeln!(out, "<article class=\"card finding {class}\"><header><b>{}</b>", finding.rank)?;
-    match &judged.judgement {
-        Judgement::Kept => write!(out, "<span>{} verified of {} compared</span>", judged.verified, judged.compared)?,
-        Judgement::NotCompared(reason) => write!(out, "<span>{}</span>", escape(reason))?,
-        Judgement::Doubtful(reason) => {
-            write!(out, "<span>{}</span><small>{} compared</small>", escape(reason), judged.compared)?;
+    html! {
+        article class={ "card finding " (class) } {
+            header {
+                b { (finding.rank) }
+                @match &judged.judgement {
+                    Judgement::Kept => span { (judged.verified) " verified of " (judged.compared) " compared" },
+                    Judgement::NotCompared(reason) => span { (reason) },
+                    Judgement::Doubtful(reason) => { span { (reason) } small { (judged.compared) " compared" } }
+                    Judgement::Suspect { proposed, evidence } => {
+                        span { s { (short(&judged.label, 40)) } " \u{2192} " strong { (short(proposed, 40)) } }
+                        div.bar title="evidence against the label" {
+                            i style={ "width:" (at(evidence.clamp(0.0, 1.0) * 100.0)) "%" } {}
+                            b { (format!("{evidence:.3}")) }
+                        }
+                    }
+                }
+                @if let Some(cleaning) = judged.marked { small { "marked by cleaning " (cleaning) } }
+                @if judged.would_empty { small { (WOULD_EMPTY) } }
+                @if let Some(note) = finding.note { small { (note) } }
+            }
+            (pair(finding))
+            footer.names {
+                (name(&judged.key, &judged.label, ""))
+                @match &judged.witness {
+                    Some(witness) => (name(&witness.key, &witness.label, &measured(witness))),
+                    None => div.dim { "nothing to compare with" },
+                }
+            }
         }
-        Judgement::Suspect { proposed, evidence } => {
-            let percent = evidence.clamp(0.0, 1.0) * 100.0;
-            write!(
-                out,
-                "<span><s>{}</s> \u{2192} <strong>{}</strong></span><div class=\"bar\" title=\"evidence against the label\"><i style=\"width:{percent:.1}%\"></i><b>{evidence:.3}</b></div>",
-                escape(&short(&judged.label, 40)),
-                escape(&short(proposed, 40))
-            )?;
-        }
     }
-    if let Some(cleaning) = judged.marked {
-        write!(out, "<small>marked by cleaning {cleaning}</small>")?;
-    }
-    if judged.would_empty {
-        write!(out, "<small>{WOULD_EMPTY}</small>")?;
-    }
-    if let Some(note) = finding.note {
-        write!(out, "<small>{note}</small>")?;
-    }
-    writeln!(out, "</header>")?;
-    write_pair(out, finding)?;
-    writeln!(out, "<footer class=\"names\">")?;
-    name(out, &judged.key, &judged.label, "")?;
-    match &judged.witness {
-        Some(witness) => name(out, &witness.key, &witness.label, &measured(witness))?,
-        None => writeln!(out, "<div class=\"dim\">nothing to compare with</div>")?,
-    }
-    writeln!(out, "</footer></article>")
 }
 
-fn name(out: &mut String, key: &str, label: &str, more: &str) -> Result {
-    writeln!(
-        out,
-        "<div title=\"{}\"><strong>{}</strong><br><span class=\"dim\">{}{more}</span></div>",
-        escape(key),
-        escape(&short(label, 40)),
-        escape(&short(key, 34))
-    )
+fn name(key: &str, label: &str, more: &str) -> Markup {
+    html! { div title=(key) { strong { (short(label, 40)) } br; span.dim { (short(key, 34)) (more) } } }
 }
 
 fn measured(witness: &Witness) -> String {
@@ -106,50 +80,49 @@ fn measured(witness: &Witness) -> String {
 }
 
 /// Both photos at one height, with the lines over them.
-fn write_pair(out: &mut String, finding: &Finding) -> Result {
+fn pair(finding: &Finding) -> Markup {
     let side = |framed: Option<Framed>| framed.map_or((4.0, 3.0), |framed| (framed.width, framed.height));
     let (first, second) = (side(finding.picture), side(finding.witness));
     let height = first.1.max(second.1);
     let (scale, other) = (height / first.1, height / second.1);
     let width = first.0 * scale;
     let right = width + GAP * height / 480.0;
-    let all = if finding.judged.witness.is_some() { right + second.0 * other } else { width };
+    let witness = finding.judged.witness.as_ref();
+    let all = if witness.is_some() { right + second.0 * other } else { width };
     let percent = |part: f64| 100.0 * part / all;
-    writeln!(out, "<div class=\"two\" style=\"aspect-ratio:{all:.1}/{height:.1}\">")?;
-    photo(out, finding.picture, &finding.judged.key, 0.0, percent(width))?;
-    let Some(witness) = &finding.judged.witness else { return writeln!(out, "</div>") };
-    photo(out, finding.witness, &witness.key, percent(right), percent(second.0 * other))?;
-    if finding.picture.is_some() && finding.witness.is_some() && !witness.lines.is_empty() {
-        writeln!(
-            out,
-            "<svg viewBox=\"0 0 {all:.1} {height:.1}\" role=\"img\" aria-label=\"{} matching points of both photos\">",
-            witness.lines.len()
-        )?;
-        let radius = DOT * height / 480.0;
-        for (at, [from, to]) in witness.lines.iter().enumerate() {
-            let (x1, y1) = (f64::from(from[0]) * scale, f64::from(from[1]) * scale);
-            let (x2, y2) = (right + f64::from(to[0]) * other, f64::from(to[1]) * other);
-            let hue = (HUE_STEP * at as f64) % 360.0;
-            writeln!(
-                out,
-                "<g style=\"--hue:{hue:.0}\"><line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/><circle cx=\"{x1:.1}\" cy=\"{y1:.1}\" r=\"{radius:.1}\"/><circle cx=\"{x2:.1}\" cy=\"{y2:.1}\" r=\"{radius:.1}\"/></g>"
-            )?;
+    let both = finding.picture.is_some() && finding.witness.is_some();
+    let radius = at(DOT * height / 480.0);
+    html! {
+        div.two style={ "aspect-ratio:" (at(all)) "/" (at(height)) } {
+            (photo(finding.picture, &finding.judged.key, 0.0, percent(width)))
+            @if let Some(witness) = witness {
+                (photo(finding.witness, &witness.key, percent(right), percent(second.0 * other)))
+                @if both && !witness.lines.is_empty() {
+                    @let label = format!("{} matching points of both photos", witness.lines.len());
+                    svg viewBox={ "0 0 " (at(all)) " " (at(height)) } role="img" aria-label=(label) {
+                        @for (number, [from, to]) in witness.lines.iter().enumerate() {
+                            @let (x1, y1) = (at(f64::from(from[0]) * scale), at(f64::from(from[1]) * scale));
+                            @let (x2, y2) = (at(right + f64::from(to[0]) * other), at(f64::from(to[1]) * other));
+                            g style={ "--hue:" (format!("{:.0}", (HUE_STEP * number as f64) % 360.0)) } {
+                                line x1=(x1) y1=(y1) x2=(x2) y2=(y2) {}
+                                circle cx=(x1) cy=(y1) r=(radius) {}
+                                circle cx=(x2) cy=(y2) r=(radius) {}
+                            }
+                        }
+                    }
+                }
+            }
         }
-        writeln!(out, "</svg>")?;
     }
-    writeln!(out, "</div>")
 }
 
-fn photo(out: &mut String, framed: Option<Framed>, key: &str, left: f64, width: f64) -> Result {
-    let place = format!("style=\"left:{left:.2}%;width:{width:.2}%\"");
-    match framed {
-        Some(framed) => writeln!(
-            out,
-            "<div class=\"whole p{}\" {place} role=\"img\" aria-label=\"{}\"></div>",
-            framed.picture,
-            escape(key)
-        ),
-        None => writeln!(out, "<div class=\"whole none\" {place}><span>{}</span></div>", escape(&short(key, 40))),
+fn photo(framed: Option<Framed>, key: &str, left: f64, width: f64) -> Markup {
+    let place = format!("left:{left:.2}%;width:{width:.2}%");
+    html! {
+        @match framed {
+            Some(framed) => div class={ "whole p" (framed.picture) } style=(place) role="img" aria-label=(key) {},
+            None => div.whole.none style=(place) { span { (short(key, 40)) } },
+        }
     }
 }
 
@@ -221,7 +194,7 @@ mod tests {
     fn a_line_ends_in_both_photos_where_they_are_drawn() {
         let text = rendered(vec![finding(Judgement::Kept, vec![[[320.0, 240.0], [0.0, 960.0]]])]);
         // The first photo is drawn twice as large, 1280 x 960, the second one at its size, after the gap of 24.
-        assert!(text.contains("<line x1=\"640.0\" y1=\"480.0\" x2=\"1304.0\" y2=\"960.0\"/>"), "{text}");
+        assert!(text.contains("<line x1=\"640.0\" y1=\"480.0\" x2=\"1304.0\" y2=\"960.0\"></line>"), "{text}");
         assert!(text.contains("aspect-ratio:1944.0/960.0"));
     }
 }

@@ -1,8 +1,7 @@
-//! A page as HTML. All data goes through [`escape`].
-
-use std::fmt::Write;
+//! A page as HTML. Maud's templates escape all data.
 
 use cairn::Stage;
+use maud::{Markup, PreEscaped, html};
 
 use super::{Block, Measured, OPENING, Page, Shown, Sight, Strip, Tile};
 
@@ -11,23 +10,6 @@ const STYLE: &str = include_str!("style.css");
 /// The methods as headings: name and short description.
 const HEADINGS: [(&str, &str); 3] =
     [("kNN", "by similarity"), ("sort", "same prediction first"), ("sort + insert", "adds what similarity missed")];
-
-/// Text that is safe between tags and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c if c.is_control() && c != '\n' && c != '\t' => safe.push('\u{fffd}'),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
 
 /// Shortens long names in the middle; their ends tell them apart.
 pub(super) fn short(text: &str, most: usize) -> String {
@@ -41,249 +23,240 @@ pub(super) fn short(text: &str, most: usize) -> String {
 }
 
 pub(super) fn render(page: &Page) -> String {
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_page(&mut out, page);
-    out
+    let body = html! {
+        @if let Some(truth) = &page.truth { (measured(page, truth)) }
+        (legend(page))
+        @if let Some(selection) = &page.selection { p.note { (selection) } }
+        (notes(&page.notes))
+        @if page.blocks.is_empty() { p.note { "There are no queries." } }
+        @for block in &page.blocks { (block_card(block)) }
+    };
+    document(&page.title, &page.facts, &page.pictures, &body)
 }
 
-/// The start of a page.
-pub(super) fn begin(
-    out: &mut String,
-    title: &str,
-    facts: &[(String, String)],
-    pictures: &[String],
-) -> std::fmt::Result {
-    let title = escape(title);
-    writeln!(out, "{OPENING}\n<head>\n<meta charset=\"utf-8\">")?;
-    writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
-    writeln!(
-        out,
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-    )?;
-    writeln!(out, "<meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}")?;
-    for (number, picture) in pictures.iter().enumerate() {
-        writeln!(out, ".p{number}{{background-image:url(data:image/jpeg;base64,{picture})}}")?;
-    }
-    writeln!(out, "</style>\n</head>\n<body>\n<main>\n<header class=\"top\"><h1>{title}</h1>")?;
-    writeln!(out, "<dl class=\"facts\">")?;
-    for (name, value) in facts {
-        writeln!(out, "<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value))?;
-    }
-    writeln!(out, "</dl></header>")
+/// A whole page: its head, the title and the facts, this body, and the footer.
+pub(super) fn document(title: &str, facts: &[(String, String)], pictures: &[String], body: &Markup) -> String {
+    let style: String =
+        std::iter::once(STYLE.to_owned())
+            .chain(pictures.iter().enumerate().map(|(number, picture)| {
+                format!(".p{number}{{background-image:url(data:image/jpeg;base64,{picture})}}\n")
+            }))
+            .collect();
+    let page = html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+            meta name="color-scheme" content="light dark";
+            title { (title) }
+            style { (PreEscaped(style)) }
+        }
+        body {
+            main {
+                header.top {
+                    h1 { (title) }
+                    dl.facts { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } }
+                }
+                (body)
+                footer {
+                    "Made by Cairn " (env!("CARGO_PKG_VERSION"))
+                    ". Two-stage discriminative re-ranking after Yokoo, Ozaki, Simo-Serra and Iizuka (CVPRW 2020)."
+                }
+            }
+        }
+    };
+    // Names of files and labels may hold characters that no page may.
+    let text = page.into_string().replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}");
+    format!("{OPENING}\n{text}\n</html>\n")
 }
 
-/// The end of a page.
-pub(super) fn end(out: &mut String) -> std::fmt::Result {
-    writeln!(
-        out,
-        "<footer>Made by Cairn {}. Two-stage discriminative re-ranking after Yokoo, Ozaki, Simo-Serra and Iizuka (CVPRW 2020).</footer>",
-        env!("CARGO_PKG_VERSION")
-    )?;
-    writeln!(out, "</main>\n</body>\n</html>")
-}
-
-fn write_page(out: &mut String, page: &Page) -> std::fmt::Result {
-    begin(out, &page.title, &page.facts, &page.pictures)?;
-    if let Some(truth) = &page.truth {
-        measured(out, page, truth)?;
-    }
-    legend(out, page)?;
-    if let Some(selection) = &page.selection {
-        writeln!(out, "<p class=\"note\">{}</p>", escape(selection))?;
-    }
-    notes(out, &page.notes)?;
-    if page.blocks.is_empty() {
-        writeln!(out, "<p class=\"note\">There are no queries.</p>")?;
-    }
-    for block in &page.blocks {
-        write_block(out, block)?;
-    }
-    end(out)
-}
-
-fn measured(out: &mut String, page: &Page, truth: &Measured) -> std::fmt::Result {
-    writeln!(
-        out,
-        "<section class=\"card measured\"><div><h2>Quality of the answers</h2><table><thead><tr><th>method</th>"
-    )?;
-    writeln!(
-        out,
-        "<th class=\"wide\">mAP@{}</th><th>P@10</th><th>mean position<br>of the first hit</th></tr></thead><tbody>",
-        page.depth
-    )?;
-    for ((name, words), metrics) in HEADINGS.iter().zip(&truth.metrics) {
-        let map = metrics.map * 100.0;
-        writeln!(
-            out,
-            "<tr><th scope=\"row\">{name}<small>{words}</small></th><td class=\"wide\"><div class=\"bar\"><i style=\"width:{map:.2}%\"></i><b>{map:.2}</b></div></td><td>{:.2}</td><td>{:.2}</td></tr>",
-            metrics.precision_at_10 * 100.0,
-            metrics.mean_position
-        )?;
-    }
+fn measured(page: &Page, truth: &Measured) -> Markup {
     let better = truth.queries.iter().filter(|ap| ap[2] > ap[0] + 1e-9).count();
     let worse = truth.queries.iter().filter(|ap| ap[2] < ap[0] - 1e-9).count();
-    writeln!(out, "</tbody></table>")?;
-    writeln!(
-        out,
-        "<p class=\"note\">Against kNN, sort+insert improved {better} of {} queries and made {worse} worse. mAP and P@10 in percent, higher is better; position 1 is best.</p></div>",
-        truth.queries.len()
-    )?;
-    if truth.queries.len() > 1 {
-        chart(out, &truth.queries)?;
+    html! {
+        section.card.measured {
+            div {
+                h2 { "Quality of the answers" }
+                table {
+                    thead { tr {
+                        th { "method" }
+                        th.wide { "mAP@" (page.depth) }
+                        th { "P@10" }
+                        th { "mean position" br; "of the first hit" }
+                    } }
+                    tbody {
+                        @for ((name, words), metrics) in HEADINGS.iter().zip(&truth.metrics) {
+                            @let map = format!("{:.2}", metrics.map * 100.0);
+                            tr {
+                                th scope="row" { (name) small { (words) } }
+                                td.wide { div.bar { i style={ "width:" (map) "%" } {} b { (map) } } }
+                                td { (format!("{:.2}", metrics.precision_at_10 * 100.0)) }
+                                td { (format!("{:.2}", metrics.mean_position)) }
+                            }
+                        }
+                    }
+                }
+                p.note {
+                    "Against kNN, sort+insert improved " (better) " of " (truth.queries.len()) " queries and made " (worse)
+                    " worse. mAP and P@10 in percent, higher is better; position 1 is best."
+                }
+            }
+            @if truth.queries.len() > 1 { (chart(&truth.queries)) }
+        }
     }
-    writeln!(out, "</section>")
+}
+
+/// A coordinate of a drawing.
+pub(super) fn at(value: f64) -> String {
+    format!("{value:.1}")
 }
 
 /// A line for each query, from its average precision under kNN (ring) to that under sort+insert (dot).
-fn chart(out: &mut String, queries: &[[f64; 3]]) -> std::fmt::Result {
+fn chart(queries: &[[f64; 3]]) -> Markup {
     let mut sorted = queries.to_vec();
     sorted.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[2].total_cmp(&b[2])));
-    let x = |at: usize| 34.0 + 450.0 * (at as f64 + 0.5) / sorted.len() as f64;
+    let count = sorted.len() as f64;
+    let x = |number: usize| at(34.0 + 450.0 * (number as f64 + 0.5) / count);
     let y = |value: f64| 172.0 - 158.0 * value;
-    let radius = (150.0 / sorted.len() as f64).clamp(1.2, 3.6);
-    writeln!(
-        out,
-        "<figure><figcaption>Average precision of each query: <span class=\"ring\">\u{25cb}</span> kNN \u{2192} <span class=\"dot\">\u{25cf}</span> sort+insert</figcaption>"
-    )?;
-    writeln!(
-        out,
-        "<svg viewBox=\"0 0 490 184\" role=\"img\" aria-label=\"Average precision of each query under kNN and under sort+insert\">"
-    )?;
-    for tick in [0, 25, 50, 75, 100] {
-        let at = y(f64::from(tick) / 100.0);
-        writeln!(
-            out,
-            "<line class=\"grid\" x1=\"34\" x2=\"484\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text x=\"28\" y=\"{:.1}\">{tick}</text>",
-            at + 3.5
-        )?;
-    }
-    for (at, ap) in sorted.iter().enumerate() {
-        let class = if ap[2] + 1e-9 < ap[0] { "worse" } else { "better" };
-        let (px, from, to) = (x(at), y(ap[0]), y(ap[2]));
-        writeln!(out, "<line class=\"{class}\" x1=\"{px:.1}\" x2=\"{px:.1}\" y1=\"{from:.1}\" y2=\"{to:.1}\"/>")?;
-        writeln!(
-            out,
-            "<circle class=\"was\" cx=\"{px:.1}\" cy=\"{from:.1}\" r=\"{radius:.1}\"/><circle class=\"{class}\" cx=\"{px:.1}\" cy=\"{to:.1}\" r=\"{radius:.1}\"/>"
-        )?;
-    }
-    writeln!(out, "</svg></figure>")
-}
-
-fn legend(out: &mut String, page: &Page) -> std::fmt::Result {
-    writeln!(out, "<ul class=\"legend\">")?;
-    writeln!(out, "<li><span class=\"swatch query\"></span>query</li>")?;
-    if page.truth.is_some() {
-        writeln!(
-            out,
-            "<li><span class=\"swatch right\">\u{2713}</span>right</li><li><span class=\"swatch wrong\">\u{2717}</span>wrong</li>"
-        )?;
-    }
-    writeln!(out, "<li><span class=\"badge positive\">positive</span>found, with the query's predicted instance</li>")?;
-    writeln!(
-        out,
-        "<li><span class=\"badge inserted\">+ inserted</span>not found by similarity; added because of its prediction</li>"
-    )?;
-    writeln!(out, "<li><span class=\"badge negative\">negative</span>found, with another predicted instance</li>")?;
-    writeln!(out, "<li><span class=\"moved\">\u{25b2}4</span>ranks moved compared with kNN</li>")?;
-    writeln!(
-        out,
-        "<li class=\"how\">k = {} voters, \u{3c4} = {}, {} candidates</li></ul>",
-        page.k, page.tau, page.depth
-    )
-}
-
-fn picture(out: &mut String, sight: Sight, label: &str) -> std::fmt::Result {
-    match sight.picture {
-        Some(number) => {
-            write!(out, "<div class=\"photo p{number}\" role=\"img\" aria-label=\"{}\"></div>", escape(label))
+    let radius = at((150.0 / count).clamp(1.2, 3.6));
+    html! {
+        figure {
+            figcaption {
+                "Average precision of each query: " span.ring { "\u{25cb}" } " kNN \u{2192} " span.dot { "\u{25cf}" } " sort+insert"
+            }
+            svg viewBox="0 0 490 184" role="img" aria-label="Average precision of each query under kNN and under sort+insert" {
+                @for tick in [0, 25, 50, 75, 100] {
+                    @let height = y(f64::from(tick) / 100.0);
+                    line.grid x1="34" x2="484" y1=(at(height)) y2=(at(height)) {}
+                    text x="28" y=(at(height + 3.5)) { (tick) }
+                }
+                @for (number, ap) in sorted.iter().enumerate() {
+                    @let class = if ap[2] + 1e-9 < ap[0] { "worse" } else { "better" };
+                    @let (x, from, to) = (x(number), at(y(ap[0])), at(y(ap[2])));
+                    line class=(class) x1=(x) x2=(x) y1=(from) y2=(to) {}
+                    circle.was cx=(x) cy=(from) r=(radius) {}
+                    circle class=(class) cx=(x) cy=(to) r=(radius) {}
+                }
+            }
         }
-        None => write!(
-            out,
-            "<div class=\"photo none\"><span>{}{}</span></div>",
-            escape(&short(label, 40)),
-            sight.note.map(|note| format!("<br>({note})")).unwrap_or_default()
-        ),
+    }
+}
+
+fn legend(page: &Page) -> Markup {
+    html! {
+        ul.legend {
+            li { span.swatch.query {} "query" }
+            @if page.truth.is_some() {
+                li { span.swatch.right { "\u{2713}" } "right" }
+                li { span.swatch.wrong { "\u{2717}" } "wrong" }
+            }
+            li { span.badge.positive { "positive" } "found, with the query's predicted instance" }
+            li { span.badge.inserted { "+ inserted" } "not found by similarity; added because of its prediction" }
+            li { span.badge.negative { "negative" } "found, with another predicted instance" }
+            li { span.moved { "\u{25b2}4" } "ranks moved compared with kNN" }
+            li.how { "k = " (page.k) " voters, \u{3c4} = " (page.tau) ", " (page.depth) " candidates" }
+        }
+    }
+}
+
+fn picture(sight: Sight, label: &str) -> Markup {
+    html! {
+        @if let Some(number) = sight.picture {
+            div class={ "photo p" (number) } role="img" aria-label=(label) {}
+        } @else {
+            div.photo.none { span { (short(label, 40)) @if let Some(note) = sight.note { br; "(" (note) ")" } } }
+        }
     }
 }
 
 /// The notes about the pictures of a page, one per line.
-pub(super) fn notes(out: &mut String, notes: &[String]) -> std::fmt::Result {
-    notes.iter().try_for_each(|note| writeln!(out, "<p class=\"note\">{}</p>", escape(note)))
+pub(super) fn notes(notes: &[String]) -> Markup {
+    html! { @for note in notes { p.note { (note) } } }
 }
 
-fn write_block(out: &mut String, block: &Block) -> std::fmt::Result {
-    writeln!(out, "<section class=\"card query-card\"><div class=\"query\"><div class=\"frame\">")?;
-    picture(out, block.sight, &block.name)?;
-    writeln!(out, "</div><h3 title=\"{}\">{}</h3>", escape(&block.name), escape(&short(&block.name, 44)))?;
-    match &block.prediction {
-        Some((instance, score)) => {
-            writeln!(out, "<p>predicted <strong>{}</strong><br>score {score:.2}</p>", escape(&short(instance, 40)))?;
-        }
-        None => writeln!(out, "<p>no prediction</p>")?,
-    }
-    if let Some(relevant) = block.relevant {
-        writeln!(out, "<p class=\"dim\">{relevant} image{} to find</p>", if relevant == 1 { "" } else { "s" })?;
-    }
-    writeln!(out, "</div><div class=\"strips\">")?;
-    for ((name, words), strip) in HEADINGS.iter().zip(&block.strips) {
-        write_strip(out, name, words, strip)?;
-    }
-    writeln!(out, "</div></section>")
-}
-
-fn write_strip(out: &mut String, name: &str, words: &str, strip: &Strip) -> std::fmt::Result {
-    write!(out, "<div class=\"strip\"><h4>{name}<small>{words}</small><span>")?;
-    if strip.inserted > 0 {
-        write!(out, "<em>{} inserted</em>", strip.inserted)?;
-    }
-    if let Some(right) = strip.right_of_ten {
-        write!(out, "{right} right in the first 10 \u{b7} ")?;
-    }
-    if let Some(ap) = strip.average_precision {
-        write!(out, "AP {:.1} \u{b7} ", ap * 100.0)?;
-    }
-    write!(out, "{} rows", strip.rows)?;
-    writeln!(out, "</span></h4><ol>")?;
-    for shown in &strip.tiles {
-        match shown {
-            Shown::Tile(tile) => write_tile(out, tile)?,
-            Shown::Gap(count) => writeln!(out, "<li class=\"gap\">{count}<br>more</li>")?,
+fn block_card(block: &Block) -> Markup {
+    html! {
+        section.card.query-card {
+            div.query {
+                div.frame { (picture(block.sight, &block.name)) }
+                h3 title=(block.name) { (short(&block.name, 44)) }
+                @match &block.prediction {
+                    Some((instance, score)) => {
+                        p { "predicted " strong { (short(instance, 40)) } br; "score " (format!("{score:.2}")) }
+                    }
+                    None => p { "no prediction" },
+                }
+                @if let Some(relevant) = block.relevant {
+                    p.dim { (relevant) " image" @if relevant != 1 { "s" } " to find" }
+                }
+            }
+            div.strips {
+                @for ((name, words), strip) in HEADINGS.iter().zip(&block.strips) { (strip_list(name, words, strip)) }
+            }
         }
     }
-    if strip.rows == 0 {
-        writeln!(out, "<li class=\"gap\">nothing<br>found</li>")?;
-    }
-    writeln!(out, "</ol></div>")
 }
 
-fn write_tile(out: &mut String, tile: &Tile) -> std::fmt::Result {
+fn strip_list(name: &str, words: &str, strip: &Strip) -> Markup {
+    html! {
+        div.strip {
+            h4 {
+                (name) small { (words) }
+                span {
+                    @if strip.inserted > 0 { em { (strip.inserted) " inserted" } }
+                    @if let Some(right) = strip.right_of_ten { (right) " right in the first 10 \u{b7} " }
+                    @if let Some(ap) = strip.average_precision { "AP " (format!("{:.1}", ap * 100.0)) " \u{b7} " }
+                    (strip.rows) " rows"
+                }
+            }
+            ol {
+                @for shown in &strip.tiles {
+                    @match shown {
+                        Shown::Tile(tile) => (tile_item(tile)),
+                        Shown::Gap(count) => li.gap { (count) br; "more" },
+                    }
+                }
+                @if strip.rows == 0 { li.gap { "nothing" br; "found" } }
+            }
+        }
+    }
+}
+
+fn tile_item(tile: &Tile) -> Markup {
     let (right, mark) = match tile.right {
-        Some(true) => (" right", "<b class=\"mark\" aria-label=\"right\">\u{2713}</b>"),
-        Some(false) => (" wrong", "<b class=\"mark\" aria-label=\"wrong\">\u{2717}</b>"),
-        None => ("", ""),
+        Some(true) => (" right", Some(("right", '\u{2713}'))),
+        Some(false) => (" wrong", Some(("wrong", '\u{2717}'))),
+        None => ("", None),
     };
     let stage = tile.stage.map_or("", Stage::word);
-    write!(out, "<li class=\"tile{right} {stage}\" title=\"{}\"><div class=\"frame\">", escape(&tile.id))?;
-    picture(out, tile.sight, &tile.id)?;
-    write!(out, "<b class=\"rank\">{}</b>{mark}</div><div class=\"text\">", tile.rank)?;
-    match &tile.prediction {
-        Some((instance, score)) => {
-            write!(out, "<strong>{}</strong><span class=\"score\">{score:.2}</span>", escape(&short(instance, 34)))?
+    html! {
+        li class={ "tile" (right) " " (stage) } title=(tile.id) {
+            div.frame {
+                (picture(tile.sight, &tile.id))
+                b.rank { (tile.rank) }
+                @if let Some((label, mark)) = mark { b.mark aria-label=(label) { (mark) } }
+            }
+            div.text {
+                @if let Some((instance, score)) = &tile.prediction {
+                    strong { (short(instance, 34)) } span.score { (format!("{score:.2}")) }
+                } @else {
+                    strong.dim { (short(&tile.id, 34)) }
+                }
+            }
+            div.foot {
+                span.dim { "sim " (format!("{:.3}", tile.similarity)) }
+                @if let Some(was) = tile.was {
+                    @let (arrow, by) = if was > tile.rank { ('\u{25b2}', was - tile.rank) } else { ('\u{25bc}', tile.rank - was) };
+                    span.moved title={ "kNN rank " (was) } { (arrow) (by) }
+                }
+                @match tile.stage {
+                    Some(Stage::Inserted) => span.badge.inserted { "+ inserted" },
+                    Some(stage) => span class={ "badge " (stage.word()) } { (stage.word()) },
+                    None => {},
+                }
+            }
         }
-        None => write!(out, "<strong class=\"dim\">{}</strong>", escape(&short(&tile.id, 34)))?,
     }
-    write!(out, "</div><div class=\"foot\"><span class=\"dim\">sim {:.3}</span>", tile.similarity)?;
-    if let Some(was) = tile.was {
-        let (arrow, by) = if was > tile.rank { ('\u{25b2}', was - tile.rank) } else { ('\u{25bc}', tile.rank - was) };
-        write!(out, "<span class=\"moved\" title=\"kNN rank {was}\">{arrow}{by}</span>")?;
-    }
-    match tile.stage {
-        Some(Stage::Inserted) => write!(out, "<span class=\"badge inserted\">+ inserted</span>")?,
-        Some(stage) => write!(out, "<span class=\"badge {0}\">{0}</span>", stage.word())?,
-        None => {}
-    }
-    writeln!(out, "</div></li>")
 }
 
 #[cfg(test)]
@@ -293,7 +266,6 @@ mod tests {
     #[test]
     fn nothing_from_data_reaches_the_page_unescaped() {
         let nasty = "<script>alert('1')</script>\"&\u{1}";
-        assert_eq!(escape(nasty), "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;\u{fffd}");
         let tile = |stage| {
             Shown::Tile(Tile {
                 id: nasty.to_owned(),
@@ -332,7 +304,8 @@ mod tests {
             depth: 100,
         };
         let text = render(&page);
-        assert!(!text.contains("<script"));
+        assert!(!text.contains("<script") && !text.contains('\u{1}'));
+        assert!(text.contains("&lt;script&gt;alert('1')&lt;/script&gt;&quot;&amp;\u{fffd}"));
         assert!(text.contains("+ inserted"));
         assert!(text.contains("\u{2717}"));
         assert_eq!(text.matches("<li").count(), text.matches("</li>").count());

@@ -4,14 +4,16 @@ mod aligned;
 mod code;
 mod kernel;
 mod random;
+mod scores;
 mod sketch;
 mod top;
 
 pub(crate) use aligned::Aligned;
-pub(crate) use code::{CodedQuery, encode, is_of_a_unit_vector, products, row_residual, row_score, stride};
+pub(crate) use code::{CodedQuery, encode, is_of_a_unit_vector, row_residual, stride};
 pub use kernel::kernels;
 pub(crate) use kernel::{COMPARED, dot, prefetch, within};
 pub(crate) use random::Random;
+pub(crate) use scores::{products, row_score};
 pub(crate) use sketch::{SketchBuilder, SketchQuery, Sketches, sketched_once};
 pub(crate) use top::{Hit, Top};
 

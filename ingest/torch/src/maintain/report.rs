@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use cairn::Result;
+use maud::{DOCTYPE, html};
 
 use crate::model::write_whole;
 use crate::train::Step;
@@ -16,6 +17,8 @@ type Value<'v> = &'v dyn Fn(&Step) -> f32;
 /// # Errors
 /// `Io`.
 pub(super) fn loss_plot(path: &Path, name: &str, log: &[Step]) -> Result<()> {
+    const STYLE: &str = "body{font:16px system-ui;margin:2em;max-width:60em}svg{background:#f6f6f4}\
+                         polyline{fill:none;stroke:#2a6f97;stroke-width:1.5}";
     /// Size of a plot in pixels.
     const WIDTH: f32 = 900.0;
     const HEIGHT: f32 = 280.0;
@@ -29,26 +32,33 @@ pub(super) fn loss_plot(path: &Path, name: &str, log: &[Step]) -> Result<()> {
         }
         (points, most)
     };
-    let mut page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>Training with {name}</title>\
-         <style>body{{font:16px system-ui;margin:2em;max-width:60em}}svg{{background:#f6f6f4}}\
-         polyline{{fill:none;stroke:#2a6f97;stroke-width:1.5}}</style></head><body><h1>Training with {name}</h1>"
-    );
     let plots: [(&str, Value<'_>); 3] = [
         ("loss", &|step| step.loss),
         ("accuracy of the mini-batch", &|step| step.accuracy),
         ("learning rate", &|step| step.rate as f32),
     ];
-    for (title, value) in plots {
-        let (points, most) = line(value);
-        page.push_str(&format!(
-            "<h2>{title}, 0 to {most:.4}, {} steps</h2><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
-             height=\"{HEIGHT}\" role=\"img\" aria-label=\"{title}\"><polyline points=\"{points}\"/></svg>",
-            log.len()
-        ));
-    }
-    page.push_str("</body></html>\n");
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                title { "Training with " (name) }
+                style { (STYLE) }
+            }
+            body {
+                h1 { "Training with " (name) }
+                @for (title, value) in plots {
+                    @let (points, most) = line(value);
+                    h2 { (title) ", 0 to " (format!("{most:.4}")) ", " (log.len()) " steps" }
+                    svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } width=(WIDTH) height=(HEIGHT) role="img" aria-label=(title) {
+                        polyline points=(points) {}
+                    }
+                }
+            }
+        }
+    };
+    let page = page.into_string();
     write_whole(path, page.as_bytes())
 }
 
