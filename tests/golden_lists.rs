@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use cairn::eval::{Truth, evaluate};
+use cairn::methods::{Expand, Order, SuperGlobal};
 use cairn::rerank::{gate, rerank};
 use cairn::{Database, Operation, Options, Put, Query, Rerank, Scope, SearchRequest, Stage, soft_vote};
 use cairndb_tests::{integers, lines, npy, rows, shared};
@@ -76,9 +77,44 @@ fn expected_lists(golden: &Path, name: &str, ids: &[String]) -> Vec<Vec<String>>
 }
 
 fn search(collection: &Collection, scope: Scope, rerank: Option<Rerank>) -> Vec<Vec<(String, f32)>> {
-    let request = SearchRequest::new().scope(scope).rerank(rerank);
-    let answers = collection.database.snapshot().search(&request, &collection.queries).unwrap();
-    answers.into_iter().map(|answer| answer.rows.into_iter().map(|row| (row.id, row.similarity)).collect()).collect()
+    answers(collection, &SearchRequest::new().scope(scope).rerank(rerank))
+}
+
+/// Ids with what ordered them; inserted rows with their similarity.
+fn answers(collection: &Collection, request: &SearchRequest) -> Vec<Vec<(String, f32)>> {
+    let answers = collection.database.snapshot().search(request, &collection.queries).unwrap();
+    let scored = |row: cairn::Row| (row.id, row.score.unwrap_or(row.similarity));
+    answers.into_iter().map(|answer| answer.rows.into_iter().map(scored).collect()).collect()
+}
+
+/// It catches: an expansion of another number of images or other weights, a vote of an expanded query, a neighbour too many in
+/// SuperGlobal.
+#[test]
+fn methods_of_the_first_stage_equal_the_originals() {
+    let Some(golden) = shared("golden") else { return };
+    let collection = collection(&golden);
+    let sort = Rerank::new().k(3).sort_only();
+    let both = Rerank::new().k(3).tau(0.6);
+    let (mean, alpha) =
+        (|| SearchRequest::new().expand(Expand::mean()), || SearchRequest::new().expand(Expand::alpha()));
+    for (name, request) in [
+        ("list_aqe", mean()),
+        ("list_alphaqe", alpha()),
+        ("list_alphaqe_sort_k3", alpha().rerank(sort)),
+        ("list_alphaqe_sortinsert_k3_tau0.6", alpha().rerank(both)),
+        ("list_ref_superglobal", SearchRequest::new().order(Order::from(SuperGlobal::new()))),
+    ] {
+        let got = answers(&collection, &request);
+        assert_lists(name, &expected_lists(&golden, name, &collection.index_ids), &got);
+    }
+    for (name, request) in [("aqe", mean()), ("alphaqe", alpha())] {
+        let (scores, shape) = npy(&golden.join(format!("{name}_top100_score.npy")));
+        for (query, (expected, got)) in scores.chunks(shape[1]).zip(answers(&collection, &request)).enumerate() {
+            let far =
+                expected.iter().zip(&got).find(|(expected, (_, got))| (**expected - f64::from(*got)).abs() > 1e-5);
+            assert!(far.is_none(), "{name}, query {query}: {far:?}");
+        }
+    }
 }
 
 #[test]

@@ -99,6 +99,11 @@ pub struct Row {
     pub id: String,
     /// Cosine to the query, also for inserted rows.
     pub similarity: f32,
+    /// What the first stage ordered it by: the score of the request's method, or the similarity to the query; `None` for inserted
+    /// rows.
+    pub score: Option<f32>,
+    /// Number of other rows that count as its copies ([`SearchRequest::collapse`](crate::SearchRequest::collapse)).
+    pub copies: usize,
     /// Predicted instance and score; a train image's own label and 1.0; `None` without train images.
     pub prediction: Option<Vote>,
     /// The second stage's decision; `None` without one.

@@ -119,6 +119,11 @@ pub use vector::kernels;
 pub use vote::{Ballot, soft_vote};
 pub use write::{Deferral, Expect};
 
+/// Methods of the first stage of a search ([`SearchRequest::expand`], [`SearchRequest::order`]).
+pub mod methods {
+    pub use cairndb_query::{Expand, Order, SuperGlobal};
+}
+
 /// Plans and words of the query language that the library takes and returns. The syntax tree is a crate of its own, `cairndb-query`.
 pub mod language {
     pub use cairndb_query::{

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use crate::methods::Method;
 use crate::options::{self, Part};
 pub use crate::terms::{Action, Augment, Column, Field, Flip, Gem, Loss, Role, Rule, Scope};
 use crate::value::{Setting, Value};
@@ -228,6 +229,15 @@ pub struct RerankClause {
     pub tau: Option<Spanned<Value<f64>>>,
 }
 
+/// A method of the first stage: `EXPAND ALPHA [n=10] [alpha=3]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MethodClause {
+    /// Which one.
+    pub method: Method,
+    /// Its options, of [`Method::parts`].
+    pub options: Options,
+}
+
 /// A SEARCH as typed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Search {
@@ -243,8 +253,16 @@ pub struct Search {
     pub limit: Option<Spanned<Value<usize>>>,
     /// EXACT or EF.
     pub mode: Option<Spanned<Mode<Value<usize>>>>,
+    /// EXPAND: what is searched instead of the query's descriptor.
+    pub expand: Option<Spanned<MethodClause>>,
+    /// SUPERGLOBAL: what orders the images that were found, instead of their similarity.
+    pub order: Option<Spanned<MethodClause>>,
     /// RERANK.
     pub rerank: Option<Spanned<RerankClause>>,
+    /// MIN SIMILARITY, in [-1, 1].
+    pub least: Option<Spanned<Value<f64>>>,
+    /// COLLAPSE NEAR: the similarity, in [-1, 1], from which rows are copies.
+    pub collapse: Option<Spanned<Value<f64>>>,
     /// FRESH, SINCE SEQ or STALE.
     pub freshness: Option<Spanned<Freshness<Value<u64>>>>,
     /// INCLUDING SELF: a stored image used as the query may be in its answer and vote for itself.
@@ -268,7 +286,7 @@ pub struct Train {
     pub flip: Option<Spanned<Flip>>,
 }
 
-/// The options and flags of a TRAIN or CLEAN, in the order of their table.
+/// The options and flags of a TRAIN, a CLEAN or a method of SEARCH, in the order of their table.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
     given: Vec<Given>,
@@ -286,7 +304,9 @@ pub struct Given {
 impl Options {
     /// Gives an option a value; the planner checks whether the option takes it.
     pub fn set(&mut self, part: &'static Part, value: Spanned<Value<Setting>>) {
-        let place = |part: &Part| options::TRAIN.iter().chain(&options::CLEAN).position(|other| *other == part);
+        let methods = || Method::ALL.into_iter().flat_map(|method| method.parts());
+        let all = || options::TRAIN.iter().chain(&options::CLEAN).chain(methods());
+        let place = |part: &Part| all().position(|other| *other == part);
         self.given.retain(|given| given.part != part);
         self.given.push(Given { part, value });
         self.given.sort_by_key(|given| place(given.part));

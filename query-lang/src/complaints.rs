@@ -7,7 +7,8 @@ use std::fmt::Display;
 use crate::ast::{Action, Column, Cut, Field, Flip, Freshness, Loss, Role, Rule, Scope, Span, Spanned};
 use crate::diagnostic::{Diagnostic, harmless};
 use crate::limits::{
-    DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_CONDITIONS, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES, MIN_TAU,
+    DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_COLLAPSED, MAX_CONDITIONS, MAX_LAG, MAX_TAU, MAX_TEXT_BYTES,
+    MIN_TAU,
 };
 use crate::options::{self, LOSS, Part};
 use crate::print::{interval, lag, quoted};
@@ -389,6 +390,12 @@ pub(crate) fn limit_above_depth(span: Span, limit: usize, depth: Option<usize>) 
         message,
         format!("K rows are searched and LIMIT of them returned: write K {limit}, or leave LIMIT out"),
     )
+}
+
+pub(crate) fn collapse_too_deep(span: Span, collapse: Span) -> Diagnostic {
+    let help = "it compares each row with those before it; write a smaller K, or leave COLLAPSE out";
+    Diagnostic::new("too-large", span, format!("K must be at most {MAX_COLLAPSED} with COLLAPSE"), help)
+        .with_other(Some(collapse))
 }
 
 pub(crate) fn unknown_column(span: Span, word: &str) -> Diagnostic {

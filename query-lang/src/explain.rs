@@ -6,7 +6,7 @@ use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Origin, Role, 
 use crate::names::Source;
 use crate::plan::{CleanPlan, CleanRule, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 use crate::print::{lag, number, quoted};
-use crate::request::Rerank;
+use crate::request::{Expand, Order, Rerank, SuperGlobal};
 
 /// Number of values of a literal descriptor that are shown.
 const VECTOR_VALUES_SHOWN: usize = 3;
@@ -163,9 +163,39 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
     } else if !matches!(search.source, Source::File(_) | Source::Vector(_)) {
         stages.push(("self", "a stored query is not in its answer and does not vote for itself".to_owned()));
     }
-    stages.push(("top", format!("K {}: the most similar", search.request.depth)));
+    if let Some(Expand { images, alpha, .. }) = search.request.expand {
+        let others = images.saturating_sub(1);
+        let weights = match alpha {
+            0.0 => "each with the same weight".to_owned(),
+            alpha => format!("each with its similarity to the power of {}", number(alpha)),
+        };
+        stages.push(("expand", format!("the query by its {others} nearest images, {weights}; then search again")));
+    }
+    let depth = search.request.depth;
+    match search.request.order {
+        None => stages.push(("top", format!("K {depth}: the most similar"))),
+        Some(Order::SuperGlobal(SuperGlobal { first, images, beta, .. })) => {
+            let found = depth.max(first);
+            stages.push(("top", format!("the {found} most similar")));
+            let others = images.saturating_sub(1);
+            stages.push((
+                "order",
+                format!(
+                    "the first {first} by descriptors refined with {others} others each, beta {}; K {depth}",
+                    number(beta)
+                ),
+            ));
+        }
+    }
     if let (Some(rerank), Some(votes)) = (&search.request.rerank, search.votes) {
         stages.extend(rerank_stages(rerank, votes));
+    }
+    if let Some(least) = search.request.least_similarity {
+        stages.push(("least", format!("rows with a similarity of {} or more", number(least))));
+    }
+    if let Some(near) = search.request.collapse {
+        let near = number(near);
+        stages.push(("collapse", format!("rows with a similarity of {near} or more to one before them: its copies")));
     }
     stages.push(("limit", format!("{} rows", search.request.limit)));
     let columns: Vec<&str> = search.columns.iter().copied().map(Column::name).collect();

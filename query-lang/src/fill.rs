@@ -93,6 +93,11 @@ impl Filling<'_> {
         if let Some(Spanned { node: Mode::Ef(breadth), span }) = &mut search.mode {
             self.put(breadth, *span)?;
         }
+        for method in [&mut search.expand, &mut search.order].into_iter().flatten() {
+            self.options(&mut method.node.options)?;
+        }
+        self.given(&mut search.least)?;
+        self.given(&mut search.collapse)?;
         if let Some(rerank) = &mut search.rerank {
             self.given(&mut rerank.node.k)?;
             self.given(&mut rerank.node.tau)?;

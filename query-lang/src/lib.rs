@@ -19,6 +19,7 @@ mod fill;
 mod label;
 mod lexer;
 mod limits;
+pub mod methods;
 mod names;
 pub mod options;
 mod parser;
@@ -33,27 +34,28 @@ mod value;
 mod words;
 
 pub use ast::{
-    Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, Mode, Options,
-    Origin, RerankClause, Role, Rule, Scope, Search, Span, Spanned, Statement, Train,
+    Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, Method,
+    MethodClause, Mode, Options, Origin, RerankClause, Role, Rule, Scope, Search, Span, Spanned, Statement, Train,
 };
 pub use diagnostic::Diagnostic;
 pub use effect::Effect;
 pub use fill::fill;
 pub use label::{plain_label, spelt};
 pub use limits::{
-    DEFAULT_BATCH, DEFAULT_DEPTH, DEFAULT_DIMENSION, DEFAULT_EF_PER_K, DEFAULT_EPOCHS, DEFAULT_EVIDENCE, DEFAULT_FREQ,
-    DEFAULT_INLIERS, DEFAULT_MARGIN, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_RATE, DEFAULT_SCALE, DEFAULT_SCALEUP,
-    DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION,
-    MAX_BATCH, MAX_CONDITIONS, MAX_COUNT, MAX_DIMENSION, MAX_EPOCHS, MAX_FREQ, MAX_INLIERS, MAX_LAG, MAX_MARGIN,
-    MAX_NEIGHBOURS, MAX_NN, MAX_RATE, MAX_SCALE, MAX_TAU, MAX_TEXT_BYTES, MAX_VALIDATION, MIN_BATCH, MIN_DIMENSION,
-    MIN_INLIERS, MIN_TAU,
+    DEFAULT_ALPHA, DEFAULT_BATCH, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_DIMENSION, DEFAULT_EF_PER_K, DEFAULT_EPOCHS,
+    DEFAULT_EVIDENCE, DEFAULT_EXPANDED, DEFAULT_FREQ, DEFAULT_INLIERS, DEFAULT_MARGIN, DEFAULT_NEIGHBOURS, DEFAULT_NN,
+    DEFAULT_RATE, DEFAULT_REFINED, DEFAULT_SCALE, DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU,
+    DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION, MAX_ALPHA, MAX_BATCH, MAX_BETA, MAX_COLLAPSED,
+    MAX_CONDITIONS, MAX_COUNT, MAX_DIMENSION, MAX_EPOCHS, MAX_EXPANDED, MAX_FREQ, MAX_INLIERS, MAX_LAG, MAX_MARGIN,
+    MAX_NEIGHBOURS, MAX_NN, MAX_RATE, MAX_REFINED, MAX_SCALE, MAX_TAU, MAX_TEXT_BYTES, MAX_VALIDATION, MIN_BATCH,
+    MIN_DIMENSION, MIN_INLIERS, MIN_TAU,
 };
 pub use names::{Names, Source};
 pub use parser::{Parsed, parse, statement_is_complete};
 pub use plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 pub use planner::{check, plan};
 pub use reference::{forms, keywords, names, schema, table};
-pub use request::{Rerank, SearchRequest};
+pub use request::{Expand, Order, Rerank, SearchRequest, SuperGlobal};
 pub use script::{Piece, Script, ScriptError};
 pub use value::{Binding, Interval, Parameter, Setting, Takes, Value};
 pub use words::nearest_name;

@@ -16,6 +16,17 @@ pub const MAX_TAU: f64 = 2.0;
 /// Longest lag that STALE takes: 1 hour. The shortest is 1 ms.
 pub const MAX_LAG: Duration = Duration::from_secs(60 * 60);
 
+/// Largest `n` of EXPAND and SUPERGLOBAL: an average of more images than an instance has is of other instances.
+pub const MAX_EXPANDED: usize = 1000;
+/// Largest `alpha` of EXPAND ALPHA; the smallest is 0, which weighs all images alike.
+pub const MAX_ALPHA: f64 = 100.0;
+/// Largest `m` of SUPERGLOBAL: it compares each of so many images with every other.
+pub const MAX_REFINED: usize = 10_000;
+/// Largest `beta` of SUPERGLOBAL; the smallest is 0, which refines nothing.
+pub const MAX_BETA: f64 = 100.0;
+/// Largest K of a search with COLLAPSE, which compares each row with those before it.
+pub const MAX_COLLAPSED: usize = 10_000;
+
 /// Smallest `dim` of TRAIN.
 pub const MIN_DIMENSION: usize = 2;
 /// Largest `dim` of TRAIN.
@@ -49,6 +60,17 @@ pub const MAX_FREQ: usize = 1000;
 pub const DEFAULT_DEPTH: usize = 100;
 /// Default of tau, the threshold of the insert-step (paper section 5.3).
 pub const DEFAULT_TAU: f64 = 0.6;
+/// Default of `n` of EXPAND and SUPERGLOBAL: the query and its 9 nearest images (docs/ALGORITHMS.md).
+pub const DEFAULT_EXPANDED: usize = 10;
+/// Default of `alpha` of EXPAND ALPHA (docs/ALGORITHMS.md).
+pub const DEFAULT_ALPHA: f64 = 3.0;
+/// Default of `m` of SUPERGLOBAL (docs/ALGORITHMS.md).
+pub const DEFAULT_REFINED: usize = 400;
+/// Default of `beta` of SUPERGLOBAL (docs/ALGORITHMS.md).
+pub const DEFAULT_BETA: f64 = 0.15;
+/// The similarity of COLLAPSE NEAR in examples: re-encoded and resized copies of a photo are nearer.
+pub(crate) const EXAMPLE_NEAR: f64 = 0.98;
+
 /// Default of `dim`: the dimension of the paper's descriptors (docs/ALGORITHMS.md).
 pub const DEFAULT_DIMENSION: usize = 512;
 /// Default of `epochs`: a head on cached descriptors sees a small train set; the paper's 5 are for a trunk and 1.6 million photos.

@@ -1,4 +1,4 @@
-//! The option tables of TRAIN and CLEAN: each option and clause with its values, its default and its effect.
+//! The option tables of TRAIN and CLEAN ([`methods`](crate::methods) has those of SEARCH): each option and clause with its values, its default and its effect.
 //!
 //! They feed the parser, its diagnostics, the planner's defaults, completion, `.schema`, `cairn maintain --help` and the tables of
 //! docs/QUERY.md. A new option is a row here and a field of the plan.

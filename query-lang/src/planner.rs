@@ -1,12 +1,13 @@
 //! Statements into plans: resolves names, fills in defaults, and chooses the access path from facts about the database.
 
 use crate::ast::{
-    Augment, Clean, Column, Condition, Cut, Freshness, Gem, Image, Mode, Options, Origin, Rule, Scope, Search, Spanned,
-    Statement, Train,
+    Augment, Clean, Column, Condition, Cut, Freshness, Gem, Image, Method, MethodClause, Mode, Options, Origin, Rule,
+    Scope, Search, Spanned, Statement, Train,
 };
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::limits::{DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EVIDENCE, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_COUNT};
+use crate::methods::{ALPHA, BETA, M, N};
 use crate::names::{Names, Source, known, resolve};
 use crate::options::{
     AUGMENT, BALANCE, BATCH, DIM, EPOCHS, FREQ, GEM, INLIERS, MARGIN, NEIGHBOURS, NN, Part, RATE, SCALE, SCALEUP, SEED,
@@ -14,7 +15,7 @@ use crate::options::{
 };
 use crate::parser::{check_clean, check_role, check_search, check_train};
 use crate::plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
-use crate::request::{Rerank, SearchRequest};
+use crate::request::{Expand, Order, Rerank, SearchRequest, SuperGlobal};
 use crate::value::{Setting, Value};
 
 /// The planner chooses the graph while its breadth is below one in this many of the rows. For each unit of breadth the graph
@@ -138,11 +139,13 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
     let source = resolve(&search.image, names)?;
     let scope = word(&search.scope).unwrap_or_default();
     let depth = given(&search.depth)?.unwrap_or(DEFAULT_DEPTH);
+    let (expand, order) = (plan_expand(search)?, plan_order(search)?);
+    let found = order.map_or(depth, |Order::SuperGlobal(method)| depth.max(method.first));
     let access = match &search.mode {
         Some(Spanned { node: Mode::Exact, .. }) => Err("EXACT"),
         _ if !filter.is_empty() => Err("a filtered search must find min(K, matching) rows"),
-        Some(Spanned { node: Mode::Ef(ef), span }) => Ok(known(ef, *span)?.max(depth)),
-        None => choose_access(&source, scope, depth, facts),
+        Some(Spanned { node: Mode::Ef(ef), span }) => Ok(known(ef, *span)?.max(found)),
+        None => choose_access(&source, scope, found, facts),
     };
     let mut tau = DEFAULT_TAU;
     let rerank = match &search.rerank {
@@ -170,7 +173,19 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
     let paths = columns.contains(&Column::Path);
     Ok(SearchPlan {
         source,
-        request: SearchRequest { scope, depth, limit, ef: access.ok(), rerank, filter, paths },
+        request: SearchRequest {
+            scope,
+            depth,
+            limit,
+            ef: access.ok(),
+            expand,
+            order,
+            rerank,
+            least_similarity: given(&search.least)?,
+            collapse: given(&search.collapse)?,
+            filter,
+            paths,
+        },
         scan: access.err(),
         segments: facts.segments,
         votes,
@@ -180,6 +195,25 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
         columns,
         into: given(&search.into)?,
     })
+}
+
+fn plan_expand(search: &Search) -> Result<Option<Expand>, Diagnostic> {
+    let Some(Spanned { node: MethodClause { method, options }, .. }) = &search.expand else { return Ok(None) };
+    let usual = if *method == Method::ExpandMean { Expand::mean() } else { Expand::alpha() };
+    Ok(Some(Expand {
+        images: whole(options, &N)?.unwrap_or(usual.images),
+        alpha: number(options, &ALPHA)?.unwrap_or(usual.alpha),
+    }))
+}
+
+fn plan_order(search: &Search) -> Result<Option<Order>, Diagnostic> {
+    let Some(Spanned { node: MethodClause { options, .. }, .. }) = &search.order else { return Ok(None) };
+    let usual = SuperGlobal::default();
+    Ok(Some(Order::SuperGlobal(SuperGlobal {
+        first: whole(options, &M)?.unwrap_or(usual.first),
+        images: whole(options, &N)?.unwrap_or(usual.images),
+        beta: number(options, &BETA)?.unwrap_or(usual.beta),
+    })))
 }
 
 /// The breadth of a graph search if the statement names no access path, or why every row is scored.

@@ -178,8 +178,16 @@ impl Display for Search {
             Some(Mode::Ef(breadth)) => write!(out, " EF {breadth}")?,
             None => {}
         }
+        for method in [&self.expand, &self.order].into_iter().flatten() {
+            write!(out, " {}{}", method.node.method.name(), method.node.options)?;
+        }
         if let Some(rerank) = &self.rerank {
             write!(out, " {}", rerank.node)?;
+        }
+        for (words, value) in [("MIN SIMILARITY", &self.least), ("COLLAPSE NEAR", &self.collapse)] {
+            if let Some(value) = value {
+                write!(out, " {words} {}", written(&value.node, |value| number(*value)))?;
+            }
         }
         write_freshness(out, &self.freshness)?;
         if self.including_self {

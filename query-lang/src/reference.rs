@@ -6,7 +6,8 @@ use std::ops::Bound;
 use std::sync::LazyLock;
 
 use crate::ast::{Augment, Column, Field, Gem, Loss, Role, Rule, Scope};
-use crate::limits::{DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU};
+use crate::limits::{DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU, EXAMPLE_NEAR};
+use crate::methods;
 use crate::options::{self, Form, Only, Part, Usual};
 use crate::print::number;
 use crate::value::Setting;
@@ -239,13 +240,19 @@ fn of_trunk() -> Vec<String> {
 }
 
 fn search() -> String {
+    let all =
+        |parts: &[&Part]| parts.iter().map(|part| format!("[{}]", with_default(part))).collect::<Vec<_>>().join(" ");
     let clauses = [
         "[IN index|train|all]".to_owned(),
         "[WHERE <condition> [AND <condition>]..]".to_owned(),
         format!("[K {DEFAULT_DEPTH}]"),
         "[LIMIT 10]".to_owned(),
         "[EXACT | EF 200]".to_owned(),
+        format!("[EXPAND AQE {} | EXPAND ALPHA {}]", all(&methods::EXPAND_AQE), all(&methods::EXPAND_ALPHA)),
+        format!("[SUPERGLOBAL {}]", all(&methods::SUPERGLOBAL)),
         format!("[RERANK [SORT] [INSERT] [k=3] [tau={DEFAULT_TAU}]]"),
+        "[MIN SIMILARITY 0.5]".to_owned(),
+        format!("[COLLAPSE NEAR {EXAMPLE_NEAR}]"),
         "[FRESH | SINCE SEQ 5 | STALE <= 5s]".to_owned(),
         "[INCLUDING SELF]".to_owned(),
         "[RETURN column, ..]".to_owned(),
@@ -318,9 +325,22 @@ mod tests {
         for word in built.flat_map(|words| words.split(' ')) {
             assert!(keywords().contains(&word.to_ascii_uppercase()), "{word}");
         }
-        for word in
-            ["ID", "VECTOR", "QUERIES", "LIKE", "AND", "TAU", "SEQ", "SELF", "RUN", "EMPTY", "MODEL", "OVERWRITE"]
-        {
+        for word in [
+            "ID",
+            "VECTOR",
+            "QUERIES",
+            "LIKE",
+            "AND",
+            "TAU",
+            "SEQ",
+            "SELF",
+            "RUN",
+            "EMPTY",
+            "MODEL",
+            "OVERWRITE",
+            "AQE",
+            "NEAR",
+        ] {
             assert!(keywords().iter().any(|keyword| keyword == word), "{word}");
         }
         assert!(names().contains(&"paper") && names().contains(&"learnt") && names().contains(&"instance_score"));

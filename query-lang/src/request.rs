@@ -1,7 +1,7 @@
 //! A search request with everything decided: the planner makes it, and the engine runs it.
 
 use crate::ast::{Condition, Scope};
-use crate::limits::{DEFAULT_DEPTH, DEFAULT_TAU};
+use crate::limits::{DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_EXPANDED, DEFAULT_REFINED, DEFAULT_TAU};
 
 /// A search of stored images, made by the planner or by a program.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,12 +16,57 @@ pub struct SearchRequest {
     /// `None`: score every row; `Some(ef)`: search the graph with this breadth (at most [`MAX_COUNT`](crate::MAX_COUNT)); then
     /// the query's vote may miss a voter now and then. Default exact.
     pub ef: Option<usize>,
+    /// Query expansion: the first stage searches a mean of the query and its nearest images; default none. The query's own vote
+    /// and the similarities of rows are always the query's.
+    pub expand: Option<Expand>,
+    /// What orders the images that the first stage found; default their similarity.
+    pub order: Option<Order>,
     /// The second stage; default none.
     pub rerank: Option<Rerank>,
+    /// Rows with a smaller similarity to the query are left out, inserted rows too; in [-1, 1], default none.
+    pub least_similarity: Option<f64>,
+    /// Rows that are at least this similar to one before them count as its copies, and are left out; in [-1, 1], default none.
+    /// Then `depth` is at most [`MAX_COLLAPSED`](crate::MAX_COLLAPSED).
+    pub collapse: Option<f64>,
     /// Conditions; all must hold, also for inserted rows; default none.
     pub filter: Vec<Condition>,
     /// Each row says where its image came from, which takes one read of the catalog a row; default no.
     pub paths: bool,
+}
+
+/// Query expansion (Chum et al. 2007; Radenovic et al. 2018): the sum of the query and of its nearest images, each times its
+/// similarity to the query to the power of alpha, as a unit vector. Negative similarities weigh nothing unless alpha is 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Expand {
+    /// Number of descriptors in the sum, the query's included; 2 to [`MAX_EXPANDED`](crate::MAX_EXPANDED), default 10.
+    pub images: usize,
+    /// Power of the similarities; 0 (all weigh 1) to [`MAX_ALPHA`](crate::MAX_ALPHA).
+    pub alpha: f64,
+}
+
+/// What orders the images of the first stage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Order {
+    /// SuperGlobal re-ranking.
+    SuperGlobal(SuperGlobal),
+}
+
+/// SuperGlobal re-ranking (Shao et al. 2023): each of the first images is refined by its nearest ones among them, the query by the
+/// best of these.
+///
+/// Complexity: `first` squared similarities a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct SuperGlobal {
+    /// Number of images that are refined and ordered; 2 to [`MAX_REFINED`](crate::MAX_REFINED), default 400. Those behind them keep
+    /// their order.
+    pub first: usize,
+    /// Number of descriptors that refine one, its own included; 2 to [`MAX_EXPANDED`](crate::MAX_EXPANDED), default 10.
+    pub images: usize,
+    /// Weight of another image's descriptor, times their similarity; 0 to [`MAX_BETA`](crate::MAX_BETA), default 0.15.
+    pub beta: f64,
 }
 
 /// The second stage: soft vote, sort-step, insert-step (paper section 5.3).
@@ -43,7 +88,11 @@ impl Default for SearchRequest {
             depth: DEFAULT_DEPTH,
             limit: usize::MAX,
             ef: None,
+            expand: None,
+            order: None,
             rerank: None,
+            least_similarity: None,
+            collapse: None,
             filter: Vec::new(),
             paths: false,
         }
@@ -80,6 +129,30 @@ impl SearchRequest {
         Self { ef: ef.into(), ..self }
     }
 
+    /// Sets the query expansion; `None`: none.
+    #[must_use]
+    pub fn expand(self, expand: impl Into<Option<Expand>>) -> Self {
+        Self { expand: expand.into(), ..self }
+    }
+
+    /// Sets what orders the images of the first stage; `None`: their similarity.
+    #[must_use]
+    pub fn order(self, order: impl Into<Option<Order>>) -> Self {
+        Self { order: order.into(), ..self }
+    }
+
+    /// Leaves out rows that are less similar to the query; `None`: none.
+    #[must_use]
+    pub fn least_similarity(self, least: impl Into<Option<f64>>) -> Self {
+        Self { least_similarity: least.into(), ..self }
+    }
+
+    /// Leaves out rows that are at least this similar to one before them; `None`: none.
+    #[must_use]
+    pub fn collapse(self, near: impl Into<Option<f64>>) -> Self {
+        Self { collapse: near.into(), ..self }
+    }
+
     /// Sets the second stage; `None`: none.
     #[must_use]
     pub fn rerank(self, rerank: impl Into<Option<Rerank>>) -> Self {
@@ -97,6 +170,67 @@ impl SearchRequest {
     pub fn filter(mut self, condition: Condition) -> Self {
         self.filter.push(condition);
         self
+    }
+}
+
+impl Expand {
+    /// Alpha query expansion with the defaults of the language: 10 descriptors, alpha 3.
+    pub fn alpha() -> Self {
+        Self { images: DEFAULT_EXPANDED, alpha: DEFAULT_ALPHA }
+    }
+
+    /// Average query expansion: all weigh 1.
+    pub fn mean() -> Self {
+        Self { images: DEFAULT_EXPANDED, alpha: 0.0 }
+    }
+
+    /// Sets [`Expand::images`].
+    #[must_use]
+    pub fn images(self, images: usize) -> Self {
+        Self { images, ..self }
+    }
+
+    /// Sets [`Expand::alpha`].
+    #[must_use]
+    pub fn power(self, alpha: f64) -> Self {
+        Self { alpha, ..self }
+    }
+}
+
+impl SuperGlobal {
+    /// With the defaults of the language.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`SuperGlobal::first`].
+    #[must_use]
+    pub fn first(self, first: usize) -> Self {
+        Self { first, ..self }
+    }
+
+    /// Sets [`SuperGlobal::images`].
+    #[must_use]
+    pub fn images(self, images: usize) -> Self {
+        Self { images, ..self }
+    }
+
+    /// Sets [`SuperGlobal::beta`].
+    #[must_use]
+    pub fn beta(self, beta: f64) -> Self {
+        Self { beta, ..self }
+    }
+}
+
+impl Default for SuperGlobal {
+    fn default() -> Self {
+        Self { first: DEFAULT_REFINED, images: DEFAULT_EXPANDED, beta: DEFAULT_BETA }
+    }
+}
+
+impl From<SuperGlobal> for Order {
+    fn from(method: SuperGlobal) -> Self {
+        Self::SuperGlobal(method)
     }
 }
 

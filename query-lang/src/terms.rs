@@ -62,6 +62,10 @@ pub enum Column {
     Split,
     /// The file or address that the image came from.
     Path,
+    /// What the first stage ordered the image by: with a method its score, otherwise the cosine; empty for inserted rows.
+    Score,
+    /// Number of other rows that COLLAPSE counts as copies of this one.
+    Copies,
 }
 
 /// The training loss.
@@ -146,7 +150,7 @@ pub enum Flip {
 
 impl Column {
     /// Every column, in the order of their description.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Query,
         Self::Rank,
         Self::Id,
@@ -157,6 +161,8 @@ impl Column {
         Self::Label,
         Self::Split,
         Self::Path,
+        Self::Score,
+        Self::Copies,
     ];
 
     /// Its name in RETURN and in the header of an answer.
@@ -172,6 +178,8 @@ impl Column {
             Self::Label => "label",
             Self::Split => "split",
             Self::Path => "path",
+            Self::Score => "score",
+            Self::Copies => "copies",
         }
     }
 }

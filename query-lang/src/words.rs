@@ -10,8 +10,25 @@ pub(crate) const STATEMENTS: &[&str] = &[
 ];
 
 /// Words that start a clause of SEARCH.
-pub(crate) const CLAUSES: &[&str] =
-    &["IN", "WHERE", "K", "LIMIT", "EXACT", "EF", "RERANK", "FRESH", "SINCE", "STALE", "INCLUDING", "RETURN", "INTO"];
+pub(crate) const CLAUSES: &[&str] = &[
+    "IN",
+    "WHERE",
+    "K",
+    "LIMIT",
+    "EXACT",
+    "EF",
+    "EXPAND",
+    "SUPERGLOBAL",
+    "RERANK",
+    "MIN",
+    "COLLAPSE",
+    "FRESH",
+    "SINCE",
+    "STALE",
+    "INCLUDING",
+    "RETURN",
+    "INTO",
+];
 
 /// Words that start a clause about freshness, of SEARCH and of PREDICT.
 pub(crate) const FRESHNESS: &[&str] = &["FRESH", "SINCE", "STALE"];
@@ -24,11 +41,22 @@ pub(crate) const SHOWN: &[&str] =
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
 
 /// Statements and clauses that are planned but not built. VERIFY of a search is not built; BACKUP VERIFY is.
-const PLANNED: &[&str] =
-    &["DIFFUSE", "EVALUATE", "EXPAND", "EXPLORE", "EXPORT", "INGEST", "RECIPROCAL", "TARGET", "VERIFY", "WHY"];
+const PLANNED: &[&str] = &[
+    "DIFFUSE",
+    "EVALUATE",
+    "EXPLORE",
+    "EXPORT",
+    "FUSE",
+    "INGEST",
+    "RECIPROCAL",
+    "RECOGNIZE",
+    "TARGET",
+    "VERIFY",
+    "WHY",
+];
 
 /// Planned clauses that can follow an image: if such a word could be a name, the meaning of a statement would change later.
-const PLANNED_CLAUSES: &[&str] = &["EXPAND", "DIFFUSE", "EXPLORE", "RECIPROCAL", "VERIFY", "TARGET"];
+const PLANNED_CLAUSES: &[&str] = &["DIFFUSE", "EXPLORE", "FUSE", "RECIPROCAL", "VERIFY", "TARGET"];
 
 /// Words of other languages, and the words of this one.
 const FOREIGN: &[(&str, &str)] = &[
@@ -74,6 +102,14 @@ const FOREIGN: &[(&str, &str)] = &[
     ("AND", "WHERE"),
     ("TOP", "LIMIT"),
     ("SELF", "INCLUDING SELF"),
+    ("DEDUP", "COLLAPSE NEAR"),
+    ("DISTINCT", "COLLAPSE NEAR"),
+    ("THRESHOLD", "MIN SIMILARITY"),
+    ("SIMILARITY", "MIN SIMILARITY"),
+    ("NEAR", "COLLAPSE NEAR"),
+    ("AQE", "EXPAND AQE"),
+    ("QE", "EXPAND AQE"),
+    ("ALPHA", "EXPAND ALPHA"),
 ];
 
 /// Whether `list` has the word, in any case.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use cairndb_query::options::{CLEAN, TRAIN};
 use cairndb_query::{
-    Binding, Diagnostic, Facts, Names, Parsed, Plan, Spanned, Statement, fill, forms, parse, plan, table,
+    Binding, Diagnostic, Facts, Method, Names, Parsed, Plan, Spanned, Statement, fill, forms, parse, plan, table,
 };
 
 const INPUT_ENDS: &str = "\n----\n";
@@ -189,10 +189,12 @@ fn the_examples_of_the_reference_are_right() {
 fn the_reference_has_the_options_and_forms_of_the_language() {
     let path = folder("../docs/QUERY.md");
     let mut reference = fs::read_to_string(&path).unwrap();
-    for (section, parts) in [("\n## TRAIN\n", &TRAIN[..]), ("\n## CLEAN\n", &CLEAN[..])] {
+    let methods = Method::ALL.map(|method| (format!("\n### {}\n", method.name()), method.parts()));
+    let statements = [("\n## TRAIN\n".to_owned(), &TRAIN[..]), ("\n## CLEAN\n".to_owned(), &CLEAN[..])];
+    for (section, parts) in statements.iter().chain(&methods) {
         let expected = table(parts);
         if std::env::var_os("UPDATE_EXPECT").is_some_and(|value| value == "1") {
-            let start = reference.find(section).unwrap();
+            let start = reference.find(section).unwrap_or_else(|| panic!("docs/QUERY.md lacks {section}"));
             let start = start + reference[start..].find("\n| Part |").unwrap() + 1;
             let end = start + reference[start..].find("\n\n").unwrap() + 1;
             reference.replace_range(start..end, &expected);
@@ -202,7 +204,7 @@ fn the_reference_has_the_options_and_forms_of_the_language() {
             assert!(reference.contains(row), "docs/QUERY.md lacks this row:\n{row}");
         }
         // And no row more.
-        let table = reference.split(section).nth(1).unwrap().split("\n## ").next().unwrap();
+        let table = reference.split(section).nth(1).unwrap().split("\n##").next().unwrap();
         assert_eq!(table.lines().filter(|line| line.starts_with("| ")).count(), expected.lines().count(), "{section}");
     }
     let lines: Vec<&str> = reference.lines().map(str::trim).collect();

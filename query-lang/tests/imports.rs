@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "limits",
     "terms",
     "options",
+    "methods",
     "ast",
     "words",
     "request",

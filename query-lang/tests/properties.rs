@@ -12,8 +12,9 @@ use std::time::Duration;
 use cairndb_query::options::{CLEAN, Form, Only, Part, TRAIN};
 use cairndb_query::{
     Action, Binding, Clean, Column, Condition, Cut, DEFAULT_FREQ, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_TRUNK_EPOCHS,
-    Facts, Field, Flip, Freshness, Image, Mode, Names, Options, Origin, Parameter, RerankClause, Role, Rule, Scope,
-    Search, Setting, Span, Spanned, Statement, Takes, Train, Value, fill, keywords, parse, plan, statement_is_complete,
+    Facts, Field, Flip, Freshness, Image, MAX_COLLAPSED, Method, MethodClause, Mode, Names, Options, Origin, Parameter,
+    RerankClause, Role, Rule, Scope, Search, Setting, Span, Spanned, Statement, Takes, Train, Value, fill, keywords,
+    parse, plan, statement_is_complete,
 };
 use places::{spanned, spans, without_spans};
 use proptest::prelude::*;
@@ -127,8 +128,14 @@ fn search() -> impl Strategy<Value = Statement> {
         prop::option::of(value(0.0..=1.0_f64)),
         optional(prop_oneof![Just(Mode::Exact), value(count()).prop_map(Mode::Ef)]),
     );
+    let methods = (
+        optional(method(vec![Method::ExpandMean, Method::ExpandAlpha])),
+        optional(method(vec![Method::SuperGlobal])),
+        optional(value(-1.0..=1.0_f64)),
+        optional(value(prop_oneof![-1.0..=1.0_f64, Just(1.0), Just(-1.0), Just(1e-300)])),
+    );
     let shown = (optional(rerank()), optional(freshness()), any::<bool>(), prop::option::of(columns), into());
-    (image(), found, shown).prop_map(|(image, found, shown)| {
+    (image(), found, methods, shown).prop_map(|(image, found, (expand, order, least, collapse), shown)| {
         let (scope, filter, depth, share, mode) = found;
         let (rerank, freshness, including_self, columns, (into, overwrite)) = shown;
         // LIMIT is a share of K, because more than K is refused.
@@ -147,6 +154,11 @@ fn search() -> impl Strategy<Value = Statement> {
             depth,
             limit,
             mode,
+            expand,
+            order,
+            least,
+            // It compares few rows with each other.
+            collapse: collapse.filter(|_| most <= MAX_COLLAPSED),
             rerank,
             freshness,
             including_self,
@@ -209,6 +221,12 @@ fn kept(options: &Options, keep: impl Fn(&Part) -> bool) -> Options {
     let given = options.iter().filter(|given| keep(given.part));
     given.for_each(|given| left.set(given.part, given.value.clone()));
     left
+}
+
+/// One of these methods, with any of its options.
+fn method(of: Vec<Method>) -> impl Strategy<Value = MethodClause> {
+    prop::sample::select(of)
+        .prop_flat_map(|method| options(method.parts()).prop_map(move |options| MethodClause { method, options }))
 }
 
 fn train() -> impl Strategy<Value = Statement> {

@@ -20,6 +20,7 @@ mod kills;
 mod leaving;
 mod library;
 mod lists;
+mod methods;
 mod models;
 mod odd_input;
 mod one_writer;

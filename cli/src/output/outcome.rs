@@ -28,6 +28,8 @@ fn word(column: Column) -> &'static str {
         Column::Label => "label",
         Column::Split => "split",
         Column::Path => "path",
+        Column::Score => "score",
+        Column::Copies => "copies",
     }
 }
 
@@ -202,6 +204,8 @@ fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Resu
                 Column::Label => Cell::text(row.label.clone()),
                 Column::Split => Cell::Text(role_word(row.split).to_owned()),
                 Column::Path => Cell::text(row.path.clone()),
+                Column::Score => row.score.map_or(Cell::Nothing, Cell::Number),
+                Column::Copies => Cell::Whole(row.copies as u64),
             });
             printer.row(cells.collect())?;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairndb_query::Scope;
+use cairndb_query::{Order, Scope};
 
 use super::filter::Filter;
 use crate::answer::SearchRequest;
@@ -27,12 +27,12 @@ const VOTE_EF: usize = 256;
 /// From this many train images on, the vote of a query that is alone is looked for on another processor: handing over the search of
 /// fewer takes longer than it.
 const VOTE_ASIDE_FROM_ROWS: usize = 32_768;
-/// A row of either role and its similarity to the query.
+/// A row of either role and what the first stage orders it by: its similarity to what was searched for, unless a method has a score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Found {
     pub(super) role: Role,
     pub(super) row: usize,
-    pub(super) similarity: f32,
+    pub(super) score: f32,
 }
 
 /// A query made ready.
@@ -166,28 +166,46 @@ impl Context<'_> {
         }
     }
 
-    /// The first-stage list of each query, best first.
+    /// The first-stage list of each query, best first: by the methods of the request.
     pub(super) fn retrieve(&self, queries: &[Ready]) -> Result<Vec<Vec<Found>>> {
+        let depth = self.request.depth;
+        let expanded = match self.request.expand {
+            Some(expand) => Some(self.expanded(queries, expand)?),
+            None => None,
+        };
+        let queries = expanded.as_deref().unwrap_or(queries);
+        let Some(Order::SuperGlobal(method)) = self.request.order else {
+            return self.nearest(queries, depth, true);
+        };
+        let lists = self.nearest(queries, depth.max(method.first), true)?;
+        pool::try_each(queries.len(), |at| {
+            let mut list = self.by_superglobal(&queries[at], lists[at].clone(), method)?;
+            list.truncate(depth);
+            Ok(list)
+        })
+    }
+
+    /// The nearest images of each query in the scope, best first; `filtered`: of those that meet the conditions.
+    pub(super) fn nearest(&self, queries: &[Ready], depth: usize, filtered: bool) -> Result<Vec<Vec<Found>>> {
         let mut lists: Vec<Vec<Found>> = queries.iter().map(|_| Vec::new()).collect();
         for &role in self.roles() {
-            for (list, hits) in lists.iter_mut().zip(self.retrieve_in(role, queries)?) {
-                list.extend(hits.iter().map(|hit| Found { role, row: hit.row as usize, similarity: hit.similarity }));
+            for (list, hits) in lists.iter_mut().zip(self.nearest_in(role, queries, depth, filtered)?) {
+                list.extend(hits.iter().map(|hit| Found { role, row: hit.row as usize, score: hit.similarity }));
             }
         }
         if self.roles().len() > 1 {
             for list in &mut lists {
-                list.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then_with(|| self.key(a).cmp(self.key(b))));
-                list.truncate(self.request.depth);
+                list.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| self.key(a).cmp(self.key(b))));
+                list.truncate(depth);
             }
         }
         Ok(lists)
     }
 
-    pub(super) fn retrieve_in(&self, role: Role, queries: &[Ready]) -> Result<Vec<Vec<Hit>>> {
+    fn nearest_in(&self, role: Role, queries: &[Ready], depth: usize, filtered: bool) -> Result<Vec<Vec<Hit>>> {
         let set = self.state.rows(role);
-        let depth = self.request.depth;
         // Decided once a row, not once a query: a path condition reads the catalog.
-        let admitted: Option<Vec<bool>> = if self.filter.is_open() {
+        let admitted: Option<Vec<bool>> = if !filtered || self.filter.is_open() {
             None
         } else {
             let admit = |row| {

@@ -3,6 +3,8 @@
 pub mod eval;
 mod filter;
 mod first_stage;
+mod methods;
 mod request;
 pub mod rerank;
 mod second_stage;
+mod shown;

@@ -1,6 +1,6 @@
 //! A search request of a caller: its checks before any work, and the state that all its queries share.
 
-use cairndb_query::{Field, MAX_TAU, MIN_TAU};
+use cairndb_query::{Field, MAX_ALPHA, MAX_BETA, MAX_COLLAPSED, MAX_EXPANDED, MAX_REFINED, MAX_TAU, MIN_TAU, Order};
 
 use super::filter::Filter;
 use super::first_stage::{Context, Ready, Running};
@@ -151,12 +151,42 @@ fn check(request: &SearchRequest) -> Result<()> {
                 .help("the splits are train and index"));
         }
     }
+    check_methods(request)?;
     let Some(asked) = &request.rerank else { return Ok(()) };
     if let Some(tau) = asked.insert.filter(|tau| !(MIN_TAU..=MAX_TAU).contains(tau)) {
         return Err(Error::invalid(format!("tau is {tau}"))
             .help(format!("scores sum to {MIN_TAU} .. {MAX_TAU}; the paper's tau is 0.6")));
     }
     if asked.k == Rerank::STORED_K { Ok(()) } else { check_voters(asked.k) }
+}
+
+fn check_methods(request: &SearchRequest) -> Result<()> {
+    let within = |name: &str, value: f64, least: f64, most: f64| {
+        // What is not a number is in no range.
+        let fits = (least..=most).contains(&value);
+        fits.then_some(())
+            .ok_or_else(|| Error::invalid(format!("{name} is {value}")).help(format!("use {least} to {most}")))
+    };
+    let images = |images: usize| within("the number of averaged images", images as f64, 2.0, MAX_EXPANDED as f64);
+    if let Some(expand) = &request.expand {
+        images(expand.images)?;
+        within("alpha", expand.alpha, 0.0, MAX_ALPHA)?;
+    }
+    if let Some(Order::SuperGlobal(method)) = &request.order {
+        images(method.images)?;
+        within("the number of refined images", method.first as f64, 2.0, MAX_REFINED as f64)?;
+        within("beta", method.beta, 0.0, MAX_BETA)?;
+    }
+    if let Some(least) = request.least_similarity {
+        within("the least similarity", least, -1.0, 1.0)?;
+    }
+    let Some(near) = request.collapse else { return Ok(()) };
+    within("the similarity of copies", near, -1.0, 1.0)?;
+    if request.depth > MAX_COLLAPSED {
+        return Err(Error::invalid(format!("the depth is {} and copies are left out", request.depth))
+            .help(format!("use a depth of at most {MAX_COLLAPSED}: each row is compared with those before it")));
+    }
+    Ok(())
 }
 
 /// The request with the number of voters that the database stores predictions of, where none was chosen.

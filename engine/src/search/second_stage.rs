@@ -5,17 +5,20 @@ use std::collections::HashSet;
 
 use super::first_stage::{Context, FirstStage, Found, Ready, itself};
 use super::rerank::{gate, rerank};
+use super::shown::Shown;
 use crate::answer::{Answer, Row, Stage};
 use crate::error::{Error, Result};
 use crate::id::LabelId;
 use crate::operation::Role;
-use crate::vector::dot;
 use crate::vote::Ballot;
 
 impl Context<'_> {
     pub(super) fn answer(&self, query: &Ready, first: &FirstStage) -> Result<Answer> {
         let depth = self.request.depth;
-        let (retrieved, vote) = (first.retrieved.clone(), first.vote);
+        let (mut retrieved, vote) = (first.retrieved.clone(), first.vote);
+        if self.request.least_similarity.is_some() {
+            retrieved = self.similar_enough(query, retrieved)?;
+        }
         let staged: Vec<(Found, Option<Stage>)> = match &self.request.rerank {
             None => retrieved.into_iter().map(|found| (found, None)).collect(),
             Some(asked) => {
@@ -40,9 +43,9 @@ impl Context<'_> {
             }
         };
         let rows = self
-            .with_similarities(query, staged)?
+            .shown(query, staged)?
             .into_iter()
-            .map(|(found, stage)| {
+            .map(|Shown { found, stage, similarity, copies }| {
                 let prediction =
                     self.instance(found.role, found.row).map(|ballot| self.state.vote(ballot)).transpose()?;
                 let label = match found.role {
@@ -50,9 +53,12 @@ impl Context<'_> {
                     Role::Index => None,
                 };
                 let path = if self.request.paths { self.path(&found)? } else { None };
+                let score = (stage != Some(Stage::Inserted)).then_some(found.score);
                 Ok(Row {
                     id: self.key(&found).to_owned(),
-                    similarity: found.similarity,
+                    similarity,
+                    score,
+                    copies,
                     prediction,
                     stage,
                     label: label.transpose()?.map(str::to_owned),
@@ -71,24 +77,24 @@ impl Context<'_> {
         Ok(self.state.pinned.record(id)?.and_then(|record| record.source))
     }
 
-    /// The rows that are shown, with the similarities of those that were inserted by their prediction.
-    fn with_similarities(
-        &self,
-        query: &Ready,
-        mut staged: Vec<(Found, Option<Stage>)>,
-    ) -> Result<Vec<(Found, Option<Stage>)>> {
-        staged.truncate(self.request.limit);
-        let is_inserted = |staged: &(Found, Option<Stage>)| staged.1 == Some(Stage::Inserted);
-        let inserted: Vec<usize> = (0..staged.len()).filter(|&at| is_inserted(&staged[at])).collect();
-        for (number, &at) in inserted.iter().enumerate() {
-            if let Some(&next) = inserted.get(number + 1) {
-                let next = staged[next].0;
-                self.state.rows(next.role).prefetch(next.row);
+    /// Whether rows of this similarity to the query are shown.
+    fn is_similar(&self, similarity: f32) -> bool {
+        // In the precision of similarities: what a row shows as 0.7 passes a threshold that was typed as 0.7.
+        self.request.least_similarity.is_none_or(|least| similarity >= least as f32)
+    }
+
+    /// The images of the list that are similar enough to the query.
+    fn similar_enough(&self, query: &Ready, list: Vec<Found>) -> Result<Vec<Found>> {
+        let by_similarity = self.is_by_similarity();
+        let mut left = Vec::with_capacity(list.len());
+        for (at, found) in list.into_iter().enumerate() {
+            self.interrupt.look_at(at)?;
+            let similarity = if by_similarity { found.score } else { self.similarity(query, &found)? };
+            if self.is_similar(similarity) {
+                left.push(found);
             }
-            let found = &mut staged[at].0;
-            found.similarity = dot(&query.vector, &self.state.rows(found.role).vector(found.row)?);
         }
-        Ok(staged)
+        Ok(left)
     }
 
     /// Items predicted to be the query's instance that were not retrieved, best score first (equal scores by key), at most `room` of
@@ -115,8 +121,12 @@ impl Context<'_> {
                 self.interrupt.look_at(visited)?;
                 visited += 1;
                 let known = known.contains(&(role, row));
-                if !known && Some(row) != itself && self.filter.admits(role, row, self.instance(role, row))? {
-                    found.push((score, Found { role, row, similarity: f32::NAN }));
+                let admitted =
+                    !known && Some(row) != itself && self.filter.admits(role, row, self.instance(role, row))?;
+                let inserted = Found { role, row, score };
+                let is_near = self.request.least_similarity.is_none();
+                if admitted && (is_near || self.is_similar(self.similarity(query, &inserted)?)) {
+                    found.push((score, inserted));
                     taken += 1;
                 }
                 Ok(true)

@@ -1,14 +1,24 @@
 //! SEARCH and its clauses: in any order, each at most once.
 
+use std::ops::Bound::Included;
+use std::ops::RangeBounds as _;
+
+use super::options::check_setting;
 use super::{Parse, Parser};
-use crate::ast::{Column, Condition, Field, Mode, RerankClause, Role, Scope, Search, Span, Spanned};
+use crate::ast::{
+    Column, Condition, Field, Method, MethodClause, Mode, Options, RerankClause, Role, Scope, Search, Span, Spanned,
+};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
-use crate::limits::{DEFAULT_DEPTH, MAX_CONDITIONS};
-use crate::print::quoted;
-use crate::value::{Takes, Value};
+use crate::limits::{DEFAULT_DEPTH, EXAMPLE_NEAR, MAX_COLLAPSED, MAX_CONDITIONS};
+use crate::options;
+use crate::print::{interval, quoted};
+use crate::value::{Interval, Takes, Value};
 use crate::words;
+
+/// The cosines.
+const COSINES: Interval = (Included(-1.0), Included(1.0));
 
 impl Parser<'_> {
     /// After the word SEARCH, up to the end of the statement.
@@ -21,6 +31,10 @@ impl Parser<'_> {
             depth: None,
             limit: None,
             mode: None,
+            expand: None,
+            order: None,
+            least: None,
+            collapse: None,
             rerank: None,
             freshness: None,
             including_self: false,
@@ -64,6 +78,25 @@ impl Parser<'_> {
                 let breadth = self.counted_clause(search.mode.is_some(), "EF", "200")?;
                 search.mode = Some(Spanned { node: Mode::Ef(breadth.node), span: self.since(span) });
             }
+            Some("EXPAND") => {
+                self.once(search.expand.is_some(), "EXPAND")?;
+                let kinds = [("AQE", Method::ExpandMean), ("ALPHA", Method::ExpandAlpha)];
+                let Some((_, method)) = kinds.into_iter().find(|(word, _)| self.take(word).is_some()) else {
+                    return Err(self.expected("AQE or ALPHA", "write EXPAND AQE n=10, or EXPAND ALPHA n=10 alpha=3"));
+                };
+                search.expand = Some(self.method(span, method)?);
+            }
+            Some("SUPERGLOBAL") => {
+                self.once(search.order.is_some(), "SUPERGLOBAL")?;
+                search.order = Some(self.method(span, Method::SuperGlobal)?);
+            }
+            Some("MIN") => {
+                search.least = Some(self.similarity(search.least.is_some(), ["MIN", "SIMILARITY"], "0.5")?);
+            }
+            Some("COLLAPSE") => {
+                let repeated = search.collapse.is_some();
+                search.collapse = Some(self.similarity(repeated, ["COLLAPSE", "NEAR"], &EXAMPLE_NEAR.to_string())?);
+            }
             Some("RERANK") => {
                 self.once(search.rerank.is_some(), "RERANK")?;
                 let node = self.rerank()?;
@@ -93,6 +126,33 @@ impl Parser<'_> {
             _ => return Err(self.complain(|span| self.no_clause(span))),
         }
         Ok(())
+    }
+
+    /// The options of a method, whose words begin at `start` and are passed.
+    fn method(&mut self, start: Span, method: Method) -> Parse<Spanned<MethodClause>> {
+        let mut options = Options::default();
+        while let Some(part) = self.word().and_then(|word| options::named(method.parts(), word)) {
+            self.option(&mut options, part)?;
+        }
+        Ok(Spanned { node: MethodClause { method, options }, span: self.since(start) })
+    }
+
+    /// Two words and a cosine without `=`; the first word comes next.
+    fn similarity(
+        &mut self,
+        repeated: bool,
+        [first, second]: [&'static str; 2],
+        example: &str,
+    ) -> Parse<Spanned<Value<f64>>> {
+        let (clause, example) = (format!("{first} {second}"), format!("{first} {second} {example}"));
+        self.once(repeated, &clause)?;
+        if self.take(second).is_none() {
+            return Err(self.expected(second, format!("for example {example}")));
+        }
+        let number = example.rsplit(' ').next().unwrap_or_default();
+        self.without_equals(&clause, number)?;
+        let outside = |span| complaints::number_range(span, &clause, &interval(COSINES), &example);
+        self.finite("the similarity", &example, COSINES, outside)
     }
 
     /// Passes the first word of the clause, unless the clause was given before.
@@ -250,8 +310,38 @@ impl Parser<'_> {
     }
 }
 
-/// A search returns no more rows than it searches. A parameter is checked once it has its value.
+/// A search returns no more rows than it searches, and compares no more rows with each other than it can; its methods have
+/// options that they take. A parameter is checked once it has its value.
 pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
+    for (clause, expands) in [(&search.expand, true), (&search.order, false)] {
+        let Some(Spanned { node: MethodClause { method, options }, span }) = clause else { continue };
+        if method.expands() != expands {
+            let place = if expands { "EXPAND" } else { "SUPERGLOBAL" };
+            return Err(complaints::expected(*span, place, Some(method.name().to_owned()), format!("write {place}")));
+        }
+        for given in options.iter() {
+            if !method.parts().contains(&given.part) {
+                let names = options::names(method.parts());
+                return Err(complaints::unknown_clause(given.value.span, given.part.name, method.name(), &names));
+            }
+            check_setting(given.part, &given.value)?;
+        }
+    }
+    for (clause, value, example) in [
+        ("MIN SIMILARITY", &search.least, "MIN SIMILARITY 0.5".to_owned()),
+        ("COLLAPSE NEAR", &search.collapse, format!("COLLAPSE NEAR {EXAMPLE_NEAR}")),
+    ] {
+        if let Some(Spanned { node: Value::Typed(value), span }) = value
+            && !COSINES.contains(value)
+        {
+            return Err(complaints::number_range(*span, clause, &interval(COSINES), &example));
+        }
+    }
+    if let (Some(collapse), Some(Spanned { node: Value::Typed(depth), span })) = (&search.collapse, &search.depth)
+        && *depth > MAX_COLLAPSED
+    {
+        return Err(complaints::collapse_too_deep(*span, collapse.span));
+    }
     let Some(Spanned { node: Value::Typed(limit), span }) = &search.limit else { return Ok(()) };
     let depth = match &search.depth {
         None => None,

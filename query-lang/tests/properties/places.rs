@@ -1,6 +1,6 @@
 //! The places in a statement: all of them, and the statement without them.
 
-use cairndb_query::{Clean, Image, Options, RerankClause, Search, Span, Spanned, Statement, Train};
+use cairndb_query::{Clean, Image, MethodClause, Options, RerankClause, Search, Span, Spanned, Statement, Train};
 
 /// Statements are compared without their places: the printed text has its own.
 pub(crate) fn spanned<T>(node: T) -> Spanned<T> {
@@ -17,6 +17,11 @@ fn without_places(options: &Options) -> Options {
     bare
 }
 
+fn method_without_places(clause: Spanned<MethodClause>) -> Spanned<MethodClause> {
+    let MethodClause { method, options } = clause.node;
+    spanned(MethodClause { method, options: without_places(&options) })
+}
+
 pub(crate) fn without_spans(statement: Statement) -> Statement {
     let clear_image = |image: Spanned<Image>| spanned(image.node);
     match statement {
@@ -27,6 +32,10 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
             depth: search.depth.map(|part| spanned(part.node)),
             limit: search.limit.map(|part| spanned(part.node)),
             mode: search.mode.map(|part| spanned(part.node)),
+            expand: search.expand.map(method_without_places),
+            order: search.order.map(method_without_places),
+            least: bare(search.least),
+            collapse: bare(search.collapse),
             rerank: search.rerank.map(|part| {
                 spanned(RerankClause {
                     k: part.node.k.map(|k| spanned(k.node)),
@@ -107,6 +116,11 @@ pub(crate) fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
             spans.extend(search.filter.iter().map(|part| part.span));
             spans.extend(search.depth.iter().chain(&search.limit).map(|part| part.span));
             spans.extend(search.mode.iter().map(|part| part.span));
+            for method in search.expand.iter().chain(&search.order) {
+                spans.push(method.span);
+                spans.extend(method.node.options.iter().map(|given| given.value.span));
+            }
+            spans.extend(search.least.iter().chain(&search.collapse).map(|part| part.span));
             if let Some(rerank) = &search.rerank {
                 spans.push(rerank.span);
                 spans.extend(rerank.node.k.iter().map(|part| part.span));
