@@ -222,10 +222,7 @@ fn the_last_change_of_labels_is_taken_back() {
     // What was said since stays, even the same label.
     ok("LABEL ID 'a' AS 'y'");
     let undone = ok("UNDO LABEL");
-    assert!(
-        undone.ends_with("; 0 labels were restored; 1 image was changed since and is left unchanged\n"),
-        "{undone}"
-    );
+    assert!(undone.ends_with("; no label was restored; 1 image was changed since and is left unchanged\n"), "{undone}");
     assert_eq!(labels(path), ["a,y", "c,z"]);
     ok("PUT ID 'a' VECTOR [1, 0, 0] LABEL 'w' OVERWRITE");
     ok("UNDO LABEL");

@@ -143,9 +143,13 @@ impl Session {
                 return must_be_sound(outcome);
             }
         };
-        match into {
-            Some(target) => self.write_report(target, answers)?,
-            None => print_outcome(out, self.format, outcome)?,
+        // A program that reads arrays counts on one for each statement.
+        if into.is_none() || self.format != Format::Table {
+            print_outcome(out, self.format, outcome)?;
+            out.flush()?;
+        }
+        if let Some(target) = into {
+            self.write_report(target, answers)?;
         }
         if !answers.failed.is_empty() {
             out.flush()?;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn::model::{ModelInfo, Reembed, Target, Wanted};
-use cairn::{Database, Options, Progress, Put};
+use cairn::{Database, ErrorKind, Expect, Options, Progress, Put, Query, SearchRequest};
 
 /// Makes descriptors of three components from those of two.
 struct Lifted;
@@ -34,6 +34,9 @@ fn main() -> cairn::Result<()> {
         }
         ControlFlow::Continue(())
     };
+    // A writer that embeds itself names the model of its vectors: after the switch those of the earlier one are refused.
+    let own = || database.write_if([Expect::Model(None)], [Put::new("late", [0.3, 0.7]).into()]);
+    own()?;
     let number = database.change_model(Target::new(model, 3), &Lifted, Some(&watch))?;
     println!("model {number} is active after {} steps of embedding", steps.into_inner());
     println!(
@@ -41,6 +44,11 @@ fn main() -> cairn::Result<()> {
         database.snapshot().dimension(),
         before.dimension()
     );
+    assert_eq!(own().unwrap_err().kind(), ErrorKind::Mismatch);
+    let fingerprint = Some("lifted 1");
+    let query = [Query::new([1.0, 0.0, 0.5])];
+    let found = database.snapshot().search_of_model(fingerprint, &SearchRequest::new().depth(1), &query)?;
+    println!("nearest: {}", found[0].rows[0].id);
     for model in database.models()? {
         let name = model.model.map_or("the caller's own".to_owned(), |model| model.name);
         println!("model {}: {name}, active: {}", model.number, model.in_force);

@@ -25,7 +25,7 @@ impl Embed for Brightness {
         };
         let mean = bytes.iter().map(|&byte| f32::from(byte)).sum::<f32>() / bytes.len().max(1) as f32;
         let change = bytes.windows(2).map(|pair| f32::from(pair[0].abs_diff(pair[1]))).sum::<f32>();
-        Ok(Embedded::new([mean + 1.0, change / bytes.len().max(1) as f32], [0; 32]))
+        Ok(Embedded::of_photo([mean + 1.0, change / bytes.len().max(1) as f32], &bytes))
     }
 }
 

@@ -1,5 +1,5 @@
 //! How does one program read a database that another one writes? It opens it read-only, sees what was durable at that moment, and
-//! opens it again for later writes. Run: `cargo run --workspace --example read_beside_a_writer`.
+//! refreshes for later writes. Run: `cargo run --workspace --example read_beside_a_writer`.
 #![allow(clippy::unwrap_used, reason = "an example stops at the first surprise")]
 
 use cairn::{Database, Deferral, ErrorKind, Options, Put, Query, SearchRequest};
@@ -25,13 +25,14 @@ fn main() -> cairn::Result<()> {
     let reader = Database::open_read_only(&path)?;
     nearest("the reader", &reader)?;
 
-    // The reader's world stands still while the writer goes on.
+    // The reader's state stays as it is while the writer writes.
     writer.write(vec![Put::new("near", [1.0, 0.1]).into()])?;
     nearest("the writer", &writer)?;
     nearest("the reader", &reader)?;
-    nearest("the reader, opened again,", &Database::open_read_only(&path)?)?;
+    reader.refresh()?;
+    nearest("the reader, refreshed,", &reader)?;
 
-    // A write that need not be seen at once returns when it is in the log; `reach` waits until it is seen.
+    // A write that need not be seen at once returns when it is in the log; `wait_for` waits until it is seen.
     writer.set_deferral(Deferral::Always);
     let receipt = writer.write(vec![Put::new("nearest", [1.0, 0.0]).into()])?;
     writer.wait_for(receipt.sequence)?;

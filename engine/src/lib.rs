@@ -48,7 +48,7 @@
 //! **Threads.** Every call may be made by any thread, and blocks; in asynchronous code make calls where blocking is allowed
 //! (`tokio::task::spawn_blocking`). [`Database`] and [`Snapshot`] are `Send`, `Sync` and cheap to clone.
 //!
-//! The modules are floors, and each imports only from lower ones (docs/ARCHITECTURE.md).
+//! docs/LIBRARY.md says which call gives which state, and who names the model of a vector.
 
 // 0 words
 mod answer;
@@ -114,9 +114,9 @@ pub use options::{Keep, OpenOptions, Options};
 pub use ports::Photo;
 pub use progress::{Progress, Stop, Watch};
 pub use search::{eval, rerank};
-pub use state::{Counts, Images, Keys, OfInstance, Snapshot};
+pub use state::{Changed, Counts, Images, Keys, OfInstance, Snapshot};
 pub use vector::kernels;
-pub use vote::{Ballot, soft_vote};
+pub use vote::{Ballot, recognition, soft_vote};
 pub use write::{Deferral, Expect};
 
 /// Methods of the first stage of a search ([`SearchRequest::expand`], [`SearchRequest::order`]).

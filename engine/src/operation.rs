@@ -157,13 +157,31 @@ fn plain(label: Option<&str>) -> Option<std::borrow::Cow<'_, str>> {
     label.map(plain_label)
 }
 
+impl Operation {
+    /// Removes the image with this key.
+    pub fn delete(key: impl Into<String>) -> Self {
+        Self::Delete { key: key.into() }
+    }
+
+    /// Gives the image with this key a label, which is stored as [`plain_label`](crate::language::plain_label) writes it; an index
+    /// image becomes a train image.
+    pub fn label(key: impl Into<String>, label: impl Into<String>) -> Self {
+        Self::Label { key: key.into(), label: label.into() }
+    }
+
+    /// Takes the label of the image with this key; it becomes an index image.
+    pub fn unlabel(key: impl Into<String>) -> Self {
+        Self::Unlabel { key: key.into() }
+    }
+}
+
 /// An image to store.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Put {
     /// External key: 1 to [`MAX_KEY_BYTES`](crate::limits::MAX_KEY_BYTES) bytes without NUL.
     pub key: String,
-    /// `Some`: a train image with this label; `None`: an index image.
+    /// `Some`: a train image with this label ([`Put::label`]); `None`: an index image.
     pub label: Option<String>,
     /// Descriptor of the database's dimension; finite and not zero. It is stored with unit length.
     pub vector: Vec<f32>,
@@ -181,7 +199,8 @@ impl Put {
         Self { key: key.into(), label: None, vector: vector.into(), source: None, content: None, photo: None }
     }
 
-    /// Makes it a train image with this label.
+    /// Makes it a train image with this label, which is stored as [`plain_label`](crate::language::plain_label) writes it: in Unicode's
+    /// form C, without white space around it.
     #[must_use]
     pub fn label(self, label: impl Into<String>) -> Self {
         Self { label: Some(label.into()), ..self }
@@ -199,7 +218,7 @@ impl Put {
         Self { content: Some(content), ..self }
     }
 
-    /// Stores these bytes of the photo.
+    /// Stores these bytes of the photo, whatever [`Options::keep`](crate::Options::keep) says: only embedders obey that.
     #[must_use]
     pub fn photo(self, photo: impl Into<Vec<u8>>) -> Self {
         Self { photo: Some(photo.into()), ..self }

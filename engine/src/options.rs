@@ -7,7 +7,7 @@ pub const DEFAULT_VOTE_K: usize = 3;
 /// Default of [`Options::kept_neighbours`]: with 8, a deletion seldom leaves fewer than `vote_k`.
 pub const DEFAULT_KEPT_NEIGHBOURS: usize = 8;
 /// Most voters of one prediction.
-pub const MAX_VOTERS: usize = 1_000;
+pub const MAX_VOTERS: usize = cairndb_query::MAX_VOTERS;
 /// Largest number of candidates of a search, and largest breadth: the limits of the language.
 pub const MAX_SEARCH_DEPTH: usize = cairndb_query::MAX_COUNT;
 /// Largest dimension of a descriptor that a database accepts.
@@ -151,14 +151,18 @@ impl Options {
     /// The first field that is out of range.
     pub(crate) fn check(&self) -> Result<()> {
         let range = |name: &str, value: usize, most: usize| match value {
-            0 => Err(Error::invalid(format!("{name} is 0")).help(format!("choose 1 to {most}"))),
-            value if value > most => {
-                Err(Error::invalid(format!("{name} is {value}")).help(format!("choose 1 to {most}")))
+            value if value == 0 || value > most => {
+                Err(Error::invalid(format!("{name} is {value}, and must be 1 to {most}"))
+                    .help(format!("choose 1 to {most}")))
             }
             _ => Ok(()),
         };
         range("the dimension", self.dimension, MAX_DIMENSION)?;
         range("the number of kept neighbours", self.kept_neighbours, MAX_KEPT_NEIGHBOURS)?;
+        if self.vote_k > self.kept_neighbours {
+            let what = format!("vote_k is {}, but only {} neighbours are kept", self.vote_k, self.kept_neighbours);
+            return Err(Error::invalid(what).help("keep at least as many neighbours as vote"));
+        }
         range("vote_k", self.vote_k, self.kept_neighbours)
     }
 }

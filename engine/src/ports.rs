@@ -30,6 +30,12 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// A descriptor and its photo's bytes as they are in the file, of which the BLAKE3 is computed: it tells whether a photo that comes
+    /// under the same key is another one. Nothing is kept of the photo.
+    pub fn of_photo(vector: impl Into<Vec<f32>>, bytes: &[u8]) -> Self {
+        Self::new(vector, *blake3::hash(bytes).as_bytes())
+    }
+
     /// A descriptor and the BLAKE3 of its photo; nothing is kept of the photo.
     pub fn new(vector: impl Into<Vec<f32>>, content: [u8; 32]) -> Self {
         Self { vector: vector.into(), content, kept: None }

@@ -76,6 +76,11 @@ pub trait Watch: Send + Sync {
     /// The call is at this step; `Break` stops it soon after with [`ErrorKind::Cancelled`]. It is called on the thread of the
     /// long call, at least every few thousand rows.
     fn progress(&self, at: Progress<'_>) -> ControlFlow<()>;
+
+    /// Why it answered `Break`, for the error; `None` (the default): on request.
+    fn reason(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<F: Fn(Progress<'_>) -> ControlFlow<()> + Send + Sync> Watch for F {
@@ -146,14 +151,17 @@ impl Stop {
         if self.is_set() {
             return Err(stopped());
         }
-        match self.limit_over() {
-            Some(limit) => Err(Error::new(
-                ErrorKind::Cancelled,
-                format!("the time limit of {:.1} s was reached", limit.as_secs_f64()),
-            )
-            .help("allow more time (Stop::after), or ask for less at once")),
+        match self.time_is_over() {
+            Some(reason) => {
+                Err(Error::new(ErrorKind::Cancelled, reason)
+                    .help("allow more time (Stop::after), or ask for less at once"))
+            }
             None => Ok(()),
         }
+    }
+
+    fn time_is_over(&self) -> Option<String> {
+        self.limit_over().map(|limit| format!("the time limit of {:.1} s was reached", limit.as_secs_f64()))
     }
 }
 
@@ -161,11 +169,20 @@ impl Watch for Stop {
     fn progress(&self, _: Progress<'_>) -> ControlFlow<()> {
         if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
+
+    fn reason(&self) -> Option<String> {
+        if self.is_set() { None } else { self.time_is_over() }
+    }
 }
 
 /// A stop on request.
 pub(crate) fn stopped() -> Error {
     Error::new(ErrorKind::Cancelled, "stopped on request")
+}
+
+/// The stop of a watch.
+fn stopped_by(watch: &dyn Watch) -> Error {
+    watch.reason().map_or_else(stopped, |reason| Error::new(ErrorKind::Cancelled, reason))
 }
 
 /// Reports progress to the watcher.
@@ -175,7 +192,7 @@ pub(crate) fn stopped() -> Error {
 pub(crate) fn report(watch: Option<&dyn Watch>, what: &str, done: usize, all: usize) -> Result<()> {
     match watch {
         Some(watch) if watch.progress(Progress::new(what, done, all)).is_break() => {
-            Err(stopped().help("what was done before is kept; the same call continues from there"))
+            Err(stopped_by(watch).help("what was done before is kept; the same call continues from there"))
         }
         _ => Ok(()),
     }
@@ -236,7 +253,7 @@ impl<'a> Interrupt<'a> {
             let answer = watch.progress(Progress::new(what, done, all));
             self.is_broken.store(answer.is_break(), Ordering::Relaxed);
         }
-        if self.is_broken.load(Ordering::Relaxed) { Err(stopped()) } else { Ok(()) }
+        if self.is_broken.load(Ordering::Relaxed) { Err(stopped_by(watch)) } else { Ok(()) }
     }
 
     /// [`Interrupt::look`] at every [`LOOK_EVERY`]th unit, the first one included.

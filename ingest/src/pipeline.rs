@@ -447,10 +447,11 @@ pub fn ingest_vector_list(
         let mut ready = Vec::with_capacity(rows.len());
         for (&row, vector) in rows.iter().zip(numbers.chunks_exact(dimension)) {
             let (key, label) = (&keys[row], &labels[row]);
-            let fault = row_fault(vector).map(str::to_owned);
-            let fault = fault.or_else(|| check_words(key, label.as_deref()).err().map(|e| e.message().to_owned()));
+            let fault = row_fault(vector).map(|fault| format!(" {fault}"));
+            let words = || check_words(key, label.as_deref()).err().map(|error| format!(": {}", error.message()));
+            let fault = fault.or_else(words);
             if let Some(fault) = fault {
-                report.failed.push((key.clone(), format!("row {row} {fault}")));
+                report.failed.push((key.clone(), format!("row {row}{fault}")));
                 continue;
             }
             let mut hasher = blake3::Hasher::new();
@@ -549,7 +550,7 @@ fn check_words(key: &str, label: Option<&str>) -> Result<()> {
     for (what, word) in [("key", Some(key)), ("label", label)] {
         let Some(word) = word else { continue };
         if word.is_empty() || word.len() > MAX_KEY_BYTES || word.contains('\0') {
-            return Err(Error::invalid(format!("its {what} must have 1 to {MAX_KEY_BYTES} bytes, none of them NUL")));
+            return Err(Error::invalid(format!("the {what} must have 1 to {MAX_KEY_BYTES} bytes, none of them NUL")));
         }
     }
     Ok(())

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Largest K, LIMIT, EF and k.
 pub const MAX_COUNT: usize = 1_000_000;
+/// Largest k of RERANK and PREDICT.
+pub const MAX_VOTERS: usize = 1_000;
 /// Most conditions of WHERE. A search tests each one on each row; more than a few are seldom useful.
 pub const MAX_CONDITIONS: usize = 100;
 /// Smallest tau: the least sum of two cosines.

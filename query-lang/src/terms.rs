@@ -27,9 +27,9 @@ pub enum Role {
 /// A field that WHERE can test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
-    /// The given label.
+    /// The given label. Index images have none: with it, only searches of train images or of all find anything.
     Label,
-    /// The predicted instance (a train image's is its label).
+    /// The predicted instance (a train image's is its label); what one asks of index images.
     Instance,
     /// `train` or `index`.
     Split,

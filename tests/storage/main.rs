@@ -1,5 +1,6 @@
 //! The guarantees of the storage engine, rows R1 to R30: one program, one module per row.
 
+mod applications;
 mod at_once;
 mod backups;
 mod beside;
@@ -7,6 +8,7 @@ mod callbacks;
 mod catalog_damage;
 mod cleanings;
 mod conditions;
+mod copies;
 mod crafted;
 mod cut_short;
 mod displaced;

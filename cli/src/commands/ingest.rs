@@ -320,7 +320,9 @@ fn vectors(database: &Database, job: &Job<'_>, reading: Reading, spellings: &mut
         );
     }
     let [source] = job.sources else {
-        return Err(Failure::usage("one file of vectors at a time").help("its ids come from one --ids file"));
+        return Err(
+            Failure::usage("one call of ingest takes one file of vectors").help("its ids come from one --ids file")
+        );
     };
     let mut file = VectorFile::open(source)?;
     let keys = match job.ids {

@@ -53,6 +53,12 @@ pub(super) fn said(labels: &LabelReport) -> Vec<String> {
         lines
             .push(format!("{} changed by the list{by_hand}{gone}; UNDO LABEL reverts this", counted(changed, "label")));
     }
+    if labels.came_with_photo > 0 {
+        lines.push(format!(
+            "{} came with another photo or vector under the key; UNDO LABEL does not revert this",
+            counted(labels.came_with_photo, "label")
+        ));
+    }
     let left = [
         (labels.left_by_hand, "set by hand"),
         (labels.left_by_cleaning, "set by a cleaning"),

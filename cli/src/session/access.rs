@@ -74,8 +74,17 @@ fn warn_root(database: &Path) {
 /// A failure with the options of the command line.
 fn explained(error: cairn::Error, folder: &Path) -> Failure {
     let is_damaged = error.kind() == ErrorKind::Corrupt && !Database::is_backup(folder);
+    let is_missing = error.kind() == ErrorKind::NotFound && !folder.exists();
+    // The system says no more than that of a disk that cannot be written.
+    let is_only_read = error.message().contains("Read-only file system");
     let failure = Failure::from(error);
     match failure.exit() {
+        _ if is_missing => failure.help(
+            "create one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors",
+        ),
+        _ if is_only_read => {
+            failure.help("statements that only read work there; cairn repl needs --read-only for that")
+        }
         Exit::Locked => failure.help("close that program; statements that only read need no lock"),
         _ if is_damaged => failure.or_help("cairn repair DB"),
         _ => failure,

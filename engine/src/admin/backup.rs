@@ -226,10 +226,13 @@ impl Listed {
         self.name.split_once('/').unwrap_or(("", &self.name))
     }
 
-    /// Whether a file is the one that was backed up. One of another length is not read, and no more of it than was listed.
+    /// Whether a file is the one that was backed up. One of another length is not read, and no more of it than was listed; nor is a file
+    /// of nothing but a hole, which can claim to have terabytes.
     fn is_in(&self, file: File, path: &Path, interrupt: &Interrupt<'_>) -> Result<bool> {
-        let length = file.metadata().map_err(|error| Error::io(path, error))?.len();
-        Ok(length == self.length && summed(file, path, self.length, interrupt)? == (self.length, self.sum))
+        let about = file.metadata().map_err(|error| Error::io(path, error))?;
+        Ok(about.len() == self.length
+            && !is_hole(&about)
+            && summed(file, path, self.length, interrupt)? == (self.length, self.sum))
     }
 
     /// Opens the file in a backup.
@@ -240,6 +243,18 @@ impl Listed {
             .file(name)?
             .ok_or_else(|| Error::io(&backup.path_of(&self.name), std::io::Error::from(std::io::ErrorKind::NotFound)))
     }
+}
+
+/// Whether a large file has next to nothing on the disk. No file of a database compresses that well, whatever the file system does.
+fn is_hole(about: &std::fs::Metadata) -> bool {
+    /// Smaller ones are read in no time.
+    const FROM_BYTES: u64 = 64 << 20;
+    /// Bytes of a file for one on the disk.
+    const MOST_COMPRESSED: u64 = 1_000;
+    /// Of `st_blocks`, on every file system.
+    const BLOCK: u64 = 512;
+    let on_disk = std::os::unix::fs::MetadataExt::blocks(about).saturating_mul(BLOCK);
+    about.len() > FROM_BYTES && on_disk < about.len() / MOST_COMPRESSED
 }
 
 fn damaged(what: &str) -> Error {

@@ -79,7 +79,13 @@ impl Core {
             Some(self.graph(Codes { bytes: &codes, dimension }, base, interrupt)?)
         };
         let ids: Vec<ImageId> = rows.iter().map(|&row| set.id(row)).collect();
-        let keys: Vec<&str> = rows.iter().map(|&row| set.key(row)).collect();
+        // The catalog's: those of a segment are copies.
+        let key = |&row: &usize| {
+            let record = state.pinned.record(set.id(row))?;
+            Ok(record.map_or_else(|| set.key(row).to_owned(), |record| record.key))
+        };
+        let keys = rows.iter().map(key).collect::<Result<Vec<String>>>()?;
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         self.check_place()?;
         let folder = self.folder.inner_or_new(SEGMENTS, "segments.folder")?;
         let name = file_of(number);

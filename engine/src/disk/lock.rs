@@ -136,16 +136,23 @@ impl Lock {
 }
 
 fn held(folder: &Folder, file: &mut File) -> Error {
+    /// What to do about another process.
+    const HELD: &str =
+        "close that program, or wait for it, and try again; reading works beside it (open it for reading only)";
     /// More than a process id takes.
     const MOST_BYTES: u64 = 64;
     let mut text = String::new();
     let _unreadable = file.take(MOST_BYTES).read_to_string(&mut text);
-    let holder = match text.lines().next().map_or("", str::trim) {
-        "" => "another process".to_owned(),
-        pid => format!("process {pid}"),
+    let own = std::process::id().to_string();
+    let (holder, help) = match text.lines().next().map_or("", str::trim) {
+        pid if pid == own => (
+            format!("process {pid}, which is this one"),
+            "drop the clones and the snapshots of the database that are left, or use one of them",
+        ),
+        "" => ("another process".to_owned(), HELD),
+        pid => (format!("process {pid}"), HELD),
     };
-    Error::new(ErrorKind::Locked, format!("{} is held by {holder}", folder.path().display()))
-        .help("close that program, or wait for it, and try again")
+    Error::new(ErrorKind::Locked, format!("{} is held by {holder}", folder.path().display())).help(help)
 }
 
 #[cfg(test)]
@@ -222,6 +229,9 @@ mod tests {
         lock.check(&folder.within(CATALOG).unwrap()).unwrap();
         assert_eq!(std::fs::read(&theirs).unwrap(), b"of somebody");
         let told = Lock::take(&folder).unwrap_err();
-        assert!(told.message().ends_with(&format!("is held by process {}", std::process::id())), "{told}");
+        assert!(
+            told.message().ends_with(&format!("is held by process {}, which is this one", std::process::id())),
+            "{told}"
+        );
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn too_full(folder: &Folder, what: &str, needed: u64, free: u64) -> E
         folder.path().display()
     );
     let missing = needed.saturating_sub(free).div_ceil(MEBIBYTE);
-    Error::new(ErrorKind::DiskFull, message).help(format!("{missing} MiB more are needed: {NO_SPACE_HELP}"))
+    Error::new(ErrorKind::DiskFull, message).help(format!("it needs {missing} MiB more: {NO_SPACE_HELP}"))
 }
 
 #[cfg(test)]

@@ -259,7 +259,7 @@ fn must_be_free(folder: &Folder, what: What<'_>) -> Result<()> {
         false => "is not empty",
     };
     Err(Error::new(ErrorKind::AlreadyExists, format!("{} {holds}", folder.path().display()))
-        .help("choose another folder, or delete this one"))
+        .help("choose a folder that does not exist yet, or an empty one"))
 }
 
 fn being_made(folder: &Folder) -> Error {

@@ -22,7 +22,7 @@ use crate::process::room;
 use crate::progress::{Interrupt, Watch};
 use crate::report::SegmentInfo;
 use crate::state::Snapshot;
-use crate::write::{Core, Deferral, Expect};
+use crate::write::{Core, Deferral, Expect, refuse_unnamed};
 
 /// The bytes that must be free for a new database: the reserve, the same amount besides, and the catalog's first files.
 const NEW_BYTES: u64 = 16 << 20;
@@ -94,7 +94,9 @@ impl Database {
         Ok(Self::sharing(&folder, core, Some(worker), &OpenOptions::new()))
     }
 
-    /// Opens the database of that folder, or creates it with these options if there is none.
+    /// Opens the database of that folder, or creates it with these options if there is none. An existing one keeps the options that
+    /// it was created with; only dimension and model are compared. After a change of the model the earlier options do not fit any more:
+    /// then open it with [`Database::open`], and read [`Database::options`].
     ///
     /// # Errors
     /// `Mismatch`: it exists, with descriptors of another dimension or model; as [`Database::open`] and [`Database::create`].
@@ -116,7 +118,9 @@ impl Database {
             };
             let what = format!("{} has descriptors of {}, not of {}", folder.display(), word(&found), word(&options));
             return Err(
-                Error::new(ErrorKind::Mismatch, what).help("open another folder, or pass the options of this one")
+                Error::new(ErrorKind::Mismatch, what).help(
+                    "open another folder, or pass the options of this one; if its model was changed, open it with Database::open",
+                )
             );
         }
         Ok(database)
@@ -277,10 +281,13 @@ impl Database {
     /// The folder of a finished database or backup, whose own names are all plain files or folders.
     pub(super) fn opened_folder(folder: &Path) -> Result<Folder> {
         let missing = || {
-            Error::not_found(format!("there is no database in {}", folder.display())).help(
-                "create one first: cairn create DB --model lite0-gem, or cairn create DB --dim N for your own vectors",
-            )
+            Error::not_found(format!("there is no database in {}", folder.display()))
+                .help("create one there first: for photos with a model, for your own vectors with their dimension")
         };
+        if folder.is_file() {
+            let what = format!("{} is a file, and a database is a folder", folder.display());
+            return Err(Error::not_found(what).help("name the folder of a database"));
+        }
         if !folder.is_dir() {
             return Err(missing());
         }
@@ -360,12 +367,13 @@ impl Database {
     ///
     /// # Errors
     /// The first operation that is not valid; `Mismatch`: descriptors for a database whose model embeds photos
-    /// ([`ModelInfo::settings`](crate::model::ModelInfo)), without the model that made them ([`Expect::Model`]); `Reentrant`; `Io`.
+    /// ([`ModelInfo::settings`](crate::model::ModelInfo)) or that changed its model since it was created, without the model that made
+    /// them ([`Expect::Model`]); `Reentrant`; `Io`.
     /// Then nothing has changed.
     pub fn write(&self, operations: impl IntoIterator<Item = Operation>) -> Result<Receipt> {
         let operations: Vec<Operation> = operations.into_iter().collect();
         let (_no_flip, core) = self.shared.enter()?;
-        refuse_unnamed(core.catalog().options(), &operations)?;
+        refuse_unnamed(core.catalog(), &operations)?;
         self.write_now(&core, operations)
     }
 
@@ -405,7 +413,7 @@ impl Database {
         let (models, others): (Vec<Expect>, Vec<Expect>) =
             expected.into_iter().partition(|one| matches!(one, Expect::Model(_)));
         if models.is_empty() {
-            refuse_unnamed(core.catalog().options(), &operations)?;
+            refuse_unnamed(core.catalog(), &operations)?;
         } else {
             let state = core.current();
             models.iter().try_for_each(|model| model.check(&state))?;
@@ -428,7 +436,7 @@ impl Database {
     /// `ReadOnly`: writes are deferred, and the database is open for reading only ([`Database::freshest`]); the errors of the
     /// writes.
     pub fn apply_pending(&self) -> Result<Snapshot> {
-        self.wait_for(self.shared.core().accepted())
+        self.apply_pending_by(None)
     }
 
     /// [`Database::apply_pending`] that `watch` may end. Writes applied before stay applied, the others stay deferred.
@@ -436,20 +444,34 @@ impl Database {
     /// # Errors
     /// As [`Database::apply_pending`]; `Cancelled`.
     pub fn apply_pending_watched(&self, watch: &dyn Watch) -> Result<Snapshot> {
-        self.wait_for_by(self.shared.core().accepted(), Some(watch))
+        self.apply_pending_by(Some(watch))
     }
 
-    /// The freshest available state: [`Database::apply_pending`] if the database is open for writing; if it is open for reading only, the
-    /// state that was durable and applied at that moment. [`Snapshot::lag`] is the number of writes that it does not see.
+    pub(super) fn apply_pending_by(&self, watch: Option<&dyn Watch>) -> Result<Snapshot> {
+        self.see_writer()?;
+        self.shared.core().reach(self.shared.core().accepted(), watch)
+    }
+
+    /// A database that is open for reading only sees what its writer has written by now.
+    pub(super) fn see_writer(&self) -> Result<()> {
+        if self.is_read_only() {
+            self.refresh()?;
+        }
+        Ok(())
+    }
+
+    /// The freshest available state: [`Database::apply_pending`] if the database is open for writing, [`Database::refresh`] if it is
+    /// open for reading only. [`Snapshot::lag`] is the number of writes that are deferred and that it does not see.
     ///
     /// # Errors
     /// The errors of the writes.
     pub fn freshest(&self) -> Result<Snapshot> {
-        if self.is_read_only() { Ok(self.snapshot()) } else { self.apply_pending() }
+        if self.is_read_only() { self.refresh() } else { self.apply_pending() }
     }
 
     /// The state once readers see write number `sequence`; earlier deferred writes are applied now. A number that a snapshot or
-    /// an answer has is that of an acknowledged write.
+    /// an answer has is that of an acknowledged write. If the database is open for reading only, it looks at what its writer has
+    /// written if its own state does not have that number.
     ///
     /// # Errors
     /// `Invalid`: no such write was acknowledged yet; `ReadOnly`: it is deferred, and the database is open for reading only; the
@@ -459,6 +481,9 @@ impl Database {
     }
 
     pub(super) fn wait_for_by(&self, sequence: u64, watch: Option<&dyn Watch>) -> Result<Snapshot> {
+        if sequence > self.snapshot().sequence() {
+            self.see_writer()?;
+        }
         // Without the gate: nothing waits behind one in whose place another came, and its states stay as they are.
         self.shared.core().reach(sequence, watch)
     }
@@ -538,28 +563,4 @@ fn obey(opening: &OpenOptions) -> Result<()> {
 fn taken(folder: &Folder) -> Result<Lock> {
     let _inside = inside_slow();
     Lock::take(folder)
-}
-
-/// Refuses descriptors of an unknown model if the database's own model embeds photos. Only the caller can load a model without
-/// settings, so the caller's descriptors are that model's.
-fn refuse_unnamed(options: &Options, operations: &[Operation]) -> Result<()> {
-    let has_vector = |operation: &Operation| match operation {
-        Operation::Put(_) => true,
-        Operation::Listed(listed) => listed.photo.is_some(),
-        Operation::Delete { .. } | Operation::Label { .. } | Operation::Unlabel { .. } => false,
-    };
-    match options.model.as_ref().filter(|model| !model.settings.is_empty()) {
-        Some(model) if operations.iter().any(has_vector) => Err(unnamed(&model.name)),
-        _ => Ok(()),
-    }
-}
-
-/// A vector was put into a database of photos.
-pub(super) fn unnamed(model: &str) -> Error {
-    let what = format!(
-        "the database has descriptors of the model '{model}', and the put does not name the model of its vector"
-    );
-    Error::new(ErrorKind::Mismatch, what).help(
-        "put the photo; a program that embeds with that model names it: Database::write_if([Expect::model(fingerprint)], ..)",
-    )
 }

@@ -41,6 +41,7 @@ mod tests {
     use crate::operation::{Operation, Put};
     use crate::options::{ModelInfo, Options};
     use crate::ports::{Reembed, Wanted};
+    use crate::write::Expect;
 
     fn model(name: &str) -> ModelInfo {
         ModelInfo { name: name.to_owned(), fingerprint: name.to_owned(), settings: String::new() }
@@ -66,10 +67,11 @@ mod tests {
         let second = Target::new(model("second"), 3);
         database.change_model(second, &Same(vec![0.0, 0.0, 1.0]), None).unwrap();
         let put = |key: &str| -> Operation { Put::new(key, vec![0.0, 1.0, 0.0]).into() };
-        database.write(vec![put("kept"), put("replaced"), put("deleted")]).unwrap();
+        let named = [Expect::model(model("second").fingerprint)];
+        database.write_if(named.clone(), [put("kept"), put("replaced"), put("deleted")]).unwrap();
         let seen = database.snapshot();
         let another = Put::new("replaced", vec![1.0, 0.0, 0.0]).into();
-        database.write(vec![another, Operation::Delete { key: "deleted".to_owned() }]).unwrap();
+        database.write_if(named, [another, Operation::delete("deleted")]).unwrap();
         let rows = || ["old", "kept", "replaced", "deleted"].map(|key| (key.to_owned(), vec![0.0, 2.0])).to_vec();
         assert_eq!(database.keep_descriptors(&seen, 1, rows()).unwrap(), 0, "the active model has its own");
         assert_eq!(database.keep_descriptors(&seen, 7, rows()).unwrap(), 0, "there is no such model");

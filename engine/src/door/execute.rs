@@ -8,7 +8,7 @@ use cairndb_query::{
 };
 
 use super::arguments::{Argument, Arguments};
-use super::database::{Database, unnamed};
+use super::database::Database;
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
 use super::prepared::Prepared;
@@ -20,7 +20,7 @@ use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::{Embedded, FailedQuery, NamedQuery, Photo, QueryFile};
 use crate::progress::Watch;
 use crate::state::Snapshot;
-use crate::write::another_model;
+use crate::write::{another_model, unnamed};
 
 /// How often a photo is embedded again because another model became active; that takes minutes each.
 const MODEL_TRIES: usize = 3;
@@ -283,7 +283,7 @@ impl Database {
     fn snapshot_as(&self, freshness: Freshness, watch: Option<&dyn Watch>) -> Result<Snapshot> {
         match freshness {
             Freshness::AsIs => Ok(self.snapshot()),
-            Freshness::Fresh => self.wait_for_by(self.shared.core().accepted(), watch),
+            Freshness::Fresh => self.apply_pending_by(watch),
             Freshness::Since(sequence) => self.wait_for_by(sequence, watch),
             Freshness::Within(lag) => self.snapshot_within_by(lag, watch),
         }
@@ -361,7 +361,7 @@ impl Snapshot {
     fn embedded(&self, photo: Photo, name: String, ports: &Ports) -> Result<Resolved> {
         let embedder = ports.embed.as_ref().ok_or_else(|| match self.model() {
             None => Error::new(ErrorKind::Mismatch, "this database has no model, so it cannot embed a photo")
-                .help("query it with vectors: SEARCH VECTOR [..] or SEARCH QUERIES 'queries.npy'"),
+                .help("give it vectors: VECTOR [..], or QUERIES 'queries.npy' in a search"),
             Some(model) => {
                 Error::invalid(format!("this program has no embedder for the database's model '{}'", model.name))
                     .help("pass an embedder of that model (Ports::embed)")

@@ -64,6 +64,7 @@ impl LabelsUndone {
             (true, false) => format!("the changes of a list from sequence {first} to {last}"),
         };
         let images = match &self.images[..] {
+            [] => "no label was restored".to_owned(),
             [(key, Some(label))] => format!("'{key}' has the label '{label}' again"),
             [(key, None)] => format!("'{key}' has no label again, and is an index image"),
             images => format!("{} labels were restored", images.len()),

@@ -22,7 +22,7 @@ impl Database {
     fn maintainer<'p>(&self, ports: &'p Ports, statement: &str) -> Result<&'p dyn Maintain> {
         ports.maintain.as_deref().ok_or_else(|| match self.options().model {
             None => Error::invalid(format!("{statement} needs a model, and this database brings its own vectors"))
-                .help("create a database with a model: cairn create DB --model lite0-gem"),
+                .help("create a database with a model that embeds photos (Options::model), or change this one's (Database::change_model)"),
             Some(model) => Error::invalid(format!(
                 "this program cannot train or embed, and {statement} needs that for the model '{}'",
                 model.name

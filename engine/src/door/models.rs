@@ -20,6 +20,11 @@ impl Database {
     /// Changes the active model: `reembed` makes the descriptors of all images, the database makes predictions and segments from them
     /// beside the active ones, and one key switches. Searches and writes continue meanwhile and never see a mixture.
     ///
+    /// **Applications that embed themselves** name the model of each vector: writers by [`Expect::model`](crate::Expect::model), searches
+    /// by [`Snapshot::search_of_model`](crate::Snapshot::search_of_model). From the switch on [`Database::write`] refuses vectors
+    /// without a name, and a vector of the earlier model is refused too; only the application can embed it again. After the change
+    /// [`Database::open_or_create`] with the earlier options is refused: open with [`Database::open`].
+    ///
     /// `watch` may stop the change. The database keeps the descriptors that were made before a stop, an error or a crash, and a later
     /// call for the same model resumes; a call for an earlier model uses the descriptors that are still stored.
     ///
@@ -35,7 +40,8 @@ impl Database {
     /// # Errors
     /// `AlreadyExists`: that model is active already; `Locked`: another change of models is under way; `Invalid`: the number belongs to
     /// an unfinished model; `Cancelled`; errors of `reembed`; `Reentrant`: a [`Propose`](crate::embed::Propose) called it; `Corrupt`: the
-    /// new space does not agree with itself. The active model stays after each of them.
+    /// new space does not agree with itself. The active model stays after each of them, and what was made of the new one stays listed
+    /// ([`Database::models`]) until a later call resumes or [`Database::drop_model`] removes it.
     pub fn change_model(&self, to: Target, reembed: &dyn Reembed, watch: Option<&dyn Watch>) -> Result<u32> {
         self.shared.change_model(to, reembed, watch)
     }

@@ -19,6 +19,8 @@ impl Database {
     }
 
     pub(super) fn snapshot_within_by(&self, lag: Duration, watch: Option<&dyn Watch>) -> Result<Snapshot> {
+        // How old the last writes are that a reader does not see cannot be told without looking.
+        self.see_writer()?;
         let snapshot = self.snapshot();
         match self.shared.ages.oldest(&snapshot) {
             Waited::Nothing => Ok(snapshot),

@@ -204,7 +204,7 @@ impl Published {
                 ErrorKind::Mismatch,
                 format!("the query has dimension {}, the database has {}", query.vector.len(), self.options.dimension),
             )
-            .help("query with the model that the database was filled with"));
+            .help("the query must come from the model that made the stored descriptors, or have their dimension"));
         }
         let without = match &query.without {
             Some(key) => {

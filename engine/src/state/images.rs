@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use cairndb_query::plain_label;
+
 use super::snapshot::Snapshot;
 use crate::answer::Vote;
 use crate::catalog::Posting;
@@ -178,7 +180,7 @@ impl Snapshot {
     /// The images of one role whose stored prediction is this label, best score first, equal scores by key: what the insert-step draws
     /// from. A train image has its own label with score 1. A label that is not there has none.
     pub fn of_instance(&self, label: &str, role: Role) -> OfInstance<'_> {
-        let label = self.state.label_number(label);
+        let label = self.state.label_number(label).or_else(|| self.state.label_number(&plain_label(label)));
         OfInstance { snapshot: self, role, label, last: None, page: VecDeque::new(), is_done: false }
     }
 }

@@ -1,5 +1,6 @@
 //! State: the data that a reader holds, and how a folder becomes a state again.
 
+mod changes;
 pub(crate) mod columns;
 mod digest;
 pub(crate) mod images;
@@ -10,6 +11,7 @@ pub(crate) mod now;
 pub(crate) mod snapshot;
 pub(crate) mod watermark;
 
+pub use changes::Changed;
 pub use images::{Images, Keys, OfInstance};
 pub(crate) use labels::Labels;
 pub use snapshot::{Counts, Snapshot};

@@ -1,6 +1,7 @@
 //! The soft vote of eq. 3 and the neighbour lists that it reads: pure, no files, no locks.
 
 mod list;
+pub mod recognition;
 
 pub(crate) use list::{Candidate, List};
 

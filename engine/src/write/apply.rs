@@ -210,7 +210,7 @@ impl Core {
             return Err(Error::invalid(format!(
                 "there is no write with number {sequence} yet: the last one is {accepted}"
             ))
-            .help("ask for a number that a write returned"));
+            .help("ask for a number that a write to this database returned"));
         }
         if now.sequence() >= sequence {
             return Ok(now);

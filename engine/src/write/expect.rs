@@ -1,6 +1,9 @@
 //! The conditions of a conditional write: decided under the writer's lock, so that nothing comes between the check and the write.
 
+use crate::catalog::Catalog;
 use crate::error::{Error, ErrorKind, Result};
+use crate::id::SpaceId;
+use crate::operation::Operation;
 use crate::state::Published;
 
 /// A condition that must hold when a write is applied ([`Database::write_if`](crate::Database::write_if)); otherwise the write
@@ -78,4 +81,39 @@ impl Expect {
 pub(crate) fn another_model() -> Error {
     Error::new(ErrorKind::Mismatch, "another model became active while descriptors were made")
         .help("rerun the command: it resumes with the active model")
+}
+
+/// Refuses descriptors of an unknown model if the database's own model embeds photos, or if another model became active since it was
+/// created. Only the caller can load a model without settings, so as long as it is the only one the caller's descriptors are that
+/// model's.
+pub(crate) fn refuse_unnamed(catalog: &Catalog, operations: &[Operation]) -> Result<()> {
+    let has_vector = |operation: &Operation| match operation {
+        Operation::Put(_) => true,
+        Operation::Listed(listed) => listed.photo.is_some(),
+        Operation::Delete { .. } | Operation::Label { .. } | Operation::Unlabel { .. } => false,
+    };
+    let options = catalog.options();
+    let has_changed = catalog.space() != SpaceId::FIRST;
+    match &options.model {
+        Some(model) if !model.settings.is_empty() && operations.iter().any(has_vector) => Err(unnamed(&model.name)),
+        model if has_changed && operations.iter().any(has_vector) => {
+            let name = model.as_ref().map_or("your own vectors", |model| &model.name);
+            let what =
+                format!("another model became active ('{name}'), and the put does not name the model of its vector");
+            Err(Error::new(ErrorKind::Mismatch, what).help(
+                "embed with the active model (Snapshot::model) and name it: Database::write_if([Expect::Model(..)], ..)",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A vector was put into a database of photos.
+pub(crate) fn unnamed(model: &str) -> Error {
+    let what = format!(
+        "the database has descriptors of the model '{model}', and the put does not name the model of its vector"
+    );
+    Error::new(ErrorKind::Mismatch, what).help(
+        "put the photo; a program that embeds with that model names it: Database::write_if([Expect::model(fingerprint)], ..)",
+    )
 }

@@ -16,6 +16,6 @@ pub(crate) mod writer;
 pub(crate) use self::core::{Core, HearsTrouble};
 pub use deferred::Deferral;
 pub use expect::Expect;
-pub(crate) use expect::another_model;
+pub(crate) use expect::{another_model, refuse_unnamed, unnamed};
 pub(crate) use relabellings::{KEPT_IMAGES, KEPT_TRANSACTIONS};
 pub(crate) use writer::Note;

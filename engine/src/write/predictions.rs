@@ -114,12 +114,13 @@ pub(crate) fn follow(
             lists.now.entries.iter().filter_map(|entry| Some((label_in(train, ImageId(entry.id))?, entry.similarity)));
         let ballot = soft_vote(voters, options.vote_k);
         let last = index.instances[row];
-        let key = index.shared_key(row);
-        let before = if lists.fresh { put_again.get(&*key).copied().flatten() } else { last };
+        let before = if lists.fresh { put_again.get(index.key(row)).copied().flatten() } else { last };
         changed += usize::from(ballot != before);
         if ballot == last {
             continue;
         }
+        // The catalog's: a segment is a copy, and what it says must not become the truth.
+        let key = if lists.fresh { index.key(row).to_owned() } else { key_of(pinned, index, row)? };
         if let Some(last) = last {
             batch.delete_prediction(space, options.vote_k, id, &key, last)?;
         }
@@ -129,6 +130,14 @@ pub(crate) fn follow(
         index.instances.set(row, ballot);
     }
     Ok(changed)
+}
+
+/// The key of an image that was there before the write.
+fn key_of(pinned: &Pinned, index: &RowSet, row: usize) -> Result<String> {
+    let record = pinned.record(index.id(row))?;
+    record
+        .map(|record| record.key)
+        .ok_or_else(|| Error::corrupt(format!("index image '{}' has no record", index.key(row))))
 }
 
 /// A list as stored and as it will be.

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use cairndb_query::plain_label;
+
 use crate::catalog::{CleaningMessage, OriginMessage, RecordMessage, RelabelledMessage, RelabellingMessage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId};
@@ -165,11 +167,13 @@ impl Images<'_> {
                 self.changes[at].settles_mark = true;
             }
             Operation::Label { key, label } => {
+                let label = plain_label(&label).into_owned();
                 check_text("a label", &label)?;
                 self.give(&key, Some(label), sequence, author, labels)?;
             }
             Operation::Unlabel { key } => self.give(&key, None, sequence, author, labels)?,
-            Operation::Listed(listed) => {
+            Operation::Listed(mut listed) => {
+                listed.label = listed.label.as_deref().map(|label| plain_label(label).into_owned());
                 let at = self.place(&listed.key)?;
                 let photo = listed.photo_of(dimension)?;
                 let is_same_photo = match &photo {
@@ -278,7 +282,9 @@ pub(crate) fn check_operation(operation: &Operation, exists: bool, dimension: us
             listed.photo_of(dimension)?;
             if exists || listed.photo.is_some() { Ok(()) } else { Err(absent(&listed.key)) }
         }
-        Operation::Label { label, .. } if check_text("a label", label).is_err() => check_text("a label", label),
+        Operation::Label { label, .. } if check_text("a label", &plain_label(label)).is_err() => {
+            check_text("a label", &plain_label(label))
+        }
         Operation::Delete { key } | Operation::Label { key, .. } | Operation::Unlabel { key } => {
             if exists {
                 Ok(())
@@ -290,8 +296,9 @@ pub(crate) fn check_operation(operation: &Operation, exists: bool, dimension: us
 }
 
 fn absent(key: &str) -> Error {
-    Error::not_found(format!("image '{key}' does not exist"))
-        .help("keys are case-sensitive; the key of a folder's photo is its path inside the folder")
+    Error::not_found(format!("image '{key}' does not exist")).help(
+        "keys are case-sensitive; a photo that was ingested from a folder has its path inside the folder as its key",
+    )
 }
 
 impl Change {
@@ -305,7 +312,7 @@ impl Listed {
     fn photo_of(&self, dimension: usize) -> Result<Option<After>> {
         check_text("a key", &self.key)?;
         if let Some(label) = &self.label {
-            check_text("a label", label)?;
+            check_text("a label", &plain_label(label))?;
         }
         self.photo.as_ref().map(|photo| After::of_put(photo, dimension)).transpose()
     }
@@ -378,7 +385,8 @@ impl After {
 
     fn of_put(put: &Put, dimension: usize) -> Result<Self> {
         check_text("a key", &put.key)?;
-        if let Some(label) = &put.label {
+        let label = put.label.as_deref().map(|label| plain_label(label).into_owned());
+        if let Some(label) = &label {
             check_text("a label", label)?;
         }
         if put.vector.len() != dimension {
@@ -386,13 +394,16 @@ impl After {
                 ErrorKind::Mismatch,
                 format!("the vector of '{}' has dimension {}, the database has {dimension}", put.key, put.vector.len()),
             )
-            .help("vectors of different models cannot be compared: create another database for them"));
+            .help(
+                "embed with the active model (Snapshot::model): vectors of different models cannot be compared; create another \
+                 database for those of another model",
+            ));
         }
         let vector = unit(&put.vector).map_err(|error| {
             Error::invalid(format!("'{}': {}", put.key, error.message())).help("the image was not stored")
         })?;
         Ok(Self {
-            label: put.label.clone(),
+            label,
             origin: None,
             listed: None,
             vector: Some(vector),

@@ -12,6 +12,9 @@ pub struct LabelReport {
     pub changed: usize,
     /// Those of them whose label was set by hand before: by a statement or a program.
     pub changed_by_hand: usize,
+    /// Further labels that came with another photo or vector under the key. They are that photo's first label, so that UNDO LABEL has
+    /// nothing to restore.
+    pub came_with_photo: usize,
     /// Those of them that the list gives no label any more.
     pub taken_away: usize,
     /// The label that was set by hand stays, since the list has not changed.
@@ -79,6 +82,7 @@ impl Word {
         }
         labels.left_photos += usize::from(self.is_known_photo && self.has_another_photo);
         match self.heard {
+            Some(Heard::Taken) if !self.is_known_photo => labels.came_with_photo += 1,
             Some(Heard::Taken) => {
                 labels.changed += 1;
                 labels.changed_by_hand += usize::from(self.set_by == SetBy::Statement);

@@ -168,7 +168,7 @@ impl NpyHeader {
             let what = format!("it has numbers of type {descr}");
             return Err((
                 what,
-                "supported are floats of 16, 32 and 64 bits, integers and bool; convert with numpy's astype('<f4')",
+                "Cairn reads floats of 16, 32 and 64 bits, integers and bool; convert it with numpy's astype('<f4')",
             ));
         };
         Ok(Self { element, is_big_endian, fortran_order, shape })

@@ -90,7 +90,7 @@ impl VectorFile {
         let NpyHeader { element, is_big_endian, fortran_order, shape } =
             header.map_err(|(what, help)| refuse(path, &what).help(help))?;
         let &[rows, dimension] = shape.as_slice() else {
-            let what = format!("its shape is {shape:?}; expected are two axes, rows and dimension");
+            let what = format!("its shape is {shape:?}, and vectors need two axes: rows and dimension");
             return Err(refuse(path, &what));
         };
         let data = rows.checked_mul(dimension).and_then(|n| n.checked_mul(element.bytes() as u64));
@@ -111,7 +111,7 @@ impl VectorFile {
         let dimension = u64::from(u32::from_le_bytes(first));
         let row = 4 + 4 * dimension;
         if !length.is_multiple_of(row) {
-            let what = format!("{length} bytes are no whole number of vectors of dimension {dimension}");
+            let what = format!("its {length} bytes do not hold a whole number of vectors of dimension {dimension}");
             return Err(refuse(path, &what).help("the file is cut short, damaged, or no .fvecs file"));
         }
         let layout = Layout { element: Element::F32, is_big_endian: false, by_columns: false, before_row: 4 };

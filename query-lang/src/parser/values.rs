@@ -8,7 +8,7 @@ use crate::ast::{Image, Span, Spanned};
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::Token;
-use crate::limits::{MAX_COUNT, MAX_TAU, MIN_TAU};
+use crate::limits::{MAX_COUNT, MAX_TAU, MAX_VOTERS, MIN_TAU};
 use crate::print::quoted;
 use crate::value::{Interval, Parameter, Takes, Value, Whole};
 use crate::words;
@@ -201,7 +201,7 @@ impl Parser<'_> {
     pub(super) fn assigned_count(&mut self, repeated: bool, what: &str) -> Parse<Spanned<Value<usize>>> {
         const EXAMPLE: &str = "k=3";
         self.assignment(repeated, what, EXAMPLE)?;
-        self.count("k", EXAMPLE)
+        self.whole("k", EXAMPLE, 1..=MAX_VOTERS)
     }
 
     /// `tau=0.6`: the word comes next.

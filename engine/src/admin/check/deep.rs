@@ -1,6 +1,6 @@
 //! CHECK DEEP: it reads every byte, compares every copy, and recomputes every list.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::admin::check::{Check, RECOMPUTED_ROWS, look};
 use crate::catalog::Catalog;
@@ -92,7 +92,39 @@ impl Check<'_> {
         self.looked_at("descriptors compared", count);
         problems.into_iter().for_each(|problem| self.wrong(problem));
         self.codes_of_others(&wrongly_coded);
+        self.vectors_of_nobody();
         Ok(())
+    }
+
+    /// Says which segments have rows that no descriptor can be: they were answered from the catalog, and compared with itself.
+    fn vectors_of_nobody(&mut self) {
+        for role in Role::ALL {
+            for (part, entry, _) in self.state.rows(role).frozen() {
+                let Part::Segment(segment) = part else { continue };
+                let told = format!("segment {} ", entry.id.0);
+                let is_told = self.report.problems.iter().any(|problem| problem.message.starts_with(&told));
+                if segment.is_damaged() && !is_told {
+                    self.wrong(format!("{told}has damaged vectors"));
+                }
+            }
+        }
+    }
+
+    /// Says which segments give images another key than the catalog. They are made again while the database is open for writing.
+    pub(crate) fn keys_of_others(&mut self, images: HashMap<ImageId, (Role, usize, String)>) {
+        for role in Role::ALL {
+            for (part, entry, start) in self.state.rows(role).frozen() {
+                let own = start..start + part.rows();
+                let count = images.values().filter(|(of, row, _)| *of == role && own.contains(row)).count();
+                if count > 0 {
+                    self.wrong(format!("segment {} has {count} keys that are not the catalog's", entry.id.0));
+                    if let Part::Segment(segment) = part {
+                        segment.set_damaged();
+                    }
+                }
+            }
+        }
+        self.keys.extend(images.into_iter().map(|(id, (_, _, key))| (id, key)));
     }
 
     /// Says which segments have codes that their descriptors do not give; they are made again while the database is open for writing.

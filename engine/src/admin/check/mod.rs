@@ -17,7 +17,7 @@ use crate::operation::Role;
 use crate::options::OpenOptions;
 use crate::progress::{Interrupt, LOOK_EVERY, Progress, UNINTERRUPTED};
 use crate::report::{CheckReport, Part as Of, Problem};
-use crate::rows::Part;
+use crate::rows::{Part, RowSet};
 use crate::segment::{Damage, file_of};
 use crate::state::snapshot::Published;
 use crate::vote::Ballot;
@@ -64,12 +64,25 @@ struct Check<'s> {
     entries: usize,
     /// It was stopped.
     stopped: Option<Error>,
+    /// The catalog's keys of images to which their segment gives another one.
+    keys: HashMap<ImageId, String>,
 }
 
 impl<'s> Check<'s> {
     fn of(core: &'s Core, state: &'s Published, interrupt: &'s Interrupt<'s>) -> Self {
         let (report, of) = (CheckReport::default(), Of::Catalog);
-        Self { core, state, report, of, more: 0, is_overtaken: false, interrupt, entries: 0, stopped: None }
+        Self {
+            core,
+            state,
+            report,
+            of,
+            more: 0,
+            is_overtaken: false,
+            interrupt,
+            entries: 0,
+            stopped: None,
+            keys: HashMap::new(),
+        }
     }
 }
 
@@ -192,6 +205,11 @@ impl Check<'_> {
         problem.contains("No such file") && is_read_beside()
     }
 
+    /// The key of a row, whatever its segment says.
+    fn key<'a>(&'a self, set: &'a RowSet, row: usize) -> &'a str {
+        self.keys.get(&set.id(row)).map_or_else(|| set.key(row), String::as_str)
+    }
+
     fn looked_at(&mut self, what: &str, count: usize) {
         self.report.checked.push((what.to_owned(), count as u64));
     }
@@ -201,7 +219,7 @@ impl Check<'_> {
         let state = self.state;
         let (first, last) = (ImageId(0), ImageId(u64::MAX));
         let mut records: HashMap<ImageId, bool> = HashMap::new();
-        let mut problems = Vec::new();
+        let (mut problems, mut foreign_keys) = (Vec::new(), HashMap::new());
         let (interrupt, entries) = (self.interrupt, &mut self.entries);
         state.pinned.records(first, last, |id, record| {
             look(interrupt, entries)?;
@@ -213,6 +231,9 @@ impl Check<'_> {
             let set = state.rows(role);
             match set.row_of(id) {
                 Some(row) if set.live[row] && set.key(row) == record.key => {}
+                Some(row) if set.live[row] => {
+                    foreign_keys.insert(id, (role, row, record.key.clone()));
+                }
                 _ => problems.push(format!("'{}' is stored, but no search can find it", record.key)),
             }
             if let Some(label) = record.label {
@@ -273,6 +294,7 @@ impl Check<'_> {
             problems.push(format!("the last write was {}, but the catalog says {sequence}", state.sequence));
         }
         self.looked_at("images", records.len());
+        self.keys_of_others(foreign_keys);
         problems.into_iter().for_each(|problem| self.wrong(problem));
         Ok(())
     }
@@ -323,7 +345,8 @@ impl Check<'_> {
             let set = state.rows(role);
             for row in set.live() {
                 if let Some(ballot) = set.instances[row] {
-                    wanted.add((role as u8, ballot.label, ballot.score.to_bits(), set.key(row), set.id(row)));
+                    let (id, key) = (set.id(row), self.key(set, row));
+                    wanted.add((role as u8, ballot.label, ballot.score.to_bits(), key, id));
                 }
             }
         }
@@ -334,7 +357,7 @@ impl Check<'_> {
             if state.label(ballot.label).is_err() {
                 problems.push(format!("a posting of '{key}' has the label {}, which has no text", ballot.label.0));
             }
-            if set.row_of(id).is_none_or(|row| !set.live[row] || set.key(row) != key) {
+            if set.row_of(id).is_none_or(|row| !set.live[row] || self.key(set, row) != key) {
                 problems.push(format!("a posting of '{key}' leads to image {}, which is not its image", id.0));
             }
         })?;

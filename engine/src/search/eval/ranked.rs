@@ -1,4 +1,4 @@
-//! Metrics of retrieval as the Google Landmarks Dataset defines them (docs/ALGORITHMS.md, Metrics).
+//! Metrics of ranked lists as the Google Landmarks Dataset defines them (docs/ALGORITHMS.md, Metrics).
 
 use std::collections::{HashMap, HashSet};
 
@@ -41,6 +41,14 @@ pub fn average_precision(ranked: &[String], relevant: &[String], depth: usize) -
     sum / relevant.len().min(depth) as f64
 }
 
+/// P@r: relevant items among the first `r`, divided by `r`; a shorter list counts its missing places as misses, and an id that comes
+/// again counts once.
+pub fn precision(ranked: &[String], relevant: &[String], r: usize) -> f64 {
+    let wanted: HashSet<&str> = relevant.iter().map(String::as_str).collect();
+    let hits: HashSet<&str> = ranked.iter().take(r).map(String::as_str).filter(|id| wanted.contains(id)).collect();
+    hits.len() as f64 / r.max(1) as f64
+}
+
 /// All metrics of ranked lists by query id. A query of the truth without a list counts as an empty one.
 pub fn evaluate(truth: &[Truth], ranked: &HashMap<String, Vec<String>>, depth: usize) -> Metrics {
     /// The r of P@r.
@@ -52,8 +60,7 @@ pub fn evaluate(truth: &[Truth], ranked: &HashMap<String, Vec<String>>, depth: u
         let is_hit = |id: &&String| wanted.contains(id.as_str());
         metrics.queries += 1;
         metrics.map += average_precision(list, relevant, depth);
-        let hits: HashSet<&String> = list.iter().take(PRECISION_DEPTH).filter(is_hit).collect();
-        metrics.precision_at_10 += hits.len() as f64 / PRECISION_DEPTH as f64;
+        metrics.precision_at_10 += precision(list, relevant, PRECISION_DEPTH);
         let first = list.iter().take(depth).position(|id| is_hit(&id));
         metrics.mean_position += first.unwrap_or(depth) as f64 + 1.0;
     }
