@@ -66,6 +66,34 @@ fn list(folder: &Path, labels: &[&str]) {
 
 const INGEST: [&str; 9] = ["ingest", "DB", "v.npy", "--ids", "ids.txt", "--labels", "labels.csv", "--as", "train"];
 
+/// It catches: UNDO LABEL promised for labels that came with other vectors, and then an older change undone in their place.
+#[test]
+fn an_undo_is_promised_only_for_labels_that_it_reverts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    vectors(path, &["a", "a", "b", "b", "c", "c"]);
+    said(path, &INGEST);
+    // The same vectors under the keys in another order: of six, the first two are exchanged. All labels are other ones.
+    let bytes = std::fs::read(path.join("v.npy")).unwrap();
+    let row = 4 * 3;
+    let start = bytes.len() - 6 * row;
+    let other =
+        [&bytes[..start], &bytes[start + row..start + 2 * row], &bytes[start..start + row], &bytes[start + 2 * row..]]
+            .concat();
+    assert_ne!(other, bytes);
+    std::fs::write(path.join("v.npy"), other).unwrap();
+    list(path, &["x", "x", "y", "y", "z", "z"]);
+    let changed = said(path, &INGEST);
+    assert!(changed.contains("4 labels changed by the list; UNDO LABEL reverts this"), "{changed}");
+    assert!(
+        changed.contains("2 labels came with another photo or vector under the key; UNDO LABEL does not revert this"),
+        "{changed}"
+    );
+    let undone = run_ok(path, &["query", "DB", "-c", "UNDO LABEL"]);
+    assert!(undone.contains("4 labels were restored"), "{undone}");
+    assert_eq!(labels(path), ["v0,x", "v1,x", "v2,b", "v3,b", "v4,c", "v5,c"]);
+}
+
 #[test]
 fn a_list_that_is_read_again_reverts_nobody() {
     let folder = tempfile::tempdir().unwrap();

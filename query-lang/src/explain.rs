@@ -6,7 +6,7 @@ use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Origin, Role, 
 use crate::names::Source;
 use crate::plan::{CleanPlan, CleanRule, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 use crate::print::{lag, number, quoted};
-use crate::request::{Expand, Order, Rerank, SuperGlobal};
+use crate::request::{Diffusion, Expand, Exploration, Order, Reciprocal, Rerank, SuperGlobal};
 
 /// Number of values of a literal descriptor that are shown.
 const VECTOR_VALUES_SHOWN: usize = 3;
@@ -174,6 +174,29 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
     let depth = search.request.depth;
     match search.request.order {
         None => stages.push(("top", format!("K {depth}: the most similar"))),
+        Some(Order::Diffusion(Diffusion { degree, sources, cut, .. })) => {
+            let over = cut.map_or("all images".to_owned(), |cut| format!("the {cut} nearest images of each"));
+            stages.push((
+                "spread",
+                format!(
+                    "similarities of the {sources} most similar over {over}, along mutual edges of degree {degree}"
+                ),
+            ));
+            stages.push(("top", format!("K {depth}: those that receive most")));
+        }
+        Some(Order::Exploration(Exploration { degree, threshold, .. })) => {
+            let round = threshold.map_or("one image a round".to_owned(), |t| {
+                format!("each round all images whose best edge is above {}, and at least one", number(t))
+            });
+            stages.push(("explore", format!("the neighbour graph of degree {degree} along its best edges: {round}")));
+            stages.push(("top", format!("K {depth}: the first that are reached")));
+        }
+        Some(Order::Reciprocal(Reciprocal { k1, k2, lambda, .. })) => {
+            let lambda = number(lambda);
+            let how = format!("neighbourhoods of k1 {k1}, each the mean of {k2}; the plain distance weighs {lambda}");
+            stages.push(("compare", format!("reciprocal {how}")));
+            stages.push(("top", format!("K {depth}: the nearest by these")));
+        }
         Some(Order::SuperGlobal(SuperGlobal { first, images, beta, .. })) => {
             let found = depth.max(first);
             stages.push(("top", format!("the {found} most similar")));

@@ -26,6 +26,10 @@ pub const MAX_ALPHA: f64 = 100.0;
 pub const MAX_REFINED: usize = 10_000;
 /// Largest `beta` of SUPERGLOBAL; the smallest is 0, which refines nothing.
 pub const MAX_BETA: f64 = 100.0;
+/// Largest `degree` of DIFFUSE and EXPLORE, `k1` and `k2` of RECIPROCAL, and `sources` of DIFFUSE.
+pub const MAX_DEGREE: usize = 1000;
+/// Largest `cut` of DIFFUSE: it solves a system of so many equations for each source.
+pub const MAX_CUT: usize = 10_000;
 /// Largest K of a search with COLLAPSE, which compares each row with those before it.
 pub const MAX_COLLAPSED: usize = 10_000;
 
@@ -70,6 +74,14 @@ pub const DEFAULT_ALPHA: f64 = 3.0;
 pub const DEFAULT_REFINED: usize = 400;
 /// Default of `beta` of SUPERGLOBAL (docs/ALGORITHMS.md).
 pub const DEFAULT_BETA: f64 = 0.15;
+/// Default of `degree` of DIFFUSE and EXPLORE (docs/ALGORITHMS.md).
+pub const DEFAULT_DEGREE: usize = 50;
+/// Default of `sources` of DIFFUSE (docs/ALGORITHMS.md).
+pub const DEFAULT_SOURCES: usize = 10;
+/// Default of `cut` of DIFFUSE (docs/ALGORITHMS.md).
+pub const DEFAULT_CUT: usize = 1000;
+/// Defaults of `k1`, `k2` and `lambda` of RECIPROCAL (docs/ALGORITHMS.md).
+pub const DEFAULT_RECIPROCAL: (usize, usize, f64) = (20, 6, 0.3);
 /// The similarity of COLLAPSE NEAR in examples: re-encoded and resized copies of a photo are nearer.
 pub(crate) const EXAMPLE_NEAR: f64 = 0.98;
 

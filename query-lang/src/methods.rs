@@ -3,7 +3,8 @@
 use std::ops::Bound::Included;
 
 use crate::limits::{
-    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_EXPANDED, DEFAULT_REFINED, MAX_ALPHA, MAX_BETA, MAX_EXPANDED, MAX_REFINED,
+    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_CUT, DEFAULT_DEGREE, DEFAULT_EXPANDED, DEFAULT_RECIPROCAL, DEFAULT_REFINED,
+    DEFAULT_SOURCES, MAX_ALPHA, MAX_BETA, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_REFINED,
 };
 use crate::options::{Form, Only, Part, Usual};
 use crate::value::Setting;
@@ -17,11 +18,28 @@ pub enum Method {
     ExpandAlpha,
     /// SuperGlobal re-ranking (Shao et al. 2023): descriptors refined by their nearest ones among the first.
     SuperGlobal,
+    /// Offline diffusion (Yang et al. 2019): similarities that spread over the neighbour graph, each source's within its own
+    /// neighbourhood.
+    Diffuse,
+    /// Diffusion (Iscen et al. 2017) over the whole neighbour graph.
+    DiffuseFull,
+    /// Explore-exploit graph traversal (Chang et al. 2019).
+    Explore,
+    /// k-reciprocal re-ranking (Zhong et al. 2017) of one query against the neighbour graph.
+    Reciprocal,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 3] = [Self::ExpandMean, Self::ExpandAlpha, Self::SuperGlobal];
+    pub const ALL: [Self; 7] = [
+        Self::ExpandMean,
+        Self::ExpandAlpha,
+        Self::SuperGlobal,
+        Self::Diffuse,
+        Self::DiffuseFull,
+        Self::Explore,
+        Self::Reciprocal,
+    ];
 
     /// The words of its clause.
     pub const fn name(self) -> &'static str {
@@ -29,6 +47,10 @@ impl Method {
             Self::ExpandMean => "EXPAND AQE",
             Self::ExpandAlpha => "EXPAND ALPHA",
             Self::SuperGlobal => "SUPERGLOBAL",
+            Self::Diffuse => "DIFFUSE",
+            Self::DiffuseFull => "DIFFUSE FULL",
+            Self::Explore => "EXPLORE",
+            Self::Reciprocal => "RECIPROCAL",
         }
     }
 
@@ -37,12 +59,21 @@ impl Method {
         matches!(self, Self::ExpandMean | Self::ExpandAlpha)
     }
 
+    /// Whether it reads the neighbour graph of the index images.
+    pub const fn needs_graph(self) -> bool {
+        matches!(self, Self::Diffuse | Self::DiffuseFull | Self::Explore | Self::Reciprocal)
+    }
+
     /// Its options.
     pub fn parts(self) -> &'static [&'static Part] {
         match self {
             Self::ExpandMean => &EXPAND_AQE,
             Self::ExpandAlpha => &EXPAND_ALPHA,
             Self::SuperGlobal => &SUPERGLOBAL,
+            Self::Diffuse => &DIFFUSE,
+            Self::DiffuseFull => &DIFFUSE_FULL,
+            Self::Explore => &EXPLORE,
+            Self::Reciprocal => &RECIPROCAL,
         }
     }
 }
@@ -55,6 +86,74 @@ pub static EXPAND_ALPHA: [&Part; 2] = [&N, &ALPHA];
 
 /// The parts of SUPERGLOBAL.
 pub static SUPERGLOBAL: [&Part; 3] = [&N, &M, &BETA];
+
+/// The parts of DIFFUSE.
+pub static DIFFUSE: [&Part; 3] = [&DEGREE, &SOURCES, &CUT];
+
+/// The parts of DIFFUSE FULL.
+pub static DIFFUSE_FULL: [&Part; 2] = [&DEGREE, &SOURCES];
+
+/// The parts of EXPLORE.
+pub static EXPLORE: [&Part; 2] = [&DEGREE, &T];
+
+/// The parts of RECIPROCAL.
+pub static RECIPROCAL: [&Part; 3] = [&K1, &K2, &LAMBDA];
+
+pub(crate) static DEGREE: Part = Part {
+    name: "degree",
+    form: Form::Whole { least: 2, most: MAX_DEGREE as u64 },
+    usual: Usual::Is(Setting::Whole(DEFAULT_DEGREE as u64)),
+    only: Only::Anywhere,
+    means: "number of nearest images that each image has in the neighbour graph; DIFFUSE counts the image itself",
+};
+
+pub(crate) static SOURCES: Part = Part {
+    name: "sources",
+    form: Form::Whole { least: 1, most: MAX_DEGREE as u64 },
+    usual: Usual::Is(Setting::Whole(DEFAULT_SOURCES as u64)),
+    only: Only::Anywhere,
+    means: "number of the query's nearest images from which similarities spread",
+};
+
+pub(crate) static CUT: Part = Part {
+    name: "cut",
+    form: Form::Whole { least: 2, most: MAX_CUT as u64 },
+    usual: Usual::Is(Setting::Whole(DEFAULT_CUT as u64)),
+    only: Only::Anywhere,
+    means: "number of nearest images over which a source's similarity spreads, the source included",
+};
+
+pub(crate) static T: Part = Part {
+    name: "t",
+    form: Form::Number((Included(-1.0), Included(1.0))),
+    usual: Usual::Other { said: "one image a round", example: Setting::Number(0.4) },
+    only: Only::Anywhere,
+    means: "each round takes all images whose best edge is more similar than this, and at least one",
+};
+
+pub(crate) static K1: Part = Part {
+    name: "k1",
+    form: Form::Whole { least: 1, most: MAX_DEGREE as u64 },
+    usual: Usual::Is(Setting::Whole(DEFAULT_RECIPROCAL.0 as u64)),
+    only: Only::Anywhere,
+    means: "two images are reciprocal if each is among the other's k1 nearest",
+};
+
+pub(crate) static K2: Part = Part {
+    name: "k2",
+    form: Form::Whole { least: 1, most: MAX_DEGREE as u64 },
+    usual: Usual::Is(Setting::Whole(DEFAULT_RECIPROCAL.1 as u64)),
+    only: Only::Anywhere,
+    means: "the reciprocal neighbourhoods of so many images are averaged, the image itself included; at most k1 + 1",
+};
+
+pub(crate) static LAMBDA: Part = Part {
+    name: "lambda",
+    form: Form::Number((Included(0.0), Included(1.0))),
+    usual: Usual::Is(Setting::Number(DEFAULT_RECIPROCAL.2)),
+    only: Only::Anywhere,
+    means: "weight of the plain distance beside that of the neighbourhoods",
+};
 
 pub(crate) static N: Part = Part {
     name: "n",
@@ -101,6 +200,7 @@ mod tests {
             let fits = match (&part.form, &part.usual) {
                 (Form::Whole { least, most }, Usual::Is(Setting::Whole(number))) => (*least..=*most).contains(number),
                 (Form::Number(range), Usual::Is(Setting::Number(number))) => range.contains(number),
+                (Form::Number(range), Usual::Other { example: Setting::Number(number), .. }) => range.contains(number),
                 _ => false,
             };
             assert!(fits, "{}", part.name);

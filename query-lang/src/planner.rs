@@ -6,8 +6,10 @@ use crate::ast::{
 };
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
-use crate::limits::{DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EVIDENCE, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_COUNT};
-use crate::methods::{ALPHA, BETA, M, N};
+use crate::limits::{
+    DEFAULT_DEGREE, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EVIDENCE, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_COUNT,
+};
+use crate::methods::{ALPHA, BETA, CUT, DEGREE, K1, K2, LAMBDA, M, N, SOURCES, T};
 use crate::names::{Names, Source, known, resolve};
 use crate::options::{
     AUGMENT, BALANCE, BATCH, DIM, EPOCHS, FREQ, GEM, INLIERS, MARGIN, NEIGHBOURS, NN, Part, RATE, SCALE, SCALEUP, SEED,
@@ -15,7 +17,7 @@ use crate::options::{
 };
 use crate::parser::{check_clean, check_role, check_search, check_train};
 use crate::plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
-use crate::request::{Expand, Order, Rerank, SearchRequest, SuperGlobal};
+use crate::request::{Diffusion, Expand, Exploration, Order, Reciprocal, Rerank, SearchRequest, SuperGlobal};
 use crate::value::{Setting, Value};
 
 /// The planner chooses the graph while its breadth is below one in this many of the rows. For each unit of breadth the graph
@@ -140,7 +142,10 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
     let scope = word(&search.scope).unwrap_or_default();
     let depth = given(&search.depth)?.unwrap_or(DEFAULT_DEPTH);
     let (expand, order) = (plan_expand(search)?, plan_order(search)?);
-    let found = order.map_or(depth, |Order::SuperGlobal(method)| depth.max(method.first));
+    let found = match order {
+        Some(Order::SuperGlobal(method)) => depth.max(method.first),
+        _ => depth,
+    };
     let access = match &search.mode {
         Some(Spanned { node: Mode::Exact, .. }) => Err("EXACT"),
         _ if !filter.is_empty() => Err("a filtered search must find min(K, matching) rows"),
@@ -207,13 +212,42 @@ fn plan_expand(search: &Search) -> Result<Option<Expand>, Diagnostic> {
 }
 
 fn plan_order(search: &Search) -> Result<Option<Order>, Diagnostic> {
-    let Some(Spanned { node: MethodClause { options, .. }, .. }) = &search.order else { return Ok(None) };
-    let usual = SuperGlobal::default();
-    Ok(Some(Order::SuperGlobal(SuperGlobal {
-        first: whole(options, &M)?.unwrap_or(usual.first),
-        images: whole(options, &N)?.unwrap_or(usual.images),
-        beta: number(options, &BETA)?.unwrap_or(usual.beta),
-    })))
+    let Some(Spanned { node: MethodClause { method, options }, span }) = &search.order else { return Ok(None) };
+    Ok(Some(match method {
+        Method::Diffuse | Method::DiffuseFull => {
+            let usual = Diffusion::default();
+            let cut = whole(options, &CUT)?.or(usual.cut).filter(|_| *method == Method::Diffuse);
+            Order::Diffusion(Diffusion {
+                degree: whole(options, &DEGREE)?.unwrap_or(usual.degree),
+                sources: whole(options, &SOURCES)?.unwrap_or(usual.sources),
+                cut,
+            })
+        }
+        Method::Explore => Order::Exploration(Exploration {
+            degree: whole(options, &DEGREE)?.unwrap_or(DEFAULT_DEGREE),
+            threshold: number(options, &T)?,
+        }),
+        Method::Reciprocal => {
+            let usual = Reciprocal::default();
+            let k1 = whole(options, &K1)?.unwrap_or(usual.k1);
+            let k2 = whole(options, &K2)?;
+            if let Some(k2) = k2.filter(|&k2| k2 > k1 + 1) {
+                let place = options.get(&K2).map_or(*span, |given| given.span);
+                return Err(complaints::k2_above_k1(place, k2, k1));
+            }
+            let lambda = number(options, &LAMBDA)?.unwrap_or(usual.lambda);
+            Order::Reciprocal(Reciprocal { k1, k2: k2.unwrap_or(usual.k2.min(k1 + 1)), lambda })
+        }
+        // EXPAND is no order; check_search refuses it.
+        Method::SuperGlobal | Method::ExpandMean | Method::ExpandAlpha => {
+            let usual = SuperGlobal::default();
+            Order::SuperGlobal(SuperGlobal {
+                first: whole(options, &M)?.unwrap_or(usual.first),
+                images: whole(options, &N)?.unwrap_or(usual.images),
+                beta: number(options, &BETA)?.unwrap_or(usual.beta),
+            })
+        }
+    }))
 }
 
 /// The breadth of a graph search if the statement names no access path, or why every row is scored.

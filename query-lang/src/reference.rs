@@ -242,6 +242,7 @@ fn of_trunk() -> Vec<String> {
 fn search() -> String {
     let all =
         |parts: &[&Part]| parts.iter().map(|part| format!("[{}]", with_default(part))).collect::<Vec<_>>().join(" ");
+    // A choice of several long clauses takes several pieces, so that it can be wrapped.
     let clauses = [
         "[IN index|train|all]".to_owned(),
         "[WHERE <condition> [AND <condition>]..]".to_owned(),
@@ -249,7 +250,10 @@ fn search() -> String {
         "[LIMIT 10]".to_owned(),
         "[EXACT | EF 200]".to_owned(),
         format!("[EXPAND AQE {} | EXPAND ALPHA {}]", all(&methods::EXPAND_AQE), all(&methods::EXPAND_ALPHA)),
-        format!("[SUPERGLOBAL {}]", all(&methods::SUPERGLOBAL)),
+        format!("[SUPERGLOBAL {} |", all(&methods::SUPERGLOBAL)),
+        format!("DIFFUSE [FULL] {} |", all(&methods::DIFFUSE)),
+        format!("EXPLORE {} |", all(&methods::EXPLORE)),
+        format!("RECIPROCAL {}]", all(&methods::RECIPROCAL)),
         format!("[RERANK [SORT] [INSERT] [k=3] [tau={DEFAULT_TAU}]]"),
         "[MIN SIMILARITY 0.5]".to_owned(),
         format!("[COLLAPSE NEAR {EXAMPLE_NEAR}]"),

@@ -1,7 +1,10 @@
 //! A search request with everything decided: the planner makes it, and the engine runs it.
 
 use crate::ast::{Condition, Scope};
-use crate::limits::{DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_DEPTH, DEFAULT_EXPANDED, DEFAULT_REFINED, DEFAULT_TAU};
+use crate::limits::{
+    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_CUT, DEFAULT_DEGREE, DEFAULT_DEPTH, DEFAULT_EXPANDED, DEFAULT_RECIPROCAL,
+    DEFAULT_REFINED, DEFAULT_SOURCES, DEFAULT_TAU,
+};
 
 /// A search of stored images, made by the planner or by a program.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +54,52 @@ pub struct Expand {
 pub enum Order {
     /// SuperGlobal re-ranking.
     SuperGlobal(SuperGlobal),
+    /// Diffusion over the neighbour graph; of index images only.
+    Diffusion(Diffusion),
+    /// Explore-exploit traversal of the neighbour graph; of index images only.
+    Exploration(Exploration),
+    /// k-reciprocal re-ranking against the neighbour graph; of index images only.
+    Reciprocal(Reciprocal),
+}
+
+/// Diffusion: similarities spread from the query's nearest images over the mutual neighbour graph of the index images.
+///
+/// Complexity: with a [`cut`](Self::cut), one system of `cut` equations for each source, solved once for each state of the index;
+/// without, one system of all index images for each query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Diffusion {
+    /// Number of nearest images that an image has in the graph, itself included; 2 to [`MAX_DEGREE`](crate::MAX_DEGREE), default 50.
+    pub degree: usize,
+    /// Number of the query's nearest images from which similarities spread; 1 to [`MAX_DEGREE`](crate::MAX_DEGREE), default 10.
+    pub sources: usize,
+    /// Number of a source's nearest images over which its similarity spreads, itself included (Yang et al. 2019); 2 to
+    /// [`MAX_CUT`](crate::MAX_CUT), default 1000. `None`: all images (Iscen et al. 2017).
+    pub cut: Option<usize>,
+}
+
+/// Explore-exploit traversal (Chang et al. 2019): from the query along the best edges of the neighbour graph.
+///
+/// Complexity: one heap of edges a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Exploration {
+    /// Number of nearest images to which an image, and the query, has edges; 2 to [`MAX_DEGREE`](crate::MAX_DEGREE), default 50.
+    pub degree: usize,
+    /// A round takes all images whose best edge is more similar than this; `None`: one image a round. In [-1, 1], default `None`.
+    pub threshold: Option<f64>,
+}
+
+/// k-reciprocal re-ranking (Zhong et al. 2017) of one query against the neighbour graph.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Reciprocal {
+    /// Two images are reciprocal if each is among the other's `k1` nearest; 1 to [`MAX_DEGREE`](crate::MAX_DEGREE), default 20.
+    pub k1: usize,
+    /// The reciprocal neighbourhoods of so many images are averaged, the image itself included; 1 to k1 + 1, default 6.
+    pub k2: usize,
+    /// Weight of the plain distance beside that of the neighbourhoods; 0 to 1, default 0.3.
+    pub lambda: f64,
 }
 
 /// SuperGlobal re-ranking (Shao et al. 2023): each of the first images is refined by its nearest ones among them, the query by the
@@ -135,10 +184,10 @@ impl SearchRequest {
         Self { expand: expand.into(), ..self }
     }
 
-    /// Sets what orders the images of the first stage; `None`: their similarity.
+    /// Sets what orders the images of the first stage.
     #[must_use]
-    pub fn order(self, order: impl Into<Option<Order>>) -> Self {
-        Self { order: order.into(), ..self }
+    pub fn order(self, order: impl Into<Order>) -> Self {
+        Self { order: Some(order.into()), ..self }
     }
 
     /// Leaves out rows that are less similar to the query; `None`: none.
@@ -219,6 +268,112 @@ impl SuperGlobal {
     #[must_use]
     pub fn beta(self, beta: f64) -> Self {
         Self { beta, ..self }
+    }
+}
+
+impl Default for Diffusion {
+    fn default() -> Self {
+        Self { degree: DEFAULT_DEGREE, sources: DEFAULT_SOURCES, cut: Some(DEFAULT_CUT) }
+    }
+}
+
+impl Diffusion {
+    /// With the defaults of the language.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`Diffusion::degree`].
+    #[must_use]
+    pub fn degree(self, degree: usize) -> Self {
+        Self { degree, ..self }
+    }
+
+    /// Sets [`Diffusion::sources`].
+    #[must_use]
+    pub fn sources(self, sources: usize) -> Self {
+        Self { sources, ..self }
+    }
+
+    /// Sets [`Diffusion::cut`].
+    #[must_use]
+    pub fn cut(self, cut: impl Into<Option<usize>>) -> Self {
+        Self { cut: cut.into(), ..self }
+    }
+}
+
+impl Default for Exploration {
+    fn default() -> Self {
+        Self { degree: DEFAULT_DEGREE, threshold: None }
+    }
+}
+
+impl Exploration {
+    /// With the defaults of the language.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`Exploration::degree`].
+    #[must_use]
+    pub fn degree(self, degree: usize) -> Self {
+        Self { degree, ..self }
+    }
+
+    /// Sets [`Exploration::threshold`].
+    #[must_use]
+    pub fn threshold(self, threshold: impl Into<Option<f64>>) -> Self {
+        Self { threshold: threshold.into(), ..self }
+    }
+}
+
+impl Default for Reciprocal {
+    fn default() -> Self {
+        let (k1, k2, lambda) = DEFAULT_RECIPROCAL;
+        Self { k1, k2, lambda }
+    }
+}
+
+impl Reciprocal {
+    /// With the defaults of the language.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`Reciprocal::k1`].
+    #[must_use]
+    pub fn k1(self, k1: usize) -> Self {
+        Self { k1, ..self }
+    }
+
+    /// Sets [`Reciprocal::k2`].
+    #[must_use]
+    pub fn k2(self, k2: usize) -> Self {
+        Self { k2, ..self }
+    }
+
+    /// Sets [`Reciprocal::lambda`].
+    #[must_use]
+    pub fn lambda(self, lambda: f64) -> Self {
+        Self { lambda, ..self }
+    }
+}
+
+impl From<Diffusion> for Order {
+    fn from(method: Diffusion) -> Self {
+        Self::Diffusion(method)
+    }
+}
+
+impl From<Exploration> for Order {
+    fn from(method: Exploration) -> Self {
+        Self::Exploration(method)
+    }
+}
+
+impl From<Reciprocal> for Order {
+    fn from(method: Reciprocal) -> Self {
+        Self::Reciprocal(method)
     }
 }
 

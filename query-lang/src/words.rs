@@ -19,6 +19,9 @@ pub(crate) const CLAUSES: &[&str] = &[
     "EF",
     "EXPAND",
     "SUPERGLOBAL",
+    "DIFFUSE",
+    "EXPLORE",
+    "RECIPROCAL",
     "RERANK",
     "MIN",
     "COLLAPSE",
@@ -41,22 +44,10 @@ pub(crate) const SHOWN: &[&str] =
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
 
 /// Statements and clauses that are planned but not built. VERIFY of a search is not built; BACKUP VERIFY is.
-const PLANNED: &[&str] = &[
-    "DIFFUSE",
-    "EVALUATE",
-    "EXPLORE",
-    "EXPORT",
-    "FUSE",
-    "INGEST",
-    "RECIPROCAL",
-    "RECOGNIZE",
-    "TARGET",
-    "VERIFY",
-    "WHY",
-];
+const PLANNED: &[&str] = &["EVALUATE", "EXPORT", "FUSE", "INGEST", "RECOGNIZE", "TARGET", "VERIFY", "WHY"];
 
 /// Planned clauses that can follow an image: if such a word could be a name, the meaning of a statement would change later.
-const PLANNED_CLAUSES: &[&str] = &["DIFFUSE", "EXPLORE", "FUSE", "RECIPROCAL", "VERIFY", "TARGET"];
+const PLANNED_CLAUSES: &[&str] = &["FUSE", "VERIFY", "TARGET"];
 
 /// Words of other languages, and the words of this one.
 const FOREIGN: &[(&str, &str)] = &[

@@ -12,9 +12,9 @@ use std::time::Duration;
 use cairndb_query::options::{CLEAN, Form, Only, Part, TRAIN};
 use cairndb_query::{
     Action, Binding, Clean, Column, Condition, Cut, DEFAULT_FREQ, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_TRUNK_EPOCHS,
-    Facts, Field, Flip, Freshness, Image, MAX_COLLAPSED, Method, MethodClause, Mode, Names, Options, Origin, Parameter,
-    RerankClause, Role, Rule, Scope, Search, Setting, Span, Spanned, Statement, Takes, Train, Value, fill, keywords,
-    parse, plan, statement_is_complete,
+    Facts, Field, Flip, Freshness, Image, MAX_COLLAPSED, MAX_VOTERS, Method, MethodClause, Mode, Names, Options,
+    Origin, Parameter, RerankClause, Role, Rule, Scope, Search, Setting, Span, Spanned, Statement, Takes, Train, Value,
+    fill, keywords, parse, plan, statement_is_complete,
 };
 use places::{spanned, spans, without_spans};
 use proptest::prelude::*;
@@ -76,6 +76,10 @@ fn count() -> impl Strategy<Value = usize> {
     prop_oneof![1..20_usize, 1..=1_000_000_usize, Just(1_000_000)]
 }
 
+fn voters() -> impl Strategy<Value = usize> {
+    prop_oneof![1..20_usize, 1..=MAX_VOTERS, Just(MAX_VOTERS)]
+}
+
 fn condition() -> impl Strategy<Value = Spanned<Condition<Value<String>>>> {
     let split = prop::sample::select(Role::ALL.to_vec()).prop_map(|role| Condition {
         field: Field::Split,
@@ -96,7 +100,7 @@ fn optional<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> impl
 
 fn rerank() -> impl Strategy<Value = RerankClause> {
     let tau = prop_oneof![-2.0..=2.0_f64, Just(-2.0), Just(2.0), Just(0.6), Just(1e-300), Just(-0.0)];
-    (any::<bool>(), any::<bool>(), optional(value(count())), optional(value(tau)))
+    (any::<bool>(), any::<bool>(), optional(value(voters())), optional(value(tau)))
         .prop_map(|(sort, insert, k, tau)| RerankClause { sort, insert, k, tau })
 }
 
@@ -130,7 +134,7 @@ fn search() -> impl Strategy<Value = Statement> {
     );
     let methods = (
         optional(method(vec![Method::ExpandMean, Method::ExpandAlpha])),
-        optional(method(vec![Method::SuperGlobal])),
+        optional(method(Method::ALL.into_iter().filter(|method| !method.expands()).collect())),
         optional(value(-1.0..=1.0_f64)),
         optional(value(prop_oneof![-1.0..=1.0_f64, Just(1.0), Just(-1.0), Just(1e-300)])),
     );
@@ -138,6 +142,13 @@ fn search() -> impl Strategy<Value = Statement> {
     (image(), found, methods, shown).prop_map(|(image, found, (expand, order, least, collapse), shown)| {
         let (scope, filter, depth, share, mode) = found;
         let (rerank, freshness, including_self, columns, (into, overwrite)) = shown;
+        // Only index images have a graph, and no more neighbourhoods are averaged than there are.
+        let elsewhere = scope.as_ref().is_some_and(|scope| scope.node != Scope::Index);
+        let order = order.filter(|order| !(elsewhere && order.node.method.needs_graph()));
+        let order = order.map(|mut order| {
+            order.node.options = kept(&order.node.options, |part| part.name != "k2");
+            order
+        });
         // LIMIT is a share of K, because more than K is refused.
         let most =
             depth.as_ref().map_or(cairndb_query::DEFAULT_DEPTH, |depth| depth.node.typed().copied().unwrap_or(9));
@@ -295,7 +306,7 @@ fn model_number() -> impl Strategy<Value = Spanned<Value<u64>>> {
 fn plain_statement() -> impl Strategy<Value = Statement> {
     prop_oneof![
         8 => search(),
-        2 => (image(), optional(value(count())), optional(freshness()))
+        2 => (image(), optional(value(voters())), optional(freshness()))
             .prop_map(|(image, k, freshness)| Statement::Predict { image, k, freshness }),
         2 => put(),
         1 => value_text().prop_map(|key| Statement::Delete { key: spanned(key) }),

@@ -61,8 +61,8 @@ struct World {
     over: AtomicBool,
     /// The steps of each part, which the watchdog looks at.
     steps: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
-    /// The piece of upkeep that runs.
-    doing: AtomicU64,
+    /// What upkeep does, for the watchdog.
+    doing: Mutex<String>,
     reentrant: AtomicUsize,
 }
 
@@ -251,11 +251,13 @@ fn maintain(world: &World) {
     let calls = Calls { world, writer: Mutex::new(Writer::new(WRITERS, world)), called: AtomicUsize::new(0) };
     let mut round = 0;
     while world.goes_on() {
-        world.doing.store(round % 8, Ordering::Relaxed);
+        *world.doing.lock().unwrap() = format!("piece {}", round % 8);
         match round % 8 {
             0 => {
                 let to = model(database.options().model != Some(model(true)));
-                let watch = |_: Progress<'_>| {
+                let watch = |at: Progress<'_>| {
+                    *world.doing.lock().unwrap() =
+                        format!("a change of the model: {}, {} of {}", at.what, at.done, at.all);
                     step.fetch_add(1, Ordering::Relaxed);
                     calls.call_back();
                     ControlFlow::Continue(())
@@ -314,9 +316,9 @@ fn watch(world: &World, for_so_long: Duration) {
             if seen.0 != steps {
                 *seen = (steps, Instant::now(), used);
             } else if used_since > WATCHED || waited > WAITED {
-                let doing = world.doing.load(Ordering::Relaxed);
+                let doing = world.doing.lock().unwrap().clone();
                 eprintln!(
-                    "{name} has made no step for {waited:?} ({used_since:.0} s of processors), after {steps}; upkeep runs piece {doing}"
+                    "{name} has made no step for {waited:?} ({used_since:.0} s of processors), after {steps}; upkeep: {doing}"
                 );
                 std::process::abort();
             }
@@ -391,7 +393,7 @@ fn everything_at_once_agrees_with_the_writes_and_comes_to_an_end() {
         over: AtomicBool::new(false),
         steps: Mutex::default(),
         reentrant: AtomicUsize::new(0),
-        doing: AtomicU64::new(0),
+        doing: Mutex::default(),
     };
     let writers: Vec<Writer> = (0..WRITERS).map(|number| Writer::new(number, &world)).collect();
     world.known[WRITERS].lock().unwrap().states.insert(0, Arc::new(Model::new()));

@@ -4,11 +4,12 @@
 //! threshold that takes the places of inserted rows; copies that are shown, counted twice or not at all; parameters out of range.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cairn::methods::{Expand, Order, SuperGlobal};
+use cairn::methods::{Diffusion, Expand, Exploration, Order, Reciprocal, SuperGlobal};
 use cairn::{
-    Condition, Database, ErrorKind, Field, Operation, Options, Put, Query, Rerank, Row, SearchRequest, Snapshot, Stage,
+    Condition, Database, ErrorKind, Field, Operation, Options, Put, Query, Rerank, Role, Row, Scope, SearchRequest,
+    Snapshot, Stage, Stop,
 };
-use cairndb_storage_tests::images;
+use cairndb_storage_tests::{Random, Stream, images, unit};
 
 const DIMENSION: usize = 16;
 
@@ -143,6 +144,179 @@ fn copies_are_counted_once_behind_the_best_of_them() {
     assert!(counted > 0, "there was no copy");
 }
 
+/// The original's formulas on whole matrices, for one query that is compared with the index alone.
+fn reciprocal_by_hand(snapshot: &Snapshot, query: &[f32], k1: usize, k2: usize, lambda: f64) -> Vec<String> {
+    let keys: Vec<String> = snapshot.keys(Some(Role::Index)).unwrap();
+    let vectors: Vec<Vec<f32>> = keys.iter().map(|key| vector(snapshot, key)).collect();
+    let all = vectors.len();
+    let cosine = |a: &[f32], b: &[f32]| dot(a, b);
+    let ranked = |of: &[f32], without: Option<usize>| -> Vec<usize> {
+        let mut rows: Vec<usize> = (0..all).filter(|row| Some(*row) != without).collect();
+        rows.sort_by(|&a, &b| cosine(of, &vectors[b]).total_cmp(&cosine(of, &vectors[a])));
+        rows
+    };
+    let lists: Vec<Vec<usize>> = (0..all).map(|row| ranked(&vectors[row], Some(row))).collect();
+    let has = |row: usize, other: usize, k: usize| lists[row][..k.min(all - 1)].contains(&other);
+    let reciprocal = |row: usize, k: usize| -> Vec<usize> {
+        let near = lists[row][..k.min(all - 1)].iter().copied().filter(|&other| has(other, row, k));
+        near.chain([row]).collect()
+    };
+    let joined = |members: Vec<usize>| -> Vec<usize> {
+        let mut joined = members.clone();
+        for &member in &members {
+            let own = reciprocal(member, k1 / 2);
+            if 3 * own.iter().filter(|row| members.contains(row)).count() > 2 * own.len() {
+                joined.extend(own);
+            }
+        }
+        joined.sort_unstable();
+        joined.dedup();
+        joined
+    };
+    let weight = |cosine: f64| (2.0 * cosine - 2.0).exp();
+    let row_of = |row: usize| -> Vec<f64> {
+        let mut weights = vec![0.0; all];
+        for other in joined(reciprocal(row, k1)) {
+            weights[other] = weight(cosine(&vectors[row], &vectors[other]));
+        }
+        let whole: f64 = weights.iter().sum();
+        weights.iter().map(|weight| weight / whole).collect()
+    };
+    let rows: Vec<Vec<f64>> = (0..all).map(row_of).collect();
+    let mean = |rows: &[&Vec<f64>], own: &[f64]| -> Vec<f64> {
+        (0..all).map(|at| (own[at] + rows.iter().map(|row| row[at]).sum::<f64>()) / k2 as f64).collect()
+    };
+    let near = ranked(query, None);
+    let floor = |row: usize| cosine(&vectors[row], &vectors[lists[row][k1 - 1]]);
+    let members = near[..k1].iter().copied().filter(|&row| cosine(query, &vectors[row]) >= floor(row)).collect();
+    let mut own = vec![0.0; all];
+    for other in joined(members) {
+        own[other] = weight(cosine(query, &vectors[other]));
+    }
+    let whole = 1.0 + own.iter().sum::<f64>();
+    own.iter_mut().for_each(|weight| *weight /= whole);
+    let of_query = mean(&near[..k2 - 1].iter().map(|&row| &rows[row]).collect::<Vec<_>>(), &own);
+    let far: Vec<f64> = (0..all)
+        .map(|row| {
+            let of_row = mean(&lists[row][..k2 - 1].iter().map(|&other| &rows[other]).collect::<Vec<_>>(), &rows[row]);
+            let overlap: f64 = of_query.iter().zip(&of_row).map(|(a, b)| a.min(*b)).sum();
+            let jaccard = 1.0 - overlap / (2.0 - overlap);
+            (1.0 - lambda) * jaccard + lambda * (1.0 - cosine(query, &vectors[row]))
+        })
+        .collect();
+    let mut rows: Vec<usize> = (0..all).collect();
+    rows.sort_by(|&a, &b| far[a].total_cmp(&far[b]));
+    rows.into_iter().map(|row| keys[row].clone()).collect()
+}
+
+#[test]
+fn reciprocal_neighbourhoods_are_those_of_whole_matrices() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = database(folder.path()).snapshot();
+    for seed in 0..12 {
+        let mut random = Random::new(seed);
+        let query: Vec<f32> = (0..DIMENSION).map(|_| random.signed()).collect();
+        let query = unit(&query);
+        let request = SearchRequest::new().depth(25).order(Reciprocal::new().k1(8).k2(3));
+        let got = rows(&snapshot, &request, &Query::new(query.clone()));
+        let expected = reciprocal_by_hand(&snapshot, &query, 8, 3, 0.3);
+        let scores: Vec<f32> = got.iter().map(|row| row.score.unwrap()).collect();
+        assert!(scores.windows(2).all(|pair| pair[0] >= pair[1]));
+        for (at, (got, expected)) in ids(&got).into_iter().zip(&expected).enumerate() {
+            let near = |by: usize| scores.get(by).is_some_and(|other| (other - scores[at]).abs() < 1e-5);
+            assert!(
+                got == expected || near(at + 1) || at > 0 && near(at - 1),
+                "seed {seed}, rank {at}: {got}, {expected}"
+            );
+        }
+    }
+}
+
+/// It catches: a graph of earlier images, of other row numbers, or of dead rows; a row of a derivation that outlives its graph.
+#[test]
+fn after_any_history_the_graph_is_that_of_the_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let database =
+        Database::create(folder.path().join("db"), Options::for_vectors(cairndb_storage_tests::DIMENSION)).unwrap();
+    let mut stream = Stream::new(11);
+    let new = || SearchRequest::new().depth(15);
+    let requests = [
+        new().order(Diffusion::new().degree(6).sources(3).cut(12)),
+        new().order(Diffusion::new().degree(6).sources(3).cut(None)),
+        new().order(Exploration::new().degree(4).threshold(0.5)),
+        new().order(Reciprocal::new().k1(5).k2(2)),
+        new().order(Reciprocal::new().k1(5).k2(2)).rerank(Rerank::new()),
+    ];
+    for step in 0..60 {
+        database.write(stream.transaction()).unwrap();
+        stream.advance();
+        match step % 20 {
+            7 => _ = database.flush().unwrap(),
+            13 => database.compact().unwrap(),
+            _ => {}
+        }
+        if step < 20 {
+            continue;
+        }
+        // The same images, put at once.
+        let fresh = Database::create(folder.path().join(format!("fresh {step}")), database.options()).unwrap();
+        let snapshot = database.snapshot();
+        let put = |key: String| {
+            let record = snapshot.record(&key).unwrap().unwrap();
+            let put = Put::new(key.clone(), vector(&snapshot, &key));
+            record.label.map_or(put.clone(), |label| put.label(label)).into()
+        };
+        fresh.write(snapshot.keys(None).unwrap().into_iter().map(put)).unwrap();
+        let fresh = fresh.snapshot();
+        let mut random = Random::new(step);
+        let query: Vec<f32> = (0..cairndb_storage_tests::DIMENSION).map(|_| random.signed()).collect();
+        for request in &requests {
+            let asked = Query::new(query.clone());
+            let (got, expected) = (rows(&snapshot, request, &asked), rows(&fresh, request, &asked));
+            let scored = |rows: &[Row]| rows.iter().map(|row| (row.id.clone(), row.score)).collect::<Vec<_>>();
+            assert_eq!(scored(&got), scored(&expected), "step {step}: {request:?}");
+        }
+    }
+}
+
+#[test]
+fn methods_of_the_graph_obey_conditions_and_fill_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = database(folder.path()).snapshot();
+    let index = snapshot.keys(Some(Role::Index)).unwrap();
+    let key = &index[index.len() / 2];
+    let query = Query::new(vector(&snapshot, key)).without(key.clone());
+    let copies = Condition { field: Field::Id, like: true, value: "copy%".to_owned() };
+    let matching = index.iter().filter(|other| other.starts_with("copy") && *other != key).count();
+    for order in [
+        Order::from(Diffusion::new()),
+        Order::from(Diffusion::new().cut(None)),
+        Order::from(Exploration::new()),
+        Order::from(Exploration::new().degree(2)),
+        Order::from(Reciprocal::new()),
+    ] {
+        let all = rows(&snapshot, &SearchRequest::new().depth(10_000).order(order), &query);
+        assert_eq!(all.len(), index.len() - 1, "{order:?}");
+        assert!(!ids(&all).contains(&key.as_str()), "{order:?}: the query itself");
+        let found = rows(&snapshot, &SearchRequest::new().depth(10_000).filter(copies.clone()).order(order), &query);
+        assert_eq!(found.len(), matching, "{order:?}");
+        assert!(ids(&found).iter().all(|id| id.starts_with("copy")), "{order:?}");
+        let mut unique = ids(&found);
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), found.len(), "{order:?}");
+        let refused = snapshot.search_one(&SearchRequest::new().scope(Scope::All).order(order), &query).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid);
+        let stopped = snapshot.with_stop(&{
+            let stop = Stop::new();
+            stop.stop();
+            stop
+        });
+        let error = stopped.search_one(&SearchRequest::new().order(order), &query).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+    }
+}
+
 #[test]
 fn parameters_out_of_range_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -159,6 +333,13 @@ fn parameters_out_of_range_are_refused() {
         superglobal(SuperGlobal::new().first(10_001)),
         superglobal(SuperGlobal::new().images(0)),
         superglobal(SuperGlobal::new().beta(f64::INFINITY)),
+        new().order(Order::from(Diffusion::new().degree(1))),
+        new().order(Order::from(Diffusion::new().sources(0))),
+        new().order(Order::from(Diffusion::new().cut(10_001))),
+        new().order(Order::from(Exploration::new().threshold(f64::NAN))),
+        new().order(Order::from(Reciprocal::new().k1(0))),
+        new().order(Order::from(Reciprocal::new().k1(3).k2(5))),
+        new().order(Order::from(Reciprocal::new().lambda(1.1))),
         new().least_similarity(1.5),
         new().least_similarity(f64::NAN),
         new().collapse(-1.5),

@@ -191,6 +191,7 @@ impl Core {
             options,
             problems: Arc::default(),
             revotes: Default::default(),
+            derived: Arc::default(),
         };
         let core = Core::with(&self.folder, catalog, state)?;
         core.inherit(self);
@@ -454,6 +455,7 @@ impl Building {
             options: state.options.clone(),
             problems: Arc::default(),
             revotes: Default::default(),
+            derived: Arc::default(),
         });
         Ok(())
     }

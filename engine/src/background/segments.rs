@@ -170,7 +170,8 @@ impl Core {
             let set = placed(&now, *role, made.clone())?;
             match role {
                 Role::Train => next.train = set,
-                Role::Index => next.index = set,
+                // Its rows have other numbers.
+                Role::Index => (next.index, next.derived) = (set, Arc::default()),
             }
         }
         let named = writer.commit(|batch| {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairndb_query::{Order, Scope};
+use cairndb_query::Scope;
 
 use super::filter::Filter;
 use crate::answer::SearchRequest;
@@ -168,21 +168,15 @@ impl Context<'_> {
 
     /// The first-stage list of each query, best first: by the methods of the request.
     pub(super) fn retrieve(&self, queries: &[Ready]) -> Result<Vec<Vec<Found>>> {
-        let depth = self.request.depth;
         let expanded = match self.request.expand {
             Some(expand) => Some(self.expanded(queries, expand)?),
             None => None,
         };
         let queries = expanded.as_deref().unwrap_or(queries);
-        let Some(Order::SuperGlobal(method)) = self.request.order else {
-            return self.nearest(queries, depth, true);
-        };
-        let lists = self.nearest(queries, depth.max(method.first), true)?;
-        pool::try_each(queries.len(), |at| {
-            let mut list = self.by_superglobal(&queries[at], lists[at].clone(), method)?;
-            list.truncate(depth);
-            Ok(list)
-        })
+        match self.request.order {
+            Some(order) => self.ordered(queries, order),
+            None => self.nearest(queries, self.request.depth, true),
+        }
     }
 
     /// The nearest images of each query in the scope, best first; `filtered`: of those that meet the conditions.

@@ -1,6 +1,9 @@
 //! A search request of a caller: its checks before any work, and the state that all its queries share.
 
-use cairndb_query::{Field, MAX_ALPHA, MAX_BETA, MAX_COLLAPSED, MAX_EXPANDED, MAX_REFINED, MAX_TAU, MIN_TAU, Order};
+use cairndb_query::{
+    Field, MAX_ALPHA, MAX_BETA, MAX_COLLAPSED, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_REFINED, MAX_TAU, MIN_TAU, Order,
+    Scope,
+};
 
 use super::filter::Filter;
 use super::first_stage::{Context, Ready, Running};
@@ -172,10 +175,33 @@ fn check_methods(request: &SearchRequest) -> Result<()> {
         images(expand.images)?;
         within("alpha", expand.alpha, 0.0, MAX_ALPHA)?;
     }
-    if let Some(Order::SuperGlobal(method)) = &request.order {
-        images(method.images)?;
-        within("the number of refined images", method.first as f64, 2.0, MAX_REFINED as f64)?;
-        within("beta", method.beta, 0.0, MAX_BETA)?;
+    let degree = |name: &str, value: usize, least: usize| within(name, value as f64, least as f64, MAX_DEGREE as f64);
+    match &request.order {
+        Some(Order::SuperGlobal(method)) => {
+            images(method.images)?;
+            within("the number of refined images", method.first as f64, 2.0, MAX_REFINED as f64)?;
+            within("beta", method.beta, 0.0, MAX_BETA)?;
+        }
+        Some(Order::Diffusion(method)) => {
+            degree("the degree", method.degree, 2)?;
+            degree("the number of sources", method.sources, 1)?;
+            within("the cut", method.cut.unwrap_or(2) as f64, 2.0, MAX_CUT as f64)?;
+        }
+        Some(Order::Exploration(method)) => {
+            degree("the degree", method.degree, 2)?;
+            within("the threshold", method.threshold.unwrap_or(0.0), -1.0, 1.0)?;
+        }
+        Some(Order::Reciprocal(method)) => {
+            degree("k1", method.k1, 1)?;
+            within("k2", method.k2 as f64, 1.0, (method.k1 + 1) as f64)?;
+            within("lambda", method.lambda, 0.0, 1.0)?;
+        }
+        _ => {}
+    }
+    let needs_graph = matches!(request.order, Some(Order::Diffusion(_) | Order::Exploration(_) | Order::Reciprocal(_)));
+    if needs_graph && request.scope != Scope::Index {
+        return Err(Error::invalid("this method orders index images, and the request searches others")
+            .help("search index images: only they have a neighbour graph"));
     }
     if let Some(least) = request.least_similarity {
         within("the least similarity", least, -1.0, 1.0)?;

@@ -149,6 +149,7 @@ impl Published {
             options,
             problems: problems.into(),
             revotes: Mutex::default(),
+            derived: Arc::default(),
         })
     }
 }

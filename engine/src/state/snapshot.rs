@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::labels::Labels;
 use super::lists::{label_in, list_of};
+use super::neighbourhood::Neighbourhoods;
 use crate::answer::Vote;
 use crate::catalog::{Pinned, RecordMessage, SegmentEntry};
 use crate::error::{Error, Result};
@@ -35,6 +36,8 @@ pub(crate) struct Published {
     pub(crate) problems: Arc<[Problem]>,
     /// Votes with another k than the stored one, computed on first use.
     pub(crate) revotes: Mutex<HashMap<usize, Arc<Revote>>>,
+    /// What was derived of the index images, on first use; shared by states with the same ones.
+    pub(crate) derived: Arc<Neighbourhoods>,
 }
 
 /// A segment that could not be used.
@@ -348,6 +351,7 @@ impl Published {
             options: self.options.clone(),
             problems: Arc::clone(&self.problems),
             revotes: Mutex::default(),
+            derived: Arc::clone(&self.derived),
         }
     }
 

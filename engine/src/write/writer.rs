@@ -173,6 +173,8 @@ impl Writer {
             return Err(error);
         }
         self.next_image = next_image;
+        // Rows are only appended, and only die.
+        let same_index = index.len() == state.index.len() && index.live_rows() == state.index.live_rows();
         let published = Published {
             sequence,
             index,
@@ -182,6 +184,7 @@ impl Writer {
             options: state.options.clone(),
             problems: Arc::clone(&state.problems),
             revotes: Mutex::default(),
+            derived: if same_index { Arc::clone(&state.derived) } else { Arc::default() },
         };
         Ok((published, carried))
     }

@@ -86,9 +86,19 @@ impl Parser<'_> {
                 };
                 search.expand = Some(self.method(span, method)?);
             }
-            Some("SUPERGLOBAL") => {
-                self.once(search.order.is_some(), "SUPERGLOBAL")?;
-                search.order = Some(self.method(span, Method::SuperGlobal)?);
+            Some(word @ ("SUPERGLOBAL" | "DIFFUSE" | "EXPLORE" | "RECIPROCAL")) => {
+                if let Some(given) = &search.order {
+                    return Err(complaints::order_twice(span, word, given));
+                }
+                self.bump();
+                let method = match word {
+                    "SUPERGLOBAL" => Method::SuperGlobal,
+                    "DIFFUSE" if self.take("FULL").is_some() => Method::DiffuseFull,
+                    "DIFFUSE" => Method::Diffuse,
+                    "EXPLORE" => Method::Explore,
+                    _ => Method::Reciprocal,
+                };
+                search.order = Some(self.method(span, method)?);
             }
             Some("MIN") => {
                 search.least = Some(self.similarity(search.least.is_some(), ["MIN", "SIMILARITY"], "0.5")?);
@@ -316,7 +326,7 @@ pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
     for (clause, expands) in [(&search.expand, true), (&search.order, false)] {
         let Some(Spanned { node: MethodClause { method, options }, span }) = clause else { continue };
         if method.expands() != expands {
-            let place = if expands { "EXPAND" } else { "SUPERGLOBAL" };
+            let place = if expands { "EXPAND" } else { "SUPERGLOBAL, DIFFUSE, EXPLORE or RECIPROCAL" };
             return Err(complaints::expected(*span, place, Some(method.name().to_owned()), format!("write {place}")));
         }
         for given in options.iter() {
@@ -326,6 +336,12 @@ pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
             }
             check_setting(given.part, &given.value)?;
         }
+    }
+    if let (Some(Spanned { node: clause, span }), Some(scope)) = (&search.order, &search.scope)
+        && clause.method.needs_graph()
+        && scope.node != Scope::Index
+    {
+        return Err(complaints::graph_of_index(*span, clause.method.name(), scope.span));
     }
     for (clause, value, example) in [
         ("MIN SIMILARITY", &search.least, "MIN SIMILARITY 0.5".to_owned()),

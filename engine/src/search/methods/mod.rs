@@ -1,4 +1,80 @@
 //! Methods of the first stage: what is searched instead of the query, and what orders the images that were found.
 
+mod diffusion;
 mod expand;
+mod explore;
+mod reciprocal;
 mod superglobal;
+
+use std::collections::HashSet;
+
+use cairndb_query::Order;
+
+use super::first_stage::{Context, Found, Ready};
+use crate::error::Result;
+use crate::operation::Role;
+
+impl Context<'_> {
+    /// The first-stage list of each query by a method; `query` is what is searched for.
+    pub(super) fn ordered(&self, queries: &[Ready], order: Order) -> Result<Vec<Vec<Found>>> {
+        let depth = self.request.depth;
+        let (more, filtered) = match order {
+            Order::SuperGlobal(method) => (method.first, true),
+            // These start at the nearest images, whether they meet the conditions or not.
+            Order::Diffusion(method) => (method.sources, false),
+            Order::Exploration(method) => (method.degree, false),
+            Order::Reciprocal(method) => (method.k1, false),
+            _ => (0, true),
+        };
+        let lists = self.nearest(queries, depth.max(more), filtered)?;
+        // What a method does not reach follows by similarity.
+        let rest = if filtered || self.filter.is_open() { None } else { Some(self.nearest(queries, depth, true)?) };
+        let one = |at: usize| {
+            let (query, list) = (&queries[at], &lists[at]);
+            let mut ordered = match order {
+                Order::SuperGlobal(method) => self.by_superglobal(query, list.clone(), method)?,
+                Order::Diffusion(method) => {
+                    let sources = &list[..method.sources.min(list.len())];
+                    self.sorted(self.diffused(query, sources, method)?)?
+                }
+                Order::Reciprocal(method) => self.sorted(self.by_reciprocal(query, list, method)?)?,
+                Order::Exploration(method) => {
+                    let mut reached = Vec::new();
+                    self.explored(query, &list[..method.degree.min(list.len())], method, |found| {
+                        if self.admits(found)? {
+                            reached.push(*found);
+                        }
+                        Ok(reached.len() == depth)
+                    })?;
+                    reached
+                }
+                _ => list.clone(),
+            };
+            let known: HashSet<(Role, usize)> = ordered.iter().map(|found| (found.role, found.row)).collect();
+            let rest = rest.as_ref().map_or(list, |rest| &rest[at]);
+            ordered.extend(rest.iter().filter(|found| !known.contains(&(found.role, found.row))));
+            ordered.truncate(depth);
+            Ok(ordered)
+        };
+        crate::process::pool::try_each(queries.len(), one)
+    }
+
+    /// Those that meet the conditions, best first, equal ones by key.
+    fn sorted(&self, mut found: Vec<Found>) -> Result<Vec<Found>> {
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| self.key(a).cmp(self.key(b))));
+        let mut left = Vec::with_capacity(self.request.depth.min(found.len()));
+        for found in found {
+            if left.len() == self.request.depth {
+                break;
+            }
+            if self.admits(&found)? {
+                left.push(found);
+            }
+        }
+        Ok(left)
+    }
+
+    fn admits(&self, found: &Found) -> Result<bool> {
+        self.filter.admits(found.role, found.row, self.instance(found.role, found.row))
+    }
+}

@@ -1,0 +1,121 @@
+//! The neighbour graph of the index images: the nearest other index images of each. It is computed exactly on first use, and kept as
+//! long as the index images stay the same; labels may change meanwhile.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::snapshot::Published;
+use crate::error::Result;
+use crate::progress::{Interrupt, Progress};
+use crate::rows::RowSet;
+use crate::vector::Hit;
+
+/// Images whose nearest ones are computed in one pass over the rows.
+const ROWS_AT_ONCE: usize = 1_024;
+/// Rows of a derivation that are kept; an index with more has the others computed again.
+const KEPT_ROWS: usize = 200_000;
+
+/// The graph as directed edges: row by row, the most similar first, equal ones by key.
+pub(crate) struct Neighbourhood {
+    /// Edges that a row has, unless there are fewer other rows.
+    others: usize,
+    starts: Vec<usize>,
+    edges: Vec<Hit>,
+}
+
+impl Neighbourhood {
+    fn of(index: &RowSet, others: usize, interrupt: &Interrupt<'_>) -> Result<Self> {
+        let live: Vec<usize> = index.live().collect();
+        let (mut starts, mut edges) = (vec![0; index.len() + 1], Vec::with_capacity(live.len() * others));
+        let mut lists = Vec::with_capacity(live.len());
+        for (part, rows) in live.chunks(ROWS_AT_ONCE).enumerate() {
+            interrupt.at(Progress::ROWS, part * ROWS_AT_ONCE, live.len())?;
+            let queries = index.gathered(rows)?;
+            lists.extend(index.best_of_many(&queries, others, |query, row| row != rows[query], interrupt)?);
+        }
+        let mut next = live.iter().zip(lists).peekable();
+        for row in 0..index.len() {
+            starts[row] = edges.len();
+            if let Some((_, list)) = next.next_if(|(live, _)| **live == row) {
+                edges.extend(list);
+            }
+        }
+        starts[index.len()] = edges.len();
+        Ok(Self { others, starts, edges })
+    }
+
+    /// Rows, dead ones included; these have no edges.
+    pub(crate) fn rows(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The nearest other rows of a row, at most so many.
+    pub(crate) fn nearest(&self, row: usize, most: usize) -> &[Hit] {
+        let all = &self.edges[self.starts[row]..self.starts[row + 1]];
+        &all[..most.min(all.len())]
+    }
+
+    /// Whether a row is among the nearest ones of another.
+    pub(crate) fn has(&self, row: usize, other: usize, most: usize) -> bool {
+        self.nearest(row, most).iter().any(|edge| edge.row as usize == other)
+    }
+}
+
+/// A sparse row of a derivation: rows and weights.
+pub(crate) type Sparse = Arc<[(u32, f32)]>;
+
+/// Which derivation of the graph a sparse row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Derivation {
+    /// Diffusion from one source, by degree and cut.
+    Diffusion(usize, usize),
+    /// The reciprocal neighbourhood of a row, by k1.
+    Reciprocal(usize),
+}
+
+/// What was computed of one set of index images; states with the same ones share it.
+#[derive(Default)]
+pub(crate) struct Neighbourhoods {
+    graph: Mutex<Option<Arc<Neighbourhood>>>,
+    rows: Mutex<HashMap<(Derivation, u32), Sparse>>,
+}
+
+impl Neighbourhoods {
+    /// A row of a derivation; `make` computes it without a lock, so two readers who ask at once do it twice.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn row(&self, of: Derivation, row: usize, make: impl FnOnce() -> Result<Sparse>) -> Result<Sparse> {
+        let key = (of, row as u32);
+        if let Some(known) = self.rows.lock().get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let made = make()?;
+        let mut rows = self.rows.lock();
+        if rows.len() >= KEPT_ROWS {
+            rows.clear();
+        }
+        Ok(Arc::clone(rows.entry(key).or_insert(made)))
+    }
+}
+
+impl Published {
+    /// The neighbour graph of the index images, with at least so many edges a row where there are as many other rows.
+    ///
+    /// Complexity: on first use `O(index^2)` 8-bit products and `8 * others` bytes a row; then nothing until an index image comes or
+    /// goes.
+    ///
+    /// # Errors
+    /// A damaged catalog; `Cancelled`.
+    pub(crate) fn neighbourhood(&self, others: usize, interrupt: &Interrupt<'_>) -> Result<Arc<Neighbourhood>> {
+        if let Some(graph) = self.derived.graph.lock().as_ref().filter(|graph| graph.others >= others) {
+            return Ok(Arc::clone(graph));
+        }
+        // No lock is held while processors share the work; two readers who ask at once do it twice.
+        let graph = Arc::new(Neighbourhood::of(&self.index, others, interrupt)?);
+        *self.derived.graph.lock() = Some(Arc::clone(&graph));
+        Ok(graph)
+    }
+}
