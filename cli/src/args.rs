@@ -256,7 +256,8 @@ pub(crate) struct Predict {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cairn eval photos.db --queries query.csv --truth solution.csv --report report.html
-  cairn eval vectors.db --queries q.npy --query-ids q_ids.txt --truth solution.csv --k 3 --tau 0.6")]
+  cairn eval vectors.db --queries q.npy --query-ids q_ids.txt --truth solution.csv --k 3 --tau 0.6
+  cairn eval photos.db --queries query.csv --truth solution.csv --table --format markdown")]
 pub(crate) struct Eval {
     #[command(flatten)]
     pub(crate) opened: Opened,
@@ -279,6 +280,12 @@ pub(crate) struct Eval {
     /// Write a report (HTML) to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Compare every method of the first stage, alone and with the steps of the second (Tables 2 and 3 of the paper)
+    #[arg(long, conflicts_with_all = ["report", "grid"])]
+    pub(crate) table: bool,
+    /// Compare several k and tau (Table 4 of the paper)
+    #[arg(long, conflicts_with_all = ["report", "k", "tau"])]
+    pub(crate) grid: bool,
     /// Let the report replace any file, not only an earlier report
     #[arg(long, alias = "force", requires = "report")]
     pub(crate) overwrite: bool,

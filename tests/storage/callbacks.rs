@@ -17,7 +17,7 @@ use cairn::model::{Reembed, Target, Wanted};
 use cairn::{
     Arguments, Database, Deferral, ErrorKind, Operation, Photo, Ports, Progress, Put, Query, SearchRequest, Watch,
 };
-use cairndb_storage_tests::epochs::{is_mirrored, mirror, model, options};
+use cairndb_storage_tests::epochs::{is_mirrored, mirror, model, options, write_named};
 use cairndb_storage_tests::scenes::Scenes;
 use cairndb_storage_tests::{DIMENSION, images, many, put, told};
 
@@ -73,7 +73,7 @@ impl Asker {
         self.note("search", snapshot.search(&SearchRequest::new(), &[query]));
         self.note("keys", snapshot.keys(None));
         self.note("reach", database.wait_for(snapshot.sequence()));
-        self.note("write", database.write(vec![put(format!("asked{number}"), None, &[1.0; DIMENSION])]));
+        self.note("write", write_named(&database, vec![put(format!("asked{number}"), None, &[1.0; DIMENSION])]));
         self.note("drain", database.apply_pending());
         self.note("within", database.snapshot_within(Duration::ZERO));
         self.note("flush", database.flush());
@@ -128,7 +128,7 @@ impl Reembed for Mirrors {
 
 fn filled(folder: &std::path::Path) -> Database {
     let database = Database::create(folder.join("db"), options()).unwrap();
-    database.write(images("i", 300, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 300, DIMENSION, 9, 5, 3)).unwrap();
     database
 }
 
@@ -287,7 +287,7 @@ fn embedders_watchers_and_extractors_may_ask_for_anything() {
         Put::new(format!("p{at}"), vector).label(format!("scene {}", at / 4)).photo([at / 4, at]).into()
     });
     let unlabel = (0..300).step_by(5).map(|at| Operation::Unlabel { key: format!("i{at:06}") });
-    database.write(photos.chain(unlabel)).unwrap();
+    write_named(&database, photos.chain(unlabel)).unwrap();
     let asker = Asker::new(&database, folder.path());
     let port = Arc::new(AskingPort(asker.clone(), Scenes::default()));
     let features = Arc::clone(&port);
@@ -320,7 +320,8 @@ fn a_model_comes_in_force_beside_writers_that_never_pause() {
                     break;
                 }
                 // The same keys again: each is a new image to embed, and the database does not grow.
-                database.write(images(&format!("w{writer} "), rows, DIMENSION, 9, 50, writer * 1000 + round)).unwrap();
+                write_named(&database, images(&format!("w{writer} "), rows, DIMENSION, 9, 50, writer * 1000 + round))
+                    .unwrap();
                 begun.fetch_add(1, Ordering::Relaxed);
             }
         })

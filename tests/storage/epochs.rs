@@ -34,6 +34,24 @@ pub fn mirror(vector: &[f32]) -> Vec<f32> {
     vector.iter().rev().map(|value| -value).collect()
 }
 
+/// Writes vectors as those of the active model, whichever that is by then.
+///
+/// # Errors
+/// What the write gives.
+pub fn write_named(
+    database: &Database,
+    operations: impl IntoIterator<Item = Operation>,
+) -> cairn::Result<cairn::Receipt> {
+    let operations: Vec<Operation> = operations.into_iter().collect();
+    loop {
+        let active = database.options().model.map(|model| model.fingerprint);
+        match database.write_if([cairn::Expect::Model(active)], operations.clone()) {
+            Err(error) if error.message().starts_with("another model became active") => {}
+            written => return written,
+        }
+    }
+}
+
 /// What is stored under a model.
 pub fn under(stored: &Model, mirrored: bool) -> Model {
     let view = |vector: &Vec<f32>| if mirrored { mirror(vector) } else { vector.clone() };
@@ -121,7 +139,7 @@ impl<'d> Turns<'d> {
         apply(&mut self.counted, &operations);
         let mirrored = is_mirrored(self.database);
         let operations = operations.into_iter().map(|operation| under_operation(operation, mirrored));
-        self.database.write(operations)?;
+        write_named(self.database, operations)?;
         self.stream.advance();
         Ok(number)
     }

@@ -17,7 +17,9 @@ use cairn::model::{Maintain, Maintained, ModelInfo, Reembed, Target, Wanted};
 use cairn::{
     Database, Deferral, ErrorKind, Expect, Operation, Outcome, Photo, Ports, Progress, Query, SearchRequest, Watch,
 };
-use cairndb_storage_tests::epochs::{Turns, counted, is_mirrored, mirror, model, model_after, options, under};
+use cairndb_storage_tests::epochs::{
+    Turns, counted, is_mirrored, mirror, model, model_after, options, under, write_named,
+};
 use cairndb_storage_tests::{
     DIMENSION, Guarded, Model, Random, apply, digest, images, load, many, no_leftovers, put, said, sound, status, told,
     unit, wait_until,
@@ -51,7 +53,7 @@ fn images_that_come_while_a_new_epoch_is_looked_at_are_there_after_reopening() {
             |random: &mut Random| (0..DIMENSION).map(|_| random.below(1000) as f32 - 499.5).collect::<Vec<_>>();
         (0..count).map(|at| put(format!("{name}{at}"), label, &vector(&mut random))).collect()
     };
-    database.write(images("a", 20, None)).unwrap();
+    write_named(&database, images("a", 20, None)).unwrap();
     let mut late = Some([images("b", 20, None), images("t", TRAIN, Some("tower"))].concat());
     let target = Target::new(model(true), DIMENSION);
     database
@@ -62,7 +64,7 @@ fn images_that_come_while_a_new_epoch_is_looked_at_are_there_after_reopening() {
                 if at.what == Progress::VERIFICATION
                     && let Some(late) = late.take()
                 {
-                    database.write(late).unwrap();
+                    write_named(&database, late).unwrap();
                 }
                 true
             })),
@@ -93,7 +95,7 @@ fn what_changes_while_an_epoch_votes_is_in_it_as_it_became() {
     let all = [all, index.collect()].concat();
     let mut stored = Model::new();
     apply(&mut stored, &all);
-    database.write(all).unwrap();
+    write_named(&database, all).unwrap();
     let mut rounds = 0;
     let target = Target::new(model(true), DIMENSION);
     let watch = told(|at| {
@@ -114,7 +116,7 @@ fn what_changes_while_an_epoch_votes_is_in_it_as_it_became() {
                 }
             }
             apply(&mut stored, &operations);
-            database.write(operations).unwrap();
+            write_named(&database, operations).unwrap();
             rounds += 1;
         }
         true
@@ -129,7 +131,7 @@ fn what_changes_while_an_epoch_votes_is_in_it_as_it_became() {
 fn what_was_chosen_while_the_model_changed_holds_behind_it() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
-    database.write(images("i", 100, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 100, DIMENSION, 9, 5, 3)).unwrap();
     let watch = told(|at| {
         if at.what == Progress::VERIFICATION {
             database.set_deferral(Deferral::Always);
@@ -137,9 +139,9 @@ fn what_was_chosen_while_the_model_changed_holds_behind_it() {
         true
     });
     database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), Some(&watch)).unwrap();
-    assert!(database.write(vec![put("late", None, &[1.0; DIMENSION])]).unwrap().deferred);
+    assert!(write_named(&database, vec![put("late", None, &[1.0; DIMENSION])]).unwrap().deferred);
     database.set_deferral(Deferral::Never);
-    assert!(!database.write(vec![put("later", None, &[1.0; DIMENSION])]).unwrap().deferred);
+    assert!(!write_named(&database, vec![put("later", None, &[1.0; DIMENSION])]).unwrap().deferred);
 }
 
 #[test]
@@ -209,7 +211,7 @@ fn what_a_model_made_is_neither_stored_nor_searched_under_another() {
     let database = Database::create(folder.path().join("db"), options()).unwrap();
     // No descriptor is like its mirror image.
     let plain: &'static [f32] = Box::leak((0..DIMENSION).map(|at| (at + 1) as f32).collect());
-    database.write(vec![put("known", None, plain), put("other", None, &mirror(plain))]).unwrap();
+    write_named(&database, vec![put("known", None, plain), put("other", None, &mirror(plain))]).unwrap();
     let now = || if is_mirrored(&database) { mirror(plain) } else { plain.to_vec() };
     let run = |statement: &str, flips_first| {
         let ports = Overtaken::ports(&database, plain, flips_first);
@@ -249,15 +251,15 @@ fn stop_at(step: usize) -> impl FnMut(Progress<'_>) -> bool {
 fn what_was_embedded_is_not_embedded_again() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
-    database.write(images("i", 1200, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 1200, DIMENSION, 9, 5, 3)).unwrap();
     let stop = told(stop_at(2));
     let stopped = database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), Some(&stop));
     assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
     assert!(!is_mirrored(&database));
     // A new role keeps the descriptor, a new photo does not, and a new label has nothing to do with it.
-    database.write(vec![Operation::Unlabel { key: "i000000".into() }]).unwrap();
-    database.write(vec![Operation::Label { key: "i000005".into(), label: "label 3".into() }]).unwrap();
-    database.write(vec![put("i000001", None, &[1.0; DIMENSION])]).unwrap();
+    write_named(&database, vec![Operation::Unlabel { key: "i000000".into() }]).unwrap();
+    write_named(&database, vec![Operation::Label { key: "i000005".into(), label: "label 3".into() }]).unwrap();
+    write_named(&database, vec![put("i000001", None, &[1.0; DIMENSION])]).unwrap();
     let rest = Mirror::default();
     assert_eq!(database.change_model(Target::new(model(true), DIMENSION), &rest, None).unwrap(), 1);
     assert_eq!(rest.0.get(), 1200 - 2 * EMBED_ROWS + 1);
@@ -266,7 +268,7 @@ fn what_was_embedded_is_not_embedded_again() {
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
 
     // Back: nothing is embedded but what came since.
-    database.write(vec![put("new", None, &[0.5; DIMENSION])]).unwrap();
+    write_named(&database, vec![put("new", None, &[0.5; DIMENSION])]).unwrap();
     let back = Mirror::default();
     assert_eq!(database.change_model(Target::new(model(false), DIMENSION), &back, None).unwrap(), 0);
     assert_eq!(back.0.get(), 1);
@@ -283,7 +285,7 @@ fn what_was_embedded_is_not_embedded_again() {
 fn every_image_can_be_embedded_again_and_each_epoch_be_gone_back_to() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
-    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let again = || Target::new(model(false), DIMENSION).again(true);
     for number in 1..=2 {
         let asked = Mirror::default();
@@ -319,7 +321,7 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let database = Database::create(&path, options()).unwrap();
-    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let again = || Target::new(model(false), DIMENSION).again(true);
     database.change_model(again(), &Mirror::default(), Some(&told(stop_at(1)))).unwrap_err();
     drop(database);
@@ -346,7 +348,7 @@ fn an_unfinished_epoch_says_how_far_it_is_and_is_not_put_in_force_by_its_number(
 fn what_was_derived_of_an_epoch_that_was_given_up_goes_with_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
-    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let give_up = || {
         let until_it_votes = told(|at| at.what != Progress::PREDICTIONS);
         let target = Target::new(model(true), DIMENSION);
@@ -367,7 +369,7 @@ fn what_was_derived_of_an_epoch_that_was_given_up_goes_with_the_next_one() {
 fn a_dropped_epoch_is_forgotten_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
-    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let again = || Target::new(model(false), DIMENSION).again(true);
     let begun = || {
         database.change_model(again(), &Mirror::default(), Some(&told(stop_at(1)))).unwrap_err();
@@ -414,7 +416,7 @@ impl Maintain for Trained {
 fn descriptors_that_a_model_was_trained_on_are_dropped_only_by_force() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
-    database.write(images("i", 300, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 300, DIMENSION, 9, 5, 3)).unwrap();
     database.change_model(Target::new(model(true), DIMENSION), &Mirror::default(), None).unwrap();
     let ports = Ports::default().maintain(Arc::new(Trained));
     let run = |statement: &str| database.query(statement, &Default::default(), &ports);
@@ -438,7 +440,7 @@ fn descriptors_that_a_model_was_trained_on_are_dropped_only_by_force() {
 fn a_snapshot_keeps_the_model_that_it_was_taken_of() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::create(folder.path().join("db"), options()).unwrap();
-    database.write(images("i", 3000, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 3000, DIMENSION, 9, 5, 3)).unwrap();
     database.compact().unwrap();
     let request = SearchRequest::new().depth(50).limit(50);
     let query = Query::new(database.snapshot().vector("i000001").unwrap().unwrap());
@@ -464,14 +466,14 @@ fn a_model_may_have_another_dimension() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let database = Database::create(&path, options()).unwrap();
-    database.write(images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
+    write_named(&database, images("i", 600, DIMENSION, 9, 5, 3)).unwrap();
     let wrong = database.change_model(Target::new(model(true), DIMENSION / 2), &Mirror::default(), None).unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::Mismatch);
     database.change_model(Target::new(model(true), DIMENSION / 2), &Half, None).unwrap();
     for _ in 0..2 {
         assert_eq!(database.options().dimension, DIMENSION / 2);
         assert!(database.check(true).unwrap().problems.is_empty());
-        let error = database.write(vec![put("x", None, &[1.0; DIMENSION])]).unwrap_err();
+        let error = write_named(&database, vec![put("x", None, &[1.0; DIMENSION])]).unwrap_err();
         assert!(error.to_string().contains("4"), "{error}");
     }
     drop(database);

@@ -86,6 +86,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
         truth: &solution,
         k: None,
         tau: DEFAULT_TAU,
+        compare: None,
         report: Some(&report),
         photos_from: &[],
         // It replaces an earlier demo's files.

@@ -9,6 +9,7 @@ use cairn::reports::Asked;
 use cairn::{Photo, Query, SearchRequest};
 use cairndb_ingest::source::read_ids;
 
+use super::eval_table::Measured;
 use crate::args::{Eval, ModelArgs, Opened};
 use crate::comparison::{Comparison, METHODS, Measurable, print_metrics};
 use crate::failure::{Failure, Result};
@@ -31,6 +32,11 @@ pub(super) fn run(args: &Eval) -> Result<()> {
         truth: &args.truth,
         k: args.k,
         tau: args.tau,
+        compare: match (args.table, args.grid) {
+            (true, _) => Some(Comparing::Methods),
+            (_, true) => Some(Comparing::Grid),
+            _ => None,
+        },
         report: args.report.as_deref(),
         photos_from: &args.photos.photos_from,
         overwrite: args.overwrite,
@@ -41,6 +47,15 @@ pub(super) fn run(args: &Eval) -> Result<()> {
     evaluate(&asked)
 }
 
+/// What an evaluation compares, if not the steps of the paper.
+#[derive(Clone, Copy)]
+pub(super) enum Comparing {
+    /// Every method.
+    Methods,
+    /// Several k and tau.
+    Grid,
+}
+
 /// The arguments of an evaluation.
 pub(super) struct Asking<'a> {
     pub(super) opened: &'a Opened,
@@ -49,6 +64,7 @@ pub(super) struct Asking<'a> {
     pub(super) truth: &'a Path,
     pub(super) k: Option<usize>,
     pub(super) tau: f64,
+    pub(super) compare: Option<Comparing>,
     pub(super) report: Option<&'a Path>,
     /// Folders from which the report may show photos.
     pub(super) photos_from: &'a [PathBuf],
@@ -84,6 +100,17 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     measurable.check(truth, &named(asking.queries), &named(asking.truth))?;
     let k = asking.k.unwrap_or(snapshot.options().vote_k);
     let count = asked.len();
+    if let Some(compare) = asking.compare {
+        let measured = Measured { snapshot: &snapshot, asked: &asked, truth, format: asking.format };
+        let mut out = standard_output();
+        match compare {
+            Comparing::Methods => measured.table(&mut out, k, asking.tau)?,
+            Comparing::Grid => measured.grid(&mut out)?,
+        }
+        out.flush()?;
+        session.failed_queries(&failed, count);
+        return session.end();
+    }
     let comparison = Comparison::run(&snapshot, asked, &request, k, asking.tau)?;
     let metrics = comparison.metrics(truth);
     let index = snapshot.counts().index;

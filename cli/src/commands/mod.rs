@@ -3,6 +3,7 @@
 mod care;
 mod create;
 mod eval;
+mod eval_table;
 mod ingest;
 mod job;
 mod listed;
