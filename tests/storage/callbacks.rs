@@ -73,7 +73,7 @@ impl Asker {
         self.note("search", snapshot.search(&SearchRequest::new(), &[query]));
         self.note("keys", snapshot.keys(None));
         self.note("reach", database.wait_for(snapshot.sequence()));
-        self.note("write", write_named(&database, vec![put(format!("asked{number}"), None, &[1.0; DIMENSION])]));
+        self.note("write", write_named(database, vec![put(format!("asked{number}"), None, &[1.0; DIMENSION])]));
         self.note("drain", database.apply_pending());
         self.note("within", database.snapshot_within(Duration::ZERO));
         self.note("flush", database.flush());

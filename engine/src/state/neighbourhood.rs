@@ -28,7 +28,7 @@ pub(crate) struct Neighbourhood {
 impl Neighbourhood {
     fn of(index: &RowSet, others: usize, interrupt: &Interrupt<'_>) -> Result<Self> {
         let live: Vec<usize> = index.live().collect();
-        let (mut starts, mut edges) = (vec![0; index.len() + 1], Vec::with_capacity(live.len() * others));
+        let (mut starts, mut edges) = (Vec::with_capacity(index.len() + 1), Vec::new());
         let mut lists = Vec::with_capacity(live.len());
         for (part, rows) in live.chunks(ROWS_AT_ONCE).enumerate() {
             interrupt.at(Progress::ROWS, part * ROWS_AT_ONCE, live.len())?;
@@ -37,12 +37,12 @@ impl Neighbourhood {
         }
         let mut next = live.iter().zip(lists).peekable();
         for row in 0..index.len() {
-            starts[row] = edges.len();
+            starts.push(edges.len());
             if let Some((_, list)) = next.next_if(|(live, _)| **live == row) {
                 edges.extend(list);
             }
         }
-        starts[index.len()] = edges.len();
+        starts.push(edges.len());
         Ok(Self { others, starts, edges })
     }
 
