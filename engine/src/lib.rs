@@ -121,7 +121,7 @@ pub use write::{Deferral, Expect};
 
 /// Methods of the first stage of a search ([`SearchRequest::expand`], [`SearchRequest::order`]).
 pub mod methods {
-    pub use cairndb_query::{Diffusion, Expand, Exploration, Order, Reciprocal, SuperGlobal};
+    pub use cairndb_query::{Diffusion, Expand, Exploration, Fusion, Order, Reciprocal, SuperGlobal};
 }
 
 /// Plans and words of the query language that the library takes and returns. The syntax tree is a crate of its own, `cairndb-query`.

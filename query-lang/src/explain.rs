@@ -6,7 +6,7 @@ use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Origin, Role, 
 use crate::names::Source;
 use crate::plan::{CleanPlan, CleanRule, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 use crate::print::{lag, number, quoted};
-use crate::request::{Diffusion, Expand, Exploration, Order, Reciprocal, Rerank, SuperGlobal};
+use crate::request::{Diffusion, Expand, Exploration, Fusion, Order, Reciprocal, Rerank, SuperGlobal};
 
 /// Number of values of a literal descriptor that are shown.
 const VECTOR_VALUES_SHOWN: usize = 3;
@@ -190,6 +190,14 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
             });
             stages.push(("explore", format!("the neighbour graph of degree {degree} along its best edges: {round}")));
             stages.push(("top", format!("K {depth}: the first that are reached")));
+        }
+        Some(Order::Fusion(Fusion { labels, .. })) => {
+            let labels = labels.map_or("chosen on the train images".to_owned(), number);
+            stages.push((
+                "fuse",
+                format!("nearness by reciprocal neighbourhoods with the evidence of labels, whose weight is {labels}"),
+            ));
+            stages.push(("top", format!("K {depth}: the best by both")));
         }
         Some(Order::Reciprocal(Reciprocal { k1, k2, lambda, .. })) => {
             let lambda = number(lambda);

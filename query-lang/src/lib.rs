@@ -50,13 +50,13 @@ pub use limits::{
     MAX_NEIGHBOURS, MAX_NN, MAX_RATE, MAX_REFINED, MAX_SCALE, MAX_TAU, MAX_TEXT_BYTES, MAX_VALIDATION, MAX_VOTERS,
     MIN_BATCH, MIN_DIMENSION, MIN_INLIERS, MIN_TAU,
 };
-pub use limits::{DEFAULT_CUT, DEFAULT_DEGREE, DEFAULT_RECIPROCAL, DEFAULT_SOURCES, MAX_CUT, MAX_DEGREE};
+pub use limits::{DEFAULT_CUT, DEFAULT_DEGREE, DEFAULT_RECIPROCAL, DEFAULT_SOURCES, MAX_CUT, MAX_DEGREE, MAX_LABELS};
 pub use names::{Names, Source};
 pub use parser::{Parsed, parse, statement_is_complete};
 pub use plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 pub use planner::{check, plan};
 pub use reference::{forms, keywords, names, schema, table};
-pub use request::{Diffusion, Expand, Exploration, Order, Reciprocal, Rerank, SearchRequest, SuperGlobal};
+pub use request::{Diffusion, Expand, Exploration, Fusion, Order, Reciprocal, Rerank, SearchRequest, SuperGlobal};
 pub use script::{Piece, Script, ScriptError};
 pub use value::{Binding, Interval, Parameter, Setting, Takes, Value};
 pub use words::nearest_name;

@@ -28,6 +28,8 @@ pub const MAX_REFINED: usize = 10_000;
 pub const MAX_BETA: f64 = 100.0;
 /// Largest `degree` of DIFFUSE and EXPLORE, `k1` and `k2` of RECIPROCAL, and `sources` of DIFFUSE.
 pub const MAX_DEGREE: usize = 1000;
+/// Largest `labels` of FUSE; the smallest is 0, which looks at no label.
+pub const MAX_LABELS: f64 = 10.0;
 /// Largest `cut` of DIFFUSE: it solves a system of so many equations for each source.
 pub const MAX_CUT: usize = 10_000;
 /// Largest K of a search with COLLAPSE, which compares each row with those before it.

@@ -4,7 +4,7 @@ use std::ops::Bound::Included;
 
 use crate::limits::{
     DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_CUT, DEFAULT_DEGREE, DEFAULT_EXPANDED, DEFAULT_RECIPROCAL, DEFAULT_REFINED,
-    DEFAULT_SOURCES, MAX_ALPHA, MAX_BETA, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_REFINED,
+    DEFAULT_SOURCES, MAX_ALPHA, MAX_BETA, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_LABELS, MAX_REFINED,
 };
 use crate::options::{Form, Only, Part, Usual};
 use crate::value::Setting;
@@ -27,11 +27,13 @@ pub enum Method {
     Explore,
     /// k-reciprocal re-ranking (Zhong et al. 2017) of one query against the neighbour graph.
     Reciprocal,
+    /// Label-aware fusion: reciprocal neighbourhoods and the evidence of labels in one score.
+    Fuse,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ExpandMean,
         Self::ExpandAlpha,
         Self::SuperGlobal,
@@ -39,6 +41,7 @@ impl Method {
         Self::DiffuseFull,
         Self::Explore,
         Self::Reciprocal,
+        Self::Fuse,
     ];
 
     /// The words of its clause.
@@ -51,6 +54,7 @@ impl Method {
             Self::DiffuseFull => "DIFFUSE FULL",
             Self::Explore => "EXPLORE",
             Self::Reciprocal => "RECIPROCAL",
+            Self::Fuse => "FUSE",
         }
     }
 
@@ -61,7 +65,7 @@ impl Method {
 
     /// Whether it reads the neighbour graph of the index images.
     pub const fn needs_graph(self) -> bool {
-        matches!(self, Self::Diffuse | Self::DiffuseFull | Self::Explore | Self::Reciprocal)
+        matches!(self, Self::Diffuse | Self::DiffuseFull | Self::Explore | Self::Reciprocal | Self::Fuse)
     }
 
     /// Its options.
@@ -74,6 +78,7 @@ impl Method {
             Self::DiffuseFull => &DIFFUSE_FULL,
             Self::Explore => &EXPLORE,
             Self::Reciprocal => &RECIPROCAL,
+            Self::Fuse => &FUSE,
         }
     }
 }
@@ -98,6 +103,17 @@ pub static EXPLORE: [&Part; 2] = [&DEGREE, &T];
 
 /// The parts of RECIPROCAL.
 pub static RECIPROCAL: [&Part; 3] = [&K1, &K2, &LAMBDA];
+
+/// The parts of FUSE.
+pub static FUSE: [&Part; 1] = [&LABELS];
+
+pub(crate) static LABELS: Part = Part {
+    name: "labels",
+    form: Form::Number((Included(0.0), Included(MAX_LABELS))),
+    usual: Usual::Other { said: "chosen on the train images", example: Setting::Number(0.5) },
+    only: Only::Anywhere,
+    means: "weight of the evidence of labels beside the neighbourhoods",
+};
 
 pub(crate) static DEGREE: Part = Part {
     name: "degree",

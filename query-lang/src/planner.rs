@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::limits::{
     DEFAULT_DEGREE, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EVIDENCE, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_COUNT,
 };
-use crate::methods::{ALPHA, BETA, CUT, DEGREE, K1, K2, LAMBDA, M, N, SOURCES, T};
+use crate::methods::{ALPHA, BETA, CUT, DEGREE, K1, K2, LABELS, LAMBDA, M, N, SOURCES, T};
 use crate::names::{Names, Source, known, resolve};
 use crate::options::{
     AUGMENT, BALANCE, BATCH, DIM, EPOCHS, FREQ, GEM, INLIERS, MARGIN, NEIGHBOURS, NN, Part, RATE, SCALE, SCALEUP, SEED,
@@ -17,7 +17,7 @@ use crate::options::{
 };
 use crate::parser::{check_clean, check_role, check_search, check_train};
 use crate::plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
-use crate::request::{Diffusion, Expand, Exploration, Order, Reciprocal, Rerank, SearchRequest, SuperGlobal};
+use crate::request::{Diffusion, Expand, Exploration, Fusion, Order, Reciprocal, Rerank, SearchRequest, SuperGlobal};
 use crate::value::{Setting, Value};
 
 /// The planner chooses the graph while its breadth is below one in this many of the rows. For each unit of breadth the graph
@@ -238,6 +238,7 @@ fn plan_order(search: &Search) -> Result<Option<Order>, Diagnostic> {
             let lambda = number(options, &LAMBDA)?.unwrap_or(usual.lambda);
             Order::Reciprocal(Reciprocal { k1, k2: k2.unwrap_or(usual.k2.min(k1 + 1)), lambda })
         }
+        Method::Fuse => Order::Fusion(Fusion { labels: number(options, &LABELS)? }),
         // EXPAND is no order; check_search refuses it.
         Method::SuperGlobal | Method::ExpandMean | Method::ExpandAlpha => {
             let usual = SuperGlobal::default();

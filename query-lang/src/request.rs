@@ -60,6 +60,37 @@ pub enum Order {
     Exploration(Exploration),
     /// k-reciprocal re-ranking against the neighbour graph; of index images only.
     Reciprocal(Reciprocal),
+    /// Reciprocal neighbourhoods fused with the evidence of labels; of index images only.
+    Fusion(Fusion),
+}
+
+/// Label-aware fusion (docs/ALGORITHMS.md): nearness by reciprocal neighbourhoods plus the evidence of labels. It contains what the
+/// second stage does, so that it needs no RERANK.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Fusion {
+    /// Weight of the evidence of labels, 0 to [`MAX_LABELS`](crate::MAX_LABELS); `None` (the default): chosen on the train images
+    /// alone.
+    pub labels: Option<f64>,
+}
+
+impl Fusion {
+    /// With the weight that the train images choose.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`Fusion::labels`].
+    #[must_use]
+    pub fn labels(self, labels: impl Into<Option<f64>>) -> Self {
+        Self { labels: labels.into() }
+    }
+}
+
+impl From<Fusion> for Order {
+    fn from(method: Fusion) -> Self {
+        Self::Fusion(method)
+    }
 }
 
 /// Diffusion: similarities spread from the query's nearest images over the mutual neighbour graph of the index images.

@@ -22,6 +22,7 @@ pub(crate) const CLAUSES: &[&str] = &[
     "DIFFUSE",
     "EXPLORE",
     "RECIPROCAL",
+    "FUSE",
     "RERANK",
     "MIN",
     "COLLAPSE",
@@ -44,10 +45,10 @@ pub(crate) const SHOWN: &[&str] =
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
 
 /// Statements and clauses that are planned but not built. VERIFY of a search is not built; BACKUP VERIFY is.
-const PLANNED: &[&str] = &["EVALUATE", "EXPORT", "FUSE", "INGEST", "RECOGNIZE", "TARGET", "VERIFY", "WHY"];
+const PLANNED: &[&str] = &["EVALUATE", "EXPORT", "INGEST", "RECOGNIZE", "TARGET", "VERIFY", "WHY"];
 
 /// Planned clauses that can follow an image: if such a word could be a name, the meaning of a statement would change later.
-const PLANNED_CLAUSES: &[&str] = &["FUSE", "VERIFY", "TARGET"];
+const PLANNED_CLAUSES: &[&str] = &["VERIFY", "TARGET"];
 
 /// Words of other languages, and the words of this one.
 const FOREIGN: &[(&str, &str)] = &[

@@ -4,7 +4,7 @@
 //! threshold that takes the places of inserted rows; copies that are shown, counted twice or not at all; parameters out of range.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cairn::methods::{Diffusion, Expand, Exploration, Order, Reciprocal, SuperGlobal};
+use cairn::methods::{Diffusion, Expand, Exploration, Fusion, Order, Reciprocal, SuperGlobal};
 use cairn::{
     Condition, Database, ErrorKind, Field, Operation, Options, Put, Query, Rerank, Role, Row, Scope, SearchRequest,
     Snapshot, Stage, Stop,
@@ -246,6 +246,8 @@ fn after_any_history_the_graph_is_that_of_the_images() {
         new().order(Exploration::new().degree(4).threshold(0.5)),
         new().order(Reciprocal::new().k1(5).k2(2)),
         new().order(Reciprocal::new().k1(5).k2(2)).rerank(Rerank::new()),
+        new().order(Fusion::new()),
+        new().order(Fusion::new().labels(0.7)).expand(Expand::alpha().images(3)),
     ];
     for step in 0..60 {
         database.write(stream.transaction()).unwrap();
@@ -279,6 +281,50 @@ fn after_any_history_the_graph_is_that_of_the_images() {
     }
 }
 
+/// It catches: evidence with the wrong sign; labels that say nothing and still decide.
+#[test]
+fn labels_decide_where_they_say_something() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = |real: bool| folder.path().join(format!("{real}"));
+    let mut found = Vec::new();
+    for real in [true, false] {
+        let database = Database::create(name(real), Options::for_vectors(DIMENSION)).unwrap();
+        let mut random = Random::new(3);
+        // Each instance has two looks that have nothing in common; its train images have both.
+        let looks: Vec<[Vec<f32>; 2]> = (0..20)
+            .map(|_| [0, 1].map(|_| unit(&(0..DIMENSION).map(|_| random.signed()).collect::<Vec<_>>())))
+            .collect();
+        let mut near = |look: &[f32]| -> Vec<f32> { look.iter().map(|x| x + 0.12 * random.signed()).collect() };
+        let mut all = Vec::new();
+        for (instance, looks) in looks.iter().enumerate() {
+            for n in 0..12 {
+                let label = if real { instance } else { (7 * instance + 5 * n) % 20 };
+                let train =
+                    Put::new(format!("t{instance:02} {n:02}"), near(&looks[n % 2])).label(format!("l{label:02}"));
+                all.push(train.into());
+            }
+            for n in 0..8 {
+                all.push(Put::new(format!("i{instance:02} {n}"), near(&looks[n % 2])).into());
+            }
+        }
+        database.write(all).unwrap();
+        let snapshot = database.snapshot();
+        let mut right = 0;
+        for (instance, looks) in looks.iter().enumerate() {
+            let request = SearchRequest::new().depth(8).order(Fusion::new());
+            let own = format!("i{instance:02} ");
+            right += rows(&snapshot, &request, &Query::new(looks[0].clone()))
+                .iter()
+                .filter(|row| row.id.starts_with(&own))
+                .count();
+        }
+        found.push(right);
+    }
+    // Similarity alone finds the 4 of 8 that have the query's look.
+    assert!(found[0] >= 150, "of 160 images {} were found by labels", found[0]);
+    assert!((72..=100).contains(&found[1]), "labels that say nothing found {}", found[1]);
+}
+
 #[test]
 fn methods_of_the_graph_obey_conditions_and_fill_the_answer() {
     let folder = tempfile::tempdir().unwrap();
@@ -294,6 +340,7 @@ fn methods_of_the_graph_obey_conditions_and_fill_the_answer() {
         Order::from(Exploration::new()),
         Order::from(Exploration::new().degree(2)),
         Order::from(Reciprocal::new()),
+        Order::from(Fusion::new()),
     ] {
         let all = rows(&snapshot, &SearchRequest::new().depth(10_000).order(order), &query);
         assert_eq!(all.len(), index.len() - 1, "{order:?}");
@@ -340,6 +387,8 @@ fn parameters_out_of_range_are_refused() {
         new().order(Order::from(Reciprocal::new().k1(0))),
         new().order(Order::from(Reciprocal::new().k1(3).k2(5))),
         new().order(Order::from(Reciprocal::new().lambda(1.1))),
+        new().order(Order::from(Fusion::new().labels(10.5))),
+        new().order(Order::from(Fusion::new().labels(f64::NAN))),
         new().least_similarity(1.5),
         new().least_similarity(f64::NAN),
         new().collapse(-1.5),

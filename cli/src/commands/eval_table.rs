@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use cairn::eval::{Metrics, evaluate};
-use cairn::methods::{Diffusion, Expand, Exploration, Reciprocal, SuperGlobal};
+use cairn::methods::{Diffusion, Expand, Exploration, Fusion, Reciprocal, SuperGlobal};
 use cairn::reports::Asked;
 use cairn::{Answer, Rerank, SearchRequest, Snapshot};
 
@@ -31,6 +31,7 @@ fn first_stages() -> Vec<(&'static str, SearchRequest)> {
         ("DIFFUSE FULL", new().order(Diffusion::new().cut(None))),
         ("EXPLORE", new().order(Exploration::new())),
         ("RECIPROCAL", new().order(Reciprocal::new())),
+        ("FUSE", new().order(Fusion::new())),
         ("EXPAND ALPHA RECIPROCAL", new().expand(Expand::alpha()).order(Reciprocal::new())),
     ]
 }

@@ -192,6 +192,7 @@ impl Core {
             problems: Arc::default(),
             revotes: Default::default(),
             derived: Arc::default(),
+            calibration: Arc::default(),
         };
         let core = Core::with(&self.folder, catalog, state)?;
         core.inherit(self);
@@ -456,6 +457,7 @@ impl Building {
             problems: Arc::default(),
             revotes: Default::default(),
             derived: Arc::default(),
+            calibration: Arc::default(),
         });
         Ok(())
     }

@@ -172,10 +172,10 @@ impl Context<'_> {
             Some(expand) => Some(self.expanded(queries, expand)?),
             None => None,
         };
-        let queries = expanded.as_deref().unwrap_or(queries);
+        let searched = expanded.as_deref().unwrap_or(queries);
         match self.request.order {
-            Some(order) => self.ordered(queries, order),
-            None => self.nearest(queries, self.request.depth, true),
+            Some(order) => self.ordered(searched, queries, order),
+            None => self.nearest(searched, self.request.depth, true),
         }
     }
 

@@ -1,8 +1,8 @@
 //! A search request of a caller: its checks before any work, and the state that all its queries share.
 
 use cairndb_query::{
-    Field, MAX_ALPHA, MAX_BETA, MAX_COLLAPSED, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_REFINED, MAX_TAU, MIN_TAU, Order,
-    Scope,
+    Field, MAX_ALPHA, MAX_BETA, MAX_COLLAPSED, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_LABELS, MAX_REFINED, MAX_TAU,
+    MIN_TAU, Order, Scope,
 };
 
 use super::filter::Filter;
@@ -196,9 +196,13 @@ fn check_methods(request: &SearchRequest) -> Result<()> {
             within("k2", method.k2 as f64, 1.0, (method.k1 + 1) as f64)?;
             within("lambda", method.lambda, 0.0, 1.0)?;
         }
+        Some(Order::Fusion(method)) => {
+            within("the weight of labels", method.labels.unwrap_or(0.0), 0.0, MAX_LABELS)?;
+        }
         _ => {}
     }
-    let needs_graph = matches!(request.order, Some(Order::Diffusion(_) | Order::Exploration(_) | Order::Reciprocal(_)));
+    // The other orders work on any images.
+    let needs_graph = !matches!(request.order, None | Some(Order::SuperGlobal(_)));
     if needs_graph && request.scope != Scope::Index {
         return Err(Error::invalid("this method orders index images, and the request searches others")
             .help("search index images: only they have a neighbour graph"));

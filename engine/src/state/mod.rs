@@ -1,5 +1,6 @@
 //! State: the data that a reader holds, and how a folder becomes a state again.
 
+mod calibration;
 mod changes;
 pub(crate) mod columns;
 mod digest;
@@ -12,6 +13,7 @@ pub(crate) mod now;
 pub(crate) mod snapshot;
 pub(crate) mod watermark;
 
+pub(crate) use calibration::Calibration;
 pub use changes::Changed;
 pub use images::{Images, Keys, OfInstance};
 pub(crate) use labels::Labels;

@@ -46,6 +46,16 @@ impl Neighbourhood {
         Ok(Self { others, starts, edges })
     }
 
+    /// The graph of these lists: of each row the nearest others and their similarities, best first.
+    pub(crate) fn of_lists(others: usize, lists: &[Vec<(usize, f32)>]) -> Self {
+        let (mut starts, mut edges) = (vec![0], Vec::new());
+        for list in lists {
+            edges.extend(list.iter().map(|&(row, similarity)| Hit { similarity, row: row as u32 }));
+            starts.push(edges.len());
+        }
+        Self { others, starts, edges }
+    }
+
     /// Rows, dead ones included; these have no edges.
     pub(crate) fn rows(&self) -> usize {
         self.starts.len() - 1
@@ -73,6 +83,8 @@ pub(crate) enum Derivation {
     Diffusion(usize, usize),
     /// The reciprocal neighbourhood of a row, by k1.
     Reciprocal(usize),
+    /// Its mean over the row and its k2 - 1 nearest, by k1 and k2.
+    Mean(usize, usize),
 }
 
 /// What was computed of one set of index images; states with the same ones share it.

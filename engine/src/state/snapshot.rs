@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::calibration::Calibration;
 use super::labels::Labels;
 use super::lists::{label_in, list_of};
 use super::neighbourhood::Neighbourhoods;
@@ -38,6 +39,8 @@ pub(crate) struct Published {
     pub(crate) revotes: Mutex<HashMap<usize, Arc<Revote>>>,
     /// What was derived of the index images, on first use; shared by states with the same ones.
     pub(crate) derived: Arc<Neighbourhoods>,
+    /// What the train images say of labels, on first use; shared by states with the same ones.
+    pub(crate) calibration: Arc<Mutex<Option<Calibration>>>,
 }
 
 /// A segment that could not be used.
@@ -352,6 +355,7 @@ impl Published {
             problems: Arc::clone(&self.problems),
             revotes: Mutex::default(),
             derived: Arc::clone(&self.derived),
+            calibration: Arc::clone(&self.calibration),
         }
     }
 

@@ -140,6 +140,7 @@ impl Writer {
             space: catalog.space(),
             others: catalog.other_spaces(),
             effects: Effects::default(),
+            relabels: false,
         };
         let numbers = &mut self.numbers;
         // A panic of foreign code below must not leave label numbers that were never stored.
@@ -163,7 +164,7 @@ impl Writer {
                 return Err(error);
             }
         };
-        let Draft { labels, index, train, next_image, mut batch, .. } = next;
+        let Draft { labels, index, train, next_image, mut batch, relabels, .. } = next;
         if is_owed {
             batch.set_owed();
         }
@@ -174,6 +175,7 @@ impl Writer {
         }
         self.next_image = next_image;
         // Rows are only appended, and only die.
+        let same_train = train.len() == state.train.len() && train.live_rows() == state.train.live_rows() && !relabels;
         let same_index = index.len() == state.index.len() && index.live_rows() == state.index.live_rows();
         let published = Published {
             sequence,
@@ -184,6 +186,7 @@ impl Writer {
             options: state.options.clone(),
             problems: Arc::clone(&state.problems),
             revotes: Mutex::default(),
+            calibration: if same_train { Arc::clone(&state.calibration) } else { Arc::default() },
             derived: if same_index { Arc::clone(&state.derived) } else { Arc::default() },
         };
         Ok((published, carried))
@@ -207,6 +210,8 @@ struct Draft<'c> {
     /// Other spaces whose descriptors follow the images.
     others: Vec<SpaceId>,
     effects: Effects,
+    /// A train image got another label.
+    relabels: bool,
 }
 
 impl Draft<'_> {
@@ -521,6 +526,7 @@ impl Draft<'_> {
 
     fn follow(&mut self, state: &Published, proposer: Option<&dyn Propose>) -> Result<usize> {
         let effects = std::mem::take(&mut self.effects);
+        self.relabels |= !effects.relabelled.is_empty();
         let moves = Moves {
             removed_train: &effects.removed_train,
             relabelled: &effects.relabelled,

@@ -86,7 +86,7 @@ impl Parser<'_> {
                 };
                 search.expand = Some(self.method(span, method)?);
             }
-            Some(word @ ("SUPERGLOBAL" | "DIFFUSE" | "EXPLORE" | "RECIPROCAL")) => {
+            Some(word @ ("SUPERGLOBAL" | "DIFFUSE" | "EXPLORE" | "RECIPROCAL" | "FUSE")) => {
                 if let Some(given) = &search.order {
                     return Err(complaints::order_twice(span, word, given));
                 }
@@ -96,6 +96,7 @@ impl Parser<'_> {
                     "DIFFUSE" if self.take("FULL").is_some() => Method::DiffuseFull,
                     "DIFFUSE" => Method::Diffuse,
                     "EXPLORE" => Method::Explore,
+                    "FUSE" => Method::Fuse,
                     _ => Method::Reciprocal,
                 };
                 search.order = Some(self.method(span, method)?);
@@ -326,7 +327,7 @@ pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
     for (clause, expands) in [(&search.expand, true), (&search.order, false)] {
         let Some(Spanned { node: MethodClause { method, options }, span }) = clause else { continue };
         if method.expands() != expands {
-            let place = if expands { "EXPAND" } else { "SUPERGLOBAL, DIFFUSE, EXPLORE or RECIPROCAL" };
+            let place = if expands { "EXPAND" } else { "SUPERGLOBAL, DIFFUSE, EXPLORE, RECIPROCAL or FUSE" };
             return Err(complaints::expected(*span, place, Some(method.name().to_owned()), format!("write {place}")));
         }
         for given in options.iter() {

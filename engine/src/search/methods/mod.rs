@@ -1,9 +1,12 @@
 //! Methods of the first stage: what is searched instead of the query, and what orders the images that were found.
 
+mod calibration;
 mod diffusion;
 mod expand;
 mod explore;
+mod fusion;
 mod reciprocal;
+mod rows;
 mod superglobal;
 
 use std::collections::HashSet;
@@ -15,8 +18,8 @@ use crate::error::Result;
 use crate::operation::Role;
 
 impl Context<'_> {
-    /// The first-stage list of each query by a method; `query` is what is searched for.
-    pub(super) fn ordered(&self, queries: &[Ready], order: Order) -> Result<Vec<Vec<Found>>> {
+    /// The first-stage list of each query by a method; `queries` are searched for, `asked` is what they were before an expansion.
+    pub(super) fn ordered(&self, queries: &[Ready], asked: &[Ready], order: Order) -> Result<Vec<Vec<Found>>> {
         let depth = self.request.depth;
         let (more, filtered) = match order {
             Order::SuperGlobal(method) => (method.first, true),
@@ -24,6 +27,7 @@ impl Context<'_> {
             Order::Diffusion(method) => (method.sources, false),
             Order::Exploration(method) => (method.degree, false),
             Order::Reciprocal(method) => (method.k1, false),
+            Order::Fusion(_) => (fusion::NEAREST, false),
             _ => (0, true),
         };
         let lists = self.nearest(queries, depth.max(more), filtered)?;
@@ -38,6 +42,7 @@ impl Context<'_> {
                     self.sorted(self.diffused(query, sources, method)?)?
                 }
                 Order::Reciprocal(method) => self.sorted(self.by_reciprocal(query, list, method)?)?,
+                Order::Fusion(method) => self.sorted(self.fused((query, &asked[at]), list, method)?)?,
                 Order::Exploration(method) => {
                     let mut reached = Vec::new();
                     self.explored(query, &list[..method.degree.min(list.len())], method, |found| {
