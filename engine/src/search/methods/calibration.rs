@@ -1,5 +1,5 @@
 //! The parameters of the fusion, chosen on the train images alone (docs/ALGORITHMS.md, fusion): how certain a label is at which
-//! similarity, and how much labels weigh. No query and no index image is looked at.
+//! similarity, and how much labels weigh. It examines no query and no index image.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
@@ -13,9 +13,9 @@ use crate::progress::{Interrupt, Progress};
 use crate::state::{Calibration, Neighbourhood, Published, Sparse};
 use crate::vector::{Hit, Random, dot};
 
-/// Train images that are looked at; of more, whole labels are drawn until there are so many.
+/// Train images that are examined; of more, whole labels are drawn until there are so many.
 const SAMPLED: usize = 4_000;
-/// Nearest train images among which one of another label is looked for.
+/// Nearest train images among which one of another label is found.
 const NEAREST_OTHERS: usize = 32;
 /// Fewer images with another one of their label say nothing.
 const LEAST_PAIRS: usize = 20;
