@@ -118,6 +118,17 @@ pub struct Row {
     pub path: Option<String>,
 }
 
+/// How much labels counted in a fusion ([`Fusion`](crate::methods::Fusion)).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct LabelWeight {
+    /// Weight of their evidence.
+    pub weight: f64,
+    /// Whether the train images tell how certain a label is; otherwise they are too few, or their labels say nothing.
+    pub learnt: bool,
+}
+
 /// The answer to one query.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -127,6 +138,8 @@ pub struct Answer {
     pub prediction: Option<Vote>,
     /// Best first.
     pub rows: Vec<Row>,
+    /// How much labels counted; `None` unless the request's order is a fusion.
+    pub labels: Option<LabelWeight>,
     /// The sequence number of the predictions.
     pub as_of_sequence: u64,
     /// Number of acknowledged writes that this answer does not see.

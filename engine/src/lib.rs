@@ -103,7 +103,7 @@ const _: () = {
     sent::<Outcome>();
 };
 
-pub use answer::{Answer, Prediction, Query, Rerank, Row, SearchRequest, Stage, Vote, Voter};
+pub use answer::{Answer, LabelWeight, Prediction, Query, Rerank, Row, SearchRequest, Stage, Vote, Voter};
 pub use cairndb_query::{Column, Condition, Field, Scope};
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};

@@ -289,7 +289,7 @@ fn labels_decide_where_they_say_something() {
     let mut found = Vec::new();
     for real in [true, false] {
         let database = Database::create(name(real), Options::for_vectors(DIMENSION)).unwrap();
-        let mut random = Random::new(3);
+        let (mut random, mut dice) = (Random::new(3), Random::new(9));
         // Each instance has two looks that have nothing in common; its train images have both.
         let looks: Vec<[Vec<f32>; 2]> = (0..20)
             .map(|_| [0, 1].map(|_| unit(&(0..DIMENSION).map(|_| random.signed()).collect::<Vec<_>>())))
@@ -298,7 +298,7 @@ fn labels_decide_where_they_say_something() {
         let mut all = Vec::new();
         for (instance, looks) in looks.iter().enumerate() {
             for n in 0..12 {
-                let label = if real { instance } else { (7 * instance + 5 * n) % 20 };
+                let label = if real { instance } else { dice.below(20) };
                 let train =
                     Put::new(format!("t{instance:02} {n:02}"), near(&looks[n % 2])).label(format!("l{label:02}"));
                 all.push(train.into());
@@ -309,6 +309,9 @@ fn labels_decide_where_they_say_something() {
         }
         database.write(all).unwrap();
         let snapshot = database.snapshot();
+        let asked = Query::new(looks[0][0].clone());
+        let labels = snapshot.search_one(&SearchRequest::new().order(Fusion::new()), &asked).unwrap().labels.unwrap();
+        assert_eq!((labels.learnt, labels.weight < 0.5), (real, !real), "{labels:?}");
         let mut right = 0;
         for (instance, looks) in looks.iter().enumerate() {
             let request = SearchRequest::new().depth(8).order(Fusion::new());

@@ -500,6 +500,10 @@ fn counts_of(answers: &Answers) -> Vec<String> {
     if let Some(answer) = answers.answers.first() {
         lines.push(seen(answer.as_of_sequence, answer.lag));
     }
+    if let Some(labels) = answers.answers.first().and_then(|answer| answer.labels) {
+        let why = if labels.learnt { "" } else { ": the train images are too few, or their labels say nothing" };
+        lines.push(format!("labels weigh {}{why}", labels.weight));
+    }
     let rows = answers.answers.iter().flat_map(|answer| &answer.rows);
     let count = |stage: Stage| rows.clone().filter(|row| row.stage == Some(stage)).count();
     let voted = answers.answers.iter().filter(|answer| answer.prediction.is_some()).count();

@@ -68,7 +68,13 @@ impl Context<'_> {
             })
             .collect::<Result<_>>()?;
         let prediction = vote.map(|ballot| self.state.vote(ballot)).transpose()?;
-        Ok(Answer { prediction, rows, as_of_sequence: self.state.sequence, lag: self.lag })
+        Ok(Answer {
+            prediction,
+            rows,
+            labels: self.label_weight()?,
+            as_of_sequence: self.state.sequence,
+            lag: self.lag,
+        })
     }
 
     /// Where an image came from.

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use cairndb_query::Order;
 
 use super::first_stage::{Context, Found, Ready};
+use crate::answer::LabelWeight;
 use crate::error::Result;
 use crate::operation::Role;
 
@@ -62,6 +63,14 @@ impl Context<'_> {
             Ok(ordered)
         };
         crate::process::pool::try_each(queries.len(), one)
+    }
+
+    /// How much labels count, if the order is a fusion.
+    pub(super) fn label_weight(&self) -> Result<Option<LabelWeight>> {
+        let Some(Order::Fusion(method)) = self.request.order else { return Ok(None) };
+        let calibration = self.state.calibration(self.interrupt)?;
+        let weight = method.labels.unwrap_or(calibration.labels);
+        Ok(Some(LabelWeight { weight, learnt: calibration.gate.is_some() }))
     }
 
     /// Those that meet the conditions, best first, equal ones by key.
