@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::operations::Within;
+use super::within::Within;
 use crate::admin::scouting::before_opening;
 use crate::background::Shared;
 use crate::background::Worker;

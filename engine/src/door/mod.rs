@@ -18,6 +18,7 @@ mod prepared;
 mod staleness;
 mod status;
 mod training;
+mod within;
 
 pub use arguments::{Argument, Arguments};
 pub use database::Database;

@@ -1,19 +1,17 @@
 //! Care of a database: checks, backups, repairs.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::database::Database;
+use super::within::Within;
 use crate::admin::scouting::before_care;
 use crate::admin::{backup, repair};
 use crate::catalog::Look;
 use crate::disk::{Folder, Record, release};
 use crate::error::Result;
-use crate::process::callback::Called;
 use crate::process::scout::has_scout;
-use crate::progress::{Interrupt, Progress, Watch};
+use crate::progress::{Interrupt, Watch};
 use crate::report::{CheckReport, Copied, Repaired};
-use crate::write::Core;
 
 impl Database {
     /// Checks that the stored data is consistent; with `deep`, also that every list, floor and prediction equals a recompute and
@@ -163,28 +161,5 @@ impl Database {
             Err(error) if error.is_disk_full() && release(folder) => repair(),
             repaired => repaired,
         }
-    }
-}
-
-/// The watcher of a call that holds what others wait for: calls that would wait for it are refused.
-pub(super) struct Within<'w> {
-    database: usize,
-    watch: Option<&'w dyn Watch>,
-}
-
-impl<'w> Within<'w> {
-    pub(super) fn of(core: &Core, watch: Option<&'w dyn Watch>) -> Self {
-        Self { database: core.catalog().handle_number(), watch }
-    }
-
-    pub(super) fn watch(&self) -> Option<&dyn Watch> {
-        self.watch.map(|_| self as &dyn Watch)
-    }
-}
-
-impl Watch for Within<'_> {
-    fn progress(&self, at: Progress<'_>) -> ControlFlow<()> {
-        let _called = Called::by(self.database, "the watcher of a backup or a compaction");
-        self.watch.map_or(ControlFlow::Continue(()), |watch| watch.progress(at))
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::snapshot::Published;
 use crate::error::Result;
 use crate::progress::{Interrupt, Progress};
 use crate::rows::RowSet;
@@ -95,6 +94,23 @@ pub(crate) struct Neighbourhoods {
 }
 
 impl Neighbourhoods {
+    /// The neighbour graph of these index images, with at least so many edges a row where there are as many other rows.
+    ///
+    /// Complexity: on first use `O(index^2)` 8-bit products and `8 * others` bytes a row; then nothing until an index image comes or
+    /// goes.
+    ///
+    /// # Errors
+    /// A damaged catalog; `Cancelled`.
+    pub(crate) fn graph(&self, index: &RowSet, others: usize, interrupt: &Interrupt<'_>) -> Result<Arc<Neighbourhood>> {
+        if let Some(graph) = self.graph.lock().as_ref().filter(|graph| graph.others >= others) {
+            return Ok(Arc::clone(graph));
+        }
+        // No lock is held while processors share the work; two readers who ask at once do it twice.
+        let graph = Arc::new(Neighbourhood::of(index, others, interrupt)?);
+        *self.graph.lock() = Some(Arc::clone(&graph));
+        Ok(graph)
+    }
+
     /// A row of a derivation; `make` computes it without a lock, so two readers who ask at once do it twice.
     ///
     /// # Errors
@@ -110,24 +126,5 @@ impl Neighbourhoods {
             rows.clear();
         }
         Ok(Arc::clone(rows.entry(key).or_insert(made)))
-    }
-}
-
-impl Published {
-    /// The neighbour graph of the index images, with at least so many edges a row where there are as many other rows.
-    ///
-    /// Complexity: on first use `O(index^2)` 8-bit products and `8 * others` bytes a row; then nothing until an index image comes or
-    /// goes.
-    ///
-    /// # Errors
-    /// A damaged catalog; `Cancelled`.
-    pub(crate) fn neighbourhood(&self, others: usize, interrupt: &Interrupt<'_>) -> Result<Arc<Neighbourhood>> {
-        if let Some(graph) = self.derived.graph.lock().as_ref().filter(|graph| graph.others >= others) {
-            return Ok(Arc::clone(graph));
-        }
-        // No lock is held while processors share the work; two readers who ask at once do it twice.
-        let graph = Arc::new(Neighbourhood::of(&self.index, others, interrupt)?);
-        *self.derived.graph.lock() = Some(Arc::clone(&graph));
-        Ok(graph)
     }
 }

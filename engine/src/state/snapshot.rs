@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::calibration::Calibration;
 use super::labels::Labels;
 use super::lists::{label_in, list_of};
-use super::neighbourhood::Neighbourhoods;
+use super::neighbourhood::{Neighbourhood, Neighbourhoods};
 use crate::answer::Vote;
 use crate::catalog::{Pinned, RecordMessage, SegmentEntry};
 use crate::error::{Error, Result};
@@ -343,6 +343,14 @@ impl Snapshot {
 }
 
 impl Published {
+    /// [`Neighbourhoods::graph`] of its index images.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn neighbourhood(&self, others: usize, interrupt: &Interrupt<'_>) -> Result<Arc<Neighbourhood>> {
+        self.derived.graph(&self.index, others, interrupt)
+    }
+
     /// The same rows with the catalog's present data about them.
     pub(crate) fn repinned(&self, pinned: Pinned) -> Self {
         Self {
