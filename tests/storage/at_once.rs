@@ -1,8 +1,8 @@
 //! R30: everything at once. Four writers, three readers, callbacks that call back, model changes, flushes, merges, checks,
 //! backups and cleanings in one process, and another process that only reads. Every snapshot is a prefix of each writer's
 //! transactions and of the sequence numbers that the writer got; every visible number is an acknowledged one; a check finds
-//! nothing; no thread stops for 30 seconds of a machine that does nothing else. It takes 20 seconds; with CAIRN_LONG=1 an hour, at the end of which the process must
-//! not have grown.
+//! nothing; no thread stops for 30 seconds of a machine that does nothing else. It takes 20 seconds; with CAIRN_LONG=1 an hour, at
+//! the end of which the process must not have grown.
 //!
 //! It catches: a call that waits for its own caller, a state and its number that are not published as one, a transaction seen in
 //! part or out of order, descriptors of two models in one snapshot, a reader that reports merged rows as lost, memory that grows

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cairn::model::{Reembed, Target, Wanted};
 use cairn::reports::Trouble;
-use cairn::{Database, Error, ErrorKind, Faults, Options, Put, install_faults};
+use cairn::{Database, Error, ErrorKind, Expect, Faults, Options, Put, install_faults};
 use cairndb_storage_tests::epochs::{mirror, model};
 use cairndb_storage_tests::{DIMENSION, in_own_process, put, wait_until};
 
@@ -37,6 +37,11 @@ impl Reembed for Mirrors {
     }
 }
 
+/// Descriptors are of the model that is active now.
+fn now(database: &Database) -> Expect {
+    Expect::Model(database.snapshot().model().map(|model| model.fingerprint.clone()))
+}
+
 fn heard(troubles: &Receiver<Trouble>) -> Trouble {
     troubles.recv_timeout(PATIENCE).unwrap()
 }
@@ -52,7 +57,7 @@ fn a_failing_flush_is_reported_once_until_it_goes_well() {
         let its = database.clone();
         database.on_trouble(move |trouble| {
             // It waits for nobody that waits for it.
-            its.write([put("heard", None, &[1.0; DIMENSION])]).unwrap();
+            its.write_if([now(&its)], [put("heard", None, &[1.0; DIMENSION])]).unwrap();
             sends.send(trouble.clone()).unwrap();
         });
         let fill = |name: &str| {
@@ -74,7 +79,7 @@ fn a_failing_flush_is_reported_once_until_it_goes_well() {
         database.change_model(Target::new(model(true), DIMENSION), &Mirrors, None).unwrap();
         FAILS.store(true, Ordering::SeqCst);
         let again = |at: usize| Put::new(format!("b{at}"), [2.0 + at as f32; DIMENSION]).into();
-        database.write((0..ROWS).map(again)).unwrap();
+        database.write_if([now(&database)], (0..ROWS).map(again)).unwrap();
         assert_eq!(heard(&troubles).message, "the disk is gone");
 
         // Whoever hears of it may be the one who closes the database.
@@ -88,7 +93,7 @@ fn a_failing_flush_is_reported_once_until_it_goes_well() {
         });
         FAILS.store(true, Ordering::SeqCst);
         let more = |at: usize| Put::new(format!("c{at}"), [3.0 + at as f32; DIMENSION]).into();
-        database.write((0..ROWS).map(more)).unwrap();
+        database.write_if([now(&database)], (0..ROWS).map(more)).unwrap();
         closed.recv_timeout(PATIENCE).unwrap().unwrap().unwrap();
         drop(database);
         FAILS.store(false, Ordering::SeqCst);

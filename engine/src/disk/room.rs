@@ -78,6 +78,6 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::DiskFull);
         let error = too_full(&folder, "this", 5 * MEBIBYTE - 1, 3 * MEBIBYTE);
         assert!(error.message().contains("needs 5 MiB (5242879 bytes), but 3 MiB"), "{error}");
-        assert!(error.next_step().unwrap().starts_with("2 MiB more"), "{error}");
+        assert!(error.next_step().unwrap().starts_with("it needs 2 MiB more"), "{error}");
     }
 }
