@@ -127,6 +127,45 @@ fn what_changes_while_an_epoch_votes_is_in_it_as_it_became() {
     sound(&database, &under(&stored, true), "behind the change");
 }
 
+/// Index images that the new model space has already are deleted while it takes over train images that enter their lists.
+#[test]
+fn what_is_deleted_while_the_new_space_votes_ends_no_change() {
+    /// More than are taken over by one batch.
+    const LATE: usize = 5_000;
+    const INDEX: usize = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
+    let mut random = Random::new(6);
+    let mut vector = move || unit(&(0..DIMENSION).map(|_| random.signed()).collect::<Vec<_>>());
+    let mut puts = |name: &str, count: usize, label: Option<&str>| -> Vec<Operation> {
+        (0..count).map(|at| put(format!("{name}{at:04}"), label, &vector())).collect()
+    };
+    let first = [puts("t", 20, Some("tower")), puts("i", INDEX, None)].concat();
+    let mut late = Some(puts("u", LATE, Some("bridge")));
+    let mut gone =
+        Some((0..INDEX).step_by(2).map(|at| Operation::Delete { key: format!("i{at:04}") }).collect::<Vec<_>>());
+    let mut stored = Model::new();
+    apply(&mut stored, &first);
+    write_named(&database, first).unwrap();
+    let target = Target::new(model(true), DIMENSION);
+    let watch = told(|at| {
+        let operations = match at.what {
+            Progress::PREDICTIONS if at.done >= 20 + INDEX && late.is_some() => late.take(),
+            Progress::PREDICTIONS if late.is_none() && at.done < LATE => gone.take(),
+            _ => None,
+        };
+        if let Some(operations) = operations {
+            apply(&mut stored, &operations);
+            write_named(&database, operations).unwrap();
+        }
+        true
+    });
+    database.change_model(target, &Mirror::default(), Some(&watch)).unwrap();
+    drop(watch);
+    assert!(gone.is_none() && is_mirrored(&database));
+    sound(&database, &under(&stored, true), "behind the change");
+}
+
 #[test]
 fn what_was_chosen_while_the_model_changed_holds_behind_it() {
     let folder = tempfile::tempdir().unwrap();

@@ -132,12 +132,11 @@ pub(crate) fn follow(
     Ok(changed)
 }
 
-/// The key of an image that was there before the write.
+/// The key of an image that was there before the write. An image whose record is gone is one of a model space that is being derived:
+/// it was deleted meanwhile, and the next round of catching up removes it here, too.
 fn key_of(pinned: &Pinned, index: &RowSet, row: usize) -> Result<String> {
     let record = pinned.record(index.id(row))?;
-    record
-        .map(|record| record.key)
-        .ok_or_else(|| Error::corrupt(format!("index image '{}' has no record", index.key(row))))
+    Ok(record.map_or_else(|| index.key(row).to_owned(), |record| record.key))
 }
 
 /// A list as stored and as it will be.
