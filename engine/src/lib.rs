@@ -41,6 +41,7 @@
 //! - [`Database::prepare`] and [`Database::execute`]: the query language ([`language`]); an application binds its values.
 //! - [`Database::write_if`]: writes that expect something ([`Expect`]).
 //! - [`Database::clean`], [`mod@clean`]: train labels that look wrong.
+//! - [`spatial`]: how many local features of two photos fit one affine map.
 //! - [`Database::change_model`]: descriptors of another model, while the database is used.
 //! - [`Database::check`], [`Database::backup`], [`Database::repair`]: care.
 //! - `examples/`: one question each.
@@ -68,8 +69,9 @@ mod trace;
 mod disk;
 // 2 numbers
 mod vector;
-// 3 graph and vote
+// 3 graph, vote, geometry
 mod graph;
+pub mod spatial;
 mod vote;
 // 4 stores
 mod catalog;
@@ -84,6 +86,7 @@ mod background;
 // 8 reading and care
 mod admin;
 mod search;
+mod verify;
 // 9 cleaning
 pub mod clean;
 // 10 door

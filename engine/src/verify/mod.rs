@@ -1,0 +1,9 @@
+//! Verify: how many inliers do stored photos have with each other? It finds their local features, keeps them, and counts.
+
+mod compare;
+mod scratch;
+mod shelf;
+mod sights;
+
+pub(crate) use compare::{Compared, Comparer};
+pub use sights::{Readings, Sight, Sights};
