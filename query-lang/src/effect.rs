@@ -9,7 +9,9 @@ use crate::value::Value;
 pub enum Effect {
     /// Changes nothing.
     Reads,
-    /// Changes nothing itself, but applies deferred writes first.
+    /// Changes no answer, but keeps the local features that it finds if the database is open for writing.
+    Keeps,
+    /// Applies deferred writes first; itself it changes nothing but what [`Effect::Keeps`] may change.
     Drains,
     /// Changes the stored data or its layout on the disk.
     Writes,
@@ -22,6 +24,10 @@ impl Statement {
         match self {
             Self::Search(search) => of_freshness(search.freshness.as_ref().map(|freshness| freshness.node)),
             Self::Predict { freshness, .. } => of_freshness(freshness.as_ref().map(|freshness| freshness.node)),
+            Self::Recognize(recognize) => {
+                let reads = of_freshness(recognize.freshness.as_ref().map(|freshness| freshness.node));
+                if recognize.verify && reads == Effect::Reads { Effect::Keeps } else { reads }
+            }
             Self::ShowStatus
             | Self::ShowLabels
             | Self::ShowSegments
@@ -60,7 +66,7 @@ impl Statement {
     pub fn scope(&self) -> Option<Scope> {
         match self {
             Self::Search(search) => Some(search.scope.as_ref().map_or_else(Scope::default, |scope| scope.node)),
-            Self::Predict { .. } => Some(Scope::Train),
+            Self::Predict { .. } | Self::Recognize(_) => Some(Scope::Train),
             Self::Explain { statement, .. } => statement.node.scope(),
             _ => None,
         }
@@ -71,6 +77,7 @@ impl Statement {
         let into = match self {
             Self::Search(search) => &search.into,
             Self::Clean(clean) => &clean.into,
+            Self::Recognize(recognize) => &recognize.into,
             _ => return None,
         };
         into.as_ref().map(|path| &path.node)
@@ -101,6 +108,7 @@ mod tests {
         for text in [
             "SEARCH ID 'a'",
             "PREDICT ID 'a'",
+            "RECOGNIZE ID 'a'",
             "SHOW STATUS",
             "SHOW SUSPECTS",
             "CHECK DEEP",
@@ -112,7 +120,15 @@ mod tests {
         ] {
             assert_eq!(effect(text), Effect::Reads, "{text}");
         }
-        for text in ["SEARCH ID 'a' FRESH", "PREDICT ID 'a' SINCE SEQ 5", "EXPLAIN ANALYZE SEARCH ID 'a' STALE <= 5s"] {
+        for text in ["RECOGNIZE ID 'a' VERIFY", "EXPLAIN ANALYZE RECOGNIZE 'a.jpg' VERIFY n=5"] {
+            assert_eq!(effect(text), Effect::Keeps, "{text}");
+        }
+        for text in [
+            "RECOGNIZE ID 'a' VERIFY FRESH",
+            "SEARCH ID 'a' FRESH",
+            "PREDICT ID 'a' SINCE SEQ 5",
+            "EXPLAIN ANALYZE SEARCH ID 'a' STALE <= 5s",
+        ] {
             assert_eq!(effect(text), Effect::Drains, "{text}");
         }
         for text in [

@@ -4,8 +4,9 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Origin, Role, Scope};
 use crate::names::Source;
-use crate::plan::{CleanPlan, CleanRule, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
+use crate::plan::{CleanPlan, CleanRule, Plan, RecognizePlan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 use crate::print::{lag, number, quoted};
+use crate::recognition::RecognizeRequest;
 use crate::request::{Diffusion, Expand, Exploration, Fusion, Order, Reciprocal, Rerank, SuperGlobal};
 
 /// Number of values of a literal descriptor that are shown.
@@ -53,6 +54,7 @@ fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
     match plan {
         Plan::Search(search) => under(depth, "search", search_stages(search)),
         Plan::Predict { source, k, freshness } => under(depth, "predict", predict_stages(source, *k, *freshness)),
+        Plan::Recognize(recognize) => under(depth, "recognize", recognize_stages(recognize)),
         Plan::Put { key, source, label, overwrite } => {
             under(depth, "put", put_stages(key, source, label.as_deref(), *overwrite))
         }
@@ -120,6 +122,30 @@ fn predict_stages(source: &Source, k: usize, freshness: Freshness) -> Vec<(&'sta
         ("vote", format!("{}, exactly", voters(k))),
         ("return", "instance, score and the voters".to_owned()),
     ]);
+    stages
+}
+
+fn recognize_stages(recognize: &RecognizePlan) -> Vec<(&'static str, String)> {
+    let RecognizePlan { source, request, verify, freshness, into } = recognize;
+    let RecognizeRequest { n, least, distractors } = request;
+    let mut stages: Vec<_> = wait(*freshness).into_iter().collect();
+    stages.extend([("query", source.to_string()), ("near", format!("the {n} nearest train images (n={n}), exactly"))]);
+    if *verify {
+        stages.push(("read", format!("photos without local features: {READ}")));
+        stages.push(("verify", "the inliers of the query with each of them (VERIFY)".to_owned()));
+    }
+    let inliers = if *verify { ", and min(70, inliers) / 70" } else { "" };
+    stages.push(("elect", format!("the label with the largest sum of 2 cos - 1{inliers}")));
+    if let Some(most) = distractors {
+        stages.push(("sink", format!("labels that are elected for more than {most} queries (DISTRACTORS)")));
+    }
+    let least = least.map_or_else(
+        || "the threshold that separates right labels from wrong ones best among held-out train images".to_owned(),
+        |least| format!("{} (MIN SCORE)", number(least)),
+    );
+    stages.push(("reject", format!("labels with a score below {least}: nothing known")));
+    stages.push(("return", "label, score and the train images".to_owned()));
+    stages.extend(into.as_ref().map(|path| ("into", report(path))));
     stages
 }
 

@@ -5,8 +5,25 @@ use strsim::osa_distance;
 
 /// Words that start a statement.
 pub(crate) const STATEMENTS: &[&str] = &[
-    "SEARCH", "PREDICT", "PUT", "DELETE", "LABEL", "UNLABEL", "SHOW", "EXPLAIN", "FLUSH", "COMPACT", "CHECK", "BACKUP",
-    "TRAIN", "CLEAN", "UNDO", "REEMBED", "USE", "DROP",
+    "SEARCH",
+    "PREDICT",
+    "RECOGNIZE",
+    "PUT",
+    "DELETE",
+    "LABEL",
+    "UNLABEL",
+    "SHOW",
+    "EXPLAIN",
+    "FLUSH",
+    "COMPACT",
+    "CHECK",
+    "BACKUP",
+    "TRAIN",
+    "CLEAN",
+    "UNDO",
+    "REEMBED",
+    "USE",
+    "DROP",
 ];
 
 /// Words that start a clause of SEARCH.
@@ -34,7 +51,10 @@ pub(crate) const CLAUSES: &[&str] = &[
     "INTO",
 ];
 
-/// Words that start a clause about freshness, of SEARCH and of PREDICT.
+/// Words that start a clause of RECOGNIZE.
+pub(crate) const RECOGNIZE_CLAUSES: &[&str] = &["n", "VERIFY", "MIN", "DISTRACTORS", "FRESH", "SINCE", "STALE", "INTO"];
+
+/// Words that start a clause about freshness, of SEARCH, PREDICT and RECOGNIZE.
 pub(crate) const FRESHNESS: &[&str] = &["FRESH", "SINCE", "STALE"];
 
 /// Words after SHOW.
@@ -45,7 +65,7 @@ pub(crate) const SHOWN: &[&str] =
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
 
 /// Statements and clauses that are planned but not built. VERIFY of a search is not built; BACKUP VERIFY is.
-const PLANNED: &[&str] = &["EVALUATE", "EXPORT", "INGEST", "RECOGNIZE", "TARGET", "VERIFY", "WHY"];
+const PLANNED: &[&str] = &["EVALUATE", "EXPORT", "INGEST", "TARGET", "VERIFY", "WHY"];
 
 /// Planned clauses that can follow an image: if such a word could be a name, the meaning of a statement would change later.
 const PLANNED_CLAUSES: &[&str] = &["VERIFY", "TARGET"];
@@ -98,6 +118,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("DISTINCT", "COLLAPSE NEAR"),
     ("THRESHOLD", "MIN SIMILARITY"),
     ("SIMILARITY", "MIN SIMILARITY"),
+    ("SCORE", "MIN SCORE"),
     ("NEAR", "COLLAPSE NEAR"),
     ("AQE", "EXPAND AQE"),
     ("QE", "EXPAND AQE"),

@@ -13,8 +13,8 @@ use cairndb_query::options::{CLEAN, Form, Only, Part, TRAIN};
 use cairndb_query::{
     Action, Binding, Clean, Column, Condition, Cut, DEFAULT_FREQ, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_TRUNK_EPOCHS,
     Facts, Field, Flip, Freshness, Image, MAX_COLLAPSED, MAX_VOTERS, Method, MethodClause, Mode, Names, Options,
-    Origin, Parameter, RerankClause, Role, Rule, Scope, Search, Setting, Span, Spanned, Statement, Takes, Train, Value,
-    fill, keywords, parse, plan, statement_is_complete,
+    Origin, Parameter, Recognize, RerankClause, Role, Rule, Scope, Search, Setting, Span, Spanned, Statement, Takes,
+    Train, Value, fill, keywords, parse, plan, statement_is_complete,
 };
 use places::{spanned, spans, without_spans};
 use proptest::prelude::*;
@@ -303,11 +303,26 @@ fn model_number() -> impl Strategy<Value = Spanned<Value<u64>>> {
     value(prop_oneof![0..20_u64, any::<u64>(), Just(u64::MAX)]).prop_map(spanned)
 }
 
+fn recognize() -> impl Strategy<Value = Statement> {
+    let least = prop_oneof![-3.0..=2.0_f64, Just(2.0), Just(-3.0), Just(1e-300)];
+    (
+        (image(), optional(value(voters())), any::<bool>(), optional(value(least)), optional(value(count()))),
+        (optional(freshness()), optional(value_text()), any::<bool>()),
+    )
+        .prop_map(|((image, n, verify, least, distractors), (freshness, into, overwrite))| {
+            let many = matches!(image.node, Image::Queries(_));
+            let (distractors, overwrite) = (distractors.filter(|_| many), overwrite && into.is_some());
+            let recognize = Recognize { image, n, verify, least, distractors, freshness, into, overwrite };
+            Statement::Recognize(Box::new(recognize))
+        })
+}
+
 fn plain_statement() -> impl Strategy<Value = Statement> {
     prop_oneof![
         8 => search(),
         2 => (image(), optional(value(voters())), optional(freshness()))
             .prop_map(|(image, k, freshness)| Statement::Predict { image, k, freshness }),
+        2 => recognize(),
         2 => put(),
         1 => value_text().prop_map(|key| Statement::Delete { key: spanned(key) }),
         1 => (value_text(), value_text())

@@ -118,6 +118,12 @@ pub(crate) fn graph_of_index(span: Span, method: &str, scope: Span) -> Diagnosti
     Diagnostic::new("graph-of-index", span, format!("{method} orders index images"), help).with_other(Some(scope))
 }
 
+pub(crate) fn distractors_of_one(span: Span, image: Span) -> Diagnostic {
+    let help = "name a file of queries: RECOGNIZE QUERIES 'queries.csv' DISTRACTORS 30; or leave DISTRACTORS out";
+    Diagnostic::new("distractors-of-one", span, "DISTRACTORS compares the labels of many queries", help)
+        .with_other(Some(image))
+}
+
 pub(crate) fn k2_above_k1(span: Span, k2: usize, k1: usize) -> Diagnostic {
     let help = format!("an image has {k1} nearest ones here: write a larger k1, or k2={} at most", k1 + 1);
     Diagnostic::new("k2-above-k1", span, format!("k2={k2} is more than k1={k1} and the image itself"), help)
