@@ -106,7 +106,10 @@ const _: () = {
     sent::<Outcome>();
 };
 
-pub use answer::{Answer, LabelWeight, Prediction, Query, Rerank, Row, SearchRequest, Stage, Vote, Voter};
+pub use answer::{
+    Answer, LabelWeight, NearImage, Prediction, Query, Recognition, RecognizeRequest, Rerank, Row, SearchRequest,
+    Stage, Verdict, Vote, Voter,
+};
 pub use cairndb_query::{Column, Condition, Field, Scope};
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
@@ -132,8 +135,8 @@ pub mod language {
     pub use cairndb_query::{
         Action, Augment, CleanPlan, CleanRule, Column, Condition, Cut, DEFAULT_DEPTH, DEFAULT_EVIDENCE,
         DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE,
-        DEFAULT_VALIDATION, Diagnostic, Field, Flip, Freshness, Gem, Loss, MAX_COUNT, Origin, Scope, SearchPlan,
-        TrainPlan, TrunkPlan, nearest_name, plain_label, spelt,
+        DEFAULT_VALIDATION, Diagnostic, Field, Flip, Freshness, Gem, Loss, MAX_COUNT, Origin, RecognizePlan, Scope,
+        SearchPlan, TrainPlan, TrunkPlan, nearest_name, plain_label, spelt,
     };
 }
 
@@ -149,18 +152,19 @@ pub mod model {
 pub mod embed {
     pub use crate::door::LoadFeatures;
     pub use crate::ports::{
-        Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Propose, QueryFile, ReadQueries,
-        VectorChunk, VectorChunks,
+        CountInliers, Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Propose, QueryFile,
+        ReadQueries, VectorChunk, VectorChunks,
     };
 }
 
 /// What calls and statements report ([`Outcome`], [`Database::status`], [`Database::check`], [`Database::repair`]).
 pub mod reports {
     pub use crate::answer::Asked;
-    pub use crate::door::{Answers, Labelled, LabelsUndone, Table};
+    pub use crate::door::{Answers, Labelled, LabelsUndone, Recognitions, Table};
     pub use crate::report::{
         CheckReport, Copied, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble,
     };
+    pub use crate::verify::Verification;
 }
 
 /// Lists of images with labels, read again and again: which label wins ([`Operation::Listed`]).

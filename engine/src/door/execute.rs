@@ -12,6 +12,7 @@ use super::database::Database;
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
 use super::prepared::Prepared;
+use super::recognising::recognised;
 use crate::answer::{Asked, Prediction, Query, Stage};
 use crate::clean::{Cleaning, Sights};
 use crate::error::{Error, ErrorKind, Result};
@@ -175,6 +176,7 @@ impl Database {
                 let snapshot = snapshot.with_watch(ports.watch.clone());
                 Outcome::Prediction { name: asked.name, prediction: snapshot.predict(&asked.query, k)? }
             }
+            Plan::Recognize(plan) => return self.run_recognition(plan, arguments, ports),
             Plan::Put { key, source, label, overwrite } => {
                 let (put, made_by) = self.image_to_put(key, &source, label, arguments, ports)?;
                 Outcome::Labelled(Box::new(self.put_image(put, made_by.as_deref(), overwrite)?))
@@ -236,12 +238,7 @@ impl Database {
 
     fn run_search(&self, plan: SearchPlan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
         let (snapshot, (asked, failed)) =
-            self.under_one_model(plan.freshness, ports, |snapshot| match &plan.source {
-                Source::Queries(path) => read_queries(path, ports),
-                source => {
-                    Ok((vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked], Vec::new()))
-                }
-            })?;
+            self.queries_of((&plan.source, plan.freshness), plan.including_self, arguments, ports)?;
         let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
         let answers = snapshot.clone().with_watch(ports.watch.clone()).search(&plan.request, &queries)?;
         let snapshot = plan.into.is_some().then_some(snapshot);
@@ -287,6 +284,20 @@ impl Database {
             Freshness::Since(sequence) => self.wait_for_by(sequence, watch),
             Freshness::Within(lag) => self.snapshot_within_by(lag, watch),
         }
+    }
+
+    /// The queries of a statement that takes one image or a file of them, those that cannot run, and the snapshot for them.
+    pub(super) fn queries_of(
+        &self,
+        (source, freshness): (&Source, Freshness),
+        including_self: bool,
+        arguments: &Arguments,
+        ports: &Ports,
+    ) -> Result<(Snapshot, (Vec<Asked>, Vec<FailedQuery>))> {
+        self.under_one_model(freshness, ports, |snapshot| match source {
+            Source::Queries(path) => read_queries(path, ports),
+            source => Ok((vec![snapshot.resolve(source, arguments, ports, including_self)?.asked], Vec::new())),
+        })
     }
 
     /// A snapshot, and the result of `resolve` for it; embedding takes time, and uses the model that is active at its start. If
@@ -344,7 +355,9 @@ impl Snapshot {
                 }
                 None => Err(Error::invalid(format!("parameter {} is not bound", at + 1))),
             },
-            Source::Queries(_) => Err(Error::invalid("only SEARCH takes QUERIES").help("name one image here")),
+            Source::Queries(_) => {
+                Err(Error::invalid("only SEARCH and RECOGNIZE take QUERIES").help("name one image here"))
+            }
         }
     }
 
@@ -432,6 +445,7 @@ fn analysis(outcome: &Outcome) -> String {
             seen(*as_of_sequence, *lag),
             format!("voters {}, with a prediction {}", voters.len(), usize::from(vote.is_some())),
         ],
+        Outcome::Recognitions(recognitions) => recognised(recognitions),
         Outcome::Status(status) => as_lines(&status.lines()),
         Outcome::Report(report) => as_lines(&report.lines),
         Outcome::Labels(labels) => vec![rows(labels.len())],
@@ -491,7 +505,7 @@ fn written(receipt: &Receipt) -> String {
 }
 
 /// The state of an answer.
-fn seen(as_of_sequence: u64, lag: u64) -> String {
+pub(super) fn seen(as_of_sequence: u64, lag: u64) -> String {
     format!("as of sequence {as_of_sequence}, lag {lag}")
 }
 

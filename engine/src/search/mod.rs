@@ -3,7 +3,9 @@
 pub mod eval;
 mod filter;
 mod first_stage;
+mod least_score;
 mod methods;
+mod recognise;
 mod request;
 pub mod rerank;
 mod second_stage;

@@ -128,7 +128,7 @@ impl Snapshot {
     }
 }
 
-fn check_voters(k: usize) -> Result<()> {
+pub(super) fn check_voters(k: usize) -> Result<()> {
     match k {
         0 => Err(Error::invalid("k is 0: no image would vote").help("the paper's k is 3")),
         k if k > MAX_VOTERS => {
@@ -228,7 +228,7 @@ fn with_k_of(state: &Published, mut request: SearchRequest) -> SearchRequest {
 }
 
 impl Published {
-    fn ready(&self, query: &Query) -> Result<Ready> {
+    pub(super) fn ready(&self, query: &Query) -> Result<Ready> {
         if query.vector.len() != self.options.dimension {
             return Err(Error::new(
                 ErrorKind::Mismatch,

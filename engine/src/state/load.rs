@@ -150,7 +150,7 @@ impl Published {
             problems: problems.into(),
             revotes: Mutex::default(),
             derived: Arc::default(),
-            calibration: Arc::default(),
+            learnt: Arc::default(),
         })
     }
 }

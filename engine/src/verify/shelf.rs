@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::scratch::Scratch;
 use super::sights::{Readings, Sight, Sights};
@@ -29,7 +30,7 @@ pub(super) struct Shelf<'a> {
     keys: &'a [String],
     pub(super) ids: Vec<ImageId>,
     features: &'a dyn LocalFeatures,
-    read: Readings,
+    read: Arc<Readings>,
     /// What is found now; `None`: it goes into the database.
     beside: Option<Beside>,
 }
@@ -73,14 +74,24 @@ impl<'a> Shelf<'a> {
             let found = snapshot.state.pinned.image(key)?;
             ids.push(found.ok_or_else(|| Error::corrupt(format!("'{key}' has no record")))?);
         }
-        let fingerprint = format!("{STORED_AS} {} {how}", features.fingerprint());
+        let fingerprint = Self::fingerprint(features, how);
         let core = shared.core();
         let is_same_extractor = core.snapshot().state.pinned.extractor()?.as_ref() == Some(&fingerprint);
         let beside = if keeps { None } else { Some(Beside { found: Scratch::new()?, is_same_extractor }) };
         if keeps && !is_same_extractor {
             core.keep(|batch| batch.set_extractor(&fingerprint))?;
         }
-        Ok(Self { shared, snapshot, keys, ids, features, read: Readings::default(), beside })
+        Ok(Self { shared, snapshot, keys, ids, features, read: Arc::default(), beside })
+    }
+
+    /// The name under which the features of this extractor are stored, for comparisons of this kind.
+    pub(super) fn fingerprint(features: &dyn LocalFeatures, how: &str) -> String {
+        format!("{STORED_AS} {} {how}", features.fingerprint())
+    }
+
+    /// Notes the files that it reads there.
+    pub(super) fn reading(self, read: Arc<Readings>) -> Self {
+        Self { read, ..self }
     }
 
     /// Whether what is found goes into the database.
