@@ -11,7 +11,8 @@ use super::escape::{visible, visible_lines};
 use super::labelled::print_labelled;
 use super::printer::{Format, Printer};
 use super::receipt::print_receipt;
-use super::words::{role_word, yes_or_no};
+use super::recognised::print_recognitions;
+use super::words::{role_word, waiting, yes_or_no};
 use crate::failure::Result;
 use crate::terminal::note;
 
@@ -41,6 +42,7 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, outcome: &Outco
     match outcome {
         Outcome::Answers(answers) => print_answers(out, format, answers),
         Outcome::Prediction { name, prediction } => print_predictions(out, format, &[(name.as_str(), prediction)]),
+        Outcome::Recognitions(found) => print_recognitions(out, format, found, true),
         Outcome::Written(receipt) => print_receipt(out, format, receipt),
         Outcome::Labelled(labelled) => print_labelled(out, format, labelled),
         Outcome::Status(status) => print_lines(out, format, &status.lines()),
@@ -232,11 +234,6 @@ fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Resu
         }
     }
     Ok(())
-}
-
-/// `1 write is`, `2 writes are`.
-fn waiting(writes: u64) -> String {
-    if writes == 1 { "1 write is".to_owned() } else { format!("{writes} writes are") }
 }
 
 #[cfg(test)]
