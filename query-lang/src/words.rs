@@ -35,6 +35,7 @@ pub(crate) const CLAUSES: &[&str] = &[
     "EXACT",
     "EF",
     "EXPAND",
+    "AUGMENT",
     "SUPERGLOBAL",
     "DIFFUSE",
     "EXPLORE",
