@@ -268,6 +268,8 @@ pub struct Search {
     pub least: Option<Spanned<Value<f64>>>,
     /// COLLAPSE NEAR: the similarity, in [-1, 1], from which rows are copies.
     pub collapse: Option<Spanned<Value<f64>>>,
+    /// VERIFY: number of first-stage images that are ordered by their inliers.
+    pub verify: Option<Spanned<Value<usize>>>,
     /// FRESH, SINCE SEQ or STALE.
     pub freshness: Option<Spanned<Freshness<Value<u64>>>>,
     /// INCLUDING SELF: a stored image used as the query may be in its answer and vote for itself.

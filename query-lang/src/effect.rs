@@ -17,16 +17,23 @@ pub enum Effect {
     Writes,
 }
 
+impl Effect {
+    /// The effect of a statement that also keeps what it finds, if `keeps`.
+    fn or_keeps(self, keeps: bool) -> Self {
+        if keeps && self == Self::Reads { Self::Keeps } else { self }
+    }
+}
+
 impl Statement {
     /// The effect of the statement on the database that runs it.
     pub fn effect(&self) -> Effect {
         // The match names every statement, so that a new one must decide.
         match self {
-            Self::Search(search) => of_freshness(search.freshness.as_ref().map(|freshness| freshness.node)),
+            Self::Search(search) => of_freshness(search.freshness.as_ref().map(|freshness| freshness.node))
+                .or_keeps(search.verify.is_some()),
             Self::Predict { freshness, .. } => of_freshness(freshness.as_ref().map(|freshness| freshness.node)),
             Self::Recognize(recognize) => {
-                let reads = of_freshness(recognize.freshness.as_ref().map(|freshness| freshness.node));
-                if recognize.verify && reads == Effect::Reads { Effect::Keeps } else { reads }
+                of_freshness(recognize.freshness.as_ref().map(|freshness| freshness.node)).or_keeps(recognize.verify)
             }
             Self::ShowStatus
             | Self::ShowLabels
@@ -120,7 +127,9 @@ mod tests {
         ] {
             assert_eq!(effect(text), Effect::Reads, "{text}");
         }
-        for text in ["RECOGNIZE ID 'a' VERIFY", "EXPLAIN ANALYZE RECOGNIZE 'a.jpg' VERIFY n=5"] {
+        for text in
+            ["SEARCH ID 'a' VERIFY 5", "RECOGNIZE ID 'a' VERIFY", "EXPLAIN ANALYZE RECOGNIZE 'a.jpg' VERIFY n=5"]
+        {
             assert_eq!(effect(text), Effect::Keeps, "{text}");
         }
         for text in [

@@ -256,6 +256,10 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
             ));
         }
     }
+    if let Some(verified) = search.request.verify {
+        stages.push(("read", format!("photos without local features: {READ}")));
+        stages.push(("verify", format!("the first {verified}, by their inliers with the query (VERIFY)")));
+    }
     if let (Some(rerank), Some(votes)) = (&search.request.rerank, search.votes) {
         stages.extend(rerank_stages(rerank, votes));
     }

@@ -98,6 +98,7 @@ impl Filling<'_> {
         for method in [&mut search.expand, &mut search.augment, &mut search.order].into_iter().flatten() {
             self.options(&mut method.node.options)?;
         }
+        self.given(&mut search.verify)?;
         self.given(&mut search.least)?;
         self.given(&mut search.collapse)?;
         if let Some(rerank) = &mut search.rerank {

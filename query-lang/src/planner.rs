@@ -191,6 +191,7 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
             augment,
             order,
             rerank,
+            verify: given(&search.verify)?,
             least_similarity: given(&search.least)?,
             collapse: given(&search.collapse)?,
             filter,

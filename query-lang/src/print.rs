@@ -182,6 +182,7 @@ impl Display for Search {
         for method in [&self.expand, &self.augment, &self.order].into_iter().flatten() {
             write!(out, " {}{}", method.node.method.name(), method.node.options)?;
         }
+        clause(out, "VERIFY", &self.verify)?;
         if let Some(rerank) = &self.rerank {
             write!(out, " {}", rerank.node)?;
         }

@@ -257,6 +257,7 @@ fn search() -> String {
         format!("EXPLORE {} |", all(&methods::EXPLORE)),
         format!("RECIPROCAL [TRANSDUCTIVE] {} |", all(&methods::RECIPROCAL)),
         format!("FUSE {}]", all(&methods::FUSE)),
+        format!("[VERIFY {DEFAULT_DEPTH}]"),
         format!("[RERANK [SORT] [INSERT] [k=3] [tau={DEFAULT_TAU}]]"),
         "[MIN SIMILARITY 0.5]".to_owned(),
         format!("[COLLAPSE NEAR {EXAMPLE_NEAR}]"),

@@ -140,53 +140,59 @@ fn search() -> impl Strategy<Value = Statement> {
         optional(method(of_place(Place::Query))),
         optional(method(of_place(Place::Index))),
         optional(method(of_place(Place::Order))),
+        prop::option::of(value(0.0..=1.0_f64)),
         optional(value(-1.0..=1.0_f64)),
         optional(value(prop_oneof![-1.0..=1.0_f64, Just(1.0), Just(-1.0), Just(1e-300)])),
     );
     let shown = (optional(rerank()), optional(freshness()), any::<bool>(), prop::option::of(columns), into());
-    (image(), found, methods, shown).prop_map(|(image, found, (expand, augment, order, least, collapse), shown)| {
-        let (scope, filter, depth, share, mode) = found;
-        let (rerank, freshness, including_self, columns, (into, overwrite)) = shown;
-        // Only index images have a graph, and no more neighbourhoods are averaged than there are.
-        let elsewhere = scope.as_ref().is_some_and(|scope| scope.node != Scope::Index);
-        let order = order.filter(|order| !(elsewhere && order.node.method.needs_graph()));
-        // It compares other descriptors than the graphs have.
-        let by_graph = mode.as_ref().is_some_and(|mode| matches!(mode.node, Mode::Ef(_)));
-        let augment = augment.filter(|_| !elsewhere && !by_graph && order.is_none());
-        let order = order.map(|mut order| {
-            order.node.options = kept(&order.node.options, |part| part.name != "k2");
-            order
-        });
-        // LIMIT is a share of K, because more than K is refused.
-        let most =
-            depth.as_ref().map_or(cairndb_query::DEFAULT_DEPTH, |depth| depth.node.typed().copied().unwrap_or(9));
-        let limit = share.map(|share| {
-            spanned(match share {
-                Value::Typed(share) => Value::Typed(((most as f64 * share) as usize).max(1)),
-                Value::Parameter(parameter) => Value::Parameter(parameter),
-            })
-        });
-        Statement::Search(Box::new(Search {
-            image,
-            scope,
-            filter,
-            depth,
-            limit,
-            mode,
-            expand,
-            augment,
-            order,
-            least,
-            // It compares few rows with each other.
-            collapse: collapse.filter(|_| most <= MAX_COLLAPSED),
-            rerank,
-            freshness,
-            including_self,
-            columns,
-            into,
-            overwrite,
-        }))
-    })
+    (image(), found, methods, shown).prop_map(
+        |(image, found, (expand, augment, order, verified, least, collapse), shown)| {
+            let (scope, filter, depth, share, mode) = found;
+            let (rerank, freshness, including_self, columns, (into, overwrite)) = shown;
+            // Only index images have a graph, and no more neighbourhoods are averaged than there are.
+            let elsewhere = scope.as_ref().is_some_and(|scope| scope.node != Scope::Index);
+            let order = order.filter(|order| !(elsewhere && order.node.method.needs_graph()));
+            // It compares other descriptors than the graphs have.
+            let by_graph = mode.as_ref().is_some_and(|mode| matches!(mode.node, Mode::Ef(_)));
+            let augment = augment.filter(|_| !elsewhere && !by_graph && order.is_none());
+            let order = order.map(|mut order| {
+                order.node.options = kept(&order.node.options, |part| part.name != "k2");
+                order
+            });
+            // LIMIT and VERIFY are shares of K, because more than K is refused.
+            let most =
+                depth.as_ref().map_or(cairndb_query::DEFAULT_DEPTH, |depth| depth.node.typed().copied().unwrap_or(9));
+            let [limit, verify] = [share, verified].map(|share| {
+                share.map(|share| {
+                    spanned(match share {
+                        Value::Typed(share) => Value::Typed(((most as f64 * share) as usize).max(1)),
+                        Value::Parameter(parameter) => Value::Parameter(parameter),
+                    })
+                })
+            });
+            Statement::Search(Box::new(Search {
+                image,
+                scope,
+                filter,
+                depth,
+                limit,
+                mode,
+                expand,
+                augment,
+                order,
+                verify,
+                least,
+                // It compares few rows with each other.
+                collapse: collapse.filter(|_| most <= MAX_COLLAPSED),
+                rerank,
+                freshness,
+                including_self,
+                columns,
+                into,
+                overwrite,
+            }))
+        },
+    )
 }
 
 fn put() -> impl Strategy<Value = Statement> {
@@ -377,7 +383,7 @@ fn assert_in(span: Span, text: &str) {
 }
 
 /// What two values of one statement contradict each other in: `plan` says so, behind `fill`.
-const CROSSING: &[&str] = &["limit-above-depth", "freq-above-neighbours", "scaleup-above-epochs"];
+const CROSSING: &[&str] = &["limit-above-depth", "verify-above-depth", "freq-above-neighbours", "scaleup-above-epochs"];
 
 /// Parses, shows and plans anything; every place must lie in the text, on the boundary of a character.
 fn survive(text: &str) {

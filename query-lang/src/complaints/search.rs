@@ -68,17 +68,21 @@ pub(crate) fn outside_rerank(span: Span, word: &str) -> Diagnostic {
     )
 }
 
+fn above_depth(clause: &str, number: usize, depth: Option<usize>) -> String {
+    match depth {
+        Some(depth) => format!("{clause} {number} is more than K {depth}"),
+        None => format!("{clause} {number} is more than K, which is {DEFAULT_DEPTH} by default"),
+    }
+}
+
 pub(crate) fn limit_above_depth(span: Span, limit: usize, depth: Option<usize>) -> Diagnostic {
-    let message = match depth {
-        Some(depth) => format!("LIMIT {limit} is more than K {depth}"),
-        None => format!("LIMIT {limit} is more than K, which is {DEFAULT_DEPTH} by default"),
-    };
-    Diagnostic::new(
-        "limit-above-depth",
-        span,
-        message,
-        format!("K rows are searched and LIMIT of them returned: write K {limit}, or leave LIMIT out"),
-    )
+    let help = format!("K rows are searched and LIMIT of them returned: write K {limit}, or leave LIMIT out");
+    Diagnostic::new("limit-above-depth", span, above_depth("LIMIT", limit, depth), help)
+}
+
+pub(crate) fn verify_above_depth(span: Span, verified: usize, depth: Option<usize>) -> Diagnostic {
+    let help = format!("K rows are searched and the first of them verified: write K {verified}, or a smaller VERIFY");
+    Diagnostic::new("verify-above-depth", span, above_depth("VERIFY", verified, depth), help)
 }
 
 pub(crate) fn collapse_too_deep(span: Span, collapse: Span) -> Diagnostic {

@@ -37,6 +37,7 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
             expand: search.expand.map(method_without_places),
             augment: search.augment.map(method_without_places),
             order: search.order.map(method_without_places),
+            verify: search.verify.map(|part| spanned(part.node)),
             least: bare(search.least),
             collapse: bare(search.collapse),
             rerank: search.rerank.map(|part| {
@@ -127,7 +128,7 @@ pub(crate) fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
             spans.push(search.image.span);
             spans.extend(search.scope.iter().map(|part| part.span));
             spans.extend(search.filter.iter().map(|part| part.span));
-            spans.extend(search.depth.iter().chain(&search.limit).map(|part| part.span));
+            spans.extend(search.depth.iter().chain(&search.limit).chain(&search.verify).map(|part| part.span));
             spans.extend(search.mode.iter().map(|part| part.span));
             for method in search.expand.iter().chain(&search.order) {
                 spans.push(method.span);
