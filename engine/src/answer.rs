@@ -175,6 +175,8 @@ pub struct Row {
     pub score: Option<f32>,
     /// Number of other rows that count as its copies ([`SearchRequest::collapse`](crate::SearchRequest::collapse)).
     pub copies: usize,
+    /// Inliers with the query, where the search verified the image ([`SearchRequest::verify`](crate::SearchRequest::verify)).
+    pub inliers: Option<u32>,
     /// Predicted instance and score; a train image's own label and 1.0; `None` without train images.
     pub prediction: Option<Vote>,
     /// The second stage's decision; `None` without one.

@@ -164,7 +164,7 @@ pub mod reports {
     pub use crate::report::{
         CheckReport, Copied, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble,
     };
-    pub use crate::verify::Verification;
+    pub use crate::verify::{KnownInliers, Verification};
 }
 
 /// Lists of images with labels, read again and again: which label wins ([`Operation::Listed`]).

@@ -90,7 +90,7 @@ pub(super) fn compared(verification: &Verification) -> Vec<String> {
     if !parts.is_empty() {
         let reasons: Vec<String> = reasons.iter().map(|(name, why)| format!("{name}: {why}")).collect();
         lines.push(format!(
-            "not compared: {}, which count by similarity alone ({})",
+            "not compared, so only similarity counts: {} ({})",
             parts.join(" and "),
             reasons.join("; ")
         ));

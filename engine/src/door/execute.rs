@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    CleanPlan, CleanRule, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, SearchPlan, Source, check,
-    fill, plan,
+    CleanPlan, CleanRule, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, Source, check, fill, plan,
 };
 
 use super::arguments::{Argument, Arguments};
@@ -12,7 +11,7 @@ use super::database::Database;
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
 use super::prepared::Prepared;
-use super::recognising::recognised;
+use super::verifying::{recognised, verified};
 use crate::answer::{Asked, Prediction, Query, Stage};
 use crate::clean::{Cleaning, Sights};
 use crate::error::{Error, ErrorKind, Result};
@@ -234,15 +233,6 @@ impl Database {
                 Outcome::Explained(text)
             }
         })
-    }
-
-    fn run_search(&self, plan: SearchPlan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
-        let (snapshot, (asked, failed)) =
-            self.queries_of((&plan.source, plan.freshness), plan.including_self, arguments, ports)?;
-        let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
-        let answers = snapshot.clone().with_watch(ports.watch.clone()).search(&plan.request, &queries)?;
-        let snapshot = plan.into.is_some().then_some(snapshot);
-        Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
     }
 
     /// The image that a PUT stores, and the fingerprint of the model that was active when it was embedded.
@@ -533,5 +523,6 @@ fn counts_of(answers: &Answers) -> Vec<String> {
         count(Stage::Inserted),
         count(Stage::Negative)
     ));
+    lines.extend(answers.verification.iter().flat_map(verified));
     lines
 }

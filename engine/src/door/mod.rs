@@ -15,10 +15,10 @@ mod operations;
 mod outcome;
 mod ports;
 mod prepared;
-mod recognising;
 mod staleness;
 mod status;
 mod training;
+mod verifying;
 mod within;
 
 pub use arguments::{Argument, Arguments};

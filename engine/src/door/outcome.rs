@@ -7,7 +7,7 @@ use crate::operation::Receipt;
 use crate::ports::FailedQuery;
 use crate::report::{CheckReport, Report, SegmentInfo, Status};
 use crate::state::Snapshot;
-use crate::verify::Verification;
+use crate::verify::{KnownInliers, Verification};
 use cairndb_query::{RecognizePlan, SearchPlan};
 
 /// The outcome of a statement.
@@ -61,6 +61,10 @@ pub struct Answers {
     pub answers: Vec<Answer>,
     /// Queries of a file that could not run; at least one of the file ran.
     pub failed: Vec<FailedQuery>,
+    /// How photos were compared; only with VERIFY.
+    pub verification: Option<Verification>,
+    /// The inlier counts of VERIFY; only if the statement asks for a report, which compares methods of the second stage.
+    pub inliers: Option<KnownInliers>,
     /// The state of the answers; only if the statement asks for a report (INTO), which shows more of it.
     pub snapshot: Option<Snapshot>,
 }

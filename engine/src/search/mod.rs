@@ -10,3 +10,4 @@ mod request;
 pub mod rerank;
 mod second_stage;
 mod shown;
+mod verification;

@@ -2,6 +2,7 @@
 
 use super::first_stage::{Ready, itself, joined};
 use super::request::check_voters;
+use super::verification::counted;
 use crate::answer::{NearImage, Query, Recognition, RecognizeRequest, Verdict};
 use crate::error::{Error, Result};
 use crate::id::LabelId;
@@ -89,13 +90,7 @@ fn count(inliers: &dyn CountInliers, images: &mut [Vec<NearImage>]) -> Result<()
         .enumerate()
         .map(|(at, images)| (at, images.iter().map(|image| image.key.clone()).collect()))
         .collect();
-    let counts = inliers.count(&asked)?;
-    let fits = counts.len() == images.len() && counts.iter().zip(&*images).all(|(a, b)| a.len() == b.len());
-    if !fits {
-        return Err(Error::invalid("inliers were not counted of each image once")
-            .help("CountInliers::count returns a number, or None, for each key of each query"));
-    }
-    for (images, counts) in images.iter_mut().zip(counts) {
+    for (images, counts) in images.iter_mut().zip(counted(inliers, &asked)?) {
         images.iter_mut().zip(counts).for_each(|(image, count)| image.inliers = count);
     }
     Ok(())

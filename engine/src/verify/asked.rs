@@ -52,6 +52,22 @@ pub struct Verification {
     pub reasons: Vec<(String, String)>,
 }
 
+/// The inlier counts of a call, for searches of the same queries that order the same images.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnownInliers {
+    /// By the number of the query and the key of the image.
+    counts: HashMap<(usize, String), Option<u32>>,
+}
+
+impl CountInliers for KnownInliers {
+    fn count(&self, asked: &[(usize, Vec<String>)]) -> Result<Vec<Vec<Option<u32>>>> {
+        let one = |(query, keys): &(usize, Vec<String>)| -> Vec<Option<u32>> {
+            keys.iter().map(|key| self.counts.get(&(*query, key.clone())).copied().flatten()).collect()
+        };
+        Ok(asked.iter().map(one).collect())
+    }
+}
+
 /// Reasons that are named.
 const REASONS: usize = 3;
 
@@ -63,7 +79,7 @@ pub(crate) struct QueryComparer<'a> {
     features: &'a dyn LocalFeatures,
     watch: Option<&'a dyn Watch>,
     how: Verify,
-    /// Keeps the lines between inliers, too.
+    /// Keeps the counts and the lines between inliers, for a report.
     draws: bool,
     read: Arc<Readings>,
     noted: Mutex<Noted>,
@@ -74,6 +90,7 @@ struct Noted {
     sights: HashMap<String, Sight>,
     unseen: BTreeMap<String, String>,
     unseen_queries: BTreeMap<usize, String>,
+    known: KnownInliers,
     /// By query and key.
     lines: HashMap<(usize, String), Vec<[[f32; 2]; 2]>>,
 }
@@ -93,7 +110,7 @@ impl<'a> QueryComparer<'a> {
         Self { shared, snapshot, queries, features, watch, how, draws: false, read, noted }
     }
 
-    /// Keeps the lines between inliers, too.
+    /// Keeps the counts and the lines between inliers, for a report.
     pub(crate) fn drawing(self, draws: bool) -> Self {
         Self { draws, ..self }
     }
@@ -111,6 +128,11 @@ impl<'a> QueryComparer<'a> {
             unseen_queries: noted.unseen_queries.len(),
             reasons: queries.chain(images).take(REASONS).collect(),
         }
+    }
+
+    /// The counts until now.
+    pub(crate) fn known(&self) -> KnownInliers {
+        self.noted.lock().known.clone()
     }
 
     /// The lines between the inliers of a query and an image; none unless it draws.
@@ -205,6 +227,9 @@ impl CountInliers for QueryComparer<'_> {
             let mut of_query = Vec::with_capacity(counted.len());
             for (key, (count, lines)) in keys.iter().zip(counted) {
                 of_query.push(count);
+                if self.draws {
+                    noted.known.counts.insert((*query, key.clone()), count);
+                }
                 if !lines.is_empty() {
                     noted.lines.insert((*query, key.clone()), lines);
                 }

@@ -6,7 +6,7 @@ mod scratch;
 mod shelf;
 mod sights;
 
-pub use asked::Verification;
 pub(crate) use asked::{AskedPhoto, QueryComparer, Shown};
+pub use asked::{KnownInliers, Verification};
 pub(crate) use compare::{Compared, Comparer};
 pub use sights::{Readings, Sight, Sights};

@@ -1,18 +1,19 @@
-//! RECOGNIZE: recognition of queries, with the inliers of their photos if the statement or the application asks for them.
+//! RECOGNIZE, and searches that verify: what compares the photos of queries with stored images.
+
+use std::sync::Arc;
 
 use super::arguments::Arguments;
 use super::database::Database;
 use super::execute::seen;
-use super::outcome::{Outcome, Recognitions};
+use super::outcome::{Answers, Outcome, Recognitions};
 use super::ports::Ports;
-use crate::answer::{Asked, Query, Recognition, RecognizeRequest, Verdict};
+use crate::answer::{Answer, Asked, Query, Recognition, RecognizeRequest, SearchRequest, Verdict};
 use crate::error::{Error, Result};
 use crate::ports::{LocalFeatures, Photo};
 use crate::progress::Watch;
 use crate::state::Snapshot;
 use crate::verify::{AskedPhoto, QueryComparer, Shown, Verification};
-use cairndb_query::{RecognizePlan, Source};
-use std::sync::Arc;
+use cairndb_query::{RecognizePlan, SearchPlan, Source};
 
 impl Database {
     /// Recognises queries, with the inliers of their photos: [`Snapshot::recognise`] whose local features Cairn compares itself. A query
@@ -32,28 +33,58 @@ impl Database {
         features: &dyn LocalFeatures,
         watch: Option<&dyn Watch>,
     ) -> Result<(Vec<Recognition>, Verification)> {
-        let photos: Vec<AskedPhoto> = queries
-            .iter()
-            .enumerate()
-            .map(|(at, (query, photo))| AskedPhoto {
-                name: format!("query {at}"),
-                shown: match (photo, &query.without) {
-                    (Some(photo), _) => Shown::Photo(photo.clone()),
-                    (None, Some(key)) => Shown::Stored(key.clone()),
-                    (None, None) => Shown::Nothing,
-                },
-            })
-            .collect();
-        let queries: Vec<Query> = queries.iter().map(|(query, _)| query.clone()).collect();
+        let (queries, photos) = parted(queries);
         let snapshot = self.snapshot();
         let comparer = QueryComparer::new(&self.shared, &snapshot, &photos, features, watch);
         let found = snapshot.recognise(request, &queries, Some(&comparer))?;
         Ok((found, comparer.verification()))
     }
 
+    /// Searches for queries and verifies the first images of each list ([`SearchRequest::verify`]): [`Snapshot::search_with_inliers`]
+    /// whose local features Cairn compares itself, as [`Database::recognise`] does.
+    ///
+    /// Complexity: as [`Snapshot::search`]; a comparison of local features for each verified image, about 10 ms of one core.
+    ///
+    /// # Errors
+    /// As [`Snapshot::search`]; `Cancelled`.
+    pub fn search_verified(
+        &self,
+        request: &SearchRequest,
+        queries: &[(Query, Option<Photo>)],
+        features: &dyn LocalFeatures,
+        watch: Option<&dyn Watch>,
+    ) -> Result<(Vec<Answer>, Verification)> {
+        let (queries, photos) = parted(queries);
+        let snapshot = self.snapshot();
+        let comparer = QueryComparer::new(&self.shared, &snapshot, &photos, features, watch);
+        let answers = snapshot.search_with_inliers(request, &queries, &comparer)?;
+        Ok((answers, comparer.verification()))
+    }
+
+    pub(super) fn run_search(&self, plan: SearchPlan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
+        // Before photos are read.
+        let features = plan.request.verify.map(|_| features_of(ports)).transpose()?;
+        let (snapshot, (asked, failed)) =
+            self.queries_of((&plan.source, plan.freshness), plan.including_self, arguments, ports)?;
+        let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
+        let watched: Snapshot = snapshot.clone().with_watch(ports.watch.clone());
+        let (answers, verification, inliers) = match features {
+            None => (watched.search(&plan.request, &queries)?, None, None),
+            Some(features) => {
+                let (photos, watch) = (shown(&asked, &plan.source), ports.watch.as_deref());
+                let comparer = QueryComparer::new(&self.shared, &snapshot, &photos, &*features, watch)
+                    .drawing(plan.into.is_some());
+                let answers = watched.search_with_inliers(&plan.request, &queries, &comparer)?;
+                (answers, Some(comparer.verification()), plan.into.is_some().then(|| comparer.known()))
+            }
+        };
+        let snapshot = plan.into.is_some().then_some(snapshot);
+        Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, verification, inliers, snapshot })))
+    }
+
     pub(super) fn run_recognition(&self, plan: RecognizePlan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
         // Before photos are read.
-        let features = if plan.verify { Some(features_of(ports)?) } else { None };
+        let features = plan.verify.then(|| features_of(ports)).transpose()?;
         let (snapshot, (asked, failed)) = self.queries_of((&plan.source, plan.freshness), false, arguments, ports)?;
         let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
         let photos = shown(&asked, &plan.source);
@@ -83,6 +114,19 @@ fn features_of(ports: &Ports) -> Result<Arc<dyn LocalFeatures>> {
             .help("leave VERIFY out, or pass an extractor (Ports::features)")
     })?;
     load()
+}
+
+/// Queries, and what shows each.
+fn parted(queries: &[(Query, Option<Photo>)]) -> (Vec<Query>, Vec<AskedPhoto>) {
+    let one = |(at, (query, photo)): (usize, &(Query, Option<Photo>))| AskedPhoto {
+        name: format!("query {at}"),
+        shown: match (photo, &query.without) {
+            (Some(photo), _) => Shown::Photo(photo.clone()),
+            (None, Some(key)) => Shown::Stored(key.clone()),
+            (None, None) => Shown::Nothing,
+        },
+    };
+    (queries.iter().map(|(query, _)| query.clone()).collect(), queries.iter().enumerate().map(one).collect())
 }
 
 /// What shows the queries of a statement.
@@ -119,13 +163,17 @@ pub(super) fn recognised(found: &Recognitions) -> Vec<String> {
         count(Verdict::Unknown),
         count(Verdict::Distractor)
     ));
-    if let Some(verification) = verification {
-        let sights = &verification.sights;
-        lines.push(format!(
-            "compared by photo files {}, kept originals {}, thumbnails {}; not compared: images {}, queries {}",
-            sights.files, sights.kept, sights.thumbnails, verification.unseen, verification.unseen_queries
-        ));
-        lines.extend(sights.read.as_ref().map(|read| format!("photo files read {read}")));
-    }
+    lines.extend(verification.iter().flat_map(verified));
+    lines
+}
+
+/// The lines of EXPLAIN ANALYZE about the comparison of photos.
+pub(super) fn verified(verification: &Verification) -> Vec<String> {
+    let sights = &verification.sights;
+    let mut lines = vec![format!(
+        "compared by photo files {}, kept originals {}, thumbnails {}; not compared: images {}, queries {}",
+        sights.files, sights.kept, sights.thumbnails, verification.unseen, verification.unseen_queries
+    )];
+    lines.extend(sights.read.as_ref().map(|read| format!("photo files read {read}")));
     lines
 }
