@@ -152,10 +152,10 @@ fn a_search_that_verifies_orders_the_first_images_by_inliers() {
     // Equal numbers keep the order; those behind the first three stay.
     assert_eq!(ids(&answered(&database, "SEARCH $1 VERIFY 3", &ports)), ["i2", "i1", "i3", "i4"]);
     assert_eq!(ids(&answered(&database, "SEARCH $1 K 2 VERIFY 2", &ports)), ["i1", "i3"]);
-    // Votes are those of similarity: the query's is t1's label, as those of i1 and i3.
+    // Votes are those of similarity: the query's is t1's label, as that of i1.
     let reranked = answered(&database, "SEARCH $1 VERIFY 100 RERANK k=1 SORT", &ports);
     assert_eq!(reranked.answers[0].prediction.as_ref().unwrap().instance, "Louvre");
-    assert_eq!(ids(&reranked), ["i1", "i3", "i2", "i4"]);
+    assert_eq!(ids(&reranked), ["i1", "i2", "i4", "i3"], "the others stay in the verified order");
     let report = answered(&database, "SEARCH $1 VERIFY 100 INTO 'a.html'", &ports.clone().writes_reports(true));
     let request = report.plan.request.clone().rerank(Rerank::new().k(1));
     let queries = [report.asked[0].query.clone()];
