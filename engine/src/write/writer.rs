@@ -187,7 +187,7 @@ impl Writer {
             problems: Arc::clone(&state.problems),
             revotes: Mutex::default(),
             learnt: if same_train { Arc::clone(&state.learnt) } else { Arc::default() },
-            derived: if same_index { Arc::clone(&state.derived) } else { Arc::default() },
+            derived: if same_index { Arc::clone(&state.derived) } else { Arc::new(state.derived.of_others()) },
         };
         Ok((published, carried))
     }
