@@ -88,7 +88,6 @@ fn bad_recognitions_are_refused_with_what_to_do() {
         ("RECOGNIZE ID 'nobody'", "does not exist"),
         ("RECOGNIZE VECTOR [1, 0, 0]", "dimension"),
         ("RECOGNIZE 'photo.jpg'", "has no model"),
-        ("RECOGNIZE QUERIES 'no.npy'", "no.npy"),
         ("RECOGNIZE ID 'a' n=0", "n must be at least 1"),
         ("RECOGNIZE ID 'a' DISTRACTORS 3", "many queries"),
         ("RECOGNIZE ID 'a' MIN SCORE nan", "a number"),
@@ -99,6 +98,8 @@ fn bad_recognitions_are_refused_with_what_to_do() {
         let (rows, said, code) = outcome(path, &["query", "DB", "-c", text]);
         assert!(code == Some(1) && rows.is_empty() && said.contains(says) && said.contains("help:"), "{text}: {said}");
     }
+    let (_, said, code) = outcome(path, &["query", "DB", "-c", "RECOGNIZE QUERIES 'no.npy'"]);
+    assert!(code == Some(1) && said.contains("no.npy: No such file"), "{said}");
     let plan = run_ok(path, &["query", "DB", "-c", "EXPLAIN RECOGNIZE 'photo.jpg' VERIFY MIN SCORE 0.9"]);
     assert!(plan.contains("min(70, inliers) / 70") && plan.contains("below 0.9 (MIN SCORE): nothing known"), "{plan}");
 }

@@ -202,8 +202,34 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
         let weights = format!("each with its similarity to the power of {alpha}");
         stages.push(("augment", format!("each index image by its {others} nearest ones, {weights}")));
     }
-    let depth = search.request.depth;
-    match search.request.order {
+    stages.extend(order_stages(search.request.order, search.request.depth));
+    if let Some(verified) = search.request.verify {
+        stages.push(("read", format!("photos without local features: {READ}")));
+        stages.push(("verify", format!("the first {verified}, by their inliers with the query (VERIFY)")));
+    }
+    if let (Some(rerank), Some(votes)) = (&search.request.rerank, search.votes) {
+        stages.extend(rerank_stages(rerank, votes));
+    }
+    if let Some(least) = search.request.least_similarity {
+        stages.push(("least", format!("rows with a similarity of {} or more", number(least))));
+    }
+    if let Some(near) = search.request.collapse {
+        let near = number(near);
+        stages.push(("collapse", format!("rows with a similarity of {near} or more to one before them: its copies")));
+    }
+    stages.push(("limit", format!("{} rows", search.request.limit)));
+    let columns: Vec<&str> = search.columns.iter().copied().map(Column::name).collect();
+    stages.push(("return", columns.join(", ")));
+    if let Some(path) = &search.into {
+        stages.push(("into", report(path)));
+    }
+    stages
+}
+
+/// What orders the images that were found.
+fn order_stages(order: Option<Order>, depth: usize) -> Vec<(&'static str, String)> {
+    let mut stages = Vec::new();
+    match order {
         None => stages.push(("top", format!("K {depth}: the most similar"))),
         Some(Order::Diffusion(Diffusion { degree, cut, transductive: true, .. })) => {
             let over = cut.map_or("all".to_owned(), |cut| format!("its {cut} nearest"));
@@ -255,26 +281,6 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
                 ),
             ));
         }
-    }
-    if let Some(verified) = search.request.verify {
-        stages.push(("read", format!("photos without local features: {READ}")));
-        stages.push(("verify", format!("the first {verified}, by their inliers with the query (VERIFY)")));
-    }
-    if let (Some(rerank), Some(votes)) = (&search.request.rerank, search.votes) {
-        stages.extend(rerank_stages(rerank, votes));
-    }
-    if let Some(least) = search.request.least_similarity {
-        stages.push(("least", format!("rows with a similarity of {} or more", number(least))));
-    }
-    if let Some(near) = search.request.collapse {
-        let near = number(near);
-        stages.push(("collapse", format!("rows with a similarity of {near} or more to one before them: its copies")));
-    }
-    stages.push(("limit", format!("{} rows", search.request.limit)));
-    let columns: Vec<&str> = search.columns.iter().copied().map(Column::name).collect();
-    stages.push(("return", columns.join(", ")));
-    if let Some(path) = &search.into {
-        stages.push(("into", report(path)));
     }
     stages
 }

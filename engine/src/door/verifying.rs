@@ -20,7 +20,7 @@ impl Database {
     /// has its photo, or is the stored image that it leaves out (`without`); other queries have no inlier term.
     ///
     /// Cairn uses the features that a cleaning or an earlier call stored. It finds missing ones in the photos, and stores them if the
-    /// database is open for writing, has room, and has no features of another extractor.
+    /// database is open for writing, has room, and has no features of another extractor; then it waits for a write that is being applied.
     ///
     /// Complexity: as [`Snapshot::recognise`]; `n` comparisons of local features a query, about 10 ms of one core each.
     ///
