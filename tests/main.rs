@@ -20,6 +20,7 @@ mod outputs;
 mod queries;
 mod reading;
 mod real_photos;
+mod recognition;
 mod reports;
 mod scripts;
 mod signals;

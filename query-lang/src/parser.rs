@@ -4,6 +4,7 @@
 mod clean;
 mod freshness;
 mod options;
+mod recognize;
 mod search;
 mod train;
 mod values;
@@ -18,6 +19,7 @@ use crate::value::{Takes, Value};
 use crate::words;
 
 pub(crate) use clean::check_clean;
+pub(crate) use recognize::check_recognize;
 pub(crate) use search::check_search;
 pub(crate) use train::check_train;
 
@@ -193,6 +195,7 @@ impl<'a> Parser<'a> {
         let statement = match keyword.as_str() {
             "SEARCH" => Statement::Search(Box::new(self.search()?)),
             "PREDICT" => self.predict()?,
+            "RECOGNIZE" => Statement::Recognize(Box::new(self.recognize()?)),
             "PUT" => self.put()?,
             "DELETE" => Statement::Delete { key: self.key("DELETE ID {}")? },
             "LABEL" => {

@@ -263,6 +263,7 @@ impl Scene {
         }
         if at % 14 == 13 {
             self.database().compact().map_err(name("compact"))?;
+            self.database().save_neighbours().map_err(name("neighbours"))?;
         }
         if at % 17 == 16 {
             self.copies().map_err(name("copies"))?;

@@ -111,7 +111,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
         session.failed_queries(&failed, count);
         return session.end();
     }
-    let comparison = Comparison::run(&snapshot, asked, &request, k, asking.tau)?;
+    let comparison = Comparison::run(&snapshot, asked, &request, (k, asking.tau), None)?;
     let metrics = comparison.metrics(truth);
     let index = snapshot.counts().index;
     if index * 2 <= comparison.depth * 3 {

@@ -153,7 +153,7 @@ impl Published {
             problems: problems.into(),
             revotes: Mutex::default(),
             derived,
-            calibration: Arc::default(),
+            learnt: Arc::default(),
         })
     }
 }
