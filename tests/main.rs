@@ -5,6 +5,7 @@ mod bad_input;
 mod bare_vectors;
 mod bench_commands;
 mod device;
+mod evaluation;
 mod failures;
 mod golden_lists;
 mod golden_verification;

@@ -1,17 +1,17 @@
 //! `cairn eval --table` and `--grid`: every method on one collection, as the tables 2 to 4 of the paper compare them.
 
+use std::collections::HashMap;
 use std::io::Write;
-use std::time::Instant;
 
-use cairn::eval::{Metrics, evaluate};
 use cairn::methods::{Diffusion, Expand, Exploration, Fusion, Reciprocal, SuperGlobal};
 use cairn::reports::Asked;
-use cairn::{Answer, Rerank, SearchRequest, Snapshot};
+use cairn::{Rerank, SearchRequest, Snapshot};
 
-use crate::comparison::ranked;
+use super::judge::{Figure, Judge};
+use super::searched::Searches;
+use super::show;
 use crate::failure::Result;
 use crate::output::{Cell, Format, Printer};
-use crate::solution::Solution;
 use crate::terminal::note;
 
 /// The k of the grid (table 4 of the paper).
@@ -48,7 +48,9 @@ fn second_stages(k: usize, tau: f64) -> [(&'static str, Option<Rerank>); 4] {
 pub(super) struct Measured<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) asked: &'a [Asked],
-    pub(super) truth: &'a Solution,
+    /// The number of each query among them by its id in the known answers.
+    pub(super) places: &'a HashMap<String, usize>,
+    pub(super) judge: Judge<'a>,
     pub(super) format: Format,
 }
 
@@ -58,22 +60,18 @@ impl Measured<'_> {
     /// # Errors
     /// When a search fails or the output cannot be written.
     pub(super) fn table(&self, out: &mut dyn Write, k: usize, tau: f64) -> Result<()> {
-        let depth = SearchRequest::new().depth;
-        let map = format!("mAP@{depth}");
-        let columns = ["first stage", "second stage", &map, "P@10", "MeanPos", "ms a query", "queries"];
+        let names = self.judge.figures();
+        let mut columns = vec!["first stage", "second stage"];
+        columns.extend(names.iter().map(|figure| figure.name.as_str()));
+        columns.extend(["ms a query", "queries"]);
         let mut printer = Printer::begin(out, self.format, &columns)?;
         for (first, request) in first_stages() {
             for (second, rerank) in second_stages(k, tau) {
-                let (metrics, milliseconds) = self.run(&request.clone().rerank(rerank))?;
-                printer.row(vec![
-                    Cell::Text(first.to_owned()),
-                    Cell::Text(second.to_owned()),
-                    Cell::Fixed(metrics.map * 100.0, 2),
-                    Cell::Fixed(metrics.precision_at_10 * 100.0, 2),
-                    Cell::Fixed(metrics.mean_position, 2),
-                    Cell::Fixed(milliseconds, 3),
-                    Cell::Whole(metrics.queries as u64),
-                ])?;
+                let (figures, milliseconds) = self.run(&request.clone().rerank(rerank))?;
+                let mut cells = vec![Cell::Text(first.to_owned()), Cell::Text(second.to_owned())];
+                cells.extend(figures.iter().map(show::mean));
+                cells.extend([Cell::Fixed(milliseconds, 3), self.queries(&figures)]);
+                printer.row(cells)?;
             }
         }
         printer.end()?;
@@ -81,7 +79,7 @@ impl Measured<'_> {
         Ok(())
     }
 
-    /// Sort + insert by k and tau.
+    /// Sort + insert by k and tau: the first mean average precision.
     ///
     /// # Errors
     /// As [`Measured::table`].
@@ -92,30 +90,37 @@ impl Measured<'_> {
         for k in GRID_K {
             let mut cells = vec![Cell::Whole(k as u64)];
             for tau in GRID_TAU {
-                let (metrics, _) = self.run(&SearchRequest::new().rerank(Rerank::new().k(k).tau(tau)))?;
-                cells.push(Cell::Fixed(metrics.map * 100.0, 2));
+                let (figures, _) = self.run(&SearchRequest::new().rerank(Rerank::new().k(k).tau(tau)))?;
+                cells.push(show::mean(&figures[self.main()]));
             }
             printer.row(cells)?;
         }
         printer.end()?;
-        note(&format!("mAP@{} of sort + insert in percent, {} queries", SearchRequest::new().depth, self.asked.len()));
+        let name = &self.judge.figures()[self.main()].name;
+        note(&format!("{name} of sort + insert in percent, {} queries", self.asked.len()));
         Ok(())
     }
 
-    /// The metrics of a request, and the time of a query that is alone.
-    fn run(&self, request: &SearchRequest) -> Result<(Metrics, f64)> {
-        let mut answers: Vec<Answer> = Vec::with_capacity(self.asked.len());
-        let ask = |asked: &Asked| self.snapshot.search_one(request, &asked.query);
-        // What is computed once for all queries is no part of a query's time.
-        if let Some(first) = self.asked.first() {
-            ask(first)?;
+    /// The figure that stands for all in a grid: mAP@100, or the mAP of Medium.
+    fn main(&self) -> usize {
+        self.judge.precisions() / 2
+    }
+
+    /// Number of queries of each mean average precision.
+    fn queries(&self, figures: &[Figure]) -> Cell {
+        match &figures[..self.judge.precisions()] {
+            [one] => Cell::Whole(one.values.len() as u64),
+            many => {
+                Cell::Text(many.iter().map(|figure| figure.values.len().to_string()).collect::<Vec<_>>().join(" / "))
+            }
         }
-        let begin = Instant::now();
-        for asked in self.asked {
-            answers.push(ask(asked)?);
-        }
-        let milliseconds = begin.elapsed().as_secs_f64() * 1e3 / self.asked.len().max(1) as f64;
-        Ok((evaluate(self.truth.truths(), &ranked(self.asked, &answers), request.depth), milliseconds))
+    }
+
+    /// The figures of a request, and the time of a query that is alone.
+    fn run(&self, request: &SearchRequest) -> Result<(Vec<Figure>, f64)> {
+        let mut searches = Searches::begin(self.snapshot, self.asked, request.clone())?;
+        let figures = self.judge.judge(self.places, |query| searches.list(&self.judge, query))?;
+        Ok((figures, searches.milliseconds()))
     }
 
     fn told(&self) {
@@ -125,6 +130,13 @@ impl Measured<'_> {
              computed once for an index is not in the times",
             counts.index, counts.train
         ));
+        if let Judge::Revisited(_) = self.judge {
+            note(&format!(
+                "the second stage is given the first {} images; behind them stands the rest of the first stage's ranking, which \
+                 is not in the times",
+                SearchRequest::new().depth
+            ));
+        }
     }
 }
 
