@@ -91,7 +91,12 @@ pub(crate) enum Derivation {
 pub(crate) struct Neighbourhoods {
     graph: Mutex<Option<Arc<Neighbourhood>>>,
     rows: Mutex<HashMap<(Derivation, u32), Sparse>>,
+    /// By number of images and bits of alpha; those of the last augmentation.
+    lengths: Mutex<Option<(Augmentation, Arc<[f32]>)>>,
 }
+
+/// Number of averaged images, and the bits of alpha.
+type Augmentation = (usize, u64);
 
 impl Neighbourhoods {
     /// The neighbour graph of these index images, with at least so many edges a row where there are as many other rows.
@@ -109,6 +114,19 @@ impl Neighbourhoods {
         let graph = Arc::new(Neighbourhood::of(index, others, interrupt)?);
         *self.graph.lock() = Some(Arc::clone(&graph));
         Ok(graph)
+    }
+
+    /// The lengths of the augmented descriptors of an augmentation, a number a row; those of one augmentation are kept.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn lengths(&self, of: Augmentation, make: impl FnOnce() -> Result<Arc<[f32]>>) -> Result<Arc<[f32]>> {
+        if let Some((_, known)) = self.lengths.lock().as_ref().filter(|(known, _)| *known == of) {
+            return Ok(Arc::clone(known));
+        }
+        let made = make()?;
+        *self.lengths.lock() = Some((of, Arc::clone(&made)));
+        Ok(made)
     }
 
     /// A row of a derivation; `make` computes it without a lock, so two readers who ask at once do it twice.
