@@ -13,7 +13,7 @@ use crate::output::Format;
 #[command(after_help = "Examples:
   cairn eval photos.db --queries query.csv --truth solution.csv --report report.html
   cairn eval vectors.db --queries q.npy --query-ids q_ids.txt --truth solution.csv --k 3 --tau 0.6
-  cairn eval photos.db --queries query.csv --truth solution.csv --table --format markdown
+  cairn eval photos.db --queries query.csv --truth solution.csv --table --format markdown --report table.html
   cairn eval vectors.db --queries q.npy --query-ids q_ids.txt --truth gnd_roxford5k.json
   cairn eval photos.db --queries test.csv --submission submission.csv
   cairn eval --answers submission.csv --truth solution.csv
@@ -45,11 +45,11 @@ pub(crate) struct Eval {
     pub(crate) truth_images: Option<PathBuf>,
     /// Score these answers instead of searching: CSV (id,images, best first; or id,landmarks, a label and its score)
     #[arg(long, value_name = "FILE", requires = "truth",
-        conflicts_with_all = ["queries", "query_ids", "k", "tau", "report", "table", "grid", "submission"])]
+        conflicts_with_all = ["queries", "query_ids", "k", "tau", "report", "table", "ablation", "grid", "submission"])]
     pub(crate) answers: Option<PathBuf>,
     /// Write the answers of sort + insert for every query to this file (CSV, id,images); with known labels, those of the vote
     /// (id,landmarks)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["table", "grid"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["table", "ablation", "grid"])]
     pub(crate) submission: Option<PathBuf>,
     /// Number of train images that vote [default: the database's --vote-k]
     #[arg(long, value_name = "K")]
@@ -57,14 +57,17 @@ pub(crate) struct Eval {
     /// Threshold of the insert-step, -2 to 2
     #[arg(long, value_name = "TAU", default_value_t = cairn::language::DEFAULT_TAU, allow_negative_numbers = true)]
     pub(crate) tau: f64,
-    /// Write a report (HTML) to this file
+    /// Write a report (HTML) to this file: the queries with their answers, or the table with plots
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Compare every method of the first stage, alone and with the steps of the second (Tables 2 and 3 of the paper)
-    #[arg(long, conflicts_with_all = ["report", "grid"])]
+    /// Compare every method of the first stage, alone and with the steps of the second (Table 2 of the paper)
+    #[arg(long, conflicts_with_all = ["ablation", "grid"])]
     pub(crate) table: bool,
+    /// Compare the steps of the second stage, each alone, with the change from none of them (Table 3 of the paper)
+    #[arg(long, conflicts_with = "grid")]
+    pub(crate) ablation: bool,
     /// Compare several k and tau (Table 4 of the paper)
-    #[arg(long, conflicts_with_all = ["report", "k", "tau"])]
+    #[arg(long, conflicts_with_all = ["k", "tau"])]
     pub(crate) grid: bool,
     /// Let the report and the submission replace any file, not only an earlier report
     #[arg(long, alias = "force", requires = "written")]

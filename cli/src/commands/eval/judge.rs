@@ -73,6 +73,17 @@ impl Judge<'_> {
         }
     }
 
+    /// The figures that a table of many methods shows: all, but of the precisions of revisited Oxford and Paris only the deepest.
+    pub(super) fn shown(&self) -> Vec<usize> {
+        match self {
+            Self::Landmarks(..) => (0..self.figures().len()).collect(),
+            Self::Revisited(_) => {
+                let deepest = (1..=DIFFICULTIES.len()).map(|number| self.precisions() + number * DEPTHS.len() - 1);
+                (0..self.precisions()).chain(deepest).collect()
+            }
+        }
+    }
+
     /// The figures without values.
     pub(super) fn figures(&self) -> Vec<Figure> {
         match self {

@@ -5,6 +5,7 @@ mod queries;
 mod recognition;
 mod scored;
 mod searched;
+mod sheet;
 mod show;
 mod submission;
 mod table;
@@ -53,9 +54,10 @@ pub(super) fn run(args: &Eval) -> Result<()> {
         submission: args.submission.as_deref(),
         k: args.k,
         tau: args.tau,
-        compare: match (args.table, args.grid) {
-            (true, _) => Some(Comparing::Methods),
-            (_, true) => Some(Comparing::Grid),
+        compare: match (args.table, args.ablation, args.grid) {
+            (true, ..) => Some(Comparing::Methods),
+            (_, true, _) => Some(Comparing::Steps),
+            (.., true) => Some(Comparing::Grid),
             _ => None,
         },
         report: args.report.as_deref(),
@@ -72,6 +74,8 @@ pub(super) fn run(args: &Eval) -> Result<()> {
 pub(super) enum Comparing {
     /// Every method.
     Methods,
+    /// Each step of the second stage alone.
+    Steps,
     /// Several k and tau.
     Grid,
 }
@@ -146,7 +150,7 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
             out.flush()?;
         }
         Some(Known::Revisited(answers)) => {
-            work.revisited(&asked, answers)?;
+            work.revisited(&asked, answers, report)?;
             if let Some(target) = submission {
                 submission::lists(target, &work.lists(&asked)?)?;
             }
@@ -163,9 +167,10 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
 fn unmeasured(known: &Known, asking: &Asking<'_>) -> Option<&'static str> {
     match (known, asking.compare, asking.report) {
         (Known::Retrieval(_), ..) => None,
-        (_, _, Some(_)) => Some("--report"),
         (Known::Recognition(_), Some(Comparing::Methods), _) => Some("--table"),
+        (Known::Recognition(_), Some(Comparing::Steps), _) => Some("--ablation"),
         (Known::Recognition(_), Some(Comparing::Grid), _) => Some("--grid"),
+        (_, None, Some(_)) => Some("--report without --table, --ablation or --grid"),
         _ => None,
     }
 }
@@ -186,6 +191,13 @@ impl Work<'_> {
         self.asking.truth.map_or_else(String::new, |path| path.display().to_string())
     }
 
+    /// A report's facts about this many queries.
+    fn facts(&self, queries: usize) -> Vec<(String, String)> {
+        let mut facts = self.session.facts(self.snapshot, Some(queries));
+        facts.extend(self.asking.truth.map(|path| ("known answers".to_owned(), report::file_name(path))));
+        facts
+    }
+
     /// The answers of sort + insert for each query with an id.
     fn lists(&self, asked: &[Asked]) -> Result<Vec<(String, Vec<String>)>> {
         let request = SearchRequest::new().rerank(Rerank::new().k(self.k).tau(self.asking.tau));
@@ -199,16 +211,22 @@ impl Work<'_> {
     }
 
     /// Many methods, many parameters, or the three steps of the paper.
-    fn compare(&self, asked: &[Asked], judge: Judge<'_>, compare: Comparing) -> Result<()> {
+    fn compare(&self, asked: &[Asked], judge: Judge<'_>, compare: Comparing, report: Option<Target>) -> Result<()> {
         let places = places(&judge, asked, asked.len() + self.failed)?;
         let format = self.asking.format;
         let measured = Measured { snapshot: self.snapshot, asked, places: &places, judge, format };
         let mut out = standard_output();
-        match compare {
-            Comparing::Methods => measured.table(&mut out, self.k, self.asking.tau)?,
-            Comparing::Grid => measured.grid(&mut out)?,
+        let (title, sheet) = match compare {
+            Comparing::Methods => ("Methods", measured.table(&mut out, self.k, self.asking.tau)?),
+            Comparing::Steps => ("Steps of the re-ranking", measured.ablation(&mut out, self.k, self.asking.tau)?),
+            Comparing::Grid => ("Voters and thresholds", measured.grid(&mut out)?),
+        };
+        out.flush()?;
+        if let (Some(target), Some(path)) = (report, self.asking.report) {
+            report::write_sheet(target, title, &self.facts(asked.len()), &sheet)?;
+            self.session.written(path);
         }
-        Ok(out.flush()?)
+        Ok(())
     }
 
     fn retrieval(
@@ -222,7 +240,7 @@ impl Work<'_> {
         let measurable = Measurable { asked: &asked, snapshot: self.snapshot, scope: request.scope };
         measurable.check(truth, &asking.queries.display().to_string(), &self.truth())?;
         if let Some(compare) = asking.compare {
-            return self.compare(&asked, Judge::Landmarks(truth, request.depth), compare);
+            return self.compare(&asked, Judge::Landmarks(truth, request.depth), compare, report);
         }
         let count = asked.len();
         let comparison = Comparison::run(self.snapshot, asked, &request, self.k, asking.tau)?;
@@ -242,28 +260,26 @@ impl Work<'_> {
             submission::lists(target, &comparison.last_lists())?;
         }
         if let (Some(target), Some(path)) = (report, asking.report) {
-            let mut facts = self.session.facts(self.snapshot, Some(count));
-            facts.extend(asking.truth.map(|path| ("known answers".to_owned(), report::file_name(path))));
             let shown = (self.snapshot, &self.session.folders);
-            report::write(target, asking.title, facts, shown, &comparison, Some(truth))?;
+            report::write(target, asking.title, self.facts(count), shown, &comparison, Some(truth))?;
             self.session.written(path);
         }
         Ok(())
     }
 
-    fn revisited(&self, asked: &[Asked], answers: &RevisitedAnswers) -> Result<()> {
+    fn revisited(&self, asked: &[Asked], answers: &RevisitedAnswers, report: Option<Target>) -> Result<()> {
         let judge = Judge::Revisited(answers);
         let places = places(&judge, asked, asked.len() + self.failed)?;
         self.must_be_measurable(answers, &places)?;
         if let Some(compare) = self.asking.compare {
-            return self.compare(asked, judge, compare);
+            return self.compare(asked, judge, compare, report);
         }
         let steps = Rerank::new().k(self.k);
         let mut lines = Vec::new();
         for (name, rerank) in METHODS.into_iter().zip([None, Some(steps.sort_only()), Some(steps.tau(self.asking.tau))])
         {
-            let mut searches = Searches::begin(self.snapshot, asked, SearchRequest::new().rerank(rerank))?;
-            lines.push((name.to_owned(), judge.judge(&places, |query| searches.list(&judge, query))?));
+            let mut searches = Searches::begin(self.snapshot, asked, &judge, SearchRequest::new().rerank(rerank))?;
+            lines.push((name.to_owned(), judge.judge(&places, |query| Ok(searches.list(query)?))?));
         }
         let mut out = standard_output();
         show::figures(&mut out, self.asking.format, &judge, lines)?;

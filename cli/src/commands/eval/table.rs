@@ -1,23 +1,31 @@
-//! `cairn eval --table` and `--grid`: every method on one collection, as the tables 2 to 4 of the paper compare them.
+//! `cairn eval --table`, `--ablation` and `--grid`: methods on one collection, as the tables 2 to 4 of the paper compare them.
 
 use std::collections::HashMap;
 use std::io::Write;
 
+use cairn::eval::mean_range;
 use cairn::methods::{Diffusion, Expand, Exploration, Fusion, Reciprocal, SuperGlobal};
 use cairn::reports::Asked;
-use cairn::{Rerank, SearchRequest, Snapshot};
+use cairn::{ErrorKind, Rerank, SearchRequest, Snapshot};
 
-use super::judge::{Figure, Judge};
-use super::searched::Searches;
+use super::judge::{DRAWS, Figure, Judge, SEED, about_ranges};
+use super::searched::{Searches, is_transductive};
+use super::sheet::Recorder;
 use super::show;
 use crate::failure::Result;
-use crate::output::{Cell, Format, Printer};
+use crate::output::{Cell, Format};
+use crate::report::Sheet;
 use crate::terminal::note;
 
 /// The k of the grid (table 4 of the paper).
 const GRID_K: [usize; 4] = [1, 3, 5, 10];
 /// Its tau.
 const GRID_TAU: [f64; 5] = [0.0, 0.3, 0.6, 0.9, 1.2];
+
+/// First stages of which each step of the second is measured alone.
+const ABLATED: [&str; 2] = ["kNN", "EXPAND ALPHA"];
+/// Changes in percent that are no change: sums in another order.
+const SAME: f64 = 1e-7;
 
 /// The first stages, by the words that a statement has for them.
 fn first_stages() -> Vec<(&'static str, SearchRequest)> {
@@ -63,46 +71,140 @@ impl Measured<'_> {
     ///
     /// # Errors
     /// When a search fails or the output cannot be written.
-    pub(super) fn table(&self, out: &mut dyn Write, k: usize, tau: f64) -> Result<()> {
-        let names = self.judge.figures();
-        let mut columns = vec!["first stage", "second stage"];
-        columns.extend(names.iter().map(|figure| figure.name.as_str()));
-        columns.extend(["ms a query", "queries"]);
-        let mut printer = Printer::begin(out, self.format, &columns)?;
+    pub(super) fn table(&self, out: &mut dyn Write, k: usize, tau: f64) -> Result<Sheet> {
+        let shown = self.judge.shown();
+        let precisions = self.judge.precisions();
+        let mut columns = vec!["first stage".to_owned(), "second stage".to_owned()];
+        for (at, figure) in self.judge.figures().into_iter().enumerate().filter(|(at, _)| shown.contains(at)) {
+            let range = (at < precisions).then(|| format!("{} range", figure.name));
+            columns.extend([Some(figure.name), range].into_iter().flatten());
+        }
+        columns.extend(["ms a query", "queries"].map(str::to_owned));
+        let mut recorder = self.recorder(out, columns)?;
+        let mut left_out = Vec::new();
         for (first, request) in first_stages() {
             for (second, rerank) in second_stages(k, tau) {
-                let (figures, milliseconds) = self.run(&request.clone().rerank(rerank))?;
+                let request = request.clone().rerank(rerank);
+                let searches = match self.searches(&request) {
+                    Ok(searches) => searches,
+                    // So many queries at once do not fit into its bounds; each alone would be another method.
+                    Err(error) if is_transductive(&request) && error.kind() == ErrorKind::Invalid => {
+                        left_out.push(format!("{first} is left out: {error}"));
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                let (figures, milliseconds) = self.measured(searches)?;
                 let mut cells = vec![Cell::Text(first.to_owned()), Cell::Text(second.to_owned())];
-                cells.extend(figures.iter().map(show::mean));
+                for (at, figure) in figures.iter().enumerate().filter(|(at, _)| shown.contains(at)) {
+                    cells.push(show::mean(figure));
+                    cells.extend((at < precisions).then(|| show::range(figure)));
+                }
                 cells.extend([Cell::Fixed(milliseconds, 3), self.queries(&figures)]);
-                printer.row(cells)?;
+                recorder.row(cells)?;
+                recorder.mark(first, second, &figures[..precisions]);
             }
         }
-        printer.end()?;
-        self.told();
-        Ok(())
+        left_out.into_iter().for_each(|note| recorder.note(note));
+        self.end(
+            recorder,
+            "; a transductive method is given all queries at once, and its time is divided by their number",
+        )
+    }
+
+    /// What each step of the second stage adds, with the range of the change.
+    ///
+    /// # Errors
+    /// As [`Measured::table`].
+    pub(super) fn ablation(&self, out: &mut dyn Write, k: usize, tau: f64) -> Result<Sheet> {
+        let columns = [
+            "first stage",
+            "second stage",
+            "measure",
+            "mean",
+            "range",
+            "change",
+            "change range",
+            "better",
+            "worse",
+            "queries",
+        ];
+        let mut recorder = self.recorder(out, columns.map(str::to_owned).into())?;
+        let precisions = self.judge.precisions();
+        for (first, request) in first_stages().into_iter().filter(|(name, _)| ABLATED.contains(name)) {
+            let mut without: Option<Vec<Figure>> = None;
+            for (second, rerank) in second_stages(k, tau) {
+                let (mut figures, _) = self.measured(self.searches(&request.clone().rerank(rerank))?)?;
+                figures.truncate(precisions);
+                for (at, figure) in figures.iter().enumerate() {
+                    let mut cells = [first, second, &figure.name].map(|name| Cell::Text(name.to_owned())).to_vec();
+                    cells.extend([show::mean(figure), show::range(figure)]);
+                    cells.extend(changes(figure, without.as_ref().map(|without| &without[at])));
+                    cells.push(Cell::Whole(figure.values.len() as u64));
+                    recorder.row(cells)?;
+                }
+                recorder.mark(first, second, &figures);
+                without.get_or_insert(figures);
+            }
+        }
+        recorder.note(format!(
+            "change: from the same first stage with the second stage none, query by query; k = {k}, tau = {tau}"
+        ));
+        self.end(recorder, "")
     }
 
     /// Sort + insert by k and tau: the first mean average precision.
     ///
     /// # Errors
     /// As [`Measured::table`].
-    pub(super) fn grid(&self, out: &mut dyn Write) -> Result<()> {
-        let taus: Vec<String> = GRID_TAU.iter().map(|tau| format!("tau {tau}")).collect();
-        let columns: Vec<&str> = std::iter::once("k").chain(taus.iter().map(String::as_str)).collect();
-        let mut printer = Printer::begin(out, self.format, &columns)?;
+    pub(super) fn grid(&self, out: &mut dyn Write) -> Result<Sheet> {
+        let taus = GRID_TAU.map(|tau| format!("tau {tau}"));
+        let mut columns = vec!["k".to_owned()];
+        columns.extend(taus.iter().flat_map(|tau| [tau.clone(), format!("{tau} range")]));
+        columns.push("queries".to_owned());
+        let mut recorder = self.recorder(out, columns)?;
+        let main = self.main();
         for k in GRID_K {
-            let mut cells = vec![Cell::Whole(k as u64)];
-            for tau in GRID_TAU {
-                let (figures, _) = self.run(&SearchRequest::new().rerank(Rerank::new().k(k).tau(tau)))?;
-                cells.push(show::mean(&figures[self.main()]));
+            let (mut cells, mut queries) = (vec![Cell::Whole(k as u64)], 0);
+            for (tau, name) in GRID_TAU.into_iter().zip(&taus) {
+                let request = SearchRequest::new().rerank(Rerank::new().k(k).tau(tau));
+                let (figures, _) = self.measured(self.searches(&request)?)?;
+                let figure = &figures[main];
+                cells.extend([show::mean(figure), show::range(figure)]);
+                queries = figure.values.len();
+                recorder.mark(&format!("k = {k}"), name, std::slice::from_ref(figure));
             }
-            printer.row(cells)?;
+            cells.push(Cell::Whole(queries as u64));
+            recorder.row(cells)?;
         }
-        printer.end()?;
-        let name = &self.judge.figures()[self.main()].name;
-        note(&format!("{name} of sort + insert in percent, {} queries", self.asked.len()));
-        Ok(())
+        let name = &self.judge.figures()[main].name;
+        recorder.note(format!("{name} of sort + insert in percent"));
+        self.end(recorder, "")
+    }
+
+    fn recorder<'o>(&self, out: &'o mut dyn Write, columns: Vec<String>) -> Result<Recorder<'o>> {
+        Recorder::begin(out, self.format, columns)
+    }
+
+    /// Ends a table with what holds for all of its figures; `more` belongs to the searches.
+    fn end(&self, mut recorder: Recorder<'_>, more: &str) -> Result<Sheet> {
+        let counts = self.snapshot.counts();
+        recorder.note(format!(
+            "{} index and {} train images; exact searches, one after the other, with the methods' default parameters; what is \
+             computed once for an index is not in the times{more}",
+            counts.index, counts.train
+        ));
+        if let Judge::Revisited(_) = self.judge {
+            recorder.note(format!(
+                "the second stage is given the first {} images; behind them stands the rest of the first stage's ranking, which \
+                 is not in the times",
+                SearchRequest::new().depth
+            ));
+        }
+        recorder.note(about_ranges());
+        let sheet = recorder.end()?;
+        sheet.notes.iter().for_each(|line| note(line));
+        Ok(sheet)
     }
 
     /// The figure that stands for all in a grid: mAP@100, or the mAP of Medium.
@@ -120,28 +222,32 @@ impl Measured<'_> {
         }
     }
 
-    /// The figures of a request, and the time of a query that is alone.
-    fn run(&self, request: &SearchRequest) -> Result<(Vec<Figure>, f64)> {
-        let mut searches = Searches::begin(self.snapshot, self.asked, request.clone())?;
-        let figures = self.judge.judge(self.places, |query| searches.list(&self.judge, query))?;
-        Ok((figures, searches.milliseconds()))
+    fn searches(&self, request: &SearchRequest) -> cairn::Result<Searches<'_>> {
+        Searches::begin(self.snapshot, self.asked, &self.judge, request.clone())
     }
 
-    fn told(&self) {
-        let counts = self.snapshot.counts();
-        note(&format!(
-            "{} index and {} train images; exact searches, one after the other, with the methods' default parameters; what is \
-             computed once for an index is not in the times",
-            counts.index, counts.train
-        ));
-        if let Judge::Revisited(_) = self.judge {
-            note(&format!(
-                "the second stage is given the first {} images; behind them stands the rest of the first stage's ranking, which \
-                 is not in the times",
-                SearchRequest::new().depth
-            ));
-        }
+    /// The figures of searches, and the time of a query.
+    fn measured(&self, mut searches: Searches<'_>) -> Result<(Vec<Figure>, f64)> {
+        let figures = self.judge.judge(self.places, |query| Ok(searches.list(query)?))?;
+        Ok((figures, searches.milliseconds()))
     }
+}
+
+/// The mean change from other values of the same queries, its range, and how many queries became better and worse.
+fn changes(figure: &Figure, without: Option<&Figure>) -> [Cell; 4] {
+    let Some(without) = without else { return [Cell::Nothing, Cell::Nothing, Cell::Nothing, Cell::Nothing] };
+    let changes: Vec<f64> =
+        figure.values.iter().zip(&without.values).map(|(now, was)| (now - was) * figure.times).collect();
+    let Some(range) = mean_range(&changes, DRAWS, SEED) else {
+        return [Cell::Nothing, Cell::Nothing, Cell::Whole(0), Cell::Whole(0)];
+    };
+    let count = |is_it: fn(f64) -> bool| Cell::Whole(changes.iter().filter(|&&change| is_it(change)).count() as u64);
+    [
+        Cell::Fixed(range.mean, 2),
+        Cell::Text(format!("{:.2} to {:.2}", range.least, range.most)),
+        count(|change| change > SAME),
+        count(|change| change < -SAME),
+    ]
 }
 
 #[cfg(test)]
@@ -159,5 +265,18 @@ mod tests {
         for (at, (name, rerank)) in second.iter().enumerate() {
             assert!(second[at + 1..].iter().all(|(other, same)| other != name && same != rerank), "{name}");
         }
+    }
+
+    /// It catches: a first stage of the ablation that has no row, changes against the mean instead of query by query.
+    #[test]
+    fn changes_are_those_of_each_query() {
+        assert!(ABLATED.iter().all(|name| first_stages().iter().any(|(first, _)| first == name)));
+        let figure = |values: &[f64]| Figure { name: String::new(), values: values.to_vec(), times: 100.0 };
+        let got = changes(&figure(&[0.5, 0.5, 0.25, 0.25]), Some(&figure(&[0.0, 0.5, 0.5, 0.0])));
+        assert_eq!(got[0], Cell::Fixed(12.5, 2));
+        assert_eq!(got[2..], [Cell::Whole(2), Cell::Whole(1)]);
+        let Cell::Text(range) = &got[1] else { panic!("{got:?}") };
+        let (least, most) = range.split_once(" to ").unwrap();
+        assert!(least.parse::<f64>().unwrap() < 0.0 && most.parse::<f64>().unwrap() > 25.0, "{range}");
     }
 }
