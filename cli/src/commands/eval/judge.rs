@@ -6,6 +6,7 @@ use cairn::eval::{Difficulty, MeanRange, RevisitedTruth, evaluate, mean_range, r
 use cairn::reports::Asked;
 use cairndb_ingest::answers::RevisitedAnswers;
 
+use super::searched::Lists;
 use crate::comparison::query_id;
 use crate::failure::{Failure, Result};
 use crate::solution::Solution;
@@ -101,51 +102,60 @@ impl Judge<'_> {
         }
     }
 
-    /// The figures of lists: `list` gives that of a query by its number among `places`' values, best first. A query of the known
-    /// answers without a place counts as a miss.
+    /// The figures of as many methods as `methods`: `lists` gives the lists of a query by its number among `places`' values, best first,
+    /// one for each method. A query of the known answers without a place counts as a miss.
     ///
     /// # Errors
-    /// Those of `list`.
+    /// Those of `lists`.
     pub(super) fn judge(
         &self,
         places: &HashMap<String, usize>,
-        mut list: impl FnMut(usize) -> Result<Vec<String>>,
-    ) -> Result<Vec<Figure>> {
-        let mut figures = self.figures();
+        methods: usize,
+        mut lists: impl FnMut(usize) -> Result<Lists>,
+    ) -> Result<Vec<Vec<Figure>>> {
+        let mut figures: Vec<Vec<Figure>> = (0..methods).map(|_| self.figures()).collect();
+        let mut each = |query: &str, count: &dyn Fn(&HashMap<String, Vec<String>>, &mut [Figure])| -> Result<()> {
+            let mut of_query =
+                places.get(query).map(|&place| lists(place)).transpose()?.unwrap_or_default().into_iter();
+            for figures in &mut figures {
+                let list = of_query.next().map(|list| (query.to_owned(), list));
+                count(&list.into_iter().collect(), figures);
+            }
+            Ok(())
+        };
         match self {
             Self::Landmarks(solution, depth) => {
                 for truth in solution.truths().iter().filter(|truth| !truth.relevant.is_empty()) {
-                    let mut lists = HashMap::new();
-                    if let Some(&place) = places.get(&truth.query) {
-                        lists.insert(truth.query.clone(), list(place)?);
-                    }
-                    let metrics = evaluate(std::slice::from_ref(truth), &lists, *depth);
-                    let values = [metrics.map, metrics.precision_at_10, metrics.mean_position];
-                    figures.iter_mut().zip(values).for_each(|(figure, value)| figure.values.push(value));
+                    each(&truth.query, &|list, figures| {
+                        let metrics = evaluate(std::slice::from_ref(truth), list, *depth);
+                        let values = [metrics.map, metrics.precision_at_10, metrics.mean_position];
+                        figures.iter_mut().zip(values).for_each(|(figure, value)| figure.values.push(value));
+                    })?;
                 }
             }
             Self::Revisited(answers) => {
                 for number in 0..answers.count() {
                     let query = query_of(answers, number);
-                    let mut lists = HashMap::new();
-                    if let Some(&place) = places.get(&query) {
-                        lists.insert(query.clone(), list(place)?);
-                    }
-                    let truth: [RevisitedTruth; 1] = [(query, answers.of(number))];
-                    for (at, (_, difficulty)) in DIFFICULTIES.into_iter().enumerate() {
-                        let metrics = revisited(&truth, &lists, difficulty, &DEPTHS);
-                        if metrics.queries == 0 {
-                            continue;
-                        }
-                        figures[at].values.push(metrics.map);
-                        let first = DIFFICULTIES.len() + at * DEPTHS.len();
-                        let figures = &mut figures[first..first + DEPTHS.len()];
-                        figures.iter_mut().zip(metrics.precision).for_each(|(figure, value)| figure.values.push(value));
-                    }
+                    let truth: [RevisitedTruth; 1] = [(query.clone(), answers.of(number))];
+                    each(&query, &|list, figures| count_revisited(&truth, list, figures))?;
                 }
             }
         }
         Ok(figures)
+    }
+}
+
+/// Adds a query to the figures of each difficulty at which it has something to find.
+fn count_revisited(truth: &[RevisitedTruth; 1], list: &HashMap<String, Vec<String>>, figures: &mut [Figure]) {
+    for (at, (_, difficulty)) in DIFFICULTIES.into_iter().enumerate() {
+        let metrics = revisited(truth, list, difficulty, &DEPTHS);
+        if metrics.queries == 0 {
+            continue;
+        }
+        figures[at].values.push(metrics.map);
+        let first = DIFFICULTIES.len() + at * DEPTHS.len();
+        let figures = &mut figures[first..first + DEPTHS.len()];
+        figures.iter_mut().zip(metrics.precision).for_each(|(figure, value)| figure.values.push(value));
     }
 }
 
@@ -188,11 +198,13 @@ mod tests {
         let solution = Solution::new(vec![truth("q", "a"), truth("r", "b"), truth("nothing to find", "")]);
         let places = HashMap::from([("q".to_owned(), 4), ("nothing to find".to_owned(), 5)]);
         let figures = Judge::Landmarks(&solution, 100)
-            .judge(&places, |place| {
+            .judge(&places, 2, |place| {
                 assert_eq!(place, 4);
-                Ok(ids("x a"))
+                Ok(vec![ids("x a"), ids("a x")])
             })
             .unwrap();
+        assert_eq!(figures[1].iter().map(Figure::mean).collect::<Vec<_>>(), [50.0, 5.0, (1.0 + 101.0) / 2.0]);
+        let figures = &figures[0];
         let shown: Vec<_> = figures.iter().map(|figure| (figure.name.as_str(), figure.mean())).collect();
         assert_eq!(shown, [("mAP@100", 25.0), ("P@10", 5.0), ("MeanPos", (2.0 + 101.0) / 2.0)]);
         let range = figures[0].range().unwrap();

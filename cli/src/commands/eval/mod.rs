@@ -275,12 +275,10 @@ impl Work<'_> {
             return self.compare(asked, judge, compare, report);
         }
         let steps = Rerank::new().k(self.k);
-        let mut lines = Vec::new();
-        for (name, rerank) in METHODS.into_iter().zip([None, Some(steps.sort_only()), Some(steps.tau(self.asking.tau))])
-        {
-            let mut searches = Searches::begin(self.snapshot, asked, &judge, SearchRequest::new().rerank(rerank))?;
-            lines.push((name.to_owned(), judge.judge(&places, |query| Ok(searches.list(query)?))?));
-        }
+        let second = vec![None, Some(steps.sort_only()), Some(steps.tau(self.asking.tau))];
+        let mut searches = Searches::begin(self.snapshot, asked, &judge, (SearchRequest::new(), second))?;
+        let figures = judge.judge(&places, METHODS.len(), |query| Ok(searches.lists(query)?))?;
+        let lines = METHODS.into_iter().map(str::to_owned).zip(figures).collect();
         let mut out = standard_output();
         show::figures(&mut out, self.asking.format, &judge, lines)?;
         Ok(out.flush()?)

@@ -55,8 +55,9 @@ pub(super) fn run(args: &Eval, answers: &Path, truth: &Path) -> Result<()> {
             let order: Vec<&String> = lists.lists.keys().collect();
             let places: HashMap<String, usize> =
                 order.iter().enumerate().map(|(at, query)| ((*query).clone(), at)).collect();
-            let figures = judge.judge(&places, |at| Ok(lists.lists[order[at]].clone()))?;
-            show::figures(&mut out, args.format, &judge, vec![("answers".to_owned(), figures)])?;
+            let figures = judge.judge(&places, 1, |at| Ok(vec![lists.lists[order[at]].clone()]))?;
+            let lines = figures.into_iter().map(|figures| ("answers".to_owned(), figures)).collect();
+            show::figures(&mut out, args.format, &judge, lines)?;
         }
         (Known::Recognition(_), Submission::Retrieval(_)) => return Err(other_kind(&names, "labels", "images")),
         (_, Submission::Recognition(_)) => return Err(other_kind(&names, "images", "labels")),

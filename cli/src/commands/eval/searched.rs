@@ -1,4 +1,4 @@
-//! The lists that searches give for an evaluation: one query at a time, or all at once for methods that compare queries.
+//! The lists that searches give for an evaluation: one query after the other, or all at once for methods that compare queries.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -7,20 +7,25 @@ use std::time::{Duration, Instant};
 use cairn::limits::MAX_SEARCH_DEPTH;
 use cairn::methods::Order;
 use cairn::reports::Asked;
-use cairn::{Query, Result, SearchRequest, Snapshot};
+use cairn::{Answer, Query, Rerank, Result, SearchRequest, Snapshot};
 
 use super::judge::Judge;
 
-/// Searches of one request, and the time that they took.
+/// Lists of keys, best first: one for each second stage.
+pub(super) type Lists = Vec<Vec<String>>;
+
+/// Searches of one first stage with some second stages, and the time that they took.
 pub(super) struct Searches<'a> {
     snapshot: &'a Snapshot,
-    request: SearchRequest,
+    first: SearchRequest,
+    second: Vec<Option<Rerank>>,
     queries: Vec<Query>,
     /// The lists rank the whole collection.
     whole: bool,
-    /// The lists of a request that needs all queries at once.
-    lists: Option<Vec<Vec<String>>>,
-    spent: Duration,
+    /// The lists of each query, of a first stage that needs all queries at once.
+    lists: Option<Vec<Lists>>,
+    /// By second stage.
+    spent: Vec<Duration>,
     count: u32,
 }
 
@@ -34,30 +39,33 @@ impl<'a> Searches<'a> {
         snapshot: &'a Snapshot,
         asked: &[Asked],
         judge: &Judge<'_>,
-        request: SearchRequest,
+        (first, second): (SearchRequest, Vec<Option<Rerank>>),
     ) -> Result<Self> {
         let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
         let whole = matches!(judge, Judge::Revisited(_));
-        let together = is_transductive(&request);
-        let mut searches = Self { snapshot, request, queries, whole, lists: None, spent: Duration::ZERO, count: 0 };
+        let (together, spent) = (is_transductive(&first), vec![Duration::ZERO; second.len()]);
+        let mut searches = Self { snapshot, first, second, queries, whole, lists: None, spent, count: 0 };
         if together {
             searches.lists = Some(searches.run(0..asked.len())?);
-        } else if let Some(first) = searches.queries.first() {
-            snapshot.search_one(&searches.request, first)?;
+        } else if let Some(query) = searches.queries.first() {
+            for rerank in &searches.second {
+                snapshot.search_one(&searches.first.clone().rerank(*rerank), query)?;
+            }
         }
         Ok(searches)
     }
 
-    /// Mean milliseconds of a query that was alone, or its share of the time of all queries of a transductive method.
-    pub(super) fn milliseconds(&self) -> f64 {
-        self.spent.as_secs_f64() * 1e3 / f64::from(self.count.max(1))
+    /// Mean milliseconds of a query that was alone, with the second stage of this number; of a transductive method its share of the time
+    /// of all queries.
+    pub(super) fn milliseconds(&self, second: usize) -> f64 {
+        self.spent[second].as_secs_f64() * 1e3 / f64::from(self.count.max(1))
     }
 
-    /// The list of a query as the known answers need it: of the request's depth, or of the whole collection.
+    /// The lists of a query as the known answers need them: of the request's depth, or of the whole collection.
     ///
     /// # Errors
     /// When a search fails.
-    pub(super) fn list(&mut self, query: usize) -> Result<Vec<String>> {
+    pub(super) fn lists(&mut self, query: usize) -> Result<Lists> {
         match &self.lists {
             Some(lists) => Ok(lists[query].clone()),
             None => Ok(self.run(query..query + 1)?.pop().unwrap_or_default()),
@@ -65,37 +73,56 @@ impl<'a> Searches<'a> {
     }
 
     /// The lists of some queries, searched in one call.
-    fn run(&mut self, queries: Range<usize>) -> Result<Vec<Vec<String>>> {
-        let begin = Instant::now();
-        let answers = self.snapshot.search(&self.request, &self.queries[queries.clone()])?;
-        self.spent += begin.elapsed();
-        self.count += queries.len() as u32;
-        let lists = answers.into_iter().map(|answer| answer.rows.into_iter().map(|row| row.id).collect()).collect();
-        if self.whole { self.completed(queries, lists) } else { Ok(lists) }
-    }
-
-    /// The whole rankings of a request: what its second stage gave, if it has one, and then the rest as the first stage ranks it; last
-    /// come images that only similarity ranks. An answer of a hundred images says nothing about the others, and the metrics of
-    /// revisited Oxford and Paris look at all.
-    fn completed(&self, queries: Range<usize>, mut lists: Vec<Vec<String>>) -> Result<Vec<Vec<String>>> {
-        let all = self.snapshot.counts().index.clamp(1, MAX_SEARCH_DEPTH);
-        if self.request.rerank.is_none() {
-            lists.iter_mut().for_each(Vec::clear);
+    fn run(&mut self, queries: Range<usize>) -> Result<Vec<Lists>> {
+        let mut lists: Vec<Lists> = vec![Vec::new(); queries.len()];
+        for (rerank, spent) in self.second.iter().zip(&mut self.spent) {
+            let request = self.first.clone().rerank(*rerank);
+            let begin = Instant::now();
+            let answers = self.snapshot.search(&request, &self.queries[queries.clone()])?;
+            *spent += begin.elapsed();
+            lists.iter_mut().zip(answers).for_each(|(lists, answer)| lists.push(keys(answer).collect()));
         }
-        let first = self.request.clone().rerank(None).depth(all).limit(all);
-        let by_similarity = SearchRequest::new().depth(all).limit(all);
-        for request in [first, by_similarity] {
-            if lists.iter().all(|list| list.len() >= all) {
-                break;
-            }
-            for (list, answer) in lists.iter_mut().zip(self.snapshot.search(&request, &self.queries[queries.clone()])?)
-            {
-                let known: HashSet<String> = list.iter().cloned().collect();
-                list.extend(answer.rows.into_iter().map(|row| row.id).filter(|id| !known.contains(id)));
-            }
+        self.count += queries.len() as u32;
+        if self.whole {
+            self.complete(queries, &mut lists)?;
         }
         Ok(lists)
     }
+
+    /// Makes whole rankings of lists: what the second stage gave, if there is one, and then the rest as the first stage ranks it; last
+    /// come images that only similarity ranks. An answer of a hundred images says nothing about the others, and the metrics of
+    /// revisited Oxford and Paris look at all.
+    fn complete(&self, queries: Range<usize>, lists: &mut [Lists]) -> Result<()> {
+        let all = self.snapshot.counts().index.clamp(1, MAX_SEARCH_DEPTH);
+        let mut rankings = vec![Vec::new(); lists.len()];
+        for first in [self.first.clone(), SearchRequest::new()] {
+            if rankings.iter().all(|ranking| ranking.len() >= all) {
+                break;
+            }
+            let request = first.rerank(None).depth(all).limit(all);
+            let answers = self.snapshot.search(&request, &self.queries[queries.clone()])?;
+            rankings.iter_mut().zip(answers).for_each(|(ranking, answer)| add(ranking, keys(answer)));
+        }
+        for (lists, ranking) in lists.iter_mut().zip(rankings) {
+            for (list, rerank) in lists.iter_mut().zip(&self.second) {
+                if rerank.is_none() {
+                    list.clear();
+                }
+                add(list, ranking.iter().cloned());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn keys(answer: Answer) -> impl Iterator<Item = String> {
+    answer.rows.into_iter().map(|row| row.id)
+}
+
+/// Adds those that are not in the list.
+fn add(list: &mut Vec<String>, more: impl Iterator<Item = String>) {
+    let known: HashSet<String> = list.iter().cloned().collect();
+    list.extend(more.filter(|key| !known.contains(key)));
 }
 
 /// Whether an answer depends on the other queries of its call.

@@ -82,20 +82,23 @@ impl Measured<'_> {
         columns.extend(["ms a query", "queries"].map(str::to_owned));
         let mut recorder = self.recorder(out, columns)?;
         let mut left_out = Vec::new();
+        let mut second = second_stages(k, tau).to_vec();
+        if self.snapshot.counts().train == 0 {
+            second.truncate(1);
+        }
         for (first, request) in first_stages() {
-            for (second, rerank) in second_stages(k, tau) {
-                let request = request.clone().rerank(rerank);
-                let searches = match self.searches(&request) {
-                    Ok(searches) => searches,
-                    // So many queries at once do not fit into its bounds; each alone would be another method.
-                    Err(error) if is_transductive(&request) && error.kind() == ErrorKind::Invalid => {
-                        left_out.push(format!("{first} is left out: {error}"));
-                        break;
-                    }
-                    Err(error) => return Err(error.into()),
-                };
-                let (figures, milliseconds) = self.measured(searches)?;
-                let mut cells = vec![Cell::Text(first.to_owned()), Cell::Text(second.to_owned())];
+            let together = is_transductive(&request);
+            let searches = match self.searches(request, &second) {
+                Ok(searches) => searches,
+                // So many queries at once do not fit into its bounds; each alone would be another method.
+                Err(error) if together && error.kind() == ErrorKind::Invalid => {
+                    left_out.push(format!("{first} is left out: {error}"));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for ((second, _), (figures, milliseconds)) in second.iter().zip(self.measured(searches, second.len())?) {
+                let mut cells = [first, second].map(|name| Cell::Text(name.to_owned())).to_vec();
                 for (at, figure) in figures.iter().enumerate().filter(|(at, _)| shown.contains(at)) {
                     cells.push(show::mean(figure));
                     cells.extend((at < precisions).then(|| show::range(figure)));
@@ -132,19 +135,17 @@ impl Measured<'_> {
         let mut recorder = self.recorder(out, columns.map(str::to_owned).into())?;
         let precisions = self.judge.precisions();
         for (first, request) in first_stages().into_iter().filter(|(name, _)| ABLATED.contains(name)) {
-            let mut without: Option<Vec<Figure>> = None;
-            for (second, rerank) in second_stages(k, tau) {
-                let (mut figures, _) = self.measured(self.searches(&request.clone().rerank(rerank))?)?;
-                figures.truncate(precisions);
-                for (at, figure) in figures.iter().enumerate() {
+            let second = second_stages(k, tau);
+            let all = self.measured(self.searches(request, &second)?, second.len())?;
+            for ((second, rerank), (figures, _)) in second.iter().zip(&all) {
+                for (at, figure) in figures[..precisions].iter().enumerate() {
                     let mut cells = [first, second, &figure.name].map(|name| Cell::Text(name.to_owned())).to_vec();
                     cells.extend([show::mean(figure), show::range(figure)]);
-                    cells.extend(changes(figure, without.as_ref().map(|without| &without[at])));
+                    cells.extend(changes(figure, rerank.and(all.first()).map(|(without, _)| &without[at])));
                     cells.push(Cell::Whole(figure.values.len() as u64));
                     recorder.row(cells)?;
                 }
-                recorder.mark(first, second, &figures);
-                without.get_or_insert(figures);
+                recorder.mark(first, second, &figures[..precisions]);
             }
         }
         recorder.note(format!(
@@ -165,10 +166,10 @@ impl Measured<'_> {
         let mut recorder = self.recorder(out, columns)?;
         let main = self.main();
         for k in GRID_K {
+            let second = GRID_TAU.map(|tau| ("", Some(Rerank::new().k(k).tau(tau))));
+            let all = self.measured(self.searches(SearchRequest::new(), &second)?, second.len())?;
             let (mut cells, mut queries) = (vec![Cell::Whole(k as u64)], 0);
-            for (tau, name) in GRID_TAU.into_iter().zip(&taus) {
-                let request = SearchRequest::new().rerank(Rerank::new().k(k).tau(tau));
-                let (figures, _) = self.measured(self.searches(&request)?)?;
+            for ((figures, _), name) in all.iter().zip(&taus) {
                 let figure = &figures[main];
                 cells.extend([show::mean(figure), show::range(figure)]);
                 queries = figure.values.len();
@@ -194,6 +195,11 @@ impl Measured<'_> {
              computed once for an index is not in the times{more}",
             counts.index, counts.train
         ));
+        if counts.train == 0 {
+            recorder.note(
+                "no image has a prediction without train images, and the second stage changes nothing".to_owned(),
+            );
+        }
         if let Judge::Revisited(_) = self.judge {
             recorder.note(format!(
                 "the second stage is given the first {} images; behind them stands the rest of the first stage's ranking, which \
@@ -222,14 +228,15 @@ impl Measured<'_> {
         }
     }
 
-    fn searches(&self, request: &SearchRequest) -> cairn::Result<Searches<'_>> {
-        Searches::begin(self.snapshot, self.asked, &self.judge, request.clone())
+    fn searches(&self, first: SearchRequest, second: &[(&str, Option<Rerank>)]) -> cairn::Result<Searches<'_>> {
+        let second = second.iter().map(|(_, rerank)| *rerank).collect();
+        Searches::begin(self.snapshot, self.asked, &self.judge, (first, second))
     }
 
-    /// The figures of searches, and the time of a query.
-    fn measured(&self, mut searches: Searches<'_>) -> Result<(Vec<Figure>, f64)> {
-        let figures = self.judge.judge(self.places, |query| Ok(searches.list(query)?))?;
-        Ok((figures, searches.milliseconds()))
+    /// The figures of searches with so many second stages, and the time of a query, by second stage.
+    fn measured(&self, mut searches: Searches<'_>, stages: usize) -> Result<Vec<(Vec<Figure>, f64)>> {
+        let figures = self.judge.judge(self.places, stages, |query| Ok(searches.lists(query)?))?;
+        Ok(figures.into_iter().enumerate().map(|(at, figures)| (figures, searches.milliseconds(at))).collect())
     }
 }
 
