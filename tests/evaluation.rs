@@ -104,6 +104,24 @@ fn every_kind_of_known_answers_gives_the_originals_figures() {
     assert_eq!(&scored("sub.csv", "solution.csv")[0][1..4], ours);
     let again = table(&with("sub.csv", &[]));
     assert_eq!(again.iter().find(|row| row[0] == "sort+insert").unwrap()[1..3], ["100.00", "100.00"]);
+
+    // The tables: the grid has the figures of each k and tau, and the steps change what they change from.
+    let grid = table(&with("solution.csv", &["--grid"]));
+    let map = |name: &str| 100.0 * figures[name]["map100"].as_f64().unwrap();
+    for (row, k) in grid.iter().zip([1, 3, 5]) {
+        for (cell, tau) in [(1, "0.0"), (5, "0.6"), (9, "1.2")] {
+            let expected = map(&format!("sortinsert_k{k}_tau{tau}"));
+            assert!((number(&row[cell]) - expected).abs() < 0.006, "k={k}, tau={tau}: {row:?}, expected {expected}");
+        }
+    }
+    let steps = table(&with("solution.csv", &["--ablation", "--report", "steps.html"]));
+    let row = |second: &str| steps.iter().find(|row| row[0] == "kNN" && row[1] == second).unwrap();
+    for (second, name) in [("none", "knn"), ("sort", "sort_k3"), ("sort + insert", "sortinsert_k3_tau0.6")] {
+        assert!((number(&row(second)[3]) - map(name)).abs() < 0.006, "{second}: {:?}", row(second));
+    }
+    assert!((number(&row("sort")[5]) - (map("sort_k3") - map("knn"))).abs() < 0.011, "{:?}", row("sort"));
+    let page = std::fs::read_to_string(folder.join("steps.html")).unwrap();
+    assert_eq!(page.matches("<circle").count(), steps.len());
     // Nobody needs known answers to take part.
     run_ok(folder, &["eval", "DB", "--queries", &queries, "--query-ids", &ids, "--submission", "test.csv"]);
     assert_eq!(lines(&folder.join("test.csv")), lines(&folder.join("sub.csv")));

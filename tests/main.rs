@@ -22,5 +22,6 @@ mod queries;
 mod reading;
 mod real_photos;
 mod reports;
+mod revisited_oxford;
 mod scripts;
 mod signals;

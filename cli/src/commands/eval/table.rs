@@ -23,7 +23,7 @@ const GRID_K: [usize; 4] = [1, 3, 5, 10];
 const GRID_TAU: [f64; 5] = [0.0, 0.3, 0.6, 0.9, 1.2];
 
 /// First stages of which each step of the second is measured alone.
-const ABLATED: [&str; 2] = ["kNN", "EXPAND ALPHA"];
+const ABLATED: [&str; 3] = ["kNN", "EXPAND ALPHA", "FUSE"];
 /// Changes in percent that are no change: sums in another order.
 const SAME: f64 = 1e-7;
 
