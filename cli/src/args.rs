@@ -10,12 +10,14 @@ use crate::exit::exit_codes;
 use crate::networks;
 use crate::output::Format;
 
+mod eval;
 mod ingest;
 mod maintain;
 pub(crate) mod measure;
 mod settings;
 mod shared;
 
+pub(crate) use eval::Eval;
 pub(crate) use ingest::{Ingest, LabelsWord};
 pub(crate) use maintain::{CleanOptions, Maintain, Shown, TrainOptions, Upkeep};
 use measure::{Bench, Demo, Device};
@@ -73,8 +75,8 @@ pub(crate) enum Command {
     Repl(Repl),
     /// Predict the instance that photos show, and list the train images that voted for it
     Predict(Predict),
-    /// Measure kNN, sort-step and sort+insert on queries with known answers
-    Eval(Eval),
+    /// Measure methods on queries with known answers, or score a file of answers
+    Eval(Box<Eval>),
     /// Show the state of a database
     Status(Status),
     /// Look for damage; with --deep also recompute every prediction
@@ -248,52 +250,6 @@ pub(crate) struct Predict {
     /// Number of failures up to which the exit code is not 5, or all
     #[arg(long, value_name = "N", default_value = "0", value_parser = allowed)]
     pub(crate) allow_failures: Allowed,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
-}
-
-/// `cairn eval`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  cairn eval photos.db --queries query.csv --truth solution.csv --report report.html
-  cairn eval vectors.db --queries q.npy --query-ids q_ids.txt --truth solution.csv --k 3 --tau 0.6
-  cairn eval photos.db --queries query.csv --truth solution.csv --table --format markdown")]
-pub(crate) struct Eval {
-    #[command(flatten)]
-    pub(crate) opened: Opened,
-    /// Queries: a CSV list (id,path), or vectors (.npy, .npz, .fvecs) with --query-ids. Queries that fail are listed, and the
-    /// exit code is 5
-    #[arg(long, value_name = "FILE")]
-    pub(crate) queries: PathBuf,
-    /// Ids of the query vectors, one per line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) query_ids: Option<PathBuf>,
-    /// Known answers: a CSV file with the columns id, images and Usage; rows marked Ignored are skipped
-    #[arg(long, value_name = "FILE")]
-    pub(crate) truth: PathBuf,
-    /// Number of train images that vote [default: the database's --vote-k]
-    #[arg(long, value_name = "K")]
-    pub(crate) k: Option<usize>,
-    /// Threshold of the insert-step, -2 to 2
-    #[arg(long, value_name = "TAU", default_value_t = cairn::language::DEFAULT_TAU, allow_negative_numbers = true)]
-    pub(crate) tau: f64,
-    /// Write a report (HTML) to this file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
-    /// Compare every method of the first stage, alone and with the steps of the second (Tables 2 and 3 of the paper)
-    #[arg(long, conflicts_with_all = ["report", "grid"])]
-    pub(crate) table: bool,
-    /// Compare several k and tau (Table 4 of the paper)
-    #[arg(long, conflicts_with_all = ["report", "k", "tau"])]
-    pub(crate) grid: bool,
-    /// Let the report replace any file, not only an earlier report
-    #[arg(long, alias = "force", requires = "report")]
-    pub(crate) overwrite: bool,
-    /// Output format
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub(crate) format: Format,
-    #[command(flatten)]
-    pub(crate) photos: PhotoArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

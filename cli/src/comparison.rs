@@ -67,6 +67,12 @@ impl Comparison {
         [0, 1, 2].map(|method| evaluate(solution.truths(), &ranked(&self.asked, &self.answers[method]), self.depth))
     }
 
+    /// The lists of the last method, sort + insert, for each query with an id.
+    pub(crate) fn last_lists(&self) -> Vec<(String, Vec<String>)> {
+        let named = |(asked, answer)| Some((query_id(asked)?.to_owned(), ids(answer)));
+        self.asked.iter().zip(&self.answers[2]).filter_map(named).collect()
+    }
+
     /// Average precision of a query under each method; `None` if its answer is not known.
     pub(crate) fn average_precisions(&self, solution: &Solution, query: usize) -> Option<[f64; 3]> {
         let relevant: Vec<String> = solution.of(query_id(&self.asked[query])?)?.iter().cloned().collect();
@@ -83,7 +89,7 @@ impl Comparison {
 }
 
 /// The id of a query in the known answers: its own, or the name of its file.
-fn query_id(asked: &Asked) -> Option<&str> {
+pub(crate) fn query_id(asked: &Asked) -> Option<&str> {
     asked.id.as_deref().or_else(|| std::path::Path::new(&asked.name).file_stem()?.to_str())
 }
 
@@ -122,68 +128,66 @@ impl Measurable<'_> {
         }
         let of_query = |asked: &Asked| truth.of(query_id(asked)?);
         let named: BTreeSet<&str> = self.asked.iter().filter_map(of_query).flatten().map(String::as_str).collect();
-        let Some(first) = named.first() else {
+        if named.is_empty() {
             return Err(Failure::new(format!("{answers} has no answer to any of the queries of {queries}")).help(
                 "the column images must have the ids of the images that a query should find, separated by spaces",
             ));
-        };
+        }
         let missing = truth.truths().len() - known;
         if missing > 0 {
             note(&format!("note: {missing} queries of {answers} did not run and count as 0"));
         }
-        let (mut unknown, mut in_other_role) = (Vec::new(), Vec::new());
-        for &id in &named {
-            match self.snapshot.record(id)? {
-                None => unknown.push(id),
-                Some(record) if !self.is_searched(record.role) => in_other_role.push(id),
-                Some(_) => {}
-            }
-        }
-        let lost = unknown.len() + in_other_role.len();
-        if lost == 0 {
-            return Ok(());
-        }
-        let example = match (unknown.first(), in_other_role.first()) {
-            (Some(id), _) => format!("it has '{id}', {}", self.spelling_of(id)?),
-            (None, id) => format!("'{}' is {}", id.unwrap_or(first), self.other_role()),
-        };
-        if lost == named.len() {
-            return Err(Failure::new(format!("{answers} names no searched image: {example}"))
-                .help("answers must be keys of stored images: the ids of the list, or the paths in the folder"));
-        }
-        note(&format!(
-            "note: {lost} of the {} images in {answers} are not searched and count as missed: {example}",
-            named.len()
-        ));
-        Ok(())
+        must_be_searched(self.snapshot, self.scope, &named, answers)
     }
+}
 
-    fn is_searched(&self, role: Role) -> bool {
-        match self.scope {
-            Scope::All => true,
-            Scope::Index => role == Role::Index,
-            Scope::Train => role == Role::Train,
+/// Notes which of the images that a file names are not searched.
+///
+/// # Errors
+/// A damaged catalog; none of them is a searched image, so every metric would be 0.
+pub(crate) fn must_be_searched(snapshot: &Snapshot, scope: Scope, named: &BTreeSet<&str>, answers: &str) -> Result<()> {
+    let is_searched = |role: Role| match scope {
+        Scope::All => true,
+        Scope::Index => role == Role::Index,
+        Scope::Train => role == Role::Train,
+    };
+    let (mut unknown, mut in_other_role) = (Vec::new(), Vec::new());
+    for &id in named {
+        match snapshot.record(id)? {
+            None => unknown.push(id),
+            Some(record) if !is_searched(record.role) => in_other_role.push(id),
+            Some(_) => {}
         }
     }
-
-    fn other_role(&self) -> &'static str {
-        if self.scope == Scope::Index {
-            "a train image, but only index images are searched"
-        } else {
-            "an index image, but only train images are searched"
+    let lost = unknown.len() + in_other_role.len();
+    let example = match (unknown.first(), in_other_role.first()) {
+        (Some(id), _) => format!("it has '{id}', {}", spelling_of(snapshot, id)?),
+        (None, Some(id)) if scope == Scope::Index => {
+            format!("'{id}' is a train image, but only index images are searched")
         }
+        (None, Some(id)) => format!("'{id}' is an index image, but only train images are searched"),
+        (None, None) => return Ok(()),
+    };
+    if lost == named.len() {
+        return Err(Failure::new(format!("{answers} names no searched image: {example}"))
+            .help("answers must be keys of stored images: the ids of the list, or the paths in the folder"));
     }
+    note(&format!(
+        "note: {lost} of the {} images in {answers} are not searched and count as missed: {example}",
+        named.len()
+    ));
+    Ok(())
+}
 
-    /// The spelling of a key in the database that is close to an unknown id.
-    fn spelling_of(&self, id: &str) -> Result<String> {
-        let keys = self.snapshot.keys(None)?;
-        let wanted = bare(id);
-        let same = keys.iter().find(|key| bare(key) == wanted);
-        Ok(match same.or(keys.first()) {
-            Some(key) => format!("the database has '{key}'"),
-            None => "the database is empty".to_owned(),
-        })
-    }
+/// The spelling of a key in the database that is close to an unknown id.
+fn spelling_of(snapshot: &Snapshot, id: &str) -> Result<String> {
+    let keys = snapshot.keys(None)?;
+    let wanted = bare(id);
+    let same = keys.iter().find(|key| bare(key) == wanted);
+    Ok(match same.or(keys.first()) {
+        Some(key) => format!("the database has '{key}'"),
+        None => "the database is empty".to_owned(),
+    })
 }
 
 /// A key without folders, extension, case and white space: two keys that are equal in this form are probably meant as the same.

@@ -10,6 +10,7 @@ mod comparison;
 mod exit;
 mod failure;
 mod interrupt;
+mod known;
 mod limits;
 mod lists;
 mod networks;

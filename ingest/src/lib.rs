@@ -2,9 +2,11 @@
 //! network.
 //!
 //! It lists the photos to ingest ([`source`]), decodes them under limits ([`photo`]), lets an [`Encoder`] embed them, and passes
-//! rows to the engine in transactions ([`ingest()`]); it never opens RocksDB and does not use torch. It provides
+//! rows to the engine in transactions ([`ingest()`]); it never opens RocksDB and does not use torch. It reads known answers and
+//! submissions ([`answers`]), and provides
 //! [`PhotoEmbedder`] and [`QueryReader`] for the engine's ports. The `cairndb-torch` crate has the networks.
 
+pub mod answers;
 mod embedder;
 mod encoder;
 pub mod photo;

@@ -3,7 +3,6 @@
 mod care;
 mod create;
 mod eval;
-mod eval_table;
 mod ingest;
 mod job;
 mod listed;

@@ -149,7 +149,7 @@ impl Target {
                     .help("choose another name, or write OVERWRITE (--overwrite) to replace it"))
             }
             Replace::Nothing => Err(Failure::new(format!("{shown} already exists; it is unchanged"))
-                .help("choose another name, or write OVERWRITE after it to replace the file")),
+                .help("choose another name, or write OVERWRITE (--overwrite) to replace it")),
         }
     }
 

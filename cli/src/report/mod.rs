@@ -1,10 +1,10 @@
 //! Report pages: the query in blue and, as in figure 1 of the paper, the answers of kNN, the sort-step and sort+insert; or the
-//! findings of a cleaning.
+//! findings of a cleaning; or plots that compare methods.
 //!
 //! A page is one self-contained file: it has no script and loads nothing. It contains no metadata of the photos, no path of the
 //! machine, and no file that was not ingested ([`pictures`], [`names`], [`files`]). [`gather`] turns answers into a [`Page`] of
 //! plain data, [`html`] turns that into text; [`cleaning`] and [`cleaning_html`] do so for a cleaning, [`recognised`] for a
-//! recognition.
+//! recognition, [`sheet`] for a comparison of methods.
 
 mod cleaning;
 mod cleaning_html;
@@ -15,6 +15,7 @@ mod names;
 mod pair;
 mod pictures;
 mod recognised;
+mod sheet;
 
 use std::path::Path;
 
@@ -31,6 +32,7 @@ use crate::solution::Solution;
 pub(crate) use files::PhotoFolders;
 pub(crate) use names::{file_name, named};
 use pictures::{Pictures, Sight};
+pub(crate) use sheet::{Chart, Group, Mark, Sheet};
 
 /// The largest number of queries shown; the metrics count all of them.
 pub(crate) const MOST_QUERIES: usize = 24;
@@ -147,12 +149,19 @@ pub(crate) fn write_recognitions(
     target.write(recognised::page(facts, Pictures::new(snapshot, folders), found)?.as_bytes())
 }
 
+/// Writes the page of a comparison: its plots and its table.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write_sheet(target: Target, title: &str, facts: &[(String, String)], sheet: &Sheet) -> Result<()> {
+    target.write(sheet::render(title, facts, sheet).as_bytes())
+}
+
 /// The first words of every page, which identify an earlier report.
 const OPENING: &str = "<!DOCTYPE html>\n<html lang=\"en\" data-made-by=\"cairn\">";
 
 /// Checks where a page can be written: a typing mistake must not cost a photo. `overwrite`: it may replace any plain file, not
 /// only an earlier report.
-/// earlier report.
 ///
 /// # Errors
 /// When the name does not end in .html or .htm, or [`Target::check`] refuses it.

@@ -77,6 +77,27 @@ impl<R: Read> Utf8Start<R> {
     }
 }
 
+impl<R: Read> Utf8Start<R> {
+    /// The first byte that is no white space, if it is among the first few; it stays in the text.
+    fn first_mark(&mut self) -> io::Result<Option<u8>> {
+        const MOST: usize = 4_096;
+        if !self.has_begun {
+            self.begin()?;
+        }
+        loop {
+            let mark = self.held.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
+            if mark.is_some() || self.held.len() >= MOST {
+                return Ok(mark);
+            }
+            let mut more = [0; 64];
+            match self.input.read(&mut more)? {
+                0 => return Ok(None),
+                read => self.held.extend(&more[..read]),
+            }
+        }
+    }
+}
+
 impl<R: Read> Read for Utf8Start<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if !self.has_begun {
@@ -122,6 +143,14 @@ impl Text {
     /// Its name in messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The first byte that is no white space, if it is among the first 4,096; it stays in the text.
+    ///
+    /// # Errors
+    /// A text that is not UTF-8 or cannot be read.
+    pub fn first_mark(&mut self) -> Result<Option<u8>> {
+        self.input.first_mark().map_err(|error| Error::invalid(format!("{}: {error}", self.name)))
     }
 
     /// Its folder.
