@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cairn::embed::{Embed, Embedded, LocalFeatures};
+use cairn::embed::{CountInliers, Embed, Embedded, LocalFeatures};
 use cairn::language::CleanPlan;
 use cairn::reports::{Answers, Recognitions};
 use cairn::{
@@ -230,6 +230,15 @@ fn a_statement_drops_no_features_of_a_cleaning() {
     assert_eq!(own.asked.load(Ordering::Relaxed), asked, "the cleaning's features are still there");
 }
 
+/// The same number of inliers with every image.
+struct Same(u32);
+
+impl CountInliers for Same {
+    fn count(&self, asked: &[(usize, Vec<String>)]) -> cairn::Result<Vec<Vec<Option<u32>>>> {
+        Ok(asked.iter().map(|(_, keys)| vec![Some(self.0); keys.len()]).collect())
+    }
+}
+
 /// Thirty labels of three images each, and room for unknown photos.
 #[test]
 fn what_is_unknown_is_told_from_what_is_known() {
@@ -261,6 +270,18 @@ fn what_is_unknown_is_told_from_what_is_known() {
             assert_eq!(recognition.label, Some(format!("label {label}")));
         }
     }
+    // Inliers that photos have by chance lift no label over it; those of a verified pair do, and a given score takes all.
+    let counted = |inliers, request: &RecognizeRequest| {
+        let snapshot = database.snapshot();
+        snapshot.recognise(request, &queries[35..36], Some(&Same(inliers))).unwrap().remove(0)
+    };
+    let learnt = RecognizeRequest::new();
+    assert_eq!(counted(30, &learnt).verdict, Verdict::Unknown);
+    assert_eq!(counted(30, &learnt).evidence, counted(0, &learnt).evidence);
+    assert_eq!(counted(5000, &learnt).evidence, counted(70, &learnt).evidence);
+    let sure = counted(30, &learnt).score;
+    assert!(near(counted(30, &learnt.least(sure - 0.01)).evidence, sure));
+    assert_eq!(counted(30, &learnt.least(sure - 0.01)).verdict, Verdict::Known);
     // A given score replaces it; a label of too many queries is none.
     let snapshot = database.snapshot();
     let given = RecognizeRequest::new().least(-9.0).distractors(2);
