@@ -62,7 +62,7 @@ impl Statement {
             | Self::UseModel { .. }
             | Self::DropModel { .. }
             | Self::Flush
-            | Self::Compact => Effect::Writes,
+            | Self::Compact { .. } => Effect::Writes,
             Self::Explain { analyze: false, .. } => Effect::Reads,
             Self::Explain { analyze: true, statement } => statement.node.effect(),
         }
@@ -148,6 +148,7 @@ mod tests {
             "TRAIN",
             "TRAIN FORCE",
             "COMPACT",
+            "COMPACT NEIGHBOURS",
             "EXPLAIN ANALYZE DELETE ID 'a'",
         ] {
             assert_eq!(effect(text), Effect::Writes, "{text}");
