@@ -128,8 +128,7 @@ pub struct Recognition {
     pub similarity_term: f64,
     /// Sum of min(70, inliers) / 70 of the images with this label; `None`: none of them was compared.
     pub inlier_term: Option<f64>,
-    /// What is compared with [`least`](Self::least): the score, or for a learnt threshold the similarity term and the part of the inlier
-    /// term above [`CHANCE_INLIERS`](crate::recognition::CHANCE_INLIERS).
+    /// What is compared with [`least`](Self::least): the score, or for a learnt threshold the similarity term alone.
     pub evidence: f64,
     /// The nearest train images, best first.
     pub images: Vec<NearImage>,

@@ -270,18 +270,17 @@ fn what_is_unknown_is_told_from_what_is_known() {
             assert_eq!(recognition.label, Some(format!("label {label}")));
         }
     }
-    // Inliers that photos have by chance lift no label over it; those of a verified pair do, and a given score takes all.
+    // Inliers lift no label over it; a given score is compared with both terms.
     let counted = |inliers, request: &RecognizeRequest| {
         let snapshot = database.snapshot();
         snapshot.recognise(request, &queries[35..36], Some(&Same(inliers))).unwrap().remove(0)
     };
     let learnt = RecognizeRequest::new();
-    assert_eq!(counted(30, &learnt).verdict, Verdict::Unknown);
-    assert_eq!(counted(30, &learnt).evidence, counted(0, &learnt).evidence);
-    assert_eq!(counted(5000, &learnt).evidence, counted(70, &learnt).evidence);
-    let sure = counted(30, &learnt).score;
-    assert!(near(counted(30, &learnt.least(sure - 0.01)).evidence, sure));
-    assert_eq!(counted(30, &learnt.least(sure - 0.01)).verdict, Verdict::Known);
+    assert_eq!(counted(70, &learnt).verdict, Verdict::Unknown);
+    assert!(near(counted(70, &learnt).evidence, counted(70, &learnt).similarity_term));
+    let score = counted(70, &learnt).score;
+    assert!(near(counted(70, &learnt.least(score - 0.01)).evidence, score));
+    assert_eq!(counted(70, &learnt.least(score - 0.01)).verdict, Verdict::Known);
     // A given score replaces it; a label of too many queries is none.
     let snapshot = database.snapshot();
     let given = RecognizeRequest::new().least(-9.0).distractors(2);

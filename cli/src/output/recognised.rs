@@ -46,8 +46,8 @@ pub(crate) fn sentence(recognition: &Recognition) -> String {
         Verdict::Known => format!("{label} (score {score:.4}: {terms})"),
         Verdict::Unknown => {
             let least = least.unwrap_or_default();
-            // Inliers that photos have by chance lift no label over a learnt threshold.
-            let what = if evidence < score { "score without chance inliers" } else { "score" };
+            // A learnt threshold is of the similarity term.
+            let what = if evidence < score { "similarity" } else { "score" };
             format!(
                 "nothing known (the nearest label is {label}; its {what} {evidence:.4} is below {least:.4}: {terms})"
             )

@@ -20,7 +20,7 @@ impl Snapshot {
     /// Recognises queries: the nearest train images, found exactly, elect a label by 2 cos - 1 and, with `inliers`, min(70, inliers) / 70
     /// (docs/ALGORITHMS.md). One recognition for each query, in order.
     ///
-    /// The threshold that is learnt is of the similarity term; inliers above the number that photos have by chance help a label over it.
+    /// The threshold that is learnt is of the similarity term alone; one that the request gives is of the whole score.
     ///
     /// Complexity: an exact scan of the train images, shared by 256 queries; the first one that learns a threshold scans them for 800
     /// images more.
@@ -59,10 +59,10 @@ impl Snapshot {
         };
         let elected: Vec<Option<Elected<LabelId>>> = hits.iter().zip(&near).map(elected).collect();
         let sunk = request.distractors.map(|most| distractors(elected.iter().flatten().map(|own| own.label), most));
-        // The learnt threshold knows nothing of the inliers that unrelated photos have.
+        // Photos of one kind have many inliers, whichever instance they show: the learnt threshold is of the similarity alone.
         let evidence = |elected: &Elected<LabelId>| match request.least {
             Some(_) => elected.score,
-            None => elected.similarity + elected.beyond_chance,
+            None => elected.similarity,
         };
         let recognition = |(elected, images): (Option<Elected<LabelId>>, Vec<NearImage>)| {
             let sunk = elected.and_then(|elected| sunk.as_ref()?.get(&elected.label).copied());

@@ -5,8 +5,6 @@ use std::hash::Hash;
 
 /// Inliers from which the inlier term is 1.
 pub const MOST_INLIERS: u32 = 70;
-/// Inliers that two photos of different things may have by chance: the paper calls a pair verified above this number (section 3.1).
-pub const CHANCE_INLIERS: u32 = 30;
 /// A label that is predicted for more queries than this is a distractor's, in the paper's competition.
 pub const DISTRACTOR_FROM: usize = 30;
 
@@ -33,8 +31,6 @@ pub struct Elected<L> {
     /// The inlier term: sum of the inliers, at most [`MOST_INLIERS`] an image, divided by that number. `None`: no image of the label was
     /// compared.
     pub inliers: Option<f64>,
-    /// The part of the inlier term that is no chance: of each image only the inliers above [`CHANCE_INLIERS`].
-    pub beyond_chance: f64,
 }
 
 /// The label that the near train images elect, and how certain it is: each adds 2 cos - 1, and if it was compared the smaller of its
@@ -48,21 +44,16 @@ pub fn recognise<L: Copy + PartialEq>(near: impl IntoIterator<Item = Near<L>>) -
         let similar = 2.0 * similarity - 1.0;
         let verified = inliers.map(|inliers| f64::from(inliers.min(MOST_INLIERS)) / f64::from(MOST_INLIERS));
         let weight = similar + verified.unwrap_or_default();
-        let beyond = inliers.map_or(0, |inliers| inliers.min(MOST_INLIERS).saturating_sub(CHANCE_INLIERS));
-        let beyond_chance = f64::from(beyond) / f64::from(MOST_INLIERS);
         match tallies.iter_mut().find(|met| met.label == label) {
             Some(tally) => {
                 tally.score += weight;
                 tally.similarity += similar;
-                tally.beyond_chance += beyond_chance;
                 tally.inliers = match (tally.inliers, verified) {
                     (None, None) => None,
                     (sum, more) => Some(sum.unwrap_or_default() + more.unwrap_or_default()),
                 };
             }
-            None => {
-                tallies.push(Elected { label, score: weight, similarity: similar, inliers: verified, beyond_chance })
-            }
+            None => tallies.push(Elected { label, score: weight, similarity: similar, inliers: verified }),
         }
     }
     tallies.into_iter().reduce(|best, next| if next.score > best.score { next } else { best })
@@ -89,14 +80,12 @@ mod tests {
     /// It catches: inliers without a limit, a division by the number of images, a tie to the label met last.
     #[test]
     fn similarity_and_inliers_add_up() {
-        let elected = |label, similarity, inliers: f64| {
-            let (score, beyond_chance) = (similarity + inliers, (70.0 * inliers - 30.0) / 70.0);
-            Some(Elected { label, score, similarity, inliers: Some(inliers), beyond_chance })
+        let elected = |label, similarity, inliers| {
+            Some(Elected { label, score: similarity + inliers, similarity, inliers: Some(inliers) })
         };
         assert_eq!(recognise([near(1, 1.0, Some(700)), near(2, 1.0, Some(70))]), elected(1, 1.0, 1.0));
         assert_eq!(recognise([near(1, 0.9, None), near(2, 0.75, Some(35)), near(2, 0.75, None)]), elected(2, 1.0, 0.5));
         assert_eq!(recognise([near(1, 0.75, None)]).unwrap().inliers, None, "nothing was compared");
-        assert_eq!(recognise([near(1, 0.75, Some(30))]).unwrap().beyond_chance, 0.0);
         assert_eq!(recognise(std::iter::empty::<Near<u8>>()), None);
     }
 
