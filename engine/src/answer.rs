@@ -128,9 +128,11 @@ pub struct Recognition {
     pub similarity_term: f64,
     /// Sum of min(70, inliers) / 70 of the images with this label; `None`: none of them was compared.
     pub inlier_term: Option<f64>,
+    /// What is compared with [`least`](Self::least): the score, or for a learnt threshold the similarity term alone.
+    pub evidence: f64,
     /// The nearest train images, best first.
     pub images: Vec<NearImage>,
-    /// Labels with a smaller score are no answer; `None`: the train images are too few to teach a threshold.
+    /// Labels with less evidence are no answer; `None`: the train images are too few to teach a threshold.
     pub least: Option<f64>,
     /// The sequence number of its state.
     pub as_of_sequence: u64,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cairn::embed::{Embed, Embedded, LocalFeatures};
+use cairn::embed::{CountInliers, Embed, Embedded, LocalFeatures};
 use cairn::language::CleanPlan;
 use cairn::reports::{Answers, Recognitions};
 use cairn::{
@@ -230,6 +230,15 @@ fn a_statement_drops_no_features_of_a_cleaning() {
     assert_eq!(own.asked.load(Ordering::Relaxed), asked, "the cleaning's features are still there");
 }
 
+/// The same number of inliers with every image.
+struct Same(u32);
+
+impl CountInliers for Same {
+    fn count(&self, asked: &[(usize, Vec<String>)]) -> cairn::Result<Vec<Vec<Option<u32>>>> {
+        Ok(asked.iter().map(|(_, keys)| vec![Some(self.0); keys.len()]).collect())
+    }
+}
+
 /// Thirty labels of three images each, and room for unknown photos.
 #[test]
 fn what_is_unknown_is_told_from_what_is_known() {
@@ -261,6 +270,17 @@ fn what_is_unknown_is_told_from_what_is_known() {
             assert_eq!(recognition.label, Some(format!("label {label}")));
         }
     }
+    // Inliers lift no label over it; a given score is compared with both terms.
+    let counted = |inliers, request: &RecognizeRequest| {
+        let snapshot = database.snapshot();
+        snapshot.recognise(request, &queries[35..36], Some(&Same(inliers))).unwrap().remove(0)
+    };
+    let learnt = RecognizeRequest::new();
+    assert_eq!(counted(70, &learnt).verdict, Verdict::Unknown);
+    assert!(near(counted(70, &learnt).evidence, counted(70, &learnt).similarity_term));
+    let score = counted(70, &learnt).score;
+    assert!(near(counted(70, &learnt.least(score - 0.01)).evidence, score));
+    assert_eq!(counted(70, &learnt.least(score - 0.01)).verdict, Verdict::Known);
     // A given score replaces it; a label of too many queries is none.
     let snapshot = database.snapshot();
     let given = RecognizeRequest::new().least(-9.0).distractors(2);

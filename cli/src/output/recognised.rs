@@ -36,7 +36,7 @@ pub(crate) fn print_recognitions(out: &mut dyn Write, format: Format, found: &Re
 
 /// What a recognition says, with the terms of its score.
 pub(crate) fn sentence(recognition: &Recognition) -> String {
-    let Recognition { label, verdict, score, similarity_term, inlier_term, least, .. } = recognition;
+    let Recognition { label, verdict, score, similarity_term, inlier_term, least, evidence, .. } = recognition;
     let label = label.as_deref().unwrap_or_default();
     let terms = match inlier_term {
         Some(inliers) => format!("similarity {similarity_term:.4} + inliers {inliers:.4}"),
@@ -46,7 +46,11 @@ pub(crate) fn sentence(recognition: &Recognition) -> String {
         Verdict::Known => format!("{label} (score {score:.4}: {terms})"),
         Verdict::Unknown => {
             let least = least.unwrap_or_default();
-            format!("nothing known (the nearest label is {label}; its score {score:.4} is below {least:.4}: {terms})")
+            // A learnt threshold is of the similarity term.
+            let what = if evidence < score { "similarity" } else { "score" };
+            format!(
+                "nothing known (the nearest label is {label}; its {what} {evidence:.4} is below {least:.4}: {terms})"
+            )
         }
         Verdict::Distractor => {
             let count = -score;

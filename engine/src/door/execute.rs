@@ -32,6 +32,9 @@ struct Resolved {
     embedded: Option<Embedded>,
 }
 
+/// The queries that can run, and those that cannot.
+type Queries = (Vec<Asked>, Vec<FailedQuery>);
+
 impl Database {
     /// Parses the statements of a text, to run them later and any number of times ([`Database::execute`]).
     ///
@@ -289,7 +292,7 @@ impl Database {
         including_self: bool,
         arguments: &Arguments,
         ports: &Ports,
-    ) -> Result<(Snapshot, (Vec<Asked>, Vec<FailedQuery>))> {
+    ) -> Result<(Snapshot, Queries)> {
         self.under_one_model(freshness, ports, |snapshot| match source {
             Source::Queries(path) => read_queries(path, ports),
             source => Ok((vec![snapshot.resolve(source, arguments, ports, including_self)?.asked], Vec::new())),
@@ -406,7 +409,7 @@ fn bare(name: &str, vector: &[f32]) -> Resolved {
 }
 
 /// The queries of a file that can run, and the others.
-fn read_queries(path: &str, ports: &Ports) -> Result<(Vec<Asked>, Vec<FailedQuery>)> {
+fn read_queries(path: &str, ports: &Ports) -> Result<Queries> {
     let reader = ports.queries.as_ref().ok_or_else(|| Error::invalid("this program reads no files of queries"))?;
     let QueryFile { queries, failed } = reader.read(Path::new(path))?;
     if let (true, Some(first)) = (queries.is_empty(), failed.first()) {

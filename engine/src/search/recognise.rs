@@ -20,7 +20,7 @@ impl Snapshot {
     /// Recognises queries: the nearest train images, found exactly, elect a label by 2 cos - 1 and, with `inliers`, min(70, inliers) / 70
     /// (docs/ALGORITHMS.md). One recognition for each query, in order.
     ///
-    /// The threshold that is learnt is of the similarity term; inliers only help a label over it.
+    /// The threshold that is learnt is of the similarity term alone; one that the request gives is of the whole score.
     ///
     /// Complexity: an exact scan of the train images, shared by 256 queries; the first one that learns a threshold scans them for 800
     /// images more.
@@ -59,12 +59,17 @@ impl Snapshot {
         };
         let elected: Vec<Option<Elected<LabelId>>> = hits.iter().zip(&near).map(elected).collect();
         let sunk = request.distractors.map(|most| distractors(elected.iter().flatten().map(|own| own.label), most));
+        // Photos of one kind have many inliers, whichever instance they show: the learnt threshold is of the similarity alone.
+        let evidence = |elected: &Elected<LabelId>| match request.least {
+            Some(_) => elected.score,
+            None => elected.similarity,
+        };
         let recognition = |(elected, images): (Option<Elected<LabelId>>, Vec<NearImage>)| {
             let sunk = elected.and_then(|elected| sunk.as_ref()?.get(&elected.label).copied());
             let verdict = match (&elected, sunk) {
                 (None, _) => Verdict::NoTrainImages,
                 (_, Some(_)) => Verdict::Distractor,
-                (Some(elected), _) if least.is_some_and(|least| elected.score < least) => Verdict::Unknown,
+                (Some(elected), _) if least.is_some_and(|least| evidence(elected) < least) => Verdict::Unknown,
                 _ => Verdict::Known,
             };
             Ok(Recognition {
@@ -73,6 +78,7 @@ impl Snapshot {
                 score: sunk.or(elected.map(|elected| elected.score)).unwrap_or_default(),
                 similarity_term: elected.map(|elected| elected.similarity).unwrap_or_default(),
                 inlier_term: elected.and_then(|elected| elected.inliers),
+                evidence: elected.as_ref().map(evidence).unwrap_or_default(),
                 images,
                 least,
                 as_of_sequence: state.sequence,
