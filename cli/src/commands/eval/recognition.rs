@@ -5,7 +5,7 @@ use std::io::Write;
 
 use cairn::Snapshot;
 use cairn::eval::{Recognised, RecognitionTruth, global_average_precision, top_1};
-use cairn::recognition::{DISTRACTOR_FROM, Near, recognise, sink_distractors};
+use cairn::recognition::{DISTRACTOR_FROM, Near, distractors, recognise};
 use cairn::reports::Asked;
 
 use crate::comparison::query_id;
@@ -36,9 +36,9 @@ pub(super) fn predictions(snapshot: &Snapshot, asked: &[Asked], k: usize) -> Res
             similarity: f64::from(voter.similarity),
             inliers: None,
         });
-        if let Some((label, score)) = recognise(near) {
+        if let Some(elected) = recognise(near) {
             queries.push(id);
-            similar.push((label.to_owned(), score));
+            similar.push((elected.label.to_owned(), elected.score));
         }
     }
     let named = |found: &[(&str, f64)]| -> Vec<Recognised> {
@@ -51,7 +51,8 @@ pub(super) fn predictions(snapshot: &Snapshot, asked: &[Asked], k: usize) -> Res
     };
     let mut found: Vec<(&str, f64)> = similar.iter().map(|(label, score)| (label.as_str(), *score)).collect();
     let plain = named(&found);
-    sink_distractors(&mut found, DISTRACTOR_FROM);
+    let sunk = distractors(found.iter().map(|(label, _)| *label), DISTRACTOR_FROM);
+    found.iter_mut().for_each(|(label, score)| *score = sunk.get(label).copied().unwrap_or(*score));
     Ok(vec![
         (format!("soft vote, k={k}"), votes),
         (format!("2 cos - 1, {NEIGHBOURS} nearest"), plain),
