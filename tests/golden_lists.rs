@@ -4,14 +4,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use cairn::embed::CountInliers;
 use cairn::eval::{
     Difficulty, Recognised, RecognitionTruth, Revisited, RevisitedTruth, Truth, evaluate, global_average_precision,
     revisited, top_1,
 };
 use cairn::methods::{Diffusion, Expand, Exploration, Order, Reciprocal, SuperGlobal};
-use cairn::recognition::{Near, recognise, sink_distractors};
+use cairn::recognition::{Near, distractors, recognise};
 use cairn::rerank::{gate, rerank};
-use cairn::{Database, Operation, Options, Put, Query, Rerank, Scope, SearchRequest, Stage, soft_vote};
+use cairn::{
+    Database, Operation, Options, Put, Query, RecognizeRequest, Rerank, Scope, SearchRequest, Stage, Verdict, soft_vote,
+};
 use cairndb_tests::{integers, lines, npy, rows, shared};
 
 /// Scores closer than this may stand in either order (golden README).
@@ -320,6 +323,69 @@ fn revisited_metrics_equal_the_authors() {
     }
 }
 
+/// The inliers of the golden collection: of each query with the three train images.
+struct Counted(HashMap<(usize, String), u32>);
+
+impl CountInliers for Counted {
+    fn count(&self, asked: &[(usize, Vec<String>)]) -> cairn::Result<Vec<Vec<Option<u32>>>> {
+        let of = |(query, keys): &(usize, Vec<String>)| {
+            keys.iter().map(|key| self.0.get(&(*query, key.clone())).copied()).collect()
+        };
+        Ok(asked.iter().map(of).collect())
+    }
+}
+
+/// The recognition of a whole database equals the original's: labels, scores and the three train images.
+///
+/// It catches: other nearest images, an inlier term of the wrong image, distractors counted over part of the queries, a threshold that
+/// changes a label or its score.
+#[test]
+fn a_database_recognises_what_the_original_does() {
+    let Some(golden) = shared("golden") else { return };
+    let collection = collection(&golden);
+    let (rows, shape) = npy(&golden.join("recog_top3_train_rows.npy"));
+    let (inliers, _) = npy(&golden.join("recog_top3_inliers.npy"));
+    let mut counted = HashMap::new();
+    for (at, row) in rows.iter().enumerate().filter(|&(at, _)| inliers[at] >= 0.0) {
+        counted.insert((at / shape[1], collection.train_ids[*row as usize].clone()), inliers[at] as u32);
+    }
+    let counted = Counted(counted);
+    for most in [30, 2] {
+        let request = RecognizeRequest::new().distractors(most);
+        let found = collection.database.snapshot().recognise(&request, &collection.queries, Some(&counted)).unwrap();
+        let labels = integers(&golden.join(format!("recog_final_ban{most}_label.npy")));
+        let (scores, _) = npy(&golden.join(format!("recog_final_ban{most}_score.npy")));
+        assert_eq!(found.len(), labels.len());
+        for (query, recognition) in found.iter().enumerate() {
+            assert_eq!(recognition.label, Some(labels[query].to_string()), "at most {most}, query {query}");
+            assert!((recognition.score - scores[query]).abs() < 1e-5, "at most {most}, query {query}: {recognition:?}");
+            let is_distractor = recognition.verdict == Verdict::Distractor;
+            assert_eq!(is_distractor, recognition.score.fract() == 0.0 && recognition.score < -f64::from(most as u8));
+            let near: Vec<&str> = recognition.images.iter().map(|image| image.key.as_str()).collect();
+            let expected: Vec<&str> = rows[query * shape[1]..][..shape[1]]
+                .iter()
+                .map(|&row| collection.train_ids[row as usize].as_str())
+                .collect();
+            assert_eq!(near, expected, "query {query}");
+        }
+    }
+    // Labels that are missing in train, and photos of nothing: the learnt threshold tells most of them from the others.
+    let found = collection.database.snapshot().recognise(&RecognizeRequest::new(), &collection.queries, None).unwrap();
+    let truth = integers(&golden.join("query_labels.npy"));
+    let right = |query: usize| found[query].label.as_deref() == Some(&*truth[query].to_string());
+    let share = |wanted: bool| {
+        let of: Vec<usize> = (0..found.len()).filter(|&query| right(query) == wanted).collect();
+        of.iter().filter(|&&query| found[query].verdict == Verdict::Known).count() as f64 / of.len() as f64
+    };
+    println!(
+        "known: {:.2} of the right labels, {:.2} of the wrong ones; {:?}",
+        share(true),
+        share(false),
+        found[0].least
+    );
+    assert!(share(true) > 0.6 && share(false) < 0.2);
+}
+
 /// It catches: another term or limit of recognition, ties, distractors that keep their score, a GAP of another order or divisor.
 #[test]
 fn recognition_and_its_metrics_equal_the_originals() {
@@ -333,8 +399,8 @@ fn recognition_and_its_metrics_equal_the_originals() {
         similarity: 1.0 - distances[at] / 2.0,
         inliers: (inliers[at] >= 0.0).then_some(inliers[at] as u32),
     };
-    let found: Vec<(i64, f64)> =
-        (0..shape[0]).map(|query| recognise((0..shape[1]).map(|at| near(query * shape[1] + at))).unwrap()).collect();
+    let recognised = |query: usize| recognise((0..shape[1]).map(|at| near(query * shape[1] + at))).unwrap();
+    let found: Vec<(i64, f64)> = (0..shape[0]).map(recognised).map(|elected| (elected.label, elected.score)).collect();
     let ids = lines(&golden.join("query_ids.txt"));
     let shown = |label: i64| if label >= 0 { vec![label.to_string()] } else { Vec::new() };
     let truth: RecognitionTruth = ids
@@ -364,7 +430,8 @@ fn recognition_and_its_metrics_equal_the_originals() {
     };
     for most in [30, 2] {
         let mut found = found.clone();
-        sink_distractors(&mut found, most);
+        let sunk = distractors(found.iter().map(|(label, _)| *label), most);
+        found.iter_mut().for_each(|(label, score)| *score = sunk.get(label).copied().unwrap_or(*score));
         let expected = integers(&golden.join(format!("recog_final_ban{most}_label.npy")));
         let (scores, _) = npy(&golden.join(format!("recog_final_ban{most}_score.npy")));
         for (query, (label, score)) in found.iter().enumerate() {

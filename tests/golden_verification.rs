@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use cairn::clean::spatial::{Features, Verify, matches, verify};
 use cairn::clean::{Pair, Rule, Weighing, clean, suspects};
+use cairn::spatial::{Features, Verify, matches, verify};
 use cairndb_tests::wrong_labels::{Dice, Labelled, mean, mean_by_share, over_seeds};
 use cairndb_tests::{integers, lines, npy, rows, shared};
 

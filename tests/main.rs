@@ -21,6 +21,7 @@ mod outputs;
 mod queries;
 mod reading;
 mod real_photos;
+mod recognition;
 mod reports;
 mod revisited_oxford;
 mod scripts;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cairn::eval::{Metrics, average_precision, evaluate};
 use cairn::language::plain_label;
-use cairn::reports::{Answers, Asked};
+use cairn::reports::{Answers, Asked, KnownInliers};
 use cairn::{Answer, Rerank, Role, Scope, SearchRequest, Snapshot};
 
 use crate::failure::{Failure, Result};
@@ -36,13 +36,16 @@ impl Comparison {
         snapshot: &Snapshot,
         asked: Vec<Asked>,
         base: &SearchRequest,
-        k: usize,
-        tau: f64,
+        (k, tau): (usize, f64),
+        inliers: Option<&KnownInliers>,
     ) -> Result<Self> {
         let queries: Vec<_> = asked.iter().map(|asked| asked.query.clone()).collect();
         let search = |rerank| {
             let request = base.clone().rerank(rerank).limit(base.depth);
-            snapshot.search(&request, &queries)
+            match inliers {
+                Some(inliers) => snapshot.search_with_inliers(&request, &queries, inliers),
+                None => snapshot.search(&request, &queries),
+            }
         };
         let answers =
             [search(None)?, search(Some(Rerank::new().k(k).sort_only()))?, search(Some(Rerank::new().k(k).tau(tau)))?];
@@ -56,7 +59,7 @@ impl Comparison {
     pub(crate) fn of(snapshot: &Snapshot, answers: &Answers) -> Result<Self> {
         let plan = &answers.plan;
         let k = plan.request.rerank.map_or(snapshot.options().vote_k, |rerank| rerank.k);
-        Self::run(snapshot, answers.asked.clone(), &plan.request, k, plan.tau)
+        Self::run(snapshot, answers.asked.clone(), &plan.request, (k, plan.tau), answers.inliers.as_ref())
     }
 
     /// The metrics of each method.

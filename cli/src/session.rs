@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cairn::clean::Cleaning;
 use cairn::embed::FailedQuery;
-use cairn::reports::{Answers, CheckReport, Part};
+use cairn::reports::{Answers, CheckReport, Part, Recognitions};
 use cairn::{Arguments, Database, Outcome, Ports, Prepared, Snapshot, Watch};
 
 use crate::args::{ModelArgs, Opened};
 use crate::closing;
 use crate::comparison::{self, Comparison, Measurable, print_metrics};
 use crate::failure::{Failure, Result};
-use crate::output::{Format, Target, name_failed, print_cleaning, print_outcome};
+use crate::output::{Format, Target, name_failed, print_cleaning, print_outcome, print_recognitions};
 use crate::report::{self, PhotoFolders};
 use crate::solution::Solution;
 use crate::terminal::note;
@@ -138,6 +138,7 @@ impl Session {
         let answers = match outcome {
             Outcome::Answers(answers) => answers,
             Outcome::Cleaned(cleaning) => return self.show_cleaning(cleaning, into, out),
+            Outcome::Recognitions(found) => return self.show_recognitions(found, into, out),
             outcome => {
                 print_outcome(out, self.format, outcome)?;
                 return must_be_sound(outcome);
@@ -170,6 +171,21 @@ impl Session {
         let snapshot = cleaning.snapshot.clone().unwrap_or_else(|| self.database.snapshot());
         report::write_cleaning(target, self.facts(&snapshot, None), (&snapshot, &self.folders), cleaning)?;
         self.written(&path);
+        Ok(())
+    }
+
+    fn show_recognitions(&self, found: &Recognitions, into: Option<Target>, out: &mut dyn Write) -> Result<()> {
+        print_recognitions(out, self.format, found, into.is_none())?;
+        out.flush()?;
+        if let Some(target) = into {
+            let snapshot = found.snapshot.clone().unwrap_or_else(|| self.database.snapshot());
+            let (path, facts) = (target.path().to_owned(), self.facts(&snapshot, Some(found.asked.len())));
+            report::write_recognitions(target, facts, (&snapshot, &self.folders), found)?;
+            self.written(&path);
+        }
+        if !found.failed.is_empty() {
+            self.failed_queries(&found.failed, found.asked.len());
+        }
         Ok(())
     }
 

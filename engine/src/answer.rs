@@ -1,6 +1,6 @@
 //! Questions and answers as plain data.
 
-pub use cairndb_query::{Rerank, SearchRequest};
+pub use cairndb_query::{RecognizeRequest, Rerank, SearchRequest};
 
 use crate::operation::Role;
 use crate::ports::Photo;
@@ -67,6 +67,79 @@ pub struct Prediction {
     pub lag: u64,
 }
 
+/// What a recognition says about a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It shows the instance of the label.
+    Known,
+    /// The score is too small: nothing known is on it.
+    Unknown,
+    /// The label is elected for too many queries: it belongs to no instance.
+    Distractor,
+    /// There is no train image that could elect a label.
+    #[default]
+    NoTrainImages,
+}
+
+impl Verdict {
+    /// The words of the `answer` column.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Unknown => "unknown",
+            Self::Distractor => "distractor",
+            Self::NoTrainImages => "no train images",
+        }
+    }
+}
+
+/// A near train image of a recognised query.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct NearImage {
+    /// Its key.
+    pub key: String,
+    /// Its label.
+    pub label: String,
+    /// Its cosine to the query.
+    pub similarity: f32,
+    /// Inliers of the query and it; `None`: they were not compared.
+    pub inliers: Option<u32>,
+    /// Matched points in pixels of the extractor's frames, the query's first. Only for a report.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub lines: Vec<[[f32; 2]; 2]>,
+}
+
+/// The instance that a query shows, or that nothing known is on it.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Recognition {
+    /// The label that the near train images elect, also if the verdict is that it is no answer; `None` without train images.
+    pub label: Option<String>,
+    /// Whether the label is the answer.
+    pub verdict: Verdict,
+    /// Both terms; of a distractor minus the number of queries that its label is elected for. 0 without train images.
+    pub score: f64,
+    /// Sum of 2 cos - 1 of the images with this label.
+    pub similarity_term: f64,
+    /// Sum of min(70, inliers) / 70 of the images with this label; `None`: none of them was compared.
+    pub inlier_term: Option<f64>,
+    /// What is compared with [`least`](Self::least): the score, or for a learnt threshold the similarity term alone.
+    pub evidence: f64,
+    /// The nearest train images, best first.
+    pub images: Vec<NearImage>,
+    /// Labels with less evidence are no answer; `None`: the train images are too few to teach a threshold.
+    pub least: Option<f64>,
+    /// The sequence number of its state.
+    pub as_of_sequence: u64,
+    /// Number of acknowledged writes that the snapshot does not see.
+    pub lag: u64,
+}
+
 /// The second stage's decision about a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
@@ -104,6 +177,8 @@ pub struct Row {
     pub score: Option<f32>,
     /// Number of other rows that count as its copies ([`SearchRequest::collapse`](crate::SearchRequest::collapse)).
     pub copies: usize,
+    /// Inliers with the query, where the search verified the image ([`SearchRequest::verify`](crate::SearchRequest::verify)).
+    pub inliers: Option<u32>,
     /// Predicted instance and score; a train image's own label and 1.0; `None` without train images.
     pub prediction: Option<Vote>,
     /// The second stage's decision; `None` without one.

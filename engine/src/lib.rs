@@ -41,6 +41,7 @@
 //! - [`Database::prepare`] and [`Database::execute`]: the query language ([`language`]); an application binds its values.
 //! - [`Database::write_if`]: writes that expect something ([`Expect`]).
 //! - [`Database::clean`], [`mod@clean`]: train labels that look wrong.
+//! - [`spatial`]: how many local features of two photos fit one affine map.
 //! - [`Database::change_model`]: descriptors of another model, while the database is used.
 //! - [`Database::check`], [`Database::backup`], [`Database::repair`]: care.
 //! - `examples/`: one question each.
@@ -68,8 +69,9 @@ mod trace;
 mod disk;
 // 2 numbers
 mod vector;
-// 3 graph and vote
+// 3 graph, vote, geometry
 mod graph;
+pub mod spatial;
 mod vote;
 // 4 stores
 mod catalog;
@@ -84,6 +86,7 @@ mod background;
 // 8 reading and care
 mod admin;
 mod search;
+mod verify;
 // 9 cleaning
 pub mod clean;
 // 10 door
@@ -103,7 +106,10 @@ const _: () = {
     sent::<Outcome>();
 };
 
-pub use answer::{Answer, LabelWeight, Prediction, Query, Rerank, Row, SearchRequest, Stage, Vote, Voter};
+pub use answer::{
+    Answer, LabelWeight, NearImage, Prediction, Query, Recognition, RecognizeRequest, Rerank, Row, SearchRequest,
+    Stage, Verdict, Vote, Voter,
+};
 pub use cairndb_query::{Column, Condition, Field, Scope};
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
@@ -129,8 +135,8 @@ pub mod language {
     pub use cairndb_query::{
         Action, Augment, CleanPlan, CleanRule, Column, Condition, Cut, DEFAULT_DEPTH, DEFAULT_EVIDENCE,
         DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_SUSPECTS, DEFAULT_TAU, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE,
-        DEFAULT_VALIDATION, Diagnostic, Field, Flip, Freshness, Gem, Loss, MAX_COUNT, Origin, Scope, SearchPlan,
-        TrainPlan, TrunkPlan, nearest_name, plain_label, spelt,
+        DEFAULT_VALIDATION, Diagnostic, Field, Flip, Freshness, Gem, Loss, MAX_COUNT, Origin, RecognizePlan, Scope,
+        SearchPlan, TrainPlan, TrunkPlan, nearest_name, plain_label, spelt,
     };
 }
 
@@ -146,18 +152,19 @@ pub mod model {
 pub mod embed {
     pub use crate::door::LoadFeatures;
     pub use crate::ports::{
-        Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Propose, QueryFile, ReadQueries,
-        VectorChunk, VectorChunks,
+        CountInliers, Embed, Embedded, FailedQuery, LocalFeatureSet, LocalFeatures, NamedQuery, Propose, QueryFile,
+        ReadQueries, VectorChunk, VectorChunks,
     };
 }
 
 /// What calls and statements report ([`Outcome`], [`Database::status`], [`Database::check`], [`Database::repair`]).
 pub mod reports {
     pub use crate::answer::Asked;
-    pub use crate::door::{Answers, Labelled, LabelsUndone, Table};
+    pub use crate::door::{Answers, Labelled, LabelsUndone, Recognitions, Table};
     pub use crate::report::{
         CheckReport, Copied, Health, Part, Problem, Repaired, Report, SegmentInfo, Status, Trouble,
     };
+    pub use crate::verify::{KnownInliers, Verification};
 }
 
 /// Lists of images with labels, read again and again: which label wins ([`Operation::Listed`]).

@@ -128,6 +128,16 @@ pub trait LocalFeatures: Send + Sync {
     fn extract(&self, photo: &Photo, content: Option<&[u8; 32]>) -> Result<LocalFeatureSet>;
 }
 
+/// Counts the inliers of queries with stored images, for recognition and for searches that verify.
+pub trait CountInliers: Send + Sync {
+    /// For each query, by its number in the call that asks, and each of the stored images with these keys the number of inliers, in the
+    /// same order; `None`: the two cannot be compared.
+    ///
+    /// # Errors
+    /// A message for people, where nothing can be compared.
+    fn count(&self, asked: &[(usize, Vec<String>)]) -> Result<Vec<Vec<Option<u32>>>>;
+}
+
 /// One query of a file of queries.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

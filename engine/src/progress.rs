@@ -36,9 +36,9 @@ impl<'a> Progress<'a> {
     pub const VERIFICATION: &'static str = "verification";
     /// CLEAN looks for the neighbours of train images; images.
     pub const NEIGHBOURS: &'static str = "neighbours";
-    /// CLEAN extracts local features; images.
+    /// CLEAN and VERIFY find local features; images.
     pub const LOCAL_FEATURES: &'static str = "local features";
-    /// CLEAN compares images by their local features; pairs.
+    /// CLEAN and VERIFY compare images by their local features; images, or queries.
     pub const PAIRS: &'static str = "pairs of images compared";
     /// A search or a prediction scores rows; rows.
     pub const ROWS: &'static str = "rows";

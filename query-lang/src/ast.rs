@@ -51,6 +51,8 @@ pub enum Statement {
         /// FRESH, SINCE SEQ or STALE.
         freshness: Option<Spanned<Freshness<Value<u64>>>>,
     },
+    /// `RECOGNIZE <image> ...`
+    Recognize(Box<Recognize>),
     /// `PUT ID 'key' <image> [AS train|index] [LABEL 'x'] [OVERWRITE]`; a label without AS means train.
     Put {
         /// External key.
@@ -132,8 +134,11 @@ pub enum Statement {
     },
     /// `FLUSH`
     Flush,
-    /// `COMPACT`
-    Compact,
+    /// `COMPACT [NEIGHBOURS]`
+    Compact {
+        /// It also computes and saves the neighbour graph.
+        neighbours: bool,
+    },
     /// `CHECK [DEEP]`
     Check {
         /// The word DEEP was typed.
@@ -165,7 +170,7 @@ pub enum Statement {
     },
 }
 
-/// The image of a SEARCH, PREDICT or PUT, as typed.
+/// The image of a SEARCH, PREDICT, RECOGNIZE or PUT, as typed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Image {
     /// `'photo.jpg'`: a photo file.
@@ -266,6 +271,8 @@ pub struct Search {
     pub least: Option<Spanned<Value<f64>>>,
     /// COLLAPSE NEAR: the similarity, in [-1, 1], from which rows are copies.
     pub collapse: Option<Spanned<Value<f64>>>,
+    /// VERIFY: number of first-stage images that are ordered by their inliers.
+    pub verify: Option<Spanned<Value<usize>>>,
     /// FRESH, SINCE SEQ or STALE.
     pub freshness: Option<Spanned<Freshness<Value<u64>>>>,
     /// INCLUDING SELF: a stored image used as the query may be in its answer and vote for itself.
@@ -276,6 +283,43 @@ pub struct Search {
     pub into: Option<Spanned<Value<String>>>,
     /// OVERWRITE, after INTO: the report may replace any file.
     pub overwrite: bool,
+}
+
+/// A RECOGNIZE as typed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recognize {
+    /// The image or images that are recognised.
+    pub image: Spanned<Image>,
+    /// `n=3`: number of nearest train images that elect the label.
+    pub n: Option<Spanned<Value<usize>>>,
+    /// VERIFY: the inliers of the local features count too.
+    pub verify: bool,
+    /// MIN SCORE: a smaller score is no answer; `None`: learnt from the train images.
+    pub least: Option<Spanned<Value<f64>>>,
+    /// DISTRACTORS: a label that is predicted for more queries of the file is no instance.
+    pub distractors: Option<Spanned<Value<usize>>>,
+    /// FRESH, SINCE SEQ or STALE.
+    pub freshness: Option<Spanned<Freshness<Value<u64>>>>,
+    /// INTO: the path of a report.
+    pub into: Option<Spanned<Value<String>>>,
+    /// OVERWRITE, after INTO: the report may replace any file.
+    pub overwrite: bool,
+}
+
+impl Recognize {
+    /// A RECOGNIZE of this image without any clause.
+    pub fn of(image: Spanned<Image>) -> Self {
+        Self {
+            image,
+            n: None,
+            verify: false,
+            least: None,
+            distractors: None,
+            freshness: None,
+            into: None,
+            overwrite: false,
+        }
+    }
 }
 
 /// A TRAIN as typed; every part is optional.

@@ -15,9 +15,9 @@ use crate::value::{Binding, Parameter, Takes, Value};
 use crate::words::{self, STATEMENTS};
 
 pub(crate) use search::{
-    augment_and_ef, augment_and_order, collapse_too_deep, exact_and_ef, freshness_twice, graph_of_index, k2_above_k1,
-    lag_range, limit_above_depth, missing_comma, order_twice, outside_rerank, repeated_column, stale_form,
-    unknown_column, unknown_field, unknown_scope, unknown_split,
+    augment_and_ef, augment_and_order, collapse_too_deep, distractors_of_one, exact_and_ef, freshness_twice,
+    graph_of_index, k2_above_k1, lag_range, limit_above_depth, missing_comma, order_twice, outside_rerank,
+    repeated_column, stale_form, unknown_column, unknown_field, unknown_scope, unknown_split, verify_above_depth,
 };
 
 /// Messages cut longer pieces of the input.
@@ -123,12 +123,13 @@ fn form(statement: &str) -> String {
     let form = match statement {
         "SEARCH" => return format!("one image, then any of {}", words::CLAUSES.join(", ")),
         "PREDICT" => "PREDICT 'photo.jpg' k=3, with FRESH, SINCE SEQ 5 or STALE <= 5s",
+        "RECOGNIZE" => return format!("one image, then any of {}", words::RECOGNIZE_CLAUSES.join(", ")),
         "PUT" => "PUT ID 'a' 'photo.jpg' AS train LABEL 'x', with OVERWRITE to replace 'a'",
         "DELETE" => "DELETE ID 'a'",
         "LABEL" => "LABEL ID 'a' AS 'x'",
         "UNLABEL" => "UNLABEL ID 'a'",
         "FLUSH" => "FLUSH",
-        "COMPACT" => "COMPACT",
+        "COMPACT" => "COMPACT or COMPACT NEIGHBOURS",
         "CHECK" => "CHECK or CHECK DEEP",
         "BACKUP" => BACKUP_FORMS,
         "TRAIN" => return format!("TRAIN alone, or with any of {}", options::names(&options::TRAIN).join(", ")),
@@ -188,7 +189,7 @@ pub(crate) fn missing_semicolon(span: Span, word: &str) -> Diagnostic {
 }
 
 pub(crate) fn unknown_clause(span: Span, word: &str, statement: &str, clauses: &[&str]) -> Diagnostic {
-    let place = if matches!(statement, "SEARCH" | "PUT") { "the image" } else { statement };
+    let place = if matches!(statement, "SEARCH" | "RECOGNIZE" | "PUT") { "the image" } else { statement };
     let help = did_you_mean(word, clauses, || format!("after {place}: {}", clauses.join(", ")));
     Diagnostic::new("unknown-clause", span, format!("{statement} has no clause {}", shown(word)), help)
 }

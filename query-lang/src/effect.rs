@@ -9,10 +9,19 @@ use crate::value::Value;
 pub enum Effect {
     /// Changes nothing.
     Reads,
-    /// Changes nothing itself, but applies deferred writes first.
+    /// Changes no answer, but keeps the local features that it finds if the database is open for writing.
+    Keeps,
+    /// Applies deferred writes first; itself it changes nothing but what [`Effect::Keeps`] may change.
     Drains,
     /// Changes the stored data or its layout on the disk.
     Writes,
+}
+
+impl Effect {
+    /// The effect of a statement that also keeps what it finds, if `keeps`.
+    fn or_keeps(self, keeps: bool) -> Self {
+        if keeps && self == Self::Reads { Self::Keeps } else { self }
+    }
 }
 
 impl Statement {
@@ -20,8 +29,12 @@ impl Statement {
     pub fn effect(&self) -> Effect {
         // The match names every statement, so that a new one must decide.
         match self {
-            Self::Search(search) => of_freshness(search.freshness.as_ref().map(|freshness| freshness.node)),
+            Self::Search(search) => of_freshness(search.freshness.as_ref().map(|freshness| freshness.node))
+                .or_keeps(search.verify.is_some()),
             Self::Predict { freshness, .. } => of_freshness(freshness.as_ref().map(|freshness| freshness.node)),
+            Self::Recognize(recognize) => {
+                of_freshness(recognize.freshness.as_ref().map(|freshness| freshness.node)).or_keeps(recognize.verify)
+            }
             Self::ShowStatus
             | Self::ShowLabels
             | Self::ShowSegments
@@ -49,7 +62,7 @@ impl Statement {
             | Self::UseModel { .. }
             | Self::DropModel { .. }
             | Self::Flush
-            | Self::Compact => Effect::Writes,
+            | Self::Compact { .. } => Effect::Writes,
             Self::Explain { analyze: false, .. } => Effect::Reads,
             Self::Explain { analyze: true, statement } => statement.node.effect(),
         }
@@ -60,7 +73,7 @@ impl Statement {
     pub fn scope(&self) -> Option<Scope> {
         match self {
             Self::Search(search) => Some(search.scope.as_ref().map_or_else(Scope::default, |scope| scope.node)),
-            Self::Predict { .. } => Some(Scope::Train),
+            Self::Predict { .. } | Self::Recognize(_) => Some(Scope::Train),
             Self::Explain { statement, .. } => statement.node.scope(),
             _ => None,
         }
@@ -71,6 +84,7 @@ impl Statement {
         let into = match self {
             Self::Search(search) => &search.into,
             Self::Clean(clean) => &clean.into,
+            Self::Recognize(recognize) => &recognize.into,
             _ => return None,
         };
         into.as_ref().map(|path| &path.node)
@@ -101,6 +115,7 @@ mod tests {
         for text in [
             "SEARCH ID 'a'",
             "PREDICT ID 'a'",
+            "RECOGNIZE ID 'a'",
             "SHOW STATUS",
             "SHOW SUSPECTS",
             "CHECK DEEP",
@@ -112,7 +127,17 @@ mod tests {
         ] {
             assert_eq!(effect(text), Effect::Reads, "{text}");
         }
-        for text in ["SEARCH ID 'a' FRESH", "PREDICT ID 'a' SINCE SEQ 5", "EXPLAIN ANALYZE SEARCH ID 'a' STALE <= 5s"] {
+        for text in
+            ["SEARCH ID 'a' VERIFY 5", "RECOGNIZE ID 'a' VERIFY", "EXPLAIN ANALYZE RECOGNIZE 'a.jpg' VERIFY n=5"]
+        {
+            assert_eq!(effect(text), Effect::Keeps, "{text}");
+        }
+        for text in [
+            "RECOGNIZE ID 'a' VERIFY FRESH",
+            "SEARCH ID 'a' FRESH",
+            "PREDICT ID 'a' SINCE SEQ 5",
+            "EXPLAIN ANALYZE SEARCH ID 'a' STALE <= 5s",
+        ] {
             assert_eq!(effect(text), Effect::Drains, "{text}");
         }
         for text in [
@@ -123,6 +148,7 @@ mod tests {
             "TRAIN",
             "TRAIN FORCE",
             "COMPACT",
+            "COMPACT NEIGHBOURS",
             "EXPLAIN ANALYZE DELETE ID 'a'",
         ] {
             assert_eq!(effect(text), Effect::Writes, "{text}");

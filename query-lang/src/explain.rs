@@ -4,8 +4,9 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::ast::{Action, Column, Condition, Cut, Flip, Freshness, Origin, Role, Scope};
 use crate::names::Source;
-use crate::plan::{CleanPlan, CleanRule, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
+use crate::plan::{CleanPlan, CleanRule, Plan, RecognizePlan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
 use crate::print::{lag, number, quoted};
+use crate::recognition::RecognizeRequest;
 use crate::request::{Diffusion, Expand, Exploration, Fusion, Order, Reciprocal, Rerank, SuperGlobal};
 
 /// Number of values of a literal descriptor that are shown.
@@ -53,6 +54,7 @@ fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
     match plan {
         Plan::Search(search) => under(depth, "search", search_stages(search)),
         Plan::Predict { source, k, freshness } => under(depth, "predict", predict_stages(source, *k, *freshness)),
+        Plan::Recognize(recognize) => under(depth, "recognize", recognize_stages(recognize)),
         Plan::Put { key, source, label, overwrite } => {
             under(depth, "put", put_stages(key, source, label.as_deref(), *overwrite))
         }
@@ -75,7 +77,10 @@ fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
         Plan::ShowSuspects { limit } => show(&format!("{}; nothing is changed", suspects(*limit))),
         Plan::ShowModels => show("the models, and which one is active"),
         Plan::Flush => one("flush", "write the rows of the tail into segments".to_owned()),
-        Plan::Compact => one("compact", "merge segments, and drop their dead rows".to_owned()),
+        Plan::Compact { neighbours } => {
+            let graph = if *neighbours { "; then compute the neighbour graph and save it" } else { "" };
+            one("compact", format!("merge segments, and drop their dead rows{graph}"))
+        }
         Plan::Check { deep } => {
             let rows = if *deep { "; every row of every segment (DEEP)" } else { "" };
             one("check", format!("the whole database for damage{rows}"))
@@ -120,6 +125,30 @@ fn predict_stages(source: &Source, k: usize, freshness: Freshness) -> Vec<(&'sta
         ("vote", format!("{}, exactly", voters(k))),
         ("return", "instance, score and the voters".to_owned()),
     ]);
+    stages
+}
+
+fn recognize_stages(recognize: &RecognizePlan) -> Vec<(&'static str, String)> {
+    let RecognizePlan { source, request, verify, freshness, into } = recognize;
+    let RecognizeRequest { n, least, distractors } = request;
+    let mut stages: Vec<_> = wait(*freshness).into_iter().collect();
+    stages.extend([("query", source.to_string()), ("near", format!("the {n} nearest train images (n={n}), exactly"))]);
+    if *verify {
+        stages.push(("read", format!("photos without local features: {READ}")));
+        stages.push(("verify", "the inliers of the query with each of them (VERIFY)".to_owned()));
+    }
+    let inliers = if *verify { ", and min(70, inliers) / 70" } else { "" };
+    stages.push(("elect", format!("the label with the largest sum of 2 cos - 1{inliers}")));
+    if let Some(most) = distractors {
+        stages.push(("sink", format!("labels that are elected for more than {most} queries (DISTRACTORS)")));
+    }
+    let least = least.map_or_else(
+        || "the threshold that separates right labels from wrong ones best among held-out train images".to_owned(),
+        |least| format!("{} (MIN SCORE)", number(least)),
+    );
+    stages.push(("reject", format!("labels with a score below {least}: nothing known")));
+    stages.push(("return", "label, score and the train images".to_owned()));
+    stages.extend(into.as_ref().map(|path| ("into", report(path))));
     stages
 }
 
@@ -176,8 +205,34 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
         let weights = format!("each with its similarity to the power of {alpha}");
         stages.push(("augment", format!("each index image by its {others} nearest ones, {weights}")));
     }
-    let depth = search.request.depth;
-    match search.request.order {
+    stages.extend(order_stages(search.request.order, search.request.depth));
+    if let Some(verified) = search.request.verify {
+        stages.push(("read", format!("photos without local features: {READ}")));
+        stages.push(("verify", format!("the first {verified}, by their inliers with the query (VERIFY)")));
+    }
+    if let (Some(rerank), Some(votes)) = (&search.request.rerank, search.votes) {
+        stages.extend(rerank_stages(rerank, votes));
+    }
+    if let Some(least) = search.request.least_similarity {
+        stages.push(("least", format!("rows with a similarity of {} or more", number(least))));
+    }
+    if let Some(near) = search.request.collapse {
+        let near = number(near);
+        stages.push(("collapse", format!("rows with a similarity of {near} or more to one before them: its copies")));
+    }
+    stages.push(("limit", format!("{} rows", search.request.limit)));
+    let columns: Vec<&str> = search.columns.iter().copied().map(Column::name).collect();
+    stages.push(("return", columns.join(", ")));
+    if let Some(path) = &search.into {
+        stages.push(("into", report(path)));
+    }
+    stages
+}
+
+/// What orders the images that were found.
+fn order_stages(order: Option<Order>, depth: usize) -> Vec<(&'static str, String)> {
+    let mut stages = Vec::new();
+    match order {
         None => stages.push(("top", format!("K {depth}: the most similar"))),
         Some(Order::Diffusion(Diffusion { degree, cut, transductive: true, .. })) => {
             let over = cut.map_or("all".to_owned(), |cut| format!("its {cut} nearest"));
@@ -229,22 +284,6 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
                 ),
             ));
         }
-    }
-    if let (Some(rerank), Some(votes)) = (&search.request.rerank, search.votes) {
-        stages.extend(rerank_stages(rerank, votes));
-    }
-    if let Some(least) = search.request.least_similarity {
-        stages.push(("least", format!("rows with a similarity of {} or more", number(least))));
-    }
-    if let Some(near) = search.request.collapse {
-        let near = number(near);
-        stages.push(("collapse", format!("rows with a similarity of {near} or more to one before them: its copies")));
-    }
-    stages.push(("limit", format!("{} rows", search.request.limit)));
-    let columns: Vec<&str> = search.columns.iter().copied().map(Column::name).collect();
-    stages.push(("return", columns.join(", ")));
-    if let Some(path) = &search.into {
-        stages.push(("into", report(path)));
     }
     stages
 }

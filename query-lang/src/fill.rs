@@ -3,7 +3,8 @@
 use std::ops::RangeBounds as _;
 
 use crate::ast::{
-    Clean, Condition, Cut, Freshness, Image, Mode, Options, Origin, Role, Search, Span, Spanned, Statement, Train,
+    Clean, Condition, Cut, Freshness, Image, Mode, Options, Origin, Recognize, Role, Search, Span, Spanned, Statement,
+    Train,
 };
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
@@ -45,6 +46,7 @@ impl Filling<'_> {
                 self.given(k)?;
                 self.freshness(freshness)
             }
+            Statement::Recognize(recognize) => self.recognize(recognize),
             Statement::Put { key, image, label, .. } => {
                 self.value(key)?;
                 self.image(image)?;
@@ -78,7 +80,7 @@ impl Filling<'_> {
             | Statement::UndoClean
             | Statement::UndoLabel
             | Statement::Flush
-            | Statement::Compact
+            | Statement::Compact { .. }
             | Statement::Check { .. } => Ok(()),
         }
     }
@@ -96,6 +98,7 @@ impl Filling<'_> {
         for method in [&mut search.expand, &mut search.augment, &mut search.order].into_iter().flatten() {
             self.options(&mut method.node.options)?;
         }
+        self.given(&mut search.verify)?;
         self.given(&mut search.least)?;
         self.given(&mut search.collapse)?;
         if let Some(rerank) = &mut search.rerank {
@@ -104,6 +107,15 @@ impl Filling<'_> {
         }
         self.freshness(&mut search.freshness)?;
         self.given(&mut search.into)
+    }
+
+    fn recognize(&self, recognize: &mut Recognize) -> Filled {
+        self.image(&mut recognize.image)?;
+        self.given(&mut recognize.n)?;
+        self.given(&mut recognize.least)?;
+        self.given(&mut recognize.distractors)?;
+        self.freshness(&mut recognize.freshness)?;
+        self.given(&mut recognize.into)
     }
 
     fn options(&self, options: &mut Options) -> Filled {

@@ -7,8 +7,12 @@ use std::time::Duration;
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Largest K, LIMIT, EF and k.
 pub const MAX_COUNT: usize = 1_000_000;
-/// Largest k of RERANK and PREDICT.
+/// Largest k of RERANK and PREDICT, and `n` of RECOGNIZE.
 pub const MAX_VOTERS: usize = 1_000;
+/// Least that one train image adds to a score of RECOGNIZE: twice the least cosine, minus 1.
+pub const MIN_TERM: f64 = -3.0;
+/// Most that one train image adds to a score of RECOGNIZE: twice the greatest cosine, minus 1, and 1 for its inliers.
+pub const MAX_TERM: f64 = 2.0;
 /// Most conditions of WHERE. A search tests each one on each row; more than a few are seldom useful.
 pub const MAX_CONDITIONS: usize = 100;
 /// Smallest tau: the least sum of two cosines.
@@ -68,6 +72,10 @@ pub const MAX_FREQ: usize = 1000;
 pub const DEFAULT_DEPTH: usize = 100;
 /// Default of tau, the threshold of the insert-step (paper section 5.3).
 pub const DEFAULT_TAU: f64 = 0.6;
+/// Default of `n` of RECOGNIZE: the nearest train images that elect a label (docs/ALGORITHMS.md).
+pub const DEFAULT_NEAR: usize = 3;
+/// The number of DISTRACTORS in examples: that of the paper's competition (docs/ALGORITHMS.md).
+pub(crate) const EXAMPLE_DISTRACTORS: usize = 30;
 /// Default of `n` of EXPAND and SUPERGLOBAL: the query and its 9 nearest images (docs/ALGORITHMS.md).
 pub const DEFAULT_EXPANDED: usize = 10;
 /// Default of `alpha` of EXPAND ALPHA (docs/ALGORITHMS.md).

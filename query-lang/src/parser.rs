@@ -4,6 +4,7 @@
 mod clean;
 mod freshness;
 mod options;
+mod recognize;
 mod search;
 mod train;
 mod values;
@@ -18,6 +19,7 @@ use crate::value::{Takes, Value};
 use crate::words;
 
 pub(crate) use clean::check_clean;
+pub(crate) use recognize::check_recognize;
 pub(crate) use search::check_search;
 pub(crate) use train::check_train;
 
@@ -193,6 +195,7 @@ impl<'a> Parser<'a> {
         let statement = match keyword.as_str() {
             "SEARCH" => Statement::Search(Box::new(self.search()?)),
             "PREDICT" => self.predict()?,
+            "RECOGNIZE" => Statement::Recognize(Box::new(self.recognize()?)),
             "PUT" => self.put()?,
             "DELETE" => Statement::Delete { key: self.key("DELETE ID {}")? },
             "LABEL" => {
@@ -206,7 +209,7 @@ impl<'a> Parser<'a> {
             "UNLABEL" => Statement::Unlabel { key: self.key("UNLABEL ID {}")? },
             "SHOW" => self.show()?,
             "FLUSH" => Statement::Flush,
-            "COMPACT" => Statement::Compact,
+            "COMPACT" => Statement::Compact { neighbours: self.take("NEIGHBOURS").is_some() },
             "CHECK" => Statement::Check { deep: self.take("DEEP").is_some() },
             "BACKUP" => self.backup()?,
             "TRAIN" => Statement::Train(Box::new(self.train()?)),

@@ -6,6 +6,7 @@ use crate::limits::{
     DEFAULT_SCALEUP, DEFAULT_SEED, DEFAULT_TRUNK_EPOCHS, DEFAULT_TRUNK_RATE, DEFAULT_VALIDATION,
 };
 use crate::names::Source;
+use crate::recognition::RecognizeRequest;
 use crate::request::SearchRequest;
 
 /// The facts about the database that the planner needs.
@@ -42,6 +43,8 @@ pub enum Plan {
         /// How far predictions may lag.
         freshness: Freshness,
     },
+    /// The instance that images show, or that nothing known is on them.
+    Recognize(RecognizePlan),
     /// Insert or replace an image.
     Put {
         /// External key.
@@ -122,7 +125,10 @@ pub enum Plan {
     /// Write the rows of the tail into segments.
     Flush,
     /// Merge segments and drop their dead rows.
-    Compact,
+    Compact {
+        /// Also compute and save the neighbour graph.
+        neighbours: bool,
+    },
     /// Look for damage.
     Check {
         /// Also read every row of every segment.
@@ -176,6 +182,22 @@ pub struct SearchPlan {
     pub including_self: bool,
     /// The columns that are returned.
     pub columns: Vec<Column>,
+    /// Path of a report.
+    pub into: Option<String>,
+}
+
+/// A recognition with everything decided.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RecognizePlan {
+    /// The image or images that are recognised.
+    pub source: Source,
+    /// How the label is elected, and when it is no answer.
+    pub request: RecognizeRequest,
+    /// The inliers of the local features count too.
+    pub verify: bool,
+    /// How far predictions may lag.
+    pub freshness: Freshness,
     /// Path of a report.
     pub into: Option<String>,
 }

@@ -1,13 +1,14 @@
 //! Statements into plans: resolves names, fills in defaults, and chooses the access path from facts about the database.
 
 use crate::ast::{
-    Augment, Clean, Column, Condition, Cut, Freshness, Gem, Image, Method, MethodClause, Mode, Options, Origin, Rule,
-    Scope, Search, Spanned, Statement, Train,
+    Augment, Clean, Column, Condition, Cut, Freshness, Gem, Image, Method, MethodClause, Mode, Options, Origin,
+    Recognize, Rule, Scope, Search, Spanned, Statement, Train,
 };
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
 use crate::limits::{
-    DEFAULT_DEGREE, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EVIDENCE, DEFAULT_SUSPECTS, DEFAULT_TAU, MAX_COUNT,
+    DEFAULT_DEGREE, DEFAULT_DEPTH, DEFAULT_EF_PER_K, DEFAULT_EVIDENCE, DEFAULT_NEAR, DEFAULT_SUSPECTS, DEFAULT_TAU,
+    MAX_COUNT,
 };
 use crate::methods::{ALPHA, BETA, CUT, DEGREE, K1, K2, LABELS, LAMBDA, M, N, SOURCES, T};
 use crate::names::{Names, Source, known, resolve};
@@ -15,8 +16,9 @@ use crate::options::{
     AUGMENT, BALANCE, BATCH, DIM, EPOCHS, FREQ, GEM, INLIERS, MARGIN, NEIGHBOURS, NN, Part, RATE, SCALE, SCALEUP, SEED,
     THUMBNAILS, VALIDATION,
 };
-use crate::parser::{check_clean, check_role, check_search, check_train};
-use crate::plan::{CleanPlan, CleanRule, Facts, Plan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
+use crate::parser::{check_clean, check_recognize, check_role, check_search, check_train};
+use crate::plan::{CleanPlan, CleanRule, Facts, Plan, RecognizePlan, SearchPlan, TrainPlan, TrunkPlan, VotesFrom};
+use crate::recognition::RecognizeRequest;
 use crate::request::{Diffusion, Expand, Exploration, Fusion, Order, Reciprocal, Rerank, SearchRequest, SuperGlobal};
 use crate::value::{Setting, Value};
 
@@ -59,6 +61,7 @@ pub fn plan(statement: &Statement, names: &Names, facts: &Facts) -> Result<Plan,
             k: given(k)?.unwrap_or(facts.vote_k),
             freshness: plan_freshness(freshness)?,
         },
+        Statement::Recognize(recognize) => Plan::Recognize(plan_recognize(recognize, names)?),
         Statement::Put { key, image, role, label, overwrite } => {
             check_role(role.as_ref(), label.as_ref())?;
             let source = resolve(image, names)?;
@@ -89,7 +92,7 @@ pub fn plan(statement: &Statement, names: &Names, facts: &Facts) -> Result<Plan,
         Statement::UseModel { number } => Plan::UseModel { number: value(number)? },
         Statement::DropModel { number, force } => Plan::DropModel { number: value(number)?, force: *force },
         Statement::Flush => Plan::Flush,
-        Statement::Compact => Plan::Compact,
+        Statement::Compact { neighbours } => Plan::Compact { neighbours: *neighbours },
         Statement::Check { deep } => Plan::Check { deep: *deep },
         Statement::Backup { folder } => Plan::Backup { folder: value(folder)? },
         Statement::BackupVerify { folder } => Plan::BackupVerify { folder: value(folder)? },
@@ -188,6 +191,7 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
             augment,
             order,
             rerank,
+            verify: given(&search.verify)?,
             least_similarity: given(&search.least)?,
             collapse: given(&search.collapse)?,
             filter,
@@ -201,6 +205,21 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
         including_self: search.including_self,
         columns,
         into: given(&search.into)?,
+    })
+}
+
+fn plan_recognize(recognize: &Recognize, names: &Names) -> Result<RecognizePlan, Diagnostic> {
+    check_recognize(recognize)?;
+    Ok(RecognizePlan {
+        source: resolve(&recognize.image, names)?,
+        request: RecognizeRequest {
+            n: given(&recognize.n)?.unwrap_or(DEFAULT_NEAR),
+            least: given(&recognize.least)?,
+            distractors: given(&recognize.distractors)?,
+        },
+        verify: recognize.verify,
+        freshness: plan_freshness(&recognize.freshness)?,
+        into: given(&recognize.into)?,
     })
 }
 

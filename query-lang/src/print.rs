@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::ast::{
     Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, Mode, Options, Origin,
-    RerankClause, Role, Rule, Scope, Search, Spanned, Statement, Train,
+    Recognize, RerankClause, Role, Rule, Scope, Search, Spanned, Statement, Train,
 };
 use crate::options::{LOSS, Part, THUMBNAILS};
 use crate::value::{Interval, Setting, Value};
@@ -86,6 +86,7 @@ impl Display for Statement {
                 k.as_ref().map_or(Ok(()), |k| write!(out, " k={}", k.node))?;
                 write_freshness(out, freshness)
             }
+            Self::Recognize(recognize) => recognize.fmt(out),
             Self::Put { key, image, role, label, overwrite } => {
                 write!(out, "PUT ID {} {}", text(&key.node), image.node)?;
                 clause(out, "AS", role)?;
@@ -100,7 +101,7 @@ impl Display for Statement {
             Self::ShowSegments => out.write_str("SHOW SEGMENTS"),
             Self::ShowStale => out.write_str("SHOW STALE"),
             Self::Flush => out.write_str("FLUSH"),
-            Self::Compact => out.write_str("COMPACT"),
+            Self::Compact { neighbours } => out.write_str(if *neighbours { "COMPACT NEIGHBOURS" } else { "COMPACT" }),
             Self::Check { deep } => out.write_str(if *deep { "CHECK DEEP" } else { "CHECK" }),
             Self::Backup { folder } => write!(out, "BACKUP TO {}", text(&folder.node)),
             Self::BackupVerify { folder } => write!(out, "BACKUP VERIFY {}", text(&folder.node)),
@@ -181,6 +182,7 @@ impl Display for Search {
         for method in [&self.expand, &self.augment, &self.order].into_iter().flatten() {
             write!(out, " {}{}", method.node.method.name(), method.node.options)?;
         }
+        clause(out, "VERIFY", &self.verify)?;
         if let Some(rerank) = &self.rerank {
             write!(out, " {}", rerank.node)?;
         }
@@ -196,6 +198,23 @@ impl Display for Search {
         for (position, column) in self.columns.iter().flatten().enumerate() {
             write!(out, "{} {}", if position == 0 { " RETURN" } else { "," }, column.node)?;
         }
+        report(out, &self.into, self.overwrite)
+    }
+}
+
+/// Canonical text.
+impl Display for Recognize {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "RECOGNIZE {}", self.image.node)?;
+        self.n.as_ref().map_or(Ok(()), |n| write!(out, " n={}", n.node))?;
+        if self.verify {
+            out.write_str(" VERIFY")?;
+        }
+        if let Some(least) = &self.least {
+            write!(out, " MIN SCORE {}", written(&least.node, |least| number(*least)))?;
+        }
+        clause(out, "DISTRACTORS", &self.distractors)?;
+        write_freshness(out, &self.freshness)?;
         report(out, &self.into, self.overwrite)
     }
 }

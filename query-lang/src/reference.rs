@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::LazyLock;
 
 use crate::ast::{Augment, Column, Field, Gem, Loss, Role, Rule, Scope};
-use crate::limits::{DEFAULT_DEPTH, DEFAULT_SUSPECTS, DEFAULT_TAU, EXAMPLE_NEAR};
+use crate::limits::{DEFAULT_DEPTH, DEFAULT_NEAR, DEFAULT_SUSPECTS, DEFAULT_TAU, EXAMPLE_DISTRACTORS, EXAMPLE_NEAR};
 use crate::methods;
 use crate::options::{self, Form, Only, Part, Usual};
 use crate::print::number;
@@ -26,6 +26,7 @@ pub fn forms() -> Vec<String> {
     let mut forms = vec![
         search(),
         "PREDICT <image> [k=3] [FRESH | SINCE SEQ 5 | STALE <= 5s]".to_owned(),
+        recognize(),
         "EXPLAIN [ANALYZE] <statement>".to_owned(),
     ];
     forms.extend(words::SHOWN.iter().map(|shown| match *shown {
@@ -36,7 +37,7 @@ pub fn forms() -> Vec<String> {
     forms.extend([clean(), "UNDO CLEAN".to_owned(), "UNDO LABEL".to_owned(), train()]);
     forms.extend(lines("REEMBED [FROM 'model.safetensors']\nUSE MODEL 2\nDROP MODEL 1 [FORCE]"));
     forms.extend(lines("PUT ID 'key' <image> [AS train|index] [LABEL 'x'] [OVERWRITE]\nDELETE ID 'key'"));
-    forms.extend(lines("LABEL ID 'key' AS 'x'\nUNLABEL ID 'key'\nFLUSH\nCOMPACT\nCHECK [DEEP]"));
+    forms.extend(lines("LABEL ID 'key' AS 'x'\nUNLABEL ID 'key'\nFLUSH\nCOMPACT [NEIGHBOURS]\nCHECK [DEEP]"));
     forms.extend(lines("BACKUP TO 'folder'\nBACKUP VERIFY 'folder'\nBACKUP RESTORE 'folder' TO 'folder'"));
     forms
 }
@@ -62,7 +63,7 @@ pub fn schema() -> String {
     }
     let fields = Field::ALL.map(Field::name).join(", ");
     lines.extend([
-        "<image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.npz|.fvecs' (SEARCH only)"
+        "<image>   'photo.jpg' | ID 'key' | VECTOR [0.1, ..] | QUERIES 'file.csv|.npy|.npz|.fvecs' (SEARCH, RECOGNIZE)"
             .to_owned(),
         format!("columns   {}", Column::ALL.map(Column::name).join(", ")),
         format!("losses    {}", Loss::ALL.map(about).join(", ")),
@@ -256,6 +257,7 @@ fn search() -> String {
         format!("EXPLORE {} |", all(&methods::EXPLORE)),
         format!("RECIPROCAL [TRANSDUCTIVE] {} |", all(&methods::RECIPROCAL)),
         format!("FUSE {}]", all(&methods::FUSE)),
+        format!("[VERIFY {DEFAULT_DEPTH}]"),
         format!("[RERANK [SORT] [INSERT] [k=3] [tau={DEFAULT_TAU}]]"),
         "[MIN SIMILARITY 0.5]".to_owned(),
         format!("[COLLAPSE NEAR {EXAMPLE_NEAR}]"),
@@ -265,6 +267,18 @@ fn search() -> String {
         "[INTO 'report.html' [OVERWRITE]]".to_owned(),
     ];
     wrapped("SEARCH", std::iter::once("<image>".to_owned()).chain(clauses))
+}
+
+fn recognize() -> String {
+    let clauses = [
+        format!("[n={DEFAULT_NEAR}]"),
+        "[VERIFY]".to_owned(),
+        "[MIN SCORE 0.9]".to_owned(),
+        format!("[DISTRACTORS {EXAMPLE_DISTRACTORS}]"),
+        "[FRESH | SINCE SEQ 5 | STALE <= 5s]".to_owned(),
+        "[INTO 'report.html' [OVERWRITE]]".to_owned(),
+    ];
+    wrapped("RECOGNIZE", std::iter::once("<image>".to_owned()).chain(clauses))
 }
 
 fn train() -> String {
@@ -327,7 +341,9 @@ mod tests {
     #[test]
     fn every_word_is_in_the_reference() {
         let parts = [options::names(&options::TRAIN), options::names(&options::CLEAN)].concat();
-        let built = [words::STATEMENTS, words::CLAUSES, words::SHOWN, words::BACKUPS, &parts].into_iter().flatten();
+        let built = [words::STATEMENTS, words::CLAUSES, words::RECOGNIZE_CLAUSES, words::SHOWN, words::BACKUPS, &parts]
+            .into_iter()
+            .flatten();
         for word in built.flat_map(|words| words.split(' ')) {
             assert!(keywords().contains(&word.to_ascii_uppercase()), "{word}");
         }

@@ -27,6 +27,9 @@ pub struct SearchRequest {
     pub augment: Option<Expand>,
     /// What orders the images that the first stage found; default their similarity.
     pub order: Option<Order>,
+    /// Spatial verification: so many images of the first stage are ordered by the inliers of their local features with the query, equal
+    /// ones as they were; at most `depth`, default none. It needs somebody who counts inliers.
+    pub verify: Option<usize>,
     /// The second stage; default none.
     pub rerank: Option<Rerank>,
     /// Rows with a smaller similarity to the query are left out, inserted rows too; in [-1, 1], default none.
@@ -181,6 +184,7 @@ impl Default for SearchRequest {
             expand: None,
             augment: None,
             order: None,
+            verify: None,
             rerank: None,
             least_similarity: None,
             collapse: None,
@@ -236,6 +240,12 @@ impl SearchRequest {
     #[must_use]
     pub fn order(self, order: impl Into<Order>) -> Self {
         Self { order: Some(order.into()), ..self }
+    }
+
+    /// Orders so many images of the first stage by their inliers; `None`: none.
+    #[must_use]
+    pub fn verify(self, images: impl Into<Option<usize>>) -> Self {
+        Self { verify: images.into(), ..self }
     }
 
     /// Leaves out rows that are less similar to the query; `None`: none.

@@ -66,6 +66,8 @@ pub enum Column {
     Score,
     /// Number of other rows that COLLAPSE counts as copies of this one.
     Copies,
+    /// Inliers with the query, of rows that VERIFY compared.
+    Inliers,
 }
 
 /// The training loss.
@@ -150,7 +152,7 @@ pub enum Flip {
 
 impl Column {
     /// Every column, in the order of their description.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Query,
         Self::Rank,
         Self::Id,
@@ -163,6 +165,7 @@ impl Column {
         Self::Path,
         Self::Score,
         Self::Copies,
+        Self::Inliers,
     ];
 
     /// Its name in RETURN and in the header of an answer.
@@ -180,6 +183,7 @@ impl Column {
             Self::Path => "path",
             Self::Score => "score",
             Self::Copies => "copies",
+            Self::Inliers => "inliers",
         }
     }
 }

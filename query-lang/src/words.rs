@@ -5,8 +5,25 @@ use strsim::osa_distance;
 
 /// Words that start a statement.
 pub(crate) const STATEMENTS: &[&str] = &[
-    "SEARCH", "PREDICT", "PUT", "DELETE", "LABEL", "UNLABEL", "SHOW", "EXPLAIN", "FLUSH", "COMPACT", "CHECK", "BACKUP",
-    "TRAIN", "CLEAN", "UNDO", "REEMBED", "USE", "DROP",
+    "SEARCH",
+    "PREDICT",
+    "RECOGNIZE",
+    "PUT",
+    "DELETE",
+    "LABEL",
+    "UNLABEL",
+    "SHOW",
+    "EXPLAIN",
+    "FLUSH",
+    "COMPACT",
+    "CHECK",
+    "BACKUP",
+    "TRAIN",
+    "CLEAN",
+    "UNDO",
+    "REEMBED",
+    "USE",
+    "DROP",
 ];
 
 /// Words that start a clause of SEARCH.
@@ -24,6 +41,7 @@ pub(crate) const CLAUSES: &[&str] = &[
     "EXPLORE",
     "RECIPROCAL",
     "FUSE",
+    "VERIFY",
     "RERANK",
     "MIN",
     "COLLAPSE",
@@ -35,7 +53,11 @@ pub(crate) const CLAUSES: &[&str] = &[
     "INTO",
 ];
 
-/// Words that start a clause about freshness, of SEARCH and of PREDICT.
+/// Words that start a clause of RECOGNIZE.
+pub(crate) const RECOGNIZE_CLAUSES: &[&str] =
+    &["n", "VERIFY", "MIN SCORE", "DISTRACTORS", "FRESH", "SINCE", "STALE", "INTO"];
+
+/// Words that start a clause about freshness, of SEARCH, PREDICT and RECOGNIZE.
 pub(crate) const FRESHNESS: &[&str] = &["FRESH", "SINCE", "STALE"];
 
 /// Words after SHOW.
@@ -45,11 +67,11 @@ pub(crate) const SHOWN: &[&str] =
 /// Words after BACKUP that people may type as statements.
 pub(crate) const BACKUPS: &[&str] = &["VERIFY", "RESTORE"];
 
-/// Statements and clauses that are planned but not built. VERIFY of a search is not built; BACKUP VERIFY is.
-const PLANNED: &[&str] = &["EVALUATE", "EXPORT", "INGEST", "RECOGNIZE", "TARGET", "VERIFY", "WHY"];
+/// Statements and clauses that are planned but not built.
+const PLANNED: &[&str] = &["EVALUATE", "EXPORT", "INGEST", "TARGET", "WHY"];
 
 /// Planned clauses that can follow an image: if such a word could be a name, the meaning of a statement would change later.
-const PLANNED_CLAUSES: &[&str] = &["VERIFY", "TARGET"];
+const PLANNED_CLAUSES: &[&str] = &["TARGET"];
 
 /// Words of other languages, and the words of this one.
 const FOREIGN: &[(&str, &str)] = &[
@@ -99,6 +121,11 @@ const FOREIGN: &[(&str, &str)] = &[
     ("DISTINCT", "COLLAPSE NEAR"),
     ("THRESHOLD", "MIN SIMILARITY"),
     ("SIMILARITY", "MIN SIMILARITY"),
+    ("SCORE", "MIN SIMILARITY"),
+    // The first that a statement has.
+    ("SCORE", "MIN SCORE"),
+    ("THRESHOLD", "MIN SCORE"),
+    ("INLIERS", "VERIFY"),
     ("NEAR", "COLLAPSE NEAR"),
     ("AQE", "EXPAND AQE"),
     ("QE", "EXPAND AQE"),
@@ -130,7 +157,7 @@ pub(crate) fn meant<'a>(word: &str, list: &[&'a str]) -> Option<&'a str> {
     }
     let typed = word.to_ascii_lowercase();
     // Compared by its first word: the guess may be SHOW STATUS where SHOW is allowed.
-    let fits = |here: &str| here.split(' ').next().is_some_and(|begins| contains(list, begins));
+    let fits = |here: &str| contains(list, here) || here.split(' ').next().is_some_and(|begins| contains(list, begins));
     if let Some((_, here)) = FOREIGN.iter().find(|(foreign, here)| foreign.eq_ignore_ascii_case(word) && fits(here)) {
         return Some(here);
     }

@@ -16,6 +16,7 @@ const ORDER: &[&str] = &[
     "ast",
     "words",
     "request",
+    "recognition",
     "print",
     "diagnostic",
     "complaints",

@@ -13,8 +13,8 @@ use cairndb_query::options::{CLEAN, Form, Only, Part, TRAIN};
 use cairndb_query::{
     Action, Binding, Clean, Column, Condition, Cut, DEFAULT_FREQ, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_TRUNK_EPOCHS,
     Facts, Field, Flip, Freshness, Image, MAX_COLLAPSED, MAX_VOTERS, Method, MethodClause, Mode, Names, Options,
-    Origin, Parameter, Place, RerankClause, Role, Rule, Scope, Search, Setting, Span, Spanned, Statement, Takes, Train,
-    Value, fill, keywords, parse, plan, statement_is_complete,
+    Origin, Parameter, Place, Recognize, RerankClause, Role, Rule, Scope, Search, Setting, Span, Spanned, Statement,
+    Takes, Train, Value, fill, keywords, parse, plan, statement_is_complete,
 };
 use places::{spanned, spans, without_spans};
 use proptest::prelude::*;
@@ -140,53 +140,59 @@ fn search() -> impl Strategy<Value = Statement> {
         optional(method(of_place(Place::Query))),
         optional(method(of_place(Place::Index))),
         optional(method(of_place(Place::Order))),
+        prop::option::of(value(0.0..=1.0_f64)),
         optional(value(-1.0..=1.0_f64)),
         optional(value(prop_oneof![-1.0..=1.0_f64, Just(1.0), Just(-1.0), Just(1e-300)])),
     );
     let shown = (optional(rerank()), optional(freshness()), any::<bool>(), prop::option::of(columns), into());
-    (image(), found, methods, shown).prop_map(|(image, found, (expand, augment, order, least, collapse), shown)| {
-        let (scope, filter, depth, share, mode) = found;
-        let (rerank, freshness, including_self, columns, (into, overwrite)) = shown;
-        // Only index images have a graph, and no more neighbourhoods are averaged than there are.
-        let elsewhere = scope.as_ref().is_some_and(|scope| scope.node != Scope::Index);
-        let order = order.filter(|order| !(elsewhere && order.node.method.needs_graph()));
-        // It compares other descriptors than the graphs have.
-        let by_graph = mode.as_ref().is_some_and(|mode| matches!(mode.node, Mode::Ef(_)));
-        let augment = augment.filter(|_| !elsewhere && !by_graph && order.is_none());
-        let order = order.map(|mut order| {
-            order.node.options = kept(&order.node.options, |part| part.name != "k2");
-            order
-        });
-        // LIMIT is a share of K, because more than K is refused.
-        let most =
-            depth.as_ref().map_or(cairndb_query::DEFAULT_DEPTH, |depth| depth.node.typed().copied().unwrap_or(9));
-        let limit = share.map(|share| {
-            spanned(match share {
-                Value::Typed(share) => Value::Typed(((most as f64 * share) as usize).max(1)),
-                Value::Parameter(parameter) => Value::Parameter(parameter),
-            })
-        });
-        Statement::Search(Box::new(Search {
-            image,
-            scope,
-            filter,
-            depth,
-            limit,
-            mode,
-            expand,
-            augment,
-            order,
-            least,
-            // It compares few rows with each other.
-            collapse: collapse.filter(|_| most <= MAX_COLLAPSED),
-            rerank,
-            freshness,
-            including_self,
-            columns,
-            into,
-            overwrite,
-        }))
-    })
+    (image(), found, methods, shown).prop_map(
+        |(image, found, (expand, augment, order, verified, least, collapse), shown)| {
+            let (scope, filter, depth, share, mode) = found;
+            let (rerank, freshness, including_self, columns, (into, overwrite)) = shown;
+            // Only index images have a graph, and no more neighbourhoods are averaged than there are.
+            let elsewhere = scope.as_ref().is_some_and(|scope| scope.node != Scope::Index);
+            let order = order.filter(|order| !(elsewhere && order.node.method.needs_graph()));
+            // It compares other descriptors than the graphs have.
+            let by_graph = mode.as_ref().is_some_and(|mode| matches!(mode.node, Mode::Ef(_)));
+            let augment = augment.filter(|_| !elsewhere && !by_graph && order.is_none());
+            let order = order.map(|mut order| {
+                order.node.options = kept(&order.node.options, |part| part.name != "k2");
+                order
+            });
+            // LIMIT and VERIFY are shares of K, because more than K is refused.
+            let most =
+                depth.as_ref().map_or(cairndb_query::DEFAULT_DEPTH, |depth| depth.node.typed().copied().unwrap_or(9));
+            let [limit, verify] = [share, verified].map(|share| {
+                share.map(|share| {
+                    spanned(match share {
+                        Value::Typed(share) => Value::Typed(((most as f64 * share) as usize).max(1)),
+                        Value::Parameter(parameter) => Value::Parameter(parameter),
+                    })
+                })
+            });
+            Statement::Search(Box::new(Search {
+                image,
+                scope,
+                filter,
+                depth,
+                limit,
+                mode,
+                expand,
+                augment,
+                order,
+                verify,
+                least,
+                // It compares few rows with each other.
+                collapse: collapse.filter(|_| most <= MAX_COLLAPSED),
+                rerank,
+                freshness,
+                including_self,
+                columns,
+                into,
+                overwrite,
+            }))
+        },
+    )
 }
 
 fn put() -> impl Strategy<Value = Statement> {
@@ -312,11 +318,26 @@ fn model_number() -> impl Strategy<Value = Spanned<Value<u64>>> {
     value(prop_oneof![0..20_u64, any::<u64>(), Just(u64::MAX)]).prop_map(spanned)
 }
 
+fn recognize() -> impl Strategy<Value = Statement> {
+    let least = prop_oneof![-3.0..=2.0_f64, Just(2.0), Just(-3.0), Just(1e-300)];
+    (
+        (image(), optional(value(voters())), any::<bool>(), optional(value(least)), optional(value(count()))),
+        (optional(freshness()), optional(value_text()), any::<bool>()),
+    )
+        .prop_map(|((image, n, verify, least, distractors), (freshness, into, overwrite))| {
+            let many = matches!(image.node, Image::Queries(_));
+            let (distractors, overwrite) = (distractors.filter(|_| many), overwrite && into.is_some());
+            let recognize = Recognize { image, n, verify, least, distractors, freshness, into, overwrite };
+            Statement::Recognize(Box::new(recognize))
+        })
+}
+
 fn plain_statement() -> impl Strategy<Value = Statement> {
     prop_oneof![
         8 => search(),
         2 => (image(), optional(value(voters())), optional(freshness()))
             .prop_map(|(image, k, freshness)| Statement::Predict { image, k, freshness }),
+        2 => recognize(),
         2 => put(),
         1 => value_text().prop_map(|key| Statement::Delete { key: spanned(key) }),
         1 => (value_text(), value_text())
@@ -344,7 +365,8 @@ fn plain_statement() -> impl Strategy<Value = Statement> {
             Statement::UndoClean,
             Statement::UndoLabel,
             Statement::Flush,
-            Statement::Compact,
+            Statement::Compact { neighbours: false },
+            Statement::Compact { neighbours: true },
             Statement::Check { deep: false },
             Statement::Check { deep: true },
         ]),
@@ -362,7 +384,7 @@ fn assert_in(span: Span, text: &str) {
 }
 
 /// What two values of one statement contradict each other in: `plan` says so, behind `fill`.
-const CROSSING: &[&str] = &["limit-above-depth", "freq-above-neighbours", "scaleup-above-epochs"];
+const CROSSING: &[&str] = &["limit-above-depth", "verify-above-depth", "freq-above-neighbours", "scaleup-above-epochs"];
 
 /// Parses, shows and plans anything; every place must lie in the text, on the boundary of a character.
 fn survive(text: &str) {

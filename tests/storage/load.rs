@@ -99,6 +99,7 @@ fn act(database: &Database, stream: &Stream) -> cairn::Result<()> {
         11 => database.backup(scratch(database.folder(), "backup")).map(|_| ()),
         12 => database.check(random.below(2) == 0).map(|_| ()),
         13 => database.apply_pending().map(|_| ()),
+        14 | 15 => database.save_neighbours().map(|_| ()),
         _ => Ok(()),
     }
 }
@@ -262,6 +263,7 @@ impl Scene {
         }
         if at % 14 == 13 {
             self.database().compact().map_err(name("compact"))?;
+            self.database().save_neighbours().map_err(name("neighbours"))?;
         }
         if at % 17 == 16 {
             self.copies().map_err(name("copies"))?;

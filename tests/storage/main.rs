@@ -41,4 +41,5 @@ mod thumbnails;
 mod troubles;
 mod turnover;
 mod undo;
+mod verification;
 mod votes;

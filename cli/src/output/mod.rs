@@ -9,6 +9,7 @@ mod labelled;
 mod outcome;
 mod printer;
 mod receipt;
+mod recognised;
 mod words;
 
 pub(crate) use cell::Cell;
@@ -18,4 +19,5 @@ pub(crate) use escape::{Shielded, visible_lines};
 pub(crate) use failed::name_failed;
 pub(crate) use outcome::{print_outcome, print_predictions};
 pub(crate) use printer::{Format, Printer};
+pub(crate) use recognised::{notices, print_recognitions, sentence};
 pub(crate) use words::counted;

@@ -11,7 +11,8 @@ use super::escape::{visible, visible_lines};
 use super::labelled::print_labelled;
 use super::printer::{Format, Printer};
 use super::receipt::print_receipt;
-use super::words::{role_word, yes_or_no};
+use super::recognised::{compared, print_recognitions};
+use super::words::{role_word, waiting, yes_or_no};
 use crate::failure::Result;
 use crate::terminal::note;
 
@@ -30,6 +31,7 @@ fn word(column: Column) -> &'static str {
         Column::Path => "path",
         Column::Score => "score",
         Column::Copies => "copies",
+        Column::Inliers => "inliers",
     }
 }
 
@@ -41,6 +43,7 @@ pub(crate) fn print_outcome(out: &mut dyn Write, format: Format, outcome: &Outco
     match outcome {
         Outcome::Answers(answers) => print_answers(out, format, answers),
         Outcome::Prediction { name, prediction } => print_predictions(out, format, &[(name.as_str(), prediction)]),
+        Outcome::Recognitions(found) => print_recognitions(out, format, found, true),
         Outcome::Written(receipt) => print_receipt(out, format, receipt),
         Outcome::Labelled(labelled) => print_labelled(out, format, labelled),
         Outcome::Status(status) => print_lines(out, format, &status.lines()),
@@ -206,6 +209,7 @@ fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Resu
                 Column::Path => Cell::text(row.path.clone()),
                 Column::Score => row.score.map_or(Cell::Nothing, Cell::Number),
                 Column::Copies => Cell::Whole(row.copies as u64),
+                Column::Inliers => row.inliers.map_or(Cell::Nothing, |count| Cell::Whole(u64::from(count))),
             });
             printer.row(cells.collect())?;
         }
@@ -215,6 +219,13 @@ fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Resu
     let lag = answers.answers.first().map_or(0, |answer| answer.lag);
     if lag > 0 && format.is_for_people() {
         note(&format!("note: {} deferred and not in this answer; FRESH waits for them", waiting(lag)));
+    }
+    if let Some(verification) = &answers.verification {
+        let mut rows = answers.answers.iter().flat_map(|answer| &answer.rows).peekable();
+        if rows.peek().is_some() && rows.all(|row| row.inliers.is_none()) {
+            note("note: no image could be compared, so the order is the plain one");
+        }
+        compared(verification).iter().for_each(|line| note(&format!("note: {}", visible(line))));
     }
     let empty = answers.answers.iter().all(|answer| answer.rows.is_empty());
     if empty && request.scope == Scope::Index && request.filter.iter().any(|condition| condition.field == Field::Label)
@@ -232,11 +243,6 @@ fn print_answers(out: &mut dyn Write, format: Format, answers: &Answers) -> Resu
         }
     }
     Ok(())
-}
-
-/// `1 write is`, `2 writes are`.
-fn waiting(writes: u64) -> String {
-    if writes == 1 { "1 write is".to_owned() } else { format!("{writes} writes are") }
 }
 
 #[cfg(test)]

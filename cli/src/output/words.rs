@@ -9,6 +9,11 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// `1 write is`, `2 writes are`.
+pub(super) fn waiting(writes: u64) -> String {
+    if writes == 1 { "1 write is".to_owned() } else { format!("{writes} writes are") }
+}
+
 /// `train` or `index`.
 pub(crate) fn role_word(role: Role) -> &'static str {
     match role {

@@ -4,18 +4,15 @@ use cairn::clean::{Cleaning, Judged, Judgement};
 use cairn::language::CleanRule;
 
 use super::names::{named, without_paths};
-use super::pictures::{Framed, Pictures};
+use super::pair::{MOST_DRAWN, holding, sample};
+use super::pictures::{FRAME, Framed, Pictures};
 use crate::failure::Result;
 use crate::output::summary;
 
-/// Longest side of the frame in which features are detected, in pixels; smaller photos are not enlarged.
-pub(crate) const FRAME: u32 = cairndb_ingest::photo::FRAME_LONGEST_SIDE;
 /// Number of images shown of those that were found.
 const MOST_FOUND: usize = 120;
 /// Number of images shown of those that passed.
 const MOST_PASSED: usize = 12;
-/// Number of inlier lines drawn for a pair.
-const MOST_DRAWN: usize = 80;
 
 /// The data of the page.
 pub(super) struct Page {
@@ -104,12 +101,6 @@ pub(super) fn page(facts: Vec<(String, String)>, mut pictures: Pictures<'_>, cle
     })
 }
 
-/// This many items of a list, evenly spaced.
-fn sample<T: Copy>(list: &[T], most: usize) -> Vec<T> {
-    let count = list.len().min(most);
-    (0..count).map(|at| list[at * list.len() / count]).collect()
-}
-
 fn findings(list: &[&Judged], pictures: &mut Pictures<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::with_capacity(list.len());
     for (at, &judged) in list.iter().enumerate() {
@@ -134,30 +125,12 @@ fn findings(list: &[&Judged], pictures: &mut Pictures<'_>) -> Result<Vec<Finding
     Ok(findings)
 }
 
-/// The frame of these positions. If the photo's file has disappeared since its features were detected, the database's copy is
-/// smaller than what the extractor saw: the frame was full size.
-fn holding(framed: Framed, mut places: impl Iterator<Item = [f32; 2]>) -> Framed {
-    let beyond = |[x, y]: [f32; 2]| f64::from(x) > framed.width + 1.0 || f64::from(y) > framed.height + 1.0;
-    if !places.any(beyond) {
-        return framed;
-    }
-    let scale = f64::from(FRAME) / framed.width.max(framed.height);
-    Framed { width: framed.width * scale, height: framed.height * scale, ..framed }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use cairn::clean::Witness;
     use cairn::language::CleanPlan;
     use cairn::{Database, Operation, Options, Put};
-
-    #[test]
-    fn a_sample_is_spread_over_the_whole_list() {
-        assert_eq!(sample(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 3), [0, 3, 6]);
-        assert_eq!(sample(&[1, 2], 3), [1, 2]);
-        assert!(sample::<u8>(&[], 3).is_empty());
-    }
 
     /// A photo of slanted stripes, wider than the frame.
     fn photo(red: u8) -> Vec<u8> {
@@ -222,13 +195,5 @@ mod tests {
         let text = super::super::cleaning_html::render(&page);
         assert_eq!(text.matches("<line ").count(), MOST_DRAWN);
         assert_eq!(text.matches("data:image/jpeg").count(), 2);
-    }
-
-    #[test]
-    fn places_beyond_the_frame_tell_that_the_extractor_saw_a_larger_photo() {
-        let framed = Framed { picture: 0, width: 256.0, height: 128.0 };
-        assert_eq!(holding(framed, [[256.0, 100.0]].into_iter()), framed);
-        let wider = holding(framed, [[10.0, 10.0], [600.0, 100.0]].into_iter());
-        assert_eq!((wider.width, wider.height), (640.0, 320.0));
     }
 }

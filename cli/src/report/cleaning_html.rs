@@ -6,15 +6,8 @@ use maud::{Markup, html};
 
 use super::cleaning::{Finding, Page};
 use super::html::{at, document, notes, short};
-use super::pictures::Framed;
+use super::pair::pair;
 use crate::output::WOULD_EMPTY;
-
-/// Gap between the two photos of a pair, in pixels of the drawing.
-const GAP: f64 = 12.0;
-/// Radius of the dot at the end of a line, in pixels of the drawing.
-const DOT: f64 = 3.0;
-/// Step of the hue from line to line, so that neighbours differ: the golden angle in degrees.
-const HUE_STEP: f64 = 137.5;
 
 pub(super) fn render(page: &Page) -> String {
     let body = html! {
@@ -58,7 +51,7 @@ fn card(finding: &Finding) -> Markup {
                 @if judged.would_empty { small { (WOULD_EMPTY) } }
                 @if let Some(note) = finding.note { small { (note) } }
             }
-            (pair(finding))
+            (pair((&judged.key, finding.picture), judged.witness.as_ref().map(|of| (&*of.key, finding.witness, &*of.lines))))
             footer.names {
                 (name(&judged.key, &judged.label, ""))
                 @match &judged.witness {
@@ -79,56 +72,10 @@ fn measured(witness: &Witness) -> String {
     if witness.similarity.is_finite() { format!("{inliers}, sim {:.3}", witness.similarity) } else { inliers }
 }
 
-/// Both photos at one height, with the lines over them.
-fn pair(finding: &Finding) -> Markup {
-    let side = |framed: Option<Framed>| framed.map_or((4.0, 3.0), |framed| (framed.width, framed.height));
-    let (first, second) = (side(finding.picture), side(finding.witness));
-    let height = first.1.max(second.1);
-    let (scale, other) = (height / first.1, height / second.1);
-    let width = first.0 * scale;
-    let right = width + GAP * height / 480.0;
-    let witness = finding.judged.witness.as_ref();
-    let all = if witness.is_some() { right + second.0 * other } else { width };
-    let percent = |part: f64| 100.0 * part / all;
-    let both = finding.picture.is_some() && finding.witness.is_some();
-    let radius = at(DOT * height / 480.0);
-    html! {
-        div.two style={ "aspect-ratio:" (at(all)) "/" (at(height)) } {
-            (photo(finding.picture, &finding.judged.key, 0.0, percent(width)))
-            @if let Some(witness) = witness {
-                (photo(finding.witness, &witness.key, percent(right), percent(second.0 * other)))
-                @if both && !witness.lines.is_empty() {
-                    @let label = format!("{} matching points of both photos", witness.lines.len());
-                    svg viewBox={ "0 0 " (at(all)) " " (at(height)) } role="img" aria-label=(label) {
-                        @for (number, [from, to]) in witness.lines.iter().enumerate() {
-                            @let (x1, y1) = (at(f64::from(from[0]) * scale), at(f64::from(from[1]) * scale));
-                            @let (x2, y2) = (at(right + f64::from(to[0]) * other), at(f64::from(to[1]) * other));
-                            g style={ "--hue:" (format!("{:.0}", (HUE_STEP * number as f64) % 360.0)) } {
-                                line x1=(x1) y1=(y1) x2=(x2) y2=(y2) {}
-                                circle cx=(x1) cy=(y1) r=(radius) {}
-                                circle cx=(x2) cy=(y2) r=(radius) {}
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn photo(framed: Option<Framed>, key: &str, left: f64, width: f64) -> Markup {
-    let place = format!("left:{left:.2}%;width:{width:.2}%");
-    html! {
-        @match framed {
-            Some(framed) => div class={ "whole p" (framed.picture) } style=(place) role="img" aria-label=(key) {},
-            None => div.whole.none style=(place) { span { (short(key, 40)) } },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::cleaning::Section;
+    use super::super::pictures::Framed;
     use super::*;
     use cairn::clean::Judged;
 

@@ -3,8 +3,8 @@
 //!
 //! A page is one self-contained file: it has no script and loads nothing. It contains no metadata of the photos, no path of the
 //! machine, and no file that was not ingested ([`pictures`], [`names`], [`files`]). [`gather`] turns answers into a [`Page`] of
-//! plain data, [`html`] turns that into text; [`cleaning`] and [`cleaning_html`] do so for a cleaning, [`sheet`] for a comparison of
-//! methods.
+//! plain data, [`html`] turns that into text; [`cleaning`] and [`cleaning_html`] do so for a cleaning, [`recognised`] for a
+//! recognition, [`sheet`] for a comparison of methods.
 
 mod cleaning;
 mod cleaning_html;
@@ -12,13 +12,16 @@ mod files;
 mod gather;
 mod html;
 mod names;
+mod pair;
 mod pictures;
+mod recognised;
 mod sheet;
 
 use std::path::Path;
 
 use cairn::clean::Cleaning;
 use cairn::eval::Metrics;
+use cairn::reports::Recognitions;
 use cairn::{Snapshot, Stage};
 
 use crate::comparison::Comparison;
@@ -131,6 +134,19 @@ pub(crate) fn write_cleaning(
 ) -> Result<()> {
     let page = cleaning::page(facts, Pictures::new(snapshot, folders), cleaning)?;
     target.write(cleaning_html::render(&page).as_bytes())
+}
+
+/// Writes the page of a recognition: each query beside the train images that elected its label.
+///
+/// # Errors
+/// When the database cannot be read or the file cannot be written.
+pub(crate) fn write_recognitions(
+    target: Target,
+    facts: Vec<(String, String)>,
+    (snapshot, folders): (&Snapshot, &PhotoFolders),
+    found: &Recognitions,
+) -> Result<()> {
+    target.write(recognised::page(facts, Pictures::new(snapshot, folders), found)?.as_bytes())
 }
 
 /// Writes the page of a comparison: its plots and its table.

@@ -15,6 +15,8 @@ use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, encode, thumbnail};
 use super::files::{Found, PhotoFolders};
 use crate::failure::Result;
 
+/// Longest side of the frame in which features are detected, in pixels; smaller photos are not enlarged.
+pub(super) const FRAME: u32 = cairndb_ingest::photo::FRAME_LONGEST_SIDE;
 /// Longest side of a picture with points.
 const DRAWN_LONGEST_SIDE: u32 = 420;
 /// Quality of such a picture.
@@ -87,15 +89,22 @@ impl<'a> Pictures<'a> {
                 None => (None, note),
             },
         };
-        let framed = seen.and_then(|seen| {
-            self.list.push(STANDARD.encode(encode(&seen, DRAWN_LONGEST_SIDE, DRAWN_QUALITY).ok()?));
-            let longest = f64::from(seen.width().max(seen.height()));
-            let scale = (f64::from(frame) / longest).min(1.0);
-            let side = |side: u32| f64::from(side) * scale;
-            Some(Framed { picture: self.list.len() - 1, width: side(seen.width()), height: side(seen.height()) })
-        });
+        let framed = seen.and_then(|seen| self.framed_pixels(&seen, frame));
         self.framed.insert(key.to_owned(), (framed, note));
         Ok((framed, note))
+    }
+
+    /// The complete picture of a query's photo in such a frame; `None` if its bytes are no photo.
+    pub(super) fn framed_photo(&mut self, bytes: &[u8], frame: u32) -> Option<Framed> {
+        self.framed_pixels(&decode(bytes, &DecodeLimits::default()).ok()?, frame)
+    }
+
+    fn framed_pixels(&mut self, seen: &Pixels, frame: u32) -> Option<Framed> {
+        self.list.push(STANDARD.encode(encode(seen, DRAWN_LONGEST_SIDE, DRAWN_QUALITY).ok()?));
+        let longest = f64::from(seen.width().max(seen.height()));
+        let scale = (f64::from(frame) / longest).min(1.0);
+        let side = |side: u32| f64::from(side) * scale;
+        Some(Framed { picture: self.list.len() - 1, width: side(seen.width()), height: side(seen.height()) })
     }
 
     fn file(&self, record: &Record) -> (Option<Vec<u8>>, Option<&'static str>) {

@@ -45,7 +45,8 @@ pub(super) fn before(database: &Database, statements: &Prepared) -> Result<()> {
         return Ok(());
     }
     let needs_writer = |effect: Effect| match effect {
-        Effect::Reads => false,
+        // What it finds is kept only where the database is open for writing already.
+        Effect::Reads | Effect::Keeps => false,
         Effect::Drains => database.snapshot().lag() > 0,
         Effect::Writes => true,
     };

@@ -125,6 +125,7 @@ fn target(statement: &Statement) -> Result<Option<Target>> {
     let (into, overwrite) = match statement {
         Statement::Search(search) => (&search.into, search.overwrite),
         Statement::Clean(clean) => (&clean.into, clean.overwrite),
+        Statement::Recognize(recognize) => (&recognize.into, recognize.overwrite),
         Statement::Backup { folder: to } | Statement::BackupRestore { to, .. } => {
             // A parameter has no value here; the statement reports that.
             to.node.typed().map_or(Ok(()), |to| must_be_outside(Path::new(to)))?;

@@ -192,7 +192,7 @@ impl Core {
             problems: Arc::default(),
             revotes: Default::default(),
             derived: Arc::default(),
-            calibration: Arc::default(),
+            learnt: Arc::default(),
         };
         let core = Core::with(&self.folder, catalog, state)?;
         core.inherit(self);
@@ -457,7 +457,7 @@ impl Building {
             problems: Arc::default(),
             revotes: Default::default(),
             derived: Arc::default(),
-            calibration: Arc::default(),
+            learnt: Arc::default(),
         });
         Ok(())
     }

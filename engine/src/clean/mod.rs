@@ -1,17 +1,12 @@
 //! CLEAN: which train labels can be trusted, and what to do about the others (paper, section 3.1).
 //!
-//! The rules ([`clean`], [`suspects`]) are pure functions of row numbers, labels and numbers; so is the comparison of local
-//! features ([`spatial`]). A run searches neighbours, compares photos, and writes one transaction with an entry in the log, which
-//! an undo reverts.
+//! The rules ([`clean`], [`suspects`]) are pure functions of row numbers, labels and numbers. A run searches neighbours, compares
+//! photos, and writes one transaction with an entry in the log, which an undo reverts.
 
-mod compare;
 mod emptied;
 mod log;
 mod rule;
 mod run;
-mod scratch;
-mod sights;
-pub mod spatial;
 mod suspects;
 
 pub use emptied::would_empty;
@@ -20,5 +15,6 @@ pub(crate) use log::{cleaned, cleanings, marked, undo_cleaning};
 pub use rule::{LEAST_IMAGES, Pair, Rule, Verdict, clean};
 pub use run::{Cleaning, Judged, Judgement, Witness};
 pub(crate) use run::{check_cleaning, run};
-pub use sights::{Readings, Sight, Sights};
 pub use suspects::{Neighbour, Support, Suspect, Weighing, suspects};
+
+pub use crate::verify::{Readings, Sight, Sights};

@@ -3,8 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::compare::{Compared, Comparer};
-use super::sights::{Sight, Sights};
 use super::{LEAST_IMAGES, Neighbour, Pair, Rule, Verdict, Weighing, clean, suspects, would_empty};
 use crate::answer::{Query, SearchRequest};
 use crate::background::Shared;
@@ -16,11 +14,14 @@ use crate::options::GRAPH_FROM_ROWS;
 use crate::ports::LocalFeatures;
 use crate::progress::{Progress, Watch, report};
 use crate::state::{Published, Snapshot};
+use crate::verify::{Compared, Comparer, Sight, Sights};
 use crate::write::Note;
 use cairndb_query::{Action, CleanPlan, CleanRule, Cut, Scope};
 
 /// Number of train images whose neighbours are searched at a time.
 const SEARCHED_ROWS: usize = 1024;
+/// If thumbnails would replace more than one in this many images, a cleaning asks first.
+const THUMBNAILS_FROM_SHARE: usize = 10;
 
 /// The judgement of a cleaning about a train image.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -305,6 +306,18 @@ fn train_set(shared: &Shared, plan: &CleanPlan, watch: Option<&dyn Watch>) -> Re
     Ok(Train { snapshot, keys, labels, marked, near })
 }
 
+fn too_many_thumbnails(sights: &Sights) -> Error {
+    let message = format!(
+        "{} of {} photos were moved or have changed: CLEAN would compare their thumbnails, which show less and verify \
+         fewer pairs",
+        sights.thumbnails,
+        sights.all()
+    );
+    Error::invalid(message).help(
+        "restore the photos, or see the result first: CLEAN .. DRY RUN; CLEAN .. THUMBNAILS (--thumbnails) accepts thumbnails",
+    )
+}
+
 fn by_the_paper(
     shared: &Shared,
     train: &Train,
@@ -318,10 +331,17 @@ fn by_the_paper(
     })?;
     let candidates: Vec<Vec<usize>> =
         train.near.iter().map(|near| near.iter().map(|&(other, _)| other).collect()).collect();
-    let comparer = Comparer::new(shared, &train.snapshot, &train.keys, features, plan.dry_run)?;
+    let comparer = Comparer::new(shared, &train.snapshot, &train.keys, features, !plan.dry_run)?;
     // A dry run shows what would come of it.
     let takes_thumbnails = plan.thumbnails || plan.dry_run;
-    let Compared { inliers, unseen, seen, sights } = comparer.compare(&candidates, takes_thumbnails, watch)?;
+    let Compared { inliers, unseen, seen, sights } = comparer.compare(
+        &candidates,
+        |sights| {
+            let many = !takes_thumbnails && sights.thumbnails * THUMBNAILS_FROM_SHARE > sights.all();
+            if many { Err(too_many_thumbnails(sights)) } else { Ok(()) }
+        },
+        watch,
+    )?;
     let pairs = candidates.iter().enumerate().zip(&inliers).flat_map(|((image, others), counts)| {
         others.iter().zip(counts).filter_map(move |(&other, &inliers)| Some(Pair { image, other, inliers: inliers? }))
     });

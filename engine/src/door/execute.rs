@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    CleanPlan, CleanRule, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, SearchPlan, Source, check,
-    fill, plan,
+    CleanPlan, CleanRule, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, Source, check, fill, plan,
 };
 
 use super::arguments::{Argument, Arguments};
@@ -12,6 +11,7 @@ use super::database::Database;
 use super::outcome::{Answers, Outcome};
 use super::ports::Ports;
 use super::prepared::Prepared;
+use super::verifying::{recognised, verified};
 use crate::answer::{Asked, Prediction, Query, Stage};
 use crate::clean::{Cleaning, Sights};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +31,9 @@ struct Resolved {
     /// For photos: what a PUT stores with the descriptor.
     embedded: Option<Embedded>,
 }
+
+/// The queries that can run, and those that cannot.
+type Queries = (Vec<Asked>, Vec<FailedQuery>);
 
 impl Database {
     /// Parses the statements of a text, to run them later and any number of times ([`Database::execute`]).
@@ -175,6 +178,7 @@ impl Database {
                 let snapshot = snapshot.with_watch(ports.watch.clone());
                 Outcome::Prediction { name: asked.name, prediction: snapshot.predict(&asked.query, k)? }
             }
+            Plan::Recognize(plan) => return self.run_recognition(plan, arguments, ports),
             Plan::Put { key, source, label, overwrite } => {
                 let (put, made_by) = self.image_to_put(key, &source, label, arguments, ports)?;
                 Outcome::Labelled(Box::new(self.put_image(put, made_by.as_deref(), overwrite)?))
@@ -206,9 +210,15 @@ impl Database {
                 };
                 Outcome::Done(done.to_owned())
             }
-            Plan::Compact => {
+            Plan::Compact { neighbours } => {
                 self.compact_by(watch)?;
-                Outcome::Done(format!("{} segments", self.segments().len()))
+                let segments = format!("{} segments", self.segments().len());
+                if neighbours {
+                    let images = self.save_neighbours_by(watch)?;
+                    Outcome::Done(format!("{segments}; the nearest images of {images} index images are saved"))
+                } else {
+                    Outcome::Done(segments)
+                }
             }
             Plan::Check { deep } => Outcome::Checked(self.check_by(deep, watch)?),
             Plan::Backup { folder } => {
@@ -232,20 +242,6 @@ impl Database {
                 Outcome::Explained(text)
             }
         })
-    }
-
-    fn run_search(&self, plan: SearchPlan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
-        let (snapshot, (asked, failed)) =
-            self.under_one_model(plan.freshness, ports, |snapshot| match &plan.source {
-                Source::Queries(path) => read_queries(path, ports),
-                source => {
-                    Ok((vec![snapshot.resolve(source, arguments, ports, plan.including_self)?.asked], Vec::new()))
-                }
-            })?;
-        let queries: Vec<Query> = asked.iter().map(|asked| asked.query.clone()).collect();
-        let answers = snapshot.clone().with_watch(ports.watch.clone()).search(&plan.request, &queries)?;
-        let snapshot = plan.into.is_some().then_some(snapshot);
-        Ok(Outcome::Answers(Box::new(Answers { plan, asked, answers, failed, snapshot })))
     }
 
     /// The image that a PUT stores, and the fingerprint of the model that was active when it was embedded.
@@ -287,6 +283,20 @@ impl Database {
             Freshness::Since(sequence) => self.wait_for_by(sequence, watch),
             Freshness::Within(lag) => self.snapshot_within_by(lag, watch),
         }
+    }
+
+    /// The queries of a statement that takes one image or a file of them, those that cannot run, and the snapshot for them.
+    pub(super) fn queries_of(
+        &self,
+        (source, freshness): (&Source, Freshness),
+        including_self: bool,
+        arguments: &Arguments,
+        ports: &Ports,
+    ) -> Result<(Snapshot, Queries)> {
+        self.under_one_model(freshness, ports, |snapshot| match source {
+            Source::Queries(path) => read_queries(path, ports),
+            source => Ok((vec![snapshot.resolve(source, arguments, ports, including_self)?.asked], Vec::new())),
+        })
     }
 
     /// A snapshot, and the result of `resolve` for it; embedding takes time, and uses the model that is active at its start. If
@@ -344,7 +354,9 @@ impl Snapshot {
                 }
                 None => Err(Error::invalid(format!("parameter {} is not bound", at + 1))),
             },
-            Source::Queries(_) => Err(Error::invalid("only SEARCH takes QUERIES").help("name one image here")),
+            Source::Queries(_) => {
+                Err(Error::invalid("only SEARCH and RECOGNIZE take QUERIES").help("name one image here"))
+            }
         }
     }
 
@@ -397,7 +409,7 @@ fn bare(name: &str, vector: &[f32]) -> Resolved {
 }
 
 /// The queries of a file that can run, and the others.
-fn read_queries(path: &str, ports: &Ports) -> Result<(Vec<Asked>, Vec<FailedQuery>)> {
+fn read_queries(path: &str, ports: &Ports) -> Result<Queries> {
     let reader = ports.queries.as_ref().ok_or_else(|| Error::invalid("this program reads no files of queries"))?;
     let QueryFile { queries, failed } = reader.read(Path::new(path))?;
     if let (true, Some(first)) = (queries.is_empty(), failed.first()) {
@@ -432,6 +444,7 @@ fn analysis(outcome: &Outcome) -> String {
             seen(*as_of_sequence, *lag),
             format!("voters {}, with a prediction {}", voters.len(), usize::from(vote.is_some())),
         ],
+        Outcome::Recognitions(recognitions) => recognised(recognitions),
         Outcome::Status(status) => as_lines(&status.lines()),
         Outcome::Report(report) => as_lines(&report.lines),
         Outcome::Labels(labels) => vec![rows(labels.len())],
@@ -491,7 +504,7 @@ fn written(receipt: &Receipt) -> String {
 }
 
 /// The state of an answer.
-fn seen(as_of_sequence: u64, lag: u64) -> String {
+pub(super) fn seen(as_of_sequence: u64, lag: u64) -> String {
     format!("as of sequence {as_of_sequence}, lag {lag}")
 }
 
@@ -519,5 +532,6 @@ fn counts_of(answers: &Answers) -> Vec<String> {
         count(Stage::Inserted),
         count(Stage::Negative)
     ));
+    lines.extend(answers.verification.iter().flat_map(verified));
     lines
 }

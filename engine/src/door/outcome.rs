@@ -1,13 +1,14 @@
 //! What a statement returns, as plain data.
 
 use super::labelling::Labelled;
-use crate::answer::{Answer, Asked, Prediction};
+use crate::answer::{Answer, Asked, Prediction, Recognition};
 use crate::clean::Cleaning;
 use crate::operation::Receipt;
 use crate::ports::FailedQuery;
 use crate::report::{CheckReport, Report, SegmentInfo, Status};
 use crate::state::Snapshot;
-use cairndb_query::SearchPlan;
+use crate::verify::{KnownInliers, Verification};
+use cairndb_query::{RecognizePlan, SearchPlan};
 
 /// The outcome of a statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,8 @@ pub enum Outcome {
         /// Its predicted instance and voters.
         prediction: Prediction,
     },
+    /// RECOGNIZE.
+    Recognitions(Box<Recognitions>),
     /// DELETE.
     Written(Receipt),
     /// PUT, LABEL, UNLABEL.
@@ -58,6 +61,28 @@ pub struct Answers {
     pub answers: Vec<Answer>,
     /// Queries of a file that could not run; at least one of the file ran.
     pub failed: Vec<FailedQuery>,
+    /// How photos were compared; only with VERIFY.
+    pub verification: Option<Verification>,
+    /// The inlier counts of VERIFY; only if the statement asks for a report, which compares methods of the second stage.
+    pub inliers: Option<KnownInliers>,
+    /// The state of the answers; only if the statement asks for a report (INTO), which shows more of it.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// The recognitions of a RECOGNIZE statement, all of one state of the database.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Recognitions {
+    /// The plan that ran.
+    pub plan: RecognizePlan,
+    /// The queries that ran, in order.
+    pub asked: Vec<Asked>,
+    /// One for each query.
+    pub recognitions: Vec<Recognition>,
+    /// Queries of a file that could not run; at least one of the file ran.
+    pub failed: Vec<FailedQuery>,
+    /// How photos were compared; only with VERIFY.
+    pub verification: Option<Verification>,
     /// The state of the answers; only if the statement asks for a report (INTO), which shows more of it.
     pub snapshot: Option<Snapshot>,
 }

@@ -20,11 +20,11 @@ pub struct Ports {
     pub embed: Option<Arc<dyn Embed>>,
     /// Reads files of queries.
     pub queries: Option<Arc<dyn ReadQueries>>,
-    /// Finds local features, for CLEAN; loaded when a statement first needs it.
+    /// Finds local features, for CLEAN and VERIFY; loaded when a statement first needs it.
     pub features: Option<LoadFeatures>,
     /// Trains models and embeds again, for TRAIN, REEMBED and USE MODEL.
     pub maintain: Option<Arc<dyn Maintain>>,
-    /// Watches every statement that may take long, and may stop it: SEARCH, PREDICT, CHECK, COMPACT, BACKUP, CLEAN, TRAIN, REEMBED and
+    /// Watches every statement that may take long, and may stop it: SEARCH, PREDICT, RECOGNIZE, CHECK, COMPACT, BACKUP, CLEAN, TRAIN, REEMBED and
     /// USE MODEL end with [`ErrorKind::Cancelled`](crate::ErrorKind) soon after it answers `Break`. A [`Stop`](crate::Stop) is a watch, too.
     pub watch: Option<Arc<dyn Watch>>,
     /// Whether the program writes the report of `INTO 'file'` from the outcome; the engine writes no reports. Default no: then a

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cairndb_query::Scope;
 
 use super::filter::Filter;
+use super::verification::Inliers;
 use crate::answer::SearchRequest;
 use crate::error::Result;
 use crate::id::{ImageId, LabelId};
 use crate::operation::Role;
+use crate::ports::CountInliers;
 use crate::process::pool;
 use crate::progress::Interrupt;
 use crate::rows::{MOST_SKETCHED_ROWS, RowSet};
@@ -46,6 +48,8 @@ pub(super) struct Ready {
 /// What the second stage begins with.
 pub(super) struct FirstStage {
     pub(super) retrieved: Vec<Found>,
+    /// Inliers with the query, of the images that were verified.
+    pub(super) inliers: Inliers,
     /// The query's own; none where nothing is re-ranked or nobody votes.
     pub(super) vote: Option<Ballot<LabelId>>,
 }
@@ -238,9 +242,25 @@ impl Context<'_> {
     }
 
     /// The first-stage list of each query and its vote.
-    pub(super) fn first_stage(&self, queries: &[Ready]) -> Result<Vec<FirstStage>> {
+    ///
+    /// `first` is the number of the first of these queries in the call; the caller counts inliers where the request verifies.
+    pub(super) fn first_stage(
+        &self,
+        queries: &[Ready],
+        first: usize,
+        inliers: Option<&dyn CountInliers>,
+    ) -> Result<Vec<FirstStage>> {
+        let mut stages = self.by_similarity(queries)?;
+        if let (Some(images), Some(inliers)) = (self.request.verify, inliers) {
+            self.verify(&mut stages, first, images, inliers)?;
+        }
+        Ok(stages)
+    }
+
+    /// The lists as similarities and methods order them, and the votes.
+    fn by_similarity(&self, queries: &[Ready]) -> Result<Vec<FirstStage>> {
         let Some(asked) = &self.request.rerank else {
-            let unranked = |retrieved| FirstStage { retrieved, vote: None };
+            let unranked = |retrieved| FirstStage { retrieved, inliers: Inliers::new(), vote: None };
             return Ok(self.retrieve(queries)?.into_iter().map(unranked).collect());
         };
         let k = asked.k;
@@ -261,7 +281,8 @@ impl Context<'_> {
             None => (self.retrieve(queries)?, self.voters(queries, k)?),
         };
         let votes = voters.iter().map(|voters| self.state.ballot_of(voters, k));
-        Ok(retrieved.into_iter().zip(votes).map(|(retrieved, vote)| FirstStage { retrieved, vote }).collect())
+        let staged = |(retrieved, vote)| FirstStage { retrieved, inliers: Inliers::new(), vote };
+        Ok(retrieved.into_iter().zip(votes).map(staged).collect())
     }
 
     /// EF, when votes need not be exact.

@@ -11,6 +11,7 @@ use crate::answer::{Answer, Prediction, Query, Rerank, SearchRequest, Voter};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Role;
 use crate::options::{MAX_SEARCH_DEPTH, MAX_VOTERS};
+use crate::ports::CountInliers;
 use crate::process::pool;
 use crate::progress::Progress;
 use crate::state::{Published, Snapshot};
@@ -28,9 +29,37 @@ impl Snapshot {
     /// A vector of another dimension or without direction, an unknown key in `without`, a parameter out of range, a damaged
     /// catalog; `Cancelled`: it was stopped ([`Snapshot::with_stop`]).
     pub fn search(&self, request: &SearchRequest, queries: &[Query]) -> Result<Vec<Answer>> {
+        self.answered(request, queries, None)
+    }
+
+    /// [`Snapshot::search`] of a request that verifies ([`SearchRequest::verify`]); `inliers` counts for the first images of each list.
+    /// Images that it cannot compare count as ones without inliers.
+    ///
+    /// # Errors
+    /// As [`Snapshot::search`]; what `inliers` fails with.
+    pub fn search_with_inliers(
+        &self,
+        request: &SearchRequest,
+        queries: &[Query],
+        inliers: &dyn CountInliers,
+    ) -> Result<Vec<Answer>> {
+        self.answered(request, queries, Some(inliers))
+    }
+
+    fn answered(
+        &self,
+        request: &SearchRequest,
+        queries: &[Query],
+        inliers: Option<&dyn CountInliers>,
+    ) -> Result<Vec<Answer>> {
         let state = &self.state;
         state.pinned.catalog().refuse_in_fork()?;
         check(request)?;
+        if request.verify.is_some() && inliers.is_none() {
+            return Err(Error::invalid("the request verifies, and nobody counts inliers").help(
+                "use Database::search_verified, which compares photos, or Snapshot::search_with_inliers; or leave verify out",
+            ));
+        }
         let request = &with_k_of(state, request.clone());
         let _running = Running::begin();
         let interrupt = &self.interrupt();
@@ -47,7 +76,7 @@ impl Snapshot {
         let at_once = if is_transductive(request) { ready.len().max(1) } else { QUERIES_AT_ONCE };
         for ready in ready.chunks(at_once) {
             interrupt.at(Progress::QUERIES, answers.len(), queries.len())?;
-            let first = context.first_stage(ready)?;
+            let first = context.first_stage(ready, answers.len(), inliers)?;
             let answer = |at: usize| {
                 interrupt.look()?;
                 context.answer(&ready[at], &first[at])
@@ -129,7 +158,7 @@ impl Snapshot {
     }
 }
 
-fn check_voters(k: usize) -> Result<()> {
+pub(super) fn check_voters(k: usize) -> Result<()> {
     match k {
         0 => Err(Error::invalid("k is 0: no image would vote").help("the paper's k is 3")),
         k if k > MAX_VOTERS => {
@@ -156,6 +185,10 @@ fn check(request: &SearchRequest) -> Result<()> {
         }
     }
     check_methods(request)?;
+    if request.verify.is_some_and(|images| !(1..=request.depth).contains(&images)) {
+        return Err(Error::invalid(format!("{} images are verified", request.verify.unwrap_or_default()))
+            .help(format!("verify 1 to {}, which is the depth", request.depth)));
+    }
     let Some(asked) = &request.rerank else { return Ok(()) };
     if let Some(tau) = asked.insert.filter(|tau| !(MIN_TAU..=MAX_TAU).contains(tau)) {
         return Err(Error::invalid(format!("tau is {tau}"))
@@ -245,7 +278,7 @@ fn with_k_of(state: &Published, mut request: SearchRequest) -> SearchRequest {
 }
 
 impl Published {
-    fn ready(&self, query: &Query) -> Result<Ready> {
+    pub(super) fn ready(&self, query: &Query) -> Result<Ready> {
         if query.vector.len() != self.options.dimension {
             return Err(Error::new(
                 ErrorKind::Mismatch,

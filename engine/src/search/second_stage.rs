@@ -59,6 +59,7 @@ impl Context<'_> {
                     similarity,
                     score,
                     copies,
+                    inliers: first.inliers.get(&(found.role, found.row)).copied(),
                     prediction,
                     stage,
                     label: label.transpose()?.map(str::to_owned),

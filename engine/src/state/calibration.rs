@@ -1,7 +1,19 @@
 //! What the train images say of their labels: the parameters of methods that weigh the evidence of labels.
 
+use std::collections::HashMap;
+
 /// Certainty of a label where it cannot be learnt.
 const UNLEARNT: f64 = 0.75;
+
+/// What was learnt of the train images.
+#[derive(Debug, Default)]
+pub(crate) struct Learnt {
+    /// The parameters of the fusion.
+    pub(crate) fusion: Option<Calibration>,
+    /// The least score of recognition by the number of train images that elect; `None`: they teach none.
+    pub(crate) least_scores: HashMap<usize, Option<f64>>,
+}
+
 /// How the evidence of labels counts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Calibration {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::calibration::Calibration;
+use super::calibration::Learnt;
 use super::labels::Labels;
 use super::lists::{label_in, list_of};
 use super::neighbourhood::{Neighbourhood, Neighbourhoods};
@@ -40,7 +40,7 @@ pub(crate) struct Published {
     /// What was derived of the index images, on first use; shared by states with the same ones.
     pub(crate) derived: Arc<Neighbourhoods>,
     /// What the train images say of labels, on first use; shared by states with the same ones.
-    pub(crate) calibration: Arc<Mutex<Option<Calibration>>>,
+    pub(crate) learnt: Arc<Mutex<Learnt>>,
 }
 
 /// A segment that could not be used.
@@ -363,7 +363,7 @@ impl Published {
             problems: Arc::clone(&self.problems),
             revotes: Mutex::default(),
             derived: Arc::clone(&self.derived),
-            calibration: Arc::clone(&self.calibration),
+            learnt: Arc::clone(&self.learnt),
         }
     }
 

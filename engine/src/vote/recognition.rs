@@ -19,37 +19,54 @@ pub struct Near<L> {
     pub inliers: Option<u32>,
 }
 
+/// The label that near train images elect, and what speaks for it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Elected<L> {
+    /// The label with the largest score.
+    pub label: L,
+    /// Sum of both terms: in -3 .. 2 for each of the images.
+    pub score: f64,
+    /// The similarity term: sum of 2 cos - 1.
+    pub similarity: f64,
+    /// The inlier term: sum of the inliers, at most [`MOST_INLIERS`] an image, divided by that number. `None`: no image of the label was
+    /// compared.
+    pub inliers: Option<f64>,
+}
+
 /// The label that the near train images elect, and how certain it is: each adds 2 cos - 1, and if it was compared the smaller of its
 /// inliers and [`MOST_INLIERS`] divided by that number. The largest sum wins; ties go to the label met first. Unlike the score of the
 /// soft vote the sum is not divided: it lies in -3 .. 2 for each of the images.
 ///
 /// The images come in rank order; the paper takes three. `None` without any.
-pub fn recognise<L: Copy + PartialEq>(near: impl IntoIterator<Item = Near<L>>) -> Option<(L, f64)> {
-    let mut tallies: Vec<(L, f64)> = Vec::new();
+pub fn recognise<L: Copy + PartialEq>(near: impl IntoIterator<Item = Near<L>>) -> Option<Elected<L>> {
+    let mut tallies: Vec<Elected<L>> = Vec::new();
     for Near { label, similarity, inliers } in near {
-        let verified = inliers.map_or(0.0, |inliers| f64::from(inliers.min(MOST_INLIERS)) / f64::from(MOST_INLIERS));
-        let weight = 2.0 * similarity - 1.0 + verified;
-        match tallies.iter_mut().find(|(met, _)| *met == label) {
-            Some((_, tally)) => *tally += weight,
-            None => tallies.push((label, weight)),
+        let similar = 2.0 * similarity - 1.0;
+        let verified = inliers.map(|inliers| f64::from(inliers.min(MOST_INLIERS)) / f64::from(MOST_INLIERS));
+        let weight = similar + verified.unwrap_or_default();
+        match tallies.iter_mut().find(|met| met.label == label) {
+            Some(tally) => {
+                tally.score += weight;
+                tally.similarity += similar;
+                tally.inliers = match (tally.inliers, verified) {
+                    (None, None) => None,
+                    (sum, more) => Some(sum.unwrap_or_default() + more.unwrap_or_default()),
+                };
+            }
+            None => tallies.push(Elected { label, score: weight, similarity: similar, inliers: verified }),
         }
     }
-    tallies.into_iter().reduce(|best, next| if next.1 > best.1 { next } else { best })
+    tallies.into_iter().reduce(|best, next| if next.score > best.score { next } else { best })
 }
 
-/// Sinks the predictions of labels that are predicted for more than `most` of the queries: each keeps its label and gets minus the
-/// number of its predictions as its score, so that it goes behind all others in a list by score.
+/// The scores of distractors: a label that is predicted for more than `most` of the queries gets minus the number of its predictions,
+/// so that it goes behind all others in a list by score.
 ///
 /// A label that so many different photos seem to show is one of "a street" or "a person", not of an instance.
-pub fn sink_distractors<L: Copy + Eq + Hash>(predictions: &mut [(L, f64)], most: usize) {
+pub fn distractors<L: Copy + Eq + Hash>(predicted: impl IntoIterator<Item = L>, most: usize) -> HashMap<L, f64> {
     let mut counts: HashMap<L, usize> = HashMap::new();
-    predictions.iter().for_each(|(label, _)| *counts.entry(*label).or_default() += 1);
-    for (label, score) in predictions {
-        let count = counts[label];
-        if count > most {
-            *score = -(count as f64);
-        }
-    }
+    predicted.into_iter().for_each(|label| *counts.entry(label).or_default() += 1);
+    counts.into_iter().filter(|&(_, count)| count > most).map(|(label, count)| (label, -(count as f64))).collect()
 }
 
 #[cfg(test)]
@@ -63,15 +80,18 @@ mod tests {
     /// It catches: inliers without a limit, a division by the number of images, a tie to the label met last.
     #[test]
     fn similarity_and_inliers_add_up() {
-        assert_eq!(recognise([near(1, 1.0, Some(700)), near(2, 1.0, Some(70))]), Some((1, 2.0)));
-        assert_eq!(recognise([near(1, 0.9, None), near(2, 0.75, Some(35)), near(2, 0.75, None)]), Some((2, 1.5)));
+        let elected = |label, similarity, inliers| {
+            Some(Elected { label, score: similarity + inliers, similarity, inliers: Some(inliers) })
+        };
+        assert_eq!(recognise([near(1, 1.0, Some(700)), near(2, 1.0, Some(70))]), elected(1, 1.0, 1.0));
+        assert_eq!(recognise([near(1, 0.9, None), near(2, 0.75, Some(35)), near(2, 0.75, None)]), elected(2, 1.0, 0.5));
+        assert_eq!(recognise([near(1, 0.75, None)]).unwrap().inliers, None, "nothing was compared");
         assert_eq!(recognise(std::iter::empty::<Near<u8>>()), None);
     }
 
     #[test]
     fn labels_of_too_many_queries_go_to_the_end() {
-        let mut predictions = [(1, 1.9), (2, 0.3), (1, 1.2), (3, -0.5)];
-        sink_distractors(&mut predictions, 1);
-        assert_eq!(predictions, [(1, -2.0), (2, 0.3), (1, -2.0), (3, -0.5)]);
+        assert_eq!(distractors([1, 2, 1, 3], 1), HashMap::from([(1, -2.0)]));
+        assert_eq!(distractors([1, 2, 1, 3], 2), HashMap::new());
     }
 }

@@ -186,8 +186,8 @@ impl Writer {
             options: state.options.clone(),
             problems: Arc::clone(&state.problems),
             revotes: Mutex::default(),
-            calibration: if same_train { Arc::clone(&state.calibration) } else { Arc::default() },
-            derived: if same_index { Arc::clone(&state.derived) } else { Arc::default() },
+            learnt: if same_train { Arc::clone(&state.learnt) } else { Arc::default() },
+            derived: if same_index { Arc::clone(&state.derived) } else { Arc::new(state.derived.of_others()) },
         };
         Ok((published, carried))
     }

@@ -68,17 +68,21 @@ pub(crate) fn outside_rerank(span: Span, word: &str) -> Diagnostic {
     )
 }
 
+fn above_depth(clause: &str, number: usize, depth: Option<usize>) -> String {
+    match depth {
+        Some(depth) => format!("{clause} {number} is more than K {depth}"),
+        None => format!("{clause} {number} is more than K, which is {DEFAULT_DEPTH} by default"),
+    }
+}
+
 pub(crate) fn limit_above_depth(span: Span, limit: usize, depth: Option<usize>) -> Diagnostic {
-    let message = match depth {
-        Some(depth) => format!("LIMIT {limit} is more than K {depth}"),
-        None => format!("LIMIT {limit} is more than K, which is {DEFAULT_DEPTH} by default"),
-    };
-    Diagnostic::new(
-        "limit-above-depth",
-        span,
-        message,
-        format!("K rows are searched and LIMIT of them returned: write K {limit}, or leave LIMIT out"),
-    )
+    let help = format!("K rows are searched and LIMIT of them returned: write K {limit}, or leave LIMIT out");
+    Diagnostic::new("limit-above-depth", span, above_depth("LIMIT", limit, depth), help)
+}
+
+pub(crate) fn verify_above_depth(span: Span, verified: usize, depth: Option<usize>) -> Diagnostic {
+    let help = format!("K rows are searched and the first of them verified: write K {verified}, or a smaller VERIFY");
+    Diagnostic::new("verify-above-depth", span, above_depth("VERIFY", verified, depth), help)
 }
 
 pub(crate) fn collapse_too_deep(span: Span, collapse: Span) -> Diagnostic {
@@ -127,6 +131,12 @@ pub(crate) fn augment_and_ef(span: Span, augment: Span) -> Diagnostic {
 pub(crate) fn graph_of_index(span: Span, method: &str, scope: Span) -> Diagnostic {
     let help = "leave IN out, or the method: only index images have a neighbour graph";
     Diagnostic::new("graph-of-index", span, format!("{method} takes index images"), help).with_other(Some(scope))
+}
+
+pub(crate) fn distractors_of_one(span: Span, image: Span) -> Diagnostic {
+    let help = "name a file of queries: RECOGNIZE QUERIES 'queries.csv' DISTRACTORS 30; or leave DISTRACTORS out";
+    Diagnostic::new("distractors-of-one", span, "DISTRACTORS compares the labels of many queries", help)
+        .with_other(Some(image))
 }
 
 pub(crate) fn k2_above_k1(span: Span, k2: usize, k1: usize) -> Diagnostic {

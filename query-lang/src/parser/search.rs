@@ -37,6 +37,7 @@ impl Parser<'_> {
             order: None,
             least: None,
             collapse: None,
+            verify: None,
             rerank: None,
             freshness: None,
             including_self: false,
@@ -108,6 +109,10 @@ impl Parser<'_> {
                     _ => Method::Reciprocal,
                 };
                 search.order = Some(self.method(span, method)?);
+            }
+            Some("VERIFY") => {
+                let (given, example) = (search.verify.is_some(), DEFAULT_DEPTH.to_string());
+                search.verify = Some(self.counted_clause(given, "VERIFY", &example)?);
             }
             Some("MIN") => {
                 search.least = Some(self.similarity(search.least.is_some(), ["MIN", "SIMILARITY"], "0.5")?);
@@ -379,14 +384,19 @@ pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
     {
         return Err(complaints::collapse_too_deep(*span, collapse.span));
     }
-    let Some(Spanned { node: Value::Typed(limit), span }) = &search.limit else { return Ok(()) };
     let depth = match &search.depth {
         None => None,
         Some(Spanned { node: Value::Typed(depth), .. }) => Some(*depth),
         Some(_) => return Ok(()),
     };
-    if *limit > depth.unwrap_or(DEFAULT_DEPTH) {
-        return Err(complaints::limit_above_depth(*span, *limit, depth));
+    let above = |given: &Option<Spanned<Value<usize>>>| match given {
+        Some(Spanned { node: Value::Typed(given), span }) => {
+            Some((*span, *given)).filter(|_| *given > depth.unwrap_or(DEFAULT_DEPTH))
+        }
+        _ => None,
+    };
+    if let Some((span, verified)) = above(&search.verify) {
+        return Err(complaints::verify_above_depth(span, verified, depth));
     }
-    Ok(())
+    above(&search.limit).map_or(Ok(()), |(span, limit)| Err(complaints::limit_above_depth(span, limit, depth)))
 }

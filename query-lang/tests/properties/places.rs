@@ -1,6 +1,8 @@
 //! The places in a statement: all of them, and the statement without them.
 
-use cairndb_query::{Clean, Image, MethodClause, Options, RerankClause, Search, Span, Spanned, Statement, Train};
+use cairndb_query::{
+    Clean, Image, MethodClause, Options, Recognize, RerankClause, Search, Span, Spanned, Statement, Train,
+};
 
 /// Statements are compared without their places: the printed text has its own.
 pub(crate) fn spanned<T>(node: T) -> Spanned<T> {
@@ -35,6 +37,7 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
             expand: search.expand.map(method_without_places),
             augment: search.augment.map(method_without_places),
             order: search.order.map(method_without_places),
+            verify: search.verify.map(|part| spanned(part.node)),
             least: bare(search.least),
             collapse: bare(search.collapse),
             rerank: search.rerank.map(|part| {
@@ -55,6 +58,16 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
             k: k.map(|k| spanned(k.node)),
             freshness: freshness.map(|part| spanned(part.node)),
         },
+        Statement::Recognize(recognize) => Statement::Recognize(Box::new(Recognize {
+            image: clear_image(recognize.image),
+            n: recognize.n.map(|part| spanned(part.node)),
+            verify: recognize.verify,
+            least: recognize.least.map(|part| spanned(part.node)),
+            distractors: recognize.distractors.map(|part| spanned(part.node)),
+            freshness: recognize.freshness.map(|part| spanned(part.node)),
+            into: recognize.into.map(|part| spanned(part.node)),
+            overwrite: recognize.overwrite,
+        })),
         Statement::Put { key, image, role, label, overwrite } => Statement::Put {
             key: spanned(key.node),
             image: clear_image(image),
@@ -99,7 +112,7 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
         | Statement::UndoClean
         | Statement::UndoLabel
         | Statement::Flush
-        | Statement::Compact
+        | Statement::Compact { .. }
         | Statement::Check { .. } => statement,
         Statement::Explain { analyze, statement } => {
             Statement::Explain { analyze, statement: Box::new(spanned(without_spans(statement.node))) }
@@ -115,7 +128,7 @@ pub(crate) fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
             spans.push(search.image.span);
             spans.extend(search.scope.iter().map(|part| part.span));
             spans.extend(search.filter.iter().map(|part| part.span));
-            spans.extend(search.depth.iter().chain(&search.limit).map(|part| part.span));
+            spans.extend(search.depth.iter().chain(&search.limit).chain(&search.verify).map(|part| part.span));
             spans.extend(search.mode.iter().map(|part| part.span));
             for method in search.expand.iter().chain(&search.order) {
                 spans.push(method.span);
@@ -135,6 +148,14 @@ pub(crate) fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
             spans.push(image.span);
             spans.extend(k.iter().map(|part| part.span));
             spans.extend(freshness.iter().map(|part| part.span));
+        }
+        Statement::Recognize(recognize) => {
+            spans.push(recognize.image.span);
+            spans.extend(recognize.n.iter().map(|part| part.span));
+            spans.extend(recognize.least.iter().map(|part| part.span));
+            spans.extend(recognize.distractors.iter().map(|part| part.span));
+            spans.extend(recognize.freshness.iter().map(|part| part.span));
+            spans.extend(recognize.into.iter().map(|part| part.span));
         }
         Statement::Put { key, image, role, label, .. } => {
             spans.extend([key.span, image.span]);
@@ -172,7 +193,7 @@ pub(crate) fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
         | Statement::UndoClean
         | Statement::UndoLabel
         | Statement::Flush
-        | Statement::Compact
+        | Statement::Compact { .. }
         | Statement::Check { .. } => {}
         Statement::Explain { statement, .. } => spans.extend(self::spans(statement)),
     }

@@ -244,7 +244,7 @@ impl Work<'_> {
             return self.compare(&asked, Judge::Landmarks(truth, request.depth), compare, report);
         }
         let count = asked.len();
-        let comparison = Comparison::run(self.snapshot, asked, &request, self.k, asking.tau)?;
+        let comparison = Comparison::run(self.snapshot, asked, &request, (self.k, asking.tau), None)?;
         let metrics = comparison.metrics(truth);
         let ranges = self.ranges(&comparison, truth)?;
         let index = self.snapshot.counts().index;

@@ -50,11 +50,11 @@ impl Published {
     /// # Errors
     /// A damaged catalog; `Cancelled`.
     pub(crate) fn calibration(&self, interrupt: &Interrupt<'_>) -> Result<Calibration> {
-        if let Some(known) = *self.calibration.lock() {
+        if let Some(known) = self.learnt.lock().fusion {
             return Ok(known);
         }
         let found = Sample::of(self, interrupt)?.map_or(Ok(NONE), |sample| sample.calibrated(interrupt))?;
-        *self.calibration.lock() = Some(found);
+        self.learnt.lock().fusion = Some(found);
         Ok(found)
     }
 }

@@ -10,8 +10,8 @@
 
 use bytes::{Buf, BufMut};
 
-use crate::clean::spatial::features::{Features, MAX_FEATURE_DIMENSION, MAX_FEATURES};
 use crate::error::{Error, Result};
+use crate::spatial::features::{Features, MAX_FEATURE_DIMENSION, MAX_FEATURES};
 use crate::vector::stride;
 
 /// The version this build writes, and the only one it reads.

@@ -1,7 +1,7 @@
 //! Matches the similar local descriptors of two images.
 
-use crate::clean::spatial::features::Features;
 use crate::error::{Error, ErrorKind, Result};
+use crate::spatial::features::Features;
 use crate::vector::{CodedQuery, products, row_residual, stride};
 
 /// A feature of each image whose descriptors match.

@@ -1,7 +1,7 @@
 //! The largest set of matches that one affine map explains, by sampling (RANSAC, Fischler and Bolles 1981).
 
-use crate::clean::spatial::affine::Affine;
 use crate::error::{Error, Result};
+use crate::spatial::affine::Affine;
 use crate::vector::Random;
 
 /// Matches that fix an affine map.

@@ -1,0 +1,228 @@
+//! The neighbour graph of the index images: the nearest other index images of each. It is computed exactly on first use. A graph that
+//! was computed for other index images of the same model is brought in line with these: only what changed is searched for.
+
+mod build;
+mod file;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+pub(crate) use file::Owner;
+
+use crate::catalog::{Catalog, StoredFile};
+use crate::disk::Folder;
+use crate::error::Result;
+use crate::id::ImageId;
+use crate::progress::Interrupt;
+use crate::rows::RowSet;
+use crate::vector::Hit;
+
+/// Rows of a derivation that are kept; an index with more has the others computed again.
+const KEPT_ROWS: usize = 200_000;
+
+/// The graph as directed edges: row by row, the most similar first, equal ones by key.
+pub(crate) struct Neighbourhood {
+    /// Edges that a row has, unless there are fewer other rows.
+    others: usize,
+    starts: Vec<usize>,
+    edges: Vec<Hit>,
+    /// The rows that answer and their images, by which a graph of other rows finds them; none in a graph that is not kept.
+    images: Vec<(usize, ImageId)>,
+}
+
+impl Neighbourhood {
+    /// The graph of these lists: of each row the nearest others and their similarities, best first.
+    pub(crate) fn of_lists(others: usize, lists: &[Vec<(usize, f32)>]) -> Self {
+        let (mut starts, mut edges) = (vec![0], Vec::new());
+        for list in lists {
+            edges.extend(list.iter().map(|&(row, similarity)| Hit { similarity, row: row as u32 }));
+            starts.push(edges.len());
+        }
+        Self { others, starts, edges, images: Vec::new() }
+    }
+
+    /// A number for the images and edges that it has: the images and how many edges each has decide the edges.
+    fn digest(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.others.to_le_bytes());
+        self.images.iter().for_each(|(_, id)| hasher.update(&id.0.to_le_bytes()));
+        hasher.finalize()
+    }
+
+    /// Rows, dead ones included; these have no edges.
+    pub(crate) fn rows(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The nearest other rows of a row, at most so many.
+    pub(crate) fn nearest(&self, row: usize, most: usize) -> &[Hit] {
+        let all = &self.edges[self.starts[row]..self.starts[row + 1]];
+        &all[..most.min(all.len())]
+    }
+
+    /// Whether a row is among the nearest ones of another.
+    pub(crate) fn has(&self, row: usize, other: usize, most: usize) -> bool {
+        self.nearest(row, most).iter().any(|edge| edge.row as usize == other)
+    }
+}
+
+/// A sparse row of a derivation: rows and weights.
+pub(crate) type Sparse = Arc<[(u32, f32)]>;
+
+/// Which derivation of the graph a sparse row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Derivation {
+    /// Diffusion from one source, by degree and cut.
+    Diffusion(usize, usize),
+    /// The reciprocal neighbourhood of a row, by k1.
+    Reciprocal(usize),
+    /// Its mean over the row and its k2 - 1 nearest, by k1 and k2.
+    Mean(usize, usize),
+}
+
+/// What was computed of one set of index images; states with the same ones share it.
+#[derive(Default)]
+pub(crate) struct Neighbourhoods {
+    graph: Mutex<Option<Arc<Neighbourhood>>>,
+    /// All states of one model share it.
+    last: Arc<Last>,
+    rows: Mutex<HashMap<(Derivation, u32), Sparse>>,
+    /// By number of images and bits of alpha; those of the last augmentation.
+    lengths: Mutex<Option<(Augmentation, Arc<[f32]>)>>,
+}
+
+/// The graph that was computed or read last, of whichever index images.
+#[derive(Default)]
+struct Last {
+    graph: Mutex<Option<Arc<Neighbourhood>>>,
+    file: Option<Stored>,
+    /// What [`Neighbourhood::digest`] says of the graph in the file.
+    saved: Mutex<Option<u32>>,
+}
+
+/// The file that a process found.
+struct Stored {
+    folder: Folder,
+    owner: Owner,
+    known: StoredFile,
+    /// It was looked at; what it has is the graph, or there is none.
+    is_read: Mutex<bool>,
+}
+
+/// Number of averaged images, and the bits of alpha.
+type Augmentation = (usize, u64);
+
+impl Last {
+    /// The graph with at least so many edges an image, from the file if nothing was computed yet.
+    fn of(&self, others: usize, images: usize) -> Option<Arc<Neighbourhood>> {
+        if let Some(Stored { folder, owner, known, is_read }) = &self.file {
+            let mut is_read = is_read.lock();
+            let mut graph = self.graph.lock();
+            if graph.is_none() && !*is_read {
+                *graph = file::load(folder, *owner, *known, images).map(Arc::new);
+                *self.saved.lock() = graph.as_ref().map(|graph| graph.digest());
+            }
+            *is_read = true;
+        }
+        self.graph.lock().clone().filter(|graph| graph.others >= others)
+    }
+}
+
+impl Neighbourhoods {
+    /// Those of a database that is being opened.
+    pub(crate) fn stored(folder: &Folder, owner: Owner, known: Option<StoredFile>) -> Self {
+        let stored = |known| Stored { folder: folder.clone(), owner, known, is_read: Mutex::new(false) };
+        Self { last: Arc::new(Last { file: known.map(stored), ..Last::default() }), ..Self::default() }
+    }
+
+    /// Saves the graph that was computed last, of these index images or earlier ones, unless it is the saved one.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn save(&self, folder: &Folder, catalog: &Arc<Catalog>) -> Result<()> {
+        let Some(graph) = self.last.graph.lock().clone() else { return Ok(()) };
+        let mut saved = self.last.saved.lock();
+        let digest = Some(graph.digest());
+        if *saved == digest {
+            return Ok(());
+        }
+        let owner = Owner { database: catalog.database(), space: catalog.space() };
+        catalog.know_neighbours(file::save(folder, owner, &graph)?)?;
+        *saved = digest;
+        Ok(())
+    }
+
+    /// The graph in the file, if there is one that can be believed, as it would be used for these index images, and what is computed
+    /// for them.
+    ///
+    /// # Errors
+    /// `Cancelled`; a damaged catalog.
+    pub(crate) fn saved_and_computed(
+        &self,
+        index: &RowSet,
+        interrupt: &Interrupt<'_>,
+    ) -> Result<Option<(Neighbourhood, Neighbourhood)>> {
+        let Some(Stored { folder, owner, known, .. }) = &self.last.file else { return Ok(None) };
+        let Some(saved) = file::load(folder, *owner, *known, index.live_rows()) else { return Ok(None) };
+        let computed = Neighbourhood::of(index, saved.others, interrupt)?;
+        Ok(Some((saved.moved_to(index, interrupt)?, computed)))
+    }
+
+    /// Those of other index images of the same model.
+    pub(crate) fn of_others(&self) -> Self {
+        Self { last: Arc::clone(&self.last), ..Self::default() }
+    }
+
+    /// The neighbour graph of these index images, with at least so many edges a row where there are as many other rows.
+    ///
+    /// Complexity: on first use `O(index^2)` 8-bit products and `8 * others` bytes a row. Then nothing until an index image comes or
+    /// goes, and `O(index)` for each image that came, and for each image that had one among its nearest that went.
+    ///
+    /// # Errors
+    /// A damaged catalog; `Cancelled`.
+    pub(crate) fn graph(&self, index: &RowSet, others: usize, interrupt: &Interrupt<'_>) -> Result<Arc<Neighbourhood>> {
+        if let Some(graph) = self.graph.lock().as_ref().filter(|graph| graph.others >= others) {
+            return Ok(Arc::clone(graph));
+        }
+        // No lock is held while processors share the work; two readers who ask at once do it twice.
+        let graph = Arc::new(match self.last.of(others, index.live_rows()) {
+            Some(last) => last.moved_to(index, interrupt)?,
+            None => Neighbourhood::of(index, others, interrupt)?,
+        });
+        *self.graph.lock() = Some(Arc::clone(&graph));
+        *self.last.graph.lock() = Some(Arc::clone(&graph));
+        Ok(graph)
+    }
+
+    /// The lengths of the augmented descriptors of an augmentation, a number a row; those of one augmentation are kept.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn lengths(&self, of: Augmentation, make: impl FnOnce() -> Result<Arc<[f32]>>) -> Result<Arc<[f32]>> {
+        if let Some((_, known)) = self.lengths.lock().as_ref().filter(|(known, _)| *known == of) {
+            return Ok(Arc::clone(known));
+        }
+        let made = make()?;
+        *self.lengths.lock() = Some((of, Arc::clone(&made)));
+        Ok(made)
+    }
+
+    /// A row of a derivation; `make` computes it without a lock, so two readers who ask at once do it twice.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn row(&self, of: Derivation, row: usize, make: impl FnOnce() -> Result<Sparse>) -> Result<Sparse> {
+        let key = (of, row as u32);
+        if let Some(known) = self.rows.lock().get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let made = make()?;
+        let mut rows = self.rows.lock();
+        if rows.len() >= KEPT_ROWS {
+            rows.clear();
+        }
+        Ok(Arc::clone(rows.entry(key).or_insert(made)))
+    }
+}
