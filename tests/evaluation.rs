@@ -98,6 +98,13 @@ fn every_kind_of_known_answers_gives_the_originals_figures() {
     };
     assert_eq!(scored("found.csv", "labels.csv")[0][1..], rows[0][1..]);
 
+    let plain = run(folder, &[&eval[..], &["solution.csv"]].concat());
+    let ranges = String::from_utf8(plain.stderr).unwrap();
+    assert!(
+        ranges.contains("mAP@100: kNN ") && ranges.contains(", sort+insert ") && ranges.contains("seed 0"),
+        "{ranges}"
+    );
+
     // What a search was measured with, a submission of the same search is scored with; and it can be the truth of another search.
     let rows = table(&with("solution.csv", &["--submission", "sub.csv"]));
     let ours = &rows.iter().find(|row| row[0] == "sort+insert").unwrap()[1..4];

@@ -67,6 +67,11 @@ impl Comparison {
         [0, 1, 2].map(|method| evaluate(solution.truths(), &ranked(&self.asked, &self.answers[method]), self.depth))
     }
 
+    /// The lists of a query, by method.
+    pub(crate) fn lists(&self, query: usize) -> [Vec<String>; 3] {
+        [0, 1, 2].map(|method| ids(&self.answers[method][query]))
+    }
+
     /// The lists of the last method, sort + insert, for each query with an id.
     pub(crate) fn last_lists(&self) -> Vec<(String, Vec<String>)> {
         let named = |(asked, answer)| Some((query_id(asked)?.to_owned(), ids(answer)));

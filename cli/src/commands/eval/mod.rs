@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use cairn::limits::MAX_SEARCH_DEPTH;
 use cairn::reports::Asked;
 use cairn::{Rerank, SearchRequest, Snapshot};
 use cairndb_ingest::answers::RevisitedAnswers;
@@ -245,6 +246,7 @@ impl Work<'_> {
         let count = asked.len();
         let comparison = Comparison::run(self.snapshot, asked, &request, (self.k, asking.tau), None)?;
         let metrics = comparison.metrics(truth);
+        let ranges = self.ranges(&comparison, truth)?;
         let index = self.snapshot.counts().index;
         if index * 2 <= comparison.depth * 3 {
             note(&format!(
@@ -256,6 +258,7 @@ impl Work<'_> {
         let lines: Vec<_> = METHODS.into_iter().zip(metrics).collect();
         print_metrics(&mut out, asking.format, comparison.depth, &lines)?;
         out.flush()?;
+        note(&ranges);
         if let Some(target) = submission {
             submission::lists(target, &comparison.last_lists())?;
         }
@@ -265,6 +268,19 @@ impl Work<'_> {
             self.session.written(path);
         }
         Ok(())
+    }
+
+    /// The range of each method's mean average precision, in words: people and programs read the table's columns by their names.
+    fn ranges(&self, comparison: &Comparison, truth: &Solution) -> Result<String> {
+        let judge = Judge::Landmarks(truth, comparison.depth);
+        let places = places(&judge, &comparison.asked, comparison.asked.len() + self.failed)?;
+        let figures = judge.judge(&places, METHODS.len(), |query| Ok(comparison.lists(query).to_vec()))?;
+        let range = |(name, figures): (&str, &Vec<judge::Figure>)| {
+            let range = figures[0].range()?;
+            Some(format!("{name} {:.2} to {:.2}", range.least, range.most))
+        };
+        let ranges: Vec<String> = METHODS.into_iter().zip(&figures).filter_map(range).collect();
+        Ok(format!("mAP@{}: {}; {}", comparison.depth, ranges.join(", "), judge::about_ranges()))
     }
 
     fn revisited(&self, asked: &[Asked], answers: &RevisitedAnswers, report: Option<Target>) -> Result<()> {
@@ -303,6 +319,11 @@ impl Work<'_> {
         let named: BTreeSet<&str> = images.iter().map(String::as_str).collect();
         must_be_searched(self.snapshot, SearchRequest::new().scope, &named, &truth)?;
         let index = self.snapshot.counts().index;
+        if index > MAX_SEARCH_DEPTH {
+            note(&format!(
+                "note: a ranking ends at {MAX_SEARCH_DEPTH} of the {index} index images; what stands behind counts as not found"
+            ));
+        }
         if index > images.len() {
             note(&format!(
                 "note: the database has {index} index images, {truth} {}; those that it does not name count as wrong",
