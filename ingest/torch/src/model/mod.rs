@@ -5,18 +5,20 @@
 
 pub(crate) mod adapter;
 mod adapter_file;
+mod architecture;
 pub(crate) mod extract;
 pub(crate) mod file;
+pub(crate) mod fishnet;
 pub(crate) mod gem;
 pub(crate) mod kept;
 pub(crate) mod layers;
-pub(crate) mod lite0;
+mod layout;
+pub(crate) mod lite;
 pub(crate) mod resnet;
 mod settings;
 pub(crate) mod weights;
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn::model::ModelInfo;
@@ -25,6 +27,8 @@ use cairn::{Error, ErrorKind, Result};
 use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, Affine, Block, MAX_BLOCKS, Projection};
+pub use architecture::{Architecture, WEIGHTS_VARIABLE};
+pub(crate) use architecture::{SET_UP, find_weights};
 pub(crate) use file::write_whole;
 pub use gem::{GEM_EPSILON, GEM_P};
 pub use weights::{MAX_WEIGHTS_BYTES, MAX_WEIGHTS_HEADER};
@@ -32,111 +36,25 @@ pub use weights::{MAX_WEIGHTS_BYTES, MAX_WEIGHTS_HEADER};
 use crate::device::{Hardware, one_thread, torch_error};
 use cairndb_ingest::Encoder;
 use cairndb_ingest::photo::{Pixels, SizeRule};
-use extract::{Network, Trunk, channel, unit_rows};
+use extract::{Network, channel, unit_rows};
 pub use kept::Files;
 use layers::Conv;
 pub(crate) use settings::{Place, Settings, is_lost, pinned};
 pub use settings::{adapter_file, base_of, spec_of};
 use weights::Weights;
 
-/// File name of the default weights of `lite0-gem`.
-pub const DEFAULT_WEIGHTS_FILE: &str = "lite0.safetensors";
-/// The environment variable that names the folder of the default weights.
-pub const WEIGHTS_VARIABLE: &str = "CAIRN_WEIGHTS";
-/// BLAKE3 of the default weights (SHA-256 0c677c31..1bd7), converted from `efficientnet-lite0-57934424.pth`.
-const DEFAULT_WEIGHTS_BLAKE3: &str = "b2e62dfbc3e1b3f2b759d5e2cc84f1684df5f56b4061e4eb30d7b745dbef5563";
 /// Photos in one forward on CUDA; a batch that is not full is padded to this, so that a photo's descriptor does not depend on
 /// how many others came with it.
 pub const CUDA_BATCH: usize = 32;
 /// Most scales of a multi-scale model.
 pub const MAX_SCALES: usize = 8;
 
-/// The architectures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Architecture {
-    /// EfficientNet-Lite0 + GeM: 1,280 dimensions; the default, whose weights are included.
-    #[default]
-    Lite0,
-    /// ResNet-18 + GeM: 512 dimensions.
-    Resnet18,
-    /// ResNet-50 + GeM: 512 dimensions with a head, 2,048 without.
-    Resnet50,
-    /// ResNet-101 + GeM: 512 dimensions with a head, 2,048 without.
-    Resnet101,
-}
-
-impl Architecture {
-    /// All of them.
-    pub const ALL: [Architecture; 4] =
-        [Architecture::Lite0, Architecture::Resnet18, Architecture::Resnet50, Architecture::Resnet101];
-
-    /// The name people type.
-    pub fn word(self) -> &'static str {
-        match self {
-            Architecture::Lite0 => "lite0-gem",
-            Architecture::Resnet18 => "resnet18-gem",
-            Architecture::Resnet50 => "resnet50-gem",
-            Architecture::Resnet101 => "resnet101-gem",
-        }
-    }
-
-    /// How large a photo goes in.
-    pub fn size_rule(self) -> SizeRule {
-        match self {
-            Architecture::Lite0 => SizeRule::LongestSide { longest: 320, multiple: extract::STRIDE },
-            _ => SizeRule::AspectGroups,
-        }
-    }
-
-    /// Mean and deviation of R, G and B on 0 to 255.
-    pub(crate) fn normalisation(self) -> ([f32; 3], [f32; 3]) {
-        match self {
-            Architecture::Lite0 => ([127.0; 3], [128.0; 3]),
-            _ => ([0.485, 0.456, 0.406].map(|x: f32| x * 255.0), [0.229, 0.224, 0.225].map(|x: f32| x * 255.0)),
-        }
-    }
-
-    /// Channels of the trunk's feature map.
-    pub(crate) fn channels(self) -> i64 {
-        self.depth().map_or(lite0::CHANNELS, resnet::Depth::channels)
-    }
-
-    /// `None`: it is no ResNet.
-    fn depth(self) -> Option<resnet::Depth> {
-        match self {
-            Architecture::Lite0 => None,
-            Architecture::Resnet18 => Some(resnet::Depth::R18),
-            Architecture::Resnet50 => Some(resnet::Depth::R50),
-            Architecture::Resnet101 => Some(resnet::Depth::R101),
-        }
-    }
-
-    /// The trunk of the layers that `make` makes.
-    pub(crate) fn trunk<L>(self, make: &mut dyn FnMut(&layers::ConvShape) -> Result<L>) -> Result<Trunk<L>> {
-        Ok(match self.depth() {
-            None => Trunk::Lite0(lite0::Lite0::build(make)?),
-            Some(depth) => Trunk::Resnet(resnet::Resnet::build(depth, make)?),
-        })
-    }
-}
-
-impl FromStr for Architecture {
-    type Err = Error;
-
-    fn from_str(word: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|a| a.word() == word).ok_or_else(|| {
-            Error::invalid(format!("there is no model '{word}'"))
-                .help(format!("models are {}", Self::ALL.map(Architecture::word).join(", ")))
-        })
-    }
-}
-
 /// Which model to load.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSpec {
     /// The network.
     pub architecture: Architecture,
-    /// A safetensors file; `None` (the default): the default weights, which only `lite0-gem` has.
+    /// A safetensors file; `None` (the default): the default weights, which only `lite0-gem` and `lite2-gem` have.
     pub weights: Option<PathBuf>,
     /// Scales of the input: `[1.0]` (the default), or for example `[0.75, 1.0, 1.25]`; at most [`MAX_SCALES`], each 0.1 to 4.
     pub scales: Vec<f64>,
@@ -149,6 +67,21 @@ impl ModelSpec {
     }
 }
 
+/// What stands behind the pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeadKind {
+    /// A fully connected layer and a batch normalisation.
+    Normed,
+    /// The layer alone.
+    Plain,
+}
+
+impl HeadKind {
+    fn of(weights: &Weights) -> Self {
+        if gem::has_norm(weights) { Self::Normed } else { Self::Plain }
+    }
+}
+
 /// A loaded network on a device. It may be used by many threads at once.
 pub struct Model {
     info: ModelInfo,
@@ -156,7 +89,7 @@ pub struct Model {
     /// Of the trunk's feature map.
     channels: usize,
     architecture: Architecture,
-    has_head: bool,
+    head: Option<HeadKind>,
     hardware: Hardware,
     adapter: Option<Arc<Adapter>>,
     /// Tensors may move between threads but not be shared by reference: each call takes its own handles.
@@ -169,18 +102,15 @@ impl Model {
     /// # Errors
     /// When the weights are missing, damaged, of another model, or not the pinned ones.
     pub fn load(spec: &ModelSpec, hardware: &Hardware) -> Result<Self> {
-        let (place, weights) = match (&spec.weights, spec.architecture) {
+        let (place, weights) = match (&spec.weights, spec.architecture.default_weights()) {
             (Some(path), _) => {
                 let place = Place::File(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
                 (place, Weights::read_network(path, None, spec.architecture)?)
             }
-            (None, Architecture::Lite0) => {
-                let path = find_weights(DEFAULT_WEIGHTS_FILE)?;
-                (Place::Default, Weights::read(&path, Some(pinned(DEFAULT_WEIGHTS_BLAKE3)?))?)
-            }
-            (None, other) => {
-                return Err(Error::invalid(format!("{} has no default weights", other.word()))
-                    .help("name a safetensors file in torchvision's layout with --weights"));
+            (None, Some(weights)) => (Place::Default, weights.read()?),
+            (None, None) => {
+                return Err(Error::invalid(format!("{} has no default weights", spec.architecture.word()))
+                    .help("name a safetensors file in the layout of its publishers with --weights"));
             }
         };
         let (architecture, scales, digest) = (spec.architecture, spec.scales.clone(), weights.digest());
@@ -225,11 +155,11 @@ impl Model {
         one_thread();
         let architecture = settings.architecture;
         let trunk = architecture.trunk(&mut |shape| Conv::load(weights, shape))?;
-        let channels = architecture.channels();
-        let head = gem::Head::load(weights, channels)?;
+        let (channels, pooled) = (architecture.channels(), architecture.pooled());
+        let head = gem::Head::load(weights, pooled)?;
         let p = gem::exponent(weights)?;
-        let has_head = head.is_some();
-        let dimension = head.as_ref().map_or(channels, gem::Head::dimension);
+        let kind_of_head = head.as_ref().map(|_| HeadKind::of(weights));
+        let dimension = head.as_ref().map_or(pooled, gem::Head::dimension);
         let info = settings.info();
 
         let device = hardware.torch();
@@ -254,7 +184,7 @@ impl Model {
             dimension,
             channels,
             architecture,
-            has_head,
+            head: kind_of_head,
             hardware: hardware.clone(),
             adapter: None,
             network,
@@ -305,7 +235,11 @@ impl Model {
 
     /// One line for people: architecture, dimension, what makes the descriptor, device.
     pub fn describe(&self) -> String {
-        let last = if self.has_head { "GeM, FC and batch normalisation" } else { "GeM (the weights have no head)" };
+        let last = match self.head {
+            Some(HeadKind::Normed) => "GeM, FC and batch normalisation",
+            Some(HeadKind::Plain) => "GeM and FC",
+            None => "GeM (the weights have no head)",
+        };
         let last = if self.adapter.is_some() { format!("{last}, then the adapter") } else { last.to_owned() };
         format!("{}, {} dimensions by {last}, on {}", self.info.name, self.dimension, self.hardware.describe())
     }
@@ -321,12 +255,16 @@ impl Model {
         let stride = extract::STRIDE as usize;
         match self.architecture {
             // Each of the five strided layers pads one pixel more after than before, which moves the centre by one of its pixels.
-            Architecture::Lite0 => (stride, stride - 1),
-            _ => (stride, 0),
+            Architecture::Lite0 | Architecture::Lite2 => (stride, stride - 1),
+            // The pooling behind the first layer sees three of that layer's cells, the first one of the map's border.
+            Architecture::SeResnext101 => (stride, 2),
+            // Three times, a cell stands for two: half a cell of 4, 8 and 16 pixels.
+            Architecture::Fishnet150 => (stride, 2 + 4 + 8),
+            Architecture::Resnet18 | Architecture::Resnet50 | Architecture::Resnet101 => (stride, 0),
         }
     }
 
-    /// The trunk's feature map of a picture whose sides are multiples of the stride: row-major (rows, columns, channels).
+    /// The trunk's last feature map of a picture whose sides are multiples of the stride: row-major (rows, columns, channels).
     ///
     /// # Errors
     /// When the device fails.
@@ -418,27 +356,6 @@ impl Encoder for Model {
 
 fn nothing() -> Error {
     Error::new(ErrorKind::Io, "the network gave no descriptor")
-}
-
-/// Folder of the weights of an installed program, from the folder that the program lies in.
-const INSTALLED_WEIGHTS: &str = "../share/cairn/weights";
-
-/// Default weights: in the folder named by `CAIRN_WEIGHTS`; where the set-up installs them beside the program; next to the program; or
-/// in the build's workspace. A program that was installed and moved never looks outside its own folder.
-pub(crate) fn find_weights(file: &str) -> Result<PathBuf> {
-    let program = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
-    let folders = [
-        std::env::var_os(WEIGHTS_VARIABLE).map(PathBuf::from),
-        program.as_ref().map(|folder| folder.join(INSTALLED_WEIGHTS)),
-        program,
-        Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.deps/weights")),
-    ];
-    let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(file)).collect();
-    places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
-        let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        Error::not_found(format!("the weights {file} do not exist; looked for {}", looked.join(", ")))
-            .help(format!("run the set-up of the README, or set {WEIGHTS_VARIABLE} to the folder that has {file}"))
-    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use cairn::{Error, ErrorKind, Result, Snapshot};
 
 use super::kept::{self, Files};
 use super::weights::Weights;
-use super::{Architecture, DEFAULT_WEIGHTS_FILE, ModelSpec, find_weights};
+use super::{Architecture, ModelSpec};
 
 /// The model without what was trained behind its network.
 ///
@@ -71,7 +71,10 @@ impl Settings {
             }
             (_, Some(path)) => path.to_owned(),
             (Place::File(path), None) => path.clone(),
-            (Place::Default, None) => find_weights(DEFAULT_WEIGHTS_FILE)?,
+            (Place::Default, None) => match self.architecture.default_weights() {
+                Some(weights) => weights.find()?,
+                None => return Err(lost("where the weights of its model are")),
+            },
         };
         Weights::read_network(&path, Some(self.digest), self.architecture)
     }

@@ -1,6 +1,8 @@
 //! The default model against the independent implementation of `../shared/golden/lite0`, and settings.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backbones;
+
 use super::*;
 use crate::testing::{largest_difference, shared_npy, shared_photos};
 use cairndb_ingest::photo::{DecodeLimits, decode, resize};
@@ -20,7 +22,7 @@ fn the_trunk_equals_the_reference_on_its_tensor() {
     let Some(input) = shared_npy("golden/lite0/tensor_in.npy") else { return };
     let model = lite0();
     let network = model.network.lock().unwrap();
-    let map = tch::no_grad(|| network.trunk.forward(&input, &Conv::forward)).unwrap();
+    let map = tch::no_grad(|| network.trunk.forward(&input, &Conv::forward)).unwrap().remove(0);
     let mean = map.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
     let map_difference = largest_difference(&mean, &shared_npy("golden/lite0/tensor_map_mean.npy").unwrap());
     let unit = unit_rows(&network.raw_of_input(&input).unwrap()).unwrap().concat();
@@ -136,7 +138,7 @@ fn settings_survive_their_text() {
 fn a_resnet_needs_weights_and_its_layout_is_checked() {
     let spec = ModelSpec::new(Architecture::Resnet50);
     assert!(Model::load(&spec, &Hardware::cpu()).err().unwrap().to_string().contains("--weights"));
-    let weights = find_weights(DEFAULT_WEIGHTS_FILE).unwrap();
+    let weights = Architecture::Lite0.default_weights().unwrap().find().unwrap();
     let spec = ModelSpec { weights: Some(weights), ..spec };
     assert!(Model::load(&spec, &Hardware::cpu()).err().unwrap().to_string().contains("no tensor 'conv1.weight'"));
 }

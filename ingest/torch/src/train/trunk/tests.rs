@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::*;
-use crate::model::{DEFAULT_WEIGHTS_FILE, Model, Place as Where, Settings, find_weights};
+use crate::model::{Model, Place as Where, Settings};
 use crate::random::Mix;
 use crate::testing::largest_difference;
 use cairndb_ingest::Encoder as _;
@@ -55,7 +55,7 @@ fn options() -> TrunkOptions {
 }
 
 fn begin() -> Weights {
-    Weights::read(&find_weights(DEFAULT_WEIGHTS_FILE).unwrap(), None).unwrap()
+    Weights::read(&Architecture::Lite0.default_weights().unwrap().find().unwrap(), None).unwrap()
 }
 
 fn train(paths: &[std::path::PathBuf], options: &TrunkOptions, run: &Run) -> Result<TrainedTrunk> {
