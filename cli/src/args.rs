@@ -111,10 +111,10 @@ pub(crate) struct Create {
     /// Dimension of your vectors
     #[arg(long, value_name = "N")]
     pub(crate) dim: Option<usize>,
-    /// Model that embeds photos: lite0-gem, resnet18-gem, resnet50-gem, resnet101-gem
+    /// Model that embeds photos: lite0-gem, lite2-gem, resnet18-gem, resnet50-gem, resnet101-gem, se-resnext101-gem, fishnet150-gem
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// Weights of the model (safetensors); lite0-gem includes its own
+    /// Weights of the model (safetensors); lite0-gem includes its own, and the set-up fetches those of lite2-gem
     #[arg(long, value_name = "FILE", conflicts_with = "dim")]
     pub(crate) weights: Option<PathBuf>,
     /// Scales at which each photo is embedded; the descriptors are averaged. For example 0.75,1,1.25
