@@ -7,7 +7,7 @@ use std::path::Path;
 use cairn::eval::{
     Difficulty, Recognised, Revisited, RevisitedTruth, Truth, evaluate, global_average_precision, revisited, top_1,
 };
-use cairn::methods::{Diffusion, Expand, Exploration, Order, SuperGlobal};
+use cairn::methods::{Diffusion, Expand, Exploration, Order, Reciprocal, SuperGlobal};
 use cairn::recognition::{Near, recognise, sink_distractors};
 use cairn::rerank::{gate, rerank};
 use cairn::{Database, Operation, Options, Put, Query, Rerank, Scope, SearchRequest, Stage, soft_vote};
@@ -109,6 +109,8 @@ fn methods_of_the_first_stage_equal_the_originals() {
         ("list_alphaqe", alpha()),
         ("list_alphaqe_sort_k3", alpha().rerank(sort)),
         ("list_alphaqe_sortinsert_k3_tau0.6", alpha().rerank(both)),
+        ("list_alphaqe_adba", alpha().augment(Expand::alpha())),
+        ("list_alphaqe_adba_sortinsert_k3_tau0.6", alpha().augment(Expand::alpha()).rerank(both)),
         ("list_ref_superglobal", SearchRequest::new().order(Order::from(SuperGlobal::new()))),
     ] {
         let got = answers(&collection, &request);
@@ -134,12 +136,37 @@ fn methods_of_the_first_stage_equal_the_originals() {
             assert_near_lists(name, &expected, &got, tie);
         }
     }
-    for (name, request) in [("aqe", mean()), ("alphaqe", alpha())] {
+    for (name, request) in [("aqe", mean()), ("alphaqe", alpha()), ("alphaqe_adba", alpha().augment(Expand::alpha()))] {
         let (scores, shape) = npy(&golden.join(format!("{name}_top100_score.npy")));
         for (query, (expected, got)) in scores.chunks(shape[1]).zip(answers(&collection, &request)).enumerate() {
             let far =
                 expected.iter().zip(&got).find(|(expected, (_, got))| (**expected - f64::from(*got)).abs() > 1e-5);
             assert!(far.is_none(), "{name}, query {query}: {far:?}");
+        }
+    }
+}
+
+/// It catches: a query that is left out of the graph, distances that are not divided by their maxima, rows that are not of unit length.
+#[test]
+fn transductive_methods_equal_the_originals() {
+    let Some(golden) = shared("golden") else { return };
+    let collection = collection(&golden);
+    for (name, order) in [
+        ("list_krecip_k20_6_l0.3", Order::from(Reciprocal::new().transductive())),
+        ("list_diffusion_yang_new", Order::from(Diffusion::new().transductive())),
+    ] {
+        // Conjugate gradients amplify the noise of floats (golden README).
+        let tie = if matches!(order, Order::Diffusion(_)) { 10.0 * NEAR_TIE } else { NEAR_TIE };
+        let got = answers(&collection, &SearchRequest::new().order(order));
+        assert_near_lists(name, &expected_lists(&golden, name, &collection.index_ids), &got, tie);
+    }
+    let (scores, shape) = npy(&golden.join("krecip_final_dist.npy"));
+    let got = answers(&collection, &SearchRequest::new().order(Reciprocal::new().transductive()));
+    for (query, (expected, got)) in scores.chunks(shape[1]).zip(&got).enumerate() {
+        for (id, score) in got {
+            let row = collection.index_ids.iter().position(|known| known == id).unwrap();
+            let far = 1.0 - f64::from(*score);
+            assert!((expected[row] - far).abs() < 1e-5, "query {query}, {id}: {far}, not {}", expected[row]);
         }
     }
 }

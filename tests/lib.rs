@@ -32,9 +32,10 @@ pub fn shared(part: &str) -> Option<PathBuf> {
 pub fn npy(path: &Path) -> (Vec<f64>, Vec<usize>) {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let file = npyz::NpyFile::new(&bytes[..]).unwrap();
-    let shape = file.shape().iter().map(|&n| n as usize).collect();
+    let shape: Vec<usize> = file.shape().iter().map(|&n| n as usize).collect();
+    let is_by_columns = file.order() == npyz::Order::Fortran;
     let dtype = file.dtype().descr();
-    let values = match dtype.trim_matches('\'') {
+    let values: Vec<f64> = match dtype.trim_matches('\'') {
         "<f4" => file.into_vec::<f32>().unwrap().into_iter().map(f64::from).collect(),
         "<f8" => file.into_vec::<f64>().unwrap(),
         "<f2" => {
@@ -46,7 +47,12 @@ pub fn npy(path: &Path) -> (Vec<f64>, Vec<usize>) {
         "|i1" => file.into_vec::<i8>().unwrap().into_iter().map(f64::from).collect(),
         other => panic!("{}: numbers of type {other}", path.display()),
     };
-    (values, shape)
+    match shape[..] {
+        [rows, columns] if is_by_columns => {
+            ((0..rows * columns).map(|at| values[at % columns * rows + at / columns]).collect(), shape)
+        }
+        _ => (values, shape),
+    }
 }
 
 /// A number of 16 bits that is neither infinite nor none.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-pub use crate::methods::Method;
+pub use crate::methods::{Method, Place};
+
 use crate::options::{self, Part};
 pub use crate::terms::{Action, Augment, Column, Field, Flip, Gem, Loss, Role, Rule, Scope};
 use crate::value::{Setting, Value};
@@ -255,6 +256,8 @@ pub struct Search {
     pub mode: Option<Spanned<Mode<Value<usize>>>>,
     /// EXPAND: what is searched instead of the query's descriptor.
     pub expand: Option<Spanned<MethodClause>>,
+    /// AUGMENT.
+    pub augment: Option<Spanned<MethodClause>>,
     /// SUPERGLOBAL: what orders the images that were found, instead of their similarity.
     pub order: Option<Spanned<MethodClause>>,
     /// RERANK.

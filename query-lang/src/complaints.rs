@@ -15,9 +15,9 @@ use crate::value::{Binding, Parameter, Takes, Value};
 use crate::words::{self, STATEMENTS};
 
 pub(crate) use search::{
-    collapse_too_deep, exact_and_ef, freshness_twice, graph_of_index, k2_above_k1, lag_range, limit_above_depth,
-    missing_comma, order_twice, outside_rerank, repeated_column, stale_form, unknown_column, unknown_field,
-    unknown_scope, unknown_split,
+    augment_and_ef, augment_and_order, collapse_too_deep, exact_and_ef, freshness_twice, graph_of_index, k2_above_k1,
+    lag_range, limit_above_depth, missing_comma, order_twice, outside_rerank, repeated_column, stale_form,
+    unknown_column, unknown_field, unknown_scope, unknown_split,
 };
 
 /// Messages cut longer pieces of the input.

@@ -171,9 +171,20 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
         };
         stages.push(("expand", format!("the query by its {others} nearest images, {weights}; then search again")));
     }
+    if let Some(Expand { images, alpha, .. }) = search.request.augment {
+        let (others, alpha) = (images.saturating_sub(1), number(alpha));
+        let weights = format!("each with its similarity to the power of {alpha}");
+        stages.push(("augment", format!("each index image by its {others} nearest ones, {weights}")));
+    }
     let depth = search.request.depth;
     match search.request.order {
         None => stages.push(("top", format!("K {depth}: the most similar"))),
+        Some(Order::Diffusion(Diffusion { degree, cut, transductive: true, .. })) => {
+            let over = cut.map_or("all".to_owned(), |cut| format!("its {cut} nearest"));
+            let graph = format!("the graph of index images and queries, degree {degree}");
+            stages.push(("spread", format!("from each query and image over {over}, along mutual edges of {graph}")));
+            stages.push(("top", format!("K {depth}: those whose spread is most like the query's")));
+        }
         Some(Order::Diffusion(Diffusion { degree, sources, cut, .. })) => {
             let over = cut.map_or("all images".to_owned(), |cut| format!("the {cut} nearest images of each"));
             stages.push((
@@ -199,10 +210,11 @@ fn search_stages(search: &SearchPlan) -> Vec<(&'static str, String)> {
             ));
             stages.push(("top", format!("K {depth}: the best by both")));
         }
-        Some(Order::Reciprocal(Reciprocal { k1, k2, lambda, .. })) => {
+        Some(Order::Reciprocal(Reciprocal { k1, k2, lambda, transductive, .. })) => {
             let lambda = number(lambda);
             let how = format!("neighbourhoods of k1 {k1}, each the mean of {k2}; the plain distance weighs {lambda}");
-            stages.push(("compare", format!("reciprocal {how}")));
+            let among = if transductive { ", among index images and queries" } else { "" };
+            stages.push(("compare", format!("reciprocal {how}{among}")));
             stages.push(("top", format!("K {depth}: the nearest by these")));
         }
         Some(Order::SuperGlobal(SuperGlobal { first, images, beta, .. })) => {

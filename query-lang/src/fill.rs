@@ -93,7 +93,7 @@ impl Filling<'_> {
         if let Some(Spanned { node: Mode::Ef(breadth), span }) = &mut search.mode {
             self.put(breadth, *span)?;
         }
-        for method in [&mut search.expand, &mut search.order].into_iter().flatten() {
+        for method in [&mut search.expand, &mut search.augment, &mut search.order].into_iter().flatten() {
             self.options(&mut method.node.options)?;
         }
         self.given(&mut search.least)?;

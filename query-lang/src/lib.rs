@@ -35,7 +35,8 @@ mod words;
 
 pub use ast::{
     Action, Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, Method,
-    MethodClause, Mode, Options, Origin, RerankClause, Role, Rule, Scope, Search, Span, Spanned, Statement, Train,
+    MethodClause, Mode, Options, Origin, Place, RerankClause, Role, Rule, Scope, Search, Span, Spanned, Statement,
+    Train,
 };
 pub use diagnostic::Diagnostic;
 pub use effect::Effect;

@@ -9,6 +9,17 @@ use crate::limits::{
 use crate::options::{Form, Only, Part, Usual};
 use crate::value::Setting;
 
+/// What a method of the first stage changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// What is searched for.
+    Query,
+    /// What it is compared with.
+    Index,
+    /// The order of the images that were found.
+    Order,
+}
+
 /// A method of the first stage of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -16,6 +27,8 @@ pub enum Method {
     ExpandMean,
     /// Alpha query expansion (Radenovic et al. 2018): each of them weighs its similarity to a power.
     ExpandAlpha,
+    /// Database-side augmentation (Radenovic et al. 2018): each index image is expanded by its nearest ones.
+    Augment,
     /// SuperGlobal re-ranking (Shao et al. 2023): descriptors refined by their nearest ones among the first.
     SuperGlobal,
     /// Offline diffusion (Yang et al. 2019): similarities that spread over the neighbour graph, each source's within its own
@@ -23,24 +36,31 @@ pub enum Method {
     Diffuse,
     /// Diffusion (Iscen et al. 2017) over the whole neighbour graph.
     DiffuseFull,
+    /// Offline diffusion over one graph of the index images and of all queries of the statement.
+    DiffuseTransductive,
     /// Explore-exploit graph traversal (Chang et al. 2019).
     Explore,
     /// k-reciprocal re-ranking (Zhong et al. 2017) of one query against the neighbour graph.
     Reciprocal,
+    /// k-reciprocal re-ranking as published: of all queries of the statement and the index images together.
+    ReciprocalTransductive,
     /// Label-aware fusion: reciprocal neighbourhoods and the evidence of labels in one score.
     Fuse,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::ExpandMean,
         Self::ExpandAlpha,
+        Self::Augment,
         Self::SuperGlobal,
         Self::Diffuse,
         Self::DiffuseFull,
+        Self::DiffuseTransductive,
         Self::Explore,
         Self::Reciprocal,
+        Self::ReciprocalTransductive,
         Self::Fuse,
     ];
 
@@ -49,23 +69,30 @@ impl Method {
         match self {
             Self::ExpandMean => "EXPAND AQE",
             Self::ExpandAlpha => "EXPAND ALPHA",
+            Self::Augment => "AUGMENT",
             Self::SuperGlobal => "SUPERGLOBAL",
             Self::Diffuse => "DIFFUSE",
             Self::DiffuseFull => "DIFFUSE FULL",
+            Self::DiffuseTransductive => "DIFFUSE TRANSDUCTIVE",
             Self::Explore => "EXPLORE",
             Self::Reciprocal => "RECIPROCAL",
+            Self::ReciprocalTransductive => "RECIPROCAL TRANSDUCTIVE",
             Self::Fuse => "FUSE",
         }
     }
 
-    /// Whether it changes what is searched; the others order what was found.
-    pub const fn expands(self) -> bool {
-        matches!(self, Self::ExpandMean | Self::ExpandAlpha)
+    /// What it changes.
+    pub const fn place(self) -> Place {
+        match self {
+            Self::ExpandMean | Self::ExpandAlpha => Place::Query,
+            Self::Augment => Place::Index,
+            _ => Place::Order,
+        }
     }
 
     /// Whether it reads the neighbour graph of the index images.
     pub const fn needs_graph(self) -> bool {
-        matches!(self, Self::Diffuse | Self::DiffuseFull | Self::Explore | Self::Reciprocal | Self::Fuse)
+        !matches!(self, Self::ExpandMean | Self::ExpandAlpha | Self::SuperGlobal)
     }
 
     /// Its options.
@@ -73,11 +100,13 @@ impl Method {
         match self {
             Self::ExpandMean => &EXPAND_AQE,
             Self::ExpandAlpha => &EXPAND_ALPHA,
+            Self::Augment => &AUGMENT,
             Self::SuperGlobal => &SUPERGLOBAL,
             Self::Diffuse => &DIFFUSE,
             Self::DiffuseFull => &DIFFUSE_FULL,
+            Self::DiffuseTransductive => &DIFFUSE_TRANSDUCTIVE,
             Self::Explore => &EXPLORE,
-            Self::Reciprocal => &RECIPROCAL,
+            Self::Reciprocal | Self::ReciprocalTransductive => &RECIPROCAL,
             Self::Fuse => &FUSE,
         }
     }
@@ -89,6 +118,9 @@ pub static EXPAND_AQE: [&Part; 1] = [&N];
 /// The parts of EXPAND ALPHA.
 pub static EXPAND_ALPHA: [&Part; 2] = [&N, &ALPHA];
 
+/// The parts of AUGMENT.
+pub static AUGMENT: [&Part; 2] = [&N, &ALPHA];
+
 /// The parts of SUPERGLOBAL.
 pub static SUPERGLOBAL: [&Part; 3] = [&N, &M, &BETA];
 
@@ -97,6 +129,9 @@ pub static DIFFUSE: [&Part; 3] = [&DEGREE, &SOURCES, &CUT];
 
 /// The parts of DIFFUSE FULL.
 pub static DIFFUSE_FULL: [&Part; 2] = [&DEGREE, &SOURCES];
+
+/// The parts of DIFFUSE TRANSDUCTIVE.
+pub static DIFFUSE_TRANSDUCTIVE: [&Part; 2] = [&DEGREE, &CUT];
 
 /// The parts of EXPLORE.
 pub static EXPLORE: [&Part; 2] = [&DEGREE, &T];
@@ -184,7 +219,7 @@ pub(crate) static ALPHA: Part = Part {
     form: Form::Number((Included(0.0), Included(MAX_ALPHA))),
     usual: Usual::Is(Setting::Number(DEFAULT_ALPHA)),
     only: Only::Anywhere,
-    means: "each nearest image weighs its similarity to the query to this power; negative similarities weigh nothing",
+    means: "each nearest image weighs its similarity to this power; negative similarities weigh nothing",
 };
 
 pub(crate) static M: Part = Part {

@@ -32,7 +32,7 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Plan {
     /// A search.
-    Search(SearchPlan),
+    Search(Box<SearchPlan>),
     /// A vote on one image.
     Predict {
         /// The image whose instance is predicted.

@@ -53,7 +53,7 @@ const DEFAULT_COLUMNS: [Column; 7] = [
 /// ```
 pub fn plan(statement: &Statement, names: &Names, facts: &Facts) -> Result<Plan, Diagnostic> {
     Ok(match statement {
-        Statement::Search(search) => Plan::Search(plan_search(search, names, facts)?),
+        Statement::Search(search) => Plan::Search(Box::new(plan_search(search, names, facts)?)),
         Statement::Predict { image, k, freshness } => Plan::Predict {
             source: resolve(image, names)?,
             k: given(k)?.unwrap_or(facts.vote_k),
@@ -141,13 +141,14 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
     let source = resolve(&search.image, names)?;
     let scope = word(&search.scope).unwrap_or_default();
     let depth = given(&search.depth)?.unwrap_or(DEFAULT_DEPTH);
-    let (expand, order) = (plan_expand(search)?, plan_order(search)?);
+    let (expand, augment, order) = (plan_expand(search)?, plan_augment(search)?, plan_order(search)?);
     let found = match order {
         Some(Order::SuperGlobal(method)) => depth.max(method.first),
         _ => depth,
     };
     let access = match &search.mode {
         Some(Spanned { node: Mode::Exact, .. }) => Err("EXACT"),
+        _ if augment.is_some() => Err("AUGMENT compares other descriptors than those of the graph"),
         _ if !filter.is_empty() => Err("a filtered search must find min(K, matching) rows"),
         Some(Spanned { node: Mode::Ef(ef), span }) => Ok(known(ef, *span)?.max(found)),
         None => choose_access(&source, scope, found, facts),
@@ -184,6 +185,7 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
             limit,
             ef: access.ok(),
             expand,
+            augment,
             order,
             rerank,
             least_similarity: given(&search.least)?,
@@ -211,23 +213,33 @@ fn plan_expand(search: &Search) -> Result<Option<Expand>, Diagnostic> {
     }))
 }
 
+fn plan_augment(search: &Search) -> Result<Option<Expand>, Diagnostic> {
+    let Some(Spanned { node: MethodClause { options, .. }, .. }) = &search.augment else { return Ok(None) };
+    let usual = Expand::alpha();
+    Ok(Some(Expand {
+        images: whole(options, &N)?.unwrap_or(usual.images),
+        alpha: number(options, &ALPHA)?.unwrap_or(usual.alpha),
+    }))
+}
+
 fn plan_order(search: &Search) -> Result<Option<Order>, Diagnostic> {
     let Some(Spanned { node: MethodClause { method, options }, span }) = &search.order else { return Ok(None) };
     Ok(Some(match method {
-        Method::Diffuse | Method::DiffuseFull => {
+        Method::Diffuse | Method::DiffuseFull | Method::DiffuseTransductive => {
             let usual = Diffusion::default();
-            let cut = whole(options, &CUT)?.or(usual.cut).filter(|_| *method == Method::Diffuse);
+            let cut = whole(options, &CUT)?.or(usual.cut).filter(|_| *method != Method::DiffuseFull);
             Order::Diffusion(Diffusion {
                 degree: whole(options, &DEGREE)?.unwrap_or(usual.degree),
                 sources: whole(options, &SOURCES)?.unwrap_or(usual.sources),
                 cut,
+                transductive: *method == Method::DiffuseTransductive,
             })
         }
         Method::Explore => Order::Exploration(Exploration {
             degree: whole(options, &DEGREE)?.unwrap_or(DEFAULT_DEGREE),
             threshold: number(options, &T)?,
         }),
-        Method::Reciprocal => {
+        Method::Reciprocal | Method::ReciprocalTransductive => {
             let usual = Reciprocal::default();
             let k1 = whole(options, &K1)?.unwrap_or(usual.k1);
             let k2 = whole(options, &K2)?;
@@ -236,11 +248,12 @@ fn plan_order(search: &Search) -> Result<Option<Order>, Diagnostic> {
                 return Err(complaints::k2_above_k1(place, k2, k1));
             }
             let lambda = number(options, &LAMBDA)?.unwrap_or(usual.lambda);
-            Order::Reciprocal(Reciprocal { k1, k2: k2.unwrap_or(usual.k2.min(k1 + 1)), lambda })
+            let transductive = *method == Method::ReciprocalTransductive;
+            Order::Reciprocal(Reciprocal { k1, k2: k2.unwrap_or(usual.k2.min(k1 + 1)), lambda, transductive })
         }
         Method::Fuse => Order::Fusion(Fusion { labels: number(options, &LABELS)? }),
-        // EXPAND is no order; check_search refuses it.
-        Method::SuperGlobal | Method::ExpandMean | Method::ExpandAlpha => {
+        // EXPAND and AUGMENT are no orders; check_search refuses them.
+        Method::SuperGlobal | Method::ExpandMean | Method::ExpandAlpha | Method::Augment => {
             let usual = SuperGlobal::default();
             Order::SuperGlobal(SuperGlobal {
                 first: whole(options, &M)?.unwrap_or(usual.first),

@@ -178,7 +178,7 @@ impl Display for Search {
             Some(Mode::Ef(breadth)) => write!(out, " EF {breadth}")?,
             None => {}
         }
-        for method in [&self.expand, &self.order].into_iter().flatten() {
+        for method in [&self.expand, &self.augment, &self.order].into_iter().flatten() {
             write!(out, " {}{}", method.node.method.name(), method.node.options)?;
         }
         if let Some(rerank) = &self.rerank {

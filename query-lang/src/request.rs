@@ -22,6 +22,9 @@ pub struct SearchRequest {
     /// Query expansion: the first stage searches a mean of the query and its nearest images; default none. The query's own vote
     /// and the similarities of rows are always the query's.
     pub expand: Option<Expand>,
+    /// Database-side augmentation: the first stage compares each index image's mean with its nearest ones instead of its descriptor;
+    /// default none. Of index images only, without [`ef`](Self::ef) and without an [`order`](Self::order).
+    pub augment: Option<Expand>,
     /// What orders the images that the first stage found; default their similarity.
     pub order: Option<Order>,
     /// The second stage; default none.
@@ -37,7 +40,7 @@ pub struct SearchRequest {
     pub paths: bool,
 }
 
-/// Query expansion (Chum et al. 2007; Radenovic et al. 2018): the sum of the query and of its nearest images, each times its
+/// Expansion of a query or, as augmentation, of each index image (Chum et al. 2007; Radenovic et al. 2018): the sum of the query and of its nearest images, each times its
 /// similarity to the query to the power of alpha, as a unit vector. Negative similarities weigh nothing unless alpha is 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -107,6 +110,10 @@ pub struct Diffusion {
     /// Number of a source's nearest images over which its similarity spreads, itself included (Yang et al. 2019); 2 to
     /// [`MAX_CUT`](crate::MAX_CUT), default 1000. `None`: all images (Iscen et al. 2017).
     pub cut: Option<usize>,
+    /// The queries of the request are images of the graph, too, and an image is as near as its spread similarities are like the
+    /// query's (the authors' later code); default no. It needs a cut, takes no sources, and computes the spread of every image again
+    /// for each request.
+    pub transductive: bool,
 }
 
 /// Explore-exploit traversal (Chang et al. 2019): from the query along the best edges of the neighbour graph.
@@ -131,6 +138,9 @@ pub struct Reciprocal {
     pub k2: usize,
     /// Weight of the plain distance beside that of the neighbourhoods; 0 to 1, default 0.3.
     pub lambda: f64,
+    /// The queries of the request are images of the graph, too, and distances are divided by the largest of each image, as
+    /// published; default no. It compares all images with all, for each request.
+    pub transductive: bool,
 }
 
 /// SuperGlobal re-ranking (Shao et al. 2023): each of the first images is refined by its nearest ones among them, the query by the
@@ -169,6 +179,7 @@ impl Default for SearchRequest {
             limit: usize::MAX,
             ef: None,
             expand: None,
+            augment: None,
             order: None,
             rerank: None,
             least_similarity: None,
@@ -213,6 +224,12 @@ impl SearchRequest {
     #[must_use]
     pub fn expand(self, expand: impl Into<Option<Expand>>) -> Self {
         Self { expand: expand.into(), ..self }
+    }
+
+    /// Sets the augmentation of the index images; `None`: none.
+    #[must_use]
+    pub fn augment(self, augment: impl Into<Option<Expand>>) -> Self {
+        Self { augment: augment.into(), ..self }
     }
 
     /// Sets what orders the images of the first stage.
@@ -304,7 +321,7 @@ impl SuperGlobal {
 
 impl Default for Diffusion {
     fn default() -> Self {
-        Self { degree: DEFAULT_DEGREE, sources: DEFAULT_SOURCES, cut: Some(DEFAULT_CUT) }
+        Self { degree: DEFAULT_DEGREE, sources: DEFAULT_SOURCES, cut: Some(DEFAULT_CUT), transductive: false }
     }
 }
 
@@ -330,6 +347,12 @@ impl Diffusion {
     #[must_use]
     pub fn cut(self, cut: impl Into<Option<usize>>) -> Self {
         Self { cut: cut.into(), ..self }
+    }
+
+    /// Sets [`Diffusion::transductive`].
+    #[must_use]
+    pub fn transductive(self) -> Self {
+        Self { transductive: true, ..self }
     }
 }
 
@@ -361,7 +384,7 @@ impl Exploration {
 impl Default for Reciprocal {
     fn default() -> Self {
         let (k1, k2, lambda) = DEFAULT_RECIPROCAL;
-        Self { k1, k2, lambda }
+        Self { k1, k2, lambda, transductive: false }
     }
 }
 
@@ -387,6 +410,12 @@ impl Reciprocal {
     #[must_use]
     pub fn lambda(self, lambda: f64) -> Self {
         Self { lambda, ..self }
+    }
+
+    /// Sets [`Reciprocal::transductive`].
+    #[must_use]
+    pub fn transductive(self) -> Self {
+        Self { transductive: true, ..self }
     }
 }
 

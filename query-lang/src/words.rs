@@ -18,6 +18,7 @@ pub(crate) const CLAUSES: &[&str] = &[
     "EXACT",
     "EF",
     "EXPAND",
+    "AUGMENT",
     "SUPERGLOBAL",
     "DIFFUSE",
     "EXPLORE",

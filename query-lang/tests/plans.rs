@@ -18,11 +18,10 @@ fn breadth(depth: usize, rows: usize) -> Option<usize> {
     };
     let parsed = parse(&format!("SEARCH $1 K {depth}"));
     let names = Names { positional: 1, named: Vec::new() };
-    let Plan::Search(SearchPlan { request, scan, .. }) =
-        plan(&parsed.statements.first().unwrap().node, &names, &facts).unwrap()
-    else {
+    let Plan::Search(search) = plan(&parsed.statements.first().unwrap().node, &names, &facts).unwrap() else {
         panic!("K {depth} is planned as no search");
     };
+    let SearchPlan { request, scan, .. } = *search;
     assert_eq!(request.ef.is_none(), scan.is_some(), "a scan says why it is one, and a search of the graph does not");
     request.ef
 }

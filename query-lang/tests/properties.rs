@@ -13,8 +13,8 @@ use cairndb_query::options::{CLEAN, Form, Only, Part, TRAIN};
 use cairndb_query::{
     Action, Binding, Clean, Column, Condition, Cut, DEFAULT_FREQ, DEFAULT_NEIGHBOURS, DEFAULT_NN, DEFAULT_TRUNK_EPOCHS,
     Facts, Field, Flip, Freshness, Image, MAX_COLLAPSED, MAX_VOTERS, Method, MethodClause, Mode, Names, Options,
-    Origin, Parameter, RerankClause, Role, Rule, Scope, Search, Setting, Span, Spanned, Statement, Takes, Train, Value,
-    fill, keywords, parse, plan, statement_is_complete,
+    Origin, Parameter, Place, RerankClause, Role, Rule, Scope, Search, Setting, Span, Spanned, Statement, Takes, Train,
+    Value, fill, keywords, parse, plan, statement_is_complete,
 };
 use places::{spanned, spans, without_spans};
 use proptest::prelude::*;
@@ -121,6 +121,10 @@ fn into() -> impl Strategy<Value = (Option<Spanned<Value<String>>>, bool)> {
     })
 }
 
+fn of_place(place: Place) -> Vec<Method> {
+    Method::ALL.into_iter().filter(|method| method.place() == place).collect()
+}
+
 fn search() -> impl Strategy<Value = Statement> {
     let columns = prop::sample::subsequence(Column::ALL.to_vec(), 1..=Column::ALL.len())
         .prop_shuffle()
@@ -133,18 +137,22 @@ fn search() -> impl Strategy<Value = Statement> {
         optional(prop_oneof![Just(Mode::Exact), value(count()).prop_map(Mode::Ef)]),
     );
     let methods = (
-        optional(method(vec![Method::ExpandMean, Method::ExpandAlpha])),
-        optional(method(Method::ALL.into_iter().filter(|method| !method.expands()).collect())),
+        optional(method(of_place(Place::Query))),
+        optional(method(of_place(Place::Index))),
+        optional(method(of_place(Place::Order))),
         optional(value(-1.0..=1.0_f64)),
         optional(value(prop_oneof![-1.0..=1.0_f64, Just(1.0), Just(-1.0), Just(1e-300)])),
     );
     let shown = (optional(rerank()), optional(freshness()), any::<bool>(), prop::option::of(columns), into());
-    (image(), found, methods, shown).prop_map(|(image, found, (expand, order, least, collapse), shown)| {
+    (image(), found, methods, shown).prop_map(|(image, found, (expand, augment, order, least, collapse), shown)| {
         let (scope, filter, depth, share, mode) = found;
         let (rerank, freshness, including_self, columns, (into, overwrite)) = shown;
         // Only index images have a graph, and no more neighbourhoods are averaged than there are.
         let elsewhere = scope.as_ref().is_some_and(|scope| scope.node != Scope::Index);
         let order = order.filter(|order| !(elsewhere && order.node.method.needs_graph()));
+        // It compares other descriptors than the graphs have.
+        let by_graph = mode.as_ref().is_some_and(|mode| matches!(mode.node, Mode::Ef(_)));
+        let augment = augment.filter(|_| !elsewhere && !by_graph && order.is_none());
         let order = order.map(|mut order| {
             order.node.options = kept(&order.node.options, |part| part.name != "k2");
             order
@@ -166,6 +174,7 @@ fn search() -> impl Strategy<Value = Statement> {
             limit,
             mode,
             expand,
+            augment,
             order,
             least,
             // It compares few rows with each other.

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,11 +25,13 @@ use cairn::{
 use cairndb_storage_tests::epochs::{mirror, model, options};
 use cairndb_storage_tests::{DIMENSION, Guarded, Model, Random, Stream, load, many, put, said};
 
-/// A thread hangs that makes no step while the process uses this many seconds of processors, which is half a minute of a machine
+/// A thread hangs that makes no step while its process uses this many seconds of processors, which is half a minute of a machine
 /// with two that does nothing else; on a busy machine that takes longer.
 const WATCHED: f64 = 60.0;
 /// It also hangs if it makes no step for this long: if all threads wait for each other, they use no processor.
 const WAITED: Duration = Duration::from_secs(300);
+/// The name of its part.
+const BESIDE: &str = "the process beside";
 /// Writers, each in its own thread; one more writes in a callback.
 const WRITERS: usize = 4;
 const READERS: usize = 3;
@@ -61,6 +63,8 @@ struct World {
     over: AtomicBool,
     /// The steps of each part, which the watchdog looks at.
     steps: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+    /// The number of the process beside.
+    beside: AtomicU32,
     /// What upkeep does, for the watchdog.
     doing: Mutex<String>,
     reentrant: AtomicUsize,
@@ -308,8 +312,10 @@ fn watch(world: &World, for_so_long: Duration) {
     let mut early = None;
     while begin.elapsed() < for_so_long && world.goes_on() {
         std::thread::sleep(Duration::from_millis(200));
-        let used = processor_seconds();
+        let (own, of_beside) =
+            (processor_seconds(std::process::id()), processor_seconds(world.beside.load(Ordering::Relaxed)));
         for (name, steps) in &*world.steps.lock().unwrap() {
+            let used = if name == BESIDE { of_beside } else { own };
             let steps = steps.load(Ordering::Relaxed);
             let seen = last.entry(name.clone()).or_insert((steps, Instant::now(), used));
             let (waited, used_since) = (seen.1.elapsed(), used - seen.2);
@@ -334,11 +340,11 @@ fn watch(world: &World, for_so_long: Duration) {
     }
 }
 
-/// Seconds of processors that this process has used.
-fn processor_seconds() -> f64 {
+/// Seconds of processors that a process has used.
+fn processor_seconds(process: u32) -> f64 {
     /// Of Linux, on every machine.
     const TICKS_A_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name of the program, in brackets, may hold spaces; user and system time are fields 14 and 15.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / TICKS_A_SECOND
@@ -365,7 +371,8 @@ fn beside(world: &World, path: &Path) {
     let words = world.folder.join("words");
     let out = std::fs::File::create(&words).unwrap();
     let mut child = Guarded(load().arg("look").arg(path).stdout(out).spawn().unwrap());
-    let step = world.part("the process beside");
+    world.beside.store(child.0.id(), Ordering::Relaxed);
+    let step = world.part(BESIDE);
     let look = || {
         let found = said(&words, 0);
         let wrong: Vec<&String> = found.lines.iter().filter(|line| !line.starts_with("looked")).collect();
@@ -392,6 +399,7 @@ fn everything_at_once_agrees_with_the_writes_and_comes_to_an_end() {
         known: (0..=WRITERS).map(|_| Mutex::default()).collect(),
         over: AtomicBool::new(false),
         steps: Mutex::default(),
+        beside: AtomicU32::new(0),
         reentrant: AtomicUsize::new(0),
         doing: Mutex::default(),
     };

@@ -246,6 +246,9 @@ fn after_any_history_the_graph_is_that_of_the_images() {
         new().order(Exploration::new().degree(4).threshold(0.5)),
         new().order(Reciprocal::new().k1(5).k2(2)),
         new().order(Reciprocal::new().k1(5).k2(2)).rerank(Rerank::new()),
+        new().order(Reciprocal::new().k1(5).k2(2).transductive()),
+        new().order(Diffusion::new().degree(6).cut(12).transductive()),
+        new().augment(Expand::alpha().images(4)).expand(Expand::alpha().images(3)),
         new().order(Fusion::new()),
         new().order(Fusion::new().labels(0.7)).expand(Expand::alpha().images(3)),
     ];
@@ -328,6 +331,68 @@ fn labels_decide_where_they_say_something() {
     assert!((72..=100).contains(&found[1]), "labels that say nothing found {}", found[1]);
 }
 
+/// It catches: weights of another power, a mean without the image itself, a length that is left out, the score of another row.
+#[test]
+fn augmented_images_are_means_of_their_nearest_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = database(folder.path()).snapshot();
+    let keys = snapshot.keys(Some(Role::Index)).unwrap();
+    let by_hand = |key: &String| {
+        let own = vector(&snapshot, key);
+        let nearest = rows(&snapshot, &SearchRequest::new().depth(4), &Query::new(own.clone()).without(key.clone()));
+        let mut sum: Vec<f64> = own.iter().map(|&x| f64::from(x)).collect();
+        for row in nearest {
+            let weight = f64::from(row.similarity).max(0.0).powi(2);
+            sum.iter_mut().zip(vector(&snapshot, &row.id)).for_each(|(sum, x)| *sum += weight * f64::from(x));
+        }
+        unit(&sum.iter().map(|&x| x as f32).collect::<Vec<f32>>())
+    };
+    let augmented: Vec<Vec<f32>> = keys.iter().map(by_hand).collect();
+    let request = SearchRequest::new().depth(30).augment(Expand::alpha().images(5).power(2.0));
+    let queries: Vec<Query> = keys.iter().step_by(41).map(|key| Query::new(vector(&snapshot, key))).collect();
+    for (query, answer) in queries.iter().zip(snapshot.search(&request, &queries).unwrap()) {
+        let mut expected: Vec<(f64, &str)> =
+            keys.iter().zip(&augmented).map(|(key, vector)| (dot(&query.vector, vector), key.as_str())).collect();
+        expected.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (row, (score, key)) in answer.rows.iter().zip(expected) {
+            assert!((f64::from(row.score.unwrap()) - score).abs() < 1e-5, "{} and {key}", row.id);
+            let own = dot(&query.vector, &vector(&snapshot, &row.id));
+            assert!((f64::from(row.similarity) - own).abs() < 1e-5, "the similarity is that of the stored descriptor");
+        }
+    }
+}
+
+/// It catches: an answer of transductive queries that hangs on their order or on how many are asked at a time.
+#[test]
+fn transductive_queries_are_answered_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = database(folder.path()).snapshot();
+    let mut random = Random::new(5);
+    let mut near = |key: &String| {
+        let vector = vector(&snapshot, key);
+        Query::new(vector.into_iter().map(|x| x + 0.05 * random.signed()).collect::<Vec<f32>>())
+    };
+    let keys = snapshot.keys(None).unwrap();
+    let mut queries: Vec<Query> = keys.iter().take(300).map(&mut near).collect();
+    let reciprocal = Reciprocal::new().k1(6).k2(3).transductive();
+    for order in [Order::from(reciprocal), Order::from(Diffusion::new().degree(5).cut(20).transductive())] {
+        let request = SearchRequest::new().depth(20).order(order);
+        let scored = |rows: &[Row]| rows.iter().map(|row| (row.id.clone(), row.score)).collect::<Vec<_>>();
+        let together: Vec<_> =
+            snapshot.search(&request, &queries).unwrap().iter().map(|answer| scored(&answer.rows)).collect();
+        queries.reverse();
+        let reversed = snapshot.search(&request, &queries).unwrap();
+        queries.reverse();
+        let alone = snapshot.search(&request, &queries[..1]).unwrap();
+        for (one, other) in together.iter().zip(reversed.iter().rev()) {
+            for ((_, one), other) in one.iter().zip(&other.rows) {
+                assert!((one.unwrap() - other.score.unwrap()).abs() < 1e-5, "{order:?}");
+            }
+        }
+        assert_ne!(together[0], scored(&alone[0].rows), "{order:?}: the other queries say nothing");
+    }
+}
+
 #[test]
 fn methods_of_the_graph_obey_conditions_and_fill_the_answer() {
     let folder = tempfile::tempdir().unwrap();
@@ -337,32 +402,36 @@ fn methods_of_the_graph_obey_conditions_and_fill_the_answer() {
     let query = Query::new(vector(&snapshot, key)).without(key.clone());
     let copies = Condition { field: Field::Id, like: true, value: "copy%".to_owned() };
     let matching = index.iter().filter(|other| other.starts_with("copy") && *other != key).count();
-    for order in [
-        Order::from(Diffusion::new()),
-        Order::from(Diffusion::new().cut(None)),
-        Order::from(Exploration::new()),
-        Order::from(Exploration::new().degree(2)),
-        Order::from(Reciprocal::new()),
-        Order::from(Fusion::new()),
+    let new = |order: Order| SearchRequest::new().order(order);
+    for request in [
+        new(Diffusion::new().into()),
+        new(Diffusion::new().cut(None).into()),
+        new(Exploration::new().into()),
+        new(Exploration::new().degree(2).into()),
+        new(Reciprocal::new().into()),
+        new(Fusion::new().into()),
+        new(Reciprocal::new().transductive().into()),
+        new(Diffusion::new().transductive().into()),
+        SearchRequest::new().augment(Expand::alpha()),
     ] {
-        let all = rows(&snapshot, &SearchRequest::new().depth(10_000).order(order), &query);
-        assert_eq!(all.len(), index.len() - 1, "{order:?}");
-        assert!(!ids(&all).contains(&key.as_str()), "{order:?}: the query itself");
-        let found = rows(&snapshot, &SearchRequest::new().depth(10_000).filter(copies.clone()).order(order), &query);
-        assert_eq!(found.len(), matching, "{order:?}");
-        assert!(ids(&found).iter().all(|id| id.starts_with("copy")), "{order:?}");
+        let all = rows(&snapshot, &request.clone().depth(10_000), &query);
+        assert_eq!(all.len(), index.len() - 1, "{request:?}");
+        assert!(!ids(&all).contains(&key.as_str()), "{request:?}: the query itself");
+        let found = rows(&snapshot, &request.clone().depth(10_000).filter(copies.clone()), &query);
+        assert_eq!(found.len(), matching, "{request:?}");
+        assert!(ids(&found).iter().all(|id| id.starts_with("copy")), "{request:?}");
         let mut unique = ids(&found);
         unique.sort_unstable();
         unique.dedup();
-        assert_eq!(unique.len(), found.len(), "{order:?}");
-        let refused = snapshot.search_one(&SearchRequest::new().scope(Scope::All).order(order), &query).unwrap_err();
+        assert_eq!(unique.len(), found.len(), "{request:?}");
+        let refused = snapshot.search_one(&request.clone().scope(Scope::All), &query).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Invalid);
         let stopped = snapshot.with_stop(&{
             let stop = Stop::new();
             stop.stop();
             stop
         });
-        let error = stopped.search_one(&SearchRequest::new().order(order), &query).unwrap_err();
+        let error = stopped.search_one(&request, &query).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
     }
 }
@@ -392,6 +461,11 @@ fn parameters_out_of_range_are_refused() {
         new().order(Order::from(Reciprocal::new().lambda(1.1))),
         new().order(Order::from(Fusion::new().labels(10.5))),
         new().order(Order::from(Fusion::new().labels(f64::NAN))),
+        new().order(Order::from(Diffusion::new().cut(None).transductive())),
+        new().augment(Expand::alpha().images(1)),
+        new().augment(Expand::alpha()).ef(100),
+        new().augment(Expand::alpha()).order(Order::from(SuperGlobal::new())),
+        new().augment(Expand::alpha()).scope(Scope::Train),
         new().least_similarity(1.5),
         new().least_similarity(f64::NAN),
         new().collapse(-1.5),

@@ -171,7 +171,7 @@ impl Core {
             match role {
                 Role::Train => next.train = set,
                 // Its rows have other numbers.
-                Role::Index => (next.index, next.derived) = (set, Arc::default()),
+                Role::Index => (next.index, next.derived) = (set, Arc::new(now.derived.of_others())),
             }
         }
         let named = writer.commit(|batch| {

@@ -167,7 +167,7 @@ impl Database {
     fn run(&self, plan: Plan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {
         let watch = ports.watch.as_deref();
         Ok(match plan {
-            Plan::Search(plan) => return self.run_search(plan, arguments, ports),
+            Plan::Search(plan) => return self.run_search(*plan, arguments, ports),
             Plan::Predict { source, k, freshness } => {
                 let (snapshot, asked) = self.under_one_model(freshness, ports, |snapshot| {
                     Ok(snapshot.resolve(&source, arguments, ports, false)?.asked)

@@ -3,6 +3,7 @@
 
 mod column;
 mod part;
+mod reach;
 mod scan;
 mod set;
 mod sieve;
@@ -10,6 +11,5 @@ mod sketched;
 
 pub(crate) use column::Column;
 pub(crate) use part::Part;
-pub(crate) use scan::Run;
 pub(crate) use set::{NewRow, RowSet};
 pub(crate) use sketched::MOST_SKETCHED_ROWS;

@@ -105,7 +105,7 @@ impl RowSet {
         }
     }
 
-    fn top<'s>(&'s self, count: usize) -> Top<impl Fn(u32) -> &'s str> {
+    pub(crate) fn top<'s>(&'s self, count: usize) -> Top<impl Fn(u32) -> &'s str> {
         Top::new(count, |row| self.key(row as usize))
     }
 

@@ -173,9 +173,10 @@ impl Context<'_> {
             None => None,
         };
         let searched = expanded.as_deref().unwrap_or(queries);
-        match self.request.order {
-            Some(order) => self.ordered(searched, queries, order),
-            None => self.nearest(searched, self.request.depth, true),
+        match (self.request.order, self.request.augment) {
+            (Some(order), _) => self.ordered(searched, queries, order),
+            (None, Some(by)) => self.nearest_augmented(searched, self.request.depth, true, by),
+            (None, None) => self.nearest(searched, self.request.depth, true),
         }
     }
 
@@ -196,18 +197,22 @@ impl Context<'_> {
         Ok(lists)
     }
 
+    /// Which rows meet the conditions; `None`: all. Decided once a row, not once a query: a path condition reads the catalog.
+    pub(super) fn admitted(&self, role: Role, filtered: bool) -> Result<Option<Vec<bool>>> {
+        if !filtered || self.filter.is_open() {
+            return Ok(None);
+        }
+        let set = self.state.rows(role);
+        let admit = |row| {
+            self.interrupt.look_at(row)?;
+            Ok(set.live[row] && self.filter.admits(role, row, self.instance(role, row))?)
+        };
+        (0..set.len()).map(admit).collect::<Result<_>>().map(Some)
+    }
+
     fn nearest_in(&self, role: Role, queries: &[Ready], depth: usize, filtered: bool) -> Result<Vec<Vec<Hit>>> {
         let set = self.state.rows(role);
-        // Decided once a row, not once a query: a path condition reads the catalog.
-        let admitted: Option<Vec<bool>> = if !filtered || self.filter.is_open() {
-            None
-        } else {
-            let admit = |row| {
-                self.interrupt.look_at(row)?;
-                Ok(set.live[row] && self.filter.admits(role, row, self.instance(role, row))?)
-            };
-            Some((0..set.len()).map(admit).collect::<Result<_>>()?)
-        };
+        let admitted = self.admitted(role, filtered)?;
         let itself: Vec<Option<usize>> = queries.iter().map(|query| itself(set, query)).collect();
         let admit = |query: usize, row: usize| {
             Some(row) != itself[query] && admitted.as_ref().is_none_or(|admitted| admitted[row])

@@ -44,7 +44,8 @@ impl Snapshot {
         let (lag, filter) = (self.lag(), Filter::new(state, &request.filter));
         let context = Context { state, request, filter, lag, interrupt, revote };
         let mut answers = Vec::with_capacity(ready.len());
-        for ready in ready.chunks(QUERIES_AT_ONCE) {
+        let at_once = if is_transductive(request) { ready.len().max(1) } else { QUERIES_AT_ONCE };
+        for ready in ready.chunks(at_once) {
             interrupt.at(Progress::QUERIES, answers.len(), queries.len())?;
             let first = context.first_stage(ready)?;
             let answer = |at: usize| {
@@ -163,6 +164,15 @@ fn check(request: &SearchRequest) -> Result<()> {
     if asked.k == Rerank::STORED_K { Ok(()) } else { check_voters(asked.k) }
 }
 
+/// Whether queries are compared with each other, too.
+fn is_transductive(request: &SearchRequest) -> bool {
+    match request.order {
+        Some(Order::Diffusion(method)) => method.transductive,
+        Some(Order::Reciprocal(method)) => method.transductive,
+        _ => false,
+    }
+}
+
 fn check_methods(request: &SearchRequest) -> Result<()> {
     let within = |name: &str, value: f64, least: f64, most: f64| {
         // What is not a number is in no range.
@@ -171,7 +181,7 @@ fn check_methods(request: &SearchRequest) -> Result<()> {
             .ok_or_else(|| Error::invalid(format!("{name} is {value}")).help(format!("use {least} to {most}")))
     };
     let images = |images: usize| within("the number of averaged images", images as f64, 2.0, MAX_EXPANDED as f64);
-    if let Some(expand) = &request.expand {
+    for expand in [&request.expand, &request.augment].into_iter().flatten() {
         images(expand.images)?;
         within("alpha", expand.alpha, 0.0, MAX_ALPHA)?;
     }
@@ -186,6 +196,9 @@ fn check_methods(request: &SearchRequest) -> Result<()> {
             degree("the degree", method.degree, 2)?;
             degree("the number of sources", method.sources, 1)?;
             within("the cut", method.cut.unwrap_or(2) as f64, 2.0, MAX_CUT as f64)?;
+            if method.transductive && method.cut.is_none() {
+                return Err(Error::invalid("a transductive diffusion has no cut").help("set a cut, for example 1000"));
+            }
         }
         Some(Order::Exploration(method)) => {
             degree("the degree", method.degree, 2)?;
@@ -202,10 +215,14 @@ fn check_methods(request: &SearchRequest) -> Result<()> {
         _ => {}
     }
     // The other orders work on any images.
-    let needs_graph = !matches!(request.order, None | Some(Order::SuperGlobal(_)));
+    let needs_graph = request.augment.is_some() || !matches!(request.order, None | Some(Order::SuperGlobal(_)));
     if needs_graph && request.scope != Scope::Index {
-        return Err(Error::invalid("this method orders index images, and the request searches others")
+        return Err(Error::invalid("this method takes index images, and the request searches others")
             .help("search index images: only they have a neighbour graph"));
+    }
+    if request.augment.is_some() && (request.order.is_some() || request.ef.is_some()) {
+        return Err(Error::invalid("augmented descriptors are neither in the graphs nor in the neighbour graph")
+            .help("leave the order and ef out, or the augmentation"));
     }
     if let Some(least) = request.least_similarity {
         within("the least similarity", least, -1.0, 1.0)?;

@@ -26,7 +26,7 @@ impl Context<'_> {
 
     /// Whether rows of the first stage are ordered by their similarity to the query itself.
     pub(super) fn is_by_similarity(&self) -> bool {
-        self.request.expand.is_none() && self.request.order.is_none()
+        self.request.expand.is_none() && self.request.augment.is_none() && self.request.order.is_none()
     }
 
     /// The first of these rows, without copies of earlier ones.

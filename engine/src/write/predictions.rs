@@ -13,9 +13,9 @@ use crate::id::{ImageId, LabelId, SpaceId};
 use crate::options::Options;
 use crate::process::pool;
 use crate::progress::{Interrupt, UNINTERRUPTED};
-use crate::rows::{RowSet, Run};
+use crate::rows::RowSet;
 use crate::state::lists::{label_in, list_of};
-use crate::vector::{CodedQuery, Hit, Top, dot, products, row_residual, stride};
+use crate::vector::Hit;
 use crate::vote::{Ballot, Candidate, List, soft_vote};
 
 /// What a write did to the rows, before predictions follow.
@@ -196,70 +196,19 @@ impl Work<'_> {
 /// best first.
 ///
 /// At most `keep + 1` of them are reported for a row: the list takes `keep`, and the one more tells it that something was left
-/// out, so that its floor rises. Complexity: `O(index * added * dimension)`, in parallel over index rows.
+/// out, so that its floor rises.
 fn entering(
     index: &RowSet,
     until: usize,
     train: &RowSet,
     added: std::ops::Range<usize>,
     keep: usize,
-) -> Result<HashMap<usize, Vec<Candidate>>> {
-    /// Index rows of one task at most.
-    const TASK_ROWS: usize = 4096;
-    /// Pairs of one task: of 512 components about 10 milliseconds, after which a helper may turn to a search.
-    const TASK_PAIRS: usize = 1 << 20;
-    /// Index rows whose coded scores are computed at once.
-    const BLOCK_ROWS: usize = 256;
-    /// New train images that share a block of index rows.
-    const ADDED_GROUP: usize = 64;
-    if added.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let dimension = index.dimension();
+) -> Result<Vec<(usize, Vec<Candidate>)>> {
     let rows: Vec<usize> = added.collect();
-    let vectors = train.gathered(&rows)?;
-    let coded: Vec<CodedQuery> = vectors.chunks_exact(dimension).map(CodedQuery::new).collect();
-    let task = |run: Run<'_>| -> Result<Vec<(usize, Vec<Candidate>)>> {
-        let width = stride(dimension);
-        let mut scores = vec![0.0; ADDED_GROUP * BLOCK_ROWS];
-        let mut found = Vec::new();
-        for block in run.blocks(BLOCK_ROWS) {
-            let codes = block.codes(dimension);
-            let rows_of_block = block.start..block.start + block.rows;
-            // A dead row has a floor that nothing reaches.
-            let floor = |row: usize| if index.live[row] { index.floors[row] } else { f32::INFINITY };
-            let floors: Vec<f32> = rows_of_block.map(floor).collect();
-            let mut tops: BTreeMap<usize, Top<_>> = BTreeMap::new();
-            for (group, coded) in coded.chunks(ADDED_GROUP).enumerate() {
-                let scores = &mut scores[..coded.len() * block.rows];
-                products(coded, codes, scores);
-                for (at, &floor) in floors.iter().enumerate() {
-                    let residual = row_residual(&codes[at * width..(at + 1) * width]);
-                    for (number, query) in coded.iter().enumerate() {
-                        // No code is so wrong that a row above its floor could be passed over.
-                        if scores[number * block.rows + at] + query.bound(residual) < floor {
-                            continue;
-                        }
-                        let new = group * ADDED_GROUP + number;
-                        let vector = &vectors[new * dimension..(new + 1) * dimension];
-                        let similarity = dot(vector, &block.part.vector(block.first + at)?);
-                        if similarity >= floor {
-                            let fresh = || Top::new(keep + 1, |row: u32| train.key(row as usize));
-                            let top = tops.entry(at).or_insert_with(fresh);
-                            top.push(Hit { similarity, row: rows[new] as u32 });
-                        }
-                    }
-                }
-            }
-            for (at, top) in tops {
-                found.push((block.start + at, top.into_sorted().iter().map(|hit| candidate(train, hit)).collect()));
-            }
-        }
-        Ok(found)
-    };
-    let runs = index.runs(until, (TASK_PAIRS / rows.len()).clamp(BLOCK_ROWS, TASK_ROWS));
-    let lists: Vec<Vec<(usize, Vec<Candidate>)>> = pool::try_map(&runs, |&run| task(run))?;
-    Ok(lists.into_iter().flatten().collect())
+    let (floor, key) = (|row: usize| index.floors[row], |number: u32| train.key(rows[number as usize]));
+    let found = index.reached(until, &train.gathered(&rows)?, floor, keep + 1, key, &UNINTERRUPTED)?;
+    let of_train = |hit: Hit| candidate(train, &Hit { row: rows[hit.row as usize] as u32, ..hit });
+    Ok(found.into_iter().map(|(row, hits)| (row, hits.into_iter().map(of_train).collect())).collect())
 }
 
 fn candidate(train: &RowSet, hit: &Hit) -> Candidate {

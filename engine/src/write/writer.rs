@@ -187,7 +187,7 @@ impl Writer {
             problems: Arc::clone(&state.problems),
             revotes: Mutex::default(),
             calibration: if same_train { Arc::clone(&state.calibration) } else { Arc::default() },
-            derived: if same_index { Arc::clone(&state.derived) } else { Arc::default() },
+            derived: if same_index { Arc::clone(&state.derived) } else { Arc::new(state.derived.of_others()) },
         };
         Ok((published, carried))
     }

@@ -113,9 +113,20 @@ pub(crate) fn order_twice(span: Span, word: &str, given: &Spanned<MethodClause>)
     one_of_two(span, word, given.node.method.name(), given.span, help)
 }
 
+pub(crate) fn augment_and_order(span: Span, word: &str, augment: Span) -> Diagnostic {
+    let help = "keep one: AUGMENT compares other descriptors than the stored ones, of which the neighbour graph and the order are";
+    one_of_two(span, word, "AUGMENT", augment, help)
+}
+
+pub(crate) fn augment_and_ef(span: Span, augment: Span) -> Diagnostic {
+    let help =
+        "leave EF out: AUGMENT scores every row, because the graphs of segments have edges of the stored descriptors";
+    one_of_two(span, "EF", "AUGMENT", augment, help)
+}
+
 pub(crate) fn graph_of_index(span: Span, method: &str, scope: Span) -> Diagnostic {
     let help = "leave IN out, or the method: only index images have a neighbour graph";
-    Diagnostic::new("graph-of-index", span, format!("{method} orders index images"), help).with_other(Some(scope))
+    Diagnostic::new("graph-of-index", span, format!("{method} takes index images"), help).with_other(Some(scope))
 }
 
 pub(crate) fn k2_above_k1(span: Span, k2: usize, k1: usize) -> Diagnostic {

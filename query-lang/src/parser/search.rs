@@ -6,7 +6,8 @@ use std::ops::RangeBounds as _;
 use super::options::check_setting;
 use super::{Parse, Parser};
 use crate::ast::{
-    Column, Condition, Field, Method, MethodClause, Mode, Options, RerankClause, Role, Scope, Search, Span, Spanned,
+    Column, Condition, Field, Method, MethodClause, Mode, Options, Place, RerankClause, Role, Scope, Search, Span,
+    Spanned,
 };
 use crate::complaints;
 use crate::diagnostic::Diagnostic;
@@ -32,6 +33,7 @@ impl Parser<'_> {
             limit: None,
             mode: None,
             expand: None,
+            augment: None,
             order: None,
             least: None,
             collapse: None,
@@ -86,6 +88,10 @@ impl Parser<'_> {
                 };
                 search.expand = Some(self.method(span, method)?);
             }
+            Some("AUGMENT") => {
+                self.once(search.augment.is_some(), "AUGMENT")?;
+                search.augment = Some(self.method(span, Method::Augment)?);
+            }
             Some(word @ ("SUPERGLOBAL" | "DIFFUSE" | "EXPLORE" | "RECIPROCAL" | "FUSE")) => {
                 if let Some(given) = &search.order {
                     return Err(complaints::order_twice(span, word, given));
@@ -94,6 +100,8 @@ impl Parser<'_> {
                 let method = match word {
                     "SUPERGLOBAL" => Method::SuperGlobal,
                     "DIFFUSE" if self.take("FULL").is_some() => Method::DiffuseFull,
+                    "DIFFUSE" if self.take("TRANSDUCTIVE").is_some() => Method::DiffuseTransductive,
+                    "RECIPROCAL" if self.take("TRANSDUCTIVE").is_some() => Method::ReciprocalTransductive,
                     "DIFFUSE" => Method::Diffuse,
                     "EXPLORE" => Method::Explore,
                     "FUSE" => Method::Fuse,
@@ -324,11 +332,16 @@ impl Parser<'_> {
 /// A search returns no more rows than it searches, and compares no more rows with each other than it can; its methods have
 /// options that they take. A parameter is checked once it has its value.
 pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
-    for (clause, expands) in [(&search.expand, true), (&search.order, false)] {
+    let clauses = [
+        (&search.expand, Place::Query, "EXPAND"),
+        (&search.augment, Place::Index, "AUGMENT"),
+        (&search.order, Place::Order, "SUPERGLOBAL, DIFFUSE, EXPLORE, RECIPROCAL or FUSE"),
+    ];
+    for (clause, place, words) in clauses {
         let Some(Spanned { node: MethodClause { method, options }, span }) = clause else { continue };
-        if method.expands() != expands {
-            let place = if expands { "EXPAND" } else { "SUPERGLOBAL, DIFFUSE, EXPLORE, RECIPROCAL or FUSE" };
-            return Err(complaints::expected(*span, place, Some(method.name().to_owned()), format!("write {place}")));
+        let span = *span;
+        if method.place() != place {
+            return Err(complaints::expected(span, words, Some(method.name().to_owned()), format!("write {words}")));
         }
         for given in options.iter() {
             if !method.parts().contains(&given.part) {
@@ -338,11 +351,18 @@ pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
             check_setting(given.part, &given.value)?;
         }
     }
-    if let (Some(Spanned { node: clause, span }), Some(scope)) = (&search.order, &search.scope)
-        && clause.method.needs_graph()
-        && scope.node != Scope::Index
-    {
-        return Err(complaints::graph_of_index(*span, clause.method.name(), scope.span));
+    for Spanned { node: clause, span } in [&search.augment, &search.order].into_iter().flatten() {
+        if let Some(scope) = search.scope.as_ref().filter(|scope| scope.node != Scope::Index)
+            && clause.method.needs_graph()
+        {
+            return Err(complaints::graph_of_index(*span, clause.method.name(), scope.span));
+        }
+    }
+    if let (Some(augment), Some(order)) = (&search.augment, &search.order) {
+        return Err(complaints::augment_and_order(order.span, order.node.method.name(), augment.span));
+    }
+    if let (Some(augment), Some(Spanned { node: Mode::Ef(_), span })) = (&search.augment, &search.mode) {
+        return Err(complaints::augment_and_ef(*span, augment.span));
     }
     for (clause, value, example) in [
         ("MIN SIMILARITY", &search.least, "MIN SIMILARITY 0.5".to_owned()),

@@ -33,6 +33,7 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
             limit: search.limit.map(|part| spanned(part.node)),
             mode: search.mode.map(|part| spanned(part.node)),
             expand: search.expand.map(method_without_places),
+            augment: search.augment.map(method_without_places),
             order: search.order.map(method_without_places),
             least: bare(search.least),
             collapse: bare(search.collapse),

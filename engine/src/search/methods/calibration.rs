@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::fusion::{NEAREST, PREDICTED, Rows, Shares, VOTERS, widths};
-use super::rows::{mean_of, row_of};
+use super::rows::{mean_of, row_of, weight};
 use crate::error::Result;
 use crate::id::LabelId;
 use crate::progress::{Interrupt, Progress};
@@ -246,8 +246,9 @@ impl<'s> World<'s> {
             lists.push(best(all, k1));
         }
         let graph = Neighbourhood::of_lists(k1, &lists);
-        let make =
-            |row: usize| row_of(&graph, row, k1, |other| Ok(if other == row { 1.0 } else { cosine(row, other) }));
+        let make = |row: usize| {
+            row_of(&graph, row, k1, |other| Ok(weight(if other == row { 1.0 } else { cosine(row, other) })))
+        };
         let rows = (0..index.len()).map(make).collect::<Result<Vec<_>>>()?;
         let mean = |row: usize| -> Result<Sparse> {
             let mean = mean_of(&graph, row, k2, |_| true, |row| Ok(Arc::clone(&rows[row])))?;

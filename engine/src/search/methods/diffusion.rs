@@ -75,7 +75,7 @@ impl Context<'_> {
 }
 
 /// I - alpha S of some rows, S being the graph's mutual edges normalised by the degrees that rows have in the whole graph.
-struct Laplacian {
+pub(super) struct Laplacian {
     starts: Vec<usize>,
     /// Places and weights, alpha included.
     edges: Vec<(u32, f64)>,
@@ -87,7 +87,7 @@ impl Laplacian {
         Self::of(graph, others, &rows)
     }
 
-    fn of(graph: &Neighbourhood, others: usize, rows: &[u32]) -> Self {
+    pub(super) fn of(graph: &Neighbourhood, others: usize, rows: &[u32]) -> Self {
         let place: HashMap<u32, u32> = rows.iter().enumerate().map(|(at, &row)| (row, at as u32)).collect();
         let mutual = |row: u32| {
             let is_mutual = move |edge: &&crate::vector::Hit| graph.has(edge.row as usize, row as usize, others);
@@ -119,7 +119,7 @@ impl Laplacian {
     }
 
     /// The solution for a right-hand side, by conjugate gradients.
-    fn solve(&self, right: &[f64], interrupt: &Interrupt<'_>) -> Result<Vec<f64>> {
+    pub(super) fn solve(&self, right: &[f64], interrupt: &Interrupt<'_>) -> Result<Vec<f64>> {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let (mut x, mut rest) = (vec![0.0; right.len()], right.to_vec());
         let (mut way, mut image) = (rest.clone(), vec![0.0; right.len()]);

@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::vector::unit;
 
 impl Context<'_> {
-    /// The queries that the first stage searches for.
+    /// The queries that the first stage searches for. They expand by plain descriptors, also where the index is augmented: so do the
+    /// authors of the paper.
     pub(in crate::search) fn expanded(&self, queries: &[Ready], expand: Expand) -> Result<Vec<Ready>> {
         let nearest = self.nearest(queries, expand.images - 1, false)?;
         queries.iter().zip(nearest).map(|(query, nearest)| self.expanded_by(query, &nearest, expand.alpha)).collect()
@@ -29,7 +30,7 @@ impl Context<'_> {
 }
 
 /// Weight of an image of this cosine. A negative one to a power need not be a number, and says that the image is another instance's.
-fn weight(cosine: f32, alpha: f64) -> f64 {
+pub(super) fn weight(cosine: f32, alpha: f64) -> f64 {
     if alpha == 0.0 { 1.0 } else { f64::from(cosine).max(0.0).powf(alpha) }
 }
 

@@ -1,13 +1,16 @@
 //! Methods of the first stage: what is searched instead of the query, and what orders the images that were found.
 
+mod augment;
 mod calibration;
 mod diffusion;
 mod expand;
 mod explore;
 mod fusion;
+mod joint;
 mod reciprocal;
 mod rows;
 mod superglobal;
+mod transductive;
 
 use std::collections::HashSet;
 
@@ -34,9 +37,17 @@ impl Context<'_> {
         let lists = self.nearest(queries, depth.max(more), filtered)?;
         // What a method does not reach follows by similarity.
         let rest = if filtered || self.filter.is_open() { None } else { Some(self.nearest(queries, depth, true)?) };
+        let jointly = match order {
+            Order::Reciprocal(method) if method.transductive => Some(self.reciprocal_jointly(queries, &lists, method)?),
+            Order::Diffusion(method) if method.transductive => Some(self.diffused_jointly(queries, method)?),
+            _ => None,
+        };
         let one = |at: usize| {
             let (query, list) = (&queries[at], &lists[at]);
             let mut ordered = match order {
+                Order::Reciprocal(_) | Order::Diffusion(_) if jointly.is_some() => {
+                    self.sorted(jointly.iter().flat_map(|lists| lists[at].iter().copied()).collect())?
+                }
                 Order::SuperGlobal(method) => self.by_superglobal(query, list.clone(), method)?,
                 Order::Diffusion(method) => {
                     let sources = &list[..method.sources.min(list.len())];

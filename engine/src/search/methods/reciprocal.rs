@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use cairndb_query::Reciprocal;
 
 use super::super::first_stage::{Context, Found, Ready, itself};
-use super::rows::{mean_of, row_of, row_of_query};
+use super::rows::{mean_of, row_of, row_of_query, weight};
 use crate::error::Result;
 use crate::operation::Role;
 use crate::state::{Derivation, Neighbourhood, Sparse};
@@ -54,7 +54,7 @@ impl Context<'_> {
         self.state.derived.row(Derivation::Reciprocal(k1), row, || {
             let index = &self.state.index;
             let vector = index.vector(row)?;
-            row_of(graph, row, k1, |other| Ok(dot(&vector, &index.vector(other)?)))
+            row_of(graph, row, k1, |other| Ok(weight(dot(&vector, &index.vector(other)?))))
         })
     }
 }

@@ -11,7 +11,12 @@ const JOIN_ABOVE: f64 = 2.0 / 3.0;
 
 /// Weight of a neighbour at this cosine: the exponential of minus the squared distance.
 pub(super) fn weight(cosine: f32) -> f64 {
-    (2.0 * f64::from(cosine) - 2.0).exp()
+    weight_of(2.0 - 2.0 * f64::from(cosine))
+}
+
+/// Weight of a neighbour at this squared distance, which may be a share of the largest.
+pub(super) fn weight_of(squared: f64) -> f64 {
+    (-squared).exp()
 }
 
 /// Half of k1, rounded to even as the authors' code rounds; 1 at least.
@@ -38,19 +43,19 @@ fn joined(graph: &Neighbourhood, members: &BTreeSet<u32>, k1: usize) -> BTreeSet
     all
 }
 
-/// The neighbourhood of a row: weights that sum to 1. `cosine` is that of the row to another.
+/// The neighbourhood of a row: weights that sum to 1, in proportion to `weight`, which another row has in it.
 ///
 /// # Errors
-/// Those of `cosine`.
+/// Those of `weight`.
 pub(super) fn row_of(
     graph: &Neighbourhood,
     row: usize,
     k1: usize,
-    cosine: impl Fn(usize) -> Result<f32>,
+    weight: impl Fn(usize) -> Result<f64>,
 ) -> Result<Sparse> {
     let mut weights = Vec::new();
     for other in joined(graph, &reciprocal(graph, row, k1), k1) {
-        weights.push((other, weight(cosine(other as usize)?)));
+        weights.push((other, weight(other as usize)?));
     }
     let whole: f64 = weights.iter().map(|(_, weight)| weight).sum();
     Ok(weights.into_iter().map(|(row, weight)| (row, (weight / whole) as f32)).collect::<Arc<[_]>>())

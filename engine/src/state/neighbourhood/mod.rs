@@ -1,5 +1,7 @@
-//! The neighbour graph of the index images: the nearest other index images of each. It is computed exactly on first use, and kept as
-//! long as the index images stay the same; labels may change meanwhile.
+//! The neighbour graph of the index images: the nearest other index images of each. It is computed exactly on first use. A graph that
+//! was computed for other index images of the same model is brought in line with these: only what changed is searched for.
+
+mod build;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,12 +9,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::Result;
-use crate::progress::{Interrupt, Progress};
+use crate::id::ImageId;
+use crate::progress::Interrupt;
 use crate::rows::RowSet;
 use crate::vector::Hit;
 
-/// Images whose nearest ones are computed in one pass over the rows.
-const ROWS_AT_ONCE: usize = 1_024;
 /// Rows of a derivation that are kept; an index with more has the others computed again.
 const KEPT_ROWS: usize = 200_000;
 
@@ -22,29 +23,11 @@ pub(crate) struct Neighbourhood {
     others: usize,
     starts: Vec<usize>,
     edges: Vec<Hit>,
+    /// The rows that answer and their images, by which a graph of other rows finds them; none in a graph that is not kept.
+    images: Vec<(usize, ImageId)>,
 }
 
 impl Neighbourhood {
-    fn of(index: &RowSet, others: usize, interrupt: &Interrupt<'_>) -> Result<Self> {
-        let live: Vec<usize> = index.live().collect();
-        let (mut starts, mut edges) = (Vec::with_capacity(index.len() + 1), Vec::new());
-        let mut lists = Vec::with_capacity(live.len());
-        for (part, rows) in live.chunks(ROWS_AT_ONCE).enumerate() {
-            interrupt.at(Progress::ROWS, part * ROWS_AT_ONCE, live.len())?;
-            let queries = index.gathered(rows)?;
-            lists.extend(index.best_of_many(&queries, others, |query, row| row != rows[query], interrupt)?);
-        }
-        let mut next = live.iter().zip(lists).peekable();
-        for row in 0..index.len() {
-            starts.push(edges.len());
-            if let Some((_, list)) = next.next_if(|(live, _)| **live == row) {
-                edges.extend(list);
-            }
-        }
-        starts.push(edges.len());
-        Ok(Self { others, starts, edges })
-    }
-
     /// The graph of these lists: of each row the nearest others and their similarities, best first.
     pub(crate) fn of_lists(others: usize, lists: &[Vec<(usize, f32)>]) -> Self {
         let (mut starts, mut edges) = (vec![0], Vec::new());
@@ -52,7 +35,7 @@ impl Neighbourhood {
             edges.extend(list.iter().map(|&(row, similarity)| Hit { similarity, row: row as u32 }));
             starts.push(edges.len());
         }
-        Self { others, starts, edges }
+        Self { others, starts, edges, images: Vec::new() }
     }
 
     /// Rows, dead ones included; these have no edges.
@@ -90,14 +73,26 @@ pub(crate) enum Derivation {
 #[derive(Default)]
 pub(crate) struct Neighbourhoods {
     graph: Mutex<Option<Arc<Neighbourhood>>>,
+    /// The graph that was computed last, of whichever index images; all states of one model share it.
+    last: Arc<Mutex<Option<Arc<Neighbourhood>>>>,
     rows: Mutex<HashMap<(Derivation, u32), Sparse>>,
+    /// By number of images and bits of alpha; those of the last augmentation.
+    lengths: Mutex<Option<(Augmentation, Arc<[f32]>)>>,
 }
 
+/// Number of averaged images, and the bits of alpha.
+type Augmentation = (usize, u64);
+
 impl Neighbourhoods {
+    /// Those of other index images of the same model.
+    pub(crate) fn of_others(&self) -> Self {
+        Self { last: Arc::clone(&self.last), ..Self::default() }
+    }
+
     /// The neighbour graph of these index images, with at least so many edges a row where there are as many other rows.
     ///
-    /// Complexity: on first use `O(index^2)` 8-bit products and `8 * others` bytes a row; then nothing until an index image comes or
-    /// goes.
+    /// Complexity: on first use `O(index^2)` 8-bit products and `8 * others` bytes a row. Then nothing until an index image comes or
+    /// goes, and `O(index)` for each image that came, and for each image that had one among its nearest that went.
     ///
     /// # Errors
     /// A damaged catalog; `Cancelled`.
@@ -106,9 +101,27 @@ impl Neighbourhoods {
             return Ok(Arc::clone(graph));
         }
         // No lock is held while processors share the work; two readers who ask at once do it twice.
-        let graph = Arc::new(Neighbourhood::of(index, others, interrupt)?);
+        let last = self.last.lock().clone().filter(|last| last.others >= others);
+        let graph = Arc::new(match last {
+            Some(last) => last.moved_to(index, interrupt)?,
+            None => Neighbourhood::of(index, others, interrupt)?,
+        });
         *self.graph.lock() = Some(Arc::clone(&graph));
+        *self.last.lock() = Some(Arc::clone(&graph));
         Ok(graph)
+    }
+
+    /// The lengths of the augmented descriptors of an augmentation, a number a row; those of one augmentation are kept.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn lengths(&self, of: Augmentation, make: impl FnOnce() -> Result<Arc<[f32]>>) -> Result<Arc<[f32]>> {
+        if let Some((_, known)) = self.lengths.lock().as_ref().filter(|(known, _)| *known == of) {
+            return Ok(Arc::clone(known));
+        }
+        let made = make()?;
+        *self.lengths.lock() = Some((of, Arc::clone(&made)));
+        Ok(made)
     }
 
     /// A row of a derivation; `make` computes it without a lock, so two readers who ask at once do it twice.
