@@ -85,7 +85,7 @@ impl Layout {
             (Children::Resnet, 0) => "conv1".to_owned(),
             (Children::Resnet, 1) => "bn1".to_owned(),
             (Children::Resnet, 4..8) => format!("layer{}", number - 3),
-            (Children::Fishnet, 0 | 1 | 2) => format!("conv{}", number + 1),
+            (Children::Fishnet, 0..=2) => format!("conv{}", number + 1),
             (Children::Fishnet, 4) => "fish".to_owned(),
             _ => return name.to_owned(),
         };
