@@ -40,7 +40,7 @@ pub enum Architecture {
 
 /// Weights that a model has without `--weights`.
 pub(crate) struct DefaultWeights {
-    file: &'static str,
+    pub(crate) file: &'static str,
     /// BLAKE3 of the file.
     blake3: &'static str,
     /// What to do where there is no such file.

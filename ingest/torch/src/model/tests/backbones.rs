@@ -55,29 +55,28 @@ fn of_tensors(architecture: Architecture, tensors: &[Named]) -> Result<Model> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.safetensors");
     std::fs::write(&path, bytes).unwrap();
-    let spec = ModelSpec { weights: Some(path), ..ModelSpec::new(architecture) };
-    Model::load(&spec, &Hardware::cpu())
+    Model::load(&ModelSpec::new(architecture).weights(&[path])?, &Hardware::cpu())
 }
 
 /// Numbers of the input, by the rule: (1, 3, height, width), each 2 u - 1 times `scale`.
-fn input(height: i64, width: i64, scale: f64) -> Tensor {
+pub(super) fn input(height: i64, width: i64, scale: f64) -> Tensor {
     let numbers: Vec<f32> =
         (0..3 * height * width).map(|i| (scale * (2.0 * u("input", i as u64) - 1.0)) as f32).collect();
     crate::model::layers::channels_last(&Tensor::from_slice(&numbers).view([1, 3, height, width])).unwrap()
 }
 
 /// Largest difference over the largest number.
-fn apart(found: &Tensor, golden: &str) -> f64 {
+pub(super) fn apart(found: &Tensor, golden: &str) -> f64 {
     let golden = shared_npy(&format!("golden/backbones/{golden}.npy")).unwrap().view(-1);
     largest_difference(&found.view(-1), &golden) / golden.abs().max().double_value(&[])
 }
 
-fn raw(model: &Model, x: &Tensor) -> Tensor {
-    tch::no_grad(|| model.network.lock().unwrap().raw_of_input(x)).unwrap()
+pub(super) fn raw(model: &Model, x: &Tensor) -> Tensor {
+    tch::no_grad(|| model.members[0].network.lock().unwrap().raw_of_input(x)).unwrap()
 }
 
 fn means(model: &Model, x: &Tensor) -> Tensor {
-    let network = model.network.lock().unwrap();
+    let network = model.members[0].network.lock().unwrap();
     let maps = tch::no_grad(|| network.trunk.forward(x, &Conv::forward)).unwrap();
     crate::model::extract::pooled(&maps, &|map| map.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)).unwrap()
 }
@@ -124,7 +123,7 @@ fn fishnet_equals_the_original() {
 }
 
 /// `None`, with a printed reason: the set-up fetches its weights on demand.
-fn lite2() -> Option<Model> {
+pub(super) fn lite2() -> Option<Model> {
     let model = Model::load(&ModelSpec::new(Architecture::Lite2), &Hardware::cpu());
     if let Err(error) = &model {
         assert!(error.kind() == ErrorKind::NotFound && error.next_step().unwrap().contains("fetch lite2"), "{error}");
@@ -164,7 +163,7 @@ fn lite2_equals_the_reference() {
 }
 
 /// A network's tensors drawn by the rule, in Cairn's names.
-fn drawn(architecture: Architecture) -> Vec<Named> {
+pub(super) fn drawn(architecture: Architecture) -> Vec<Named> {
     let mut tensors = Vec::new();
     let side = |side: i64| usize::try_from(side).unwrap();
     architecture
@@ -181,7 +180,7 @@ fn drawn(architecture: Architecture) -> Vec<Named> {
     tensors
 }
 
-fn resnet18() -> &'static [Named] {
+pub(super) fn resnet18() -> &'static [Named] {
     static TENSORS: OnceLock<Vec<Named>> = OnceLock::new();
     TENSORS.get_or_init(|| drawn(Architecture::Resnet18))
 }
@@ -229,7 +228,9 @@ fn layouts_of_sscd_give_the_descriptors_of_the_same_numbers() {
     // torchvision's classifier is none of a descriptor.
     let classifier = [filled("fc.weight", &[1000, 512]), filled("fc.bias", &[1000])];
     let model = of_tensors(Architecture::Resnet18, &[resnet18(), &classifier].concat()).unwrap();
-    let pooled = gem::gem(&model.network.lock().unwrap().trunk.forward(&x, &Conv::forward).unwrap()[0], GEM_P).unwrap();
+    let pooled =
+        gem::gem(&model.members[0].network.lock().unwrap().trunk.forward(&x, &Conv::forward).unwrap()[0], GEM_P)
+            .unwrap();
     assert_eq!(largest_difference(&raw(&model, &x), &pooled), 0.0);
 }
 
