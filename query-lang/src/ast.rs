@@ -132,8 +132,11 @@ pub enum Statement {
     },
     /// `FLUSH`
     Flush,
-    /// `COMPACT`
-    Compact,
+    /// `COMPACT [NEIGHBOURS]`
+    Compact {
+        /// It also computes and saves the neighbour graph.
+        neighbours: bool,
+    },
     /// `CHECK [DEEP]`
     Check {
         /// The word DEEP was typed.

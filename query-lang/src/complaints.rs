@@ -128,7 +128,7 @@ fn form(statement: &str) -> String {
         "LABEL" => "LABEL ID 'a' AS 'x'",
         "UNLABEL" => "UNLABEL ID 'a'",
         "FLUSH" => "FLUSH",
-        "COMPACT" => "COMPACT",
+        "COMPACT" => "COMPACT or COMPACT NEIGHBOURS",
         "CHECK" => "CHECK or CHECK DEEP",
         "BACKUP" => BACKUP_FORMS,
         "TRAIN" => return format!("TRAIN alone, or with any of {}", options::names(&options::TRAIN).join(", ")),

@@ -49,7 +49,7 @@ impl Statement {
             | Self::UseModel { .. }
             | Self::DropModel { .. }
             | Self::Flush
-            | Self::Compact => Effect::Writes,
+            | Self::Compact { .. } => Effect::Writes,
             Self::Explain { analyze: false, .. } => Effect::Reads,
             Self::Explain { analyze: true, statement } => statement.node.effect(),
         }
@@ -123,6 +123,7 @@ mod tests {
             "TRAIN",
             "TRAIN FORCE",
             "COMPACT",
+            "COMPACT NEIGHBOURS",
             "EXPLAIN ANALYZE DELETE ID 'a'",
         ] {
             assert_eq!(effect(text), Effect::Writes, "{text}");

@@ -75,7 +75,10 @@ fn lines(plan: &Plan, depth: usize) -> Vec<Line> {
         Plan::ShowSuspects { limit } => show(&format!("{}; nothing is changed", suspects(*limit))),
         Plan::ShowModels => show("the models, and which one is active"),
         Plan::Flush => one("flush", "write the rows of the tail into segments".to_owned()),
-        Plan::Compact => one("compact", "merge segments, and drop their dead rows".to_owned()),
+        Plan::Compact { neighbours } => {
+            let graph = if *neighbours { "; then compute the neighbour graph and save it" } else { "" };
+            one("compact", format!("merge segments, and drop their dead rows{graph}"))
+        }
         Plan::Check { deep } => {
             let rows = if *deep { "; every row of every segment (DEEP)" } else { "" };
             one("check", format!("the whole database for damage{rows}"))

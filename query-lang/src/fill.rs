@@ -78,7 +78,7 @@ impl Filling<'_> {
             | Statement::UndoClean
             | Statement::UndoLabel
             | Statement::Flush
-            | Statement::Compact
+            | Statement::Compact { .. }
             | Statement::Check { .. } => Ok(()),
         }
     }

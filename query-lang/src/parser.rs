@@ -206,7 +206,7 @@ impl<'a> Parser<'a> {
             "UNLABEL" => Statement::Unlabel { key: self.key("UNLABEL ID {}")? },
             "SHOW" => self.show()?,
             "FLUSH" => Statement::Flush,
-            "COMPACT" => Statement::Compact,
+            "COMPACT" => Statement::Compact { neighbours: self.take("NEIGHBOURS").is_some() },
             "CHECK" => Statement::Check { deep: self.take("DEEP").is_some() },
             "BACKUP" => self.backup()?,
             "TRAIN" => Statement::Train(Box::new(self.train()?)),

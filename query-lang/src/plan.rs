@@ -122,7 +122,10 @@ pub enum Plan {
     /// Write the rows of the tail into segments.
     Flush,
     /// Merge segments and drop their dead rows.
-    Compact,
+    Compact {
+        /// Also compute and save the neighbour graph.
+        neighbours: bool,
+    },
     /// Look for damage.
     Check {
         /// Also read every row of every segment.

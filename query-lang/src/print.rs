@@ -100,7 +100,7 @@ impl Display for Statement {
             Self::ShowSegments => out.write_str("SHOW SEGMENTS"),
             Self::ShowStale => out.write_str("SHOW STALE"),
             Self::Flush => out.write_str("FLUSH"),
-            Self::Compact => out.write_str("COMPACT"),
+            Self::Compact { neighbours } => out.write_str(if *neighbours { "COMPACT NEIGHBOURS" } else { "COMPACT" }),
             Self::Check { deep } => out.write_str(if *deep { "CHECK DEEP" } else { "CHECK" }),
             Self::Backup { folder } => write!(out, "BACKUP TO {}", text(&folder.node)),
             Self::BackupVerify { folder } => write!(out, "BACKUP VERIFY {}", text(&folder.node)),

@@ -36,7 +36,7 @@ pub fn forms() -> Vec<String> {
     forms.extend([clean(), "UNDO CLEAN".to_owned(), "UNDO LABEL".to_owned(), train()]);
     forms.extend(lines("REEMBED [FROM 'model.safetensors']\nUSE MODEL 2\nDROP MODEL 1 [FORCE]"));
     forms.extend(lines("PUT ID 'key' <image> [AS train|index] [LABEL 'x'] [OVERWRITE]\nDELETE ID 'key'"));
-    forms.extend(lines("LABEL ID 'key' AS 'x'\nUNLABEL ID 'key'\nFLUSH\nCOMPACT\nCHECK [DEEP]"));
+    forms.extend(lines("LABEL ID 'key' AS 'x'\nUNLABEL ID 'key'\nFLUSH\nCOMPACT [NEIGHBOURS]\nCHECK [DEEP]"));
     forms.extend(lines("BACKUP TO 'folder'\nBACKUP VERIFY 'folder'\nBACKUP RESTORE 'folder' TO 'folder'"));
     forms
 }

@@ -291,7 +291,10 @@ fn maintain(world: &World) {
                     assert!(expected.contains(&error.kind()), "{error}");
                 }
             },
-            5 => database.compact().unwrap(),
+            5 => {
+                database.compact().unwrap();
+                database.save_neighbours().unwrap();
+            }
             6 => {
                 let modes = [Deferral::Never, Deferral::Always, Deferral::Automatic];
                 database.set_deferral(modes[(round / 8 % 3) as usize]);
@@ -323,8 +326,9 @@ fn watch(world: &World, for_so_long: Duration) {
                 *seen = (steps, Instant::now(), used);
             } else if used_since > WATCHED || waited > WAITED {
                 let doing = world.doing.lock().unwrap().clone();
+                let waiting = world.database.snapshot().lag();
                 eprintln!(
-                    "{name} has made no step for {waited:?} ({used_since:.0} s of processors), after {steps}; upkeep: {doing}"
+                    "{name} has made no step for {waited:?} ({used_since:.0} s of processors), after {steps}; upkeep: {doing}; {waiting} writes are deferred"
                 );
                 std::process::abort();
             }

@@ -1,4 +1,4 @@
-//! R28: crafted databases with valid checksums: bytes of segments, of the saved columns, of the catalog's values and keys, and of
+//! R28: crafted databases with valid checksums: bytes of segments, of the saved columns and neighbours, of the catalog's values and keys, and of
 //! RocksDB's own tables, list and logs. A separate process does everything with each of them (`using.rs`): it ends normally,
 //! without a signal or a panic, and if only copies were crafted, each answer is right or the deep check names the problem.
 //!
@@ -30,6 +30,7 @@ fn build(path: &Path, index: usize) {
     database.write(vec![Operation::Label { key: "t000002".into(), label: "by hand".into() }]).unwrap();
     database.close().unwrap();
     let database = Database::open(path).unwrap();
+    database.save_neighbours().unwrap();
     database.write(images("j", 10, DIMENSION, 5, 4, 3)).unwrap();
     database.close().unwrap();
 }
@@ -73,7 +74,7 @@ impl Said {
     /// Answers are those of the database as it was, or its check says that they are not.
     fn must_be_right(&self, wanted: &Self, story: &str) {
         let is_told = || self.first("checked deeply").is_some_and(|problems| problems != "[]");
-        for step in ["answers", "answers by graph", "predicted"] {
+        for step in ["answers", "answers by neighbours", "answers by graph", "predicted"] {
             let Some(given) = self.first(step) else { continue };
             assert!(Some(given) == wanted.first(step) || is_told(), "{story}: '{step}' differs, and nobody says so");
         }
@@ -235,6 +236,30 @@ fn crafted_columns_give_right_answers_or_are_named() {
         );
     }
     println!("{cases} files of columns");
+}
+
+/// Edges that lead nowhere, to other images, or twice to one; images that nobody has; lists that are cut short.
+#[test]
+fn a_crafted_neighbour_graph_gives_right_answers_or_is_named() {
+    let mut crafter = Crafter::new(4, |path| build(path, 60));
+    for case in 0..many_in_ci(6, 30, 3_000) {
+        let path = crafter.copy();
+        let file = path.join("neighbours");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let (begin, end) = (if case % 2 == 0 { 40 } else { 8 }, bytes.len());
+        let mut story = crafter.overwritten(&mut bytes, begin, end, 4);
+        if case % 5 == 4 {
+            bytes.truncate(begin + crafter.random.below(end - begin));
+            story += ", cut short";
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        // Most of them are known to the catalog, too.
+        if case % 4 < 3 {
+            let known = [&crc32fast::hash(&bytes).to_le_bytes()[..], &(bytes.len() as u64).to_le_bytes()].concat();
+            put_catalog_entry(&path, "meta", b"neighbours", Some(&known)).unwrap();
+        }
+        assert!(crafter.holds(&path, true, &format!("case {case}: {story}")), "case {case}: {story}: it is a copy");
+    }
 }
 
 #[test]

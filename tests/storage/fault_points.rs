@@ -83,7 +83,7 @@ fn points(seed: u64) -> BTreeMap<String, u64> {
 
 /// The points that a scene passes; a change of models passes more. Those of `write_whole` and `remove` carry the name of what is
 /// written.
-const NAMED: [&str; 73] = [
+const NAMED: [&str; 80] = [
     "acknowledged.create",
     "acknowledged.rename",
     "acknowledged.renamed",
@@ -139,6 +139,13 @@ const NAMED: [&str; 73] = [
     "making.written",
     "merge.made",
     "merged.remove",
+    "neighbours.create",
+    "neighbours.rename",
+    "neighbours.renamed",
+    "neighbours.sync",
+    "neighbours.sync_folder",
+    "neighbours.write",
+    "neighbours.written",
     "orphan.remove",
     "repair.remove",
     "restore.copy",
@@ -235,10 +242,12 @@ fn check_what_is_left(path: &Path, seed: u64, said: &Said, story: &str) {
     }
 }
 
-/// Points behind which nobody waits for the outcome: saving columns and the note of known files is only speed, the side file is written again, and a segment that
+/// Points behind which nobody waits for the outcome: saving columns, neighbours and the note of known files is only speed, the side file is written again, and a segment that
 /// the worker could not make is made later. An opening that met a full disk is tried again with the space that was set aside.
 fn may_be_silent(name: &str, action: &str) -> bool {
-    let again = ["columns.", "known.", "acknowledged.", "segment.", "merge"].iter().any(|part| name.starts_with(part));
+    let again = ["columns.", "neighbours.", "known.", "acknowledged.", "segment.", "merge"]
+        .iter()
+        .any(|part| name.starts_with(part));
     again || (action == "enospc" && name.starts_with("orphan."))
 }
 

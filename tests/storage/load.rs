@@ -99,6 +99,7 @@ fn act(database: &Database, stream: &Stream) -> cairn::Result<()> {
         11 => database.backup(scratch(database.folder(), "backup")).map(|_| ()),
         12 => database.check(random.below(2) == 0).map(|_| ()),
         13 => database.apply_pending().map(|_| ()),
+        14 | 15 => database.save_neighbours().map(|_| ()),
         _ => Ok(()),
     }
 }

@@ -284,6 +284,49 @@ fn after_any_history_the_graph_is_that_of_the_images() {
     }
 }
 
+/// It catches: a graph that is computed again by each process, one that is stale, one of another model.
+#[test]
+fn a_saved_graph_serves_later_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let saved = database(folder.path());
+    let images = saved.save_neighbours().unwrap();
+    assert_eq!(images, saved.snapshot().counts().index);
+    saved.close().unwrap();
+    let file = path.join("neighbours");
+    let written = std::fs::read(&file).unwrap();
+    let request = SearchRequest::new().order(Reciprocal::new());
+    let asked = |database: &Database| {
+        let snapshot = database.snapshot();
+        let answer = rows(&snapshot, &request, &Query::new(vector(&snapshot, "row000004")));
+        let checked = database.check(true).unwrap();
+        assert_eq!(checked.problems, Vec::<String>::new());
+        let edges = checked.checked.iter().find(|(what, _)| what.contains("neighbour graph")).map(|(_, count)| *count);
+        (answer.into_iter().map(|row| (row.id, row.score)).collect::<Vec<_>>(), edges)
+    };
+    // Who only reads has it too, and does not write it.
+    let (expected, edges) = asked(&Database::open_read_only(&path).unwrap());
+    assert_eq!(edges, Some(49 * images as u64));
+    assert_eq!(std::fs::read(&file).unwrap(), written);
+    // Without the file the answers are the same.
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(asked(&Database::open_read_only(&path).unwrap()), (expected.clone(), None));
+    std::fs::write(&file, &written).unwrap();
+    // Images come and go: the answers are those of a database without the file, and the next closing saves another graph.
+    let changed = Database::open(&path).unwrap();
+    changed.write(vec![Operation::Delete { key: expected[0].0.clone() }]).unwrap();
+    changed.write(vec![Put::new("late", vector(&changed.snapshot(), "row000004")).into()]).unwrap();
+    let (late, _) = asked(&changed);
+    assert!(late.iter().any(|(id, _)| id == "late") && late.iter().all(|(id, _)| *id != expected[0].0));
+    changed.close().unwrap();
+    assert_ne!(std::fs::read(&file).unwrap(), written);
+    let (with, edges) = asked(&Database::open_read_only(&path).unwrap());
+    std::fs::remove_file(&file).unwrap();
+    let (without, _) = asked(&Database::open_read_only(&path).unwrap());
+    assert_eq!((&with, &without), (&late, &late));
+    assert_eq!(edges, Some(49 * images as u64));
+}
+
 /// It catches: evidence with the wrong sign; labels that say nothing and still decide.
 #[test]
 fn labels_decide_where_they_say_something() {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
+use cairn::methods::{Order, Reciprocal};
 use cairn::runtime::Scout;
 use cairn::{Database, Error, Operation, Query, Rerank, Result, SearchRequest};
 use cairndb_storage_tests::{Random, images};
@@ -80,6 +81,8 @@ fn asked(database: &Database) {
         (0..4).map(|_| Query::new((0..dimension).map(|_| random.signed()).collect::<Vec<_>>())).collect();
     let exact = SearchRequest::new().depth(20).limit(40).rerank(Rerank::new().k(3).tau(0.0));
     step("answers", snapshot.search(&exact, &queries));
+    let by_neighbours = SearchRequest::new().order(Order::from(Reciprocal::new()));
+    step("answers by neighbours", snapshot.search(&by_neighbours, &queries));
     let by_graph = exact.ef(3000);
     step("answers by graph", snapshot.search(&by_graph, &queries));
     step("predicted", queries.iter().map(|query| snapshot.predict(query, 3)).collect::<Result<Vec<_>>>());
@@ -110,6 +113,7 @@ fn write(folder: &Path, word: &str) {
     step("drained", database.apply_pending().map(|snapshot| snapshot.counts().labels));
     step("flushed", database.flush());
     step("compacted", database.compact());
+    step("neighbours", database.save_neighbours());
     let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(3))).action(Action::Relabel);
     step("cleaned", database.clean(&plan, None, None).map(|cleaning| cleaning.found));
     step("undone", database.undo_cleaning().map(|undone| undone.receipt.sequence > 0));

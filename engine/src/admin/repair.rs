@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::catalog::{Batch, Catalog, Lost, Pinned, RecordMessage, SegmentEntry, Waiting, codec};
-use crate::disk::{COLUMNS, Folder, Lock, SEGMENTS, is_of_segments};
+use crate::disk::{COLUMNS, Folder, Lock, NEIGHBOURS, SEGMENTS, is_of_segments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
 use crate::operation::{Operation, Role};
@@ -133,6 +133,7 @@ pub(crate) fn repair(
         ours.into_iter().try_for_each(|name| segments.remove(name, "repair"))?;
     }
     folder.remove(COLUMNS, "repair")?;
+    folder.remove(NEIGHBOURS, "repair")?;
 
     let kept_images = kept.len();
     let (texts, lost_texts) = labels(&catalog, &pinned, &kept, &mut story)?;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::disk::{COLUMNS, release, set_aside};
+use crate::disk::{COLUMNS, NEIGHBOURS, release, set_aside};
 use crate::error::{Error, Result};
 use crate::state::{columns, watermark};
 use crate::write::Core;
@@ -88,8 +88,18 @@ impl Core {
             self.folder.discard(COLUMNS)?;
         }
         let known = unless_full(saved.and_then(|check| self.catalog.know_columns(check)));
+        let known = known.and_then(|()| self.save_neighbours());
         self.catalog.note_known();
         known
+    }
+
+    /// Saves the neighbour graph if one was computed. A full disk leaves it out: the next process computes it.
+    pub(crate) fn save_neighbours(&self) -> Result<()> {
+        let saved = self.current().derived.save(&self.folder, &self.catalog);
+        if saved.as_ref().is_err_and(Error::is_disk_full) {
+            self.folder.discard(NEIGHBOURS)?;
+        }
+        unless_full(saved)
     }
 }
 

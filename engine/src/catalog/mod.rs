@@ -164,6 +164,8 @@ const DATABASE: &[u8] = b"database";
 const REPAIRING: &[u8] = b"repairing";
 /// Checksum of the saved columns.
 const COLUMNS_CHECK: &[u8] = b"columns";
+/// Checksum and length of the saved neighbour graph.
+const NEIGHBOURS_FILE: &[u8] = b"neighbours";
 /// Number of the space that answers; absent: the first.
 const ACTIVE: &[u8] = b"active";
 
@@ -501,10 +503,36 @@ impl Catalog {
         batch.commit()
     }
 
+    /// Records the file of the neighbour graph, as [`Catalog::know_columns`].
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn know_neighbours(self: &Arc<Self>, file: StoredFile) -> Result<()> {
+        if self.pin().neighbours_file()? == Some(file) {
+            return Ok(());
+        }
+        let mut batch = Batch::new(self);
+        batch.put(
+            Family::Meta,
+            NEIGHBOURS_FILE,
+            &[&file.check.to_le_bytes()[..], &file.bytes.to_le_bytes()].concat(),
+        )?;
+        batch.commit()
+    }
+
     /// A view of now that later writes do not change.
     pub(crate) fn pin(self: &Arc<Self>) -> Pinned {
         Pinned::of(Arc::clone(self))
     }
+}
+
+/// A file beside the catalog that counts only if it is the one that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoredFile {
+    /// CRC-32 of its bytes.
+    pub(crate) check: u32,
+    /// Its length.
+    pub(crate) bytes: u64,
 }
 
 /// What a catalog says of itself.

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 
 use super::folder::{Folder, Kind};
-use super::{ACKNOWLEDGED, BACKUP, CATALOG, COLUMNS, KNOWN, LOCK, RESERVE, SEGMENTS, TRAINING};
+use super::{ACKNOWLEDGED, BACKUP, CATALOG, COLUMNS, KNOWN, LOCK, NEIGHBOURS, RESERVE, SEGMENTS, TRAINING};
 use crate::error::{Error, Result};
 
 /// `CURRENT` is a name and a line break.
@@ -22,7 +22,7 @@ fn kind_in_database(name: &str) -> Option<Kind> {
         CATALOG | SEGMENTS | TRAINING => Some(Kind::Folder),
         name if is_where_catalogs_are_made(name) => Some(Kind::Folder),
         name => match name.strip_suffix(".tmp").unwrap_or(name) {
-            LOCK | COLUMNS | ACKNOWLEDGED | RESERVE | BACKUP | KNOWN => Some(Kind::File),
+            LOCK | COLUMNS | NEIGHBOURS | ACKNOWLEDGED | RESERVE | BACKUP | KNOWN => Some(Kind::File),
             _ => None,
         },
     }

@@ -33,6 +33,8 @@ pub(crate) const CATALOG: &str = "catalog";
 pub(crate) const SEGMENTS: &str = "segments";
 /// The columns saved when a database was closed.
 pub(crate) const COLUMNS: &str = "columns";
+/// The neighbour graph saved for another process.
+pub(crate) const NEIGHBOURS: &str = "neighbours";
 /// The side file of the last acknowledged write.
 pub(crate) const ACKNOWLEDGED: &str = "acknowledged";
 /// Which files of the catalog this machine has written or read through.

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::contents::{is_of_catalog, is_of_segments};
 use super::{
-    ACKNOWLEDGED, BACKUP, CATALOG, COLUMNS, Folder, KNOWN, Kind, LOCK, Lock, RESERVE, SEGMENTS, make_folder, point,
-    write_whole,
+    ACKNOWLEDGED, BACKUP, CATALOG, COLUMNS, Folder, KNOWN, Kind, LOCK, Lock, NEIGHBOURS, RESERVE, SEGMENTS,
+    make_folder, point, write_whole,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -333,7 +333,8 @@ impl Leavings<'_> {
 
 /// Names of files beside the catalog and the segments.
 fn is_of_top(name: &str) -> bool {
-    [LOCK, BACKUP, RESERVE, COLUMNS, ACKNOWLEDGED, KNOWN].contains(&name.strip_suffix(".tmp").unwrap_or(name))
+    [LOCK, BACKUP, RESERVE, COLUMNS, NEIGHBOURS, ACKNOWLEDGED, KNOWN]
+        .contains(&name.strip_suffix(".tmp").unwrap_or(name))
 }
 
 /// Names of RocksDB's files, and that of the note.

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use cairndb_query::DEFAULT_DEGREE;
+
 use super::within::Within;
 use crate::admin::scouting::before_opening;
 use crate::background::Shared;
@@ -529,6 +531,44 @@ impl Database {
         // Behind the gate a flip would wait for it.
         drop(no_flip);
         core.compact_catalog(interrupt)
+    }
+
+    /// Computes the neighbour graph of the index images, which AUGMENT and methods that order images need, and saves it for later
+    /// processes; returns the number of images. Searches compute it themselves, and a database that is closed saves what they computed.
+    ///
+    /// Complexity: `O(index^2)` 8-bit products, or for a graph that is there already `O(index)` for each image that came, and for each
+    /// that lost one of its nearest. Writers and readers continue meanwhile.
+    ///
+    /// # Errors
+    /// `ReadOnly`; `Io`, and the earlier file stays.
+    pub fn save_neighbours(&self) -> Result<usize> {
+        self.save_neighbours_by(None)
+    }
+
+    /// [`Database::save_neighbours`] that `watch` may end.
+    ///
+    /// # Errors
+    /// As [`Database::save_neighbours`]; `Cancelled`.
+    pub fn save_neighbours_watched(&self, watch: &dyn Watch) -> Result<usize> {
+        self.save_neighbours_by(Some(watch))
+    }
+
+    pub(super) fn save_neighbours_by(&self, watch: Option<&dyn Watch>) -> Result<usize> {
+        let core = {
+            let (_no_flip, core) = self.shared.enter_upkeep()?;
+            core
+        };
+        core.refuse_when_read_only()?;
+        let state = core.current();
+        let within = Within::of(&core, watch);
+        // Behind the gate a flip would wait for it.
+        state.neighbourhood(DEFAULT_DEGREE - 1, &Interrupt::by(within.watch()))?;
+        let (_no_flip, now) = self.shared.enter_upkeep()?;
+        // Of a model that is active no more nobody needs it.
+        if Arc::ptr_eq(&core, &now) {
+            core.save_neighbours()?;
+        }
+        Ok(state.index.live_rows())
     }
 
     /// The segments, train before index, in the order of their rows.

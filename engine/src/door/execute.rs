@@ -206,9 +206,15 @@ impl Database {
                 };
                 Outcome::Done(done.to_owned())
             }
-            Plan::Compact => {
+            Plan::Compact { neighbours } => {
                 self.compact_by(watch)?;
-                Outcome::Done(format!("{} segments", self.segments().len()))
+                let segments = format!("{} segments", self.segments().len());
+                if neighbours {
+                    let images = self.save_neighbours_by(watch)?;
+                    Outcome::Done(format!("{segments}; the nearest images of {images} index images are saved"))
+                } else {
+                    Outcome::Done(segments)
+                }
             }
             Plan::Check { deep } => Outcome::Checked(self.check_by(deep, watch)?),
             Plan::Backup { folder } => {

@@ -103,6 +103,7 @@ fn lose_files(path: &Path, which: u8) {
     }
     if which & 1 == 1 {
         let _absent = std::fs::remove_file(path.join("columns"));
+        let _absent = std::fs::remove_file(path.join("neighbours"));
     }
 }
 

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::columns::{self, Saved};
 use super::labels::Labels;
+use super::neighbourhood::{Neighbourhoods, Owner};
 use super::snapshot::{Problem, Published};
 use crate::catalog::{Catalog, Pinned, SegmentEntry, codec};
 use crate::disk::{Folder, SEGMENTS, is_of_segments};
@@ -140,6 +141,8 @@ impl Published {
             _ => ImageId(0),
         };
         load_columns(&pinned, from, options.vote_k, &mut train, &mut index)?;
+        let owner = Owner { database: catalog.database(), space: pinned.space() };
+        let derived = Arc::new(Neighbourhoods::stored(folder, owner, pinned.neighbours_file()?));
         Ok(Self {
             sequence,
             index,
@@ -149,7 +152,7 @@ impl Published {
             options,
             problems: problems.into(),
             revotes: Mutex::default(),
-            derived: Arc::default(),
+            derived,
             calibration: Arc::default(),
         })
     }

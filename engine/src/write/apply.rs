@@ -1,5 +1,7 @@
 //! The path of a transaction: it is applied now, or acknowledged and deferred. Earlier deferred transactions are applied first.
 
+use parking_lot::MutexGuard;
+
 use super::core::{Core, tail_rows};
 use super::deferred::{Deferral, Queue, is_far_reaching};
 use super::expect::Expect;
@@ -41,10 +43,7 @@ impl Core {
                 return self.accept(&mut queue, operations);
             }
         }
-        let mut writer = self.writer.lock();
-        if self.waitlist.lock().is_full() {
-            self.drain_to(&mut writer, self.accepted())?;
-        }
+        let mut writer = self.behind_most()?;
         let mut queue = self.waitlist.lock();
         if self.defers(&queue, is_far_reaching) {
             if queue.is_full() {
@@ -53,6 +52,23 @@ impl Core {
             return self.accept(&mut queue, operations);
         }
         self.carry_out_now(&mut writer, &mut queue, operations, None)
+    }
+
+    /// The writer's lock, once most of what is deferred now is applied: at most one batch of it is left, and what others deferred
+    /// meanwhile.
+    ///
+    /// It gives the lock to whoever waits between two batches: a full queue takes minutes, and upkeep would stand still for them.
+    fn behind_most(&self) -> Result<MutexGuard<'_, Writer>> {
+        let last = self.accepted();
+        loop {
+            let mut writer = self.writer.lock();
+            let next = self.current().sequence + 1;
+            if next > last || self.waitlist.lock().is_short() {
+                return Ok(writer);
+            }
+            self.drain_to(&mut writer, next)?;
+            MutexGuard::unlock_fair(writer);
+        }
     }
 
     /// Applies a transaction together with its notes. It never waits; earlier deferred writes are applied first.
@@ -74,9 +90,8 @@ impl Core {
         &self,
         decide: impl FnOnce(&Published) -> Result<Option<(Vec<Operation>, Option<Note>)>>,
     ) -> Result<Option<(Receipt, Option<Note>)>> {
-        let mut writer = self.writer.lock();
         // Most of it before the queue is held: other writes are acknowledged meanwhile.
-        self.drain_to(&mut writer, self.accepted())?;
+        let mut writer = self.behind_most()?;
         let mut queue = self.waitlist.lock();
         self.drain_all(&mut writer, &mut queue)?;
         let Some((operations, note)) = decide(&self.current())? else { return Ok(None) };

@@ -70,6 +70,11 @@ impl Queue {
         self.operations >= MOST_WAITING_OPERATIONS || self.bytes >= MOST_WAITING_BYTES
     }
 
+    /// Whether one batch applies everything that is deferred.
+    pub(crate) fn is_short(&self) -> bool {
+        self.operations <= DRAINED_OPERATIONS && self.bytes <= DRAINED_BYTES
+    }
+
     /// Number of transactions, and of the operations in them.
     pub(crate) fn len(&self) -> (usize, usize) {
         (self.waiting.len(), self.operations)

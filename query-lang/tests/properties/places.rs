@@ -99,7 +99,7 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
         | Statement::UndoClean
         | Statement::UndoLabel
         | Statement::Flush
-        | Statement::Compact
+        | Statement::Compact { .. }
         | Statement::Check { .. } => statement,
         Statement::Explain { analyze, statement } => {
             Statement::Explain { analyze, statement: Box::new(spanned(without_spans(statement.node))) }
@@ -172,7 +172,7 @@ pub(crate) fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
         | Statement::UndoClean
         | Statement::UndoLabel
         | Statement::Flush
-        | Statement::Compact
+        | Statement::Compact { .. }
         | Statement::Check { .. } => {}
         Statement::Explain { statement, .. } => spans.extend(self::spans(statement)),
     }

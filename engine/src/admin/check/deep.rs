@@ -63,6 +63,27 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// The saved neighbour graph is that of the index images. One that is absent, or not the one that the catalog knows, is not used.
+    pub(crate) fn neighbour_graph(&mut self) -> Result<()> {
+        let index = &self.state.index;
+        let Some((saved, computed)) = self.state.derived.saved_and_computed(index, self.interrupt)? else {
+            return Ok(());
+        };
+        let mut count = 0;
+        for row in index.live() {
+            let (saved, computed) = (saved.nearest(row, usize::MAX), computed.nearest(row, usize::MAX));
+            count += computed.len();
+            if saved != computed {
+                let key = self.key(index, row).to_owned();
+                self.wrong(format!(
+                    "the saved neighbour graph has other images near '{key}': COMPACT NEIGHBOURS saves it again"
+                ));
+            }
+        }
+        self.looked_at("edges of the saved neighbour graph", count);
+        Ok(())
+    }
+
     /// Every live row's descriptor is the catalog's, bit for bit, and its code is what the descriptor gives.
     pub(crate) fn copies(&mut self) -> Result<()> {
         let state = self.state;

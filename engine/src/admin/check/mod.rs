@@ -123,6 +123,7 @@ impl Core {
             check.attempt(Of::Descriptors, "descriptors", Check::copies);
             let rows: Vec<usize> = state.index.live().collect();
             check.attempt(Of::Predictions, "predictions", |check| check.recompute(&rows));
+            check.attempt(Of::Neighbours, "the saved neighbour graph", Check::neighbour_graph);
         }
         let Check { mut report, more, is_overtaken, stopped, .. } = check;
         if let Some(stopped) = stopped {

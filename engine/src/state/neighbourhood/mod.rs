@@ -2,12 +2,17 @@
 //! was computed for other index images of the same model is brought in line with these: only what changed is searched for.
 
 mod build;
+mod file;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+pub(crate) use file::Owner;
+
+use crate::catalog::{Catalog, StoredFile};
+use crate::disk::Folder;
 use crate::error::Result;
 use crate::id::ImageId;
 use crate::progress::Interrupt;
@@ -36,6 +41,14 @@ impl Neighbourhood {
             starts.push(edges.len());
         }
         Self { others, starts, edges, images: Vec::new() }
+    }
+
+    /// A number for the images and edges that it has: the images and how many edges each has decide the edges.
+    fn digest(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.others.to_le_bytes());
+        self.images.iter().for_each(|(_, id)| hasher.update(&id.0.to_le_bytes()));
+        hasher.finalize()
     }
 
     /// Rows, dead ones included; these have no edges.
@@ -73,17 +86,90 @@ pub(crate) enum Derivation {
 #[derive(Default)]
 pub(crate) struct Neighbourhoods {
     graph: Mutex<Option<Arc<Neighbourhood>>>,
-    /// The graph that was computed last, of whichever index images; all states of one model share it.
-    last: Arc<Mutex<Option<Arc<Neighbourhood>>>>,
+    /// All states of one model share it.
+    last: Arc<Last>,
     rows: Mutex<HashMap<(Derivation, u32), Sparse>>,
     /// By number of images and bits of alpha; those of the last augmentation.
     lengths: Mutex<Option<(Augmentation, Arc<[f32]>)>>,
 }
 
+/// The graph that was computed or read last, of whichever index images.
+#[derive(Default)]
+struct Last {
+    graph: Mutex<Option<Arc<Neighbourhood>>>,
+    file: Option<Stored>,
+    /// What [`Neighbourhood::digest`] says of the graph in the file.
+    saved: Mutex<Option<u32>>,
+}
+
+/// The file that a process found.
+struct Stored {
+    folder: Folder,
+    owner: Owner,
+    known: StoredFile,
+    /// It was looked at; what it has is the graph, or there is none.
+    is_read: Mutex<bool>,
+}
+
 /// Number of averaged images, and the bits of alpha.
 type Augmentation = (usize, u64);
 
+impl Last {
+    /// The graph with at least so many edges an image, from the file if nothing was computed yet.
+    fn of(&self, others: usize, images: usize) -> Option<Arc<Neighbourhood>> {
+        if let Some(Stored { folder, owner, known, is_read }) = &self.file {
+            let mut is_read = is_read.lock();
+            let mut graph = self.graph.lock();
+            if graph.is_none() && !*is_read {
+                *graph = file::load(folder, *owner, *known, images).map(Arc::new);
+                *self.saved.lock() = graph.as_ref().map(|graph| graph.digest());
+            }
+            *is_read = true;
+        }
+        self.graph.lock().clone().filter(|graph| graph.others >= others)
+    }
+}
+
 impl Neighbourhoods {
+    /// Those of a database that is being opened.
+    pub(crate) fn stored(folder: &Folder, owner: Owner, known: Option<StoredFile>) -> Self {
+        let stored = |known| Stored { folder: folder.clone(), owner, known, is_read: Mutex::new(false) };
+        Self { last: Arc::new(Last { file: known.map(stored), ..Last::default() }), ..Self::default() }
+    }
+
+    /// Saves the graph that was computed last, of these index images or earlier ones, unless it is the saved one.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn save(&self, folder: &Folder, catalog: &Arc<Catalog>) -> Result<()> {
+        let Some(graph) = self.last.graph.lock().clone() else { return Ok(()) };
+        let mut saved = self.last.saved.lock();
+        let digest = Some(graph.digest());
+        if *saved == digest {
+            return Ok(());
+        }
+        let owner = Owner { database: catalog.database(), space: catalog.space() };
+        catalog.know_neighbours(file::save(folder, owner, &graph)?)?;
+        *saved = digest;
+        Ok(())
+    }
+
+    /// The graph in the file, if there is one that can be believed, as it would be used for these index images, and what is computed
+    /// for them.
+    ///
+    /// # Errors
+    /// `Cancelled`; a damaged catalog.
+    pub(crate) fn saved_and_computed(
+        &self,
+        index: &RowSet,
+        interrupt: &Interrupt<'_>,
+    ) -> Result<Option<(Neighbourhood, Neighbourhood)>> {
+        let Some(Stored { folder, owner, known, .. }) = &self.last.file else { return Ok(None) };
+        let Some(saved) = file::load(folder, *owner, *known, index.live_rows()) else { return Ok(None) };
+        let computed = Neighbourhood::of(index, saved.others, interrupt)?;
+        Ok(Some((saved.moved_to(index, interrupt)?, computed)))
+    }
+
     /// Those of other index images of the same model.
     pub(crate) fn of_others(&self) -> Self {
         Self { last: Arc::clone(&self.last), ..Self::default() }
@@ -101,13 +187,12 @@ impl Neighbourhoods {
             return Ok(Arc::clone(graph));
         }
         // No lock is held while processors share the work; two readers who ask at once do it twice.
-        let last = self.last.lock().clone().filter(|last| last.others >= others);
-        let graph = Arc::new(match last {
+        let graph = Arc::new(match self.last.of(others, index.live_rows()) {
             Some(last) => last.moved_to(index, interrupt)?,
             None => Neighbourhood::of(index, others, interrupt)?,
         });
         *self.graph.lock() = Some(Arc::clone(&graph));
-        *self.last.lock() = Some(Arc::clone(&graph));
+        *self.last.graph.lock() = Some(Arc::clone(&graph));
         Ok(graph)
     }
 
