@@ -185,7 +185,7 @@ pub(super) fn resnet18() -> &'static [Named] {
     TENSORS.get_or_init(|| drawn(Architecture::Resnet18))
 }
 
-/// It catches: a layout of SSCD whose last layer is taken for a classifier, or whose blocks are read in another order.
+/// It catches: a layout of SSCD whose last layer counts as a classifier, or whose blocks are read in another order.
 #[test]
 fn layouts_of_sscd_give_the_descriptors_of_the_same_numbers() {
     let x = input(64, 96, 2.0);
