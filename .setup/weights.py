@@ -1,5 +1,7 @@
 """Turns a `torch.save` file into safetensors, without torch: the old layout, and the zip archives that PyTorch 1.6 brought.
 
+    python3 .setup/weights.py NETWORK.pth NETWORK.safetensors     what `cairn create --weights` takes, of a published checkpoint
+
 A pickle can run code when it is read, so this reader only knows the four names that a state dict needs and refuses the rest.
 """
 
@@ -10,6 +12,7 @@ import math
 import pathlib
 import pickle
 import struct
+import sys
 import zipfile
 
 ELEMENT_BYTES = {"FloatStorage": 4, "LongStorage": 8}
@@ -96,7 +99,10 @@ def _in_row_order(tensor: _Tensor) -> bytes:
 def convert(source: pathlib.Path, target: pathlib.Path) -> None:
     """Writes the float tensors of `source` in name order, so that the same input gives the same bytes."""
     header, blobs, at = {}, [], 0
-    for name, tensor in sorted(read_state_dict(source).items()):
+    saved = read_state_dict(source)
+    # A checkpoint of a training has the network's tensors one level below.
+    tensors = saved["state_dict"] if isinstance(saved.get("state_dict"), dict) else saved
+    for name, tensor in sorted(tensors.items()):
         if tensor.storage.kind != "FloatStorage":
             continue  # num_batches_tracked: of no use after training
         count = math.prod(tensor.shape)
@@ -112,3 +118,22 @@ def convert(source: pathlib.Path, target: pathlib.Path) -> None:
         sink.write(struct.pack("<Q", len(words)))
         sink.write(words)
         sink.writelines(blobs)
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    source, target = map(pathlib.Path, sys.argv[1:])
+    if target.exists():
+        raise SystemExit(f"{target} exists: name a new file")
+    half = target.with_name(target.name + ".part")
+    try:
+        convert(source, half)
+    except (OSError, ValueError, KeyError, AttributeError, pickle.UnpicklingError, struct.error) as error:
+        half.unlink(missing_ok=True)
+        raise SystemExit(f"{source} is no state dict that torch.save wrote, or cannot be converted: {error}")
+    half.replace(target)
+
+
+if __name__ == "__main__":
+    main()

@@ -105,7 +105,8 @@ pub(crate) enum Command {
 #[command(after_help = "Examples:
   cairn create vectors.db --dim 64
   cairn create photos.db --model lite0-gem
-  cairn create photos.db --model resnet101-gem --weights r101.safetensors --scales 0.75,1,1.25 --keep original")]
+  cairn create photos.db --model resnet101-gem --weights r101.safetensors --scales 0.75,1,1.25 --keep original
+  cairn create photos.db --model lite0-gem+lite2-gem")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["dim", "model"]))]
 pub(crate) struct Create {
     /// Folder of the new database
@@ -113,12 +114,15 @@ pub(crate) struct Create {
     /// Dimension of your vectors
     #[arg(long, value_name = "N")]
     pub(crate) dim: Option<usize>,
-    /// Model that embeds photos: lite0-gem, resnet18-gem, resnet50-gem, resnet101-gem
+    /// Model that embeds photos: lite0-gem, lite2-gem, resnet18-gem, resnet50-gem, resnet101-gem, se-resnext101-gem, fishnet150-gem
+    ///
+    /// Several with + between them are one model, an ensemble: lite0-gem+lite2-gem:0.5 (the number is a weight, 1 if it is left out).
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
-    /// Weights of the model (safetensors); lite0-gem includes its own
+    /// Weights of the model (safetensors); lite0-gem includes its own, and the set-up fetches those of lite2-gem.
+    /// Once for each network of an ensemble, in order, or for each that has none of its own
     #[arg(long, value_name = "FILE", conflicts_with = "dim")]
-    pub(crate) weights: Option<PathBuf>,
+    pub(crate) weights: Vec<PathBuf>,
     /// Scales at which each photo is embedded; the descriptors are averaged. For example 0.75,1,1.25
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "dim")]
     pub(crate) scales: Option<Vec<f64>>,
@@ -165,7 +169,7 @@ pub(crate) struct ModelArgs {
     /// Device that embeds photos; auto takes CUDA if there is one
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(crate) device: DeviceWord,
-    /// Weights of the database's model if the file has moved; it must have the same content
+    /// Weights of the database's model if the file has moved (the same content), or the folder that they are in
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
 }
@@ -350,6 +354,7 @@ mod tests {
         for line in [
             "cairn create DB --dim 64",
             "cairn create DB --model lite0-gem --scales 0.75,1,1.25 --keep none --vote-k 3 --neighbours 8",
+            "cairn create DB --model lite0-gem+resnet18-gem:0.5+resnet50-gem --weights a --weights b",
             "cairn ingest DB train_feats.npy --ids train_ids.txt --labels train_labels.csv --as train",
             "cairn ingest DB index_feats.npy --ids index_ids.txt --as index",
             "cairn ingest DB train.csv --as train --labels list",

@@ -18,7 +18,7 @@ pub(super) fn run(args: &Create) -> Result<()> {
     let keep =
         Keep::from_word(&args.keep).ok_or_else(|| Failure::usage(format!("--keep has no value '{}'", args.keep)))?;
     let options = match (&args.model, args.dim) {
-        (Some(name), _) => networks::of_model(name, args.weights.as_deref(), args.scales.as_deref())?,
+        (Some(name), _) => networks::of_model(name, &args.weights, args.scales.as_deref())?,
         (None, Some(dimension)) => Options::for_vectors(dimension),
         (None, None) => return Err(Failure::usage("name --dim or --model")),
     };

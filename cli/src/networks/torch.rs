@@ -1,6 +1,6 @@
 //! The networks of `cairndb-torch`, loaded for a command or a statement.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn::embed::{LoadFeatures, LocalFeatures};
@@ -42,14 +42,18 @@ pub(crate) fn hardware(word: DeviceWord) -> cairn::Result<Hardware> {
     device.find()
 }
 
-/// The options of a new database with the model of this name; weights and scales default to the model's.
+/// The options of a new database with the model of this name, or the ensemble of these names; weights and scales default to the model's.
 ///
 /// # Errors
 /// When the model does not exist, or its weights are not available.
-pub(crate) fn of_model(name: &str, weights: Option<&Path>, scales: Option<&[f64]>) -> cairn::Result<Options> {
-    let plain = ModelSpec::new(name.parse()?);
-    let scales = scales.map_or(plain.scales, <[f64]>::to_vec);
-    let spec = ModelSpec { architecture: plain.architecture, weights: weights.map(Path::to_owned), scales };
+pub(crate) fn of_model(name: &str, weights: &[PathBuf], scales: Option<&[f64]>) -> cairn::Result<Options> {
+    let mut spec = name.parse::<ModelSpec>()?;
+    if !weights.is_empty() {
+        spec = spec.weights(weights)?;
+    }
+    if let Some(scales) = scales {
+        spec.scales = scales.to_vec();
+    }
     // The model decides the dimension, and its fingerprint is stored: it is loaded once here, on the CPU.
     let model = Model::load(&spec, &Hardware::cpu())?;
     Ok(Options::for_model(model.info().clone(), model.dimension()))

@@ -1,7 +1,7 @@
 //! The build for bare vectors: each function that needs a network returns an error that says so, and how to get a program with
 //! networks.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cairn::embed::LoadFeatures;
@@ -32,7 +32,7 @@ pub(crate) fn missing(what: &str) -> Error {
 }
 
 /// Always an error.
-pub(crate) fn of_model(_name: &str, _weights: Option<&Path>, _scales: Option<&[f64]>) -> cairn::Result<Options> {
+pub(crate) fn of_model(_name: &str, _weights: &[PathBuf], _scales: Option<&[f64]>) -> cairn::Result<Options> {
     Err(missing("--model needs a network"))
 }
 

@@ -24,6 +24,8 @@ pub enum SizeRule {
     },
     /// One of five sizes, by aspect ratio.
     AspectGroups,
+    /// The size that the photo has: the encoder resizes.
+    Unchanged,
 }
 
 impl SizeRule {
@@ -40,6 +42,7 @@ impl SizeRule {
                 (side(width), side(height))
             }
             SizeRule::AspectGroups => ASPECT_SIZES[usize::from(aspect_group(width, height))],
+            SizeRule::Unchanged => (width, height),
         }
     }
 }

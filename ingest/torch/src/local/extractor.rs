@@ -12,7 +12,7 @@ use super::xfeat::{CHANNELS, XFeat};
 use super::{MAX_FEATURES, detect};
 use crate::device::{Hardware, one_thread, torch_error};
 use crate::model::weights::Weights;
-use crate::model::{find_weights, pinned};
+use crate::model::{SET_UP, find_weights, pinned};
 use cairndb_ingest::photo::FRAME_LONGEST_SIDE;
 use cairndb_ingest::photo::{DecodeLimits, Pixels, about_photo, stored_pixels};
 
@@ -46,7 +46,7 @@ impl XFeatExtractor {
         one_thread();
         let weights = match weights {
             Some(path) => Weights::read(path, None)?,
-            None => Weights::read(&find_weights(XFEAT_WEIGHTS_FILE)?, Some(pinned(XFEAT_WEIGHTS_BLAKE3)?))?,
+            None => Weights::read(&find_weights(XFEAT_WEIGHTS_FILE, SET_UP)?, Some(pinned(XFEAT_WEIGHTS_BLAKE3)?))?,
         };
         let network = XFeat::load(&weights)?.to(hardware.torch()).map_err(torch_error)?;
         Ok(Self {

@@ -190,7 +190,7 @@ fn photos_that_cannot_be_read_are_named_and_weights_are_checked() {
     let load = |path: &PathBuf| XFeatExtractor::load(Some(path), &Hardware::cpu()).err().unwrap();
     assert!(load(&path).to_string().contains("no photo.jpg"));
     assert_eq!(load(&folder.path().join("absent")).kind(), ErrorKind::NotFound);
-    let other = crate::model::find_weights(crate::model::DEFAULT_WEIGHTS_FILE).unwrap();
+    let other = crate::model::Architecture::Lite0.default_weights().unwrap().find().unwrap();
     assert!(load(&other).to_string().contains("no tensor"));
 }
 

@@ -144,7 +144,7 @@ fn inputs(frame: Frame) -> Vec<(u32, u32)> {
 fn cells(model: &Model, photo: &Pixels, most: usize) -> Result<Cells> {
     let frame = Frame::of(photo, FRAME_LONGEST_SIDE);
     let channels = model.channels();
-    let (stride, first) = model.cell_geometry();
+    let (stride, first) = model.cell_geometry()?;
     let mut maps = Vec::new();
     let mut ranked: Vec<(f32, [f32; 2], usize, usize)> = Vec::new();
     for size in inputs(frame) {

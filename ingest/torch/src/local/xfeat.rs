@@ -6,7 +6,7 @@
 use cairn::Result;
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::model::layers::{Activation, Conv, ConvShape, Norm, Padding};
+use crate::model::layers::{Activation, Conv, ConvShape, Norm};
 use crate::model::weights::Weights;
 use cairndb_ingest::photo::Pixels;
 
@@ -68,21 +68,14 @@ impl XFeat {
             for (i, &(output, kernel, stride)) in layers.iter().enumerate() {
                 let (conv, norm) = (format!("{name}.{i}.layer.0"), format!("{name}.{i}.layer.1"));
                 let norm = Norm::Plain { name: &norm, epsilon: EPSILON };
-                let (depthwise, padding, activation) = (false, Padding::Half, Activation::Relu);
-                let conv = &conv;
-                loaded.push(Conv::load(
-                    weights,
-                    &ConvShape { conv, norm, input, output, kernel, stride, depthwise, padding, activation },
-                )?);
+                let shape = ConvShape::pointwise(&conv, norm, input, output, Activation::Relu);
+                loaded.push(Conv::load(weights, &ConvShape { kernel, stride, ..shape })?);
                 input = output;
             }
             Ok(loaded)
         };
         let last = |conv: &str, input: i64, output: i64| {
-            let (norm, kernel, stride) = (Norm::Bias, 1, 1);
-            let (depthwise, padding, activation) = (false, Padding::Half, Activation::None);
-            let shape = ConvShape { conv, norm, input, output, kernel, stride, depthwise, padding, activation };
-            Conv::load(weights, &shape)
+            Conv::load(weights, &ConvShape::pointwise(conv, Norm::Bias, input, output, Activation::None))
         };
         let mut fusion = stack("block_fusion", WIDE, FUSION)?;
         fusion.push(last("block_fusion.2", WIDE, WIDE)?);

@@ -16,10 +16,12 @@ pub fn released(dropped: &ModelInfo, others: &[ModelInfo]) -> Result<Vec<String>
     let made: Vec<Settings> = others.iter().map(|model| Settings::parse(&model.settings)).collect::<Result<_>>()?;
     let mut names = Vec::new();
     names.extend(gone.adapter.filter(|adapter| made.iter().all(|it| it.adapter != Some(*adapter))).map(adapter_file));
-    let needs_it = |other: &Settings| other.place == Place::Kept && other.digest == gone.digest;
-    if gone.place == Place::Kept && !made.iter().any(needs_it) {
-        names.push(kept::beginning(gone.digest));
-    }
+    let kept_for = |settings: &Settings| -> Vec<blake3::Hash> {
+        let kept = settings.networks.iter().filter(|network| network.place == Place::Kept);
+        kept.map(|network| network.digest).collect()
+    };
+    let needed: Vec<blake3::Hash> = made.iter().flat_map(kept_for).collect();
+    names.extend(kept_for(&gone).into_iter().filter(|digest| !needed.contains(digest)).map(kept::beginning));
     if others.iter().all(|other| other.fingerprint != dropped.fingerprint) {
         names.push(recipe::name(&dropped.fingerprint));
     }
@@ -35,13 +37,14 @@ pub fn released(dropped: &ModelInfo, others: &[ModelInfo]) -> Result<Vec<String>
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::model::Architecture;
+    use crate::model::{Architecture, NetworkSettings};
 
     #[test]
     fn a_network_stays_as_long_as_a_model_needs_it() {
         let info = |digest, adapter| {
             let architecture = Architecture::Lite0;
-            Settings { architecture, digest, scales: vec![1.0], place: Place::Kept, adapter }.info()
+            let network = NetworkSettings { architecture, weight: 1.0, digest, place: Place::Kept };
+            Settings { networks: vec![network], scales: vec![1.0], adapter }.info()
         };
         let (network, adapter) = (blake3::hash(b"network"), blake3::hash(b"adapter"));
         let (plain, trained) = (info(network, None), info(network, Some(adapter)));

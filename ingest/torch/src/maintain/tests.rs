@@ -320,3 +320,27 @@ fn what_cannot_be_learnt_from_is_told_and_changes_nothing() {
     assert!(lost.next_step().is_some());
     assert_eq!(database.snapshot().keys(Some(Role::Train)).unwrap().len(), 12);
 }
+
+/// It catches: an adapter that does not fit an ensemble, and a training of the trunk that trains one network of it.
+#[test]
+fn a_training_puts_its_map_behind_an_ensemble_and_refuses_its_trunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec: ModelSpec = "lite0-gem+lite0-gem:0.5".parse().unwrap();
+    let model = Model::load(&spec, &Hardware::cpu()).unwrap();
+    let options = Options::for_model(model.info().clone(), model.dimension());
+    let database = Database::create(folder.path().join("db"), options).unwrap();
+    let Some(rows) = part("train") else { return };
+    let labels = column("photos/landmarks/train.csv", 2).unwrap();
+    let twice = |row: &[f32]| row.iter().copied().chain(row.iter().map(|x| x / 2.0)).collect();
+    write(&database, rows.iter().map(|(id, row)| image(id, Some(&labels[id]), twice(row))).collect());
+    let error = train(&database, &TrainPlan::usual(Loss::ArcFace, true), None).unwrap_err();
+    assert!(error.to_string().contains("trains one network") && error.next_step().is_some(), "{error}");
+    let short = plan(Loss::ArcFace).epochs(1).validation(0.0).flip(Flip::Always);
+    let trained = train(&database, &short, None).unwrap();
+    assert_eq!(trained.value("active model"), Some("1"), "{trained:?}");
+    assert_eq!(database.options().dimension, 2560 + 512);
+    let active = database.options().model.unwrap();
+    assert_eq!(active.name, "lite0-gem+lite0-gem:0.5+trained");
+    let again = maintainer().load(&database, &active).unwrap();
+    assert_eq!((again.info(), again.dimension()), (&active, database.options().dimension));
+}

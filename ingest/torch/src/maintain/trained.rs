@@ -20,7 +20,7 @@ use super::report::loss_plot;
 use super::tuned::tune;
 use super::wishes::{loss_options, progress, sampling};
 use crate::device::Hardware;
-use crate::model::{Adapter, Model, adapter_file, base_of, is_lost, kept};
+use crate::model::{Adapter, Model, Settings, adapter_file, base_of, is_lost, kept};
 use crate::train::{
     Descriptors, DiscriminantOptions, HeadOptions, Run, Samples, Singles, judge_discriminant, judge_head,
     judge_with_more, train_discriminant, train_head,
@@ -107,6 +107,10 @@ enum Outcome {
 
 pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> Result<Maintained> {
     let Workshop { database, hardware, watch, .. } = *workshop;
+    if plan.trunk.is_some() {
+        // Before any photo is read.
+        Settings::parse(&base.model.info().settings)?.only(&base.model.info().name)?;
+    }
     let alone_here = Alone::on(database.folder())?;
     let is_dry = plan.flip == Flip::Never;
     let gathered = gather(database, base, is_dry, watch)?;

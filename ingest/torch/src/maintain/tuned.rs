@@ -15,7 +15,7 @@ use super::photos::{embed_all, of_image};
 use super::report::loss_plot;
 use super::wishes::{loss_options, progress, sampling};
 use crate::model::weights::Weights;
-use crate::model::{Model, Place as Where, Settings};
+use crate::model::{Model, NetworkSettings, Place as Where, Settings};
 use crate::train::{Augmentation, PhotoSet, Run, Singles, TrunkOptions, judge_trunk, train_trunk};
 use cairndb_ingest::PhotoEmbedder;
 
@@ -44,7 +44,8 @@ pub(super) fn tune(
 ) -> Result<Tuned> {
     let Workshop { database, hardware, weights, watch } = *workshop;
     let settings = Settings::parse(&base.model.info().settings)?;
-    let begin = settings.weights(&|name| gathered.snapshot.model_file(name), weights)?;
+    let network = settings.only(&base.model.info().name)?;
+    let begin = network.weights(&|name| gathered.snapshot.model_file(name), weights)?;
     let options = options(plan, trunk)?;
     let snapshot = database.snapshot();
     let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize], &base.read);
@@ -56,10 +57,11 @@ pub(super) fn tune(
         log: files.map(|files| files.log.as_path()),
         progress: &told,
     };
-    let trained = train_trunk(&set, settings.architecture, &begin, &options, hardware, &run)?;
-    let network = Weights::from_bytes(Path::new("the trained network"), trained.weights.clone(), None)?;
-    let settings = Settings { digest: network.digest(), place: Where::Kept, adapter: None, ..settings };
-    let model = Arc::new(Model::of_weights(settings, &network, hardware)?);
+    let trained = train_trunk(&set, network.architecture, &begin, &options, hardware, &run)?;
+    let learnt = Weights::from_bytes(Path::new("the trained network"), trained.weights.clone(), None)?;
+    let network = NetworkSettings { digest: learnt.digest(), place: Where::Kept, ..network.clone() };
+    let settings = Settings { networks: vec![network], adapter: None, ..settings };
+    let model = Arc::new(Model::of_weights(&settings, &learnt, hardware)?);
     let judged = judge_trunk(&gathered.samples, &options, &|images| {
         described(
             workshop,

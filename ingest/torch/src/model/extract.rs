@@ -3,9 +3,10 @@
 use cairn::{Error, Result};
 use tch::{Kind, TchError, Tensor};
 
+use super::fishnet::Fishnet;
 use super::gem::{Head, gem};
-use super::layers::{Conv, channels_last};
-use super::lite0::Lite0;
+use super::layers::{Apply, Conv, Each, channels_last};
+use super::lite::Lite;
 use super::resnet::Resnet;
 use crate::device::torch_error;
 
@@ -16,37 +17,46 @@ const SMALLEST_SCALED_SIDE: i64 = 128;
 
 /// A trunk, of layers to embed with or to train.
 pub(crate) enum Trunk<L = Conv> {
-    Lite0(Lite0<L>),
+    Lite(Lite<L>),
     Resnet(Resnet<L>),
+    Fishnet(Fishnet<L>),
 }
 
 impl<L> Trunk<L> {
-    /// (n, 3, h, w) -> the feature map (n, c, h / 32, w / 32), with `apply` for each layer.
-    pub(crate) fn forward(
-        &self,
-        x: &Tensor,
-        apply: &dyn Fn(&L, &Tensor) -> Result<Tensor, TchError>,
-    ) -> Result<Tensor, TchError> {
+    /// (n, 3, h, w) -> the feature maps that are pooled, of which the last is (n, c, h / 32, w / 32), with `apply` for each layer.
+    pub(crate) fn forward(&self, x: &Tensor, apply: Apply<'_, L>) -> Result<Vec<Tensor>, TchError> {
         match self {
-            Trunk::Lite0(net) => net.forward(x, apply),
-            Trunk::Resnet(net) => net.forward(x, apply),
+            Trunk::Lite(net) => Ok(vec![net.forward(x, apply)?]),
+            Trunk::Resnet(net) => Ok(vec![net.forward(x, apply)?]),
+            Trunk::Fishnet(net) => net.forward(x, apply),
         }
     }
 
     /// All layers, from the input on.
     pub(crate) fn layers(&self) -> Vec<&L> {
         match self {
-            Trunk::Lite0(net) => net.layers(),
+            Trunk::Lite(net) => net.layers(),
             Trunk::Resnet(net) => net.layers(),
+            Trunk::Fishnet(net) => net.layers(),
         }
     }
 
     /// The trunk of other layers.
-    pub(crate) fn map<M>(&self, each: &dyn Fn(&L) -> Result<M, TchError>) -> Result<Trunk<M>, TchError> {
+    pub(crate) fn map<M>(&self, each: Each<'_, L, M>) -> Result<Trunk<M>, TchError> {
         Ok(match self {
-            Trunk::Lite0(net) => Trunk::Lite0(net.map(each)?),
+            Trunk::Lite(net) => Trunk::Lite(net.map(each)?),
             Trunk::Resnet(net) => Trunk::Resnet(net.map(each)?),
+            Trunk::Fishnet(net) => Trunk::Fishnet(net.map(each)?),
         })
+    }
+}
+
+/// Each map pooled by itself, one behind the other: (n, sum of their channels).
+pub(crate) fn pooled(maps: &[Tensor], pool: &dyn Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Tensor, TchError> {
+    let parts = maps.iter().map(pool).collect::<Result<Vec<_>, _>>()?;
+    match parts.as_slice() {
+        [only] => Ok(only.shallow_clone()),
+        all => Tensor::f_cat(all, 1),
     }
 }
 
@@ -83,9 +93,10 @@ impl Network {
         tch::no_grad(|| self.raw_of_input(&self.input(rgb)?))
     }
 
-    /// RGB bytes (n, h, w, 3) on the device -> the trunk's feature map (n, c, h / 32, w / 32), at that size alone.
+    /// RGB bytes (n, h, w, 3) on the device -> the trunk's last feature map (n, c, h / 32, w / 32), at that size alone.
     pub(crate) fn map(&self, rgb: &Tensor) -> Result<Tensor, TchError> {
-        tch::no_grad(|| self.trunk.forward(&self.input(rgb)?.f_to_kind(self.kind)?, &Conv::forward))
+        let maps = tch::no_grad(|| self.trunk.forward(&self.input(rgb)?.f_to_kind(self.kind)?, &Conv::forward))?;
+        maps.into_iter().next_back().ok_or_else(|| TchError::Torch("the trunk gave no feature map".to_owned()))
     }
 
     fn input(&self, rgb: &Tensor) -> Result<Tensor, TchError> {
@@ -106,7 +117,8 @@ impl Network {
             } else {
                 channels_last(&x.f_upsample_bilinear2d([h, w], true, None, None)?)?
             };
-            let pooled = gem(&self.trunk.forward(&x.f_to_kind(self.kind)?, &Conv::forward)?, self.p)?;
+            let maps = self.trunk.forward(&x.f_to_kind(self.kind)?, &Conv::forward)?;
+            let pooled = pooled(&maps, &|map| gem(map, self.p))?;
             outputs.push(match &self.head {
                 Some(head) => head.forward(&pooled)?,
                 None => pooled,

@@ -54,7 +54,12 @@ pub(crate) fn head_dimension(weights: &Weights) -> Result<i64> {
     })
 }
 
-/// Fully connected layer and batch normalisation, as one matrix and a bias, in f32: (n, c) -> (n, output).
+/// Whether a batch normalisation stands behind the fully connected layer of a file.
+pub(crate) fn has_norm(weights: &Weights) -> bool {
+    ["weight", "bias", "running_mean", "running_var"].iter().any(|part| weights.has(&format!("head.bn.{part}")))
+}
+
+/// Fully connected layer and batch normalisation, if any, as one matrix and a bias, in f32: (n, c) -> (n, output).
 pub(crate) struct Head {
     /// (output, c)
     pub(crate) weight: Tensor,
@@ -63,7 +68,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The head of a file that has one: tensors `head.fc.*` and `head.bn.*`.
+    /// The head of a file that has one: tensors `head.fc.*` and, unless the layer stands alone, `head.bn.*`.
     pub(crate) fn load(weights: &Weights, channels: i64) -> Result<Option<Self>> {
         if !weights.has("head.fc.weight") {
             return Ok(None);
@@ -71,6 +76,9 @@ impl Head {
         let out = head_dimension(weights)?;
         let norm = |part: &str| weights.tensor(&format!("head.bn.{part}"), &[out]);
         let fc = (weights.tensor("head.fc.weight", &[out, channels])?, weights.tensor("head.fc.bias", &[out])?);
+        if !has_norm(weights) {
+            return Ok(Some(Self { weight: fc.0, bias: fc.1 }));
+        }
         let norm = [norm("weight")?, norm("bias")?, norm("running_mean")?, norm("running_var")?];
         Self::fold(&fc.0, &fc.1, &norm).map(Some).map_err(torch_error)
     }

@@ -11,7 +11,7 @@ use crate::device::torch_error;
 pub(crate) enum Padding {
     /// TensorFlow's "same": out = ceil(in / stride), the odd pixel goes to the right and the bottom.
     Same,
-    /// (kernel - 1) / 2 on every side, as torchvision does.
+    /// dilation (kernel - 1) / 2 on every side, as torchvision does.
     Half,
 }
 
@@ -21,7 +21,13 @@ pub(crate) enum Activation {
     None,
     Relu,
     Relu6,
+    Sigmoid,
 }
+
+/// How a layer is applied to a map.
+pub(crate) type Apply<'a, L> = &'a dyn Fn(&L, &Tensor) -> Result<Tensor, tch::TchError>;
+/// What a layer becomes elsewhere.
+pub(crate) type Each<'a, L, M> = &'a dyn Fn(&L) -> Result<M, tch::TchError>;
 
 /// What a convolution is folded with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,20 +38,25 @@ pub(crate) enum Norm<'a> {
     Plain { name: &'a str, epsilon: f64 },
     /// None; the convolution has its own `.bias`.
     Bias,
+    /// None, and no bias either.
+    Nothing,
 }
 
 /// The names and numbers of one convolution.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct ConvShape<'a> {
-    /// Name of the convolution; `.weight` is added.
-    pub(crate) conv: &'a str,
+    /// Name of the convolution; `.weight` is added. `None`: the layer is its normalisation and activation alone.
+    pub(crate) conv: Option<&'a str>,
     /// What follows it before the activation.
     pub(crate) norm: Norm<'a>,
     pub(crate) input: i64,
     pub(crate) output: i64,
     pub(crate) kernel: i64,
     pub(crate) stride: i64,
-    /// True: one filter a channel.
-    pub(crate) depthwise: bool,
+    /// Pixels of the map from one pixel that a filter sees to the next.
+    pub(crate) dilation: i64,
+    /// Groups of channels that do not see each other; `input` of them: one filter a channel.
+    pub(crate) groups: i64,
     pub(crate) padding: Padding,
     pub(crate) activation: Activation,
 }
@@ -53,34 +64,54 @@ pub(crate) struct ConvShape<'a> {
 /// Convolution + batch normalisation + activation, as one convolution with a bias.
 pub(crate) struct Conv {
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
     geometry: Geometry,
     activation: Activation,
 }
 
-impl ConvShape<'_> {
-    pub(crate) fn geometry(&self) -> Geometry {
-        let Self { kernel, stride, padding, .. } = *self;
-        Geometry { kernel, stride, padding, groups: self.groups() }
+impl<'a> ConvShape<'a> {
+    /// A 1x1 convolution of single pixels.
+    pub(crate) fn pointwise(conv: &'a str, norm: Norm<'a>, input: i64, output: i64, activation: Activation) -> Self {
+        let (conv, padding) = (Some(conv), Padding::Half);
+        Self { conv, norm, input, output, kernel: 1, stride: 1, dilation: 1, groups: 1, padding, activation }
     }
 
-    /// Groups of channels that do not see each other.
-    pub(crate) fn groups(&self) -> i64 {
-        if self.depthwise { self.input } else { 1 }
+    /// No convolution: a normalisation of `channels` and an activation.
+    pub(crate) fn norm_alone(norm: Norm<'a>, channels: i64, activation: Activation) -> Self {
+        Self { conv: None, groups: channels, ..Self::pointwise("", norm, channels, channels, activation) }
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        let Self { kernel, stride, dilation, padding, groups, .. } = *self;
+        Geometry { kernel, stride, dilation, padding, groups }
+    }
+
+    /// The name and the sides of the convolution's weights; `None`: it has none.
+    pub(crate) fn weight(&self) -> Option<(String, [i64; 4])> {
+        let sides = [self.output, self.input / self.groups.max(1), self.kernel, self.kernel];
+        self.conv.map(|conv| (format!("{conv}.weight"), sides))
+    }
+
+    /// The name of the convolution's bias; `None`: it has none.
+    pub(crate) fn bias(&self) -> Option<String> {
+        self.conv.filter(|_| self.norm == Norm::Bias).map(|conv| format!("{conv}.bias"))
     }
 }
 
 impl Conv {
     /// Loads and folds: w' = w gamma / sqrt(var + eps), b' = beta - mean gamma / sqrt(var + eps), computed in f64.
     pub(crate) fn load(weights: &Weights, shape: &ConvShape) -> Result<Self> {
-        let ConvShape { input, output, kernel, .. } = *shape;
-        let groups = shape.groups();
-        let weight = weights.tensor(&format!("{}.weight", shape.conv), &[output, input / groups, kernel, kernel])?;
+        let output = shape.output;
+        let weight = match shape.weight() {
+            Some((name, sides)) => weights.tensor(&name, &sides)?,
+            // Each channel as it is.
+            None => Tensor::f_ones([output, 1, 1, 1], (Kind::Float, Device::Cpu)).map_err(torch_error)?,
+        };
         let of_norm = |name: &str, part: &str| weights.tensor(&format!("{name}.{part}"), &[output]);
         let (name, epsilon) = match shape.norm {
             Norm::Batch { name, epsilon } | Norm::Plain { name, epsilon } => (name, epsilon),
-            Norm::Bias => {
-                let bias = of_norm(shape.conv, "bias")?;
+            Norm::Bias | Norm::Nothing => {
+                let bias = shape.bias().map(|name| weights.tensor(&name, &[output])).transpose()?;
                 let weight = channels_last(&weight).map_err(torch_error)?;
                 return Ok(Self::new(weight, bias, shape));
             }
@@ -103,31 +134,34 @@ impl Conv {
             Ok((channels_last(&weight)?, bias))
         };
         let (weight, bias) = fold().map_err(torch_error)?;
-        Ok(Self::new(weight, bias, shape))
+        Ok(Self::new(weight, Some(bias), shape))
     }
 
-    fn new(weight: Tensor, bias: Tensor, shape: &ConvShape) -> Self {
+    fn new(weight: Tensor, bias: Option<Tensor>, shape: &ConvShape) -> Self {
         Self { weight, bias, geometry: shape.geometry(), activation: shape.activation }
     }
 
     /// The same layer on a device, in a kind.
     pub(crate) fn to(&self, device: Device, kind: Kind) -> Result<Self, tch::TchError> {
         let place = |t: &Tensor| t.f_to_device(device)?.f_to_kind(kind);
-        Ok(Self { weight: place(&self.weight)?, bias: place(&self.bias)?, ..*self })
+        let bias = self.bias.as_ref().map(place).transpose()?;
+        Ok(Self { weight: place(&self.weight)?, bias, ..*self })
     }
 
     /// A second handle to the same tensors, for another thread.
     pub(crate) fn share(&self) -> Self {
-        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), ..*self }
+        let bias = self.bias.as_ref().map(Tensor::shallow_clone);
+        Self { weight: self.weight.shallow_clone(), bias, ..*self }
     }
 
     /// (n, input, h, w) -> (n, output, ceil(h / stride), ceil(w / stride)).
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, tch::TchError> {
-        let mut y = self.geometry.convolve(x, &self.weight, Some(&self.bias))?;
+        let mut y = self.geometry.convolve(x, &self.weight, self.bias.as_ref())?;
         match self.activation {
             Activation::None => Ok(y),
             Activation::Relu => y.f_relu_(),
             Activation::Relu6 => y.f_clamp_(0.0, 6.0),
+            Activation::Sigmoid => y.f_sigmoid_(),
         }
     }
 }
@@ -137,6 +171,7 @@ impl Conv {
 pub(crate) struct Geometry {
     pub(crate) kernel: i64,
     pub(crate) stride: i64,
+    pub(crate) dilation: i64,
     pub(crate) groups: i64,
     pub(crate) padding: Padding,
 }
@@ -144,14 +179,15 @@ pub(crate) struct Geometry {
 impl Geometry {
     /// (n, input, h, w) -> (n, output, ceil(h / stride), ceil(w / stride)).
     pub(crate) fn convolve(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, tch::TchError> {
-        let half = (self.kernel - 1) / 2;
-        let convolve =
-            |x: &Tensor, padding: [i64; 2]| x.f_conv2d(weight, bias, [self.stride; 2], padding, [1, 1], self.groups);
+        let half = self.dilation * (self.kernel - 1) / 2;
+        let (stride, dilation) = ([self.stride; 2], [self.dilation; 2]);
+        let convolve = |x: &Tensor, padding: [i64; 2]| x.f_conv2d(weight, bias, stride, padding, dilation, self.groups);
         match self.padding {
             Padding::Half => convolve(x, [half, half]),
             Padding::Same => {
                 let (_, _, height, width) = x.size4()?;
-                let [(top, bottom), (left, right)] = [height, width].map(|side| same(side, self.kernel, self.stride));
+                let seen = self.dilation * (self.kernel - 1) + 1;
+                let [(top, bottom), (left, right)] = [height, width].map(|side| same(side, seen, self.stride));
                 if top == bottom && left == right {
                     convolve(x, [top, left])
                 } else {
@@ -159,6 +195,39 @@ impl Geometry {
                 }
             }
         }
+    }
+}
+
+/// Squeeze and excitation: one number a channel, computed from the means of all channels.
+pub(crate) struct Gate<L = Conv> {
+    pub(crate) squeeze: L,
+    pub(crate) excite: L,
+}
+
+impl<L> Gate<L> {
+    /// Of `output` channels from the means of `input`, by way of `between`; the names of its two layers.
+    pub(crate) fn build(
+        make: &mut dyn FnMut(&ConvShape) -> Result<L>,
+        [squeeze, excite]: [&str; 2],
+        [input, between, output]: [i64; 3],
+    ) -> Result<Self> {
+        Ok(Self {
+            squeeze: make(&ConvShape::pointwise(squeeze, Norm::Bias, input, between, Activation::Relu))?,
+            excite: make(&ConvShape::pointwise(excite, Norm::Bias, between, output, Activation::Sigmoid))?,
+        })
+    }
+
+    /// (n, input, h, w) -> (n, output, 1, 1), each number 0 to 1.
+    pub(crate) fn forward(&self, x: &Tensor, apply: Apply<'_, L>) -> Result<Tensor, tch::TchError> {
+        apply(&self.excite, &apply(&self.squeeze, &x.f_mean_dim([2i64, 3].as_slice(), true, None::<Kind>)?)?)
+    }
+
+    pub(crate) fn map<M>(&self, each: Each<'_, L, M>) -> Result<Gate<M>, tch::TchError> {
+        Ok(Gate { squeeze: each(&self.squeeze)?, excite: each(&self.excite)? })
+    }
+
+    pub(crate) fn layers(&self) -> [&L; 2] {
+        [&self.squeeze, &self.excite]
     }
 }
 

@@ -5,198 +5,111 @@
 
 pub(crate) mod adapter;
 mod adapter_file;
+mod architecture;
+mod ensemble;
 pub(crate) mod extract;
 pub(crate) mod file;
+pub(crate) mod fishnet;
 pub(crate) mod gem;
 pub(crate) mod kept;
 pub(crate) mod layers;
-pub(crate) mod lite0;
+mod layout;
+pub(crate) mod lite;
+mod member;
 pub(crate) mod resnet;
 mod settings;
+mod spec;
 pub(crate) mod weights;
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
+use cairn::limits::MAX_DIMENSION;
 use cairn::model::ModelInfo;
-use cairn::runtime::Gated;
 use cairn::{Error, ErrorKind, Result};
-use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, Affine, Block, MAX_BLOCKS, Projection};
+pub use architecture::{Architecture, WEIGHTS_VARIABLE};
+pub(crate) use architecture::{SET_UP, find_weights};
 pub(crate) use file::write_whole;
 pub use gem::{GEM_EPSILON, GEM_P};
 pub use weights::{MAX_WEIGHTS_BYTES, MAX_WEIGHTS_HEADER};
 
-use crate::device::{Hardware, one_thread, torch_error};
+use crate::device::{Hardware, one_thread};
 use cairndb_ingest::Encoder;
-use cairndb_ingest::photo::{Pixels, SizeRule};
-use extract::{Network, Trunk, channel, unit_rows};
+use cairndb_ingest::photo::{Pixels, SizeRule, resize};
+pub use ensemble::MAX_MEMBERS;
 pub use kept::Files;
-use layers::Conv;
-pub(crate) use settings::{Place, Settings, is_lost, pinned};
+use member::Member;
+pub(crate) use settings::{NetworkSettings, Place, Settings, is_lost, pinned};
 pub use settings::{adapter_file, base_of, spec_of};
+pub use spec::{MemberSpec, ModelSpec};
 use weights::Weights;
 
-/// File name of the default weights of `lite0-gem`.
-pub const DEFAULT_WEIGHTS_FILE: &str = "lite0.safetensors";
-/// The environment variable that names the folder of the default weights.
-pub const WEIGHTS_VARIABLE: &str = "CAIRN_WEIGHTS";
-/// BLAKE3 of the default weights (SHA-256 0c677c31..1bd7), converted from `efficientnet-lite0-57934424.pth`.
-const DEFAULT_WEIGHTS_BLAKE3: &str = "b2e62dfbc3e1b3f2b759d5e2cc84f1684df5f56b4061e4eb30d7b745dbef5563";
 /// Photos in one forward on CUDA; a batch that is not full is padded to this, so that a photo's descriptor does not depend on
 /// how many others came with it.
 pub const CUDA_BATCH: usize = 32;
 /// Most scales of a multi-scale model.
 pub const MAX_SCALES: usize = 8;
 
-/// The architectures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Architecture {
-    /// EfficientNet-Lite0 + GeM: 1,280 dimensions; the default, whose weights are included.
-    #[default]
-    Lite0,
-    /// ResNet-18 + GeM: 512 dimensions.
-    Resnet18,
-    /// ResNet-50 + GeM: 512 dimensions with a head, 2,048 without.
-    Resnet50,
-    /// ResNet-101 + GeM: 512 dimensions with a head, 2,048 without.
-    Resnet101,
-}
-
-impl Architecture {
-    /// All of them.
-    pub const ALL: [Architecture; 4] =
-        [Architecture::Lite0, Architecture::Resnet18, Architecture::Resnet50, Architecture::Resnet101];
-
-    /// The name people type.
-    pub fn word(self) -> &'static str {
-        match self {
-            Architecture::Lite0 => "lite0-gem",
-            Architecture::Resnet18 => "resnet18-gem",
-            Architecture::Resnet50 => "resnet50-gem",
-            Architecture::Resnet101 => "resnet101-gem",
-        }
-    }
-
-    /// How large a photo goes in.
-    pub fn size_rule(self) -> SizeRule {
-        match self {
-            Architecture::Lite0 => SizeRule::LongestSide { longest: 320, multiple: extract::STRIDE },
-            _ => SizeRule::AspectGroups,
-        }
-    }
-
-    /// Mean and deviation of R, G and B on 0 to 255.
-    pub(crate) fn normalisation(self) -> ([f32; 3], [f32; 3]) {
-        match self {
-            Architecture::Lite0 => ([127.0; 3], [128.0; 3]),
-            _ => ([0.485, 0.456, 0.406].map(|x: f32| x * 255.0), [0.229, 0.224, 0.225].map(|x: f32| x * 255.0)),
-        }
-    }
-
-    /// Channels of the trunk's feature map.
-    pub(crate) fn channels(self) -> i64 {
-        self.depth().map_or(lite0::CHANNELS, resnet::Depth::channels)
-    }
-
-    /// `None`: it is no ResNet.
-    fn depth(self) -> Option<resnet::Depth> {
-        match self {
-            Architecture::Lite0 => None,
-            Architecture::Resnet18 => Some(resnet::Depth::R18),
-            Architecture::Resnet50 => Some(resnet::Depth::R50),
-            Architecture::Resnet101 => Some(resnet::Depth::R101),
-        }
-    }
-
-    /// The trunk of the layers that `make` makes.
-    pub(crate) fn trunk<L>(self, make: &mut dyn FnMut(&layers::ConvShape) -> Result<L>) -> Result<Trunk<L>> {
-        Ok(match self.depth() {
-            None => Trunk::Lite0(lite0::Lite0::build(make)?),
-            Some(depth) => Trunk::Resnet(resnet::Resnet::build(depth, make)?),
-        })
-    }
-}
-
-impl FromStr for Architecture {
-    type Err = Error;
-
-    fn from_str(word: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|a| a.word() == word).ok_or_else(|| {
-            Error::invalid(format!("there is no model '{word}'"))
-                .help(format!("models are {}", Self::ALL.map(Architecture::word).join(", ")))
-        })
-    }
-}
-
-/// Which model to load.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ModelSpec {
-    /// The network.
-    pub architecture: Architecture,
-    /// A safetensors file; `None` (the default): the default weights, which only `lite0-gem` has.
-    pub weights: Option<PathBuf>,
-    /// Scales of the input: `[1.0]` (the default), or for example `[0.75, 1.0, 1.25]`; at most [`MAX_SCALES`], each 0.1 to 4.
-    pub scales: Vec<f64>,
-}
-
-impl ModelSpec {
-    /// That architecture with its default weights at a single scale.
-    pub fn new(architecture: Architecture) -> Self {
-        Self { architecture, weights: None, scales: vec![1.0] }
-    }
-}
-
-/// A loaded network on a device. It may be used by many threads at once.
+/// A loaded model on a device: one network, or several whose descriptors stand one behind the other. It may be used by many
+/// threads at once.
 pub struct Model {
     info: ModelInfo,
     dimension: usize,
-    /// Of the trunk's feature map.
-    channels: usize,
-    architecture: Architecture,
-    has_head: bool,
+    members: Vec<Member>,
     hardware: Hardware,
     adapter: Option<Arc<Adapter>>,
-    /// Tensors may move between threads but not be shared by reference: each call takes its own handles.
-    network: Gated<Mutex<Network>>,
 }
 
 impl Model {
-    /// Loads the network that `spec` describes.
+    /// Loads the networks that `spec` describes.
     ///
     /// # Errors
-    /// When the weights are missing, damaged, of another model, or not the pinned ones.
+    /// When weights are missing, damaged, of another model, or not the pinned ones.
     pub fn load(spec: &ModelSpec, hardware: &Hardware) -> Result<Self> {
-        let (place, weights) = match (&spec.weights, spec.architecture) {
-            (Some(path), _) => {
-                let place = Place::File(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
-                (place, Weights::read_network(path, None, spec.architecture)?)
-            }
-            (None, Architecture::Lite0) => {
-                let path = find_weights(DEFAULT_WEIGHTS_FILE)?;
-                (Place::Default, Weights::read(&path, Some(pinned(DEFAULT_WEIGHTS_BLAKE3)?))?)
-            }
-            (None, other) => {
-                return Err(Error::invalid(format!("{} has no default weights", other.word()))
-                    .help("name a safetensors file in torchvision's layout with --weights"));
-            }
-        };
-        let (architecture, scales, digest) = (spec.architecture, spec.scales.clone(), weights.digest());
-        Self::of_weights(Settings { architecture, scales, digest, place, adapter: None }, &weights, hardware)
+        let ModelSpec { members: specs, scales } = spec;
+        check_scales(scales)?;
+        let (mut networks, mut members) = (Vec::new(), Vec::new());
+        for &MemberSpec { architecture, weights: ref file, weight } in specs {
+            let (place, weights) = match (file, architecture.default_weights()) {
+                (Some(path), _) => {
+                    let place = Place::File(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+                    (place, Weights::read_network(path, None, architecture)?)
+                }
+                (None, Some(weights)) => (Place::Default, weights.read()?),
+                (None, None) => {
+                    return Err(Error::invalid(format!("{} has no default weights", architecture.word()))
+                        .help("name a safetensors file in the layout of its publishers with --weights"));
+                }
+            };
+            members.push(Member::load(architecture, weight, scales, &weights, hardware)?);
+            networks.push(NetworkSettings { architecture, weight, digest: weights.digest(), place });
+        }
+        let settings = Settings { networks, scales: scales.clone(), adapter: None };
+        Self::of_members(&settings, members, hardware)
     }
 
-    /// Loads a model of a database. `weights` replaces the remembered path, never the remembered digest; `files` gives what the
-    /// database keeps under a name.
+    /// Loads a model of a database. `weights` replaces the remembered path, never the remembered digest: the file, or the folder
+    /// that has it, and those of an ensemble, under its name; `files` gives what the database keeps under a name.
     ///
     /// # Errors
     /// When the weights are not found any more, or are not the same ones; `Corrupt` when the database lost the adapter.
     pub fn reload(info: &ModelInfo, files: Files<'_>, weights: Option<&Path>, hardware: &Hardware) -> Result<Self> {
         let mut settings = Settings::parse(&info.settings)?;
-        let loaded = settings.weights(files, weights)?;
+        check_scales(&settings.scales)?;
+        if settings.networks.len() > 1 && weights.is_some_and(|path| !path.is_dir()) {
+            return Err(Error::invalid(format!("{} has a file of weights for each network, not one", info.name))
+                .help("name the folder that has all of them under their names: --weights FOLDER"));
+        }
         let adapter = settings.adapter.take();
-        let mut model = Self::of_weights(settings, &loaded, hardware)?;
+        let mut members = Vec::new();
+        for network in &settings.networks {
+            let loaded = network.weights(files, weights)?;
+            let NetworkSettings { architecture, weight, .. } = *network;
+            members.push(Member::load(architecture, weight, &settings.scales, &loaded, hardware)?);
+        }
+        let mut model = Self::of_members(&settings, members, hardware)?;
         if let Some(digest) = adapter {
             let bytes = files(&adapter_file(digest))?.ok_or_else(|| settings::lost("the adapter of its model"))?;
             // Another adapter gives another fingerprint, which is compared below.
@@ -213,52 +126,28 @@ impl Model {
         }
     }
 
-    /// The network of these weights, without an adapter.
-    pub(crate) fn of_weights(settings: Settings, weights: &Weights, hardware: &Hardware) -> Result<Self> {
-        let _native = cairn::runtime::native();
-        let sound = |s: &f64| (0.1..=4.0).contains(s);
-        let scales = &settings.scales;
-        if scales.is_empty() || scales.len() > MAX_SCALES || !scales.iter().all(sound) {
-            return Err(Error::invalid(format!("scales {scales:?} cannot be used"))
-                .help(format!("give 1 to {MAX_SCALES} numbers between 0.1 and 4, for example 0.75,1,1.25")));
-        }
-        one_thread();
-        let architecture = settings.architecture;
-        let trunk = architecture.trunk(&mut |shape| Conv::load(weights, shape))?;
-        let channels = architecture.channels();
-        let head = gem::Head::load(weights, channels)?;
-        let p = gem::exponent(weights)?;
-        let has_head = head.is_some();
-        let dimension = head.as_ref().map_or(channels, gem::Head::dimension);
-        let info = settings.info();
-
-        let device = hardware.torch();
-        let kind = if hardware.is_cuda() { Kind::BFloat16 } else { Kind::Float };
-        let place = || -> Result<Network, tch::TchError> {
-            let (mean, deviation) = architecture.normalisation();
-            Ok(Network {
-                trunk: trunk.map(&|conv: &Conv| conv.to(device, kind))?,
-                p,
-                head: head.as_ref().map(|head| head.to(device)).transpose()?,
-                scales: settings.scales.clone(),
-                mean: channel(mean, device)?,
-                deviation: channel(deviation, device)?,
-                kind,
-            })
+    /// The one network of these settings with these weights, without an adapter.
+    pub(crate) fn of_weights(settings: &Settings, weights: &Weights, hardware: &Hardware) -> Result<Self> {
+        check_scales(&settings.scales)?;
+        let load = |network: &NetworkSettings| {
+            Member::load(network.architecture, network.weight, &settings.scales, weights, hardware)
         };
-        let placed = place().map_err(torch_error)?;
-        let network = Gated::new(|| Mutex::new(placed));
-        let [dimension, channels] = [dimension, channels].map(|count| usize::try_from(count).unwrap_or(0));
-        Ok(Self {
-            info,
-            dimension,
-            channels,
-            architecture,
-            has_head,
-            hardware: hardware.clone(),
-            adapter: None,
-            network,
-        })
+        Self::of_members(settings, settings.networks.iter().map(load).collect::<Result<_>>()?, hardware)
+    }
+
+    fn of_members(settings: &Settings, members: Vec<Member>, hardware: &Hardware) -> Result<Self> {
+        let dimension = members.iter().map(|member| member.dimension).sum();
+        if !(1..=MAX_DIMENSION).contains(&dimension) {
+            return Err(Error::invalid(format!("descriptors of {dimension} numbers cannot be stored")).help(format!(
+                "a descriptor has 1 to {MAX_DIMENSION} numbers: name fewer networks, or weights with a head"
+            )));
+        }
+        Ok(Self { info: settings.info(), dimension, members, hardware: hardware.clone(), adapter: None })
+    }
+
+    /// The network that stands for the model where one is needed: the only one, or the first one of an ensemble.
+    fn first(&self) -> Result<&Member> {
+        self.members.first().ok_or_else(|| Error::invalid("a model needs a network"))
     }
 
     /// The same network with an adapter behind it.
@@ -305,63 +194,66 @@ impl Model {
 
     /// One line for people: architecture, dimension, what makes the descriptor, device.
     pub fn describe(&self) -> String {
-        let last = if self.has_head { "GeM, FC and batch normalisation" } else { "GeM (the weights have no head)" };
-        let last = if self.adapter.is_some() { format!("{last}, then the adapter") } else { last.to_owned() };
+        let mut last: Vec<&str> = self.members.iter().map(Member::last).collect();
+        last.dedup();
+        let last = last.join(" or ");
+        let last = if self.adapter.is_some() { format!("{last}, then the adapter") } else { last };
         format!("{}, {} dimensions by {last}, on {}", self.info.name, self.dimension, self.hardware.describe())
     }
 
-    /// Channels of the trunk's feature map.
+    /// Channels of the feature map of the first network.
     pub(crate) fn channels(&self) -> usize {
-        self.channels
+        self.members.first().map_or(0, Member::channels)
     }
 
-    /// Of the trunk's feature map: pixels of the input from one cell to the next, and the pixel, along each axis, that the
-    /// receptive field of the first cell is centred on.
-    pub(crate) fn cell_geometry(&self) -> (usize, usize) {
-        let stride = extract::STRIDE as usize;
-        match self.architecture {
-            // Each of the five strided layers pads one pixel more after than before, which moves the centre by one of its pixels.
-            Architecture::Lite0 => (stride, stride - 1),
-            _ => (stride, 0),
-        }
+    /// Of that feature map: pixels of the input from one cell to the next, and the pixel, along each axis, that the receptive
+    /// field of the first cell is centred on.
+    pub(crate) fn cell_geometry(&self) -> Result<(usize, usize)> {
+        Ok(self.first()?.cell_geometry())
     }
 
-    /// The trunk's feature map of a picture whose sides are multiples of the stride: row-major (rows, columns, channels).
+    /// The last feature map of the first network's trunk, of a picture whose sides are multiples of the stride: row-major (rows,
+    /// columns, channels).
     ///
     /// # Errors
     /// When the device fails.
     pub(crate) fn feature_map(&self, picture: &Pixels) -> Result<Vec<f32>> {
         let _native = cairn::runtime::native();
         one_thread();
-        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
-        let shape = [1, i64::from(picture.height()), i64::from(picture.width()), 3];
-        Tensor::f_from_data_size(picture.rgb(), &shape, Kind::Uint8)
-            .and_then(|rgb| rgb.f_to_device(self.hardware.torch()))
-            .and_then(|rgb| network.map(&rgb))
-            .and_then(|map| map.f_permute([0, 2, 3, 1])?.f_to_kind(Kind::Float)?.f_to_device(tch::Device::Cpu))
-            .and_then(|map| {
-                let mut numbers = vec![0f32; map.numel()];
-                let count = numbers.len();
-                map.f_contiguous()?.f_copy_data(&mut numbers, count)?;
-                Ok(numbers)
-            })
-            .map_err(torch_error)
+        self.first()?.feature_map(picture)
     }
 
-    /// One forward of the network alone, of photos of one size, padded with black ones to `batch`.
-    fn forward(&self, network: &Network, photos: &[&Pixels], batch: usize) -> Result<Vec<Vec<f32>>> {
-        let Some(first) = photos.first() else { return Ok(Vec::new()) };
-        let mut bytes = Vec::with_capacity(first.rgb().len() * batch);
-        photos.iter().for_each(|photo| bytes.extend_from_slice(photo.rgb()));
-        bytes.resize(first.rgb().len() * batch, 0);
-        let shape = [batch as i64, i64::from(first.height()), i64::from(first.width()), 3];
-        let raw = Tensor::f_from_data_size(&bytes, &shape, Kind::Uint8)
-            .and_then(|rgb| rgb.f_to_device(self.hardware.torch()))
-            .and_then(|rgb| network.raw(&rgb))
-            .and_then(|raw| raw.f_narrow(0, 0, photos.len() as i64))
-            .map_err(torch_error)?;
-        unit_rows(&raw)
+    /// The descriptors of several networks as one: each photo is resized once for each rule.
+    fn encode_by_all(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>> {
+        let mut joined = vec![Vec::with_capacity(self.members.len()); photos.len()];
+        let mut sized: Vec<(SizeRule, Vec<Pixels>)> = Vec::new();
+        let given = self.size_rule();
+        for member in &self.members {
+            let rule = member.architecture.size_rule();
+            if rule != given && sized.iter().all(|(of, _)| *of != rule) {
+                let fitting = |photo: &&Pixels| {
+                    let (width, height) = rule.target(photo.width(), photo.height());
+                    resize(photo, width, height)
+                };
+                sized.push((rule, photos.iter().map(fitting).collect::<Result<_>>()?));
+            }
+            let inputs = sized.iter().find(|(of, _)| *of == rule).map(|(_, photos)| photos.iter().collect::<Vec<_>>());
+            let vectors = member.encode(inputs.as_deref().unwrap_or(photos))?;
+            joined.iter_mut().zip(vectors).for_each(|(parts, vector)| parts.push((member.weight, vector)));
+        }
+        Ok(joined.iter().map(|parts| ensemble::concatenated(parts)).collect())
     }
+}
+
+/// # Errors
+/// `Invalid` for scales that no model can have.
+fn check_scales(scales: &[f64]) -> Result<()> {
+    let sound = |s: &f64| (0.1..=4.0).contains(s);
+    if scales.is_empty() || scales.len() > MAX_SCALES || !scales.iter().all(sound) {
+        return Err(Error::invalid(format!("scales {scales:?} cannot be used"))
+            .help(format!("give 1 to {MAX_SCALES} numbers between 0.1 and 4, for example 0.75,1,1.25")));
+    }
+    Ok(())
 }
 
 impl Encoder for Model {
@@ -369,39 +261,30 @@ impl Encoder for Model {
         &self.info
     }
 
+    /// That of its networks; photos come whole if networks have different rules.
     fn size_rule(&self) -> SizeRule {
-        self.architecture.size_rule()
+        let mut rules = self.members.iter().map(|member| member.architecture.size_rule());
+        let first = rules.next().unwrap_or(SizeRule::Unchanged);
+        if rules.all(|rule| rule == first) { first } else { SizeRule::Unchanged }
     }
 
-    /// 1 on the CPU, where each photo has its own forward pass; on CUDA several batches, so that photos of one size are together.
+    /// 1 on the CPU, where each photo has its own forward pass; on CUDA several batches, so that photos of one size are together,
+    /// or one batch of whole photos, which need more memory.
     fn preferred_batch(&self) -> usize {
-        if self.hardware.is_cuda() { 8 * CUDA_BATCH } else { 1 }
+        match (self.hardware.is_cuda(), self.size_rule()) {
+            (false, _) => 1,
+            (true, SizeRule::Unchanged) => CUDA_BATCH,
+            (true, _) => 8 * CUDA_BATCH,
+        }
     }
 
     fn encode(&self, photos: &[&Pixels]) -> Result<Vec<Vec<f32>>> {
         let _native = cairn::runtime::native();
         one_thread();
-        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner).share()?;
-        if !self.hardware.is_cuda() {
-            return photos.iter().map(|photo| self.forward(&network, &[photo], 1)?.pop().ok_or_else(nothing)).collect();
+        match self.members.as_slice() {
+            [only] => only.encode(photos),
+            _ => self.encode_by_all(photos),
         }
-        // Photos of one size go together, in order of first appearance.
-        let mut groups: Vec<((u32, u32), Vec<usize>)> = Vec::new();
-        for (i, photo) in photos.iter().enumerate() {
-            let size = (photo.width(), photo.height());
-            match groups.iter_mut().find(|(of, _)| *of == size) {
-                Some((_, members)) => members.push(i),
-                None => groups.push((size, vec![i])),
-            }
-        }
-        let mut vectors = vec![Vec::new(); photos.len()];
-        for batch in groups.iter().flat_map(|(_, members)| members.chunks(CUDA_BATCH)) {
-            let members: Vec<&Pixels> = batch.iter().map(|&i| photos[i]).collect();
-            for (&i, vector) in batch.iter().zip(self.forward(&network, &members, CUDA_BATCH)?) {
-                vectors[i] = vector;
-            }
-        }
-        Ok(vectors)
     }
 
     fn adapt(&self, of_network: Vec<f32>) -> Result<Vec<f32>> {
@@ -414,31 +297,6 @@ impl Encoder for Model {
     fn base(&self) -> Result<Option<ModelInfo>> {
         self.adapter.as_ref().map(|_| base_of(&self.info)).transpose()
     }
-}
-
-fn nothing() -> Error {
-    Error::new(ErrorKind::Io, "the network gave no descriptor")
-}
-
-/// Folder of the weights of an installed program, from the folder that the program lies in.
-const INSTALLED_WEIGHTS: &str = "../share/cairn/weights";
-
-/// Default weights: in the folder named by `CAIRN_WEIGHTS`; where the set-up installs them beside the program; next to the program; or
-/// in the build's workspace. A program that was installed and moved never looks outside its own folder.
-pub(crate) fn find_weights(file: &str) -> Result<PathBuf> {
-    let program = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
-    let folders = [
-        std::env::var_os(WEIGHTS_VARIABLE).map(PathBuf::from),
-        program.as_ref().map(|folder| folder.join(INSTALLED_WEIGHTS)),
-        program,
-        Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.deps/weights")),
-    ];
-    let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(file)).collect();
-    places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
-        let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        Error::not_found(format!("the weights {file} do not exist; looked for {}", looked.join(", ")))
-            .help(format!("run the set-up of the README, or set {WEIGHTS_VARIABLE} to the folder that has {file}"))
-    })
 }
 
 #[cfg(test)]

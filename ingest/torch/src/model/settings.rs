@@ -1,5 +1,6 @@
 //! The settings that a database keeps of its model: enough to load the same one again, and to verify that it is the same.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use cairn::model::ModelInfo;
@@ -7,7 +8,7 @@ use cairn::{Error, ErrorKind, Result, Snapshot};
 
 use super::kept::{self, Files};
 use super::weights::Weights;
-use super::{Architecture, DEFAULT_WEIGHTS_FILE, ModelSpec, find_weights};
+use super::{Architecture, ModelSpec, ensemble};
 
 /// The model without what was trained behind its network.
 ///
@@ -20,10 +21,14 @@ pub fn base_of(info: &ModelInfo) -> Result<ModelInfo> {
 /// The architecture and the scales of a model of a database, with the weights of a file.
 ///
 /// # Errors
-/// `Mismatch` when the settings cannot be read.
+/// `Mismatch` when the settings cannot be read; `Invalid` for an ensemble, which has several files.
 pub fn spec_of(info: &ModelInfo, weights: &Path) -> Result<ModelSpec> {
-    let Settings { architecture, scales, .. } = Settings::parse(&info.settings)?;
-    Ok(ModelSpec { architecture, weights: Some(weights.to_owned()), scales })
+    let Settings { networks, scales, .. } = Settings::parse(&info.settings)?;
+    match networks.as_slice() {
+        [network] => ModelSpec { scales, ..ModelSpec::new(network.architecture) }.weights(&[weights.to_owned()]),
+        _ => Err(Error::invalid(format!("{} has {} files of weights, and FROM names one", info.name, networks.len()))
+            .help("create a database of the networks with the other weights, and ingest the photos there")),
+    }
 }
 
 /// The name under which a database keeps an adapter.
@@ -38,13 +43,22 @@ pub(crate) fn pinned(hex: &str) -> Result<blake3::Hash> {
 /// What a database remembers of its model, as lines `name = value`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
-    pub(crate) architecture: Architecture,
-    /// BLAKE3 of the file of weights.
-    pub(crate) digest: blake3::Hash,
+    /// One, or those of an ensemble.
+    pub(crate) networks: Vec<NetworkSettings>,
     pub(crate) scales: Vec<f64>,
-    pub(crate) place: Place,
     /// Digest of the adapter that was trained on it, which the database keeps.
     pub(crate) adapter: Option<blake3::Hash>,
+}
+
+/// What a database remembers of a network.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NetworkSettings {
+    pub(crate) architecture: Architecture,
+    /// How much its descriptor counts beside those of others.
+    pub(crate) weight: f64,
+    /// BLAKE3 of the file of weights.
+    pub(crate) digest: blake3::Hash,
+    pub(crate) place: Place,
 }
 
 /// Where the weights of a network are.
@@ -61,43 +75,85 @@ pub(crate) enum Place {
 /// What [`Place::Kept`] is called in the settings.
 const KEPT: &str = "kept by the database";
 
-impl Settings {
-    /// The weights themselves, with the remembered digest. `moved`: where the file is now, if they are in one.
+impl NetworkSettings {
+    /// The weights themselves, with the remembered digest. `moved`: where the file is now, if it is in one, or the folder that
+    /// has it under its name.
     pub(crate) fn weights(&self, files: Files<'_>, moved: Option<&Path>) -> Result<Weights> {
-        let path = match (&self.place, moved) {
-            (Place::Kept, _) => {
+        let inside = |name: &OsStr| moved.map(|path| if path.is_dir() { path.join(name) } else { path.to_owned() });
+        let path = match &self.place {
+            Place::Kept => {
                 let bytes = kept::read(files, self.digest)?.ok_or_else(|| lost("its trained network"))?;
                 return Weights::from_bytes(Path::new(KEPT), bytes, Some(self.digest));
             }
-            (_, Some(path)) => path.to_owned(),
-            (Place::File(path), None) => path.clone(),
-            (Place::Default, None) => find_weights(DEFAULT_WEIGHTS_FILE)?,
+            Place::File(path) => path.file_name().and_then(inside).unwrap_or_else(|| path.clone()),
+            Place::Default => match self.architecture.default_weights() {
+                Some(weights) => match inside(weights.file.as_ref()).filter(|path| path.is_file()) {
+                    Some(path) => path,
+                    None => weights.find()?,
+                },
+                None => return Err(lost("where the weights of its model are")),
+            },
         };
         Weights::read_network(&path, Some(self.digest), self.architecture)
     }
 
+    /// Everything of it that decides a descriptor.
+    fn identity(&self) -> String {
+        let (mean, deviation) = self.architecture.normalisation();
+        format!(
+            "{}\nweights {}\ninput {:?}, antialiased bilinear, mean {mean:?}, deviation {deviation:?}\n",
+            self.architecture.word(),
+            self.digest,
+            self.architecture.size_rule(),
+        )
+    }
+}
+
+impl Settings {
     fn scales_text(&self) -> String {
         self.scales.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
     }
 
+    /// What people type for the networks.
+    fn networks_text(&self) -> String {
+        ensemble::text(self.networks.iter().map(|network| (network.architecture, network.weight)))
+    }
+
+    /// The one network of a model of that name, for TRAIN TRUNK.
+    ///
+    /// # Errors
+    /// `Invalid`: it is an ensemble.
+    pub(crate) fn only(&self, name: &str) -> Result<&NetworkSettings> {
+        match self.networks.as_slice() {
+            [only] => Ok(only),
+            several => {
+                let message = format!("TRAIN TRUNK trains one network, and {name} has {}", several.len());
+                Err(Error::invalid(message).help(
+                    "train a map behind all of them (TRAIN without TRUNK), or each network in a database of its own",
+                ))
+            }
+        }
+    }
+
     /// A digest of everything that decides a descriptor; where the weights lie does not.
     fn fingerprint(&self) -> String {
-        let (mean, deviation) = self.architecture.normalisation();
-        let text = format!(
-            "cairn model 1\n{}\nweights {}\ninput {:?}, antialiased bilinear, mean {mean:?}, deviation {deviation:?}\nscales {}\n",
-            self.architecture.word(),
-            self.digest,
-            self.architecture.size_rule(),
-            self.scales_text(),
-        );
+        let networks = match self.networks.as_slice() {
+            [only] => format!("cairn model 1\n{}", only.identity()),
+            several => {
+                let member = |network: &NetworkSettings| format!("weight {}\n{}", network.weight, network.identity());
+                format!("cairn ensemble 1\n{}", several.iter().map(member).collect::<String>())
+            }
+        };
         let adapted = self.adapter.map(|adapter| format!("adapter {adapter}\n")).unwrap_or_default();
-        blake3::hash((text + &adapted).as_bytes()).to_hex().to_string()
+        let text = format!("{networks}scales {}\n{adapted}", self.scales_text());
+        blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 
     fn name(&self) -> String {
-        let tuned = if self.place == Place::Kept { "+tuned" } else { "" };
+        let is_tuned = self.networks.iter().any(|network| network.place == Place::Kept);
+        let tuned = if is_tuned { "+tuned" } else { "" };
         let adapted = if self.adapter.is_some() { "+trained" } else { "" };
-        format!("{}{tuned}{adapted}", self.architecture.word())
+        format!("{}{tuned}{adapted}", self.networks_text())
     }
 
     pub(crate) fn info(&self) -> ModelInfo {
@@ -113,20 +169,28 @@ impl Settings {
             text.lines().find_map(|line| line.split_once(" = ").filter(|(n, _)| *n == name).map(|(_, value)| value))
         };
         let needed = |name: &str| value(name).ok_or_else(|| broken(&format!("'{name}' is missing")));
-        let scales: Result<Vec<f64>, _> = needed("scales")?.split(',').map(str::parse).collect();
-        Ok(Self {
-            architecture: needed("model")?.parse()?,
-            digest: pinned(needed("weights")?)?,
-            scales: scales.map_err(|_| broken("'scales' are not numbers"))?,
-            place: match (value("network"), value("path")) {
+        let network = |(at, (architecture, weight)): (usize, (Architecture, f64))| -> Result<NetworkSettings> {
+            let name = |part: &str| numbered(part, at);
+            let place = match (value(&name("network")), value(&name("path"))) {
                 (Some(KEPT), _) => Place::Kept,
-                (Some(other), _) => return Err(broken(&format!("'network' is '{other}'"))),
+                (Some(other), _) => return Err(broken(&format!("'{}' is '{other}'", name("network")))),
                 (None, Some(path)) => Place::File(PathBuf::from(path)),
                 (None, None) => Place::Default,
-            },
+            };
+            Ok(NetworkSettings { architecture, weight, digest: pinned(needed(&name("weights"))?)?, place })
+        };
+        let scales: Result<Vec<f64>, _> = needed("scales")?.split(',').map(str::parse).collect();
+        Ok(Self {
+            networks: ensemble::parse(needed("model")?)?.into_iter().enumerate().map(network).collect::<Result<_>>()?,
+            scales: scales.map_err(|_| broken("'scales' are not numbers"))?,
             adapter: value("adapter").map(pinned).transpose()?,
         })
     }
+}
+
+/// The name of a value of the network at that place of an ensemble: those of the first one have no number.
+fn numbered(name: &str, at: usize) -> String {
+    if at == 0 { name.to_owned() } else { format!("{name} {}", at + 1) }
 }
 
 /// Whether a model is of a network that the database should keep and does not.
@@ -135,16 +199,27 @@ impl Settings {
 /// `Mismatch` when the settings of the model cannot be read; a damaged catalog.
 pub(crate) fn is_lost(snapshot: &Snapshot, info: &ModelInfo) -> Result<bool> {
     let settings = Settings::parse(&info.settings)?;
-    Ok(settings.place == Place::Kept && kept::lacks(snapshot, settings.digest)?)
+    for network in settings.networks.iter().filter(|network| network.place == Place::Kept) {
+        if kept::lacks(snapshot, network.digest)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl std::fmt::Display for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "model = {}\nweights = {}\nscales = {}", self.architecture.word(), self.digest, self.scales_text())?;
-        match &self.place {
-            Place::Default => {}
-            Place::File(path) => write!(f, "\npath = {}", path.display())?,
-            Place::Kept => write!(f, "\nnetwork = {KEPT}")?,
+        write!(f, "model = {}", self.networks_text())?;
+        for (at, network) in self.networks.iter().enumerate() {
+            write!(f, "\n{} = {}", numbered("weights", at), network.digest)?;
+            if at == 0 {
+                write!(f, "\nscales = {}", self.scales_text())?;
+            }
+            match &network.place {
+                Place::Default => {}
+                Place::File(path) => write!(f, "\n{} = {}", numbered("path", at), path.display())?,
+                Place::Kept => write!(f, "\n{} = {KEPT}", numbered("network", at))?,
+            }
         }
         match &self.adapter {
             Some(adapter) => write!(f, "\nadapter = {adapter}"),

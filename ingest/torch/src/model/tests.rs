@@ -1,9 +1,18 @@
 //! The default model against the independent implementation of `../shared/golden/lite0`, and settings.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backbones;
+mod ensembles;
+
+use std::path::PathBuf;
+
+use tch::{Kind, Tensor};
+
+use super::extract::unit_rows;
+use super::layers::Conv;
 use super::*;
 use crate::testing::{largest_difference, shared_npy, shared_photos};
-use cairndb_ingest::photo::{DecodeLimits, decode, resize};
+use cairndb_ingest::photo::{DecodeLimits, decode};
 
 fn lite0() -> Model {
     Model::load(&ModelSpec::new(Architecture::Lite0), &Hardware::cpu()).unwrap()
@@ -19,8 +28,8 @@ fn pixels(model: &Model, path: &Path) -> Pixels {
 fn the_trunk_equals_the_reference_on_its_tensor() {
     let Some(input) = shared_npy("golden/lite0/tensor_in.npy") else { return };
     let model = lite0();
-    let network = model.network.lock().unwrap();
-    let map = tch::no_grad(|| network.trunk.forward(&input, &Conv::forward)).unwrap();
+    let network = model.members[0].network.lock().unwrap();
+    let map = tch::no_grad(|| network.trunk.forward(&input, &Conv::forward)).unwrap().remove(0);
     let mean = map.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
     let map_difference = largest_difference(&mean, &shared_npy("golden/lite0/tensor_map_mean.npy").unwrap());
     let unit = unit_rows(&network.raw_of_input(&input).unwrap()).unwrap().concat();
@@ -121,14 +130,13 @@ fn a_database_loads_its_model_again_and_no_other() {
 #[test]
 fn settings_survive_their_text() {
     for place in [Place::Default, Place::File(PathBuf::from("/models/a = b.safetensors")), Place::Kept] {
-        let settings = Settings {
-            architecture: Architecture::Resnet101,
-            digest: blake3::hash(b"w"),
-            scales: vec![0.75, 1.0, 1.25],
-            place,
-            adapter: Some(blake3::hash(b"a")),
-        };
-        assert_eq!(Settings::parse(&settings.to_string()).unwrap(), settings);
+        let digest = blake3::hash(b"w");
+        let only = NetworkSettings { architecture: Architecture::Resnet101, weight: 1.0, digest, place };
+        let other = NetworkSettings { weight: 0.25, place: Place::Default, ..only.clone() };
+        for networks in [vec![only.clone()], vec![only.clone(), other.clone()], vec![other, only]] {
+            let settings = Settings { networks, scales: vec![0.75, 1.0, 1.25], adapter: Some(blake3::hash(b"a")) };
+            assert_eq!(Settings::parse(&settings.to_string()).unwrap(), settings);
+        }
     }
 }
 
@@ -136,8 +144,8 @@ fn settings_survive_their_text() {
 fn a_resnet_needs_weights_and_its_layout_is_checked() {
     let spec = ModelSpec::new(Architecture::Resnet50);
     assert!(Model::load(&spec, &Hardware::cpu()).err().unwrap().to_string().contains("--weights"));
-    let weights = find_weights(DEFAULT_WEIGHTS_FILE).unwrap();
-    let spec = ModelSpec { weights: Some(weights), ..spec };
+    let weights = Architecture::Lite0.default_weights().unwrap().find().unwrap();
+    let spec = spec.weights(&[weights]).unwrap();
     assert!(Model::load(&spec, &Hardware::cpu()).err().unwrap().to_string().contains("no tensor 'conv1.weight'"));
 }
 
@@ -145,7 +153,7 @@ fn a_resnet_needs_weights_and_its_layout_is_checked() {
 #[ignore = "measures forwards a second; run alone on an idle machine"]
 fn forwards_of_one_photo_against_batches() {
     let model = lite0();
-    let network = model.network.lock().unwrap();
+    let network = model.members[0].network.lock().unwrap();
     for batch in [1i64, 4, 16] {
         let rgb = Tensor::randint(256, [batch, 256, 320, 3], (Kind::Uint8, tch::Device::Cpu));
         drop(network.raw(&rgb).unwrap());

@@ -15,6 +15,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use tch::{Kind, Tensor};
 
 use super::Architecture;
+use super::layout::Layout;
 use crate::device::torch_error;
 use cairndb_ingest::source::open_plain;
 
@@ -26,6 +27,9 @@ pub const MAX_WEIGHTS_HEADER: u64 = 1 << 20;
 const MAX_AXES: usize = 8;
 /// Bytes of tensors that nobody asks for, beside as many as are asked for, that a file may have: an ImageNet classifier, counters.
 const MAX_UNUSED_BYTES: u64 = 64 << 20;
+
+/// What released checkpoints call the classifier of their training, which may be larger than the network: one row a label.
+const CLASSIFIER: &str = "final.";
 
 /// The tensors of a file, by name.
 pub(crate) struct Weights {
@@ -39,7 +43,18 @@ pub(crate) struct Header {
     path: PathBuf,
     /// Offset of the first tensor's bytes.
     data: usize,
-    tensors: HashMap<String, (Dtype, Vec<usize>, Range<usize>)>,
+    /// By Cairn's name.
+    tensors: HashMap<String, Stored>,
+}
+
+/// A tensor of a file.
+struct Stored {
+    /// The file's name of it.
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// Behind the header.
+    range: Range<usize>,
 }
 
 impl Header {
@@ -59,15 +74,26 @@ impl Header {
         if data.checked_add(metadata.data_len()).map(|end| end as u64) != Some(length) {
             return Err(unsound(&format!("its tensors have {} bytes, the file has {length}", metadata.data_len())));
         }
-        let place = |(name, info): (String, &TensorInfo)| {
-            (name, (info.dtype, info.shape.clone(), info.data_offsets.0..info.data_offsets.1))
-        };
-        Ok(Self { path: path.to_owned(), data, tensors: metadata.tensors().into_iter().map(place).collect() })
+        let listed = metadata.tensors();
+        let layout = Layout::of(listed.keys().map(String::as_str));
+        let mut tensors = HashMap::with_capacity(listed.len());
+        for (name, info) in listed {
+            let &TensorInfo { dtype, ref shape, data_offsets: (start, end) } = info;
+            let stored = Stored { name, dtype, shape: shape.clone(), range: start..end };
+            let own = layout.name(&stored.name);
+            if let Some(other) = tensors.insert(own.clone(), stored) {
+                return Err(refuse(
+                    path,
+                    &format!("has two tensors that are read as '{own}'; one is '{}'", other.name),
+                ));
+            }
+        }
+        Ok(Self { path: path.to_owned(), data, tensors })
     }
 
     /// The tensor of that name, which must have exactly that shape: its kind, and its place behind the header.
     fn of_shape(&self, name: &str, shape: &[i64]) -> Result<(Dtype, &Range<usize>)> {
-        let Some((dtype, found, range)) = self.tensors.get(name) else {
+        let Some(Stored { name, dtype, shape: found, range }) = self.tensors.get(name) else {
             return Err(refuse(&self.path, &format!("has no tensor '{name}'")));
         };
         let same = found.len() == shape.len()
@@ -82,14 +108,15 @@ impl Header {
     fn is_of(&self, architecture: Architecture) -> Result<()> {
         let mut used = 0u64;
         architecture.trunk(&mut |shape| {
-            let sides = [shape.output, shape.input / shape.groups(), shape.kernel, shape.kernel];
-            let (_, range) = self.of_shape(&format!("{}.weight", shape.conv), &sides)?;
-            used += range.len() as u64;
+            if let Some((name, sides)) = shape.weight() {
+                used += self.of_shape(&name, &sides)?.1.len() as u64;
+            }
             Ok(())
         })?;
         let of_head = self.tensors.iter().filter(|(name, _)| name.starts_with("head."));
-        used += of_head.map(|(_, (_, _, range))| range.len() as u64).sum::<u64>();
-        let all: u64 = self.tensors.values().map(|(_, _, range)| range.len() as u64).sum();
+        used += of_head.map(|(_, stored)| stored.range.len() as u64).sum::<u64>();
+        let counts = self.tensors.iter().filter(|(name, _)| !name.starts_with(CLASSIFIER));
+        let all: u64 = counts.map(|(_, stored)| stored.range.len() as u64).sum();
         if all - used.min(all) > used + MAX_UNUSED_BYTES {
             let what = format!("holds {all} bytes of tensors, of which {} uses {used}", architecture.word());
             return Err(refuse(&self.path, &what));
@@ -151,7 +178,7 @@ impl Weights {
 
     /// The sides of the tensor of that name.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.header.tensors.get(name).map(|(_, shape, _)| shape.as_slice())
+        self.header.tensors.get(name).map(|stored| stored.shape.as_slice())
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -335,8 +362,8 @@ mod tests {
         };
         Architecture::Resnet18
             .trunk(&mut |shape| {
-                let sides = [shape.output, shape.input / shape.groups(), shape.kernel, shape.kernel];
-                entry(&format!("{}.weight", shape.conv), &sides);
+                let (name, sides) = shape.weight().unwrap();
+                entry(&name, &sides);
                 Ok(())
             })
             .unwrap();

@@ -9,16 +9,17 @@ pub(crate) type Sizes = [(u32, u32); 5];
 pub const TRAINING_SIZES: [(u32, u32); 5] = [(512, 352), (512, 384), (448, 448), (384, 512), (352, 512)];
 /// The larger sizes of a last epoch with frozen batch normalisation: "M2" of the released code.
 pub const LAST_EPOCH_SIZES: [(u32, u32); 5] = [(800, 544), (800, 608), (704, 704), (608, 800), (544, 800)];
-/// The sizes for `lite0-gem`, which embeds at a longest side of 320: 0.7 of those at which it embeds, in multiples of 32.
-const LITE0_TRAINING_SIZES: Sizes = [(224, 160), (224, 160), (224, 224), (160, 224), (160, 224)];
-/// Those at which it embeds photos in the middle of a group.
-const LITE0_LAST_EPOCH_SIZES: Sizes = [(320, 224), (320, 256), (320, 320), (256, 320), (224, 320)];
+/// The sizes for `lite0-gem` and `lite2-gem`, which embed at a longest side of 320: 0.7 of those at which they embed, in multiples of 32.
+const LITE_TRAINING_SIZES: Sizes = [(224, 160), (224, 160), (224, 224), (160, 224), (160, 224)];
+/// Those at which they embed photos in the middle of a group.
+const LITE_LAST_EPOCH_SIZES: Sizes = [(320, 224), (320, 256), (320, 320), (256, 320), (224, 320)];
 
 /// The sizes of an architecture: those of the training, and the larger ones of its last epochs.
 pub(crate) fn sizes(architecture: Architecture) -> [Sizes; 2] {
-    match architecture {
-        Architecture::Lite0 => [LITE0_TRAINING_SIZES, LITE0_LAST_EPOCH_SIZES],
-        _ => [TRAINING_SIZES, LAST_EPOCH_SIZES],
+    if architecture.is_lite() {
+        [LITE_TRAINING_SIZES, LITE_LAST_EPOCH_SIZES]
+    } else {
+        [TRAINING_SIZES, LAST_EPOCH_SIZES]
     }
 }
 

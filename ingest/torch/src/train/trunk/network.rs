@@ -8,9 +8,9 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::layer::Layer;
 use crate::device::{Hardware, torch_error};
 use crate::model::Architecture;
-use crate::model::extract::{Trunk, channel, input};
+use crate::model::extract::{Trunk, channel, input, pooled};
 use crate::model::file::{Named, serialise};
-use crate::model::gem::{GEM_EPSILON, exponent, head_dimension};
+use crate::model::gem::{GEM_EPSILON, NORM_EPSILON, exponent, has_norm, head_dimension};
 use crate::model::weights::Weights;
 use crate::train::head::{Norm, TrainHead};
 use crate::train::init::chance_head;
@@ -50,18 +50,24 @@ impl Network {
     ) -> Result<Self> {
         let device = hardware.torch();
         let trunk = architecture.trunk(&mut |shape| Layer::load(weights, shape, device))?;
-        let (p, channels) = (exponent(weights)?, architecture.channels());
+        let (p, channels) = (exponent(weights)?, architecture.pooled());
         let has_head = weights.has("head.fc.weight") && usize::try_from(head_dimension(weights)?) == Ok(dimension);
         let out = dimension as i64;
         let of_head = |part: &str, shape: &[i64]| weights.tensor(&format!("head.{part}"), shape);
+        // A layer without a normalisation gets one that changes nothing.
+        let is_normed = has_norm(weights);
+        let of_norm = |part: &str, otherwise: f64| match is_normed {
+            true => of_head(&format!("bn.{part}"), &[out]),
+            false => Tensor::f_full([out], otherwise, (Kind::Float, Device::Cpu)).map_err(torch_error),
+        };
         let head = if has_head {
             TrainHead {
                 weight: of_head("fc.weight", &[out, channels])?,
                 bias: of_head("fc.bias", &[out])?,
-                gamma: of_head("bn.weight", &[out])?,
-                beta: of_head("bn.bias", &[out])?,
-                mean: of_head("bn.running_mean", &[out])?,
-                variance: of_head("bn.running_var", &[out])?,
+                gamma: of_norm("weight", 1.0)?,
+                beta: of_norm("bias", 0.0)?,
+                mean: of_norm("running_mean", 0.0)?,
+                variance: of_norm("running_var", 1.0 - NORM_EPSILON)?,
             }
         } else {
             chance_head(usize::try_from(channels).unwrap_or(0), dimension, seed).map_err(torch_error)?
@@ -86,8 +92,8 @@ impl Network {
     /// RGB bytes (n, h, w, 3) -> raw descriptors (n, dimension), f32.
     pub(super) fn forward(&self, rgb: &Tensor, norm: Norm) -> Result<Tensor, TchError> {
         let x = input(&rgb.f_to_device(self.device)?, &self.mean, &self.deviation)?.f_to_kind(self.kind)?;
-        let map = self.trunk.forward(&x, &|layer: &Layer, x: &Tensor| layer.forward(x, norm, self.kind))?;
-        self.head.forward(&pooled(&map, &self.p)?, norm)
+        let maps = self.trunk.forward(&x, &|layer: &Layer, x: &Tensor| layer.forward(x, norm, self.kind))?;
+        self.head.forward(&pooled(&maps, &|map| gem_learning(map, &self.p))?, norm)
     }
 
     pub(super) fn parameters(&self) -> Vec<Parameter> {
@@ -114,7 +120,7 @@ impl Network {
 }
 
 /// GeM with an exponent that learns: (n, c, h, w) -> (n, c), in f32 whatever the kind of the map.
-fn pooled(map: &Tensor, p: &Tensor) -> Result<Tensor, TchError> {
+fn gem_learning(map: &Tensor, p: &Tensor) -> Result<Tensor, TchError> {
     map.f_to_kind(Kind::Float)?
         .f_clamp_min(GEM_EPSILON)?
         .f_pow(p)?
@@ -134,10 +140,10 @@ mod tests {
         let Some(map) = shared_npy("golden/model/feature_map.npy") else { return };
         let p = Tensor::from_slice(&[3f32]);
         let golden = shared_npy("golden/model/gem.npy").unwrap();
-        assert!(largest_difference(&pooled(&map, &p).unwrap(), &golden) < 1e-5);
-        assert!(largest_difference(&pooled(&map, &p).unwrap(), &gem(&map, 3.0).unwrap()) < 1e-5);
+        assert!(largest_difference(&gem_learning(&map, &p).unwrap(), &golden) < 1e-5);
+        assert!(largest_difference(&gem_learning(&map, &p).unwrap(), &gem(&map, 3.0).unwrap()) < 1e-5);
         let p = Tensor::from_slice(&[3f32]).set_requires_grad(true);
-        let value = |p: &Tensor| pooled(&map, p).unwrap().sum(Kind::Double);
+        let value = |p: &Tensor| gem_learning(&map, p).unwrap().sum(Kind::Double);
         let gradient = Tensor::run_backward(&[value(&p)], &[&p], false, false).remove(0).double_value(&[0]);
         let at = |p: f32| tch::no_grad(|| value(&Tensor::from_slice(&[p]))).double_value(&[]);
         let numeric = (at(3.01) - at(2.99)) / 0.02;

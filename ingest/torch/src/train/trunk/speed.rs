@@ -89,14 +89,18 @@ fn chance(architecture: Architecture) -> Result<Weights> {
     let mut mix = Mix::new(&[SEED]);
     let mut tensors: Vec<Named> = Vec::new();
     architecture.trunk(&mut |shape: &ConvShape| {
-        let ConvShape { conv, input, output, kernel, .. } = *shape;
-        let Shape::Batch { name, .. } = shape.norm else { return Ok(()) };
-        let sides = [output, input / shape.groups(), kernel, kernel].map(|side| usize::try_from(side).unwrap_or(0));
-        let deviation = (2.0 / (sides[1] * sides[2] * sides[3]).max(1) as f64).sqrt();
-        let numbers = (0..sides.iter().product()).map(|_| (deviation * mix.normal()) as f32).collect();
-        tensors.push((format!("{conv}.weight"), sides.to_vec(), numbers));
-        for (part, value) in [("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)] {
-            tensors.push((format!("{name}.{part}"), vec![sides[0]], vec![value; sides[0]]));
+        let output = usize::try_from(shape.output).unwrap_or(0);
+        if let Some((name, sides)) = shape.weight() {
+            let sides = sides.map(|side| usize::try_from(side).unwrap_or(0));
+            let deviation = (2.0 / (sides[1] * sides[2] * sides[3]).max(1) as f64).sqrt();
+            let numbers = (0..sides.iter().product()).map(|_| (deviation * mix.normal()) as f32).collect();
+            tensors.push((name, sides.to_vec(), numbers));
+        }
+        tensors.extend(shape.bias().map(|name| (name, vec![output], vec![0.0; output])));
+        if let Shape::Batch { name, .. } = shape.norm {
+            for (part, value) in [("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)] {
+                tensors.push((format!("{name}.{part}"), vec![output], vec![value; output]));
+            }
         }
         Ok(())
     })?;
@@ -144,7 +148,9 @@ mod tests {
     #[test]
     fn every_architecture_trains() {
         let size = StepSize { width: 64, height: 32, batch: 2, steps: 1 };
-        for architecture in [Architecture::Lite0, Architecture::Resnet18, Architecture::Resnet50] {
+        for architecture in
+            [Architecture::Lite0, Architecture::Resnet18, Architecture::SeResnext101, Architecture::Fishnet150]
+        {
             let speed = step_speed(architecture, size, &Hardware::cpu()).unwrap();
             assert!(speed.is_finite() && speed > 0.0, "{architecture:?}: {speed}");
         }

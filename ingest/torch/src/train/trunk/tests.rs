@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::*;
-use crate::model::{DEFAULT_WEIGHTS_FILE, Model, Place as Where, Settings, find_weights};
+use crate::model::{Model, NetworkSettings, Place as Where, Settings};
 use crate::random::Mix;
 use crate::testing::largest_difference;
 use cairndb_ingest::Encoder as _;
@@ -55,7 +55,7 @@ fn options() -> TrunkOptions {
 }
 
 fn begin() -> Weights {
-    Weights::read(&find_weights(DEFAULT_WEIGHTS_FILE).unwrap(), None).unwrap()
+    Weights::read(&Architecture::Lite0.default_weights().unwrap().find().unwrap(), None).unwrap()
 }
 
 fn train(paths: &[std::path::PathBuf], options: &TrunkOptions, run: &Run) -> Result<TrainedTrunk> {
@@ -65,7 +65,8 @@ fn train(paths: &[std::path::PathBuf], options: &TrunkOptions, run: &Run) -> Res
 }
 
 fn settings(digest: blake3::Hash) -> Settings {
-    Settings { architecture: Architecture::Lite0, digest, scales: vec![1.0], place: Where::Kept, adapter: None }
+    let network = NetworkSettings { architecture: Architecture::Lite0, weight: 1.0, digest, place: Where::Kept };
+    Settings { networks: vec![network], scales: vec![1.0], adapter: None }
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn a_training_that_was_cut_short_ends_in_the_same_bits_and_its_network_loads() {
     // What learns with frozen normalisations computes what the model computes that is loaded from its file.
     let file = Weights::from_bytes(Path::new("trained"), whole.weights, None).unwrap();
     let network = Network::load(Architecture::Lite0, &file, 32, true, 1, &Hardware::cpu()).unwrap();
-    let model = Model::of_weights(settings(file.digest()), &file, &Hardware::cpu()).unwrap();
+    let model = Model::of_weights(&settings(file.digest()), &file, &Hardware::cpu()).unwrap();
     assert_eq!(model.dimension(), 32);
     let rgb: Vec<u8> = (0..224 * 160 * 3).map(|at| (at * 7 % 251) as u8).collect();
     let pixels = Pixels::new(224, 160, rgb.clone()).unwrap();
