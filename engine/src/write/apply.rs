@@ -1,6 +1,6 @@
 //! The path of a transaction: it is applied now, or acknowledged and deferred. Earlier deferred transactions are applied first.
 
-use parking_lot::MutexGuard;
+use parking_lot::FairMutexGuard;
 
 use super::core::{Core, tail_rows};
 use super::deferred::{Deferral, Queue, is_far_reaching};
@@ -58,7 +58,7 @@ impl Core {
     /// meanwhile.
     ///
     /// It gives the lock to whoever waits between two batches: a full queue takes minutes, and upkeep would stand still for them.
-    fn behind_most(&self) -> Result<MutexGuard<'_, Writer>> {
+    fn behind_most(&self) -> Result<FairMutexGuard<'_, Writer>> {
         let last = self.accepted();
         loop {
             let mut writer = self.writer.lock();
@@ -67,7 +67,6 @@ impl Core {
                 return Ok(writer);
             }
             self.drain_to(&mut writer, next)?;
-            MutexGuard::unlock_fair(writer);
         }
     }
 

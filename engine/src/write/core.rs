@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{FairMutex, Mutex, RwLock};
 
 use super::committer::Commits;
 use super::deferred::{Deferral, Queue};
@@ -39,11 +39,12 @@ pub(crate) type HearsTrouble = Arc<dyn Fn(&Trouble) + Send + Sync>;
 pub(crate) struct Core {
     pub(crate) folder: Folder,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) merging: Mutex<()>,
+    pub(crate) merging: FairMutex<()>,
     /// Beside `merging`: rows become segments while large ones are merged, or the tail would grow until writers had to wait.
-    pub(crate) flushing: Mutex<()>,
-    pub(crate) writer: Mutex<Writer>,
-    pub(crate) waitlist: Mutex<Queue>,
+    pub(crate) flushing: FairMutex<()>,
+    /// Fair, as the queue's: whoever writes without a pause would take an unfair lock again and again before those who wait wake up.
+    pub(crate) writer: FairMutex<Writer>,
+    pub(crate) waitlist: FairMutex<Queue>,
     /// Which transactions are to wait: beside the queue, which a writer may hold for long.
     pub(crate) deferral: Mutex<Deferral>,
     pub(crate) commits: Arc<Commits>,
@@ -124,13 +125,13 @@ impl Core {
         Ok(Self {
             folder: folder.clone(),
             catalog,
-            merging: Mutex::new(()),
-            flushing: Mutex::new(()),
-            writer: Mutex::new(Writer::new(Arc::clone(&commits), &state)?),
+            merging: FairMutex::new(()),
+            flushing: FairMutex::new(()),
+            writer: FairMutex::new(Writer::new(Arc::clone(&commits), &state)?),
             deferral: Mutex::default(),
             commits,
             now: Now::new(state, accepted, queue.len()),
-            waitlist: Mutex::new(queue),
+            waitlist: FairMutex::new(queue),
             noted: AtomicU64::new(accepted),
             proposer: RwLock::new(None),
             signal: Signal::default(),
