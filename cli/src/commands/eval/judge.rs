@@ -21,15 +21,15 @@ pub(super) const DRAWS: usize = 1_000;
 /// The seed of the draws.
 pub(super) const SEED: u64 = 0;
 
+/// At most one list, by its query.
+type Ranked = HashMap<String, Vec<String>>;
+/// Adds a query to figures.
+type Counting<'a> = &'a dyn Fn(&Ranked, &mut [Figure]);
+
 /// What a table says about its ranges.
 pub(super) fn about_ranges() -> String {
     format!("ranges: 95 % of the means of {DRAWS} draws of as many queries with replacement, seed {SEED}")
 }
-
-/// Lists of ids by query.
-type ByQuery = HashMap<String, Vec<String>>;
-/// Adds the list of a query, if there is one, to figures.
-type Count<'c> = dyn Fn(&ByQuery, &mut [Figure]) + 'c;
 
 /// A figure: its name, and its value for each query that counts.
 pub(super) struct Figure {
@@ -119,7 +119,7 @@ impl Judge<'_> {
         mut lists: impl FnMut(usize) -> Result<Lists>,
     ) -> Result<Vec<Vec<Figure>>> {
         let mut figures: Vec<Vec<Figure>> = (0..methods).map(|_| self.figures()).collect();
-        let mut each = |query: &str, count: &Count<'_>| -> Result<()> {
+        let mut each = |query: &str, count: Counting<'_>| -> Result<()> {
             let mut of_query =
                 places.get(query).map(|&place| lists(place)).transpose()?.unwrap_or_default().into_iter();
             for figures in &mut figures {
@@ -151,7 +151,7 @@ impl Judge<'_> {
 }
 
 /// Adds a query to the figures of each difficulty at which it has something to find.
-fn count_revisited(truth: &[RevisitedTruth; 1], list: &ByQuery, figures: &mut [Figure]) {
+fn count_revisited(truth: &[RevisitedTruth; 1], list: &Ranked, figures: &mut [Figure]) {
     for (at, (_, difficulty)) in DIFFICULTIES.into_iter().enumerate() {
         let metrics = revisited(truth, list, difficulty, &DEPTHS);
         if metrics.queries == 0 {
