@@ -25,6 +25,7 @@ mod statics;
 mod store;
 mod tables;
 mod through;
+mod vouched;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub(crate) use spaces::{Space, forget_derived, forget_half_derived};
 use store::Store;
 pub(crate) use tables::{LISTS, ROOM_TO_COMPACT};
 use tables::{Work, db_options, options_beside};
+pub(crate) use vouched::StoredFile;
 
 use crate::disk::{CATALOG, Folder, Lock, look_at_catalog, refuse_shared_lists};
 use crate::error::{Error, Result};
@@ -162,10 +164,6 @@ const NEXT_SEGMENT: &[u8] = b"next_segment";
 const COVERED: &[u8] = b"covered";
 const DATABASE: &[u8] = b"database";
 const REPAIRING: &[u8] = b"repairing";
-/// Checksum of the saved columns.
-const COLUMNS_CHECK: &[u8] = b"columns";
-/// Checksum and length of the saved neighbour graph.
-const NEIGHBOURS_FILE: &[u8] = b"neighbours";
 /// Number of the space that answers; absent: the first.
 const ACTIVE: &[u8] = b"active";
 
@@ -489,50 +487,10 @@ impl Catalog {
         self.store.note_known();
     }
 
-    /// Records the checksum of the saved columns, unless it is recorded already: columns of another origin, even with a valid
-    /// checksum, are not used.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub(crate) fn know_columns(self: &Arc<Self>, check: u32) -> Result<()> {
-        if self.pin().columns_check()? == Some(check) {
-            return Ok(());
-        }
-        let mut batch = Batch::new(self);
-        batch.put(Family::Meta, COLUMNS_CHECK, &check.to_le_bytes())?;
-        batch.commit()
-    }
-
-    /// Records the file of the neighbour graph, as [`Catalog::know_columns`].
-    ///
-    /// # Errors
-    /// `Io`.
-    pub(crate) fn know_neighbours(self: &Arc<Self>, file: StoredFile) -> Result<()> {
-        if self.pin().neighbours_file()? == Some(file) {
-            return Ok(());
-        }
-        let mut batch = Batch::new(self);
-        batch.put(
-            Family::Meta,
-            NEIGHBOURS_FILE,
-            &[&file.check.to_le_bytes()[..], &file.bytes.to_le_bytes()].concat(),
-        )?;
-        batch.commit()
-    }
-
     /// A view of now that later writes do not change.
     pub(crate) fn pin(self: &Arc<Self>) -> Pinned {
         Pinned::of(Arc::clone(self))
     }
-}
-
-/// A file beside the catalog that counts only if it is the one that was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StoredFile {
-    /// CRC-32 of its bytes.
-    pub(crate) check: u32,
-    /// Its length.
-    pub(crate) bytes: u64,
 }
 
 /// What a catalog says of itself.

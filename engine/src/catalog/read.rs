@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rocksdb::{IteratorMode, ReadOptions};
 
 use super::messages::{ListMessage, RecordMessage, decode, record_of};
-use super::{COLUMNS_CHECK, Family, NEIGHBOURS_FILE, NEXT_IMAGE, Pinned, SEQUENCE, Space, StoredFile, codec};
+use super::{Family, NEXT_IMAGE, Pinned, SEQUENCE, Space, codec};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
@@ -70,20 +70,6 @@ impl Pinned {
             Error::corrupt(format!("the catalog's '{}': {}", String::from_utf8_lossy(key), error.message()))
         };
         self.get(Family::Meta, key)?.map(|value| codec::number_of(&value).map_err(named)).transpose()
-    }
-
-    /// The checksum of the columns that were saved last; `None`: nobody noted one.
-    pub(crate) fn columns_check(&self) -> Result<Option<u32>> {
-        let stored = self.get(Family::Meta, COLUMNS_CHECK)?;
-        Ok(stored.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes))
-    }
-
-    /// The file of the neighbour graph that was saved last; `None`: nobody noted one.
-    pub(crate) fn neighbours_file(&self) -> Result<Option<StoredFile>> {
-        let stored = self.get(Family::Meta, NEIGHBOURS_FILE)?.unwrap_or_default();
-        let parts = stored.split_first_chunk::<4>().and_then(|(check, bytes)| Some((check, bytes.try_into().ok()?)));
-        Ok(parts
-            .map(|(&check, bytes)| StoredFile { check: u32::from_le_bytes(check), bytes: u64::from_le_bytes(bytes) }))
     }
 
     /// Refuses a catalog with impossible counters: counting on from them would overflow, or skip rows.

@@ -3,9 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use cairndb_query::DEFAULT_DEGREE;
-
-use super::within::Within;
 use crate::admin::scouting::before_opening;
 use crate::background::Shared;
 use crate::background::Worker;
@@ -21,7 +18,7 @@ use crate::ports::Propose;
 use crate::process::leaving::inside_slow;
 use crate::process::pool;
 use crate::process::room;
-use crate::progress::{Interrupt, Watch};
+use crate::progress::Watch;
 use crate::report::SegmentInfo;
 use crate::state::Snapshot;
 use crate::write::{Core, Deferral, Expect, refuse_unnamed};
@@ -498,77 +495,6 @@ impl Database {
     pub fn flush(&self) -> Result<bool> {
         let (_no_flip, core) = self.shared.enter_upkeep()?;
         core.flush()
-    }
-
-    /// Merges each role's segments into one without dead rows, and frees the catalog's space of images that were replaced or
-    /// deleted. The background does both itself as rows arrive, later and in parts; call this for the best search speed before a
-    /// long time of reading, and for photos that must be erased now. Data that a snapshot holds stays.
-    ///
-    /// Complexity: reads and writes every row of the segments and of the catalog once.
-    ///
-    /// # Errors
-    /// `Io`; then nothing is lost.
-    pub fn compact(&self) -> Result<()> {
-        self.compact_by(None)
-    }
-
-    /// [`Database::compact`] that `watch` may end: between two parts, and during the construction of a segment's graph. The watch
-    /// may read; calls that would wait for the compaction are refused (`Reentrant`). Finished parts stay.
-    ///
-    /// # Errors
-    /// As [`Database::compact`]; `Cancelled`.
-    pub fn compact_watched(&self, watch: &dyn Watch) -> Result<()> {
-        self.compact_by(Some(watch))
-    }
-
-    pub(super) fn compact_by(&self, watch: Option<&dyn Watch>) -> Result<()> {
-        let (no_flip, core) = self.shared.enter_upkeep()?;
-        let within = Within::of(&core, watch);
-        let interrupt = &Interrupt::by(within.watch());
-        // A deletion that waits is meant, too.
-        core.reach(core.accepted(), within.watch())?;
-        core.compact(interrupt)?;
-        // Behind the gate a flip would wait for it.
-        drop(no_flip);
-        core.compact_catalog(interrupt)
-    }
-
-    /// Computes the neighbour graph of the index images, which AUGMENT and methods that order images need, and saves it for later
-    /// processes; returns the number of images. Searches compute it themselves, and a database that is closed saves what they computed.
-    ///
-    /// Complexity: `O(index^2)` 8-bit products, or for a graph that is there already `O(index)` for each image that came, and for each
-    /// that lost one of its nearest. Writers and readers continue meanwhile.
-    ///
-    /// # Errors
-    /// `ReadOnly`; `Io`, and the earlier file stays.
-    pub fn save_neighbours(&self) -> Result<usize> {
-        self.save_neighbours_by(None)
-    }
-
-    /// [`Database::save_neighbours`] that `watch` may end.
-    ///
-    /// # Errors
-    /// As [`Database::save_neighbours`]; `Cancelled`.
-    pub fn save_neighbours_watched(&self, watch: &dyn Watch) -> Result<usize> {
-        self.save_neighbours_by(Some(watch))
-    }
-
-    pub(super) fn save_neighbours_by(&self, watch: Option<&dyn Watch>) -> Result<usize> {
-        let core = {
-            let (_no_flip, core) = self.shared.enter_upkeep()?;
-            core
-        };
-        core.refuse_when_read_only()?;
-        let state = core.current();
-        let within = Within::of(&core, watch);
-        // Behind the gate a flip would wait for it.
-        state.neighbourhood(DEFAULT_DEGREE - 1, &Interrupt::by(within.watch()))?;
-        let (_no_flip, now) = self.shared.enter_upkeep()?;
-        // Of a model that is active no more nobody needs it.
-        if Arc::ptr_eq(&core, &now) {
-            core.save_neighbours()?;
-        }
-        Ok(state.index.live_rows())
     }
 
     /// The segments, train before index, in the order of their rows.
