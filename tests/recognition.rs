@@ -90,7 +90,7 @@ fn bad_recognitions_are_refused_with_what_to_do() {
         ("RECOGNIZE 'photo.jpg'", "has no model"),
         ("RECOGNIZE ID 'a' n=0", "n must be at least 1"),
         ("RECOGNIZE ID 'a' DISTRACTORS 3", "many queries"),
-        ("RECOGNIZE ID 'a' MIN SCORE nan", "a number"),
+        ("RECOGNIZE ID 'a' MIN SCORE nan", "a finite number"),
         ("RECOGNIZE ID 'a' RERANK", "no clause RERANK"),
         ("SEARCH ID 'a' VERIFY 101", "VERIFY 101 is more than K"),
         ("SEARCH ID 'a' VERIFY", "a whole number is missing"),
