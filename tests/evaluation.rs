@@ -47,6 +47,17 @@ fn number(cell: &str) -> f64 {
     cell.parse().unwrap()
 }
 
+/// Two queries, q0 and q1, near both axes.
+fn two_queries(folder: &Path) {
+    std::fs::write(folder.join("q.txt"), "q0\nq1\n").unwrap();
+    let mut vectors = Vec::new();
+    for row in [[1.0_f32, 0.1], [0.1, 1.0]] {
+        vectors.extend(2_i32.to_le_bytes());
+        row.iter().for_each(|value| vectors.extend(value.to_le_bytes()));
+    }
+    std::fs::write(folder.join("q.fvecs"), vectors).unwrap();
+}
+
 fn said(folder: &Path, words: &[&str]) -> String {
     let output = run(folder, words);
     assert!(!output.status.success(), "cairn {words:?} succeeded");
@@ -142,13 +153,7 @@ fn answers_that_fit_nothing_are_refused() {
     run_ok(folder, &["create", "DB", "--dim", "2"]);
     let put = "PUT ID 'a' VECTOR [1, 0]; PUT ID 'b b' VECTOR [0, 1]; PUT ID 't' VECTOR [1, 1] LABEL 'x'";
     run_ok(folder, &["query", "DB", "-c", put]);
-    std::fs::write(folder.join("q.txt"), "q0\nq1\n").unwrap();
-    let mut vectors = Vec::new();
-    for row in [[1.0_f32, 0.1], [0.1, 1.0]] {
-        vectors.extend(2_i32.to_le_bytes());
-        row.iter().for_each(|value| vectors.extend(value.to_le_bytes()));
-    }
-    std::fs::write(folder.join("q.fvecs"), vectors).unwrap();
+    two_queries(folder);
     let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
     write("truth.csv", "id,images\nq0,a\nq1,a\n");
     write("labels.csv", "id,landmarks\nq0,x\nq1,\n");
@@ -201,4 +206,26 @@ fn answers_that_fit_nothing_are_refused() {
     assert!(table.contains("--table measures retrieval"), "{table}");
     let other = said(folder, &["query", "DB", "-c", "SHOW LABELS", "--truth", "labels.csv"]);
     assert!(other.contains("has labels of queries") && other.contains("cairn eval"), "{other}");
+}
+
+/// Labels have spaces, and the column separates labels by spaces. It catches: right predictions that count as wrong, with a database and
+/// without.
+#[test]
+fn a_label_with_spaces_is_one_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    run_ok(folder, &["create", "DB", "--dim", "2"]);
+    let put = "PUT ID 'a' VECTOR [1, 0] LABEL 'Eiffel Tower'; PUT ID 'b' VECTOR [0, 1] LABEL 'Louvre'";
+    run_ok(folder, &["query", "DB", "-c", put]);
+    two_queries(folder);
+    // The second query shows two.
+    std::fs::write(folder.join("labels.csv"), "id,landmarks,Usage\nq0,Eiffel Tower,Public\nq1,Orsay Louvre,Public\n")
+        .unwrap();
+    let eval = ["eval", "DB", "--queries", "q.fvecs", "--query-ids", "q.txt", "--truth", "labels.csv"];
+    let searched = run_ok(folder, &[&eval[..], &["--k", "1", "--submission", "sub.csv", "--format", "csv"]].concat());
+    let scored = run_ok(folder, &["eval", "--answers", "sub.csv", "--truth", "labels.csv", "--format", "csv"]);
+    for text in [searched, scored] {
+        let rows = table(&text);
+        assert_eq!(rows.iter().map(|row| number(&row[1])).collect::<Vec<_>>(), vec![100.0; rows.len()], "{text}");
+    }
 }

@@ -140,14 +140,16 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
         Some(Known::Retrieval(solution)) => work.retrieval(asked, solution, (report, submission))?,
         Some(Known::Recognition(truth)) => {
             let name = work.truth();
-            recognition::must_be_stored(&snapshot, truth, &name)?;
+            let (mut truth, stored) = (truth.clone(), recognition::stored_labels(&snapshot)?);
+            recognition::join_known(&mut truth, |label| stored.contains(label));
+            recognition::must_be_stored(&stored, &truth, &name)?;
             let rules = recognition::predictions(&snapshot, &asked, k)?;
             if let (Some(target), Some(vote)) = (submission, rules.first()) {
                 submission::predictions(target, &asked, vote)?;
             }
             let mut out = standard_output();
             let queries = asking.queries.display().to_string();
-            recognition::print(&mut out, asking.format, rules, truth, (&queries, &name))?;
+            recognition::print(&mut out, asking.format, rules, &truth, (&queries, &name))?;
             out.flush()?;
         }
         Some(Known::Revisited(answers)) => {

@@ -60,12 +60,29 @@ pub(super) fn predictions(snapshot: &Snapshot, asked: &[Asked], k: usize) -> Res
     ])
 }
 
+/// Takes the labels of a query for one label if that is a known one: the column separates labels by spaces, and labels may have spaces.
+pub(super) fn join_known(truth: &mut RecognitionTruth, is_known: impl Fn(&str) -> bool) {
+    for labels in truth.values_mut().filter(|labels| labels.len() > 1) {
+        let whole = labels.join(" ");
+        if is_known(&whole) {
+            *labels = vec![whole];
+        }
+    }
+}
+
+/// The labels of train images.
+///
+/// # Errors
+/// A damaged catalog.
+pub(super) fn stored_labels(snapshot: &Snapshot) -> Result<HashSet<String>> {
+    Ok(snapshot.labels()?.into_iter().map(|(label, _)| label).collect())
+}
+
 /// Refuses known labels that no train image has.
 ///
 /// # Errors
-/// A damaged catalog; none of the labels has a train image, so every metric would be 0.
-pub(super) fn must_be_stored(snapshot: &Snapshot, truth: &RecognitionTruth, name: &str) -> Result<()> {
-    let stored: HashSet<String> = snapshot.labels()?.into_iter().map(|(label, _)| label).collect();
+/// None of the labels has a train image, so every metric would be 0.
+pub(super) fn must_be_stored(stored: &HashSet<String>, truth: &RecognitionTruth, name: &str) -> Result<()> {
     let shown: BTreeSet<&str> = truth.values().flatten().map(String::as_str).collect();
     let unknown: Vec<&str> = shown.iter().copied().filter(|label| !stored.contains(*label)).collect();
     let Some(first) = unknown.first() else { return Ok(()) };

@@ -32,9 +32,14 @@ pub(super) fn run(args: &Eval, answers: &Path, truth: &Path) -> Result<()> {
     let snapshot = database.map(|opened| session::open(&opened)).transpose()?.map(|database| database.snapshot());
     let mut out = standard_output();
     match (known, submission) {
-        (Known::Recognition(truth), Submission::Recognition(found)) => {
-            if let Some(snapshot) = &snapshot {
-                recognition::must_be_stored(snapshot, &truth, &names.1)?;
+        (Known::Recognition(mut truth), Submission::Recognition(found)) => {
+            let predicted: HashSet<String> = found.iter().map(|found| found.label.clone()).collect();
+            let stored = snapshot.as_ref().map(recognition::stored_labels).transpose()?;
+            recognition::join_known(&mut truth, |label| {
+                predicted.contains(label) || stored.as_ref().is_some_and(|stored| stored.contains(label))
+            });
+            if let Some(stored) = &stored {
+                recognition::must_be_stored(stored, &truth, &names.1)?;
             }
             must_share_labels(&truth, &found, (&names.0, &names.1))?;
             let rules = vec![("answers".to_owned(), found)];

@@ -77,11 +77,14 @@ pub fn revisited_average_precision(ranked: &[String], truth: &Revisited, difficu
     Some(sum / ok.len() as f64)
 }
 
-/// Hits within the first `depth` images without junk, divided by `depth`, or by the place of the last image to find if that is
-/// smaller. A list that has none of them has precision 0 (the authors' code ranks the whole collection and never sees that).
-fn precision_at(places: &[usize], depth: usize) -> f64 {
-    let Some(last) = places.last() else { return 0.0 };
-    let depth = depth.min(last + 1);
+/// Hits within the first `depth` images without junk, divided by `depth`, or by the place of the last of the `wanted` images to find if
+/// that is smaller. An image that the list does not have has no place, and ends nothing (the authors' code ranks the whole collection
+/// and never sees that).
+fn precision_at(places: &[usize], wanted: usize, depth: usize) -> f64 {
+    let depth = match places.last() {
+        Some(last) if places.len() == wanted => depth.min(last + 1),
+        _ => depth,
+    };
     places.iter().filter(|&&place| place < depth).count() as f64 / depth.max(1) as f64
 }
 
@@ -102,7 +105,7 @@ pub fn revisited(
         let (ok, junk) = truth.of(difficulty);
         let places = places(list, &ok, &junk);
         for (sum, &depth) in metrics.precision.iter_mut().zip(depths) {
-            *sum += precision_at(&places, depth);
+            *sum += precision_at(&places, ok.len(), depth);
         }
     }
     let count = metrics.queries.max(1) as f64;
@@ -138,8 +141,10 @@ mod tests {
 
     #[test]
     fn the_divisor_of_precision_ends_at_the_last_image_to_find() {
-        assert_eq!(precision_at(&[0, 2], 10), 2.0 / 3.0);
-        assert_eq!(precision_at(&[0, 2], 2), 0.5);
-        assert_eq!(precision_at(&[], 5), 0.0);
+        assert_eq!(precision_at(&[0, 2], 2, 10), 2.0 / 3.0);
+        assert_eq!(precision_at(&[0, 2], 2, 2), 0.5);
+        assert_eq!(precision_at(&[], 1, 5), 0.0);
+        // One image to find is not ranked, so it comes behind every depth.
+        assert_eq!(precision_at(&[0, 2], 3, 10), 0.2);
     }
 }
