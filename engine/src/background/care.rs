@@ -1,5 +1,6 @@
 //! Upkeep in the background: the watermark's file, recovery from a full disk, merging of small tables, and the last save.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::disk::{COLUMNS, NEIGHBOURS, release, set_aside};
@@ -95,6 +96,8 @@ impl Core {
 
     /// Saves the neighbour graph if one was computed. A full disk leaves it out: the next process computes it.
     pub(crate) fn save_neighbours(&self) -> Result<()> {
+        // What a crash left of one; perhaps nothing is saved now.
+        self.folder.discard(Path::new(NEIGHBOURS).with_extension("tmp"))?;
         let saved = self.current().derived.save(&self.folder, &self.catalog);
         if saved.as_ref().is_err_and(Error::is_disk_full) {
             self.folder.discard(NEIGHBOURS)?;
