@@ -28,6 +28,24 @@ pub fn shared(part: &str) -> Option<PathBuf> {
     None
 }
 
+/// Standard output, standard error and exit code.
+pub fn outcome(folder: &Path, words: &[&str]) -> (String, String, Option<i32>) {
+    let output = run(folder, words);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code())
+}
+
+/// Writes descriptors of two numbers as a .npy file.
+pub fn write_npy(folder: &Path, name: &str, rows: &[[f32; 2]]) {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, 2), }}", rows.len());
+    let header = format!("{header:<117}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    rows.iter().flatten().for_each(|value| bytes.extend(value.to_le_bytes()));
+    std::fs::write(folder.join(name), bytes).unwrap();
+}
+
 /// A .npy file of any number type as f64, with its shape.
 pub fn npy(path: &Path) -> (Vec<f64>, Vec<usize>) {
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -4,32 +4,15 @@
 
 use std::path::Path;
 
-use cairndb_tests::{run, run_ok};
-
-/// Standard output, standard error and exit code.
-fn outcome(folder: &Path, words: &[&str]) -> (String, String, Option<i32>) {
-    let output = run(folder, words);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
-}
-
-fn npy(folder: &Path, name: &str, rows: &[[f32; 2]]) {
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, 2), }}", rows.len());
-    let header = format!("{header:<117}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.bytes());
-    rows.iter().flatten().for_each(|value| bytes.extend(value.to_le_bytes()));
-    std::fs::write(folder.join(name), bytes).unwrap();
-}
+use cairndb_tests::{outcome, run_ok, write_npy};
 
 /// Index images a and b, and a train image t; queries q0 to q3, of which the second is zero and the third no number.
 fn database(folder: &Path) {
     run_ok(folder, &["create", "DB", "--dim", "2"]);
     let put = "PUT ID 'a' VECTOR [1, 0]; PUT ID 'b' VECTOR [0, 1]; PUT ID 't' VECTOR [1, 1] LABEL 'x'";
     run_ok(folder, &["query", "DB", "-c", put]);
-    npy(folder, "q.npy", &[[1.0, 0.1], [0.0, 0.0], [f32::NAN, 1.0], [0.1, 1.0]]);
-    npy(folder, "bad.npy", &[[0.0, 0.0], [f32::INFINITY, 1.0]]);
+    write_npy(folder, "q.npy", &[[1.0, 0.1], [0.0, 0.0], [f32::NAN, 1.0], [0.1, 1.0]]);
+    write_npy(folder, "bad.npy", &[[0.0, 0.0], [f32::INFINITY, 1.0]]);
     std::fs::write(folder.join("q.txt"), "q0\nq1\nq2\nq3\n").unwrap();
     std::fs::write(folder.join("truth.csv"), "id,images\nq0,a\nq1,a\nq3,b\n").unwrap();
 }
@@ -97,7 +80,7 @@ fn answers_that_can_say_nothing_are_refused_with_both_spellings() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     database(path);
-    npy(path, "q.npy", &[[1.0, 0.1], [0.1, 1.0]]);
+    write_npy(path, "q.npy", &[[1.0, 0.1], [0.1, 1.0]]);
     std::fs::write(path.join("q.txt"), "q0\nq1\n").unwrap();
     let eval = |truth: &str| {
         std::fs::write(path.join("truth.csv"), truth).unwrap();

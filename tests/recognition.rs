@@ -4,26 +4,7 @@
 //! read, bad input that is answered, a page without its lines, a query that cannot run and ends the others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::path::Path;
-
-use cairndb_tests::{lines, run, run_ok, shared, tree};
-
-/// Standard output, standard error and exit code.
-fn outcome(folder: &Path, words: &[&str]) -> (String, String, Option<i32>) {
-    let output = run(folder, words);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code())
-}
-
-fn npy(folder: &Path, name: &str, rows: &[[f32; 2]]) {
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, 2), }}", rows.len());
-    let header = format!("{header:<117}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.bytes());
-    rows.iter().flatten().for_each(|value| bytes.extend(value.to_le_bytes()));
-    std::fs::write(folder.join(name), bytes).unwrap();
-}
+use cairndb_tests::{lines, outcome, run_ok, shared, tree, write_npy};
 
 #[test]
 fn vectors_are_recognised_in_every_form() {
@@ -53,7 +34,7 @@ fn vectors_are_recognised_in_every_form() {
     );
 
     // A query that cannot run does not end the others, and one label for many is a distractor's.
-    npy(path, "q.npy", &[[1.0, 0.0], [0.0, 0.0], [0.9, 0.1], [0.1, 1.0]]);
+    write_npy(path, "q.npy", &[[1.0, 0.0], [0.0, 0.0], [0.9, 0.1], [0.1, 1.0]]);
     let text = "RECOGNIZE QUERIES 'q.npy' n=1 MIN SCORE 0 DISTRACTORS 1";
     let (rows, said, code) = outcome(path, &["query", "DB", "-c", text, "-c", "SHOW LABELS", "--format", "csv"]);
     let starts = ["0,x=1,distractor,-2,", "2,x=1,distractor,-2,", "3,y,known,0.99"];

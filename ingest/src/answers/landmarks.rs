@@ -53,24 +53,14 @@ fn no_query(name: &str, ignored: usize) -> Error {
 }
 
 fn retrieval(name: &str, table: Table, places: [Option<usize>; 3]) -> Result<KnownAnswers> {
-    let (mut truths, mut ignored, mut unique, mut named) = (Vec::new(), 0usize, Unique::default(), Named::default());
-    table.rows(&places, 2, |line, fields| {
-        if is_ignored(fields[2]) {
-            ignored += 1;
-            return Ok(());
-        }
-        let query = fields[0].unwrap_or_default().trim();
-        unique.note(query, line)?;
-        let relevant = words(fields[1], &mut named)?;
-        truths.push(Truth { query: query.to_owned(), relevant });
-        Ok(())
-    })?;
+    let mut truths = Vec::new();
+    let ignored = queries(table, places, |query, relevant| truths.push(Truth { query, relevant }))?;
     if truths.is_empty() { Err(no_query(name, ignored)) } else { Ok(KnownAnswers::Retrieval(truths)) }
 }
 
-fn recognition(name: &str, table: Table, places: [Option<usize>; 3]) -> Result<KnownAnswers> {
-    let (mut truth, mut ignored, mut unique, mut named) =
-        (RecognitionTruth::new(), 0usize, Unique::default(), Named::default());
+/// Calls `take` for each query that counts, with the words of its row, and returns how many are marked Ignored.
+fn queries(table: Table, places: [Option<usize>; 3], mut take: impl FnMut(String, Vec<String>)) -> Result<usize> {
+    let (mut ignored, mut unique, mut named) = (0, Unique::default(), Named::default());
     table.rows(&places, 2, |line, fields| {
         if is_ignored(fields[2]) {
             ignored += 1;
@@ -78,9 +68,16 @@ fn recognition(name: &str, table: Table, places: [Option<usize>; 3]) -> Result<K
         }
         let query = fields[0].unwrap_or_default().trim();
         unique.note(query, line)?;
-        let labels = words(fields[1], &mut named)?;
-        truth.insert(query.to_owned(), labels.iter().map(|label| plain_label(label).into_owned()).collect());
+        take(query.to_owned(), words(fields[1], &mut named)?);
         Ok(())
+    })?;
+    Ok(ignored)
+}
+
+fn recognition(name: &str, table: Table, places: [Option<usize>; 3]) -> Result<KnownAnswers> {
+    let mut truth = RecognitionTruth::new();
+    let ignored = queries(table, places, |query, labels| {
+        truth.insert(query, labels.iter().map(|label| plain_label(label).into_owned()).collect());
     })?;
     if truth.is_empty() {
         return Err(no_query(name, ignored));
