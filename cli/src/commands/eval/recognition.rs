@@ -3,18 +3,16 @@
 use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
 
-use cairn::Snapshot;
 use cairn::eval::{Recognised, RecognitionTruth, global_average_precision, top_1};
-use cairn::recognition::{DISTRACTOR_FROM, Near, distractors, recognise};
+use cairn::recognition::DISTRACTOR_FROM;
 use cairn::reports::Asked;
+use cairn::{Query, Recognition, RecognizeRequest, Snapshot};
+use cairndb_query::MIN_TERM;
 
 use crate::comparison::query_id;
 use crate::failure::{Failure, Result};
 use crate::output::{Cell, Format, Printer};
 use crate::terminal::note;
-
-/// Train images that recognition looks at (the paper's number).
-const NEIGHBOURS: usize = 3;
 
 /// Predictions under a name.
 pub(super) type Rule = (String, Vec<Recognised>);
@@ -24,39 +22,28 @@ pub(super) type Rule = (String, Vec<Recognised>);
 /// # Errors
 /// When a search fails.
 pub(super) fn predictions(snapshot: &Snapshot, asked: &[Asked], k: usize) -> Result<Vec<Rule>> {
-    let (mut votes, mut queries, mut similar) = (Vec::new(), Vec::new(), Vec::new());
-    for asked in asked {
-        let Some(id) = query_id(asked) else { continue };
-        if let Some(vote) = snapshot.predict(&asked.query, k)?.vote {
+    let named: Vec<(&str, &Query)> = asked.iter().filter_map(|asked| Some((query_id(asked)?, &asked.query))).collect();
+    let mut votes = Vec::new();
+    for &(id, query) in &named {
+        if let Some(vote) = snapshot.predict(query, k)?.vote {
             votes.push(Recognised { query: id.to_owned(), label: vote.instance, score: f64::from(vote.score) });
         }
-        let voters = snapshot.predict(&asked.query, NEIGHBOURS)?.voters;
-        let near = voters.iter().map(|voter| Near {
-            label: voter.label.as_str(),
-            similarity: f64::from(voter.similarity),
-            inliers: None,
-        });
-        if let Some(elected) = recognise(near) {
-            queries.push(id);
-            similar.push((elected.label.to_owned(), elected.score));
-        }
     }
-    let named = |found: &[(&str, f64)]| -> Vec<Recognised> {
-        let one = |(query, (label, score)): (&&str, &(&str, f64))| Recognised {
-            query: (*query).to_owned(),
-            label: (*label).to_owned(),
-            score: *score,
+    let queries: Vec<Query> = named.iter().map(|&(_, query)| query.clone()).collect();
+    // GAP ranks every prediction, so none is too weak, and no threshold is learnt.
+    let request = RecognizeRequest::new().distractors(DISTRACTOR_FROM);
+    let request = request.least(MIN_TERM * request.n as f64);
+    let found = snapshot.recognise(&request, &queries, None)?;
+    let rule = |score: fn(&Recognition) -> f64| -> Vec<Recognised> {
+        let one = |(&(id, _), found): (&(&str, &Query), &Recognition)| {
+            Some(Recognised { query: id.to_owned(), label: found.label.clone()?, score: score(found) })
         };
-        queries.iter().zip(found).map(one).collect()
+        named.iter().zip(&found).filter_map(one).collect()
     };
-    let mut found: Vec<(&str, f64)> = similar.iter().map(|(label, score)| (label.as_str(), *score)).collect();
-    let plain = named(&found);
-    let sunk = distractors(found.iter().map(|(label, _)| *label), DISTRACTOR_FROM);
-    found.iter_mut().for_each(|(label, score)| *score = sunk.get(label).copied().unwrap_or(*score));
     Ok(vec![
         (format!("soft vote, k={k}"), votes),
-        (format!("2 cos - 1, {NEIGHBOURS} nearest"), plain),
-        (format!("the same, labels of more than {DISTRACTOR_FROM} queries last"), named(&found)),
+        (format!("2 cos - 1, {} nearest", request.n), rule(|found| found.similarity_term)),
+        (format!("the same, labels of more than {DISTRACTOR_FROM} queries last"), rule(|found| found.score)),
     ])
 }
 

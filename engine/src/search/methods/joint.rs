@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::process::pool;
 use crate::rows::RowSet;
 use crate::state::Neighbourhood;
-use crate::vector::dot;
+use crate::vector::{Hit, dot};
 
 /// Similarities of queries to index images that are held in memory, 4 bytes each.
 const MOST_PAIRS: usize = 1 << 27;
@@ -55,8 +55,7 @@ impl<'a> Joint<'a> {
                 let near = base.nearest(node, others).iter().map(|edge| (edge.row as usize, edge.similarity));
                 return Ok(joint.with_queries(node, near.collect(), others));
             }
-            let rows = index.live().map(|row| (row, joint.similarities[node - index.len()][row]));
-            Ok(joint.with_queries(node, joint.best(rows.collect(), others), others))
+            Ok(joint.with_queries(node, joint.rows_near(node - index.len(), others), others))
         };
         let lists = pool::try_each(joint.nodes(), list)?;
         joint.graph = Neighbourhood::of_lists(others, &lists);
@@ -95,8 +94,7 @@ impl<'a> Joint<'a> {
             let best = self.index.best(&vector, most, |row| row != node, self.context.interrupt)?;
             best.iter().map(|hit| (hit.row as usize, hit.similarity)).collect()
         } else {
-            let of = &self.similarities[node - self.index.len()];
-            self.best(self.index.live().map(|row| (row, of[row])).collect(), most)
+            self.rows_near(node - self.index.len(), most)
         };
         Ok(self.with_queries(node, near, most).into_iter().map(|(node, _)| node).collect())
     }
@@ -132,17 +130,12 @@ impl<'a> Joint<'a> {
         Ok(least.into_iter().map(distance).collect())
     }
 
-    /// The best of these rows, equal ones by key.
-    fn best(&self, mut rows: Vec<(usize, f32)>, most: usize) -> Vec<(usize, f32)> {
-        let order = |a: &(usize, f32), b: &(usize, f32)| {
-            b.1.total_cmp(&a.1).then_with(|| self.index.key(a.0).cmp(self.index.key(b.0)))
-        };
-        if most < rows.len() {
-            rows.select_nth_unstable_by(most, order);
-            rows.truncate(most);
-        }
-        rows.sort_unstable_by(order);
-        rows
+    /// The rows that are nearest to a query, best first.
+    fn rows_near(&self, query: usize, most: usize) -> Vec<(usize, f32)> {
+        let mut top = self.index.top(most);
+        let of = &self.similarities[query];
+        self.index.live().for_each(|row| top.push(Hit { similarity: of[row], row: row as u32 }));
+        top.into_sorted().into_iter().map(|hit| (hit.row as usize, hit.similarity)).collect()
     }
 
     /// The best of these rows of a node and of the queries other than it; a query stands behind equal rows.
