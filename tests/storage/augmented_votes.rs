@@ -7,9 +7,11 @@
 
 use cairn::language::{CleanPlan, CleanRule, Cut};
 use cairn::methods::Expand;
+use cairn::model::{Reembed, Target, Wanted};
 use cairn::{
     Database, ErrorKind, Operation, Options, Query, Rerank, Role, SearchRequest, Snapshot, Stop, Vote, soft_vote,
 };
+use cairndb_storage_tests::epochs::{mirror, model, options, write_named};
 use cairndb_storage_tests::{DIMENSION, Random, Stream, create, images, put, unit};
 
 /// A train image: key, label, and the descriptor by which it votes.
@@ -205,6 +207,31 @@ fn after_any_history_they_are_those_of_the_images() {
         }
     }
     assert!(marks > 0, "no image was marked at any step");
+}
+
+struct Mirror;
+
+impl Reembed for Mirror {
+    fn reembed(&self, images: &[Wanted]) -> cairn::Result<Vec<cairn::Result<Vec<f32>>>> {
+        Ok(images.iter().map(|image| Ok(mirror(&image.vector))).collect())
+    }
+}
+
+#[test]
+fn each_model_has_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(folder.path().join("db"), options()).unwrap();
+    write_named(&database, images("row", 90, DIMENSION, 6, 2, 1)).unwrap();
+    let by = Expand::of_label();
+    let vectors = || -> Vec<Vec<f32>> {
+        let snapshot = database.apply_pending().unwrap();
+        assert_descriptors(&snapshot, by).into_iter().map(|(_, _, vector)| vector).collect()
+    };
+    let first = vectors();
+    database.change_model(Target::new(model(true), DIMENSION), &Mirror, None).unwrap();
+    assert_ne!(vectors(), first);
+    database.change_model(Target::new(model(false), DIMENSION), &Mirror, None).unwrap();
+    assert_eq!(vectors(), first);
 }
 
 #[test]
