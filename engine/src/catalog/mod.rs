@@ -29,6 +29,7 @@ mod vouched;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType};
 
 pub(crate) use batch::Batch;
@@ -184,8 +185,9 @@ impl Catalog {
         Ok(folder.inner(CATALOG)?.is_some() || salvage::is_half_done(folder)?)
     }
 
-    /// Makes a catalog in its folder, which holds nothing of one. The caller holds whatever lock there is.
-    pub(crate) fn create(folder: Folder, options: Options) -> Result<()> {
+    /// Makes a catalog in its folder, which holds nothing of one, with these files of its model. The caller holds whatever lock there
+    /// is.
+    pub(crate) fn create(folder: Folder, options: Options, files: &[(String, Bytes)]) -> Result<()> {
         let _inside = inside_slow();
         let (db, work) = Self::open_db(&folder, true, &OpenOptions::new())?;
         let store = Arc::new(Store::new(db, folder, None).at(&work));
@@ -194,7 +196,13 @@ impl Catalog {
         batch.set_sequence(0)?;
         batch.set_next_image(0)?;
         batch.put_identity()?;
-        batch.commit()
+        batch.commit()?;
+        for (name, bytes) in files {
+            let mut batch = Batch::new(&catalog);
+            batch.put_file(name, bytes)?;
+            batch.commit()?;
+        }
+        Ok(())
     }
 
     /// Whether what lies at the database's path is still the folder that was opened. Everything that writes asks this before, and a

@@ -382,7 +382,7 @@ mod tests {
         const ENTRIES: u64 = 20_000;
         let folder = tempfile::tempdir().unwrap();
         let folder = Folder::open(folder.path()).unwrap();
-        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2)).unwrap();
+        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2), &[]).unwrap();
         let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap(), &Default::default()).unwrap();
         let buffered = || {
             let of = |family: Family| {

@@ -210,7 +210,7 @@ mod tests {
     fn written(folder: &Path) -> (Catalog, Vec<(String, PathBuf)>) {
         std::fs::create_dir_all(folder).unwrap();
         let folder = Folder::open(folder).unwrap();
-        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2)).unwrap();
+        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2), &[]).unwrap();
         let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap(), &Default::default()).unwrap();
         let mut batch = Batch::new(&catalog);
         for family in Family::ALL {
