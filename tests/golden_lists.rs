@@ -128,6 +128,7 @@ fn methods_of_the_first_stage_equal_the_originals() {
         ("list_ref_egt_symmetric_k5_t0.40", Order::from(Exploration::new().degree(5).threshold(0.4))),
         ("list_egt_k50_tinf", Order::from(Exploration::new().degree(50))),
         ("list_egt_k50_t0.40", Order::from(Exploration::new().degree(50).threshold(0.4))),
+        ("list_egt_lyakaap_k50_tinf", Order::from(Exploration::new().degree(50).directed())),
     ] {
         let expected = expected_lists(&golden, name, &collection.index_ids);
         // Conjugate gradients amplify the noise of floats (golden README).
@@ -148,6 +149,36 @@ fn methods_of_the_first_stage_equal_the_originals() {
             assert!(far.is_none(), "{name}, query {query}: {far:?}");
         }
     }
+}
+
+/// It catches: neighbours of another label in a mean, a mean without the image itself, weights of another power.
+#[test]
+fn augmented_train_images_equal_the_originals() {
+    let Some(golden) = shared("golden") else { return };
+    let (ids, vectors) = (lines(&golden.join("train_ids.txt")), rows(&golden.join("train_feats.npy")));
+    let labels = integers(&golden.join("train_labels.npy"));
+    let expected = rows(&golden.join("supdba_train_feats_first200.npy"));
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::create(folder.path().join("db"), Options::for_vectors(64)).unwrap();
+    // The others are part of no mean, and stay as they are.
+    let verified: Vec<usize> =
+        integers(&golden.join("supdba_verified_train_rows.npy")).into_iter().map(|row| row as usize).collect();
+    let puts = verified.iter().map(|&row| put(&ids[row], Some(labels[row].to_string()), vectors[row].clone()));
+    database.write(puts.collect::<Vec<_>>()).unwrap();
+    let snapshot = database.snapshot();
+    let (mut compared, mut moved) = (0, 0);
+    for (row, expected) in expected.iter().enumerate() {
+        if !verified.contains(&row) {
+            assert_eq!(*expected, vectors[row]);
+            continue;
+        }
+        let got = snapshot.augmented_vector(&ids[row], Expand::of_label()).unwrap().unwrap();
+        let far = got.iter().zip(expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f32::max);
+        assert!(far < NEAR_TIE, "train image {row}: off by {far}");
+        compared += 1;
+        moved += usize::from(got != vectors[row]);
+    }
+    assert!(compared > 100 && moved > 50, "{compared} means, {moved} of several images");
 }
 
 /// It catches: a query that is left out of the graph, distances that are not divided by their maxima, rows that are not of unit length.

@@ -47,8 +47,8 @@ impl Comparison {
                 None => snapshot.search(&request, &queries),
             }
         };
-        let answers =
-            [search(None)?, search(Some(Rerank::new().k(k).sort_only()))?, search(Some(Rerank::new().k(k).tau(tau)))?];
+        let steps = Rerank::new().k(k).augment(base.rerank.and_then(|asked| asked.augment));
+        let answers = [search(None)?, search(Some(steps.sort_only()))?, search(Some(steps.tau(tau)))?];
         Ok(Self { asked, answers, depth: base.depth, limit: base.limit, k, tau })
     }
 

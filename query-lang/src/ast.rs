@@ -222,7 +222,7 @@ pub enum Freshness<N = u64> {
     Within(Duration),
 }
 
-/// `RERANK [SORT] [INSERT] [k=3] [tau=0.6]`; naming neither step means both.
+/// `RERANK [SORT] [INSERT] [k=3] [tau=0.6] [AUGMENT TRAIN [n=3] [alpha=3]]`; naming neither step means both.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RerankClause {
     /// The word SORT was typed.
@@ -233,9 +233,11 @@ pub struct RerankClause {
     pub k: Option<Spanned<Value<usize>>>,
     /// Threshold of the insert-step in [-2, 2]; `None`: 0.6.
     pub tau: Option<Spanned<Value<f64>>>,
+    /// AUGMENT TRAIN.
+    pub augment: Option<Spanned<MethodClause>>,
 }
 
-/// A method of the first stage: `EXPAND ALPHA [n=10] [alpha=3]`.
+/// A method of a search: `EXPAND ALPHA [n=10] [alpha=3]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MethodClause {
     /// Which one.

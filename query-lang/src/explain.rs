@@ -250,11 +250,13 @@ fn order_stages(order: Option<Order>, depth: usize) -> Vec<(&'static str, String
             ));
             stages.push(("top", format!("K {depth}: those that receive most")));
         }
-        Some(Order::Exploration(Exploration { degree, threshold, .. })) => {
+        Some(Order::Exploration(Exploration { degree, threshold, directed, .. })) => {
             let round = threshold.map_or("one image a round".to_owned(), |t| {
                 format!("each round all images whose best edge is above {}, and at least one", number(t))
             });
-            stages.push(("explore", format!("the neighbour graph of degree {degree} along its best edges: {round}")));
+            let edges = if directed { "edges, from an image to its nearest ones only" } else { "edges" };
+            let graph = format!("the neighbour graph of degree {degree}");
+            stages.push(("explore", format!("{graph} along its best {edges}: {round}")));
             stages.push(("top", format!("K {depth}: the first that are reached")));
         }
         Some(Order::Fusion(Fusion { labels, .. })) => {
@@ -301,11 +303,19 @@ fn wait(freshness: Freshness) -> Option<(&'static str, String)> {
 
 fn rerank_stages(rerank: &Rerank, votes: VotesFrom) -> Vec<(&'static str, String)> {
     let votes = match votes {
+        VotesFrom::ExactSearch if rerank.augment.is_some() => "computed by an exact search of augmented train images",
         VotesFrom::Stored => "the stored predictions (k is the database's)",
         VotesFrom::KeptLists => "computed from the stored lists (k is not the database's)",
         VotesFrom::ExactSearch => "computed by an exact search (k exceeds the stored lists)",
     };
-    let mut stages = vec![("vote", format!("query: {}; index images: {votes}", voters(rerank.k)))];
+    let mut stages = Vec::new();
+    if let Some(Expand { images, alpha, .. }) = rerank.augment {
+        let (others, alpha) = (images.saturating_sub(1), number(alpha));
+        let how = format!("by those of its label among its {others} nearest");
+        let weights = format!("each with its similarity to the power of {alpha} (AUGMENT TRAIN)");
+        stages.push(("augment", format!("each train image without a mark {how}, {weights}")));
+    }
+    stages.push(("vote", format!("query: {}; index images: {votes}", voters(rerank.k))));
     if rerank.sort {
         stages.push(("sort", "images of the query's instance first".to_owned()));
     }

@@ -104,6 +104,9 @@ impl Filling<'_> {
         if let Some(rerank) = &mut search.rerank {
             self.given(&mut rerank.node.k)?;
             self.given(&mut rerank.node.tau)?;
+            if let Some(augment) = &mut rerank.node.augment {
+                self.options(&mut augment.node.options)?;
+            }
         }
         self.freshness(&mut search.freshness)?;
         self.given(&mut search.into)

@@ -78,6 +78,8 @@ pub const DEFAULT_NEAR: usize = 3;
 pub(crate) const EXAMPLE_DISTRACTORS: usize = 30;
 /// Default of `n` of EXPAND and SUPERGLOBAL: the query and its 9 nearest images (docs/ALGORITHMS.md).
 pub const DEFAULT_EXPANDED: usize = 10;
+/// Default of `n` of AUGMENT TRAIN: the image and its 2 nearest ones, as in the competition (docs/ALGORITHMS.md).
+pub const DEFAULT_OF_LABEL: usize = 3;
 /// Default of `alpha` of EXPAND ALPHA (docs/ALGORITHMS.md).
 pub const DEFAULT_ALPHA: f64 = 3.0;
 /// Default of `m` of SUPERGLOBAL (docs/ALGORITHMS.md).

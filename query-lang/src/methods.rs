@@ -1,15 +1,15 @@
-//! The methods of the first stage of a search, and the tables of their options.
+//! The methods of a search, and the tables of their options.
 
 use std::ops::Bound::Included;
 
 use crate::limits::{
-    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_CUT, DEFAULT_DEGREE, DEFAULT_EXPANDED, DEFAULT_RECIPROCAL, DEFAULT_REFINED,
-    DEFAULT_SOURCES, MAX_ALPHA, MAX_BETA, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_LABELS, MAX_REFINED,
+    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_CUT, DEFAULT_DEGREE, DEFAULT_EXPANDED, DEFAULT_OF_LABEL, DEFAULT_RECIPROCAL,
+    DEFAULT_REFINED, DEFAULT_SOURCES, MAX_ALPHA, MAX_BETA, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_LABELS, MAX_REFINED,
 };
 use crate::options::{Form, Only, Part, Usual};
 use crate::value::Setting;
 
-/// What a method of the first stage changes.
+/// What a method of a search changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// What is searched for.
@@ -18,9 +18,11 @@ pub enum Place {
     Index,
     /// The order of the images that were found.
     Order,
+    /// The train images that vote in the second stage.
+    Voters,
 }
 
-/// A method of the first stage of a search.
+/// A method of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     /// Average query expansion (Chum et al. 2007): the query and its nearest images, averaged.
@@ -29,6 +31,8 @@ pub enum Method {
     ExpandAlpha,
     /// Database-side augmentation (Radenovic et al. 2018): each index image is expanded by its nearest ones.
     Augment,
+    /// The same of train images before they vote, each by its nearest ones of its label (Yokoo et al. in the landmark competition of 2019).
+    AugmentTrain,
     /// SuperGlobal re-ranking (Shao et al. 2023): descriptors refined by their nearest ones among the first.
     SuperGlobal,
     /// Offline diffusion (Yang et al. 2019): similarities that spread over the neighbour graph, each source's within its own
@@ -40,6 +44,8 @@ pub enum Method {
     DiffuseTransductive,
     /// Explore-exploit graph traversal (Chang et al. 2019).
     Explore,
+    /// The same along the edges of the graph as they are directed, as Yokoo et al. have it.
+    ExploreDirected,
     /// k-reciprocal re-ranking (Zhong et al. 2017) of one query against the neighbour graph.
     Reciprocal,
     /// k-reciprocal re-ranking as published: of all queries of the statement and the index images together.
@@ -50,15 +56,17 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ExpandMean,
         Self::ExpandAlpha,
         Self::Augment,
+        Self::AugmentTrain,
         Self::SuperGlobal,
         Self::Diffuse,
         Self::DiffuseFull,
         Self::DiffuseTransductive,
         Self::Explore,
+        Self::ExploreDirected,
         Self::Reciprocal,
         Self::ReciprocalTransductive,
         Self::Fuse,
@@ -70,11 +78,13 @@ impl Method {
             Self::ExpandMean => "EXPAND AQE",
             Self::ExpandAlpha => "EXPAND ALPHA",
             Self::Augment => "AUGMENT",
+            Self::AugmentTrain => "AUGMENT TRAIN",
             Self::SuperGlobal => "SUPERGLOBAL",
             Self::Diffuse => "DIFFUSE",
             Self::DiffuseFull => "DIFFUSE FULL",
             Self::DiffuseTransductive => "DIFFUSE TRANSDUCTIVE",
             Self::Explore => "EXPLORE",
+            Self::ExploreDirected => "EXPLORE DIRECTED",
             Self::Reciprocal => "RECIPROCAL",
             Self::ReciprocalTransductive => "RECIPROCAL TRANSDUCTIVE",
             Self::Fuse => "FUSE",
@@ -86,13 +96,14 @@ impl Method {
         match self {
             Self::ExpandMean | Self::ExpandAlpha => Place::Query,
             Self::Augment => Place::Index,
+            Self::AugmentTrain => Place::Voters,
             _ => Place::Order,
         }
     }
 
     /// Whether it reads the neighbour graph of the index images.
     pub const fn needs_graph(self) -> bool {
-        !matches!(self, Self::ExpandMean | Self::ExpandAlpha | Self::SuperGlobal)
+        !matches!(self, Self::ExpandMean | Self::ExpandAlpha | Self::AugmentTrain | Self::SuperGlobal)
     }
 
     /// Its options.
@@ -101,11 +112,12 @@ impl Method {
             Self::ExpandMean => &EXPAND_AQE,
             Self::ExpandAlpha => &EXPAND_ALPHA,
             Self::Augment => &AUGMENT,
+            Self::AugmentTrain => &AUGMENT_TRAIN,
             Self::SuperGlobal => &SUPERGLOBAL,
             Self::Diffuse => &DIFFUSE,
             Self::DiffuseFull => &DIFFUSE_FULL,
             Self::DiffuseTransductive => &DIFFUSE_TRANSDUCTIVE,
-            Self::Explore => &EXPLORE,
+            Self::Explore | Self::ExploreDirected => &EXPLORE,
             Self::Reciprocal | Self::ReciprocalTransductive => &RECIPROCAL,
             Self::Fuse => &FUSE,
         }
@@ -120,6 +132,9 @@ pub static EXPAND_ALPHA: [&Part; 2] = [&N, &ALPHA];
 
 /// The parts of AUGMENT.
 pub static AUGMENT: [&Part; 2] = [&N, &ALPHA];
+
+/// The parts of AUGMENT TRAIN.
+pub static AUGMENT_TRAIN: [&Part; 2] = [&N_OF_LABEL, &ALPHA];
 
 /// The parts of SUPERGLOBAL.
 pub static SUPERGLOBAL: [&Part; 3] = [&N, &M, &BETA];
@@ -155,7 +170,7 @@ pub(crate) static DEGREE: Part = Part {
     form: Form::Whole { least: 2, most: MAX_DEGREE as u64 },
     usual: Usual::Is(Setting::Whole(DEFAULT_DEGREE as u64)),
     only: Only::Anywhere,
-    means: "number of nearest images that each image has in the neighbour graph; DIFFUSE counts the image itself",
+    means: "number of nearest images that each image has in the neighbour graph; DIFFUSE and EXPLORE DIRECTED count the image itself",
 };
 
 pub(crate) static SOURCES: Part = Part {
@@ -206,13 +221,20 @@ pub(crate) static LAMBDA: Part = Part {
     means: "weight of the plain distance beside that of the neighbourhoods",
 };
 
-pub(crate) static N: Part = Part {
-    name: "n",
-    form: Form::Whole { least: 2, most: MAX_EXPANDED as u64 },
-    usual: Usual::Is(Setting::Whole(DEFAULT_EXPANDED as u64)),
-    only: Only::Anywhere,
-    means: "number of descriptors that are averaged: the image's own and those of its nearest images",
-};
+pub(crate) static N: Part = averaged(DEFAULT_EXPANDED);
+
+/// [`N`] of AUGMENT TRAIN.
+pub(crate) static N_OF_LABEL: Part = averaged(DEFAULT_OF_LABEL);
+
+const fn averaged(usual: usize) -> Part {
+    Part {
+        name: "n",
+        form: Form::Whole { least: 2, most: MAX_EXPANDED as u64 },
+        usual: Usual::Is(Setting::Whole(usual as u64)),
+        only: Only::Anywhere,
+        means: "number of descriptors that are averaged: the image's own and those of its nearest images",
+    }
+}
 
 pub(crate) static ALPHA: Part = Part {
     name: "alpha",
@@ -243,7 +265,7 @@ mod tests {
     use super::*;
     use std::ops::RangeBounds as _;
 
-    /// It catches: a default that the option does not take; one name for two options.
+    /// It catches: a default that the option does not take; one name for options of two meanings.
     #[test]
     fn every_default_is_a_value_that_the_option_takes() {
         let parts: Vec<&Part> = Method::ALL.into_iter().flat_map(|method| method.parts().iter().copied()).collect();
@@ -255,7 +277,7 @@ mod tests {
                 _ => false,
             };
             assert!(fits, "{}", part.name);
-            assert!(parts.iter().all(|other| other != part || std::ptr::eq(*other, *part)), "{}", part.name);
+            assert!(parts.iter().all(|other| other != part || other.means == part.means), "{}", part.name);
         }
     }
 }

@@ -146,6 +146,12 @@ impl<'a> Parser<'a> {
         self.tokens.get(self.at + 1).is_some_and(|token| token.node == Token::Equals)
     }
 
+    /// Whether the token behind the next one is this word.
+    fn word_follows(&self, keyword: &str) -> bool {
+        let next = self.tokens.get(self.at + 1).filter(|token| token.node == Token::Word);
+        next.is_some_and(|token| self.typed(token.span).eq_ignore_ascii_case(keyword))
+    }
+
     /// The diagnostic of the next token if it is a bad one, else `otherwise`.
     fn complain(&self, otherwise: impl FnOnce(Span) -> Diagnostic) -> Diagnostic {
         match self.peek() {

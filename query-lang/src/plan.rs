@@ -209,7 +209,7 @@ pub enum VotesFrom {
     Stored,
     /// k is at most the length of the stored lists: computed from the lists, once per sequence.
     KeptLists,
-    /// k is larger: computed by an exact search, once per sequence.
+    /// k is larger, or the train images are augmented: computed by an exact search, once per sequence.
     ExactSearch,
 }
 

@@ -144,7 +144,8 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
     let source = resolve(&search.image, names)?;
     let scope = word(&search.scope).unwrap_or_default();
     let depth = given(&search.depth)?.unwrap_or(DEFAULT_DEPTH);
-    let (expand, augment, order) = (plan_expand(search)?, plan_augment(search)?, plan_order(search)?);
+    let (expand, augment, order) =
+        (plan_expand(search)?, plan_augment(&search.augment, Expand::alpha())?, plan_order(search)?);
     let found = match order {
         Some(Order::SuperGlobal(method)) => depth.max(method.first),
         _ => depth,
@@ -164,12 +165,14 @@ fn plan_search(search: &Search, names: &Names, facts: &Facts) -> Result<SearchPl
             tau = given(&asked.tau)?.unwrap_or(tau);
             Some(Rerank {
                 k: given(&asked.k)?.unwrap_or(facts.vote_k),
+                augment: plan_augment(&asked.augment, Expand::of_label())?,
                 sort: both || asked.sort,
                 insert: (both || asked.insert).then_some(tau),
             })
         }
     };
     let votes = rerank.map(|rerank| match rerank.k {
+        _ if rerank.augment.is_some() => VotesFrom::ExactSearch,
         k if k == facts.vote_k => VotesFrom::Stored,
         k if k <= facts.kept_neighbours => VotesFrom::KeptLists,
         _ => VotesFrom::ExactSearch,
@@ -232,9 +235,8 @@ fn plan_expand(search: &Search) -> Result<Option<Expand>, Diagnostic> {
     }))
 }
 
-fn plan_augment(search: &Search) -> Result<Option<Expand>, Diagnostic> {
-    let Some(Spanned { node: MethodClause { options, .. }, .. }) = &search.augment else { return Ok(None) };
-    let usual = Expand::alpha();
+fn plan_augment(clause: &Option<Spanned<MethodClause>>, usual: Expand) -> Result<Option<Expand>, Diagnostic> {
+    let Some(Spanned { node: MethodClause { options, .. }, .. }) = clause else { return Ok(None) };
     Ok(Some(Expand {
         images: whole(options, &N)?.unwrap_or(usual.images),
         alpha: number(options, &ALPHA)?.unwrap_or(usual.alpha),
@@ -254,9 +256,10 @@ fn plan_order(search: &Search) -> Result<Option<Order>, Diagnostic> {
                 transductive: *method == Method::DiffuseTransductive,
             })
         }
-        Method::Explore => Order::Exploration(Exploration {
+        Method::Explore | Method::ExploreDirected => Order::Exploration(Exploration {
             degree: whole(options, &DEGREE)?.unwrap_or(DEFAULT_DEGREE),
             threshold: number(options, &T)?,
+            directed: *method == Method::ExploreDirected,
         }),
         Method::Reciprocal | Method::ReciprocalTransductive => {
             let usual = Reciprocal::default();
@@ -272,7 +275,7 @@ fn plan_order(search: &Search) -> Result<Option<Order>, Diagnostic> {
         }
         Method::Fuse => Order::Fusion(Fusion { labels: number(options, &LABELS)? }),
         // EXPAND and AUGMENT are no orders; check_search refuses them.
-        Method::SuperGlobal | Method::ExpandMean | Method::ExpandAlpha | Method::Augment => {
+        Method::SuperGlobal | Method::ExpandMean | Method::ExpandAlpha | Method::Augment | Method::AugmentTrain => {
             let usual = SuperGlobal::default();
             Order::SuperGlobal(SuperGlobal {
                 first: whole(options, &M)?.unwrap_or(usual.first),

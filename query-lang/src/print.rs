@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use crate::ast::{
-    Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, Mode, Options, Origin,
-    Recognize, RerankClause, Role, Rule, Scope, Search, Spanned, Statement, Train,
+    Augment, Clean, Column, Condition, Cut, Field, Flip, Freshness, Gem, Given, Image, Loss, MethodClause, Mode,
+    Options, Origin, Recognize, RerankClause, Role, Rule, Scope, Search, Spanned, Statement, Train,
 };
 use crate::options::{LOSS, Part, THUMBNAILS};
 use crate::value::{Interval, Setting, Value};
@@ -156,6 +156,11 @@ fn report(out: &mut Formatter<'_>, path: &Option<Spanned<Value<String>>>, overwr
     write!(out, " INTO {}{}", text(&path.node), if overwrite { " OVERWRITE" } else { "" })
 }
 
+/// A method and its options, after a blank.
+fn write_method(out: &mut Formatter<'_>, clause: &MethodClause) -> fmt::Result {
+    write!(out, " {}{}", clause.method.name(), clause.options)
+}
+
 /// The clause after a blank; [`Freshness::AsIs`] has no words.
 fn write_freshness(out: &mut Formatter<'_>, freshness: &Option<Spanned<Freshness<Value<u64>>>>) -> fmt::Result {
     match freshness.as_ref().map(|freshness| freshness.node) {
@@ -180,7 +185,7 @@ impl Display for Search {
             None => {}
         }
         for method in [&self.expand, &self.augment, &self.order].into_iter().flatten() {
-            write!(out, " {}{}", method.node.method.name(), method.node.options)?;
+            write_method(out, &method.node)?;
         }
         clause(out, "VERIFY", &self.verify)?;
         if let Some(rerank) = &self.rerank {
@@ -326,7 +331,8 @@ impl Display for RerankClause {
         if let Some(k) = &self.k {
             write!(out, " k={}", k.node)?;
         }
-        number_option(out, "tau", &self.tau)
+        number_option(out, "tau", &self.tau)?;
+        self.augment.as_ref().map_or(Ok(()), |augment| write_method(out, &augment.node))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::ast::{Condition, Scope};
 use crate::limits::{
-    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_CUT, DEFAULT_DEGREE, DEFAULT_DEPTH, DEFAULT_EXPANDED, DEFAULT_RECIPROCAL,
-    DEFAULT_REFINED, DEFAULT_SOURCES, DEFAULT_TAU,
+    DEFAULT_ALPHA, DEFAULT_BETA, DEFAULT_CUT, DEFAULT_DEGREE, DEFAULT_DEPTH, DEFAULT_EXPANDED, DEFAULT_OF_LABEL,
+    DEFAULT_RECIPROCAL, DEFAULT_REFINED, DEFAULT_SOURCES, DEFAULT_TAU,
 };
 
 /// A search of stored images, made by the planner or by a program.
@@ -43,7 +43,7 @@ pub struct SearchRequest {
     pub paths: bool,
 }
 
-/// Expansion of a query or, as augmentation, of each index image (Chum et al. 2007; Radenovic et al. 2018): the sum of the query and of its nearest images, each times its
+/// Expansion of a query or, as augmentation, of each index or train image (Chum et al. 2007; Radenovic et al. 2018): the sum of the query and of its nearest images, each times its
 /// similarity to the query to the power of alpha, as a unit vector. Negative similarities weigh nothing unless alpha is 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -129,6 +129,9 @@ pub struct Exploration {
     pub degree: usize,
     /// A round takes all images whose best edge is more similar than this; `None`: one image a round. In [-1, 1], default `None`.
     pub threshold: Option<f64>,
+    /// An edge leads only from an image to its nearest ones, which count the image itself (Yokoo et al.'s code); default no: it leads
+    /// back, too (Chang et al.).
+    pub directed: bool,
 }
 
 /// k-reciprocal re-ranking (Zhong et al. 2017) of one query against the neighbour graph.
@@ -168,6 +171,9 @@ pub struct SuperGlobal {
 pub struct Rerank {
     /// Voters; 1 to 1000; default [`Rerank::STORED_K`].
     pub k: usize,
+    /// The train images vote by augmented descriptors: each one that no cleaning marked by the mean of itself and of those of its nearest
+    /// ones that have its label; default none. All votes of the search are of these, on index images, too.
+    pub augment: Option<Expand>,
     /// Sort-step: move positives to the front; default true.
     pub sort: bool,
     /// Insert-step: `Some(tau)` inserts unretrieved positives unless score(query) + score(item) < tau, in -2 .. 2; default 0.6.
@@ -281,6 +287,11 @@ impl SearchRequest {
 }
 
 impl Expand {
+    /// The augmentation of train images with the defaults of the language: 3 descriptors, alpha 3.
+    pub fn of_label() -> Self {
+        Self { images: DEFAULT_OF_LABEL, alpha: DEFAULT_ALPHA }
+    }
+
     /// Alpha query expansion with the defaults of the language: 10 descriptors, alpha 3.
     pub fn alpha() -> Self {
         Self { images: DEFAULT_EXPANDED, alpha: DEFAULT_ALPHA }
@@ -368,7 +379,7 @@ impl Diffusion {
 
 impl Default for Exploration {
     fn default() -> Self {
-        Self { degree: DEFAULT_DEGREE, threshold: None }
+        Self { degree: DEFAULT_DEGREE, threshold: None, directed: false }
     }
 }
 
@@ -382,6 +393,12 @@ impl Exploration {
     #[must_use]
     pub fn degree(self, degree: usize) -> Self {
         Self { degree, ..self }
+    }
+
+    /// Sets [`Exploration::directed`].
+    #[must_use]
+    pub fn directed(self) -> Self {
+        Self { directed: true, ..self }
     }
 
     /// Sets [`Exploration::threshold`].
@@ -461,7 +478,7 @@ impl From<SuperGlobal> for Order {
 
 impl Default for Rerank {
     fn default() -> Self {
-        Self { k: Self::STORED_K, sort: true, insert: Some(DEFAULT_TAU) }
+        Self { k: Self::STORED_K, augment: None, sort: true, insert: Some(DEFAULT_TAU) }
     }
 }
 
@@ -484,6 +501,12 @@ impl Rerank {
     #[must_use]
     pub fn tau(self, tau: f64) -> Self {
         Self { insert: Some(tau), ..self }
+    }
+
+    /// Augments the train images that vote; `None`: they vote by their own descriptors.
+    #[must_use]
+    pub fn augment(self, augment: impl Into<Option<Expand>>) -> Self {
+        Self { augment: augment.into(), ..self }
     }
 
     /// Without the insert-step.

@@ -100,8 +100,9 @@ fn optional<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> impl
 
 fn rerank() -> impl Strategy<Value = RerankClause> {
     let tau = prop_oneof![-2.0..=2.0_f64, Just(-2.0), Just(2.0), Just(0.6), Just(1e-300), Just(-0.0)];
-    (any::<bool>(), any::<bool>(), optional(value(voters())), optional(value(tau)))
-        .prop_map(|(sort, insert, k, tau)| RerankClause { sort, insert, k, tau })
+    let augment = optional(method(of_place(Place::Voters)));
+    (any::<bool>(), any::<bool>(), optional(value(voters())), optional(value(tau)), augment)
+        .prop_map(|(sort, insert, k, tau, augment)| RerankClause { sort, insert, k, tau, augment })
 }
 
 fn freshness() -> impl Strategy<Value = Freshness<Value<u64>>> {

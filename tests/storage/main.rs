@@ -2,6 +2,7 @@
 
 mod applications;
 mod at_once;
+mod augmented_votes;
 mod backups;
 mod beside;
 mod callbacks;
@@ -12,6 +13,7 @@ mod copies;
 mod crafted;
 mod cut_short;
 mod displaced;
+mod explorations;
 mod fault_points;
 mod files_lost;
 mod filters;

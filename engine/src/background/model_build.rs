@@ -193,6 +193,7 @@ impl Core {
             revotes: Default::default(),
             derived: Arc::default(),
             learnt: Arc::default(),
+            voters: Default::default(),
         };
         let core = Core::with(&self.folder, catalog, state)?;
         core.inherit(self);
@@ -458,6 +459,7 @@ impl Building {
             revotes: Default::default(),
             derived: Arc::default(),
             learnt: Arc::default(),
+            voters: Default::default(),
         });
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::ports::CountInliers;
 use crate::process::pool;
 use crate::progress::Interrupt;
 use crate::rows::{MOST_SKETCHED_ROWS, RowSet};
-use crate::state::{Published, Revote};
+use crate::state::{AugmentedTrain, Published, Revote};
 use crate::vector::Hit;
 use crate::vote::Ballot;
 
@@ -61,8 +61,10 @@ pub(super) struct Context<'a> {
     pub(super) filter: Filter<'a>,
     pub(super) lag: u64,
     pub(super) interrupt: &'a Interrupt<'a>,
-    /// Votes for a k that is not stored.
+    /// Votes that are not the stored predictions.
     pub(super) revote: Option<Arc<Revote>>,
+    /// The train images that vote by other descriptors than their own.
+    pub(super) augmented: Option<Arc<AugmentedTrain>>,
 }
 
 /// Searches that are being answered in this process.
@@ -92,8 +94,8 @@ impl Drop for Running {
 impl Published {
     /// The train images that vote for a query.
     pub(super) fn voters(&self, query: &Ready, k: usize, interrupt: &Interrupt<'_>) -> Result<Vec<Hit>> {
-        let itself = itself(&self.train, query);
-        self.train.best(&query.vector, k, |row| Some(row) != itself, interrupt)
+        let queries = std::slice::from_ref(query);
+        Ok(exact_voters(&self.train, queries, k, interrupt)?.pop().unwrap_or_default())
     }
 
     /// Those that are found through sketches or the graph.
@@ -118,7 +120,22 @@ impl Published {
     }
 
     pub(super) fn ballot_of(&self, hits: &[Hit], k: usize) -> Option<Ballot<LabelId>> {
-        self.ballot(hits.iter().map(|hit| (self.train.id(hit.row as usize), hit.similarity)), k)
+        self.ballot_among(&self.train, hits, k)
+    }
+
+    /// The vote of these rows of a set of train images.
+    fn ballot_among(&self, train: &RowSet, hits: &[Hit], k: usize) -> Option<Ballot<LabelId>> {
+        self.ballot(hits.iter().map(|hit| (train.id(hit.row as usize), hit.similarity)), k)
+    }
+}
+
+/// The train images of a set that vote for each query, by exact search.
+fn exact_voters(train: &RowSet, queries: &[Ready], k: usize, interrupt: &Interrupt<'_>) -> Result<Vec<Vec<Hit>>> {
+    let itself: Vec<Option<usize>> = queries.iter().map(|query| itself(train, query)).collect();
+    let admit = |query: usize, row| Some(row) != itself[query];
+    match queries {
+        [query] => Ok(vec![train.best(&query.vector, k, |row| admit(0, row), interrupt)?]),
+        _ => train.best_of_many(&joined(queries), k, admit, interrupt),
     }
 }
 
@@ -264,6 +281,13 @@ impl Context<'_> {
             return Ok(self.retrieve(queries)?.into_iter().map(unranked).collect());
         };
         let k = asked.k;
+        let staged = |(retrieved, vote)| FirstStage { retrieved, inliers: Inliers::new(), vote };
+        if let Some(augmented) = &self.augmented {
+            // Only their rows are searched: neither sketches nor graphs have these descriptors.
+            let voters = exact_voters(&augmented.rows, queries, k, self.interrupt)?;
+            let votes = voters.iter().map(|voters| self.state.ballot_among(&augmented.rows, voters, k));
+            return Ok(self.retrieve(queries)?.into_iter().zip(votes).map(staged).collect());
+        }
         let aside = match (self.voting_breadth(), queries) {
             (Some(ef), [query])
                 if self.state.train.len() >= VOTE_ASIDE_FROM_ROWS && Running::leave_processors() && pool::is_free() =>
@@ -281,7 +305,6 @@ impl Context<'_> {
             None => (self.retrieve(queries)?, self.voters(queries, k)?),
         };
         let votes = voters.iter().map(|voters| self.state.ballot_of(voters, k));
-        let staged = |(retrieved, vote)| FirstStage { retrieved, inliers: Inliers::new(), vote };
         Ok(retrieved.into_iter().zip(votes).map(staged).collect())
     }
 
@@ -295,19 +318,14 @@ impl Context<'_> {
     /// The train images that vote for each query: with EF as [`Published::near_voters`] finds them, otherwise exact.
     pub(super) fn voters(&self, queries: &[Ready], k: usize) -> Result<Vec<Vec<Hit>>> {
         let train = &self.state.train;
-        match (self.voting_breadth(), queries) {
-            (Some(ef), _) => {
+        match self.voting_breadth() {
+            Some(ef) => {
                 if queries.len() > 1 && train.len() < MOST_SKETCHED_ROWS {
                     train.make_sketches();
                 }
                 each(queries, |(_, query)| self.state.near_voters(query, k, ef, self.interrupt))
             }
-            (None, [query]) => Ok(vec![self.state.voters(query, k, self.interrupt)?]),
-            (None, _) => {
-                let itself: Vec<Option<usize>> = queries.iter().map(|query| itself(train, query)).collect();
-                let admit = |query: usize, row| Some(row) != itself[query];
-                train.best_of_many(&joined(queries), k, admit, self.interrupt)
-            }
+            None => exact_voters(train, queries, k, self.interrupt),
         }
     }
 

@@ -1,8 +1,8 @@
 //! A search request of a caller: its checks before any work, and the state that all its queries share.
 
 use cairndb_query::{
-    Field, MAX_ALPHA, MAX_BETA, MAX_COLLAPSED, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_LABELS, MAX_REFINED, MAX_TAU,
-    MIN_TAU, Order, Scope,
+    Expand, Field, MAX_ALPHA, MAX_BETA, MAX_COLLAPSED, MAX_CUT, MAX_DEGREE, MAX_EXPANDED, MAX_LABELS, MAX_REFINED,
+    MAX_TAU, MIN_TAU, Order, Scope,
 };
 
 use super::filter::Filter;
@@ -66,12 +66,18 @@ impl Snapshot {
         interrupt.at(Progress::QUERIES, 0, queries.len())?;
         // All are checked before any is searched.
         let ready = queries.iter().map(|query| state.ready(query)).collect::<Result<Vec<_>>>()?;
+        let augmented = match request.rerank.and_then(|asked| asked.augment) {
+            Some(by) => Some(state.augmented_train(by, interrupt)?),
+            None => None,
+        };
         let revote = match &request.rerank {
-            Some(asked) if asked.k != state.options.vote_k => Some(state.revote(asked.k, interrupt)?),
+            Some(asked) if augmented.is_some() || asked.k != state.options.vote_k => {
+                Some(state.revote(asked.k, augmented.as_deref(), interrupt)?)
+            }
             _ => None,
         };
         let (lag, filter) = (self.lag(), Filter::new(state, &request.filter));
-        let context = Context { state, request, filter, lag, interrupt, revote };
+        let context = Context { state, request, filter, lag, interrupt, revote, augmented };
         let mut answers = Vec::with_capacity(ready.len());
         let at_once = if is_transductive(request) { ready.len().max(1) } else { QUERIES_AT_ONCE };
         for ready in ready.chunks(at_once) {
@@ -194,6 +200,7 @@ fn check(request: &SearchRequest) -> Result<()> {
         return Err(Error::invalid(format!("tau is {tau}"))
             .help(format!("scores sum to {MIN_TAU} .. {MAX_TAU}; the paper's tau is 0.6")));
     }
+    asked.augment.as_ref().map_or(Ok(()), check_expand)?;
     if asked.k == Rerank::STORED_K { Ok(()) } else { check_voters(asked.k) }
 }
 
@@ -206,22 +213,28 @@ fn is_transductive(request: &SearchRequest) -> bool {
     }
 }
 
+fn within(name: &str, value: f64, least: f64, most: f64) -> Result<()> {
+    // What is not a number is in no range.
+    let fits = (least..=most).contains(&value);
+    fits.then_some(())
+        .ok_or_else(|| Error::invalid(format!("{name} is {value}")).help(format!("use {least} to {most}")))
+}
+
+fn check_averaged(images: usize) -> Result<()> {
+    within("the number of averaged images", images as f64, 2.0, MAX_EXPANDED as f64)
+}
+
+pub(super) fn check_expand(expand: &Expand) -> Result<()> {
+    check_averaged(expand.images)?;
+    within("alpha", expand.alpha, 0.0, MAX_ALPHA)
+}
+
 fn check_methods(request: &SearchRequest) -> Result<()> {
-    let within = |name: &str, value: f64, least: f64, most: f64| {
-        // What is not a number is in no range.
-        let fits = (least..=most).contains(&value);
-        fits.then_some(())
-            .ok_or_else(|| Error::invalid(format!("{name} is {value}")).help(format!("use {least} to {most}")))
-    };
-    let images = |images: usize| within("the number of averaged images", images as f64, 2.0, MAX_EXPANDED as f64);
-    for expand in [&request.expand, &request.augment].into_iter().flatten() {
-        images(expand.images)?;
-        within("alpha", expand.alpha, 0.0, MAX_ALPHA)?;
-    }
+    [&request.expand, &request.augment].into_iter().flatten().try_for_each(check_expand)?;
     let degree = |name: &str, value: usize, least: usize| within(name, value as f64, least as f64, MAX_DEGREE as f64);
     match &request.order {
         Some(Order::SuperGlobal(method)) => {
-            images(method.images)?;
+            check_averaged(method.images)?;
             within("the number of refined images", method.first as f64, 2.0, MAX_REFINED as f64)?;
             within("beta", method.beta, 0.0, MAX_BETA)?;
         }

@@ -154,6 +154,7 @@ impl Published {
             revotes: Mutex::default(),
             derived,
             learnt: Arc::default(),
+            voters: Default::default(),
         })
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod load;
 mod neighbourhood;
 pub(crate) mod now;
 pub(crate) mod snapshot;
+mod voters;
 pub(crate) mod watermark;
 
 pub(crate) use calibration::Calibration;
@@ -20,3 +21,4 @@ pub(crate) use labels::Labels;
 pub(crate) use neighbourhood::{Derivation, Neighbourhood, Sparse};
 pub use snapshot::{Counts, Snapshot};
 pub(crate) use snapshot::{Published, Revote};
+pub(crate) use voters::{AugmentedTrain, TrainImage};

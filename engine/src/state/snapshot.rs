@@ -9,6 +9,7 @@ use super::calibration::Learnt;
 use super::labels::Labels;
 use super::lists::{label_in, list_of};
 use super::neighbourhood::{Neighbourhood, Neighbourhoods};
+use super::voters::{AugmentedTrain, AugmentedVoters};
 use crate::answer::Vote;
 use crate::catalog::{Pinned, RecordMessage, SegmentEntry};
 use crate::error::{Error, Result};
@@ -35,12 +36,14 @@ pub(crate) struct Published {
     pub(crate) options: Options,
     /// Segments that were set aside, and why: answers are exact, but slower, until they are rebuilt.
     pub(crate) problems: Arc<[Problem]>,
-    /// Votes with another k than the stored one, computed on first use.
-    pub(crate) revotes: Mutex<HashMap<usize, Arc<Revote>>>,
+    /// Votes that are not the stored predictions, computed on first use.
+    pub(crate) revotes: Mutex<HashMap<Voting, Arc<Revote>>>,
     /// What was derived of the index images, on first use; shared by states with the same ones.
     pub(crate) derived: Arc<Neighbourhoods>,
     /// What the train images say of labels, on first use; shared by states with the same ones.
     pub(crate) learnt: Arc<Mutex<Learnt>>,
+    /// The train images by augmented descriptors, on first use.
+    pub(crate) voters: AugmentedVoters,
 }
 
 /// A segment that could not be used.
@@ -51,7 +54,10 @@ pub(crate) struct Problem {
     pub(crate) why: String,
 }
 
-/// The predictions of all index rows for a k that is not stored.
+/// How index rows are voted on: the k, and the augmentation of the train images (number of averaged images, and the bits of alpha).
+type Voting = (usize, Option<(usize, u64)>);
+
+/// The predictions of all index rows that are not the stored ones.
 pub(crate) struct Revote {
     /// By row.
     pub(crate) ballots: Vec<Option<Ballot<LabelId>>>,
@@ -364,6 +370,7 @@ impl Published {
             revotes: Mutex::default(),
             derived: Arc::clone(&self.derived),
             learnt: Arc::clone(&self.learnt),
+            voters: self.voters.of_another_state(),
         }
     }
 
@@ -440,32 +447,39 @@ impl Published {
         label_in(&self.train, id)
     }
 
-    /// The predictions of all index rows for this `k`, which is not the stored one: from the stored lists if `k` is at most their
-    /// length, by exact search otherwise. The snapshot keeps them.
+    /// The predictions of all index rows for this `k`: of augmented train images by exact search; of the plain ones from the stored lists
+    /// if `k` is at most their length, by exact search otherwise. The snapshot keeps them.
     ///
-    /// Complexity: one read of all lists, or `O(index * train * dimension)` when `k` is larger than they are.
+    /// Complexity: one read of all lists, or `O(index * train * dimension)` for an exact search.
     ///
     /// # Errors
     /// A damaged catalog; `Cancelled`.
-    pub(crate) fn revote(&self, k: usize, interrupt: &Interrupt<'_>) -> Result<Arc<Revote>> {
-        if let Some(revote) = self.revotes.lock().get(&k) {
+    pub(crate) fn revote(
+        &self,
+        k: usize,
+        augmented: Option<&AugmentedTrain>,
+        interrupt: &Interrupt<'_>,
+    ) -> Result<Arc<Revote>> {
+        let voting = (k, augmented.map(|augmented| (augmented.by.images, augmented.by.alpha.to_bits())));
+        if let Some(revote) = self.revotes.lock().get(&voting) {
             return Ok(Arc::clone(revote));
         }
         // No lock is held while processors share the work; two readers who ask at once do it twice.
-        let revote = Arc::new(self.vote_again(k, interrupt)?);
+        let revote = Arc::new(self.vote_again(k, augmented, interrupt)?);
         let mut revotes = self.revotes.lock();
         if revotes.len() >= KEPT_REVOTES {
             revotes.clear();
         }
-        Ok(Arc::clone(revotes.entry(k).or_insert(revote)))
+        Ok(Arc::clone(revotes.entry(voting).or_insert(revote)))
     }
 
-    fn vote_again(&self, k: usize, interrupt: &Interrupt<'_>) -> Result<Revote> {
+    fn vote_again(&self, k: usize, augmented: Option<&AugmentedTrain>, interrupt: &Interrupt<'_>) -> Result<Revote> {
+        let train = augmented.map_or(&self.train, |augmented| &augmented.rows);
         let mut ballots = vec![None; self.index.len()];
         let (mut unknown, mut read) = (Vec::new(), 0);
         let all = self.index.live_rows();
         interrupt.at(Progress::VOTES, 0, all)?;
-        if k <= self.options.kept_neighbours {
+        if augmented.is_none() && k <= self.options.kept_neighbours {
             self.pinned.all_neighbours(self.pinned.space(), ImageId(0), |id, stored| {
                 interrupt.look_at(read)?;
                 read += 1;
@@ -487,8 +501,8 @@ impl Published {
             interrupt.at(Progress::VOTES, known + voted, all)?;
             voted += rows.len();
             let queries = self.index.gathered(rows)?;
-            for (&row, hits) in rows.iter().zip(self.train.best_of_many(&queries, k, |_, _| true, interrupt)?) {
-                let best = hits.iter().map(|hit| (self.train.id(hit.row as usize), hit.similarity));
+            for (&row, hits) in rows.iter().zip(train.best_of_many(&queries, k, |_, _| true, interrupt)?) {
+                let best = hits.iter().map(|hit| (train.id(hit.row as usize), hit.similarity));
                 ballots[row] = self.ballot(best, k);
             }
         }

@@ -188,6 +188,7 @@ impl Writer {
             revotes: Mutex::default(),
             learnt: if same_train { Arc::clone(&state.learnt) } else { Arc::default() },
             derived: if same_index { Arc::clone(&state.derived) } else { Arc::new(state.derived.of_others()) },
+            voters: state.voters.of_another_state(),
         };
         Ok((published, carried))
     }

@@ -89,7 +89,8 @@ impl Parser<'_> {
                 };
                 search.expand = Some(self.method(span, method)?);
             }
-            Some("AUGMENT") => {
+            // It belongs to RERANK.
+            Some("AUGMENT") if !self.is_augment_train() => {
                 self.once(search.augment.is_some(), "AUGMENT")?;
                 search.augment = Some(self.method(span, Method::Augment)?);
             }
@@ -104,6 +105,7 @@ impl Parser<'_> {
                     "DIFFUSE" if self.take("TRANSDUCTIVE").is_some() => Method::DiffuseTransductive,
                     "RECIPROCAL" if self.take("TRANSDUCTIVE").is_some() => Method::ReciprocalTransductive,
                     "DIFFUSE" => Method::Diffuse,
+                    "EXPLORE" if self.take("DIRECTED").is_some() => Method::ExploreDirected,
                     "EXPLORE" => Method::Explore,
                     "FUSE" => Method::Fuse,
                     _ => Method::Reciprocal,
@@ -199,6 +201,9 @@ impl Parser<'_> {
         if let Some(inner) = ["SORT", "INSERT", "tau"].into_iter().find(|inner| inner.eq_ignore_ascii_case(typed)) {
             return complaints::outside_rerank(span, inner);
         }
+        if self.is_augment_train() {
+            return complaints::outside_rerank(span, Method::AugmentTrain.name());
+        }
         if words::is_planned(typed) {
             return complaints::not_in_this_version(span, typed, format!("clauses are {}", words::CLAUSES.join(", ")));
         }
@@ -290,6 +295,10 @@ impl Parser<'_> {
         }
     }
 
+    fn is_augment_train(&self) -> bool {
+        self.is("AUGMENT") && self.word_follows("TRAIN")
+    }
+
     fn rerank(&mut self) -> Parse<RerankClause> {
         let mut rerank = RerankClause::default();
         loop {
@@ -304,6 +313,11 @@ impl Parser<'_> {
                 rerank.k = Some(self.assigned_count(rerank.k.is_some(), "k of RERANK")?);
             } else if self.is("TAU") {
                 rerank.tau = Some(self.tau(rerank.tau.is_some())?);
+            } else if self.is_augment_train() {
+                let start = self.here();
+                self.once(rerank.augment.is_some(), "AUGMENT TRAIN")?;
+                self.bump();
+                rerank.augment = Some(self.method(start, Method::AugmentTrain)?);
             } else {
                 return Ok(rerank);
             }
@@ -337,7 +351,9 @@ impl Parser<'_> {
 /// A search returns no more rows than it searches, and compares no more rows with each other than it can; its methods have
 /// options that they take. A parameter is checked once it has its value.
 pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
+    let voters = search.rerank.as_ref().map_or(&None, |rerank| &rerank.node.augment);
     let clauses = [
+        (voters, Place::Voters, Method::AugmentTrain.name()),
         (&search.expand, Place::Query, "EXPAND"),
         (&search.augment, Place::Index, "AUGMENT"),
         (&search.order, Place::Order, "SUPERGLOBAL, DIFFUSE, EXPLORE, RECIPROCAL or FUSE"),

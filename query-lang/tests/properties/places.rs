@@ -44,6 +44,7 @@ pub(crate) fn without_spans(statement: Statement) -> Statement {
                 spanned(RerankClause {
                     k: part.node.k.map(|k| spanned(k.node)),
                     tau: part.node.tau.map(|tau| spanned(tau.node)),
+                    augment: part.node.augment.map(method_without_places),
                     ..part.node
                 })
             }),
@@ -139,6 +140,10 @@ pub(crate) fn spans(statement: &Spanned<Statement>) -> Vec<Span> {
                 spans.push(rerank.span);
                 spans.extend(rerank.node.k.iter().map(|part| part.span));
                 spans.extend(rerank.node.tau.iter().map(|part| part.span));
+                if let Some(method) = &rerank.node.augment {
+                    spans.push(method.span);
+                    spans.extend(method.node.options.iter().map(|given| given.value.span));
+                }
             }
             spans.extend(search.freshness.iter().map(|part| part.span));
             spans.extend(search.columns.iter().flatten().map(|part| part.span));

@@ -40,6 +40,7 @@ fn first_stages() -> Vec<(&'static str, SearchRequest)> {
         ("DIFFUSE", new().order(Diffusion::new())),
         ("DIFFUSE FULL", new().order(Diffusion::new().cut(None))),
         ("EXPLORE", new().order(Exploration::new())),
+        ("EXPLORE DIRECTED", new().order(Exploration::new().directed())),
         ("RECIPROCAL", new().order(Reciprocal::new())),
         ("RECIPROCAL TRANSDUCTIVE", new().order(Reciprocal::new().transductive())),
         ("DIFFUSE TRANSDUCTIVE", new().order(Diffusion::new().transductive())),
@@ -49,11 +50,17 @@ fn first_stages() -> Vec<(&'static str, SearchRequest)> {
 }
 
 /// The second stages.
-fn second_stages(k: usize, tau: f64) -> [(&'static str, Option<Rerank>); 4] {
+fn second_stages(k: usize, tau: f64) -> [(&'static str, Option<Rerank>); 5] {
     let both = Rerank::new().k(k).tau(tau);
     let mut insert = both;
     insert.sort = false;
-    [("none", None), ("sort", Some(both.sort_only())), ("insert", Some(insert)), ("sort + insert", Some(both))]
+    [
+        ("none", None),
+        ("sort", Some(both.sort_only())),
+        ("insert", Some(insert)),
+        ("sort + insert", Some(both)),
+        ("sort + insert, AUGMENT TRAIN", Some(both.augment(Expand::of_label()))),
+    ]
 }
 
 /// Queries, their known answers, and the state that they are put to.

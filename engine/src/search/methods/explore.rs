@@ -41,8 +41,10 @@ impl Context<'_> {
         method: Exploration,
         mut enough: impl FnMut(&Found) -> Result<bool>,
     ) -> Result<()> {
-        let graph = self.state.neighbourhood(method.degree, self.interrupt)?;
-        let back = reversed(&graph, method.degree);
+        // A list of the directed graph begins with the image itself.
+        let degree = method.degree - usize::from(method.directed);
+        let graph = self.state.neighbourhood(degree, self.interrupt)?;
+        let back = if method.directed { HashMap::new() } else { reversed(&graph, degree) };
         let own = itself(&self.state.index, query);
         let mut heap = BinaryHeap::new();
         let (mut best, mut reached): (HashMap<u32, f32>, HashSet<u32>) = (HashMap::new(), HashSet::new());
@@ -78,7 +80,7 @@ impl Context<'_> {
                 return Ok(());
             }
             for row in frontier {
-                let out = graph.nearest(row as usize, method.degree).iter().map(|edge| (edge.similarity, edge.row));
+                let out = graph.nearest(row as usize, degree).iter().map(|edge| (edge.similarity, edge.row));
                 let all = out.chain(back.get(&row).into_iter().flatten().copied());
                 all.for_each(|(similarity, to)| see(similarity, to, &reached, &mut heap));
             }

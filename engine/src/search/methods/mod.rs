@@ -11,6 +11,7 @@ mod reciprocal;
 mod rows;
 mod superglobal;
 mod transductive;
+mod voters;
 
 use std::collections::HashSet;
 

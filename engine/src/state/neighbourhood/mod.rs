@@ -1,5 +1,6 @@
-//! The neighbour graph of the index images: the nearest other index images of each. It is computed exactly on first use. A graph that
-//! was computed for other index images of the same model is brought in line with these: only what changed is searched for.
+//! The neighbour graph of the images of one role: the nearest other images of each. It is computed exactly on first use. A graph that was
+//! computed for other images of the same model is brought in line with these: only what changed is searched for. The graph of the index
+//! images is kept here and saved; that of the train images belongs to their augmentation.
 
 mod build;
 mod file;
@@ -49,6 +50,11 @@ impl Neighbourhood {
         hasher.update(&self.others.to_le_bytes());
         self.images.iter().for_each(|(_, id)| hasher.update(&id.0.to_le_bytes()));
         hasher.finalize()
+    }
+
+    /// Edges that a row has where there are as many other rows.
+    pub(crate) fn edges_of_a_row(&self) -> usize {
+        self.others
     }
 
     /// Rows, dead ones included; these have no edges.
