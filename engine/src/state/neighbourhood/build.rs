@@ -16,7 +16,7 @@ impl Neighbourhood {
     ///
     /// # Errors
     /// `Cancelled`; those of [`RowSet::best_of_many`].
-    pub(super) fn of(index: &RowSet, others: usize, interrupt: &Interrupt<'_>) -> Result<Self> {
+    pub(crate) fn of(index: &RowSet, others: usize, interrupt: &Interrupt<'_>) -> Result<Self> {
         let mut lists = vec![None; index.len()];
         let live: Vec<usize> = index.live().collect();
         search(index, &live, others, &mut lists, interrupt)?;
@@ -28,7 +28,7 @@ impl Neighbourhood {
     ///
     /// # Errors
     /// Those of [`Neighbourhood::of`].
-    pub(super) fn moved_to(&self, index: &RowSet, interrupt: &Interrupt<'_>) -> Result<Self> {
+    pub(crate) fn moved_to(&self, index: &RowSet, interrupt: &Interrupt<'_>) -> Result<Self> {
         let moved = self.moved(index);
         if moved.wanted.len() > index.live_rows() / MOST_CHANGED {
             return Self::of(index, self.others, interrupt);
