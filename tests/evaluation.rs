@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use cairndb_tests::{integers, lines, run, run_ok, shared};
+use cairndb_tests::{integers, lines, run, run_ok, shared, write_npy};
 
 /// The golden collection as the database `DB`, with the lists `solution.csv` and `labels.csv` of its known answers.
 fn golden_database(folder: &Path, golden: &Path) {
@@ -233,9 +233,9 @@ fn answers_that_fit_nothing_are_refused() {
     let alone = said(folder, &[eval, &["--submission", "s.csv", "--report", "r.html"]].concat());
     assert!(alone.contains("there is no --truth") && !folder.join("s.csv").exists(), "{alone}");
     // No query, no figure.
-    write("none.csv", "id,path\n");
-    let none = said(folder, &["eval", "DB", "--queries", "none.csv", "--truth", "truth.csv"]);
-    assert!(none.contains("none.csv: the list has no rows"), "{none}");
+    write_npy(folder, "none.npy", &[]);
+    let none = said(folder, &["eval", "DB", "--queries", "none.npy", "--truth", "truth.csv"]);
+    assert!(none.contains("none.npy: it has no vectors"), "{none}");
     let rows = table(&run_ok(folder, &[eval, &["--truth", "whole.json", "--format", "csv"]].concat()));
     let hard: Vec<_> = rows.iter().filter(|row| row[1] == "Hard").collect();
     assert!(hard.len() == 3 && hard.iter().all(|row| row[2..] == ["", "", "", "", "", "0"]), "{rows:?}");
