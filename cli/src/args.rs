@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use clap::builder::RangedU64ValueParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -117,7 +118,7 @@ pub(crate) struct Create {
     /// Folder of the new database
     pub(crate) database: PathBuf,
     /// Dimension of your vectors
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = from_1_to(cairn::limits::MAX_DIMENSION))]
     pub(crate) dim: Option<usize>,
     /// Model that embeds photos: lite0-gem, lite2-gem, resnet18-gem, resnet50-gem, resnet101-gem, se-resnext101-gem, fishnet150-gem
     ///
@@ -140,10 +141,12 @@ pub(crate) struct Create {
     #[arg(long, value_name = "WHAT", default_value = "thumb", value_parser = ["original", "thumb", "none"])]
     pub(crate) keep: String,
     /// Number of train images that vote on a stored prediction
-    #[arg(long, value_name = "K", default_value_t = cairn::limits::DEFAULT_VOTE_K)]
+    #[arg(long, value_name = "K", default_value_t = cairn::limits::DEFAULT_VOTE_K,
+        value_parser = from_1_to(cairn::limits::MAX_KEPT_NEIGHBOURS))]
     pub(crate) vote_k: usize,
     /// Number of nearest train images stored for each index image, at least K
-    #[arg(long, value_name = "N", default_value_t = cairn::limits::DEFAULT_KEPT_NEIGHBOURS)]
+    #[arg(long, value_name = "N", default_value_t = cairn::limits::DEFAULT_KEPT_NEIGHBOURS,
+        value_parser = from_1_to(cairn::limits::MAX_KEPT_NEIGHBOURS))]
     pub(crate) neighbours: usize,
 }
 
@@ -170,6 +173,11 @@ pub(crate) struct Trust {
     /// Take the module of this digest out of the list
     #[arg(long, value_name = "DIGEST")]
     pub(crate) forget: Option<String>,
+}
+
+/// A whole number that is no larger than `most`.
+fn from_1_to(most: usize) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most as u64)
 }
 
 /// `cairn pages`

@@ -33,6 +33,10 @@ pub(super) fn run(args: &Create) -> Result<()> {
         (None, Some(dimension)) => (Options::for_vectors(dimension), Vec::new()),
         (None, None) => return Err(Failure::usage("name --dim or --model")),
     };
+    if args.vote_k > args.neighbours {
+        let what = format!("--vote-k is {}, but only {} neighbours are kept", args.vote_k, args.neighbours);
+        return Err(Failure::usage(what).help("keep at least as many neighbours (--neighbours) as vote"));
+    }
     let options = options.vote_k(args.vote_k).kept_neighbours(args.neighbours).keep(keep);
     create(&args.database, options, &files)
 }

@@ -139,7 +139,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         if let Some(files) = &files {
             files.clear(&origin.checkpoint)?;
         }
-        let number = database.models()?.into_iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
+        let number = database.models()?.into_iter().find(|entry| entry.active).map_or(0, |entry| entry.number);
         let outcome =
             format!("the active model {number} is the result of this training (FROM MODEL {number} trains it further)");
         lines.push(("outcome", outcome));
