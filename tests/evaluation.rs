@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use cairndb_tests::{integers, lines, run, run_ok, shared};
+use cairndb_tests::{integers, lines, run, run_ok, shared, write_npy};
 
 /// The golden collection as the database `DB`, with the lists `solution.csv` and `labels.csv` of its known answers.
 fn golden_database(folder: &Path, golden: &Path) {
@@ -188,6 +188,20 @@ fn answers_that_fit_nothing_are_refused() {
         ("kind.csv", "id,landmarks\nq0,x 0.5\n", "truth.csv", "truth.csv has images, and kind.csv has labels"),
         ("score.csv", "id,landmarks\nq0,x\n", "labels.csv", "line 2: query 'q0': 'x' is no label, a space and a score"),
         ("label.csv", "id,landmarks\nq0,y 0.5\n", "labels.csv", "predicts 'y' and others, and labels.csv has none"),
+        (
+            "nan.csv",
+            "id,landmarks\nq0,x 0.5\nq1,x nan\n",
+            "labels.csv",
+            "nan.csv, line 3: query 'q1': the score 'nan' is no finite",
+        ),
+        (
+            "inf.csv",
+            "id,landmarks\nq0,x inf\n",
+            "labels.csv",
+            "line 2: query 'q0': the score 'inf' is no finite number",
+        ),
+        ("empty.csv", "", "truth.csv", "empty.csv: it is empty"),
+        ("header.csv", "id,images\n", "truth.csv", "it finds nothing for any query"),
     ] {
         write(name, text);
         let said = said(folder, &["eval", "--answers", name, "--truth", truth]);
@@ -202,8 +216,32 @@ fn answers_that_fit_nothing_are_refused() {
     // A key with a space would be read as two.
     let spaced = said(folder, &[&eval[..], &["truth.csv", "--submission", "sub.csv"]].concat());
     assert!(spaced.contains("the id 'b b' has a space") && !folder.join("sub.csv").exists(), "{spaced}");
-    let table = said(folder, &[&eval[..], &["labels.csv", "--table"]].concat());
-    assert!(table.contains("--table measures retrieval"), "{table}");
+    let refusal = said(folder, &[&eval[..], &["labels.csv", "--table"]].concat());
+    assert!(refusal.contains("--table measures retrieval"), "{refusal}");
+    // A report is written, or refused before the work.
+    write("whole.json", &named.replace("IMAGE", "a").replace("QUERY", "q0"));
+    let refused = |truth: &str, more: &[&str], expected: &str| {
+        let text = said(folder, &[&eval[..], &[truth], more].concat());
+        assert!(text.contains(expected) && text.contains("help:"), "{truth}: {text}");
+        assert!(!folder.join("r.html").exists());
+    };
+    refused("whole.json", &["--report", "r.html"], "--report has no page of whole rankings");
+    refused("labels.csv", &["--report", "r.html"], "--report measures retrieval, and the known answers are labels");
+    let one_file = ["--report", "r.html", "--submission", "./r.html"];
+    refused("truth.csv", &one_file, "two outputs are one file: r.html and ./r.html");
+    let eval = &eval[..eval.len() - 1];
+    let alone = said(folder, &[eval, &["--submission", "s.csv", "--report", "r.html"]].concat());
+    assert!(alone.contains("there is no --truth") && !folder.join("s.csv").exists(), "{alone}");
+    // No query, no figure.
+    write_npy(folder, "none.npy", &[]);
+    let none = said(folder, &["eval", "DB", "--queries", "none.npy", "--truth", "truth.csv"]);
+    assert!(none.contains("none.npy: it has no vectors"), "{none}");
+    let rows = table(&run_ok(folder, &[eval, &["--truth", "whole.json", "--format", "csv"]].concat()));
+    let hard: Vec<_> = rows.iter().filter(|row| row[1] == "Hard").collect();
+    assert!(hard.len() == 3 && hard.iter().all(|row| row[2..] == ["", "", "", "", "", "0"]), "{rows:?}");
+    let twice = "SEARCH ID 'a' INTO 'p.html'; SEARCH ID 't' INTO './p.html'";
+    let twice = said(folder, &["query", "DB", "-c", twice]);
+    assert!(twice.contains("two outputs are one file") && !folder.join("p.html").exists(), "{twice}");
     let other = said(folder, &["query", "DB", "-c", "SHOW LABELS", "--truth", "labels.csv"]);
     assert!(other.contains("has labels of queries") && other.contains("cairn eval"), "{other}");
 }

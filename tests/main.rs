@@ -17,6 +17,7 @@ mod labels;
 mod leaving_shell;
 mod maintenance;
 mod maintenance_kills;
+mod modules;
 mod outputs;
 mod queries;
 mod reading;

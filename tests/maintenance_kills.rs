@@ -50,7 +50,7 @@ fn contents(path: &Path) -> Vec<String> {
         "models begun and not whole: {}",
         models.iter().filter(|model| model.unfinished.is_some()).count()
     ));
-    let in_force = models.into_iter().filter(|model| model.in_force);
+    let in_force = models.into_iter().filter(|model| model.active);
     lines.extend(in_force.map(|entry| {
         // A job that was killed after its flip may have made a second model; the first one is no longer active.
         let (number, dimension) = (entry.number, entry.dimension);

@@ -23,8 +23,7 @@ fn vectors_are_recognised_in_every_form() {
     assert!(text.contains("image_label") && !text.contains("inliers"), "{text}");
     assert!(code == Some(0) && said.contains("too few") && said.contains("MIN SCORE"), "{said}");
     let (text, said, _) = outcome(path, &["query", "DB", "-c", "RECOGNIZE VECTOR [1, 0] n=1 MIN SCORE 1.5"]);
-    let unknown =
-        "vector: nothing known (the nearest label is x=1; its score 1.0000 is below 1.5000: similarity 1.0000)\n";
+    let unknown = "vector: nothing known (the near train images elect x=1, but its score 1.0000 is below 1.5000: similarity 1.0000)\n";
     assert!(text.starts_with(unknown) && said.is_empty(), "{text}{said}");
     let csv = run_ok(path, &["query", "DB", "-c", "RECOGNIZE ID 'b' n=2 MIN SCORE 0", "--format", "csv"]);
     assert_eq!(

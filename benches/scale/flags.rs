@@ -10,6 +10,7 @@ cargo bench --profile dev -p cairndb-benches --bench scale -- [ROWS] [FLAGS]
   --more-train N    measure searches again with so many train images; 0: not
   --folder PATH     make the database there and keep it; a database that is there already is used as it is
   --cold-start      also label 1,000 images of a second, unlabelled collection of that size
+  --methods         also measure the methods of the first stage, which compute for minutes first
   --queries N       queries of every measured search; 1000
   --ef A,B,..       breadths of the graph searches; 100,200,400
   --writes N        single writes of each kind; 200
@@ -22,6 +23,7 @@ pub(crate) struct Flags {
     pub(crate) more_train: usize,
     pub(crate) folder: Option<PathBuf>,
     pub(crate) cold_start: bool,
+    pub(crate) methods: bool,
     pub(crate) queries: usize,
     pub(crate) ef: Vec<usize>,
     pub(crate) writes: usize,
@@ -46,6 +48,7 @@ impl Flags {
             more_train: 0,
             folder: None,
             cold_start: false,
+            methods: false,
             queries: 1_000,
             ef: vec![100, 200, 400],
             writes: 200,
@@ -58,6 +61,7 @@ impl Flags {
             match word.as_str() {
                 "--bench" => is_bench = true,
                 "--cold-start" => flags.cold_start = true,
+                "--methods" => flags.methods = true,
                 "--train" => flags.train = number(&value()?)?,
                 "--more-train" => flags.more_train = number(&value()?)?,
                 "--queries" => flags.queries = number(&value()?)?,

@@ -15,6 +15,7 @@ mod data;
 mod flags;
 mod load;
 mod meter;
+mod methods;
 mod search;
 mod upkeep;
 
@@ -66,6 +67,9 @@ fn main() {
     let database = Database::open(&folder).unwrap();
     if run.flags.wants("search") {
         search::search(&run, &database);
+    }
+    if run.flags.methods {
+        methods::methods(&run, &database);
     }
     if run.flags.wants("upkeep") {
         upkeep::upkeep(&run, &database);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use clap::builder::RangedU64ValueParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -14,6 +15,7 @@ mod eval;
 mod ingest;
 mod maintain;
 pub(crate) mod measure;
+mod module;
 mod settings;
 mod shared;
 
@@ -21,6 +23,7 @@ pub(crate) use eval::Eval;
 pub(crate) use ingest::{Ingest, LabelsWord};
 pub(crate) use maintain::{CleanOptions, Maintain, Shown, TrainOptions, Upkeep};
 use measure::{Bench, Demo, Device};
+pub(crate) use module::ModuleArgs;
 pub(crate) use shared::{Allowed, PhotoArgs, allowed};
 
 const STYLES: Styles = Styles::styled()
@@ -81,6 +84,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Look for damage; with --deep also recompute every prediction
     Check(Check),
+    /// Let the networks (TorchScript modules) that a database carries run on this machine
+    Trust(Trust),
     /// Copy a database, even while it is in use, or verify such a copy
     Backup(Backup),
     /// Create a database from a backup
@@ -106,19 +111,25 @@ pub(crate) enum Command {
   cairn create vectors.db --dim 64
   cairn create photos.db --model lite0-gem
   cairn create photos.db --model resnet101-gem --weights r101.safetensors --scales 0.75,1,1.25 --keep original
-  cairn create photos.db --model lite0-gem+lite2-gem")]
+  cairn create photos.db --model lite0-gem+lite2-gem
+  cairn create photos.db --model sscd.pt --input-size 288 --output vector")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["dim", "model"]))]
 pub(crate) struct Create {
     /// Folder of the new database
     pub(crate) database: PathBuf,
     /// Dimension of your vectors
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = from_1_to(cairn::limits::MAX_DIMENSION))]
     pub(crate) dim: Option<usize>,
     /// Model that embeds photos: lite0-gem, lite2-gem, resnet18-gem, resnet50-gem, resnet101-gem, se-resnext101-gem, fishnet150-gem
     ///
     /// Several with + between them are one model, an ensemble: lite0-gem+lite2-gem:0.5 (the number is a weight, 1 if it is left out).
+    ///
+    /// A file that ends in .pt is a TorchScript module, one in .onnx an ONNX graph. It is code, and runs on this machine from now on
+    /// (`cairn trust --list`).
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) module: ModuleArgs,
     /// Weights of the model (safetensors); lite0-gem includes its own, and the set-up fetches those of lite2-gem.
     /// Once for each network of an ensemble, in order, or for each that has none of its own
     #[arg(long, value_name = "FILE", conflicts_with = "dim")]
@@ -130,11 +141,43 @@ pub(crate) struct Create {
     #[arg(long, value_name = "WHAT", default_value = "thumb", value_parser = ["original", "thumb", "none"])]
     pub(crate) keep: String,
     /// Number of train images that vote on a stored prediction
-    #[arg(long, value_name = "K", default_value_t = cairn::limits::DEFAULT_VOTE_K)]
+    #[arg(long, value_name = "K", default_value_t = cairn::limits::DEFAULT_VOTE_K,
+        value_parser = from_1_to(cairn::limits::MAX_KEPT_NEIGHBOURS))]
     pub(crate) vote_k: usize,
     /// Number of nearest train images stored for each index image, at least K
-    #[arg(long, value_name = "N", default_value_t = cairn::limits::DEFAULT_KEPT_NEIGHBOURS)]
+    #[arg(long, value_name = "N", default_value_t = cairn::limits::DEFAULT_KEPT_NEIGHBOURS,
+        value_parser = from_1_to(cairn::limits::MAX_KEPT_NEIGHBOURS))]
     pub(crate) neighbours: usize,
+}
+
+/// `cairn trust`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A TorchScript module is code, and a database carries the module of its maker. It never runs before you trust its digest
+on this machine; `cairn create --model FILE.pt` trusts the file that it names. Stored vectors are searched without it.
+
+Examples:
+  cairn trust received.db
+  cairn trust other.pt
+  cairn trust --list
+  cairn trust --forget 5f0a..."
+)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["what", "list", "forget"]))]
+pub(crate) struct Trust {
+    /// Database whose modules you trust, or a module (.pt)
+    #[arg(value_name = "DB|FILE")]
+    pub(crate) what: Option<PathBuf>,
+    /// List what is trusted: digest (BLAKE3) and name
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Take the module of this digest out of the list
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) forget: Option<String>,
+}
+
+/// A whole number that is no larger than `most`.
+fn from_1_to(most: usize) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most as u64)
 }
 
 /// `cairn pages`

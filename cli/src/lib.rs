@@ -36,11 +36,12 @@ use clap::error::ErrorKind;
 ///
 /// It does not return: torch and RocksDB have static objects that must not be destroyed while their users run.
 pub fn main() -> ! {
-    if let Some(code) = scout::called() {
+    if let Some(code) = scout::called().or_else(networks::called) {
         cairn::runtime::end_process(i32::from(code));
     }
     signals::install();
     scout::install();
+    networks::install();
     closing::allow_open_files();
     cairn::runtime::end_process(i32::from(panics::guarded(run)))
 }

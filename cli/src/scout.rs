@@ -10,7 +10,7 @@ use crate::exit::Exit;
 /// The first word of its command line. People do not type it, so no help lists it.
 const WORD: &str = "look-at-the-catalog-first";
 /// This program, even if its file was replaced since it started.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Does the work of a scout, if the command line says so; the exit code. No handlers are installed then: the end of the process
 /// must show.

@@ -292,10 +292,12 @@ pub(crate) fn must_be_sound(outcome: &Outcome) -> Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
-    // Segments are copies: the database rewrites damaged ones itself.
-    let only_segments = problems.iter().all(|problem| problem.part == Part::Segment);
-    Err(Failure::corrupt("the check found problems").help(if only_segments {
+    let all_are = |parts: &[Part]| problems.iter().all(|problem| parts.contains(&problem.part));
+    // Segments and the neighbour graph are copies: the database rewrites damaged segments itself.
+    Err(Failure::corrupt("the check found problems").help(if all_are(&[Part::Segment]) {
         "no image is lost: the database rewrites segments while it is open for writing; check again afterwards"
+    } else if all_are(&[Part::Segment, Part::Graph]) {
+        "no image is lost: run COMPACT NEIGHBOURS, which also rewrites segments; check again afterwards"
     } else {
         "restore a backup (cairn restore BACKUP DB); without one, save what is left: cairn repair DB"
     }))
@@ -326,6 +328,8 @@ mod tests {
         assert!(of(&[]).is_ok());
         let segments = of(&[(Part::Segment, "segment 1 is gone")]).unwrap_err();
         assert!(segments.exit() == Exit::Corrupt && segments.to_string().contains("no image is lost"));
+        let graph = of(&[(Part::Segment, "segment 1 is gone"), (Part::Graph, "a wrong edge")]).unwrap_err();
+        assert!(graph.to_string().contains("no image is lost: run COMPACT NEIGHBOURS"), "{graph}");
         assert!(
             of(&[(Part::Segment, "segment 1 is gone"), (Part::Images, "image 3 has no descriptor")])
                 .unwrap_err()

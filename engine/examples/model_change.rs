@@ -51,7 +51,7 @@ fn main() -> cairn::Result<()> {
     println!("nearest: {}", found[0].rows[0].id);
     for model in database.models()? {
         let name = model.model.map_or("the caller's own".to_owned(), |model| model.name);
-        println!("model {}: {name}, active: {}", model.number, model.in_force);
+        println!("model {}: {name}, active: {}", model.number, model.active);
     }
     Ok(())
 }

@@ -227,8 +227,9 @@ impl std::error::Error for Error {
     }
 }
 
-impl From<rocksdb::Error> for Error {
-    fn from(source: rocksdb::Error) -> Self {
+impl Error {
+    /// What RocksDB reports. No `From`: that would be part of the library's interface.
+    pub(crate) fn of_catalog(source: rocksdb::Error) -> Self {
         let message = source.to_string();
         // First of all: RocksDB calls a table that it may not read corrupt.
         if let Some(file) = owner::refused_file(&message) {

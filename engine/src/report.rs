@@ -275,6 +275,8 @@ pub enum Part {
     Tombstones,
     /// Descriptors and their codes.
     Descriptors,
+    /// The neighbour graph: a copy, which COMPACT NEIGHBOURS computes and saves again.
+    Graph,
     /// More problems than are listed.
     More,
 }

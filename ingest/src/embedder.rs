@@ -8,7 +8,7 @@ use cairn::runtime::pool;
 use cairn::{Error, Keep, Photo, Result};
 
 use crate::encoder::Encoder;
-use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, resize, thumbnail};
+use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, thumbnail};
 use crate::source::{Spellings, Text, VectorFile, is_vectors, read_list, row_fault};
 
 /// The largest size in memory of a file of query vectors: 1 GiB.
@@ -53,8 +53,7 @@ impl PhotoEmbedder {
     /// Everything before the network.
     pub(crate) fn prepare(&self, bytes: Vec<u8>) -> Result<Prepared> {
         let photo = decode(&bytes, &self.limits)?;
-        let (width, height) = self.encoder.size_rule().target(photo.width(), photo.height());
-        let pixels = resize(&photo, width, height)?;
+        let pixels = self.encoder.size_rule().fit(&photo)?;
         let kept = match self.keep {
             Keep::Original => Some(bytes),
             Keep::Thumb => Some(thumbnail(&photo)?),

@@ -16,8 +16,9 @@ use crate::words::{self, STATEMENTS};
 
 pub(crate) use search::{
     augment_and_ef, augment_and_order, collapse_too_deep, distractors_of_one, exact_and_ef, freshness_twice,
-    graph_of_index, k2_above_k1, lag_range, limit_above_depth, missing_comma, order_twice, outside_rerank,
-    repeated_column, stale_form, unknown_column, unknown_field, unknown_scope, unknown_split, verify_above_depth,
+    graph_of_index, k2_above_k1, lag_range, limit_above_depth, missing_comma, not_of_method, order_twice,
+    outside_method, outside_rerank, repeated_column, stale_form, unknown_column, unknown_field, unknown_scope,
+    unknown_split, verify_above_depth,
 };
 
 /// Messages cut longer pieces of the input.

@@ -26,6 +26,7 @@ mod library;
 mod lists;
 mod methods;
 mod models;
+mod neighbour_graph;
 mod odd_input;
 mod one_writer;
 mod only_read;

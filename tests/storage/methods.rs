@@ -302,7 +302,8 @@ fn a_saved_graph_serves_later_processes() {
         let answer = rows(&snapshot, &request, &Query::new(vector(&snapshot, "row000004")));
         let checked = database.check(true).unwrap();
         assert_eq!(checked.problems, Vec::<String>::new());
-        let edges = checked.checked.iter().find(|(what, _)| what.contains("neighbour graph")).map(|(_, count)| *count);
+        let edges =
+            checked.checked.iter().find(|(what, _)| what.contains("saved neighbour graph")).map(|(_, count)| *count);
         (answer.into_iter().map(|row| (row.id, row.score)).collect::<Vec<_>>(), edges)
     };
     // Who only reads has it too, and does not write it.

@@ -312,7 +312,7 @@ fn what_was_embedded_is_not_embedded_again() {
     assert_eq!(database.change_model(Target::new(model(false), DIMENSION), &back, None).unwrap(), 0);
     assert_eq!(back.0.get(), 1);
     let models = database.models().unwrap();
-    assert_eq!(models.iter().map(|model| (model.number, model.in_force)).collect::<Vec<_>>(), [(0, true), (1, false)]);
+    assert_eq!(models.iter().map(|model| (model.number, model.active)).collect::<Vec<_>>(), [(0, true), (1, false)]);
     assert_eq!(database.drop_model(0).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(database.drop_model(7).unwrap_err().kind(), ErrorKind::NotFound);
     database.drop_model(1).unwrap();

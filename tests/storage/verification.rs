@@ -119,6 +119,9 @@ fn inliers_decide_between_labels_and_what_they_need_is_found_once() {
     assert_eq!(of_stored.recognitions[0].images[0].key, "t2");
     assert_eq!(of_stored.recognitions[0].label.as_deref(), Some("Pantheon"));
     assert!(of_stored.recognitions[0].images[0].inliers.unwrap() > 50);
+    // The query's own photo is no image that it was compared with.
+    let verification = of_stored.verification.unwrap();
+    assert_eq!((verification.sights.all(), verification.unseen, verification.unseen_queries), (1, 0, 0));
     assert!(database.check(true).unwrap().problems.is_empty());
     drop(database);
 
@@ -185,6 +188,10 @@ fn where_nothing_can_be_compared_the_order_is_plain_and_the_answer_says_so() {
     let Outcome::Answers(answers) = outcome else { panic!("{outcome:?}") };
     assert_eq!(ids(&answers), ["i1", "i3", "i2", "i4"]);
     assert!(answers.verification.as_ref().unwrap().reasons[0].1.contains("cut short"));
+
+    // A stored query without a photo counts once, and nothing was compared with it.
+    let verification = answered(&database, "SEARCH ID 'i3' VERIFY 3", &ports).verification.unwrap();
+    assert_eq!((verification.sights.all(), verification.unseen, verification.unseen_queries), (0, 0, 1));
 
     // Without an extractor, or without anybody who counts, nothing pretends to verify.
     for text in ["SEARCH $1 VERIFY 100", "RECOGNIZE $1 VERIFY"] {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use cairn::{Database, Keep, Options};
 
 use crate::args::Create;
@@ -10,6 +11,9 @@ use crate::networks;
 use crate::output::must_be_outside;
 use crate::terminal::note;
 
+/// The rules of a module where no argument gives any.
+const NO_RULES: &str = "{}";
+
 /// Runs the command.
 ///
 /// # Errors
@@ -17,26 +21,37 @@ use crate::terminal::note;
 pub(super) fn run(args: &Create) -> Result<()> {
     let keep =
         Keep::from_word(&args.keep).ok_or_else(|| Failure::usage(format!("--keep has no value '{}'", args.keep)))?;
-    let options = match (&args.model, args.dim) {
-        (Some(name), _) => networks::of_model(name, &args.weights, args.scales.as_deref())?,
-        (None, Some(dimension)) => Options::for_vectors(dimension),
+    let rules = args.module.rules();
+    let (options, files) = match (&args.model, args.dim) {
+        (Some(name), _) => {
+            must_be_outside(&args.database)?;
+            networks::of_model(name, &args.weights, args.scales.as_deref(), &rules)?
+        }
+        (None, Some(_)) if rules != NO_RULES => {
+            return Err(Failure::usage("size, resize rule, mean, deviation and output are those of --model FILE.pt"));
+        }
+        (None, Some(dimension)) => (Options::for_vectors(dimension), Vec::new()),
         (None, None) => return Err(Failure::usage("name --dim or --model")),
     };
+    if args.vote_k > args.neighbours {
+        let what = format!("--vote-k is {}, but only {} neighbours are kept", args.vote_k, args.neighbours);
+        return Err(Failure::usage(what).help("keep at least as many neighbours (--neighbours) as vote"));
+    }
     let options = options.vote_k(args.vote_k).kept_neighbours(args.neighbours).keep(keep);
-    create(&args.database, options)
+    create(&args.database, options, &files)
 }
 
-/// Creates the database and prints a line about it.
+/// Creates the database with the files of its model, and prints a line about it.
 ///
 /// # Errors
 /// When the folder cannot hold a new database.
-pub(super) fn create(folder: &Path, options: Options) -> Result<()> {
+pub(super) fn create(folder: &Path, options: Options, files: &[(String, Bytes)]) -> Result<()> {
     let what = match &options.model {
         Some(model) => format!("photos, {} with {} dimensions", model.name, options.dimension),
         None => format!("vectors of {} dimensions", options.dimension),
     };
     must_be_outside(folder)?;
-    Database::create(folder, options)?.close()?;
+    Database::create_with_files(folder, options, files)?.close()?;
     note(&format!("created {} for {what}", folder.display()));
     Ok(())
 }

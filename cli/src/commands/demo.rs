@@ -57,7 +57,8 @@ pub(super) fn run(args: &Demo) -> Result<()> {
     ));
     note("2/5  creating the database");
     let database = out.join(DATABASE);
-    create(&database, of_model(Architecture::default().word(), &[], None)?.keep(Keep::Thumb))?;
+    let (options, files) = of_model(Architecture::default().word(), &[], None, "{}")?;
+    create(&database, options.keep(Keep::Thumb), &files)?;
     let mut tally = Tally::default();
     for (step, role, list) in [(3, RoleWord::Train, "train.csv"), (4, RoleWord::Index, "index.csv")] {
         note(&format!("{step}/5  embedding the photos of {list}"));

@@ -67,7 +67,7 @@ impl Job<'_> {
     fn last(&self) -> Result<(u64, u64)> {
         let cleanings = self.database.cleanings()?;
         let cleaning = cleanings.iter().filter(|entry| !entry.undone).map(|entry| entry.number).max().unwrap_or(0);
-        let model = self.database.models()?.iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
+        let model = self.database.models()?.iter().find(|entry| entry.active).map_or(0, |entry| entry.number);
         Ok((cleaning, model.into()))
     }
 }

@@ -12,6 +12,7 @@ mod partial;
 mod predict;
 mod query;
 mod status;
+mod trust;
 
 #[cfg(feature = "torch")]
 mod bench;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Eval(args) => eval::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Check(args) => care::check(&args),
+        Command::Trust(args) => trust::run(&args),
         Command::Backup(args) => care::backup(&args),
         Command::Restore(args) => care::restore(&args),
         Command::Repair(args) => care::repair(&args),

@@ -7,6 +7,12 @@ mod torch;
 mod without;
 
 #[cfg(feature = "torch")]
-pub(crate) use torch::{embedder, features, hardware, maintainer, model_names, of_model, propose, version};
+pub(crate) use torch::{
+    called, embedder, features, forget, hardware, install, maintainer, model_names, of_model, propose, trust,
+    trust_list, version,
+};
 #[cfg(not(feature = "torch"))]
-pub(crate) use without::{embedder, features, maintainer, missing, model_names, of_model, propose, version};
+pub(crate) use without::{
+    called, embedder, features, forget, install, maintainer, missing, model_names, of_model, propose, trust,
+    trust_list, version,
+};

@@ -1,19 +1,27 @@
 //! The networks of `cairndb-torch`, loaded for a command or a statement.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cairn::embed::{LoadFeatures, LocalFeatures};
 use cairn::language::TrainPlan;
 use cairn::model::{Maintain, Maintained, ModelInfo};
 use cairn::{Database, ErrorKind, Options, Photo, Role, Watch};
 use cairn_torch::local::{TrunkExtractor, XFeatExtractor};
-use cairn_torch::model::{Architecture, Model, ModelSpec, base_of};
+use cairn_torch::model::rules::Rules;
+use cairn_torch::model::trust::TrustList;
+use cairn_torch::model::{
+    Architecture, KeptModule, Model, ModelSpec, Prober, base_of, modules_of, probe_network, set_prober, try_file,
+};
 use cairn_torch::{Device, Hardware, TorchMaintainer, TorchProposer, released};
 use cairndb_ingest::PhotoEmbedder;
 use clap::builder::{PossibleValuesParser, ValueParser};
 
 use crate::args::{DeviceWord, ModelArgs};
+use crate::exit::Exit;
+use crate::scout::OWN_PROGRAM;
 use crate::terminal::note;
 
 /// The build's lines of `--version`.
@@ -42,12 +50,18 @@ pub(crate) fn hardware(word: DeviceWord) -> cairn::Result<Hardware> {
     device.find()
 }
 
-/// The options of a new database with the model of this name, or the ensemble of these names; weights and scales default to the model's.
+/// The options of a new database with the model of this name, or the ensemble of these names, and the files that it keeps for it;
+/// weights, scales and rules of modules (as JSON) default to the model's. A module becomes trusted: a person named it.
 ///
 /// # Errors
-/// When the model does not exist, or its weights are not available.
-pub(crate) fn of_model(name: &str, weights: &[PathBuf], scales: Option<&[f64]>) -> cairn::Result<Options> {
-    let mut spec = name.parse::<ModelSpec>()?;
+/// When the model does not exist, its weights are not available, or its module cannot be used.
+pub(crate) fn of_model(
+    name: &str,
+    weights: &[PathBuf],
+    scales: Option<&[f64]>,
+    rules: &str,
+) -> cairn::Result<(Options, Vec<(String, Bytes)>)> {
+    let mut spec = name.parse::<ModelSpec>()?.rules(&Rules::parse(rules)?)?;
     if !weights.is_empty() {
         spec = spec.weights(weights)?;
     }
@@ -56,7 +70,84 @@ pub(crate) fn of_model(name: &str, weights: &[PathBuf], scales: Option<&[f64]>) 
     }
     // The model decides the dimension, and its fingerprint is stored: it is loaded once here, on the CPU.
     let model = Model::load(&spec, &Hardware::cpu())?;
-    Ok(Options::for_model(model.info().clone(), model.dimension()))
+    for KeptModule { digest, name, .. } in modules_of(model.info())? {
+        trusted(&TrustList::of_this_user()?, digest, &name)?;
+    }
+    Ok((Options::for_model(model.info().clone(), model.dimension()), model.files().to_vec()))
+}
+
+/// Adds a module to the list, and says so if it is new there.
+fn trusted(list: &TrustList, digest: blake3::Hash, name: &str) -> cairn::Result<()> {
+    if list.add(digest, name)? {
+        note(&format!("{name} is trusted on this machine (BLAKE3 {digest}, in {})", list.path().display()));
+    }
+    Ok(())
+}
+
+/// Lets the modules of a database, or the module of a file, run on this machine. Returns their number.
+///
+/// # Errors
+/// When one of them cannot be used; those before it are trusted.
+pub(crate) fn trust(what: &Path) -> cairn::Result<usize> {
+    let list = TrustList::of_this_user()?;
+    if !what.is_dir() {
+        let (digest, name) = try_file(what)?;
+        trusted(&list, digest, &name)?;
+        return Ok(1);
+    }
+    let database = Database::open_read_only(what)?;
+    let snapshot = database.snapshot();
+    let mut modules: Vec<KeptModule> = Vec::new();
+    for info in database.models()?.into_iter().filter_map(|entry| entry.model) {
+        modules.extend(modules_of(&info)?);
+    }
+    for module in &modules {
+        module.try_first(&|name| snapshot.model_file(name))?;
+        trusted(&list, module.digest, &module.name)?;
+    }
+    Ok(modules.len())
+}
+
+/// The list of what is trusted: digests and names.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn trust_list() -> cairn::Result<Vec<(String, String)>> {
+    let entries = TrustList::of_this_user()?.entries()?;
+    Ok(entries.into_iter().map(|(digest, name)| (digest.to_string(), name)).collect())
+}
+
+/// Takes the module of this digest out of the list.
+///
+/// # Errors
+/// When it is not in it.
+pub(crate) fn forget(digest: &str) -> cairn::Result<()> {
+    let hash = blake3::Hash::from_hex(digest).ok();
+    match hash.map(|hash| TrustList::of_this_user()?.remove(hash)).transpose()? {
+        Some(true) => Ok(()),
+        _ => Err(cairn::Error::not_found(format!("no trusted module has the digest '{digest}'"))
+            .help("cairn trust --list shows the digests")),
+    }
+}
+
+/// The first word of the command line of the process that tries a module. People do not type it, so no help lists it.
+const WORD: &str = "try-the-network-first";
+
+/// Tries a module, if the command line says so; the exit code.
+pub(crate) fn called() -> Option<u8> {
+    let mut words = std::env::args_os().skip(1);
+    if words.next()? != WORD {
+        return None;
+    }
+    let understood = probe_network(&words.collect::<Vec<OsString>>());
+    Some(if understood { 0 } else { Exit::Usage as u8 })
+}
+
+/// From now on, such a process first loads each module that a person names.
+pub(crate) fn install() {
+    if Path::new(OWN_PROGRAM).exists() {
+        set_prober(Some(Prober::new(OWN_PROGRAM, [WORD])));
+    }
 }
 
 /// The embedder of a database's model.

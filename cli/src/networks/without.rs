@@ -1,9 +1,10 @@
 //! The build for bare vectors: each function that needs a network returns an error that says so, and how to get a program with
 //! networks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cairn::embed::LoadFeatures;
 use cairn::language::TrainPlan;
 use cairn::model::{Maintain, Maintained, ModelInfo};
@@ -32,9 +33,37 @@ pub(crate) fn missing(what: &str) -> Error {
 }
 
 /// Always an error.
-pub(crate) fn of_model(_name: &str, _weights: &[PathBuf], _scales: Option<&[f64]>) -> cairn::Result<Options> {
+pub(crate) fn of_model(
+    _name: &str,
+    _weights: &[PathBuf],
+    _scales: Option<&[f64]>,
+    _rules: &str,
+) -> cairn::Result<(Options, Vec<(String, Bytes)>)> {
     Err(missing("--model needs a network"))
 }
+
+/// Always an error.
+pub(crate) fn trust(_what: &Path) -> cairn::Result<usize> {
+    Err(missing("modules run with torch"))
+}
+
+/// Always an error.
+pub(crate) fn trust_list() -> cairn::Result<Vec<(String, String)>> {
+    Err(missing("modules run with torch"))
+}
+
+/// Always an error.
+pub(crate) fn forget(_digest: &str) -> cairn::Result<()> {
+    Err(missing("modules run with torch"))
+}
+
+/// No module is ever tried.
+pub(crate) fn called() -> Option<u8> {
+    None
+}
+
+/// There is nothing to install.
+pub(crate) fn install() {}
 
 /// Always an error.
 pub(crate) fn embedder(_: &Database, _: &ModelInfo, _: &ModelArgs) -> cairn::Result<Arc<PhotoEmbedder>> {

@@ -29,7 +29,12 @@ impl Cell {
             Cell::Text(text) => text.clone(),
             Cell::Whole(number) => number.to_string(),
             Cell::Number(number) => number.to_string(),
-            Cell::Fixed(number, decimals) => format!("{number:.decimals$}"),
+            Cell::Fixed(number, decimals) => {
+                let text = format!("{number:.decimals$}");
+                // A sum of nothing is minus zero, and a small negative figure rounds to it: neither has a sign.
+                let is_zero = text.trim_start_matches('-').bytes().all(|byte| matches!(byte, b'0' | b'.'));
+                if is_zero { text.trim_start_matches('-').to_owned() } else { text }
+            }
             Cell::Nothing => String::new(),
         }
     }
@@ -114,6 +119,16 @@ mod tests {
         assert_eq!(Cell::Number(0.1).exact(), "0.1");
         assert_eq!(Cell::Number(0.1).json(), "0.1");
         assert_eq!(Cell::Number(f32::NAN).json(), "null");
+    }
+
+    #[test]
+    fn no_figure_is_minus_zero() {
+        let nothing: f64 = [0.0_f64; 0].iter().sum();
+        for number in [nothing, -0.0, -0.004, 0.004] {
+            assert_eq!(Cell::Fixed(number, 2).exact(), "0.00", "{number}");
+        }
+        assert_eq!(Cell::Fixed(-0.3, 0).json(), "0");
+        assert_eq!([Cell::Fixed(-0.005_1, 2).exact(), Cell::Fixed(-10.0, 1).exact()], ["-0.01", "-10.0"]);
     }
 
     #[test]

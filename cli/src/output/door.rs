@@ -119,6 +119,29 @@ impl Target {
         &self.path
     }
 
+    /// Whether another target is the same name in the same folder, however both were written.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let place = |target: &Self| rustix::fs::fstat(&target.folder).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+        self.name == other.name && place(self).is_some_and(|own| place(other) == Some(own))
+    }
+
+    /// Refuses two outputs of one call that are the same file: one of them would be lost.
+    ///
+    /// # Errors
+    /// Two of them have one name.
+    pub(crate) fn must_differ<'t>(targets: impl IntoIterator<Item = &'t Self>) -> Result<()> {
+        let mut seen: Vec<&Self> = Vec::new();
+        for target in targets {
+            if let Some(before) = seen.iter().find(|before| before.is_same(target)) {
+                let (first, second) = (before.path.display(), target.path.display());
+                return Err(Failure::usage(format!("two outputs are one file: {first} and {second}"))
+                    .help("nothing ran; give each output a file of its own"));
+            }
+            seen.push(target);
+        }
+        Ok(())
+    }
+
     /// Examines the file at the name, without following a link.
     fn there(&self) -> Result<There> {
         let stat = match rustix::fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {

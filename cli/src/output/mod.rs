@@ -15,7 +15,7 @@ mod words;
 pub(crate) use cell::Cell;
 pub(crate) use cleaning::{WOULD_EMPTY, print_cleaning, summary};
 pub(crate) use door::{Draft, Replace, Target, must_be_outside};
-pub(crate) use escape::{Shielded, visible_lines};
+pub(crate) use escape::{Shielded, visible, visible_lines};
 pub(crate) use failed::name_failed;
 pub(crate) use outcome::{print_outcome, print_predictions};
 pub(crate) use printer::{Format, Printer};

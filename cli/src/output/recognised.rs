@@ -49,7 +49,7 @@ pub(crate) fn sentence(recognition: &Recognition) -> String {
             // A learnt threshold is of the similarity term.
             let what = if evidence < score { "similarity" } else { "score" };
             format!(
-                "nothing known (the nearest label is {label}; its {what} {evidence:.4} is below {least:.4}: {terms})"
+                "nothing known (the near train images elect {label}, but its {what} {evidence:.4} is below {least:.4}: {terms})"
             )
         }
         Verdict::Distractor => {

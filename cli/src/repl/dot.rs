@@ -23,7 +23,7 @@ pub(super) const COMMANDS: [&str; 11] =
     ["exit", "help", "labels", "mode", "output", "quit", "read", "schema", "status", "tables", "timer"];
 
 const HELP: &str = "\
-.help                     this list
+.help [STATEMENT]         this list, or the forms of a statement: .help TRAIN
 .mode FORMAT              output format: table, json, jsonl, csv, csv-safe, markdown
 .timer on|off             show how long each statement takes
 .output [FILE [OVERWRITE]] write answers to a file, which appears when you end it with .output, or leave the shell
@@ -35,6 +35,37 @@ const HELP: &str = "\
 .exit, .quit              leave (so does Ctrl-D)
 Statements end with ; and may have several lines. Ctrl-C cancels a line or a statement.";
 
+/// The list of commands; of a word its own line, the forms of the statement that it starts, or those of the statements that have it.
+///
+/// # Errors
+/// No command and no statement has the word.
+fn help(words: &str) -> Result<String> {
+    if words.is_empty() {
+        return Ok(HELP.to_owned());
+    }
+    let wanted = words.to_ascii_uppercase();
+    let name = wanted.trim_start_matches('.');
+    let is_its_line = |line: &&str| line.split([' ', ',']).any(|word| word.to_ascii_uppercase() == format!(".{name}"));
+    if let Some(line) = HELP.lines().filter(|line| line.starts_with('.')).find(is_its_line) {
+        return Ok(line.to_owned());
+    }
+    let is_word = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let starts = |form: &&String| form.to_ascii_uppercase().strip_prefix(&wanted).is_some_and(is_word);
+    let has = |form: &&String| {
+        form.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word.to_ascii_uppercase() == wanted)
+    };
+    let forms = cairndb_query::forms();
+    let mut found: Vec<&String> = forms.iter().filter(starts).collect();
+    if found.is_empty() {
+        found = forms.iter().filter(has).collect();
+    }
+    if found.is_empty() {
+        return Err(Failure::new(format!("there is no help for '{words}'"))
+            .help(".help lists the commands of the shell, .schema all statements"));
+    }
+    Ok(found.into_iter().map(|form| format!("{form};")).collect::<Vec<_>>().join("\n"))
+}
+
 impl Shell {
     /// Runs a dot command, without its dot.
     pub(super) fn dot(&mut self, line: &str) -> Result<After> {
@@ -44,7 +75,7 @@ impl Shell {
         };
         match name.to_ascii_lowercase().as_str() {
             "exit" | "quit" | "q" => return Ok(After::Leave),
-            "help" | "h" => self.print(HELP)?,
+            "help" | "h" => self.print(&help(argument)?)?,
             "schema" => self.print(&cairndb_query::schema())?,
             "labels" => self.run("SHOW LABELS;")?,
             "status" => self.run("SHOW STATUS;")?,
@@ -115,6 +146,19 @@ impl Shell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// It catches: a word that is ignored, a statement whose name only begins alike.
+    #[test]
+    fn the_help_of_a_word_is_that_of_its_statement() {
+        assert_eq!(help("").unwrap(), HELP);
+        let train = help("train").unwrap();
+        assert!(train.starts_with("TRAIN") && train.contains("epochs=") && !train.contains("CLEAN"), "{train}");
+        assert_eq!(help("label").unwrap(), "LABEL ID 'key' AS 'x';");
+        assert_eq!(help("BACKUP").unwrap().lines().count(), 3);
+        assert!(help("rerank").unwrap().starts_with("SEARCH"));
+        assert!(help(".mode").unwrap().starts_with(".mode FORMAT") && help("quit").unwrap().starts_with(".exit"));
+        assert!(help("nothing").unwrap_err().to_string().contains("no help for 'nothing'"));
+    }
 
     #[test]
     fn every_command_is_in_the_help() {

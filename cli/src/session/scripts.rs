@@ -33,7 +33,12 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub(crate) fn run_by(&self, execute: Execute<'_>, text: &str, out: &mut dyn Write) -> Result<()> {
-        for (ran, statement) in Database::prepare(text)?.each().enumerate() {
+        let prepared = Database::prepare(text)?;
+        // A name that cannot be written is reported when its statement runs.
+        let targets: Vec<Target> =
+            prepared.statements().filter_map(|statement| target(statement).ok().flatten()).collect();
+        Target::must_differ(&targets)?;
+        for (ran, statement) in prepared.each().enumerate() {
             self.run_one(execute, &statement, out).map_err(|failure| match ran {
                 0 => failure,
                 _ => failure.note(so_far(ran, Some(statement.line()), None)),

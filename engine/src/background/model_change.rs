@@ -38,7 +38,7 @@ pub struct ModelEntry {
     /// Length of its descriptors.
     pub dimension: usize,
     /// Whether searches use it.
-    pub in_force: bool,
+    pub active: bool,
     /// Number of descriptors so far of a model that was started and never active; `None`: it is complete, or lacks only images
     /// that arrived since it was active.
     pub unfinished: Option<usize>,
@@ -87,14 +87,14 @@ impl Shared {
     /// The models whose descriptors the database has, in the order in which they came; counts the descriptors of unfinished ones.
     pub(crate) fn models(&self) -> Result<Vec<ModelEntry>> {
         let core = self.core();
-        let in_force = core.catalog().space();
+        let active = core.catalog().space();
         let pinned = core.catalog().pin();
         let entry = |space: Space| {
             Ok(ModelEntry {
                 number: space.id.0,
                 model: space.model,
                 dimension: space.dimension,
-                in_force: space.id == in_force,
+                active: space.id == active,
                 unfinished: space.unfinished.then(|| pinned.count_vectors(space.id)).transpose()?,
             })
         };

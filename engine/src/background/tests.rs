@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 fn core(folder: &Path) -> Arc<Core> {
     let folder = Folder::open(folder).unwrap();
     let its = folder.inner_or_new(CATALOG, "test").unwrap();
-    Catalog::create(its, Options::for_vectors(2)).unwrap();
+    Catalog::create(its, Options::for_vectors(2), &[]).unwrap();
     let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap(), &Default::default()).unwrap();
     Arc::new(Core::load(&folder, catalog).unwrap())
 }

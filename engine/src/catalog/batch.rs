@@ -238,7 +238,7 @@ impl<'c> Batch<'c> {
         self.catalog.check_place()?;
         point("commit.before")?;
         let _inside = inside_slow();
-        let written = self.catalog.store.db.write_opt(self.inner, &options).map_err(Error::from);
+        let written = self.catalog.store.db.write_opt(self.inner, &options).map_err(Error::of_catalog);
         // Once more: what is acknowledged lies, now that it is durable, where the path leads.
         let stayed = written.and_then(|()| point("commit.after")).and_then(|()| self.catalog.check_place());
         stayed.map_err(|error| {

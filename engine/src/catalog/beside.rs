@@ -78,10 +78,15 @@ fn try_once(from: &Folder, to: &Folder) -> Result<bool> {
     let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
     let opened = DB::open_cf_descriptors_read_only(&db_options()?, to.native(), families, false);
     let live: HashSet<OsString> = match opened {
-        Ok(db) => db.live_files()?.into_iter().map(|file| file.name.trim_start_matches('/').into()).collect(),
+        Ok(db) => db
+            .live_files()
+            .map_err(Error::of_catalog)?
+            .into_iter()
+            .map(|file| file.name.trim_start_matches('/').into())
+            .collect(),
         // A table that the list names went before it was copied.
         Err(_) if moving_files(from)? != before => return Ok(false),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(Error::of_catalog(error)),
     };
     for name in to.names()?.into_iter().filter(|name| is_table(name) && !live.contains(name)) {
         to.discard(&name)?;

@@ -26,7 +26,7 @@ pub(crate) fn entries(folder: &Folder) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for family in Family::ALL {
         for entry in db.iterator_cf(handle(&db, family)?, IteratorMode::Start) {
-            let (key, value) = entry?;
+            let (key, value) = entry.map_err(Error::of_catalog)?;
             entries.push((family.name().to_owned(), key.into_vec(), value.into_vec()));
         }
     }
@@ -45,10 +45,10 @@ pub(crate) fn put(folder: &Folder, (family, key): (&str, &[u8]), value: Option<&
     let family = Family::ALL.into_iter().find(|known| known.name() == family);
     let family = handle(&db, family.ok_or_else(|| Error::invalid("there is no such family"))?)?;
     match value {
-        Some(value) => db.put_cf(family, key, value)?,
-        None => db.delete_cf(family, key)?,
+        Some(value) => db.put_cf(family, key, value).map_err(Error::of_catalog)?,
+        None => db.delete_cf(family, key).map_err(Error::of_catalog)?,
     }
-    Ok(db.flush_cf(family)?)
+    db.flush_cf(family).map_err(Error::of_catalog)
 }
 
 /// The entry of a segment in the manifest, for a file with that checksum in its header and that length.

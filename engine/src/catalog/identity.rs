@@ -80,7 +80,7 @@ pub(super) fn restore(db: &DB, all: bool) -> Result<()> {
         }
         let missing = |key: &Vec<u8>| all || !own.contains_key(key);
         copies.iter().filter(|(key, _)| missing(key)).for_each(|(key, value)| batch.put_cf(meta, key, value));
-        db.write(batch)?;
+        db.write(batch).map_err(Error::of_catalog)?;
         own = stated(db)?;
     }
     if own.contains_key(OPTIONS) {
@@ -94,14 +94,15 @@ fn stated(db: &DB) -> Result<Entries> {
     let is_stated = |key: &[u8]| super::spaces::is_stated(key) || key == OPTIONS || key == DATABASE;
     let entries = db.iterator_cf(super::handle(db, Family::Meta)?, IteratorMode::Start);
     let entries = entries.map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec())));
-    Ok(entries.filter(|entry| entry.as_ref().map_or(true, |(key, _)| is_stated(key))).collect::<Result<_, _>>()?)
+    let stated = entries.filter(|entry| entry.as_ref().map_or(true, |(key, _)| is_stated(key)));
+    stated.collect::<Result<_, _>>().map_err(Error::of_catalog)
 }
 
 /// The second copies, by the keys of what they copy.
 fn copies(db: &DB) -> Result<Entries> {
     let mut copies = Entries::new();
     for entry in db.prefix_iterator_cf(super::handle(db, Family::Jobs)?, COPY) {
-        let (key, value) = entry?;
+        let (key, value) = entry.map_err(Error::of_catalog)?;
         match key.strip_prefix(COPY) {
             Some(key) => copies.insert(key.to_vec(), value.into_vec()),
             None => break,

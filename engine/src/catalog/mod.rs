@@ -29,6 +29,7 @@ mod vouched;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType};
 
 pub(crate) use batch::Batch;
@@ -184,8 +185,9 @@ impl Catalog {
         Ok(folder.inner(CATALOG)?.is_some() || salvage::is_half_done(folder)?)
     }
 
-    /// Makes a catalog in its folder, which holds nothing of one. The caller holds whatever lock there is.
-    pub(crate) fn create(folder: Folder, options: Options) -> Result<()> {
+    /// Makes a catalog in its folder, which holds nothing of one, with these files of its model. The caller holds whatever lock there
+    /// is.
+    pub(crate) fn create(folder: Folder, options: Options, files: &[(String, Bytes)]) -> Result<()> {
         let _inside = inside_slow();
         let (db, work) = Self::open_db(&folder, true, &OpenOptions::new())?;
         let store = Arc::new(Store::new(db, folder, None).at(&work));
@@ -194,7 +196,13 @@ impl Catalog {
         batch.set_sequence(0)?;
         batch.set_next_image(0)?;
         batch.put_identity()?;
-        batch.commit()
+        batch.commit()?;
+        for (name, bytes) in files {
+            let mut batch = Batch::new(&catalog);
+            batch.put_file(name, bytes)?;
+            batch.commit()?;
+        }
+        Ok(())
     }
 
     /// Whether what lies at the database's path is still the folder that was opened. Everything that writes asks this before, and a
@@ -214,7 +222,7 @@ impl Catalog {
     /// An unfinished repair would silently return wrong answers.
     fn unless_half_repaired(self) -> Result<Self> {
         let _inside = inside();
-        if self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING)?.is_none() {
+        if self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING).map_err(Error::of_catalog)?.is_none() {
             return Ok(self);
         }
         Err(half_repaired())
@@ -227,7 +235,7 @@ impl Catalog {
         refuse_shared_lists(&its)?;
         let no_file = |error| if_incomplete(error, folder);
         // Before anything is written: another program's RocksDB must not get families of ours.
-        let found = DB::list_cf(&db_options()?, its.native()).map_err(|error| no_file(error.into()))?;
+        let found = DB::list_cf(&db_options()?, its.native()).map_err(|error| no_file(Error::of_catalog(error)))?;
         if !found.iter().any(|name| name == Family::Records.name()) {
             return Err(foreign(folder));
         }
@@ -274,7 +282,7 @@ impl Catalog {
                 std::thread::sleep(BESIDE_PAUSE);
                 continue;
             }
-            let opened = opened.map_err(|error| if_incomplete(error.into(), folder))?;
+            let opened = opened.map_err(|error| if_incomplete(Error::of_catalog(error), folder))?;
             return Self::only_read(opened, its.clone())?.unless_half_repaired();
         }
         // What was refused while files came and went says nothing about the database.
@@ -298,17 +306,17 @@ impl Catalog {
 
     fn identity(db: &DB, unfinished: impl FnOnce() -> Error) -> Result<Identity> {
         let meta = handle(db, Family::Meta)?;
-        let stored = db.get_cf(meta, OPTIONS)?.ok_or_else(unfinished)?;
+        let stored = db.get_cf(meta, OPTIONS).map_err(Error::of_catalog)?.ok_or_else(unfinished)?;
         let message: OptionsMessage = decode(&stored, "the options")?;
         let is_current = message.format() == FORMAT;
         let options = message.options()?;
-        let database = match db.get_cf(meta, DATABASE)? {
+        let database = match db.get_cf(meta, DATABASE).map_err(Error::of_catalog)? {
             Some(name) => {
                 Some(name.try_into().map_err(|_| Error::corrupt("the database's identifier is not 16 bytes long"))?)
             }
             None => None,
         };
-        let space = match db.get_cf(meta, ACTIVE)? {
+        let space = match db.get_cf(meta, ACTIVE).map_err(Error::of_catalog)? {
             Some(number) => spaces::space_of(&number)?,
             None => SpaceId::FIRST,
         };
@@ -324,7 +332,8 @@ impl Catalog {
         options.create_missing_column_families(true);
         let work = Work::on(folder, &mut options, opening);
         let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&work)));
-        Ok((DB::open_cf_descriptors(&options, folder.native(), families)?, work))
+        let db = DB::open_cf_descriptors(&options, folder.native(), families).map_err(Error::of_catalog)?;
+        Ok((db, work))
     }
 
     /// The name that its segments carry.
@@ -384,7 +393,8 @@ impl Catalog {
         must_have_all_families(&its)?;
         let families =
             Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
-        let db = DB::open_cf_descriptors_read_only(&db_options()?, its.native(), families, false)?;
+        let db = DB::open_cf_descriptors_read_only(&db_options()?, its.native(), families, false)
+            .map_err(Error::of_catalog)?;
         Self::only_read(db, its)
     }
 
@@ -399,7 +409,7 @@ impl Catalog {
     /// What a repair that was cut short had lost.
     pub(crate) fn lost_by_repair(&self) -> Result<Lost> {
         let _inside = inside();
-        let noted = self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING)?;
+        let noted = self.store.db.get_cf(self.family(Family::Meta)?, REPAIRING).map_err(Error::of_catalog)?;
         Ok(noted.map_or_else(Lost::default, |bytes| Lost::decode(&bytes)))
     }
 
@@ -471,7 +481,10 @@ impl Catalog {
     /// What RocksDB says.
     pub(crate) fn try_write(&self) -> Result<()> {
         let _inside = inside_slow();
-        let Some(sequence) = self.store.db.get_cf(self.family(Family::Meta)?, SEQUENCE)? else { return Ok(()) };
+        let Some(sequence) = self.store.db.get_cf(self.family(Family::Meta)?, SEQUENCE).map_err(Error::of_catalog)?
+        else {
+            return Ok(());
+        };
         let mut batch = Batch::new(self);
         batch.put(Family::Meta, SEQUENCE, &sequence)?;
         batch.commit()

@@ -121,7 +121,7 @@ fn write_to_a_copy(its: &Folder, scratch: &Path, look: Look) -> Result<()> {
     if look >= Look::All && bytes <= COMPACTED_BYTES {
         for family in Family::ALL {
             let family = handle(&db, family)?;
-            db.flush_cf(family)?;
+            db.flush_cf(family).map_err(Error::of_catalog)?;
             db.compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
         }
     }

@@ -17,7 +17,7 @@ impl Pinned {
     pub(super) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let handle = self.catalog().family(family)?;
         let _inside = inside();
-        Ok(self.snapshot().get_cf(handle, key)?)
+        self.snapshot().get_cf(handle, key).map_err(Error::of_catalog)
     }
 
     /// Every entry whose key starts with `prefix`, in order of keys, until `visit` returns `false`.
@@ -47,7 +47,7 @@ impl Pinned {
         // What is done with an entry may take long, and is done outside.
         let mut entries = Gated::new(|| self.snapshot().iterator_cf_opt(handle, options, start));
         while let Some(entry) = entries.with(Iterator::next) {
-            let (key, value) = entry?;
+            let (key, value) = entry.map_err(Error::of_catalog)?;
             if !visit(&key, &value)? {
                 break;
             }

@@ -200,7 +200,7 @@ fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
     drop(opened);
     let mut found = 0;
     if !gaps.is_empty() {
-        DB::repair(&db_options()?, damaged.native())?;
+        DB::repair(&db_options()?, damaged.native()).map_err(Error::of_catalog)?;
         let repaired =
             Catalog::open_unsound(damaged)?.ok_or_else(|| Error::corrupt("no table of the catalog can be read"))?;
         for (family, gap) in gaps.iter().filter(|(family, _)| repaired.cf_handle(family.name()).is_some()) {
@@ -212,9 +212,10 @@ fn fill(new: &Folder, damaged: &Folder) -> Result<Vec<String>> {
     // What this build cannot open must not take the place of what another can.
     Catalog::identity(&new, || Error::corrupt("neither copy of the database's identity can be read"))?;
     let places = gaps.iter().filter(|(family, _)| IRREPLACEABLE.contains(family)).count() as u64;
-    new.put_cf(handle(&new, Family::Meta)?, REPAIRING, Lost { places, ..Lost::default() }.encode())?;
+    let lost = Lost { places, ..Lost::default() }.encode();
+    new.put_cf(handle(&new, Family::Meta)?, REPAIRING, lost).map_err(Error::of_catalog)?;
     for family in Family::ALL {
-        new.flush_cf(handle(&new, family)?)?;
+        new.flush_cf(handle(&new, family)?).map_err(Error::of_catalog)?;
     }
     let places = if gaps.len() == 1 { "place" } else { "places" };
     Ok(vec![format!(
@@ -252,7 +253,7 @@ pub(super) fn read_through(db: &DB, family: Family, look: &mut dyn FnMut() -> Re
     while entries.with(some) {
         look()?;
     }
-    Ok(entries.with(|entries| entries.status())?)
+    entries.with(|entries| entries.status()).map_err(Error::of_catalog)
 }
 
 fn rename(folder: &Folder, from: &str, to: &str) -> Result<()> {
@@ -318,7 +319,7 @@ fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
                 last = Some(key.to_vec());
             }
             if batch.size_in_bytes() >= BATCH_BYTES {
-                to.write_opt(std::mem::take(&mut batch), &unlogged)?;
+                to.write_opt(std::mem::take(&mut batch), &unlogged).map_err(Error::of_catalog)?;
             }
             entries.next();
         }
@@ -334,13 +335,13 @@ fn copy(from: &DB, to: &DB, family: Family, range: &Range) -> Result<Copied> {
             _ => break,
         }
     }
-    to.write_opt(batch, &unlogged)?;
+    to.write_opt(batch, &unlogged).map_err(Error::of_catalog)?;
     Ok(copied)
 }
 
 /// Skips damage; another error must not count as a gap.
 pub(super) fn is_damage(error: rocksdb::Error) -> Result<()> {
-    let error = Error::from(error);
+    let error = Error::of_catalog(error);
     if is_damaged(&error) { Ok(()) } else { Err(error) }
 }
 

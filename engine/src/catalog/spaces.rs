@@ -68,7 +68,7 @@ impl Catalog {
         let mut known = vec![SpaceId::FIRST, self.space];
         let family = self.family(Family::Meta)?;
         for entry in self.store.db.prefix_iterator_cf(family, SPACE) {
-            let (key, _) = entry?;
+            let (key, _) = entry.map_err(Error::of_catalog)?;
             match key.strip_prefix(SPACE) {
                 Some(number) => known.push(codec::space_of_key(number)?),
                 None => break,

@@ -53,7 +53,7 @@ pub(super) const BY_NAME: &str =
 /// None but a mistake in [`BY_NAME`].
 pub(super) fn db_options() -> Result<rocksdb::Options> {
     statics::construct(BY_NAME);
-    let mut options = rocksdb::Options::default().get_options_from_string(BY_NAME)?;
+    let mut options = rocksdb::Options::default().get_options_from_string(BY_NAME).map_err(Error::of_catalog)?;
     // Absolute consistency turns a torn last record, which every crash may leave, into a database that never opens.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
@@ -158,7 +158,10 @@ impl Catalog {
             let _inside = inside_slow();
             let hold = if hold { "true" } else { "false" };
             for family in Family::ALL {
-                self.store.db.set_options_cf(self.family(family)?, &[("disable_auto_compactions", hold)])?;
+                self.store
+                    .db
+                    .set_options_cf(self.family(family)?, &[("disable_auto_compactions", hold)])
+                    .map_err(Error::of_catalog)?;
             }
         }
         Ok(())
@@ -206,11 +209,12 @@ impl Catalog {
     /// A consistent copy of the catalog in a folder that must not exist: hard links where the file system has them.
     pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
         let _inside = inside_slow();
-        let checkpoint = Checkpoint::new(&self.store.db)?;
+        let checkpoint = Checkpoint::new(&self.store.db).map_err(Error::of_catalog)?;
         // RocksDB moves its log into tables first, so that there are links to make and next to nothing of a log to copy; what is
         // written meanwhile is copied with the log's end. Where a table does not fit on the disk any more, the log is copied.
         let is_roomy = must_fit(&self.store.db.folder, "", self.flush_bytes() + ROOM_TO_COMPACT).is_ok();
-        Ok(checkpoint.create_checkpoint_with_log_size(folder, if is_roomy { 0 } else { u64::MAX })?)
+        let log = if is_roomy { 0 } else { u64::MAX };
+        checkpoint.create_checkpoint_with_log_size(folder, log).map_err(Error::of_catalog)
     }
 
     /// Bytes that moving the log into tables takes for a while.
@@ -234,7 +238,7 @@ impl Catalog {
         let families = Family::ALL.iter().map(|&family| self.family(family)).collect::<Result<Vec<_>>>()?;
         let mut options = rocksdb::FlushOptions::default();
         options.set_wait(true);
-        Ok(self.store.db.flush_cfs_opt(&families, &options)?)
+        self.store.db.flush_cfs_opt(&families, &options).map_err(Error::of_catalog)
     }
 
     /// Rewrites the tables without what was replaced or deleted, but for what a pin holds. Readers and writers go on.
@@ -249,7 +253,7 @@ impl Catalog {
         point("compact.catalog")?;
         // A database that RocksDB stopped says so here; the compaction below would do nothing and count nothing.
         self.flush()?;
-        let tables = self.store.db.live_files()?;
+        let tables = self.store.db.live_files().map_err(Error::of_catalog)?;
         let mut families = Family::ALL.map(|family| (kept_bytes(&of_family(&tables, family)), family));
         // The smallest first: what they give back helps the others.
         families.sort_by_key(|&(bytes, _)| bytes);
@@ -300,7 +304,7 @@ impl Catalog {
     /// `Io`; what was there stays.
     pub(crate) fn merge_small_tables(&self) -> Result<bool> {
         let _inside = inside_slow();
-        let tables = self.store.db.live_files()?;
+        let tables = self.store.db.live_files().map_err(Error::of_catalog)?;
         let mut merged = false;
         let _while_it_lasts = self.store.db.compacting();
         for family in Family::ALL {
@@ -382,7 +386,7 @@ mod tests {
         const ENTRIES: u64 = 20_000;
         let folder = tempfile::tempdir().unwrap();
         let folder = Folder::open(folder.path()).unwrap();
-        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2)).unwrap();
+        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2), &[]).unwrap();
         let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap(), &Default::default()).unwrap();
         let buffered = || {
             let of = |family: Family| {

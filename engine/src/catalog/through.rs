@@ -8,7 +8,7 @@ use rocksdb::{ColumnFamilyDescriptor, DB};
 use super::tables::{Work, options_beside};
 use super::{BESIDE_PAUSE, BESIDE_TRIES, Catalog, Family, Pinned, codec, identity, logs, moving_files, salvage};
 use crate::disk::{Folder, look_at_catalog};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::Role;
 use crate::options::OpenOptions;
@@ -37,7 +37,7 @@ fn open(folder: &Folder, paranoid: bool) -> Result<DB> {
     let mut options = options_beside(folder, &OpenOptions::new())?;
     options.set_paranoid_checks(paranoid);
     let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family.options(&Work::USUAL)));
-    Ok(DB::open_cf_descriptors_read_only(&options, folder.native(), families, false)?)
+    DB::open_cf_descriptors_read_only(&options, folder.native(), families, false).map_err(Error::of_catalog)
 }
 
 impl Catalog {
@@ -210,7 +210,7 @@ mod tests {
     fn written(folder: &Path) -> (Catalog, Vec<(String, PathBuf)>) {
         std::fs::create_dir_all(folder).unwrap();
         let folder = Folder::open(folder).unwrap();
-        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2)).unwrap();
+        Catalog::create(folder.inner_or_new(CATALOG, "test").unwrap(), Options::for_vectors(2), &[]).unwrap();
         let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap(), &Default::default()).unwrap();
         let mut batch = Batch::new(&catalog);
         for family in Family::ALL {

@@ -51,6 +51,19 @@ impl Catalog {
         )?;
         batch.commit()
     }
+
+    /// Records that no file of the neighbour graph counts, as before another one is written.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn forget_neighbours(self: &Arc<Self>) -> Result<()> {
+        if self.pin().get(Family::Meta, NEIGHBOURS_FILE)?.is_none() {
+            return Ok(());
+        }
+        let mut batch = Batch::new(self);
+        batch.delete(Family::Meta, NEIGHBOURS_FILE)?;
+        batch.commit()
+    }
 }
 
 impl Pinned {

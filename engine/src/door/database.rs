@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::admin::scouting::before_opening;
 use crate::background::Shared;
 use crate::background::Worker;
@@ -76,16 +78,27 @@ impl Database {
     /// `AlreadyExists`: the folder is not empty; `Locked`: another process is creating it; `Invalid`: an option is out of range;
     /// `DiskFull`: less than 16 MiB are free, and nothing is left; `Io`: the same call starts over.
     pub fn create(folder: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::create_with_files(folder, options, &[])
+    }
+
+    /// [`Database::create`] with names and bytes that the database keeps for its model, in every backup
+    /// ([`Snapshot::model_file`](crate::Snapshot::model_file)): the network itself, where nobody else has it. They are stored in this
+    /// order, each in a transaction, so a file of more than a few megabytes is given in parts.
+    ///
+    /// # Errors
+    /// As [`Database::create`].
+    pub fn create_with_files(folder: impl AsRef<Path>, options: Options, files: &[(String, Bytes)]) -> Result<Self> {
         let folder = folder.as_ref();
         options.check()?;
         room::must_be_enough()?;
         // Before there is anything: what does not fit leaves nothing.
         let there = folder.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
-        must_fit(&Folder::open(there)?, "a new database", NEW_BYTES)?;
+        let bytes: u64 = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        must_fit(&Folder::open(there)?, "a new database", NEW_BYTES + bytes)?;
         let making = Making::begin(folder, What::Creation)?;
         let folder = making.folder().clone();
         let lock = taken(&folder)?;
-        Catalog::create(making.catalog().clone(), options)?;
+        Catalog::create(making.catalog().clone(), options, files)?;
         making.finish()?;
         let catalog = Catalog::open(&folder, lock, &OpenOptions::new())?;
         catalog.vouch(&folder);

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use cairndb_query::{
-    CleanPlan, CleanRule, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, Source, check, fill, plan,
+    CleanPlan, CleanRule, Diagnostic, Effect, Facts, Freshness, Piece, Plan, Role, Scope, Source, Statement, check,
+    fill, plan,
 };
 
 use super::arguments::{Argument, Arguments};
@@ -137,7 +138,10 @@ impl Database {
         for statement in &filled {
             if statement.effect() == Effect::Writes {
                 // Before any work, whatever way the statement takes.
-                self.shared.core().refuse_when_read_only()?;
+                match statement {
+                    Statement::Compact { neighbours: true } => self.must_save_neighbours()?,
+                    _ => self.shared.core().refuse_when_read_only()?,
+                }
             }
             // Facts of the moment at which it runs: what stands before it may have changed them.
             match plan(statement, &names, &self.facts(statement.scope())) {

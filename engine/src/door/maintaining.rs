@@ -106,7 +106,7 @@ impl Database {
         let mut models = self.models()?;
         let Some(at) = models.iter().position(|entry| entry.number == number) else { return Ok(None) };
         let dropped = models.remove(at);
-        let Some(network) = dropped.model.filter(|_| !dropped.in_force) else { return Ok(None) };
+        let Some(network) = dropped.model.filter(|_| !dropped.active) else { return Ok(None) };
         let is_it = |entry: &ModelEntry| entry.model.as_ref().is_some_and(|it| it.fingerprint == network.fingerprint);
         if models.iter().any(|entry| is_it(entry) && entry.unfinished.is_none()) {
             return Ok(None);
@@ -138,7 +138,7 @@ impl Database {
                 name_among(&models, at),
                 start_of(fingerprint, FINGERPRINT_SHOWN),
                 entry.dimension.to_string(),
-                match (entry.in_force, entry.unfinished) {
+                match (entry.active, entry.unfinished) {
                     (true, _) => "active".to_owned(),
                     (false, None) => kept(entry)?,
                     (false, Some(done)) => format!("unfinished: {done} of {images} descriptors"),
@@ -220,7 +220,7 @@ mod tests {
                 settings: String::new(),
             }),
             dimension: 8,
-            in_force: number == 0,
+            active: number == 0,
             unfinished: None,
         };
         let models = [

@@ -82,12 +82,12 @@ impl Database {
 
     /// Computes the neighbour graph of the index images, which AUGMENT and methods that order images need, and saves it for later
     /// processes; returns the number of images. Searches compute it themselves, and a database that is closed saves what they computed.
+    /// It takes nothing from an earlier graph, so it replaces one in which [`Database::check`] found something.
     ///
-    /// Complexity: `O(index^2)` 8-bit products, or for a graph that is there already `O(index)` for each image that came, and for each
-    /// that lost one of its nearest. Writers and readers continue meanwhile.
+    /// Complexity: `O(index^2)` 8-bit products. Writers and readers continue meanwhile.
     ///
     /// # Errors
-    /// `ReadOnly`; `Io`, and the earlier file stays.
+    /// `ReadOnly`; `Io`, and no file counts then.
     pub fn save_neighbours(&self) -> Result<usize> {
         self.save_neighbours_by(None)
     }
@@ -100,16 +100,28 @@ impl Database {
         self.save_neighbours_by(Some(watch))
     }
 
+    /// Refuses to save the neighbour graph where nothing may be written.
+    ///
+    /// # Errors
+    /// `ReadOnly`.
+    pub(super) fn must_save_neighbours(&self) -> Result<()> {
+        self.shared.core().refuse_when_read_only().map_err(|error| {
+            error.told(|why| {
+                format!("{why}, so the neighbour graph cannot be saved; searches here compute it for themselves")
+            })
+        })
+    }
+
     pub(super) fn save_neighbours_by(&self, watch: Option<&dyn Watch>) -> Result<usize> {
+        self.must_save_neighbours()?;
         let core = {
             let (_no_flip, core) = self.shared.enter_upkeep()?;
             core
         };
-        core.refuse_when_read_only()?;
         let state = core.current();
         let within = Within::of(&core, watch);
         // Behind the gate a flip would wait for it.
-        state.neighbourhood(DEFAULT_DEGREE - 1, &Interrupt::by(within.watch()))?;
+        state.derived.compute(&state.index, DEFAULT_DEGREE - 1, &Interrupt::by(within.watch()))?;
         let (_no_flip, now) = self.shared.enter_upkeep()?;
         // Of a model that is active no more nobody needs it.
         if Arc::ptr_eq(&core, &now) {

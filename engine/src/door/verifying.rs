@@ -33,11 +33,9 @@ impl Database {
         features: &dyn LocalFeatures,
         watch: Option<&dyn Watch>,
     ) -> Result<(Vec<Recognition>, Verification)> {
-        let (queries, photos) = parted(queries);
-        let snapshot = self.snapshot();
-        let comparer = QueryComparer::new(&self.shared, &snapshot, &photos, features, watch);
-        let found = snapshot.recognise(request, &queries, Some(&comparer))?;
-        Ok((found, comparer.verification()))
+        self.compared(queries, features, watch, |snapshot, queries, comparer| {
+            snapshot.recognise(request, queries, Some(comparer))
+        })
     }
 
     /// Searches for queries and verifies the first images of each list ([`SearchRequest::verify`]): [`Snapshot::search_with_inliers`]
@@ -54,11 +52,24 @@ impl Database {
         features: &dyn LocalFeatures,
         watch: Option<&dyn Watch>,
     ) -> Result<(Vec<Answer>, Verification)> {
+        self.compared(queries, features, watch, |snapshot, queries, comparer| {
+            snapshot.search_with_inliers(request, queries, comparer)
+        })
+    }
+
+    /// What `ask` finds for these queries, with a comparer of their photos, and how they were compared.
+    fn compared<T>(
+        &self,
+        queries: &[(Query, Option<Photo>)],
+        features: &dyn LocalFeatures,
+        watch: Option<&dyn Watch>,
+        ask: impl FnOnce(&Snapshot, &[Query], &QueryComparer<'_>) -> Result<T>,
+    ) -> Result<(T, Verification)> {
         let (queries, photos) = parted(queries);
         let snapshot = self.snapshot();
         let comparer = QueryComparer::new(&self.shared, &snapshot, &photos, features, watch);
-        let answers = snapshot.search_with_inliers(request, &queries, &comparer)?;
-        Ok((answers, comparer.verification()))
+        let found = ask(&snapshot, &queries, &comparer)?;
+        Ok((found, comparer.verification()))
     }
 
     pub(super) fn run_search(&self, plan: SearchPlan, arguments: &Arguments, ports: &Ports) -> Result<Outcome> {

@@ -18,7 +18,7 @@ pub(crate) use calibration::Calibration;
 pub use changes::Changed;
 pub use images::{Images, Keys, OfInstance};
 pub(crate) use labels::Labels;
-pub(crate) use neighbourhood::{Derivation, Neighbourhood, Sparse};
+pub(crate) use neighbourhood::{Derivation, Neighbourhood, Owner as GraphOwner, Sparse};
 pub use snapshot::{Counts, Snapshot};
 pub(crate) use snapshot::{Published, Revote};
 pub(crate) use voters::{AugmentedTrain, TrainImage};

@@ -42,7 +42,7 @@ pub(crate) struct AskedPhoto {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Verification {
-    /// What stood for the stored images.
+    /// What stood for the stored images that queries were compared with, each counted once.
     pub sights: Sights,
     /// Number of stored images that could not be compared.
     pub unseen: usize,
@@ -215,8 +215,13 @@ impl CountInliers for QueryComparer<'_> {
             report(self.watch, Progress::PAIRS, counted.len(), asked.len())?;
         }
         let mut noted = self.noted.lock();
-        noted.sights.extend(looked.seen.iter().map(|(&at, &sight)| (keys[at].clone(), sight)));
-        noted.unseen.extend(looked.unseen.iter().map(|(&at, why)| (keys[at].clone(), why.message().to_owned())));
+        // Images that a query was compared with: its own photo is none of them, nor are those of a query without features.
+        let could = asked.iter().zip(&own).filter(|(_, own)| own.is_ok());
+        let compared: BTreeSet<usize> = could.flat_map(|((_, keys), _)| keys).map(|key| places[key.as_str()]).collect();
+        let seen = looked.seen.iter().filter(|(at, _)| compared.contains(at));
+        noted.sights.extend(seen.map(|(&at, &sight)| (keys[at].clone(), sight)));
+        let unseen = looked.unseen.iter().filter(|(at, _)| compared.contains(at));
+        noted.unseen.extend(unseen.map(|(&at, why)| (keys[at].clone(), why.message().to_owned())));
         for ((query, _), own) in asked.iter().zip(&own) {
             if let Err(why) = own {
                 noted.unseen_queries.insert(*query, why.message().to_owned());

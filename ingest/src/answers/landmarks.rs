@@ -21,6 +21,9 @@ const KNOWN: [&str; 4] = ["id", "images", "landmarks", "usage"];
 pub(super) fn known(text: Text) -> Result<KnownAnswers> {
     let name = text.name().to_owned();
     let table = Table::open(text, &KNOWN)?;
+    if table.is_empty() {
+        return Err(refuse(&name, "it is empty").help(what_is_known()));
+    }
     let id = table.needed(&["id"], SOLUTION)?;
     let (images, landmarks) = (table.place(&["images"]), table.place(&["landmarks"]));
     let usage = table.place(&["usage"]);
@@ -114,10 +117,13 @@ impl Submission {
     pub fn read(text: Text) -> Result<Self> {
         let name = text.name().to_owned();
         let table = Table::open(text, &KNOWN)?;
-        let id = table.needed(&["id"], SUBMISSION)?;
-        let (mut unique, mut named) = (Unique::default(), Named::default());
         let help = "answers are a CSV file with the header id,images (ids separated by spaces, best first) or id,landmarks (a label, \
                     a space and its score)";
+        if table.is_empty() {
+            return Err(refuse(&name, "it is empty").help(help));
+        }
+        let id = table.needed(&["id"], SUBMISSION)?;
+        let (mut unique, mut named) = (Unique::default(), Named::default());
         if let (Some(landmarks), None) = (table.place(&["landmarks"]), table.place(&["images"])) {
             let mut predictions = Vec::new();
             table.rows(&[Some(id), Some(landmarks)], 2, |line, fields| {
@@ -154,7 +160,13 @@ fn prediction(query: &str, field: &str) -> Result<Option<Recognised>, String> {
     }
     let wrong = || format!("query '{query}': '{field}' is no label, a space and a score, as in '142820 0.73'");
     let (label, score) = field.rsplit_once(char::is_whitespace).ok_or_else(wrong)?;
-    let score = score.parse().ok().filter(|score: &f64| score.is_finite()).ok_or_else(wrong)?;
+    let given = score;
+    let score: f64 = given.parse().map_err(|_| wrong())?;
+    if !score.is_finite() {
+        return Err(format!(
+            "query '{query}': the score '{given}' is no finite number, and answers are ordered by scores"
+        ));
+    }
     Ok(Some(Recognised { query: query.to_owned(), label: plain_label(label).into_owned(), score }))
 }
 
@@ -269,7 +281,14 @@ mod tests {
             ("id,images\nq,a\nq,b\n", "line 3"),
             ("id,images\nq,\n", "it finds nothing for any query"),
             ("id,landmarks\nq,7\n", "line 2: query 'q': '7' is no label, a space and a score"),
-            ("id,landmarks\nq,7 NaN\n", "line 2"),
+            ("id,landmarks\nq,7 high\n", "line 2: query 'q': '7 high' is no label, a space and a score"),
+            ("id,landmarks\nq,7 0.5\nr,7 NaN\n", "line 3: query 'r': the score 'NaN' is no finite number"),
+            ("id,landmarks\nq,7 -inf\n", "line 2: query 'q': the score '-inf' is no finite number"),
+            ("id,landmarks\nq,7 1e999\n", "line 2: query 'q': the score '1e999' is no finite number"),
+            ("id,landmarks\n", "it predicts nothing"),
+            ("id,images\n", "it finds nothing for any query"),
+            ("", "it is empty"),
+            (" \n\n", "it is empty"),
             ("id,landmarks\nq,\n", "it predicts nothing"),
         ] {
             let error = submission(text).unwrap_err();

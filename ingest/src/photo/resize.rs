@@ -11,6 +11,9 @@ const ASPECT_CUTS: [f64; 4] = [0.67, 0.77, 1.33, 1.5];
 /// (width, height) of the aspect groups, widest first: the sizes "L2" of docs/ALGORITHMS.md.
 const ASPECT_SIZES: [(u32, u32); 5] = [(800, 544), (800, 608), (800, 800), (608, 800), (544, 800)];
 
+/// Most pixels that a photo is scaled to before its middle is cut out: those of a square photo at a short side of 8,192.
+const MOST_SCALED_PIXELS: u64 = 1 << 26;
+
 /// The rule that gives the input size for a photo's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SizeRule {
@@ -24,12 +27,58 @@ pub enum SizeRule {
     },
     /// One of five sizes, by aspect ratio.
     AspectGroups,
+    /// The short side becomes `short` pixels, and the middle of width x height is cut out, as torchvision's `Resize(short)` and
+    /// `CenterCrop` do. `short` is at least each of them.
+    ShortSide {
+        /// Pixels of the short side before the cut.
+        short: u32,
+        /// Pixels of the input.
+        width: u32,
+        /// Pixels of the input.
+        height: u32,
+    },
+    /// Every photo at exactly this size, whatever its ratio.
+    Squash {
+        /// Pixels of the input.
+        width: u32,
+        /// Pixels of the input.
+        height: u32,
+    },
+    /// The photo as large as it fits into width x height, in the middle; the rest has one colour.
+    Pad {
+        /// Pixels of the input.
+        width: u32,
+        /// Pixels of the input.
+        height: u32,
+        /// R, G and B of the rest.
+        fill: [u8; 3],
+    },
     /// The size that the photo has: the encoder resizes.
     Unchanged,
 }
 
 impl SizeRule {
-    /// (width, height) of the input for a photo of that width and height.
+    /// The input that a photo gives.
+    ///
+    /// # Errors
+    /// When a side is zero, or the photo is so long that it would be scaled to more than 67 million pixels.
+    pub fn fit(self, photo: &Pixels) -> Result<Pixels> {
+        let (width, height) = self.target(photo.width, photo.height);
+        if u64::from(width) * u64::from(height) > MOST_SCALED_PIXELS && (width, height) != (photo.width, photo.height) {
+            let Pixels { width: w, height: h, .. } = photo;
+            let message =
+                format!("a photo of {w}x{h} would be scaled to {width}x{height}: it is too long for its width");
+            return Err(Error::invalid(message).help("cut it, or use a model whose resize rule is squash or pad"));
+        }
+        let scaled = resize(photo, width, height)?;
+        match self {
+            SizeRule::ShortSide { width, height, .. } => middle(&scaled, width, height),
+            SizeRule::Pad { width, height, fill } => padded(&scaled, width, height, fill),
+            _ => Ok(scaled),
+        }
+    }
+
+    /// (width, height) to which a photo of that width and height is scaled, before anything is cut off or put around it.
     pub fn target(self, width: u32, height: u32) -> (u32, u32) {
         match self {
             SizeRule::LongestSide { longest, multiple } => {
@@ -42,9 +91,55 @@ impl SizeRule {
                 (side(width), side(height))
             }
             SizeRule::AspectGroups => ASPECT_SIZES[usize::from(aspect_group(width, height))],
+            SizeRule::ShortSide { short, .. } => {
+                let (w, h) = (width.max(1), height.max(1));
+                // torchvision cuts the fraction of the long side off.
+                let long = u64::from(short) * u64::from(w.max(h)) / u64::from(w.min(h));
+                let long = u32::try_from(long).unwrap_or(u32::MAX).max(short);
+                if w <= h { (short, long) } else { (long, short) }
+            }
+            SizeRule::Squash { width, height } => (width, height),
+            SizeRule::Pad { width: wide, height: high, .. } => {
+                let [w, h] = [width, height].map(|side| f64::from(side.max(1)));
+                let scale = (f64::from(wide) / w).min(f64::from(high) / h);
+                let side = |side: f64, most: u32| ((side * scale).round_ties_even() as u32).clamp(1, most.max(1));
+                (side(w, wide), side(h, high))
+            }
             SizeRule::Unchanged => (width, height),
         }
     }
+}
+
+/// Where something of `inner` pixels begins in the middle of `outer` pixels; a half goes to the even side, as in torchvision.
+fn margin(outer: u32, inner: u32) -> usize {
+    (f64::from(outer - inner.min(outer)) / 2.0).round_ties_even() as usize
+}
+
+/// The middle of a picture that is at least that large.
+fn middle(picture: &Pixels, width: u32, height: u32) -> Result<Pixels> {
+    let (left, top) = (margin(picture.width, width), margin(picture.height, height));
+    let row = |at: usize| {
+        let first = (at * picture.width as usize + left) * 3;
+        picture.rgb.get(first..first + width as usize * 3)
+    };
+    let rows: Option<Vec<&[u8]>> = (top..top + height as usize).map(row).collect();
+    rows.and_then(|rows| Pixels::new(width, height, rows.concat()))
+        .ok_or_else(|| Error::invalid(format!("the photo has no middle of {width}x{height}")))
+}
+
+/// A picture in the middle of a larger one of one colour.
+fn padded(picture: &Pixels, width: u32, height: u32, fill: [u8; 3]) -> Result<Pixels> {
+    let (left, top) = (margin(width, picture.width), margin(height, picture.height));
+    let mut rgb = fill.repeat(width as usize * height as usize);
+    let length = picture.width as usize * 3;
+    for (at, row) in picture.rgb.chunks_exact(length.max(1)).enumerate() {
+        let first = ((top + at) * width as usize + left) * 3;
+        if let Some(place) = rgb.get_mut(first..first + length) {
+            place.copy_from_slice(row);
+        }
+    }
+    Pixels::new(width, height, rgb)
+        .ok_or_else(|| Error::invalid(format!("a photo cannot stand in {width}x{height} pixels")))
 }
 
 /// The aspect group of a photo, 0 (widest) to 4 (tallest).
@@ -105,6 +200,47 @@ mod tests {
             cases += 1;
         }
         assert!(cases > 10, "{cases}");
+    }
+
+    /// It catches: a fraction that is rounded up, a cut that is not in the middle, rows and columns exchanged.
+    #[test]
+    fn the_short_side_is_scaled_and_the_middle_cut_out() {
+        let rule = SizeRule::ShortSide { short: 256, width: 224, height: 224 };
+        // 256 * 500 / 375 = 341.33
+        assert_eq!((rule.target(500, 375), rule.target(375, 500)), ((341, 256), (256, 341)));
+        assert_eq!((rule.target(10, 10), rule.target(1, 3)), ((256, 256), (256, 768)));
+        // Column and row of each pixel are its R and G.
+        let picture = |width: u32, height: u32| {
+            let pixel = |at: u32| [(at % width) as u8, (at / width) as u8, 7];
+            Pixels::new(width, height, (0..width * height).flat_map(pixel).collect()).unwrap()
+        };
+        let cut = SizeRule::ShortSide { short: 4, width: 3, height: 2 }.fit(&picture(4, 7)).unwrap();
+        // (4 - 3) / 2 and (7 - 2) / 2 go to the even side: 0 and 2.
+        let expected: Vec<u8> = [2u8, 3].iter().flat_map(|&y| [0u8, 1, 2].map(|x| [x, y, 7]).concat()).collect();
+        assert_eq!((cut.width, cut.height, cut.rgb), (3, 2, expected));
+        let padded = SizeRule::Pad { width: 4, height: 2, fill: [9, 8, 6] }.fit(&picture(2, 2)).unwrap();
+        let (edge, rest) = ([9u8, 8, 6], [[0u8, 0, 7], [1, 0, 7], [0, 1, 7], [1, 1, 7]]);
+        let expected = [edge, rest[0], rest[1], edge, edge, rest[2], rest[3], edge].concat();
+        assert_eq!((padded.width, padded.height, padded.rgb), (4, 2, expected));
+        let pad = SizeRule::Pad { width: 100, height: 100, fill: [0; 3] };
+        assert_eq!((pad.target(65_535, 1), pad.target(50, 30), pad.target(200, 400)), ((100, 1), (100, 60), (50, 100)));
+        let long = rule.fit(&Pixels::new(65_535, 1, vec![0; 65_535 * 3]).unwrap()).unwrap_err();
+        assert!(long.message().contains("would be scaled to 16776960x256") && long.next_step().is_some(), "{long}");
+        let squashed = SizeRule::Squash { width: 5, height: 3 }.fit(&picture(9, 9)).unwrap();
+        assert_eq!((squashed.width, squashed.height), (5, 3));
+        // A photo that has the size already stays as it is, under every rule.
+        let same = picture(6, 6);
+        let square = |fill| {
+            [
+                SizeRule::ShortSide { short: 6, width: 6, height: 6 },
+                SizeRule::Squash { width: 6, height: 6 },
+                SizeRule::Pad { width: 6, height: 6, fill },
+                SizeRule::Unchanged,
+            ]
+        };
+        for rule in square([1; 3]) {
+            assert_eq!(rule.fit(&same).unwrap(), same, "{rule:?}");
+        }
     }
 
     #[test]

@@ -129,6 +129,11 @@ impl Table {
         Ok(Self { name, columns, separator, rows, left, lines_before })
     }
 
+    /// Whether the text has no header, and so no row.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.columns.iter().all(String::is_empty)
+    }
+
     /// The position of the first of these columns that exists, in any case.
     pub fn place(&self, names: &[&str]) -> Option<usize> {
         names.iter().find_map(|name| self.columns.iter().position(|column| column.eq_ignore_ascii_case(name)))

@@ -4,6 +4,8 @@ use super::{did_you_mean, list, one_of_two, shown};
 use crate::ast::{Column, Field, Freshness, MethodClause, Role, Scope, Span, Spanned};
 use crate::diagnostic::Diagnostic;
 use crate::limits::{DEFAULT_DEPTH, MAX_COLLAPSED, MAX_LAG};
+use crate::methods::{Method, SOURCES};
+use crate::options::{self, Part};
 use crate::print::{lag, quoted};
 use crate::value::Value;
 
@@ -68,6 +70,30 @@ pub(crate) fn outside_rerank(span: Span, word: &str) -> Diagnostic {
     )
 }
 
+/// An option behind a method that does not take it, and that another method takes.
+pub(crate) fn not_of_method(span: Span, option: &Part, method: Method) -> Diagnostic {
+    let why = match method {
+        Method::DiffuseTransductive if *option == SOURCES => {
+            ": similarities spread from the query itself, which is an image of the graph"
+        }
+        _ => "",
+    };
+    let takes = |method: &Method| method.parts().contains(&option);
+    let others = list(Method::ALL.into_iter().filter(takes).map(Method::name));
+    let (name, own) = (method.name(), list(options::names(method.parts())));
+    let help = format!("leave it out{why}; {name} takes {own}; {} belongs to {others}", option.name);
+    Diagnostic::new("not-of-method", span, format!("{name} takes no {}", option.name), help)
+}
+
+/// A word of a method where a clause should start.
+pub(crate) fn outside_method(span: Span, word: &str) -> Diagnostic {
+    let word = word.to_ascii_uppercase();
+    let with = Method::ALL.into_iter().filter(|method| method.name().ends_with(&format!(" {word}")));
+    let forms: Vec<&str> = with.map(Method::name).collect();
+    let message = format!("{word} belongs to a method");
+    Diagnostic::new("outside-method", span, message, format!("write {}, its options behind it", forms.join(" or ")))
+}
+
 fn above_depth(clause: &str, number: usize, depth: Option<usize>) -> String {
     match depth {
         Some(depth) => format!("{clause} {number} is more than K {depth}"),
@@ -118,7 +144,8 @@ pub(crate) fn order_twice(span: Span, word: &str, given: &Spanned<MethodClause>)
 }
 
 pub(crate) fn augment_and_order(span: Span, word: &str, augment: Span) -> Diagnostic {
-    let help = "keep one: AUGMENT compares other descriptors than the stored ones, of which the neighbour graph and the order are";
+    let help = "keep one: AUGMENT changes the descriptors that are compared, and the order comes from the stored ones; to expand the \
+                query before the order, write EXPAND ALPHA";
     one_of_two(span, word, "AUGMENT", augment, help)
 }
 

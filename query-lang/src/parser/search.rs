@@ -160,6 +160,11 @@ impl Parser<'_> {
         while let Some(part) = self.word().and_then(|word| options::named(method.parts(), word)) {
             self.option(&mut options, part)?;
         }
+        if let Some(word) = self.word().filter(|_| self.equals_follows())
+            && let Some(part) = Method::ALL.into_iter().find_map(|other| options::named(other.parts(), word))
+        {
+            return Err(complaints::not_of_method(self.here(), part, method));
+        }
         Ok(Spanned { node: MethodClause { method, options }, span: self.since(start) })
     }
 
@@ -203,6 +208,9 @@ impl Parser<'_> {
         }
         if self.is_augment_train() {
             return complaints::outside_rerank(span, Method::AugmentTrain.name());
+        }
+        if words::contains(&["TRANSDUCTIVE", "FULL"], typed) {
+            return complaints::outside_method(span, typed);
         }
         if words::is_planned(typed) {
             return complaints::not_in_this_version(span, typed, format!("clauses are {}", words::CLAUSES.join(", ")));
@@ -366,8 +374,7 @@ pub(crate) fn check_search(search: &Search) -> Result<(), Diagnostic> {
         }
         for given in options.iter() {
             if !method.parts().contains(&given.part) {
-                let names = options::names(method.parts());
-                return Err(complaints::unknown_clause(given.value.span, given.part.name, method.name(), &names));
+                return Err(complaints::not_of_method(given.value.span, given.part, *method));
             }
             check_setting(given.part, &given.value)?;
         }

@@ -119,11 +119,9 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     let report = asking.report.map(|path| report::target(path, asking.overwrite)).transpose()?;
     let replace = Replace::Nothing.or_anything(asking.overwrite);
     let submission = asking.submission.map(|path| Target::check(path, replace)).transpose()?;
+    Target::must_differ(report.iter().chain(&submission))?;
     let known = asking.truth.map(|path| Known::read(path, asking.truth_images)).transpose()?;
-    if let Some(what) = known.as_ref().and_then(|known| unmeasured(known, asking)) {
-        return Err(Failure::usage(format!("{what} measures retrieval by id,images"))
-            .help("leave it out, or give known answers with the header id,images,Usage"));
-    }
+    must_be_measured(known.as_ref(), asking)?;
     let session = Session::open(asking.opened, asking.model, asking.format, None)?;
     let session = session.with_photos_from(asking.photos_from)?;
     let by_number = matches!(&known, Some(Known::Revisited(answers)) if answers.queries().is_none());
@@ -166,16 +164,33 @@ pub(super) fn evaluate(asking: &Asking<'_>) -> Result<()> {
     session.end()
 }
 
-/// The option that these known answers do not serve.
-fn unmeasured(known: &Known, asking: &Asking<'_>) -> Option<&'static str> {
-    match (known, asking.compare, asking.report) {
-        (Known::Retrieval(_), ..) => None,
-        (Known::Recognition(_), Some(Comparing::Methods), _) => Some("--table"),
-        (Known::Recognition(_), Some(Comparing::Steps), _) => Some("--ablation"),
-        (Known::Recognition(_), Some(Comparing::Grid), _) => Some("--grid"),
-        (_, None, Some(_)) => Some("--report without --table, --ablation or --grid"),
-        _ => None,
-    }
+/// Refuses options that these known answers do not serve.
+///
+/// # Errors
+/// There is such an option.
+fn must_be_measured(known: Option<&Known>, asking: &Asking<'_>) -> Result<()> {
+    let option = match asking.compare {
+        Some(Comparing::Methods) => "--table",
+        Some(Comparing::Steps) => "--ablation",
+        Some(Comparing::Grid) => "--grid",
+        None => "--report",
+    };
+    let (what, help) = match (known, asking.compare, asking.report) {
+        (None, _, Some(_)) => (
+            "--report shows answers beside known ones, and there is no --truth".to_owned(),
+            "leave --report out, or name known answers with --truth",
+        ),
+        (Some(Known::Recognition(_)), Some(_), _) | (Some(Known::Recognition(_)), _, Some(_)) => (
+            format!("{option} measures retrieval, and the known answers are labels"),
+            "leave it out, or give known answers with the header id,images,Usage",
+        ),
+        (Some(Known::Revisited(_)), None, Some(_)) => (
+            "--report has no page of whole rankings with easy, hard and junk images".to_owned(),
+            "write --table, --ablation or --grid beside it, or leave --report out",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(what).help(help))
 }
 
 /// What every kind of known answers is measured with.

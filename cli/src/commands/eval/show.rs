@@ -7,9 +7,9 @@ use crate::failure::Result;
 use crate::output::{Cell, Format, Printer};
 use crate::terminal::note;
 
-/// A mean with two decimals.
+/// A mean with two decimals; nothing if no query counts.
 pub(super) fn mean(figure: &Figure) -> Cell {
-    Cell::Fixed(figure.mean(), 2)
+    if figure.values.is_empty() { Cell::Nothing } else { Cell::Fixed(figure.mean(), 2) }
 }
 
 /// The range of a mean.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::time::Instant;
 
 use cairn::eval::mean_range;
 use cairn::methods::{Diffusion, Expand, Exploration, Fusion, Reciprocal, SuperGlobal};
@@ -24,6 +25,8 @@ const GRID_TAU: [f64; 5] = [0.0, 0.3, 0.6, 0.9, 1.2];
 
 /// First stages of which each step of the second is measured alone.
 const ABLATED: [&str; 3] = ["kNN", "EXPAND ALPHA", "FUSE"];
+/// Least seconds of what is computed once that a table names.
+const SHOWN_SECONDS: f64 = 0.005;
 /// Changes in percent that are no change: sums in another order.
 const SAME: f64 = 1e-7;
 
@@ -88,6 +91,7 @@ impl Measured<'_> {
         }
         columns.extend(["ms a query", "queries"].map(str::to_owned));
         let mut recorder = self.recorder(out, columns)?;
+        let mut once = vec![("the neighbour graph", self.seconds_of_graph()?)];
         let mut left_out = Vec::new();
         let mut second = second_stages(k, tau).to_vec();
         if self.snapshot.counts().train == 0 {
@@ -95,7 +99,7 @@ impl Measured<'_> {
         }
         for (first, request) in first_stages() {
             let together = is_transductive(&request);
-            let searches = match self.searches(request, &second) {
+            let mut searches = match self.searches(request, &second) {
                 Ok(searches) => searches,
                 // So many queries at once do not fit into its bounds; each alone would be another method.
                 Err(error) if together && error.kind() == ErrorKind::Invalid => {
@@ -104,7 +108,9 @@ impl Measured<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            for ((second, _), (figures, milliseconds)) in second.iter().zip(self.measured(searches, second.len())?) {
+            let measured = self.measured(&mut searches, second.len())?;
+            once.push((first, searches.seconds_once()));
+            for ((second, _), (figures, milliseconds)) in second.iter().zip(measured) {
                 let mut cells = [first, second].map(|name| Cell::Text(name.to_owned())).to_vec();
                 for (at, figure) in figures.iter().enumerate().filter(|(at, _)| shown.contains(at)) {
                     cells.push(show::mean(figure));
@@ -116,6 +122,11 @@ impl Measured<'_> {
             }
         }
         left_out.into_iter().for_each(|note| recorder.note(note));
+        let once = once.iter().filter(|(_, seconds)| *seconds >= SHOWN_SECONDS);
+        let once: Vec<String> = once.map(|(what, seconds)| format!("{what} {seconds:.2} s")).collect();
+        if !once.is_empty() {
+            recorder.note(format!("computed once, before the timed searches: {}", once.join(", ")));
+        }
         self.end(
             recorder,
             "; a transductive method is given all queries at once, and its time is divided by their number",
@@ -143,7 +154,7 @@ impl Measured<'_> {
         let precisions = self.judge.precisions();
         for (first, request) in first_stages().into_iter().filter(|(name, _)| ABLATED.contains(name)) {
             let second = second_stages(k, tau);
-            let all = self.measured(self.searches(request, &second)?, second.len())?;
+            let all = self.measured(&mut self.searches(request, &second)?, second.len())?;
             for ((second, rerank), (figures, _)) in second.iter().zip(&all) {
                 for (at, figure) in figures[..precisions].iter().enumerate() {
                     let mut cells = [first, second, &figure.name].map(|name| Cell::Text(name.to_owned())).to_vec();
@@ -174,7 +185,7 @@ impl Measured<'_> {
         let main = self.main();
         for k in GRID_K {
             let second = GRID_TAU.map(|tau| ("", Some(Rerank::new().k(k).tau(tau))));
-            let all = self.measured(self.searches(SearchRequest::new(), &second)?, second.len())?;
+            let all = self.measured(&mut self.searches(SearchRequest::new(), &second)?, second.len())?;
             let (mut cells, mut queries) = (vec![Cell::Whole(k as u64)], 0);
             for ((figures, _), name) in all.iter().zip(&taus) {
                 let figure = &figures[main];
@@ -235,13 +246,22 @@ impl Measured<'_> {
         }
     }
 
+    /// Seconds of the neighbour graph: of a search by a method that needs nothing else of the index.
+    fn seconds_of_graph(&self) -> Result<f64> {
+        let begin = Instant::now();
+        if let Some(first) = self.asked.first() {
+            self.snapshot.search_one(&SearchRequest::new().order(Exploration::new()), &first.query)?;
+        }
+        Ok(begin.elapsed().as_secs_f64())
+    }
+
     fn searches(&self, first: SearchRequest, second: &[(&str, Option<Rerank>)]) -> cairn::Result<Searches<'_>> {
         let second = second.iter().map(|(_, rerank)| *rerank).collect();
         Searches::begin(self.snapshot, self.asked, &self.judge, (first, second))
     }
 
     /// The figures of searches with so many second stages, and the time of a query, by second stage.
-    fn measured(&self, mut searches: Searches<'_>, stages: usize) -> Result<Vec<(Vec<Figure>, f64)>> {
+    fn measured(&self, searches: &mut Searches<'_>, stages: usize) -> Result<Vec<(Vec<Figure>, f64)>> {
         let figures = self.judge.judge(self.places, stages, |query| Ok(searches.lists(query)?))?;
         Ok(figures.into_iter().enumerate().map(|(at, figures)| (figures, searches.milliseconds(at))).collect())
     }

@@ -11,8 +11,12 @@ use crate::progress::Progress;
 use crate::rows::Part;
 use crate::state::lists::list_of;
 use crate::state::snapshot::Published;
+use crate::state::{GraphOwner, Neighbourhood};
 use crate::vector::{encode, stride};
 use crate::vote::{Candidate, soft_vote};
+
+/// What makes a wrong neighbour graph right.
+const REWRITTEN: &str = "COMPACT NEIGHBOURS computes it and saves it again";
 
 impl Check<'_> {
     /// Every family can be read to the end from the disk, whatever is in memory of it.
@@ -63,25 +67,52 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The saved neighbour graph is that of the index images. One that is absent, or not the one that the catalog knows, is not used.
+    /// The neighbour graph is that of the index images, both in the file that the catalog knows and in memory.
     pub(crate) fn neighbour_graph(&mut self) -> Result<()> {
-        let index = &self.state.index;
-        let Some((saved, computed)) = self.state.derived.saved_and_computed(index, self.interrupt)? else {
-            return Ok(());
-        };
-        let mut count = 0;
-        for row in index.live() {
-            let (saved, computed) = (saved.nearest(row, usize::MAX), computed.nearest(row, usize::MAX));
-            count += computed.len();
-            if saved != computed {
-                let key = self.key(index, row).to_owned();
-                self.wrong(format!(
-                    "the saved neighbour graph has other images near '{key}': COMPACT NEIGHBOURS saves it again"
-                ));
+        let (index, saved, held) = (&self.state.index, self.saved_graph()?, self.state.derived.held());
+        let saved = saved.iter().map(|graph| ("saved neighbour graph", graph));
+        let graphs: Vec<_> = saved.chain(held.iter().map(|graph| ("neighbour graph in memory", &**graph))).collect();
+        let Some(others) = graphs.iter().map(|(_, graph)| graph.others()).max() else { return Ok(()) };
+        let computed = Neighbourhood::of(index, others, self.interrupt)?;
+        for (what, graph) in graphs {
+            let moved = graph.moved_to(index, self.interrupt)?;
+            let mut count = 0;
+            for row in index.live() {
+                let (has, wanted) = (moved.nearest(row, others), computed.nearest(row, graph.others()));
+                count += wanted.len();
+                if has != wanted {
+                    let key = self.key(index, row).to_owned();
+                    self.wrong(format!("the {what} has other images near '{key}': {REWRITTEN}"));
+                }
             }
+            self.looked_at(&format!("edges of the {what}"), count);
         }
-        self.looked_at("edges of the saved neighbour graph", count);
         Ok(())
+    }
+
+    /// The graph in the file that the catalog knows. A file that is not the one that was written is a problem. No file is none, as in a
+    /// backup, and neither is the file of another model.
+    fn saved_graph(&mut self) -> Result<Option<Neighbourhood>> {
+        let core = self.core;
+        let pinned = core.catalog().pin();
+        let Some(known) = pinned.neighbours_file()? else { return Ok(None) };
+        let (next, train) = (pinned.next_image()?, &self.state.train);
+        // An image that gets another role gets another id.
+        let is_foreign = |id: &ImageId| id.0 >= next || train.row_of(*id).is_some();
+        let wrong = match Neighbourhood::saved(&core.folder, GraphOwner::of(core.catalog()), known) {
+            Ok(None) => return Ok(None),
+            Ok(Some(graph)) => {
+                let Some(id) = graph.images().find(is_foreign) else { return Ok(Some(graph)) };
+                format!("the saved neighbour graph has image {}, which was never an index image", id.0)
+            }
+            Err(error) => format!("the saved neighbour graph cannot be used: {}", error.message()),
+        };
+        // While the file changes the catalog knows none, so another writer's file is no problem.
+        let now = core.pinned_now()?.map(|now| now.neighbours_file()).transpose()?;
+        if now.flatten() == Some(known) {
+            self.wrong(format!("{wrong}: {REWRITTEN}"));
+        }
+        Ok(None)
     }
 
     /// Every live row's descriptor is the catalog's, bit for bit, and its code is what the descriptor gives.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, too_busy};
+use crate::catalog::{Catalog, Pinned, too_busy};
 use crate::disk::{SEGMENTS, is_backup};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId, SegmentId};
@@ -87,13 +87,17 @@ impl<'s> Check<'s> {
 }
 
 impl Core {
-    /// The segments that the database names at this moment, also where this is a reader that holds an earlier state of it.
-    fn segments_now(&self) -> Result<Vec<SegmentId>> {
-        let now = match self.catalog.is_read_only() {
-            true => Arc::new(Catalog::open_beside(&self.folder, &OpenOptions::new())?).pin().all_segments()?,
-            false => self.catalog.pin().all_segments()?,
-        };
-        Ok(now.into_iter().map(|entry| entry.id).collect())
+    /// The catalog at this moment, also where this is a reader that holds an earlier state of it. `None`: another process changes it too
+    /// fast for a look.
+    fn pinned_now(&self) -> Result<Option<Pinned>> {
+        if !self.catalog.is_read_only() {
+            return Ok(Some(self.catalog.pin()));
+        }
+        match Catalog::open_beside(&self.folder, &OpenOptions::new()) {
+            Ok(now) => Ok(Some(Arc::new(now).pin())),
+            Err(error) if error.kind() == ErrorKind::Locked => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Checks everything that is stored; the report has the problems. Writes continue meanwhile.
@@ -123,7 +127,7 @@ impl Core {
             check.attempt(Of::Descriptors, "descriptors", Check::copies);
             let rows: Vec<usize> = state.index.live().collect();
             check.attempt(Of::Predictions, "predictions", |check| check.recompute(&rows));
-            check.attempt(Of::Neighbours, "the saved neighbour graph", Check::neighbour_graph);
+            check.attempt(Of::Graph, "the neighbour graph", Check::neighbour_graph);
         }
         let Check { mut report, more, is_overtaken, stopped, .. } = check;
         if let Some(stopped) = stopped {
@@ -404,11 +408,9 @@ impl Check<'_> {
         if gone.is_empty() {
             return Ok(());
         }
-        let named = match self.core.segments_now() {
-            // Whoever changes it that fast has merged them.
-            Err(error) if error.kind() == ErrorKind::Locked => return Ok(()),
-            named => named?,
-        };
+        // Whoever changes it that fast has merged them.
+        let Some(now) = self.core.pinned_now()? else { return Ok(()) };
+        let named: Vec<SegmentId> = now.all_segments()?.into_iter().map(|entry| entry.id).collect();
         for id in gone.iter().filter(|id| named.contains(id)) {
             self.wrong(format!("segment {} cannot be read: it does not exist", id.0));
         }

@@ -27,7 +27,7 @@ fn written(folder: &Path) -> Core {
     let options = Options { vote_k: VOTE_K, kept_neighbours: KEEP, ..Options::for_vectors(3) };
     let folder = Folder::open(folder).unwrap();
     let its = folder.inner_or_new(CATALOG, "test").unwrap();
-    Catalog::create(its, options).unwrap();
+    Catalog::create(its, options, &[]).unwrap();
     let catalog = Catalog::open(&folder, Lock::take(&folder).unwrap(), &Default::default()).unwrap();
     let core = Core::load(&folder, catalog).unwrap();
     let put = |n: u8| {

@@ -61,7 +61,7 @@ pub(super) fn row_of(
     Ok(weights.into_iter().map(|(row, weight)| (row, (weight / whole) as f32)).collect::<Arc<[_]>>())
 }
 
-/// The neighbourhood of a query, averaged over it and its nearest rows. `near` are its nearest rows with their cosines, `cosine` is
+/// The neighbourhood of a query, averaged over it and its k2 - 1 nearest rows, or all if there are fewer. `near` are its nearest rows with their cosines, `cosine` is
 /// that of the query to a row, `row` the neighbourhood of one.
 ///
 /// # Errors
@@ -87,16 +87,17 @@ pub(super) fn row_of_query(
     // The query is one of its own neighbours.
     let whole: f64 = 1.0 + weights.values().sum::<f64>();
     weights.values_mut().for_each(|weight| *weight /= whole);
-    for &(near, _) in &near[..(k2 - 1).min(near.len())] {
+    let near = &near[..(k2 - 1).min(near.len())];
+    for &(near, _) in near {
         for &(other, value) in &*row(near)? {
             *weights.entry(other).or_default() += f64::from(value);
         }
     }
-    weights.values_mut().for_each(|weight| *weight /= k2 as f64);
+    weights.values_mut().for_each(|weight| *weight /= (1 + near.len()) as f64);
     Ok(weights)
 }
 
-/// The mean of the neighbourhoods of a row and of its k2 - 1 nearest ones, as far as `wanted` wants it.
+/// The mean of the neighbourhoods of a row and of its k2 - 1 nearest ones, or of all others if there are fewer, as far as `wanted` wants it.
 ///
 /// # Errors
 /// Those of `row`.
@@ -108,10 +109,36 @@ pub(super) fn mean_of(
     row: impl Fn(usize) -> Result<Sparse>,
 ) -> Result<BTreeMap<u32, f64>> {
     let mut mean: BTreeMap<u32, f64> = BTreeMap::new();
-    for near in std::iter::once(of).chain(graph.nearest(of, k2 - 1).iter().map(|edge| edge.row as usize)) {
+    let near = graph.nearest(of, k2 - 1);
+    let count = (1 + near.len()) as f64;
+    for near in std::iter::once(of).chain(near.iter().map(|edge| edge.row as usize)) {
         for &(other, value) in row(near)?.iter().filter(|(other, _)| wanted(*other)) {
-            *mean.entry(other).or_default() += f64::from(value) / k2 as f64;
+            *mean.entry(other).or_default() += f64::from(value) / count;
         }
     }
     Ok(mean)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It catches: a mean of few neighbourhoods that is divided by more of them, so that images of a small index seem far from each other.
+    #[test]
+    fn a_mean_of_fewer_images_than_k2_is_still_a_mean() {
+        let lists = [vec![(1, 0.9), (2, 0.8)], vec![(0, 0.9), (2, 0.7)], vec![(0, 0.8), (1, 0.7)]];
+        let graph = Neighbourhood::of_lists(2, &lists);
+        let row = |row: usize| row_of(&graph, row, 2, |_| Ok(1.0));
+        for k2 in 1..=6 {
+            for of in 0..3 {
+                let mean = mean_of(&graph, of, k2, |_| true, row).unwrap();
+                assert!((mean.values().sum::<f64>() - 1.0).abs() < 1e-6, "row {of}, k2 = {k2}: {mean:?}");
+            }
+            let near = [(0, 0.9), (1, 0.8), (2, 0.7)];
+            let weights = row_of_query(&graph, (3, k2), &near, |_| Ok(1.0), row).unwrap();
+            // The query is one of four members of its own neighbourhood, and in nobody else's.
+            let own = 0.25 / k2.min(4) as f64;
+            assert!((weights.values().sum::<f64>() + own - 1.0).abs() < 1e-6, "k2 = {k2}: {weights:?}");
+        }
+    }
 }

@@ -1,12 +1,14 @@
-//! The neighbour graph in a file, so that another process need not compute it. The catalog has the file's checksum and length; a file
-//! that it does not know is ignored. Images may come and go after the file was written: whoever reads it brings the graph in line.
+//! The neighbour graph in a file, so that another process need not compute it. The catalog has the file's checksum and length. Searches
+//! ignore a file that it does not know, and CHECK DEEP names it. Images may come and go after the file was written: whoever reads it
+//! brings the graph in line.
 
 use std::io::Write;
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, BufMut, TryGetError};
+use cairndb_query::MAX_DEGREE;
 
 use super::Neighbourhood;
-use crate::catalog::StoredFile;
+use crate::catalog::{Catalog, StoredFile};
 use crate::disk::{Folder, NEIGHBOURS, write_whole};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, SpaceId};
@@ -16,8 +18,6 @@ const MAGIC: [u8; 8] = *b"CAIRNKNN";
 const VERSION: u32 = 1;
 /// Bytes of an edge: the number of the other image, and their similarity.
 const EDGE_BYTES: usize = 8;
-/// Most edges of an image that a graph may have.
-const MOST_EDGES: usize = 1 << 16;
 /// A file may have this many times the images that are there now, and [`FEW`] more: with more gone ones it helps little.
 const TIMES: usize = 2;
 const FEW: usize = 1 << 12;
@@ -27,6 +27,13 @@ const FEW: usize = 1 << 12;
 pub(crate) struct Owner {
     pub(crate) database: [u8; 16],
     pub(crate) space: SpaceId,
+}
+
+impl Owner {
+    /// The owner of what is saved of this catalog's space.
+    pub(crate) fn of(catalog: &Catalog) -> Self {
+        Self { database: catalog.database(), space: catalog.space() }
+    }
 }
 
 /// Writes a graph of images, and returns what the catalog is to know of the file.
@@ -73,46 +80,79 @@ pub(super) fn save(folder: &Folder, owner: Owner, graph: &Neighbourhood) -> Resu
 /// The graph in the file that the catalog knows; its rows are its own. `None`: there is none that can be believed, or it has far more
 /// images than `images`.
 pub(super) fn load(folder: &Folder, owner: Owner, known: StoredFile, images: usize) -> Option<Neighbourhood> {
-    let bytes = folder.read(NEIGHBOURS, known.bytes).ok()??;
-    if bytes.len() as u64 != known.bytes || crc32fast::hash(&bytes) != known.check {
-        return None;
-    }
-    decode(&bytes, owner, images).ok()?
+    read(folder, owner, known, TIMES.saturating_mul(images).saturating_add(FEW)).ok()?
 }
 
-fn decode(mut bytes: &[u8], owner: Owner, most: usize) -> Result<Option<Neighbourhood>, bytes::TryGetError> {
+/// The graph in the file that the catalog knows; its rows are its own. `None`: there is no file, it is of another model's space, or it
+/// has more than `most` images.
+///
+/// # Errors
+/// `Corrupt`: it is not the file that was written; `Io`.
+pub(super) fn read(folder: &Folder, owner: Owner, known: StoredFile, most: usize) -> Result<Option<Neighbourhood>> {
+    let Some(bytes) = folder.read(NEIGHBOURS, known.bytes)? else { return Ok(None) };
+    let wrong = |why: &str| Error::corrupt(format!("{} {why}", folder.path_of(NEIGHBOURS).display()));
+    if bytes.len() as u64 != known.bytes {
+        return Err(wrong(&format!("has {} bytes of the {} that were written", bytes.len(), known.bytes)));
+    }
+    if crc32fast::hash(&bytes) != known.check {
+        return Err(wrong("has another checksum than what was written"));
+    }
+    decode(&bytes, owner, most).map_err(|Flaw(why)| wrong(why))
+}
+
+/// Why bytes are no graph, in words that follow the file's path.
+struct Flaw(&'static str);
+
+impl From<TryGetError> for Flaw {
+    fn from(_: TryGetError) -> Self {
+        Self("ends before its last image")
+    }
+}
+
+fn decode(mut bytes: &[u8], owner: Owner, most: usize) -> Result<Option<Neighbourhood>, Flaw> {
     let (mut magic, mut database) = ([0; 8], [0; 16]);
     bytes.try_copy_to_slice(&mut magic)?;
     let version = bytes.try_get_u32_le()?;
+    if (magic, version) != (MAGIC, VERSION) {
+        return Err(Flaw("has another format than this build writes"));
+    }
     bytes.try_copy_to_slice(&mut database)?;
     let space = SpaceId(bytes.try_get_u32_le()?);
+    if database != owner.database {
+        return Err(Flaw("is of another database"));
+    }
     let others = bytes.try_get_u32_le()? as usize;
     let count = bytes.try_get_u32_le()? as usize;
-    let is_expected = (magic, version) == (MAGIC, VERSION) && Owner { database, space } == owner;
-    if !is_expected || count > TIMES * most + FEW || !(1..=MOST_EDGES).contains(&others) {
+    if !(1..=MAX_DEGREE).contains(&others) {
+        return Err(Flaw("has an impossible number of edges an image"));
+    }
+    if space != owner.space || count > most {
         return Ok(None);
     }
     let mut graph = Neighbourhood { others, starts: vec![0], edges: Vec::new(), images: Vec::new() };
     for number in 0..count {
         let (id, edges) = (ImageId(bytes.try_get_u64_le()?), bytes.try_get_u32_le()? as usize);
         // Each image has all others, or as many as the graph gives.
-        if edges != others.min(count - 1) || bytes.len() / EDGE_BYTES < edges {
-            return Ok(None);
+        if edges != others.min(count - 1) {
+            return Err(Flaw("has an image with too few or too many edges"));
+        }
+        if bytes.len() / EDGE_BYTES < edges {
+            return Err(Flaw("ends before its last image"));
         }
         if graph.images.last().is_some_and(|&(_, last)| last >= id) {
-            return Ok(None);
+            return Err(Flaw("has image ids that do not rise"));
         }
         for _ in 0..edges {
             let edge = Hit { row: bytes.get_u32_le(), similarity: bytes.get_f32_le() };
             if edge.row as usize >= count || edge.row as usize == number || !edge.similarity.is_finite() {
-                return Ok(None);
+                return Err(Flaw("has an edge that leads nowhere"));
             }
             graph.edges.push(edge);
         }
         graph.starts.push(graph.edges.len());
         graph.images.push((number, id));
     }
-    Ok(bytes.is_empty().then_some(graph))
+    if bytes.is_empty() { Ok(Some(graph)) } else { Err(Flaw("has bytes behind its last image")) }
 }
 
 #[cfg(test)]

@@ -44,6 +44,24 @@ impl Neighbourhood {
         Self { others, starts, edges, images: Vec::new() }
     }
 
+    /// The graph in the file that the catalog knows; `None`: there is no file, or it is of another model's space.
+    ///
+    /// # Errors
+    /// `Corrupt`: it is not the file that was written; `Io`.
+    pub(crate) fn saved(folder: &Folder, owner: Owner, known: StoredFile) -> Result<Option<Self>> {
+        file::read(folder, owner, known, usize::MAX)
+    }
+
+    /// Edges that a row has, unless there are fewer other rows.
+    pub(crate) fn others(&self) -> usize {
+        self.others
+    }
+
+    /// The images that have a row.
+    pub(crate) fn images(&self) -> impl Iterator<Item = ImageId> {
+        self.images.iter().map(|&(_, id)| id)
+    }
+
     /// A number for the images and edges that it has: the images and how many edges each has decide the edges.
     fn digest(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
@@ -125,10 +143,10 @@ impl Last {
     fn of(&self, others: usize, images: usize) -> Option<Arc<Neighbourhood>> {
         if let Some(Stored { folder, owner, known, is_read }) = &self.file {
             let mut is_read = is_read.lock();
-            let mut graph = self.graph.lock();
-            if graph.is_none() && !*is_read {
-                *graph = file::load(folder, *owner, *known, images).map(Arc::new);
-                *self.saved.lock() = graph.as_ref().map(|graph| graph.digest());
+            let is_needed = !*is_read && self.graph.lock().is_none();
+            if let Some(graph) = is_needed.then(|| file::load(folder, *owner, *known, images)).flatten() {
+                *self.saved.lock() = Some(graph.digest());
+                self.graph.lock().get_or_insert(Arc::new(graph));
             }
             *is_read = true;
         }
@@ -145,35 +163,47 @@ impl Neighbourhoods {
 
     /// Saves the graph that was computed last, of these index images or earlier ones, unless it is the saved one.
     ///
+    /// While the file changes the catalog knows none: so a file that is not the known one is damaged, and no crash left it.
+    ///
     /// # Errors
-    /// `Io`.
+    /// `Io`; then the catalog knows no file.
     pub(crate) fn save(&self, folder: &Folder, catalog: &Arc<Catalog>) -> Result<()> {
-        let Some(graph) = self.last.graph.lock().clone() else { return Ok(()) };
         let mut saved = self.last.saved.lock();
-        let digest = Some(graph.digest());
-        if *saved == digest {
+        let Some(graph) = self.last.graph.lock().clone() else { return Ok(()) };
+        let digest = graph.digest();
+        if *saved == Some(digest) {
             return Ok(());
         }
-        let owner = Owner { database: catalog.database(), space: catalog.space() };
-        catalog.know_neighbours(file::save(folder, owner, &graph)?)?;
-        *saved = digest;
+        *saved = None;
+        catalog.forget_neighbours()?;
+        catalog.know_neighbours(file::save(folder, Owner::of(catalog), &graph)?)?;
+        *saved = Some(digest);
         Ok(())
     }
 
-    /// The graph in the file, if there is one that can be believed, as it would be used for these index images, and what is computed
-    /// for them.
+    /// Computes the graph of these index images from the start, with at least so many edges a row, and forgets what was known and
+    /// derived of an earlier one. The next [`Neighbourhoods::save`] writes it.
     ///
     /// # Errors
-    /// `Cancelled`; a damaged catalog.
-    pub(crate) fn saved_and_computed(
-        &self,
-        index: &RowSet,
-        interrupt: &Interrupt<'_>,
-    ) -> Result<Option<(Neighbourhood, Neighbourhood)>> {
-        let Some(Stored { folder, owner, known, .. }) = &self.last.file else { return Ok(None) };
-        let Some(saved) = file::load(folder, *owner, *known, index.live_rows()) else { return Ok(None) };
-        let computed = Neighbourhood::of(index, saved.others, interrupt)?;
-        Ok(Some((saved.moved_to(index, interrupt)?, computed)))
+    /// Those of [`Neighbourhoods::graph`].
+    pub(crate) fn compute(&self, index: &RowSet, others: usize, interrupt: &Interrupt<'_>) -> Result<()> {
+        let known = self.last.of(others, index.live_rows()).map_or(others, |last| last.others);
+        let graph = Arc::new(Neighbourhood::of(index, known, interrupt)?);
+        *self.graph.lock() = Some(Arc::clone(&graph));
+        *self.last.graph.lock() = Some(graph);
+        // Behind the graph: whoever saves meanwhile saves this one, or an earlier one before this one.
+        *self.last.saved.lock() = None;
+        self.rows.lock().clear();
+        *self.lengths.lock() = None;
+        Ok(())
+    }
+
+    /// The graphs in memory: that of these index images, and the one that was computed or read last.
+    pub(crate) fn held(&self) -> Vec<Arc<Neighbourhood>> {
+        let mut held: Vec<_> =
+            [self.graph.lock().clone(), self.last.graph.lock().clone()].into_iter().flatten().collect();
+        held.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        held
     }
 
     /// Those of other index images of the same model.

@@ -63,7 +63,7 @@ impl TrunkExtractor {
                 Err(error) => unreadable = unreadable.or(Some(error)),
             }
         }
-        let fitted = Projection::fit(&model.info().fingerprint, &rows, model.channels());
+        let fitted = Projection::fit(&model.info().fingerprint, &rows, model.channels()?);
         let projection = fitted.map_err(|few| unreadable.unwrap_or(few))?;
         Ok(Self { model, projection, limits })
     }
@@ -73,7 +73,7 @@ impl TrunkExtractor {
     /// # Errors
     /// When the file is missing, damaged, or of another model.
     pub fn with_projection(model: Arc<Model>, path: &Path) -> Result<Self> {
-        let projection = Projection::read(path, &model.info().fingerprint, model.channels())?;
+        let projection = Projection::read(path, &model.info().fingerprint, model.channels()?)?;
         Ok(Self { model, projection, limits: DecodeLimits::default() })
     }
 
@@ -143,7 +143,7 @@ fn inputs(frame: Frame) -> Vec<(u32, u32)> {
 /// The `most` strongest cells over all scales, strongest first; equals in the order of scales and in reading order.
 fn cells(model: &Model, photo: &Pixels, most: usize) -> Result<Cells> {
     let frame = Frame::of(photo, FRAME_LONGEST_SIDE);
-    let channels = model.channels();
+    let channels = model.channels()?;
     let (stride, first) = model.cell_geometry()?;
     let mut maps = Vec::new();
     let mut ranked: Vec<(f32, [f32; 2], usize, usize)> = Vec::new();

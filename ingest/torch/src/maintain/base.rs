@@ -25,7 +25,7 @@ pub(super) struct Base {
     pub(super) model: Arc<Model>,
     /// Its number in the database; `None`: it has none of its descriptors.
     number: Option<u32>,
-    in_force: bool,
+    active: bool,
     /// Photos that were read for it.
     pub(super) read: Arc<Readings>,
 }
@@ -46,9 +46,9 @@ impl Base {
         let entries = database.models()?;
         // Of two whole epochs of one model the later one is the better; one that was begun lacks images, and goes before none at all.
         let those = entries.iter().filter(|entry| entry.model.as_ref().is_some_and(is_it));
-        let entry = those.max_by_key(|entry| (entry.in_force, entry.unfinished.is_none(), entry.number));
-        let in_force = database.options().model.as_ref().is_some_and(is_it);
-        Ok(Self { number: entry.map(|entry| entry.number), in_force, model, read: Arc::default() })
+        let entry = those.max_by_key(|entry| (entry.active, entry.unfinished.is_none(), entry.number));
+        let active = database.options().model.as_ref().is_some_and(is_it);
+        Ok(Self { number: entry.map(|entry| entry.number), active, model, read: Arc::default() })
     }
 
     /// The descriptors of these images, one behind the other; what is not stored is made from the photos.
@@ -130,7 +130,7 @@ pub(super) struct Again {
 impl Again {
     /// The base with an adapter behind it, or alone.
     pub(super) fn new(database: &Database, base: Base, adapter: Option<Adapter>) -> Self {
-        let stored = Some((base.number, base.in_force));
+        let stored = Some((base.number, base.active));
         Self { stored, adapter, read: base.read, ..Self::from_photos(database, base.model) }
     }
 

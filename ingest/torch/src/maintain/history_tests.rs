@@ -117,7 +117,7 @@ fn the_same_images_give_the_same_model_whatever_happened_before() {
             home.ingest(&now);
             for _ in 0..2 {
                 let models = home.database.models().unwrap();
-                let out: Vec<u32> = models.iter().filter(|it| !it.in_force).map(|it| it.number).collect();
+                let out: Vec<u32> = models.iter().filter(|it| !it.active).map(|it| it.number).collect();
                 let statement = match draw(4) {
                     0 | 1 => format!("TRAIN dim={} seed={} FORCE", 4 + draw(6), draw(3)),
                     2 if !out.is_empty() => format!("USE MODEL {}", out[draw(out.len())]),

@@ -146,7 +146,8 @@ impl Maintain for TorchMaintainer {
             Some(weights) => self.of_file(&info, weights)?,
             None => self.load(database, &info)?,
         };
-        let target = Target::new(model.info().clone(), model.dimension()).again(true);
+        let mut target = Target::new(model.info().clone(), model.dimension()).again(true);
+        target.files = model.files().to_vec();
         // Every descriptor is made from its photo: the stored ones may be what is wrong.
         let reembed = Again::from_photos(database, model);
         Ok(Maintained::new(Report::default(), ModelChange::new(target, reembed)))
@@ -163,9 +164,10 @@ impl Maintain for TorchMaintainer {
 }
 
 impl TorchMaintainer {
-    /// The active architecture and scales with the weights of a file.
-    fn of_file(&self, info: &ModelInfo, weights: &str) -> Result<Arc<Model>> {
-        Ok(Arc::new(Model::load(&spec_of(info, Path::new(weights))?, &self.hardware)?))
+    /// The active architecture and scales with the weights of a file, or a module. A statement may come from somebody else, so it does
+    /// not make a module trusted.
+    fn of_file(&self, info: &ModelInfo, file: &str) -> Result<Arc<Model>> {
+        Ok(Arc::new(Model::load_trusted(&spec_of(info, Path::new(file))?, &self.hardware)?))
     }
 }
 

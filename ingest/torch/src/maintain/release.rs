@@ -37,13 +37,13 @@ pub fn released(dropped: &ModelInfo, others: &[ModelInfo]) -> Result<Vec<String>
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
-    use crate::model::{Architecture, NetworkSettings};
+    use crate::model::{Architecture, NetworkKind, NetworkSettings};
 
     #[test]
     fn a_network_stays_as_long_as_a_model_needs_it() {
         let info = |digest, adapter| {
-            let architecture = Architecture::Lite0;
-            let network = NetworkSettings { architecture, weight: 1.0, digest, place: Place::Kept };
+            let kind = NetworkKind::Built(Architecture::Lite0);
+            let network = NetworkSettings { kind, weight: 1.0, digest, place: Place::Kept };
             Settings { networks: vec![network], scales: vec![1.0], adapter }.info()
         };
         let (network, adapter) = (blake3::hash(b"network"), blake3::hash(b"adapter"));

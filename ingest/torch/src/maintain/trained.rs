@@ -139,7 +139,7 @@ pub(super) fn train(workshop: &Workshop<'_>, base: &Base, plan: &TrainPlan) -> R
         if let Some(files) = &files {
             files.clear(&origin.checkpoint)?;
         }
-        let number = database.models()?.into_iter().find(|entry| entry.in_force).map_or(0, |entry| entry.number);
+        let number = database.models()?.into_iter().find(|entry| entry.active).map_or(0, |entry| entry.number);
         let outcome =
             format!("the active model {number} is the result of this training (FROM MODEL {number} trains it further)");
         lines.push(("outcome", outcome));
@@ -232,11 +232,13 @@ fn change(workshop: &Workshop<'_>, base: &Base, outcome: Outcome) -> Result<(Tar
     let database = workshop.database;
     Ok(match outcome {
         Outcome::Adapter(adapter) => {
-            if is_lost(&database.snapshot(), base.model.info())? {
+            // What the base brings itself is kept with the adapter.
+            if base.model.files().is_empty() && is_lost(&database.snapshot(), base.model.info())? {
                 return Err(Error::not_found("the network of this training was dropped meanwhile")
                     .help("train on the network of the active model: TRAIN without FROM"));
             }
             let mut target = Target::new(base.model.info_with(&adapter)?, adapter.dimension());
+            target.files = base.model.files().to_vec();
             target.files.push((adapter_file(adapter.digest()?), adapter.encode()?.into()));
             (target, Again::new(database, Base::new(database, Arc::clone(&base.model))?, Some(adapter)))
         }

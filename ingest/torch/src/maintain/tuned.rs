@@ -44,8 +44,8 @@ pub(super) fn tune(
 ) -> Result<Tuned> {
     let Workshop { database, hardware, weights, watch } = *workshop;
     let settings = Settings::parse(&base.model.info().settings)?;
-    let network = settings.only(&base.model.info().name)?;
-    let begin = network.weights(&|name| gathered.snapshot.model_file(name), weights)?;
+    let (network, architecture) = settings.only(&base.model.info().name)?;
+    let begin = network.weights(architecture, &|name| gathered.snapshot.model_file(name), weights)?;
     let options = options(plan, trunk)?;
     let snapshot = database.snapshot();
     let photo = |image: u32| of_image(database, &snapshot, &gathered.keys[image as usize], &base.read);
@@ -57,11 +57,11 @@ pub(super) fn tune(
         log: files.map(|files| files.log.as_path()),
         progress: &told,
     };
-    let trained = train_trunk(&set, network.architecture, &begin, &options, hardware, &run)?;
+    let trained = train_trunk(&set, architecture, &begin, &options, hardware, &run)?;
     let learnt = Weights::from_bytes(Path::new("the trained network"), trained.weights.clone(), None)?;
     let network = NetworkSettings { digest: learnt.digest(), place: Where::Kept, ..network.clone() };
     let settings = Settings { networks: vec![network], adapter: None, ..settings };
-    let model = Arc::new(Model::of_weights(&settings, &learnt, hardware)?);
+    let model = Arc::new(Model::of_weights(&settings, architecture, &learnt, hardware)?);
     let judged = judge_trunk(&gathered.samples, &options, &|images| {
         described(
             workshop,

@@ -178,9 +178,15 @@ impl FromStr for Architecture {
 /// Folder of the weights of an installed program, from the folder that the program lies in.
 const INSTALLED_WEIGHTS: &str = "../share/cairn/weights";
 
-/// Default weights (`get` says how to get them): in the folder named by `CAIRN_WEIGHTS`; where the set-up installs them beside the
-/// program; next to the program; or in the build's workspace. A program that was installed and moved never looks outside its own folder.
+/// Default weights (`get` says how to get them): a file that [`find_beside`] finds, or that lies in the folder named by
+/// `CAIRN_WEIGHTS`.
 pub(crate) fn find_weights(file: &str, get: &str) -> Result<PathBuf> {
+    find_beside(file, &format!("{get}, or set {WEIGHTS_VARIABLE} to the folder that has {file}"))
+}
+
+/// A file of the set-up: in the folder named by `CAIRN_WEIGHTS`; where the set-up installs it beside the program; next to the program;
+/// or in the build's workspace. A program that was installed and moved never looks outside its own folder. `get` says how to get it.
+pub(crate) fn find_beside(file: &str, get: &str) -> Result<PathBuf> {
     let program = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
     let folders = [
         std::env::var_os(WEIGHTS_VARIABLE).map(PathBuf::from),
@@ -191,7 +197,6 @@ pub(crate) fn find_weights(file: &str, get: &str) -> Result<PathBuf> {
     let places: Vec<PathBuf> = folders.into_iter().flatten().map(|f| f.join(file)).collect();
     places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
         let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        Error::not_found(format!("the weights {file} do not exist; looked for {}", looked.join(", ")))
-            .help(format!("{get}, or set {WEIGHTS_VARIABLE} to the folder that has {file}"))
+        Error::not_found(format!("the file {file} does not exist; looked for {}", looked.join(", "))).help(get)
     })
 }

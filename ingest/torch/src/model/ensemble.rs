@@ -6,31 +6,46 @@
 use cairn::{Error, Result};
 
 use super::Architecture;
+use super::module::{ENDINGS, is_named_so};
 
 /// Most networks of a model.
 pub const MAX_MEMBERS: usize = 16;
 /// What a weight may be.
 const WEIGHTS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
 
-/// Networks and their weights, from text like `lite0-gem+lite2-gem:0.5`; a weight that is not given is 1.
+/// What people call a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Word {
+    Built(Architecture),
+    /// A file of somebody else's, or the name by which a database keeps it; it ends with `.pt` or `.onnx`.
+    Module(String),
+}
+
+impl Word {
+    fn parse(word: &str) -> Result<Self> {
+        if is_named_so(word) {
+            return Ok(Self::Module(word.to_owned()));
+        }
+        word.parse().map(Self::Built)
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Built(architecture) => architecture.word(),
+            Self::Module(name) => name,
+        }
+    }
+}
+
+/// Networks and their weights, from text like `lite0-gem+net.pt:0.5`; a weight that is not given is 1.
 ///
 /// # Errors
 /// `Invalid`: there is no such model, a weight is no number from 0.01 to 100, or there are more than [`MAX_MEMBERS`].
-pub(crate) fn parse(text: &str) -> Result<Vec<(Architecture, f64)>> {
-    let member = |word: &str| -> Result<(Architecture, f64)> {
-        let (name, weight) = word.split_once(':').map_or((word, None), |(name, weight)| (name, Some(weight)));
-        let weight = weight.map_or(Ok(1.0), |given| {
-            given.parse().ok().filter(|weight| WEIGHTS.contains(weight)).ok_or_else(|| {
-                Error::invalid(format!("'{given}' cannot be the weight of {name}"))
-                    .help("a weight is a number from 0.01 to 100, for example lite0-gem+lite2-gem:0.5")
-            })
-        });
-        Ok((name.parse()?, weight?))
-    };
+pub(crate) fn parse(text: &str) -> Result<Vec<(Word, f64)>> {
     let members = text.split('+').map(member).collect::<Result<Vec<_>>>()?;
     match members.as_slice() {
         // The descriptor of one network has unit length, whatever its weight.
-        [(architecture, _)] => Ok(vec![(*architecture, 1.0)]),
+        [(word, _)] => Ok(vec![(word.clone(), 1.0)]),
         _ if members.len() > MAX_MEMBERS => {
             Err(Error::invalid(format!("an ensemble of {} networks is too large", members.len()))
                 .help(format!("name at most {MAX_MEMBERS}")))
@@ -39,11 +54,26 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(Architecture, f64)>> {
     }
 }
 
+fn member(text: &str) -> Result<(Word, f64)> {
+    // A path may have a colon; the weight stands behind the ending then.
+    let behind = |ending: &&str| text.rfind(&format!("{ending}:")).map(|at| at + ending.len());
+    let of_module = ENDINGS.iter().find_map(behind).map(|at| (&text[..at], &text[at + 1..]));
+    let parted = if is_named_so(text) { None } else { of_module.or_else(|| text.split_once(':')) };
+    let (name, weight) = parted.map_or((text, None), |(name, weight)| (name, Some(weight)));
+    let weight = weight.map_or(Ok(1.0), |given| {
+        given.parse().ok().filter(|weight| WEIGHTS.contains(weight)).ok_or_else(|| {
+            Error::invalid(format!("'{given}' cannot be the weight of {name}"))
+                .help("a weight is a number from 0.01 to 100, for example lite0-gem+lite2-gem:0.5")
+        })
+    });
+    Ok((Word::parse(name)?, weight?))
+}
+
 /// Networks and weights as people type them; weights of 1 are left out.
-pub(crate) fn text(members: impl Iterator<Item = (Architecture, f64)>) -> String {
-    let word = |(architecture, weight): (Architecture, f64)| match weight {
-        1.0 => architecture.word().to_owned(),
-        _ => format!("{}:{weight}", architecture.word()),
+pub(crate) fn text(members: impl Iterator<Item = (Word, f64)>) -> String {
+    let word = |(word, weight): (Word, f64)| match weight {
+        1.0 => word.text().to_owned(),
+        _ => format!("{}:{weight}", word.text()),
     };
     members.map(word).collect::<Vec<_>>().join("+")
 }
@@ -81,13 +111,25 @@ mod tests {
 
     #[test]
     fn ensembles_are_read_as_they_are_written() {
-        let (lite0, lite2) = (Architecture::Lite0, Architecture::Lite2);
-        assert_eq!(parse("lite0-gem").unwrap(), [(lite0, 1.0)]);
-        assert_eq!(parse("lite0-gem:3").unwrap(), [(lite0, 1.0)]);
+        let [lite0, lite2] = [Architecture::Lite0, Architecture::Lite2].map(Word::Built);
+        assert_eq!(parse("lite0-gem").unwrap(), [(lite0.clone(), 1.0)]);
+        assert_eq!(parse("lite0-gem:3").unwrap(), [(lite0.clone(), 1.0)]);
         let members = parse("lite0-gem+lite2-gem:0.5+lite0-gem:1").unwrap();
-        assert_eq!(members, [(lite0, 1.0), (lite2, 0.5), (lite0, 1.0)]);
+        assert_eq!(members, [(lite0.clone(), 1.0), (lite2, 0.5), (lite0.clone(), 1.0)]);
         assert_eq!(text(members.into_iter()), "lite0-gem+lite2-gem:0.5+lite0-gem");
+        let module = |name: &str| Word::Module(name.to_owned());
+        for (given, name, weight) in [
+            ("a:b/net.pt:0.5", "a:b/net.pt", 0.5),
+            ("a.pt:1/net.pt", "a.pt:1/net.pt", 1.0),
+            ("net.onnx:2", "net.onnx", 2.0),
+        ] {
+            let members = parse(&format!("lite0-gem+{given}")).unwrap();
+            assert_eq!(members, [(lite0.clone(), 1.0), (module(name), weight)]);
+            assert_eq!(text(members.into_iter()), format!("lite0-gem+{given}"));
+        }
         for (wrong, why) in [
+            ("net.pt:0+lite0-gem", "'0' cannot be the weight of net.pt"),
+            (".pt", "no model '.pt'"),
             ("", "no model ''"),
             ("lite0-gem+", "no model ''"),
             ("lite0-gem+lite9", "no model 'lite9'"),

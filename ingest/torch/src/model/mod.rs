@@ -6,6 +6,7 @@
 pub(crate) mod adapter;
 mod adapter_file;
 mod architecture;
+mod built;
 mod ensemble;
 pub(crate) mod extract;
 pub(crate) mod file;
@@ -16,6 +17,7 @@ pub(crate) mod layers;
 mod layout;
 pub(crate) mod lite;
 mod member;
+mod module;
 pub(crate) mod resnet;
 mod settings;
 mod spec;
@@ -35,15 +37,19 @@ pub(crate) use file::write_whole;
 pub use gem::{GEM_EPSILON, GEM_P};
 pub use weights::{MAX_WEIGHTS_BYTES, MAX_WEIGHTS_HEADER};
 
+use bytes::Bytes;
+
 use crate::device::{Hardware, one_thread};
 use cairndb_ingest::Encoder;
-use cairndb_ingest::photo::{Pixels, SizeRule, resize};
+use cairndb_ingest::photo::{Pixels, SizeRule};
 pub use ensemble::MAX_MEMBERS;
 pub use kept::Files;
-use member::Member;
-pub(crate) use settings::{NetworkSettings, Place, Settings, is_lost, pinned};
-pub use settings::{adapter_file, base_of, spec_of};
-pub use spec::{MemberSpec, ModelSpec};
+use member::{Member, Network};
+pub use module::probe::{Prober, probe_network, set_prober};
+pub use module::{ONNX_RUNTIME_VARIABLE, rules, trust, try_file};
+pub use settings::{KeptModule, adapter_file, base_of, modules_of, spec_of};
+pub(crate) use settings::{NetworkKind, NetworkSettings, Place, Settings, is_lost, pinned};
+pub use spec::{MemberSpec, ModelSpec, NetworkSpec};
 use weights::Weights;
 
 /// Photos in one forward on CUDA; a batch that is not full is padded to this, so that a photo's descriptor does not depend on
@@ -60,34 +66,60 @@ pub struct Model {
     members: Vec<Member>,
     hardware: Hardware,
     adapter: Option<Arc<Adapter>>,
+    /// What a database keeps for it.
+    files: Vec<(String, Bytes)>,
 }
 
+/// Judges a module before it is loaded, by its digest and its name.
+type Judge<'a> = &'a dyn Fn(blake3::Hash, &str) -> Result<()>;
+
 impl Model {
-    /// Loads the networks that `spec` describes.
+    /// Loads the networks that `spec` describes. A module runs, whoever made it: first in a process of its own, where
+    /// [`set_prober`] names one.
     ///
     /// # Errors
-    /// When weights are missing, damaged, of another model, or not the pinned ones.
+    /// When weights are missing, damaged, of another model, or not the pinned ones; when a module cannot be used.
     pub fn load(spec: &ModelSpec, hardware: &Hardware) -> Result<Self> {
+        Self::judged(spec, hardware, &|_, _| Ok(()))
+    }
+
+    /// [`Model::load`], but for modules that this machine does not trust ([`trust::TrustList`]).
+    ///
+    /// # Errors
+    /// As [`Model::load`]; `Mismatch`: a module is not trusted.
+    pub fn load_trusted(spec: &ModelSpec, hardware: &Hardware) -> Result<Self> {
+        Self::judged(spec, hardware, &|digest, name| trust::TrustList::of_this_user()?.must_have(digest, name))
+    }
+
+    fn judged(spec: &ModelSpec, hardware: &Hardware, judge: Judge<'_>) -> Result<Self> {
         let ModelSpec { members: specs, scales } = spec;
         check_scales(scales)?;
-        let (mut networks, mut members) = (Vec::new(), Vec::new());
-        for &MemberSpec { architecture, weights: ref file, weight } in specs {
-            let (place, weights) = match (file, architecture.default_weights()) {
-                (Some(path), _) => {
-                    let place = Place::File(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
-                    (place, Weights::read_network(path, None, architecture)?)
+        let (mut networks, mut members, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        for MemberSpec { network, weight } in specs {
+            let weight = *weight;
+            match network {
+                NetworkSpec::Built { architecture, weights } => {
+                    let (place, weights) = weights_of(*architecture, weights.as_deref())?;
+                    let built = built::Built::load(*architecture, scales, &weights, hardware)?;
+                    members.push(Member { network: Network::Built(Box::new(built)), weight });
+                    let (kind, digest) = (NetworkKind::Built(*architecture), weights.digest());
+                    networks.push(NetworkSettings { kind, weight, digest, place });
                 }
-                (None, Some(weights)) => (Place::Default, weights.read()?),
-                (None, None) => {
-                    return Err(Error::invalid(format!("{} has no default weights", architecture.word()))
-                        .help("name a safetensors file in the layout of its publishers with --weights"));
+                NetworkSpec::Module { file, rules } => {
+                    let (name, bytes) = (module::name_of(file), module::read(file)?);
+                    let digest = blake3::hash(&bytes);
+                    judge(digest, &name)?;
+                    let rules = module::probe::probe(&bytes, &name, rules)?;
+                    let loaded = module::Module::load(&bytes, &name, rules.clone(), hardware)?;
+                    members.push(Member { network: Network::Module(Box::new(loaded)), weight });
+                    files.extend(kept::parts(&bytes.into()));
+                    let kind = NetworkKind::Module { name, rules };
+                    networks.push(NetworkSettings { kind, weight, digest, place: Place::Kept });
                 }
-            };
-            members.push(Member::load(architecture, weight, scales, &weights, hardware)?);
-            networks.push(NetworkSettings { architecture, weight, digest: weights.digest(), place });
+            }
         }
         let settings = Settings { networks, scales: scales.clone(), adapter: None };
-        Self::of_members(&settings, members, hardware)
+        Ok(Self { files, ..Self::of_members(&settings, members, hardware)? })
     }
 
     /// Loads a model of a database. `weights` replaces the remembered path, never the remembered digest: the file, or the folder
@@ -105,9 +137,7 @@ impl Model {
         let adapter = settings.adapter.take();
         let mut members = Vec::new();
         for network in &settings.networks {
-            let loaded = network.weights(files, weights)?;
-            let NetworkSettings { architecture, weight, .. } = *network;
-            members.push(Member::load(architecture, weight, &settings.scales, &loaded, hardware)?);
+            members.push(network.load(files, weights, &settings.scales, hardware)?);
         }
         let mut model = Self::of_members(&settings, members, hardware)?;
         if let Some(digest) = adapter {
@@ -126,28 +156,46 @@ impl Model {
         }
     }
 
-    /// The one network of these settings with these weights, without an adapter.
-    pub(crate) fn of_weights(settings: &Settings, weights: &Weights, hardware: &Hardware) -> Result<Self> {
+    /// The one network of these settings, of that architecture, with these weights, without an adapter.
+    pub(crate) fn of_weights(
+        settings: &Settings,
+        architecture: Architecture,
+        weights: &Weights,
+        hardware: &Hardware,
+    ) -> Result<Self> {
         check_scales(&settings.scales)?;
-        let load = |network: &NetworkSettings| {
-            Member::load(network.architecture, network.weight, &settings.scales, weights, hardware)
-        };
-        Self::of_members(settings, settings.networks.iter().map(load).collect::<Result<_>>()?, hardware)
+        let built = built::Built::load(architecture, &settings.scales, weights, hardware)?;
+        let member = Member { network: Network::Built(Box::new(built)), weight: 1.0 };
+        Self::of_members(settings, vec![member], hardware)
     }
 
     fn of_members(settings: &Settings, members: Vec<Member>, hardware: &Hardware) -> Result<Self> {
-        let dimension = members.iter().map(|member| member.dimension).sum();
+        let dimension = members.iter().map(Member::dimension).sum();
+        if settings.scales != [1.0] && members.iter().any(|member| member.built().is_none()) {
+            return Err(Error::invalid(format!("scales {:?} cannot be used with a module", settings.scales))
+                .help("a module has one input size: leave the scales out, or average inside the module"));
+        }
         if !(1..=MAX_DIMENSION).contains(&dimension) {
             return Err(Error::invalid(format!("descriptors of {dimension} numbers cannot be stored")).help(format!(
                 "a descriptor has 1 to {MAX_DIMENSION} numbers: name fewer networks, or weights with a head"
             )));
         }
-        Ok(Self { info: settings.info(), dimension, members, hardware: hardware.clone(), adapter: None })
+        let (info, hardware) = (settings.info(), hardware.clone());
+        Ok(Self { info, dimension, members, hardware, adapter: None, files: Vec::new() })
     }
 
-    /// The network that stands for the model where one is needed: the only one, or the first one of an ensemble.
-    fn first(&self) -> Result<&Member> {
-        self.members.first().ok_or_else(|| Error::invalid("a model needs a network"))
+    /// The network whose feature maps stand for the model's: the first one that Cairn builds.
+    fn first(&self) -> Result<&built::Built> {
+        self.members.iter().find_map(Member::built).ok_or_else(|| {
+            Error::invalid(format!("{} is a module, whose feature maps Cairn does not know", self.info.name))
+                .help("fetch the weights of the local features (XFeat): run the set-up of the README")
+        })
+    }
+
+    /// What a database keeps for a model that [`Model::load`] gave, for
+    /// [`Database::create_with_files`](cairn::Database::create_with_files): the modules, in parts, and nothing of other networks.
+    pub fn files(&self) -> &[(String, Bytes)] {
+        &self.files
     }
 
     /// The same network with an adapter behind it.
@@ -201,9 +249,12 @@ impl Model {
         format!("{}, {} dimensions by {last}, on {}", self.info.name, self.dimension, self.hardware.describe())
     }
 
-    /// Channels of the feature map of the first network.
-    pub(crate) fn channels(&self) -> usize {
-        self.members.first().map_or(0, Member::channels)
+    /// Channels of the feature map of the first network that Cairn builds.
+    ///
+    /// # Errors
+    /// `Invalid`: there is none.
+    pub(crate) fn channels(&self) -> Result<usize> {
+        Ok(self.first()?.channels())
     }
 
     /// Of that feature map: pixels of the input from one cell to the next, and the pixel, along each axis, that the receptive
@@ -229,19 +280,28 @@ impl Model {
         let mut sized: Vec<(SizeRule, Vec<Pixels>)> = Vec::new();
         let given = self.size_rule();
         for member in &self.members {
-            let rule = member.architecture.size_rule();
+            let rule = member.size_rule();
             if rule != given && sized.iter().all(|(of, _)| *of != rule) {
-                let fitting = |photo: &&Pixels| {
-                    let (width, height) = rule.target(photo.width(), photo.height());
-                    resize(photo, width, height)
-                };
-                sized.push((rule, photos.iter().map(fitting).collect::<Result<_>>()?));
+                sized.push((rule, photos.iter().map(|photo| rule.fit(photo)).collect::<Result<_>>()?));
             }
             let inputs = sized.iter().find(|(of, _)| *of == rule).map(|(_, photos)| photos.iter().collect::<Vec<_>>());
             let vectors = member.encode(inputs.as_deref().unwrap_or(photos))?;
             joined.iter_mut().zip(vectors).for_each(|(parts, vector)| parts.push((member.weight, vector)));
         }
         Ok(joined.iter().map(|parts| ensemble::concatenated(parts)).collect())
+    }
+}
+
+/// The weights of an architecture, in this file or by default, and where they are.
+fn weights_of(architecture: Architecture, file: Option<&Path>) -> Result<(Place, Weights)> {
+    match (file, architecture.default_weights()) {
+        (Some(path), _) => {
+            let place = Place::File(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+            Ok((place, Weights::read_network(path, None, architecture)?))
+        }
+        (None, Some(weights)) => Ok((Place::Default, weights.read()?)),
+        (None, None) => Err(Error::invalid(format!("{} has no default weights", architecture.word()))
+            .help("name a safetensors file in the layout of its publishers with --weights")),
     }
 }
 
@@ -263,7 +323,7 @@ impl Encoder for Model {
 
     /// That of its networks; photos come whole if networks have different rules.
     fn size_rule(&self) -> SizeRule {
-        let mut rules = self.members.iter().map(|member| member.architecture.size_rule());
+        let mut rules = self.members.iter().map(Member::size_rule);
         let first = rules.next().unwrap_or(SizeRule::Unchanged);
         if rules.all(|rule| rule == first) { first } else { SizeRule::Unchanged }
     }

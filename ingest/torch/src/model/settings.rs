@@ -6,9 +6,16 @@ use std::path::{Path, PathBuf};
 use cairn::model::ModelInfo;
 use cairn::{Error, ErrorKind, Result, Snapshot};
 
+use super::built::Built;
+use super::ensemble::{self, Word};
 use super::kept::{self, Files};
+use super::member::{Member, Network};
+use super::module::rules::Rules;
+use super::module::trust::TrustList;
+use super::module::{self, Module};
 use super::weights::Weights;
-use super::{Architecture, ModelSpec, ensemble};
+use super::{Architecture, ModelSpec};
+use crate::device::Hardware;
 
 /// The model without what was trained behind its network.
 ///
@@ -18,17 +25,76 @@ pub fn base_of(info: &ModelInfo) -> Result<ModelInfo> {
     Ok(Settings { adapter: None, ..Settings::parse(&info.settings)? }.info())
 }
 
-/// The architecture and the scales of a model of a database, with the weights of a file.
+/// What a file makes of a model of a database: its architecture and scales with other weights (safetensors), or a module (`.pt`) under
+/// the rules of the file beside it, and where they say nothing those of the database's own module.
 ///
 /// # Errors
-/// `Mismatch` when the settings cannot be read; `Invalid` for an ensemble, which has several files.
-pub fn spec_of(info: &ModelInfo, weights: &Path) -> Result<ModelSpec> {
+/// `Mismatch` when the settings cannot be read; `Invalid` for weights of an ensemble or a module.
+pub fn spec_of(info: &ModelInfo, file: &Path) -> Result<ModelSpec> {
     let Settings { networks, scales, .. } = Settings::parse(&info.settings)?;
-    match networks.as_slice() {
-        [network] => ModelSpec { scales, ..ModelSpec::new(network.architecture) }.weights(&[weights.to_owned()]),
-        _ => Err(Error::invalid(format!("{} has {} files of weights, and FROM names one", info.name, networks.len()))
-            .help("create a database of the networks with the other weights, and ingest the photos there")),
+    let [network] = networks.as_slice() else {
+        return Err(Error::invalid(format!("{} has {} networks, and FROM names one file", info.name, networks.len()))
+            .help("create a database of the networks with the other files, and ingest the photos there"));
+    };
+    let is_module = module::is_named_so(&file.to_string_lossy());
+    match &network.kind {
+        NetworkKind::Module { rules, .. } if is_module => {
+            let rules = Rules { dimension: None, ..rules.clone() };
+            Ok(ModelSpec::module(file, Rules::beside(file)?.or(rules)))
+        }
+        NetworkKind::Built(_) if is_module => Ok(ModelSpec::module(file, Rules::beside(file)?)),
+        NetworkKind::Built(architecture) => {
+            ModelSpec { scales, ..ModelSpec::new(*architecture) }.weights(&[file.to_owned()])
+        }
+        NetworkKind::Module { name, .. } => {
+            let what =
+                format!("{name} is a TorchScript module, which has its own weights, not those of {}", file.display());
+            Err(Error::invalid(what).help("name another module (.pt or .onnx)"))
+        }
     }
+}
+
+/// A module that a database keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptModule {
+    /// BLAKE3 of the module.
+    pub digest: blake3::Hash,
+    /// What the database calls it.
+    pub name: String,
+    rules: Rules,
+}
+
+impl KeptModule {
+    /// Loads it in another process, if [`set_prober`](super::set_prober) names one, and gives a photo to it.
+    ///
+    /// # Errors
+    /// `Corrupt`: the database has lost it; `Invalid`: it cannot be used.
+    pub fn try_first(&self, files: Files<'_>) -> Result<()> {
+        let bytes = kept_bytes(files, self.digest, &self.name)?;
+        module::probe::probe(&bytes, &self.name, &self.rules).map(|_| ())
+    }
+}
+
+/// The modules of a model of a database.
+///
+/// # Errors
+/// `Mismatch` when the settings cannot be read.
+pub fn modules_of(info: &ModelInfo) -> Result<Vec<KeptModule>> {
+    let module = |network: NetworkSettings| match network.kind {
+        NetworkKind::Module { name, rules } => Some(KeptModule { digest: network.digest, name, rules }),
+        NetworkKind::Built(_) => None,
+    };
+    Ok(Settings::parse(&info.settings)?.networks.into_iter().filter_map(module).collect())
+}
+
+/// The bytes of a module that a database keeps.
+fn kept_bytes(files: Files<'_>, digest: blake3::Hash, name: &str) -> Result<Vec<u8>> {
+    let bytes = kept::read(files, digest)?.ok_or_else(|| lost(&format!("its network {name}")))?;
+    if blake3::hash(&bytes) != digest {
+        return Err(Error::corrupt(format!("the stored network {name} is damaged"))
+            .help("restore a backup, or create a database with the network's file and ingest the photos there"));
+    }
+    Ok(bytes)
 }
 
 /// The name under which a database keeps an adapter.
@@ -53,12 +119,21 @@ pub(crate) struct Settings {
 /// What a database remembers of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NetworkSettings {
-    pub(crate) architecture: Architecture,
+    pub(crate) kind: NetworkKind,
     /// How much its descriptor counts beside those of others.
     pub(crate) weight: f64,
-    /// BLAKE3 of the file of weights.
+    /// BLAKE3 of the file of weights, or of the module.
     pub(crate) digest: blake3::Hash,
     pub(crate) place: Place,
+}
+
+/// Who made a network.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum NetworkKind {
+    /// Cairn, by this architecture.
+    Built(Architecture),
+    /// Somebody else: a TorchScript module. The rules have every value.
+    Module { name: String, rules: Rules },
 }
 
 /// Where the weights of a network are.
@@ -76,9 +151,39 @@ pub(crate) enum Place {
 const KEPT: &str = "kept by the database";
 
 impl NetworkSettings {
-    /// The weights themselves, with the remembered digest. `moved`: where the file is now, if it is in one, or the folder that
-    /// has it under its name.
-    pub(crate) fn weights(&self, files: Files<'_>, moved: Option<&Path>) -> Result<Weights> {
+    /// The network on a device. `moved`: where the file of its weights is now, if it is in one, or the folder that has it under its
+    /// name.
+    ///
+    /// # Errors
+    /// When the weights are not found, or are other ones; `Mismatch`: it is a module that this machine does not trust.
+    pub(super) fn load(
+        &self,
+        files: Files<'_>,
+        moved: Option<&Path>,
+        scales: &[f64],
+        hardware: &Hardware,
+    ) -> Result<Member> {
+        let network = match &self.kind {
+            NetworkKind::Built(architecture) => {
+                let weights = self.weights(*architecture, files, moved)?;
+                Network::Built(Box::new(Built::load(*architecture, scales, &weights, hardware)?))
+            }
+            NetworkKind::Module { name, rules } => {
+                TrustList::of_this_user()?.must_have(self.digest, name)?;
+                let bytes = kept_bytes(files, self.digest, name)?;
+                Network::Module(Box::new(Module::load(&bytes, name, rules.clone(), hardware)?))
+            }
+        };
+        Ok(Member { network, weight: self.weight })
+    }
+
+    /// The weights of a network that Cairn builds, with the remembered digest; `moved` as in [`NetworkSettings::load`].
+    pub(crate) fn weights(
+        &self,
+        architecture: Architecture,
+        files: Files<'_>,
+        moved: Option<&Path>,
+    ) -> Result<Weights> {
         let inside = |name: &OsStr| moved.map(|path| if path.is_dir() { path.join(name) } else { path.to_owned() });
         let path = match &self.place {
             Place::Kept => {
@@ -86,7 +191,7 @@ impl NetworkSettings {
                 return Weights::from_bytes(Path::new(KEPT), bytes, Some(self.digest));
             }
             Place::File(path) => path.file_name().and_then(inside).unwrap_or_else(|| path.clone()),
-            Place::Default => match self.architecture.default_weights() {
+            Place::Default => match architecture.default_weights() {
                 Some(weights) => match inside(weights.file.as_ref()).filter(|path| path.is_file()) {
                     Some(path) => path,
                     None => weights.find()?,
@@ -94,17 +199,28 @@ impl NetworkSettings {
                 None => return Err(lost("where the weights of its model are")),
             },
         };
-        Weights::read_network(&path, Some(self.digest), self.architecture)
+        Weights::read_network(&path, Some(self.digest), architecture)
+    }
+
+    fn word(&self) -> Word {
+        match &self.kind {
+            NetworkKind::Built(architecture) => Word::Built(*architecture),
+            NetworkKind::Module { name, .. } => Word::Module(name.clone()),
+        }
     }
 
     /// Everything of it that decides a descriptor.
     fn identity(&self) -> String {
-        let (mean, deviation) = self.architecture.normalisation();
+        let architecture = match &self.kind {
+            NetworkKind::Built(architecture) => architecture,
+            NetworkKind::Module { rules, .. } => return format!("module {}\nrules {}\n", self.digest, rules.text()),
+        };
+        let (mean, deviation) = architecture.normalisation();
         format!(
             "{}\nweights {}\ninput {:?}, antialiased bilinear, mean {mean:?}, deviation {deviation:?}\n",
-            self.architecture.word(),
+            architecture.word(),
             self.digest,
-            self.architecture.size_rule(),
+            architecture.size_rule(),
         )
     }
 }
@@ -116,16 +232,24 @@ impl Settings {
 
     /// What people type for the networks.
     fn networks_text(&self) -> String {
-        ensemble::text(self.networks.iter().map(|network| (network.architecture, network.weight)))
+        ensemble::text(self.networks.iter().map(|network| (network.word(), network.weight)))
     }
 
-    /// The one network of a model of that name, for TRAIN TRUNK.
+    /// The one network of a model of that name and its architecture, for TRAIN TRUNK.
     ///
     /// # Errors
-    /// `Invalid`: it is an ensemble.
-    pub(crate) fn only(&self, name: &str) -> Result<&NetworkSettings> {
+    /// `Invalid`: it is an ensemble, or a module.
+    pub(crate) fn only(&self, name: &str) -> Result<(&NetworkSettings, Architecture)> {
         match self.networks.as_slice() {
-            [only] => Ok(only),
+            [only] => match &only.kind {
+                NetworkKind::Built(architecture) => Ok((only, *architecture)),
+                NetworkKind::Module { .. } => {
+                    let message = format!(
+                        "TRAIN TRUNK trains the layers of a network, and {name} is a module whose layers it cannot see"
+                    );
+                    Err(Error::invalid(message).help("train a map behind it: TRAIN without TRUNK"))
+                }
+            },
             several => {
                 let message = format!("TRAIN TRUNK trains one network, and {name} has {}", several.len());
                 Err(Error::invalid(message).help(
@@ -150,7 +274,9 @@ impl Settings {
     }
 
     fn name(&self) -> String {
-        let is_tuned = self.networks.iter().any(|network| network.place == Place::Kept);
+        let tuned =
+            |network: &NetworkSettings| network.place == Place::Kept && matches!(network.kind, NetworkKind::Built(_));
+        let is_tuned = self.networks.iter().any(tuned);
         let tuned = if is_tuned { "+tuned" } else { "" };
         let adapted = if self.adapter.is_some() { "+trained" } else { "" };
         format!("{}{tuned}{adapted}", self.networks_text())
@@ -169,15 +295,23 @@ impl Settings {
             text.lines().find_map(|line| line.split_once(" = ").filter(|(n, _)| *n == name).map(|(_, value)| value))
         };
         let needed = |name: &str| value(name).ok_or_else(|| broken(&format!("'{name}' is missing")));
-        let network = |(at, (architecture, weight)): (usize, (Architecture, f64))| -> Result<NetworkSettings> {
+        let network = |(at, (word, weight)): (usize, (Word, f64))| -> Result<NetworkSettings> {
             let name = |part: &str| numbered(part, at);
+            let kind = match word {
+                Word::Built(architecture) => NetworkKind::Built(architecture),
+                Word::Module(of) => {
+                    let rules = Rules::parse(needed(&name("rules"))?).map_err(|error| broken(error.message()))?;
+                    rules.check().map_err(|error| broken(error.message()))?;
+                    NetworkKind::Module { name: of, rules }
+                }
+            };
             let place = match (value(&name("network")), value(&name("path"))) {
                 (Some(KEPT), _) => Place::Kept,
                 (Some(other), _) => return Err(broken(&format!("'{}' is '{other}'", name("network")))),
                 (None, Some(path)) => Place::File(PathBuf::from(path)),
                 (None, None) => Place::Default,
             };
-            Ok(NetworkSettings { architecture, weight, digest: pinned(needed(&name("weights"))?)?, place })
+            Ok(NetworkSettings { kind, weight, digest: pinned(needed(&name("weights"))?)?, place })
         };
         let scales: Result<Vec<f64>, _> = needed("scales")?.split(',').map(str::parse).collect();
         Ok(Self {
@@ -219,6 +353,9 @@ impl std::fmt::Display for Settings {
                 Place::Default => {}
                 Place::File(path) => write!(f, "\n{} = {}", numbered("path", at), path.display())?,
                 Place::Kept => write!(f, "\n{} = {KEPT}", numbered("network", at))?,
+            }
+            if let NetworkKind::Module { rules, .. } = &network.kind {
+                write!(f, "\n{} = {}", numbered("rules", at), rules.text())?;
             }
         }
         match &self.adapter {

@@ -20,15 +20,14 @@ fn lite0() -> Model {
 
 fn pixels(model: &Model, path: &Path) -> Pixels {
     let photo = decode(&std::fs::read(path).unwrap(), &DecodeLimits::default()).unwrap();
-    let (width, height) = model.size_rule().target(photo.width(), photo.height());
-    resize(&photo, width, height).unwrap()
+    model.size_rule().fit(&photo).unwrap()
 }
 
 #[test]
 fn the_trunk_equals_the_reference_on_its_tensor() {
     let Some(input) = shared_npy("golden/lite0/tensor_in.npy") else { return };
     let model = lite0();
-    let network = model.members[0].network.lock().unwrap();
+    let network = model.members[0].built().unwrap().network.lock().unwrap();
     let map = tch::no_grad(|| network.trunk.forward(&input, &Conv::forward)).unwrap().remove(0);
     let mean = map.mean_dim([2i64, 3].as_slice(), false, Kind::Float);
     let map_difference = largest_difference(&mean, &shared_npy("golden/lite0/tensor_map_mean.npy").unwrap());
@@ -131,9 +130,15 @@ fn a_database_loads_its_model_again_and_no_other() {
 fn settings_survive_their_text() {
     for place in [Place::Default, Place::File(PathBuf::from("/models/a = b.safetensors")), Place::Kept] {
         let digest = blake3::hash(b"w");
-        let only = NetworkSettings { architecture: Architecture::Resnet101, weight: 1.0, digest, place };
+        let kind = NetworkKind::Built(Architecture::Resnet101);
+        let only = NetworkSettings { kind, weight: 1.0, digest, place };
         let other = NetworkSettings { weight: 0.25, place: Place::Default, ..only.clone() };
-        for networks in [vec![only.clone()], vec![only.clone(), other.clone()], vec![other, only]] {
+        let rules = rules::Rules::default().complete(rules::Output::Map, 16);
+        let kind = NetworkKind::Module { name: "net.pt".to_owned(), rules };
+        let module = NetworkSettings { kind, weight: 2.0, digest, place: Place::Kept };
+        let alone = NetworkSettings { weight: 1.0, ..module.clone() };
+        let several = [vec![only.clone()], vec![only.clone(), other.clone()], vec![other, module, only], vec![alone]];
+        for networks in several {
             let settings = Settings { networks, scales: vec![0.75, 1.0, 1.25], adapter: Some(blake3::hash(b"a")) };
             assert_eq!(Settings::parse(&settings.to_string()).unwrap(), settings);
         }
@@ -153,7 +158,7 @@ fn a_resnet_needs_weights_and_its_layout_is_checked() {
 #[ignore = "measures forwards a second; run alone on an idle machine"]
 fn forwards_of_one_photo_against_batches() {
     let model = lite0();
-    let network = model.members[0].network.lock().unwrap();
+    let network = model.members[0].built().unwrap().network.lock().unwrap();
     for batch in [1i64, 4, 16] {
         let rgb = Tensor::randint(256, [batch, 256, 320, 3], (Kind::Uint8, tch::Device::Cpu));
         drop(network.raw(&rgb).unwrap());

@@ -72,11 +72,11 @@ pub(super) fn apart(found: &Tensor, golden: &str) -> f64 {
 }
 
 pub(super) fn raw(model: &Model, x: &Tensor) -> Tensor {
-    tch::no_grad(|| model.members[0].network.lock().unwrap().raw_of_input(x)).unwrap()
+    tch::no_grad(|| model.members[0].built().unwrap().network.lock().unwrap().raw_of_input(x)).unwrap()
 }
 
 fn means(model: &Model, x: &Tensor) -> Tensor {
-    let network = model.members[0].network.lock().unwrap();
+    let network = model.members[0].built().unwrap().network.lock().unwrap();
     let maps = tch::no_grad(|| network.trunk.forward(x, &Conv::forward)).unwrap();
     crate::model::extract::pooled(&maps, &|map| map.f_mean_dim([2i64, 3].as_slice(), false, Kind::Float)).unwrap()
 }
@@ -228,9 +228,11 @@ fn layouts_of_sscd_give_the_descriptors_of_the_same_numbers() {
     // torchvision's classifier is none of a descriptor.
     let classifier = [filled("fc.weight", &[1000, 512]), filled("fc.bias", &[1000])];
     let model = of_tensors(Architecture::Resnet18, &[resnet18(), &classifier].concat()).unwrap();
-    let pooled =
-        gem::gem(&model.members[0].network.lock().unwrap().trunk.forward(&x, &Conv::forward).unwrap()[0], GEM_P)
-            .unwrap();
+    let pooled = gem::gem(
+        &model.members[0].built().unwrap().network.lock().unwrap().trunk.forward(&x, &Conv::forward).unwrap()[0],
+        GEM_P,
+    )
+    .unwrap();
     assert_eq!(largest_difference(&raw(&model, &x), &pooled), 0.0);
 }
 

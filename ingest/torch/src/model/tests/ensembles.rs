@@ -19,8 +19,7 @@ fn picture(width: u32, height: u32) -> Pixels {
 
 /// The descriptor of a picture by the way of the pipeline.
 fn described(model: &Model, photo: &Pixels) -> Vec<f32> {
-    let (width, height) = model.size_rule().target(photo.width(), photo.height());
-    model.embed(&[&resize(photo, width, height).unwrap()]).unwrap().remove(0)
+    model.embed(&[&model.size_rule().fit(photo).unwrap()]).unwrap().remove(0)
 }
 
 #[test]
@@ -88,5 +87,5 @@ fn networks_of_different_input_sizes_see_what_they_would_see_alone() {
     assert!(error.next_step().unwrap().contains("name the folder"), "{error}");
     assert_eq!(described(&reload(Some(moved.path())).unwrap(), &photo), expected);
     let error = spec_of(model.info(), &file).unwrap_err();
-    assert!(error.to_string().contains("2 files of weights"), "{error}");
+    assert!(error.to_string().contains("has 2 networks"), "{error}");
 }

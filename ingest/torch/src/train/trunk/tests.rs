@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::*;
-use crate::model::{Model, NetworkSettings, Place as Where, Settings};
+use crate::model::{Model, NetworkKind, NetworkSettings, Place as Where, Settings};
 use crate::random::Mix;
 use crate::testing::largest_difference;
 use cairndb_ingest::Encoder as _;
@@ -65,7 +65,8 @@ fn train(paths: &[std::path::PathBuf], options: &TrunkOptions, run: &Run) -> Res
 }
 
 fn settings(digest: blake3::Hash) -> Settings {
-    let network = NetworkSettings { architecture: Architecture::Lite0, weight: 1.0, digest, place: Where::Kept };
+    let network =
+        NetworkSettings { kind: NetworkKind::Built(Architecture::Lite0), weight: 1.0, digest, place: Where::Kept };
     Settings { networks: vec![network], scales: vec![1.0], adapter: None }
 }
 
@@ -99,7 +100,7 @@ fn a_training_that_was_cut_short_ends_in_the_same_bits_and_its_network_loads() {
     // What learns with frozen normalisations computes what the model computes that is loaded from its file.
     let file = Weights::from_bytes(Path::new("trained"), whole.weights, None).unwrap();
     let network = Network::load(Architecture::Lite0, &file, 32, true, 1, &Hardware::cpu()).unwrap();
-    let model = Model::of_weights(&settings(file.digest()), &file, &Hardware::cpu()).unwrap();
+    let model = Model::of_weights(&settings(file.digest()), Architecture::Lite0, &file, &Hardware::cpu()).unwrap();
     assert_eq!(model.dimension(), 32);
     let rgb: Vec<u8> = (0..224 * 160 * 3).map(|at| (at * 7 % 251) as u8).collect();
     let pixels = Pixels::new(224, 160, rgb.clone()).unwrap();
