@@ -173,7 +173,7 @@ fn section(bytes: &[u8], number: usize) -> (usize, usize) {
 fn crafted_segments_give_right_answers_or_are_named() {
     let mut crafter = Crafter::new(1, |path| build(path, 2100));
     let mut read = 0;
-    let cases = many_in_ci(8, 60, 6_000);
+    let cases = many_in_ci(8, 24, 6_000);
     for case in 0..cases {
         let path = crafter.copy();
         let file = crafter.one_of(&files(&path.join("segments")));
@@ -216,7 +216,7 @@ fn crafted_segments_give_right_answers_or_are_named() {
 #[test]
 fn crafted_columns_give_right_answers_or_are_named() {
     let mut crafter = Crafter::new(2, |path| build(path, 60));
-    let cases = many_in_ci(6, 30, 3_000);
+    let cases = many_in_ci(6, 12, 3_000);
     for case in 0..cases {
         let path = crafter.copy();
         let file = path.join("columns");
@@ -242,7 +242,7 @@ fn crafted_columns_give_right_answers_or_are_named() {
 #[test]
 fn a_crafted_neighbour_graph_gives_right_answers_or_is_named() {
     let mut crafter = Crafter::new(4, |path| build(path, 60));
-    for case in 0..many_in_ci(6, 30, 3_000) {
+    for case in 0..many_in_ci(6, 12, 3_000) {
         let path = crafter.copy();
         let file = path.join("neighbours");
         let mut bytes = std::fs::read(&file).unwrap();
@@ -270,7 +270,7 @@ fn crafted_entries_of_the_catalog_end_nothing() {
     let mut families: Vec<String> = entries.iter().map(|entry| entry.0.clone()).collect();
     families.dedup();
     assert!(families.len() >= 10, "{families:?}");
-    let (cases, mut read) = (many_in_ci(12, 50, 5_000), 0);
+    let (cases, mut read) = (many_in_ci(12, 20, 5_000), 0);
     for case in 0..cases {
         let path = crafter.copy();
         let family = crafter.one_of(&families);
@@ -324,7 +324,7 @@ fn crafted_files_of_rocksdb_end_no_process() {
     let tables: Vec<_> =
         tables.into_iter().map(|path| (sealed::blocks(&std::fs::read(&path).unwrap()), path)).collect();
     assert!(tables.len() >= 10 && !lists.is_empty() && !logs.is_empty());
-    let (cases, mut read) = (many_in_ci(16, 60, 6_000), 0);
+    let (cases, mut read) = (many_in_ci(16, 24, 6_000), 0);
     for case in 0..cases {
         let path = crafter.copy();
         let (file, mut bytes, story);

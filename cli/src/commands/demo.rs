@@ -17,7 +17,7 @@ use super::partial::Tally;
 use crate::args::measure::Demo;
 use crate::args::{Allowed, Opened, RoleWord};
 use crate::failure::{Failure, Result};
-use crate::networks::of_model;
+use crate::networks::{ForCreation, of_model};
 use crate::output::{Format, Replace, Target, must_be_outside};
 use crate::progress::Bar;
 use crate::session::absolute;
@@ -57,8 +57,8 @@ pub(super) fn run(args: &Demo) -> Result<()> {
     ));
     note("2/5  creating the database");
     let database = out.join(DATABASE);
-    let (options, files) = of_model(Architecture::default().word(), &[], None, "{}")?;
-    create(&database, options.keep(Keep::Thumb), &files)?;
+    let model = of_model(Architecture::default().word(), &[], None, "{}")?;
+    create(&database, ForCreation { options: model.options.keep(Keep::Thumb), ..model })?;
     let mut tally = Tally::default();
     for (step, role, list) in [(3, RoleWord::Train, "train.csv"), (4, RoleWord::Index, "index.csv")] {
         note(&format!("{step}/5  embedding the photos of {list}"));

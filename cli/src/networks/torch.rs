@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use cairn::embed::{LoadFeatures, LocalFeatures};
 use cairn::language::TrainPlan;
 use cairn::model::{Maintain, Maintained, ModelInfo};
@@ -23,6 +22,8 @@ use crate::args::{DeviceWord, ModelArgs};
 use crate::exit::Exit;
 use crate::scout::OWN_PROGRAM;
 use crate::terminal::note;
+
+use super::ForCreation;
 
 /// The build's lines of `--version`.
 pub(crate) fn version() -> String {
@@ -51,7 +52,7 @@ pub(crate) fn hardware(word: DeviceWord) -> cairn::Result<Hardware> {
 }
 
 /// The options of a new database with the model of this name, or the ensemble of these names, and the files that it keeps for it;
-/// weights, scales and rules of modules (as JSON) default to the model's. A module becomes trusted: a person named it.
+/// weights, scales and rules of modules (as JSON) default to the model's. Its modules become trusted once the database is there: a person named them.
 ///
 /// # Errors
 /// When the model does not exist, its weights are not available, or its module cannot be used.
@@ -60,7 +61,7 @@ pub(crate) fn of_model(
     weights: &[PathBuf],
     scales: Option<&[f64]>,
     rules: &str,
-) -> cairn::Result<(Options, Vec<(String, Bytes)>)> {
+) -> cairn::Result<ForCreation> {
     let mut spec = name.parse::<ModelSpec>()?.rules(&Rules::parse(rules)?)?;
     if !weights.is_empty() {
         spec = spec.weights(weights)?;
@@ -70,10 +71,16 @@ pub(crate) fn of_model(
     }
     // The model decides the dimension, and its fingerprint is stored: it is loaded once here, on the CPU.
     let model = Model::load(&spec, &Hardware::cpu())?;
-    for KeptModule { digest, name, .. } in modules_of(model.info())? {
-        trusted(&TrustList::of_this_user()?, digest, &name)?;
-    }
-    Ok((Options::for_model(model.info().clone(), model.dimension()), model.files().to_vec()))
+    let modules = modules_of(model.info())?;
+    let list = (!modules.is_empty()).then(TrustList::of_this_user).transpose()?;
+    let trust = move || {
+        modules
+            .iter()
+            .zip(list.iter().cycle())
+            .try_for_each(|(module, list)| trusted(list, module.digest, &module.name))
+    };
+    let options = Options::for_model(model.info().clone(), model.dimension());
+    Ok(ForCreation { options, files: model.files().to_vec(), created: Box::new(trust) })
 }
 
 /// Adds a module to the list, and says so if it is new there.

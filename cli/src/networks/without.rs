@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use cairn::embed::LoadFeatures;
 use cairn::language::TrainPlan;
 use cairn::model::{Maintain, Maintained, ModelInfo};
-use cairn::{Database, Error, Options, Watch};
+use cairn::{Database, Error, Watch};
 use cairndb_ingest::PhotoEmbedder;
 use clap::builder::ValueParser;
 
+use super::ForCreation;
 use crate::args::{DeviceWord, ModelArgs};
 
 /// The build's lines of `--version`.
@@ -38,7 +38,7 @@ pub(crate) fn of_model(
     _weights: &[PathBuf],
     _scales: Option<&[f64]>,
     _rules: &str,
-) -> cairn::Result<(Options, Vec<(String, Bytes)>)> {
+) -> cairn::Result<ForCreation> {
     Err(missing("--model needs a network"))
 }
 

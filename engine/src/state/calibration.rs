@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::id::LabelId;
+
 /// Certainty of a label where it cannot be learnt.
 const UNLEARNT: f64 = 0.75;
 
@@ -12,6 +14,14 @@ pub(crate) struct Learnt {
     pub(crate) fusion: Option<Calibration>,
     /// The least score of recognition by the number of train images that elect; `None`: they teach none.
     pub(crate) least_scores: HashMap<usize, Option<f64>>,
+}
+
+/// Label shares of an image: for each label of its voters its part of their weights, and the best voter's cosine.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Shares {
+    pub(crate) parts: Vec<(LabelId, f64)>,
+    /// `None`: nobody votes.
+    pub(crate) best: Option<f32>,
 }
 
 /// How the evidence of labels counts.

@@ -152,6 +152,7 @@ impl Published {
             options,
             problems: problems.into(),
             revotes: Mutex::default(),
+            shares: Mutex::default(),
             derived,
             learnt: Arc::default(),
             voters: Default::default(),

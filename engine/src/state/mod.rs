@@ -14,7 +14,7 @@ pub(crate) mod snapshot;
 mod voters;
 pub(crate) mod watermark;
 
-pub(crate) use calibration::Calibration;
+pub(crate) use calibration::{Calibration, Shares};
 pub use changes::Changed;
 pub use images::{Images, Keys, OfInstance};
 pub(crate) use labels::Labels;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::calibration::Learnt;
+use super::calibration::{Learnt, Shares};
 use super::labels::Labels;
 use super::lists::{label_in, list_of};
 use super::neighbourhood::{Neighbourhood, Neighbourhoods};
@@ -38,6 +38,8 @@ pub(crate) struct Published {
     pub(crate) problems: Arc<[Problem]>,
     /// Votes that are not the stored predictions, computed on first use.
     pub(crate) revotes: Mutex<HashMap<Voting, Arc<Revote>>>,
+    /// The label shares of index rows, as searches need them.
+    pub(crate) shares: Mutex<HashMap<usize, Arc<Shares>>>,
     /// What was derived of the index images, on first use; shared by states with the same ones.
     pub(crate) derived: Arc<Neighbourhoods>,
     /// What the train images say of labels, on first use; shared by states with the same ones.
@@ -368,6 +370,7 @@ impl Published {
             options: self.options.clone(),
             problems: Arc::clone(&self.problems),
             revotes: Mutex::default(),
+            shares: Mutex::default(),
             derived: Arc::clone(&self.derived),
             learnt: Arc::clone(&self.learnt),
             voters: self.voters.of_another_state(),

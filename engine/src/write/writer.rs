@@ -186,6 +186,7 @@ impl Writer {
             options: state.options.clone(),
             problems: Arc::clone(&state.problems),
             revotes: Mutex::default(),
+            shares: Mutex::default(),
             learnt: if same_train { Arc::clone(&state.learnt) } else { Arc::default() },
             derived: if same_index { Arc::clone(&state.derived) } else { Arc::new(state.derived.of_others()) },
             voters: state.voters.of_another_state(),

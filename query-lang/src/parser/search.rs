@@ -209,7 +209,7 @@ impl Parser<'_> {
         if self.is_augment_train() {
             return complaints::outside_rerank(span, Method::AugmentTrain.name());
         }
-        if words::contains(&["TRANSDUCTIVE", "FULL"], typed) {
+        if words::contains(&["TRANSDUCTIVE", "FULL", "DIRECTED"], typed) {
             return complaints::outside_method(span, typed);
         }
         if words::is_planned(typed) {

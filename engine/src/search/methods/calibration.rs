@@ -5,12 +5,12 @@ use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::fusion::{NEAREST, PREDICTED, Rows, Shares, VOTERS, widths};
+use super::fusion::{NEAREST, PREDICTED, Rows, VOTERS, widths};
 use super::rows::{mean_of, row_of, weight};
 use crate::error::Result;
 use crate::id::LabelId;
 use crate::progress::{Interrupt, Progress};
-use crate::state::{Calibration, Neighbourhood, Published, Sparse};
+use crate::state::{Calibration, Neighbourhood, Published, Shares, Sparse};
 use crate::vector::{Hit, Random, dot};
 
 /// Train images that are examined; of more, whole labels are drawn until there are so many.

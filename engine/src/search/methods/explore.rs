@@ -8,7 +8,6 @@ use cairndb_query::Exploration;
 use super::super::first_stage::{Context, Found, Ready, itself};
 use crate::error::Result;
 use crate::operation::Role;
-use crate::state::Neighbourhood;
 
 /// An edge that was seen: the best one is taken first, of equal ones the first that was seen.
 #[derive(PartialEq)]
@@ -44,7 +43,7 @@ impl Context<'_> {
         // A list of the directed graph begins with the image itself.
         let degree = method.degree - usize::from(method.directed);
         let graph = self.state.neighbourhood(degree, self.interrupt)?;
-        let back = if method.directed { HashMap::new() } else { reversed(&graph, degree) };
+        let back = (!method.directed).then(|| self.state.derived.reversed(&graph, degree));
         let own = itself(&self.state.index, query);
         let mut heap = BinaryHeap::new();
         let (mut best, mut reached): (HashMap<u32, f32>, HashSet<u32>) = (HashMap::new(), HashSet::new());
@@ -80,21 +79,10 @@ impl Context<'_> {
                 return Ok(());
             }
             for row in frontier {
-                let out = graph.nearest(row as usize, degree).iter().map(|edge| (edge.similarity, edge.row));
-                let all = out.chain(back.get(&row).into_iter().flatten().copied());
-                all.for_each(|(similarity, to)| see(similarity, to, &reached, &mut heap));
+                let back = back.iter().flat_map(|back| back.nearest(row as usize, usize::MAX));
+                let all = graph.nearest(row as usize, degree).iter().chain(back);
+                all.for_each(|edge| see(edge.similarity, edge.row, &reached, &mut heap));
             }
         }
     }
-}
-
-/// The edges of the graph from their ends: with them it is symmetric.
-fn reversed(graph: &Neighbourhood, degree: usize) -> HashMap<u32, Vec<(f32, u32)>> {
-    let mut back: HashMap<u32, Vec<(f32, u32)>> = HashMap::new();
-    for row in 0..graph.rows() {
-        for edge in graph.nearest(row, degree) {
-            back.entry(edge.row).or_default().push((edge.similarity, row as u32));
-        }
-    }
-    back
 }

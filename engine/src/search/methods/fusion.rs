@@ -2,7 +2,8 @@
 //! score. Sort-step and insert-step are its hard limit.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cairndb_query::Fusion;
 
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::id::{ImageId, LabelId};
 use crate::operation::Role;
 use crate::state::lists::{label_in, list_of};
-use crate::state::{Calibration, Neighbourhood, Sparse};
+use crate::state::{Calibration, Neighbourhood, Shares, Sparse};
 
 /// k1 and k2 of the neighbourhoods, of an index that is large enough.
 const K1: usize = 20;
@@ -33,6 +34,8 @@ pub(super) const NEAREST: usize = 200;
 const HOPS: usize = 20;
 /// Images that are ordered because of their predictions, among the likely labels by their shares.
 pub(super) const PREDICTED: usize = 200;
+/// Index images whose shares a state keeps.
+const KEPT_SHARES: usize = 200_000;
 /// Likely labels: so many, with at least this share.
 const LIKELY: (usize, f64) = (3, 0.05);
 
@@ -40,14 +43,6 @@ const LIKELY: (usize, f64) = (3, 0.05);
 pub(super) fn widths(rows: usize) -> (usize, usize) {
     let k1 = K1.min((rows / 4).max(1));
     (k1, K2.min(k1 + 1))
-}
-
-/// Label shares of an image: for each label of its voters its part of their weights, and the best voter's cosine.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Shares {
-    pub(crate) parts: Vec<(LabelId, f64)>,
-    /// `None`: nobody votes.
-    pub(crate) best: Option<f32>,
 }
 
 impl Shares {
@@ -136,19 +131,21 @@ impl Rows<'_> {
     }
 }
 
-/// A neighbourhood that others are compared with: weights and their roots.
-struct Weights(HashMap<u32, (f64, f64)>);
+/// A neighbourhood that others are compared with: rows in order, weights and their roots.
+struct Weights(Vec<(u32, f64, f64)>);
 
 impl Weights {
     fn of(row: BTreeMap<u32, f64>) -> Self {
-        Self(row.into_iter().map(|(row, weight)| (row, (weight, weight.sqrt()))).collect())
+        Self(row.into_iter().map(|(row, weight)| (row, weight, weight.sqrt())).collect())
     }
 
-    /// The mean of Jaccard and Hellinger similarity.
+    /// The mean of Jaccard and Hellinger similarity; the rows of the other one are in order, too.
     fn nearness(&self, other: &[(u32, f32)]) -> f64 {
         let (mut least, mut product) = (0.0, 0.0);
+        let mut own = self.0.iter().peekable();
         for &(row, weight) in other {
-            if let Some(&(own, root)) = self.0.get(&row) {
+            while own.next_if(|(before, ..)| *before < row).is_some() {}
+            if let Some(&&(_, own, root)) = own.peek().filter(|(same, ..)| *same == row) {
                 least += own.min(f64::from(weight));
                 product += root * f64::from(weight).sqrt();
             }
@@ -187,7 +184,7 @@ impl Context<'_> {
             row: &row,
             mean: &|of| self.mean_row(&graph, of, (k1, k2)),
             cosine: &|row| self.cosine(query, row),
-            evidence: &|row| Ok(own_shares.evidence(&self.shares(row)?, &calibration)),
+            evidence: &|row| Ok(own_shares.evidence(&*self.shares(row)?, &calibration)),
             ties: &|a, b| index.key(a).cmp(index.key(b)),
         };
         let mut candidates = rows.around(&near);
@@ -228,8 +225,21 @@ impl Context<'_> {
         })
     }
 
-    /// The label shares of an index image: of its stored list, or of an exact search where that is too short.
-    fn shares(&self, row: usize) -> Result<Shares> {
+    /// The label shares of an index image, which this state keeps.
+    fn shares(&self, row: usize) -> Result<Arc<Shares>> {
+        if let Some(known) = self.state.shares.lock().get(&row) {
+            return Ok(Arc::clone(known));
+        }
+        let made = Arc::new(self.shares_of(row)?);
+        let mut kept = self.state.shares.lock();
+        if kept.len() >= KEPT_SHARES {
+            kept.clear();
+        }
+        Ok(Arc::clone(kept.entry(row).or_insert(made)))
+    }
+
+    /// Of its stored list, or of an exact search where that is too short.
+    fn shares_of(&self, row: usize) -> Result<Shares> {
         let state = self.state;
         let id = state.index.id(row);
         let wanted = VOTERS.min(state.options.kept_neighbours);

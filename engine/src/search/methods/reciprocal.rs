@@ -53,8 +53,13 @@ impl Context<'_> {
     pub(super) fn reciprocal_row(&self, graph: &Neighbourhood, row: usize, k1: usize) -> Result<Sparse> {
         self.state.derived.row(Derivation::Reciprocal(k1), row, || {
             let index = &self.state.index;
-            let vector = index.vector(row)?;
-            row_of(graph, row, k1, |other| Ok(weight(dot(&vector, &index.vector(other)?))))
+            let (vector, edges) = (index.vector(row)?, graph.nearest(row, usize::MAX));
+            // Most members are among the nearest, whose edges have the same canonical product.
+            let cosine = |other: usize| match edges.iter().find(|edge| edge.row as usize == other) {
+                Some(edge) => Ok(edge.similarity),
+                None => Ok(dot(&vector, &index.vector(other)?)),
+            };
+            row_of(graph, row, k1, |other| Ok(weight(cosine(other)?)))
         })
     }
 }

@@ -86,6 +86,29 @@ impl Neighbourhood {
         &all[..most.min(all.len())]
     }
 
+    /// The edges from their ends: to each row from those that have it among their nearest `degree`, in the order of rows.
+    fn reversed(&self, degree: usize) -> Self {
+        let mut starts = vec![0; self.rows() + 1];
+        for edge in (0..self.rows()).flat_map(|row| self.nearest(row, degree)) {
+            starts[edge.row as usize + 1] += 1;
+        }
+        let mut next = 0;
+        for start in &mut starts {
+            next += *start;
+            *start = next;
+        }
+        let mut edges = vec![Hit { similarity: 0.0, row: 0 }; next];
+        let mut ends = starts.clone();
+        for row in 0..self.rows() {
+            for edge in self.nearest(row, degree) {
+                let end = &mut ends[edge.row as usize];
+                edges[*end] = Hit { similarity: edge.similarity, row: row as u32 };
+                *end += 1;
+            }
+        }
+        Self { others: degree, starts, edges, images: Vec::new() }
+    }
+
     /// Whether a row is among the nearest ones of another.
     pub(crate) fn has(&self, row: usize, other: usize, most: usize) -> bool {
         self.nearest(row, most).iter().any(|edge| edge.row as usize == other)
@@ -113,6 +136,8 @@ pub(crate) struct Neighbourhoods {
     /// All states of one model share it.
     last: Arc<Last>,
     rows: Mutex<HashMap<(Derivation, u32), Sparse>>,
+    /// The edges from their ends, of the degree that was asked for last.
+    reversed: Mutex<Option<(usize, Arc<Neighbourhood>)>>,
     /// By number of images and bits of alpha; those of the last augmentation.
     lengths: Mutex<Option<(Augmentation, Arc<[f32]>)>>,
 }
@@ -194,6 +219,7 @@ impl Neighbourhoods {
         // Behind the graph: whoever saves meanwhile saves this one, or an earlier one before this one.
         *self.last.saved.lock() = None;
         self.rows.lock().clear();
+        *self.reversed.lock() = None;
         *self.lengths.lock() = None;
         Ok(())
     }
@@ -230,6 +256,18 @@ impl Neighbourhoods {
         *self.graph.lock() = Some(Arc::clone(&graph));
         *self.last.graph.lock() = Some(Arc::clone(&graph));
         Ok(graph)
+    }
+
+    /// The edges of a graph of these index images from their ends: with them it is symmetric. Those of one degree are kept.
+    ///
+    /// Complexity: on first use one pass over the edges, and as much memory as they take.
+    pub(crate) fn reversed(&self, graph: &Neighbourhood, degree: usize) -> Arc<Neighbourhood> {
+        if let Some((_, known)) = self.reversed.lock().as_ref().filter(|(known, _)| *known == degree) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(graph.reversed(degree));
+        *self.reversed.lock() = Some((degree, Arc::clone(&made)));
+        made
     }
 
     /// The lengths of the augmented descriptors of an augmentation, a number a row; those of one augmentation are kept.

@@ -76,6 +76,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// When it cannot be read, or cannot be used.
 pub fn try_file(path: &Path) -> Result<(blake3::Hash, String)> {
+    if !is_named_so(&path.to_string_lossy()) {
+        return Err(Error::invalid(format!("{} is neither a database nor a network", path.display()))
+            .help("name a database, a TorchScript module (.pt) or an ONNX graph (.onnx)"));
+    }
     let (name, bytes) = (name_of(path), read(path)?);
     probe::probe(&bytes, &name, &Rules::beside(path)?)?;
     Ok((blake3::hash(&bytes), name))
@@ -143,7 +147,11 @@ impl Module {
             let picture = probe_picture(&module.rules)?;
             let (output, dimension) = module.described(&[&picture])?;
             module.rules = module.rules.complete(output, dimension);
-            module.encode_batch(&[&picture])?;
+            if module.encode_batch(&[&picture])? != module.encode_batch(&[&picture])? {
+                return Err(Error::invalid(format!("{name} gives one photo two different descriptors")).help(
+                    "it draws random numbers, or keeps something of earlier photos: take dropout and the like out",
+                ));
+            }
         }
         if hardware.is_cuda() {
             module.batch = module.most_at_once()?;
@@ -201,7 +209,10 @@ impl Module {
             Output::FirstToken => out.f_select(1, 0),
             Output::MeanToken => out.f_mean_dim([1i64].as_slice(), false, Kind::Float),
         };
-        unit_rows(&raw.map_err(torch_error)?)
+        unit_rows(&raw.map_err(torch_error)?).map_err(|error| {
+            Error::invalid(format!("{}: {}", self.name, error.message()))
+                .help("it answers so for this photo: check its weights, and the mean and deviation of its input")
+        })
     }
 
     /// What comes out for pictures of one size: its kind, and the length of a descriptor.

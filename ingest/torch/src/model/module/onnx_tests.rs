@@ -82,7 +82,14 @@ fn graphs_give_descriptors_and_refusals_as_modules_do() {
     // A map is pooled.
     let map = load(&graph("Relu", None, 4), &Rules { output: Some(Output::Map), ..rules.clone() }).unwrap();
     assert_eq!(map.dimension(), 3);
+    // Weights in another file, which could change under the digest: as an initialiser, and inside a constant of a node.
+    let outside = [field(13, &[field(1, b"location"), field(2, b"w.bin")].concat()), number(14, 1)].concat();
+    let initialised = field(7, &field(5, &outside));
+    let constant = field(7, &field(1, &field(5, &field(5, &outside))));
+    let sound = graph("ReduceMean", Some(("axes", &[2, 3])), 2);
     for (bytes, why) in [
+        ([sound.clone(), initialised].concat(), "some of its weights are in other files"),
+        ([sound, constant].concat(), "some of its weights are in other files"),
         (graph("ReduceMean", Some(("axes", &[1])), 3), "are tokens"),
         (graph("NoSuchOperator", None, 2), "no ONNX graph that can be loaded"),
         (b"not a graph".to_vec(), "no ONNX graph that can be loaded"),

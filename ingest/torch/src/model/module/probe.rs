@@ -139,7 +139,7 @@ pub(crate) fn probe(bytes: &[u8], name: &str, rules: &Rules) -> Result<Rules> {
         return match signal {
             1 | 2 | 15 => Err(Error::new(ErrorKind::Cancelled, format!("stopped while {name} was tried"))),
             OUT_OF_TIME => refuse(
-                format!("computes for more than {SECONDS} seconds on one photo"),
+                format!("computes for more than {SECONDS} seconds of a processor on one photo"),
                 "a network that embeds photos answers in seconds: name another",
             ),
             _ => refuse(

@@ -218,7 +218,7 @@ impl Rules {
         };
         if !sound(self.mean, -255.0) || !sound(self.deviation, 1e-6) {
             return refuse(
-                format!("mean {:?} and deviation {:?} cannot be used", self.mean, self.deviation),
+                "this mean and deviation cannot be used".to_owned(),
                 "give three numbers each, on 0 to 1, for example 0.485,0.456,0.406; a deviation is above 0",
             );
         }

@@ -36,7 +36,13 @@ impl TorchScript {
         let out =
             tch::no_grad(|| self.0.forward_is(&given)).map_err(|error| own_words(name, &last_words(&error), size))?;
         match out {
-            IValue::Tensor(tensor) => tensor.f_to_kind(Kind::Float).map_err(torch_error),
+            IValue::Tensor(tensor) => match tensor.kind() {
+                Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16 => {
+                    tensor.f_to_kind(Kind::Float).map_err(torch_error)
+                }
+                other => Err(Error::invalid(format!("{name} returns numbers of the kind {other:?}"))
+                    .help("floating-point numbers make a descriptor: return output.float()")),
+            },
             other => Err(Error::invalid(format!("{name} returns {}", described(&other))).help(ACCEPTED)),
         }
     }

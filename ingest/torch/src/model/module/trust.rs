@@ -63,8 +63,12 @@ impl TrustList {
         };
         let io = |error| Error::io(&self.path, error);
         let about = file.metadata().map_err(io)?;
-        let is_mine = about.uid() == rustix::process::geteuid().as_raw() || about.uid() == 0;
-        if !is_mine || about.mode() & OTHERS_WRITE != 0 {
+        if about.uid() != rustix::process::geteuid().as_raw() && about.uid() != 0 {
+            let what =
+                format!("{}: this list of trusted networks belongs to user {}", self.path.display(), about.uid());
+            return Err(Error::invalid(what).help(format!("set {TRUST_VARIABLE} to a list of your own")));
+        }
+        if about.mode() & OTHERS_WRITE != 0 {
             let what = format!("{}: others may write this list of trusted networks", self.path.display());
             return Err(Error::invalid(what).help(format!("look at it, then: chmod 600 {}", self.path.display())));
         }
@@ -141,8 +145,7 @@ impl TrustList {
         }
         let message = format!("the network {name} is code that this machine does not trust yet (BLAKE3 {digest})");
         Err(Error::new(ErrorKind::Mismatch, message).help(
-            "if you know who made it: cairn trust DB (or the file) lets it run here; without it, stored vectors are searched and vectors \
-             of your own are written as always",
+            "if you know who made it: cairn trust DB (or the file) lets it run here; without it, stored images are searched as always",
         ))
     }
 }
