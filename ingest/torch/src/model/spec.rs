@@ -165,8 +165,7 @@ mod tests {
         let file = folder.path().join("net.pt");
         std::fs::write(folder.path().join("net.json"), r#"{"size": 96, "gem_p": 2}"#).unwrap();
         let spec: ModelSpec = format!("lite0-gem+{}", file.display()).parse().unwrap();
-        let mut given = Rules::default();
-        given.size = Some(Sides::Square(64));
+        let given = Rules { size: Some(Sides::Square(64)), ..Rules::default() };
         let spec = spec.rules(&given).unwrap();
         let NetworkSpec::Module { rules, .. } = &spec.members[1].network else { unreachable!() };
         assert_eq!((rules.size, rules.gem_p), (Some(Sides::Square(64)), Some(2.0)));
