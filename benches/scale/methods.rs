@@ -74,7 +74,7 @@ fn ways(ef: Option<usize>) -> Vec<Way> {
         times: Times::default(),
         cpu: 0.0,
     };
-    vec![
+    let mut ways = vec![
         named("plain", plain()),
         named("sort + insert", plain().rerank(rerank)),
         named("FUSE", ordered(Fusion::new().into())),
@@ -83,8 +83,12 @@ fn ways(ef: Option<usize>) -> Vec<Way> {
         named("EXPLORE", ordered(Exploration::default().into())),
         named("SUPERGLOBAL", ordered(SuperGlobal::new().into())),
         named("EXPAND ALPHA", plain().expand(Expand::alpha())),
-        named("AUGMENT", plain().augment(Expand::alpha())),
-    ]
+    ];
+    if ef.is_none() {
+        // The graphs do not have augmented descriptors.
+        ways.push(named("AUGMENT", plain().augment(Expand::alpha())));
+    }
+    ways
 }
 
 /// What is computed once for a state of the index: each with the first query that needs it.
