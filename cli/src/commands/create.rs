@@ -20,22 +20,19 @@ const NO_RULES: &str = "{}";
 pub(super) fn run(args: &Create) -> Result<()> {
     let keep =
         Keep::from_word(&args.keep).ok_or_else(|| Failure::usage(format!("--keep has no value '{}'", args.keep)))?;
+    if args.vote_k > args.neighbours {
+        let what = format!("--vote-k is {}, but only {} neighbours are kept", args.vote_k, args.neighbours);
+        return Err(Failure::usage(what).help("keep at least as many neighbours (--neighbours) as vote"));
+    }
     let rules = args.module.rules();
     let model = match (&args.model, args.dim) {
-        (Some(name), _) => {
-            must_be_outside(&args.database)?;
-            networks::of_model(name, &args.weights, args.scales.as_deref(), &rules)?
-        }
+        (Some(name), _) => networks::of_model(name, &args.weights, args.scales.as_deref(), &rules)?,
         (None, Some(_)) if rules != NO_RULES => {
             return Err(Failure::usage("size, resize rule, mean, deviation and output are those of --model FILE.pt"));
         }
         (None, Some(dimension)) => ForCreation::of(Options::for_vectors(dimension)),
         (None, None) => return Err(Failure::usage("name --dim or --model")),
     };
-    if args.vote_k > args.neighbours {
-        let what = format!("--vote-k is {}, but only {} neighbours are kept", args.vote_k, args.neighbours);
-        return Err(Failure::usage(what).help("keep at least as many neighbours (--neighbours) as vote"));
-    }
     let options = model.options.vote_k(args.vote_k).kept_neighbours(args.neighbours).keep(keep);
     create(&args.database, ForCreation { options, ..model })
 }

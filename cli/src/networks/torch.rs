@@ -73,11 +73,9 @@ pub(crate) fn of_model(
     let model = Model::load(&spec, &Hardware::cpu())?;
     let modules = modules_of(model.info())?;
     let list = (!modules.is_empty()).then(TrustList::of_this_user).transpose()?;
-    let trust = move || {
-        modules
-            .iter()
-            .zip(list.iter().cycle())
-            .try_for_each(|(module, list)| trusted(list, module.digest, &module.name))
+    let trust = move || match list {
+        Some(list) => modules.iter().try_for_each(|module| trusted(&list, module.digest, &module.name)),
+        None => Ok(()),
     };
     let options = Options::for_model(model.info().clone(), model.dimension());
     Ok(ForCreation { options, files: model.files().to_vec(), created: Box::new(trust) })

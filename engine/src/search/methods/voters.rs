@@ -74,7 +74,7 @@ impl Published {
             }
         }
         let others = by.images - 1;
-        let graph = match last.map(|last| &last.graph).filter(|graph| graph.edges_of_a_row() >= others) {
+        let graph = match last.map(|last| &last.graph).filter(|graph| graph.others() >= others) {
             Some(graph) => graph.moved_to(&unmarked, interrupt)?,
             None => Neighbourhood::of(&unmarked, others, interrupt)?,
         };

@@ -70,11 +70,6 @@ impl Neighbourhood {
         hasher.finalize()
     }
 
-    /// Edges that a row has where there are as many other rows.
-    pub(crate) fn edges_of_a_row(&self) -> usize {
-        self.others
-    }
-
     /// Rows, dead ones included; these have no edges.
     pub(crate) fn rows(&self) -> usize {
         self.starts.len() - 1

@@ -31,6 +31,8 @@ use torchscript::TorchScript;
 pub(crate) const ENDINGS: [&str; 2] = [".pt", ".onnx"];
 /// Longest name of a network that is kept.
 const LONGEST_NAME: usize = 64;
+/// Most letters of a line of an error that a network's runtime gives.
+const LONGEST_LINE: usize = 400;
 /// Width and height of the picture that an unknown network gets, if photos go in as they are.
 const PROBE_SIDES: (u32, u32) = (256, 192);
 /// How far a descriptor out of a batch may be from that of the photo alone: what other kernels round otherwise.

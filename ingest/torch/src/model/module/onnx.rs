@@ -10,7 +10,7 @@ use ort::session::Session;
 use ort::value::TensorRef;
 use tch::{Device, Kind, Tensor};
 
-use super::{ACCEPTED, own_words};
+use super::{ACCEPTED, LONGEST_LINE, own_words};
 use crate::device::{Hardware, torch_error};
 use crate::model::architecture::find_beside;
 
@@ -167,7 +167,7 @@ fn is_whole(bytes: &[u8]) -> bool {
 }
 
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(400).collect()
+    text.lines().next().unwrap_or_default().chars().take(LONGEST_LINE).collect()
 }
 
 /// The runtime, loaded once.

@@ -6,11 +6,8 @@ use tch::jit::IValue;
 use tch::{CModule, Kind, TchError, Tensor};
 
 use super::in_memory::InMemory;
-use super::{ACCEPTED, own_words};
+use super::{ACCEPTED, LONGEST_LINE, own_words};
 use crate::device::{Hardware, torch_error};
-
-/// Most letters of an error's line.
-const LONGEST_LINE: usize = 400;
 
 /// A module on a device.
 pub(super) struct TorchScript(Gated<CModule>);
