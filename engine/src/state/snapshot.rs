@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::calibration::{Learnt, Shares};
+use super::kept::kept;
 use super::labels::Labels;
 use super::lists::{label_in, list_of};
 use super::neighbourhood::{Neighbourhood, Neighbourhoods};
@@ -464,16 +465,7 @@ impl Published {
         interrupt: &Interrupt<'_>,
     ) -> Result<Arc<Revote>> {
         let voting = (k, augmented.map(|augmented| (augmented.by.images, augmented.by.alpha.to_bits())));
-        if let Some(revote) = self.revotes.lock().get(&voting) {
-            return Ok(Arc::clone(revote));
-        }
-        // No lock is held while processors share the work; two readers who ask at once do it twice.
-        let revote = Arc::new(self.vote_again(k, augmented, interrupt)?);
-        let mut revotes = self.revotes.lock();
-        if revotes.len() >= KEPT_REVOTES {
-            revotes.clear();
-        }
-        Ok(Arc::clone(revotes.entry(voting).or_insert(revote)))
+        kept(&self.revotes, KEPT_REVOTES, voting, || Ok(Arc::new(self.vote_again(k, augmented, interrupt)?)))
     }
 
     fn vote_again(&self, k: usize, augmented: Option<&AugmentedTrain>, interrupt: &Interrupt<'_>) -> Result<Revote> {

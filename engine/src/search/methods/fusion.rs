@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::id::{ImageId, LabelId};
 use crate::operation::Role;
 use crate::state::lists::{label_in, list_of};
-use crate::state::{Calibration, Neighbourhood, Shares, Sparse};
+use crate::state::{Calibration, Neighbourhood, Shares, Sparse, kept};
 
 /// k1 and k2 of the neighbourhoods, of an index that is large enough.
 const K1: usize = 20;
@@ -227,15 +227,7 @@ impl Context<'_> {
 
     /// The label shares of an index image, which this state keeps.
     fn shares(&self, row: usize) -> Result<Arc<Shares>> {
-        if let Some(known) = self.state.shares.lock().get(&row) {
-            return Ok(Arc::clone(known));
-        }
-        let made = Arc::new(self.shares_of(row)?);
-        let mut kept = self.state.shares.lock();
-        if kept.len() >= KEPT_SHARES {
-            kept.clear();
-        }
-        Ok(Arc::clone(kept.entry(row).or_insert(made)))
+        kept(&self.state.shares, KEPT_SHARES, row, || Ok(Arc::new(self.shares_of(row)?)))
     }
 
     /// Of its stored list, or of an exact search where that is too short.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 pub(crate) use file::Owner;
 
+use super::kept::kept;
 use crate::catalog::{Catalog, StoredFile};
 use crate::disk::Folder;
 use crate::error::Result;
@@ -283,15 +284,6 @@ impl Neighbourhoods {
     /// # Errors
     /// Those of `make`.
     pub(crate) fn row(&self, of: Derivation, row: usize, make: impl FnOnce() -> Result<Sparse>) -> Result<Sparse> {
-        let key = (of, row as u32);
-        if let Some(known) = self.rows.lock().get(&key) {
-            return Ok(Arc::clone(known));
-        }
-        let made = make()?;
-        let mut rows = self.rows.lock();
-        if rows.len() >= KEPT_ROWS {
-            rows.clear();
-        }
-        Ok(Arc::clone(rows.entry(key).or_insert(made)))
+        kept(&self.rows, KEPT_ROWS, (of, row as u32), make)
     }
 }
