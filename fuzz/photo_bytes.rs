@@ -13,7 +13,6 @@ fuzz_target!(
         // Small limits, so that a finding about memory shows.
         let limits = DecodeLimits {
             pixels: 1 << 20,
-            decoded_bytes: 16 << 20,
             working_bytes: 32 << 20,
             ..DecodeLimits::default()
         };

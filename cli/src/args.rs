@@ -20,7 +20,7 @@ mod settings;
 mod shared;
 
 pub(crate) use eval::Eval;
-pub(crate) use ingest::{Ingest, LabelsWord};
+pub(crate) use ingest::{Ingest, LabelsWord, Prune};
 pub(crate) use maintain::{CleanOptions, Maintain, Shown, TrainOptions, Upkeep};
 use measure::{Bench, Demo, Device};
 pub(crate) use module::ModuleArgs;

@@ -11,7 +11,7 @@ use std::process::Command;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cairn");
 /// Its own variables, as README.md lists them; two are of the networks.
 const VARIABLES: &[&str] = match cfg!(feature = "torch") {
-    true => &["CAIRN_HISTORY", "CAIRN_TORCH_LIB", "CAIRN_WEIGHTS"],
+    true => &["CAIRN_HISTORY", "CAIRN_ONNXRUNTIME", "CAIRN_TORCH_LIB", "CAIRN_TRUST", "CAIRN_WEIGHTS"],
     false => &["CAIRN_HISTORY"],
 };
 

@@ -53,6 +53,7 @@
 
 // 0 words
 mod answer;
+mod attribute;
 mod error;
 mod id;
 mod operation;
@@ -110,6 +111,7 @@ pub use answer::{
     Answer, LabelWeight, NearImage, Prediction, Query, Recognition, RecognizeRequest, Rerank, Row, SearchRequest,
     Stage, Verdict, Vote, Voter,
 };
+pub use attribute::{AttributeChanges, Attributes, Value};
 pub use cairndb_query::{Column, Condition, Field, Scope};
 #[doc(hidden)]
 pub use disk::{Faults, install_faults};
@@ -174,6 +176,7 @@ pub mod lists {
 
 /// Default values and bounds.
 pub mod limits {
+    pub use crate::attribute::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_NAME_BYTES, MAX_ATTRIBUTES};
     pub use crate::door::MAX_NOTE_BYTES;
     pub use crate::options::{
         DEFAULT_BLOCK_CACHE, DEFAULT_KEPT_NEIGHBOURS, DEFAULT_VOTE_K, GRAPH_FROM_ROWS, MAX_DIMENSION,

@@ -3,6 +3,8 @@
 pub use cairndb_query::Role;
 use cairndb_query::plain_label;
 
+use crate::attribute::{AttributeChanges, Attributes, Value};
+
 /// One change. A list of them is one transaction: all or nothing, in order.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -27,6 +29,23 @@ pub enum Operation {
         /// External key; it must exist.
         key: String,
     },
+    /// Give an image another key, because its file lies elsewhere now: label, who set it, descriptor, prediction and photo stay. With
+    /// the same key only the source changes.
+    Rename {
+        /// External key; it must exist.
+        key: String,
+        /// The other key; unless it is the same, no image may have it.
+        to: String,
+        /// Where the file lies now; `None`: the source stays as it is.
+        source: Option<String>,
+    },
+    /// Set and remove attributes of an image; nothing else of it changes, and no prediction.
+    Describe {
+        /// External key; it must exist.
+        key: String,
+        /// Carried out in their order.
+        changes: AttributeChanges,
+    },
     /// A list's row about an image. It sets the label if the list changed since it was last read ([`Record::hears`]).
     Listed(Listed),
 }
@@ -44,6 +63,8 @@ pub struct Listed {
     /// The image, if it is new or the list names another photo than at the last reading; its own key and label are ignored.
     /// `None`: the image must exist, and keeps its photo and descriptor.
     pub photo: Option<Put>,
+    /// The attributes in the list, over those of `photo`.
+    pub attributes: AttributeChanges,
     /// The reading of the operation.
     pub reading: Reading,
 }
@@ -51,7 +72,7 @@ pub struct Listed {
 impl Listed {
     /// A row about an image that exists and keeps its photo and descriptor.
     pub fn known(key: impl Into<String>, reading: Reading) -> Self {
-        Self { key: key.into(), label: None, content: None, photo: None, reading }
+        Self { key: key.into(), label: None, content: None, photo: None, attributes: Vec::new(), reading }
     }
 
     /// Sets the label in the list.
@@ -64,6 +85,12 @@ impl Listed {
     #[must_use]
     pub fn content(self, content: impl Into<Option<[u8; 32]>>) -> Self {
         Self { content: content.into(), ..self }
+    }
+
+    /// Sets the attributes in the list.
+    #[must_use]
+    pub fn attributes(self, attributes: AttributeChanges) -> Self {
+        Self { attributes, ..self }
     }
 }
 
@@ -169,6 +196,11 @@ impl Operation {
         Self::Label { key: key.into(), label: label.into() }
     }
 
+    /// Gives the image with this key another one, and its file another place.
+    pub fn rename(key: impl Into<String>, to: impl Into<String>, source: impl Into<Option<String>>) -> Self {
+        Self::Rename { key: key.into(), to: to.into(), source: source.into() }
+    }
+
     /// Takes the label of the image with this key; it becomes an index image.
     pub fn unlabel(key: impl Into<String>) -> Self {
         Self::Unlabel { key: key.into() }
@@ -191,12 +223,15 @@ pub struct Put {
     pub content: Option<[u8; 32]>,
     /// The database's copy of the photo.
     pub photo: Option<Vec<u8>>,
+    /// What else is known of it.
+    pub attributes: Attributes,
 }
 
 impl Put {
     /// An index image with a key and a descriptor. The other methods add one thing each.
     pub fn new(key: impl Into<String>, vector: impl Into<Vec<f32>>) -> Self {
-        Self { key: key.into(), label: None, vector: vector.into(), source: None, content: None, photo: None }
+        let (key, vector, attributes) = (key.into(), vector.into(), Attributes::new());
+        Self { key, label: None, vector, source: None, content: None, photo: None, attributes }
     }
 
     /// Makes it a train image with this label, which is stored as [`plain_label`](crate::language::plain_label) writes it: in Unicode's
@@ -223,13 +258,21 @@ impl Put {
     pub fn photo(self, photo: impl Into<Vec<u8>>) -> Self {
         Self { photo: Some(photo.into()), ..self }
     }
+
+    /// Sets an attribute.
+    #[must_use]
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.attributes.insert(name.into(), value.into());
+        self
+    }
 }
 
 impl Put {
     /// The image as a row of a list, label included.
     pub fn from_list(mut self, reading: Reading) -> Listed {
         let label = self.label.take();
-        Listed { key: self.key.clone(), label, content: self.content, photo: Some(self), reading }
+        let (key, content) = (self.key.clone(), self.content);
+        Listed { key, label, content, photo: Some(self), attributes: Vec::new(), reading }
     }
 }
 
@@ -246,7 +289,7 @@ impl From<Put> for Operation {
 }
 
 /// A stored image, without its vector.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Record {
@@ -270,6 +313,8 @@ pub struct Record {
     pub set_by: SetBy,
     /// The row of a list at its last reading; `None`: no list with this image was read.
     pub listed: Option<ListSaid>,
+    /// What else is known of it.
+    pub attributes: Attributes,
 }
 
 impl Record {

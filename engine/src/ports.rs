@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::attribute::Attributes;
 use crate::error::{Error, Result};
 use crate::report::Report;
 
@@ -27,6 +28,8 @@ pub struct Embedded {
     pub content: [u8; 32],
     /// What the database's [`Keep`](crate::Keep) policy asks to be kept.
     pub kept: Option<Vec<u8>>,
+    /// What its file says of it, such as when it was taken.
+    pub attributes: Attributes,
 }
 
 impl Embedded {
@@ -38,13 +41,19 @@ impl Embedded {
 
     /// A descriptor and the BLAKE3 of its photo; nothing is kept of the photo.
     pub fn new(vector: impl Into<Vec<f32>>, content: [u8; 32]) -> Self {
-        Self { vector: vector.into(), content, kept: None }
+        Self { vector: vector.into(), content, kept: None, attributes: Attributes::new() }
     }
 
     /// Keeps these bytes of the photo.
     #[must_use]
     pub fn kept(self, kept: impl Into<Option<Vec<u8>>>) -> Self {
         Self { kept: kept.into(), ..self }
+    }
+
+    /// Stores these attributes with the photo.
+    #[must_use]
+    pub fn attributes(self, attributes: Attributes) -> Self {
+        Self { attributes, ..self }
     }
 }
 

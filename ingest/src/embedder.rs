@@ -8,8 +8,8 @@ use cairn::runtime::pool;
 use cairn::{Error, Keep, Photo, Result};
 
 use crate::encoder::Encoder;
-use crate::photo::{DecodeLimits, Pixels, about_photo, decode, read_photo, thumbnail};
-use crate::source::{Spellings, Text, VectorFile, is_vectors, read_list, row_fault};
+use crate::photo::{DecodeLimits, Need, Pixels, about_photo, decode_for, noted_by_camera, read_photo, thumbnail};
+use crate::source::{AttributeColumns, Spellings, Text, VectorFile, is_vectors, read_list, row_fault};
 
 /// The largest size in memory of a file of query vectors: 1 GiB.
 const MAX_QUERY_BYTES: usize = 1 << 30;
@@ -52,8 +52,9 @@ impl PhotoEmbedder {
 
     /// Everything before the network.
     pub(crate) fn prepare(&self, bytes: Vec<u8>) -> Result<Prepared> {
-        let photo = decode(&bytes, &self.limits)?;
-        let pixels = self.encoder.size_rule().fit(&photo)?;
+        let rule = self.encoder.size_rule();
+        let photo = decode_for(&bytes, Need::Input(rule), &self.limits)?;
+        let pixels = rule.fit(&photo)?;
         let kept = match self.keep {
             Keep::Original => Some(bytes),
             Keep::Thumb => Some(thumbnail(&photo)?),
@@ -62,11 +63,8 @@ impl PhotoEmbedder {
         Ok(Prepared { pixels, kept })
     }
 
-    fn prepared(&self, photo: &Photo) -> Result<([u8; 32], Prepared)> {
-        let bytes = read_photo(photo, &self.limits)?;
-        let content = *blake3::hash(&bytes).as_bytes();
-        let prepared = self.prepare(bytes).map_err(|error| about_photo(photo, error))?;
-        Ok((content, prepared))
+    fn prepared(&self, photo: &Photo) -> Result<Prepared> {
+        self.prepare(read_photo(photo, &self.limits)?).map_err(|error| about_photo(photo, error))
     }
 
     /// The descriptors of many photos (each with its key), in order: on the engine's threads, or in batches if the encoder
@@ -84,7 +82,7 @@ impl PhotoEmbedder {
         let many = |photos: &[(String, Photo)]| -> Result<Vec<Result<Vec<f32>>>> {
             let one = |(_, photo): &(String, Photo)| -> Result<_> { Ok(self.prepared(photo)) };
             let ready: Vec<_> = pool::try_map(photos, one)?;
-            let pixels: Vec<_> = ready.iter().flatten().map(|(_, ready)| &ready.pixels).collect();
+            let pixels: Vec<_> = ready.iter().flatten().map(|ready| &ready.pixels).collect();
             let mut vectors = self.encoder.embed(&pixels)?.into_iter();
             Ok(ready.into_iter().map(|ready| ready.map(|_| vectors.next().unwrap_or_default())).collect())
         };
@@ -98,10 +96,12 @@ impl Embed for PhotoEmbedder {
     }
 
     fn embed(&self, photo: &Photo) -> Result<Embedded> {
-        let (content, Prepared { pixels, kept }) = self.prepared(photo)?;
+        let bytes = read_photo(photo, &self.limits)?;
+        let (content, attributes) = (*blake3::hash(&bytes).as_bytes(), noted_by_camera(&bytes));
+        let Prepared { pixels, kept } = self.prepare(bytes).map_err(|error| about_photo(photo, error))?;
         let vector =
             self.encoder.embed(&[&pixels])?.pop().ok_or_else(|| Error::invalid("the network gave no descriptor"))?;
-        Ok(Embedded::new(vector, content).kept(kept))
+        Ok(Embedded::new(vector, content).kept(kept).attributes(attributes))
     }
 }
 
@@ -139,7 +139,7 @@ impl QueryReader {
             return Err(Error::invalid(format!("{}: this database has no model to embed photos with", path.display()))
                 .help("give a file of vectors (.npy, .npz or .fvecs), or use a database created with --model"));
         };
-        let items = read_list(Text::open(path)?, None, &mut Spellings::default())?;
+        let items = read_list(Text::open(path)?, None, &AttributeColumns::default(), &mut Spellings::default())?;
         let photos: Vec<(String, Photo)> = items.into_iter().map(|item| (item.key, Photo::File(item.path))).collect();
         let vectors = embedder.embed_all(&photos)?;
         let mut found = QueryFile::default();

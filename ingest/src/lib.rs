@@ -9,6 +9,7 @@
 pub mod answers;
 mod embedder;
 mod encoder;
+mod living;
 pub mod photo;
 mod pipeline;
 mod plain;
@@ -18,7 +19,8 @@ mod testing;
 
 pub use embedder::{PhotoEmbedder, QueryReader};
 pub use encoder::Encoder;
+pub use living::{Gone, Missing};
 pub use pipeline::{
-    IngestOptions, LabelReport, PHOTOS_PER_TRANSACTION, Report, Twins, VECTORS_PER_TRANSACTION, ingest, ingest_list,
+    IngestOptions, LabelReport, PHOTOS_PER_TRANSACTION, Report, Twins, VECTORS_PER_TRANSACTION, ingest,
     ingest_vector_list, ingest_vectors,
 };

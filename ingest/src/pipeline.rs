@@ -8,6 +8,8 @@
 
 mod heard;
 mod twins;
+mod vectors;
+mod written;
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,33 +20,42 @@ use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use cairn::limits::MAX_KEY_BYTES;
 use cairn::lists::{Listed, Reading};
 use cairn::model::ModelInfo;
-use cairn::{Database, Error, ErrorKind, Expect, Operation, Progress, Put, Record, Result, Watch};
+use cairn::{Database, Error, ErrorKind, Operation, Progress, Put, Record, Result, Watch};
 
 pub use heard::LabelReport;
 use heard::Word;
 use twins::Added;
 pub use twins::Twins;
+pub use vectors::{VECTORS_PER_TRANSACTION, ingest_vector_list, ingest_vectors};
+use written::{Ready, write};
 
 use crate::embedder::{PhotoEmbedder, Prepared};
 use crate::encoder::Encoder;
-use crate::photo::read_file;
-use crate::source::{Item, VectorFile, place_of, row_fault};
+use crate::living::Missing;
+use crate::photo::{noted_by_camera, read_file};
+use crate::source::{Item, place_of};
 
 /// Photos per transaction.
 pub const PHOTOS_PER_TRANSACTION: usize = 64;
-/// Bare vectors per transaction.
-pub const VECTORS_PER_TRANSACTION: usize = 1_000;
 
-/// How an ingest runs; it does not change what is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How an ingest runs.
+#[derive(Debug, Clone)]
 pub struct IngestOptions {
-    /// Number of threads that decode (and embed, unless the encoder prefers batches); default: one per processor.
+    /// Number of threads that decode (and embed, unless the encoder prefers batches); default: one per processor. It does not change
+    /// the rows.
     pub threads: usize,
+    /// The reading that the items belong to; default: a new one. One that overrules takes the list's labels, even over those set by
+    /// hand.
+    pub reading: Option<Reading>,
+    /// Stored photos whose files are gone ([`Missing::below`]): a new item with the content of one is that photo at another place.
+    /// Default: none.
+    pub missing: Missing,
 }
 
 impl Default for IngestOptions {
     fn default() -> Self {
-        Self { threads: std::thread::available_parallelism().map_or(1, usize::from) }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { threads, reading: None, missing: Missing::default() }
     }
 }
 
@@ -57,6 +68,11 @@ pub struct Report {
     pub replaced: usize,
     /// Number of keys that were skipped because everything was the same, or because people set what differs.
     pub unchanged: usize,
+    /// Number of photos that were found at another place: key and source follow, nothing was embedded again. They also count in
+    /// `unchanged` or, with another label, in `replaced`.
+    pub moved: usize,
+    /// Number of images of which nothing but attributes changed. They also count in `unchanged`.
+    pub described: usize,
     /// What happened to labels that differ from the list's.
     pub labels: LabelReport,
     /// The images that were added, for [`Report::twins`].
@@ -79,36 +95,12 @@ impl Report {
     }
 }
 
-/// A row that is ready to write.
-struct Ready {
-    listed: Listed,
-    word: Word,
-    /// Its descriptor without the adapter, if the database keeps those.
-    of_network: Option<Vec<f32>>,
-}
-
-impl Ready {
-    fn new(listed: Listed, word: Word) -> Self {
-        Self { listed, word, of_network: None }
-    }
-
-    /// Sets the photo's descriptor, from the network's.
-    ///
-    /// # Errors
-    /// As [`Encoder::adapt`].
-    fn describe(&mut self, encoder: &dyn Encoder, of_network: Vec<f32>, network: Option<u32>) -> Result<()> {
-        self.of_network = network.map(|_| of_network.clone());
-        if let Some(photo) = &mut self.listed.photo {
-            photo.vector = encoder.adapt(of_network)?;
-        }
-        Ok(())
-    }
-}
-
 /// The result for an item before the writer.
 enum Outcome {
     /// Nothing is to be written.
     Known(Word),
+    /// It is new, and a stored photo of this content has lost its file.
+    Moved([u8; 32]),
     Failed(String),
     /// The worker embedded it, or it needs no embedding.
     Embedded(Ready),
@@ -131,21 +123,6 @@ pub fn ingest(
     options: &IngestOptions,
     watch: &dyn Watch,
 ) -> Result<Report> {
-    ingest_list(db, embedder, items, db.snapshot().reading(), options, watch)
-}
-
-/// [`ingest`] for a reading that the caller started: one that overrules takes the list's labels, even over those set by hand.
-///
-/// # Errors
-/// As [`ingest`].
-pub fn ingest_list(
-    db: &Database,
-    embedder: &PhotoEmbedder,
-    items: &[Item],
-    reading: Reading,
-    options: &IngestOptions,
-    watch: &dyn Watch,
-) -> Result<Report> {
     check_model(db, embedder)?;
     check_unique(items.iter().map(|item| item.key.as_str()))?;
     let told = |done| watch.progress(Progress::new(Progress::IMAGES, done, items.len())).is_break();
@@ -154,7 +131,13 @@ pub fn ingest_list(
     let window = if batches(embedder) { embedder.encoder().preferred_batch() } else { PHOTOS_PER_TRANSACTION };
     let threads = options.threads.clamp(1, window);
     let snapshot = db.snapshot();
-    let network = network_of(db, embedder.encoder())?;
+    let task = Task {
+        db,
+        embedder,
+        reading: options.reading.unwrap_or_else(|| snapshot.reading()),
+        network: network_of(db, embedder.encoder())?,
+        missing: &options.missing,
+    };
     let next = AtomicUsize::new(0);
     // Number of items that the writer is done with; workers are at most two windows ahead, which bounds memory.
     let gate = Gate { written: Mutex::new(Some(0)), moved: Condvar::new() };
@@ -170,7 +153,7 @@ pub fn ingest_list(
                 while !stop.load(Ordering::Relaxed) {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(at).filter(|_| gate.wait(at, 2 * window)) else { break };
-                    let work = || outcome(item, &snapshot, embedder, reading, network);
+                    let work = || task.outcome(item, &snapshot, true);
                     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
                         Outcome::Failed("an internal error while it was decoded or embedded".to_owned())
                     });
@@ -184,6 +167,7 @@ pub fn ingest_list(
         let mut early = BTreeMap::new();
         let mut batch = Vec::with_capacity(window);
         let (mut expected, mut written) = (0, 0);
+        let mut moves = Moves { missing: options.missing.clone(), snapshot: &snapshot };
         for (at, done) in receive {
             if told(written) {
                 stop.store(true, Ordering::Relaxed);
@@ -193,13 +177,13 @@ pub fn ingest_list(
                 batch.push((&items[expected], done));
                 expected += 1;
                 if batch.len() == window {
-                    finish(db, embedder, network, std::mem::take(&mut batch), &mut report)?;
+                    task.finish(std::mem::take(&mut batch), &mut moves, &mut report)?;
                     written = expected;
                     gate.advance(expected);
                 }
             }
         }
-        finish(db, embedder, network, batch, &mut report)?;
+        task.finish(batch, &mut moves, &mut report)?;
         // Nothing is left that it could stop.
         let _over = told(expected);
         report.stopped = expected < items.len();
@@ -246,51 +230,133 @@ fn batches(embedder: &PhotoEmbedder) -> bool {
     embedder.encoder().preferred_batch() > 1
 }
 
-/// A worker's part: read, compare, decode, and embed, unless photos are embedded in batches.
-fn outcome(
-    item: &Item,
-    snapshot: &cairn::Snapshot,
-    embedder: &PhotoEmbedder,
+/// What workers and the writer know of an ingest.
+struct Task<'a> {
+    db: &'a Database,
+    embedder: &'a PhotoEmbedder,
     reading: Reading,
+    /// The number of the model without its adapter, if its descriptors are kept.
     network: Option<u32>,
-) -> Outcome {
-    let work = || -> Result<Outcome> {
+    missing: &'a Missing,
+}
+
+/// The stored photos without a file that nobody has found yet.
+struct Moves<'a> {
+    missing: Missing,
+    snapshot: &'a cairn::Snapshot,
+}
+
+impl Task<'_> {
+    /// A worker's part: read, compare, decode, and embed, unless photos are embedded in batches. With `may_move`, a new item can be a
+    /// stored photo at another place.
+    fn outcome(&self, item: &Item, snapshot: &cairn::Snapshot, may_move: bool) -> Outcome {
+        self.judged(item, snapshot, may_move).unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
+    }
+
+    fn judged(&self, item: &Item, snapshot: &cairn::Snapshot, may_move: bool) -> Result<Outcome> {
         check_words(&item.key, item.label.as_deref())?;
-        let bytes = read_file(&item.path, embedder.limits())?;
+        let bytes = read_file(&item.path, self.embedder.limits())?;
         let content = *blake3::hash(&bytes).as_bytes();
         let stored = snapshot.record(&item.key)?;
-        let word = Word::of(stored.as_ref(), item.label.as_deref(), content, reading);
-        if let Some(known) = heard_of_known(&item.key, item.label.as_deref(), content, reading, word) {
-            return Ok(known);
+        if may_move && stored.is_none() && !item.given && self.missing.has(&content) {
+            return Ok(Outcome::Moved(content));
         }
+        let word = Word::of(stored.as_ref(), item.label.as_deref(), content, self.reading);
         let source = place_of(&item.path);
+        if let (Some(stored), true) = (&stored, word.is_known_photo) {
+            return Ok(self.known(item, stored, content, &source, word));
+        }
         if let Some(stored) = &stored {
             check_same_photo(stored, item, content, &source)?;
         }
-        let Prepared { pixels, kept } = embedder.prepare(bytes)?;
+        let attributes = noted_by_camera(&bytes);
+        let Prepared { pixels, kept } = self.embedder.prepare(bytes)?;
         let mut put = Put::new(item.key.clone(), Vec::new()).source(source.display().to_string()).content(content);
-        put.label = item.label.clone();
-        put.photo = kept;
-        let (mut ready, encoder) = (Ready::new(put.from_list(reading), word), embedder.encoder());
-        if batches(embedder) {
+        (put.label, put.photo, put.attributes) = (item.label.clone(), kept, attributes);
+        let listed = put.from_list(self.reading).attributes(item.attributes.clone());
+        let (mut ready, encoder) = (Ready::new(listed, word), self.embedder.encoder());
+        if batches(self.embedder) {
             return Ok(Outcome::Pixels(ready, pixels));
         }
-        ready.describe(encoder, encoder.encode(&[&pixels])?.pop().unwrap_or_default(), network)?;
+        ready.describe(encoder, encoder.encode(&[&pixels])?.pop().unwrap_or_default(), self.network)?;
         Ok(Outcome::Embedded(ready))
-    };
-    work().unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
-}
+    }
 
-/// What to do about an image whose photo the list named before, or which has this photo anyway; `None`: the photo is needed.
-fn heard_of_known(key: &str, label: Option<&str>, content: [u8; 32], reading: Reading, word: Word) -> Option<Outcome> {
-    if !word.is_known_photo {
-        return None;
+    /// An image that has its photo already: what is new of label, attributes and place.
+    fn known(&self, item: &Item, stored: &Record, content: [u8; 32], source: &Path, word: Word) -> Outcome {
+        let attributes = item.attributes.clone();
+        let is_described = attributes.iter().all(|(name, value)| stored.attributes.get(name) == value.as_ref());
+        let lies_elsewhere = stored.content == Some(content)
+            && stored.source.as_deref().is_some_and(|old| Path::new(old) != source && !Path::new(old).exists());
+        if word.is_noted && is_described && !lies_elsewhere {
+            return Outcome::Known(word);
+        }
+        let listed = Listed::known(&item.key, self.reading).label(item.label.clone()).content(content);
+        let mut ready = Ready::new(listed.attributes(attributes), word);
+        ready.is_described = !is_described;
+        if lies_elsewhere {
+            ready.before = Some(Operation::rename(&item.key, &item.key, source.display().to_string()));
+        }
+        Outcome::Embedded(ready)
     }
-    if word.is_noted {
-        return Some(Outcome::Known(word));
+
+    /// A new item that is a stored photo at another place; `None`: another item was that photo.
+    fn moved(&self, item: &Item, content: [u8; 32], moves: &mut Moves<'_>) -> Result<Option<Ready>> {
+        let Some(old) = moves.missing.take(&content) else { return Ok(None) };
+        let Some(stored) = moves.snapshot.record(&old)? else { return Ok(None) };
+        let word = Word::of(Some(&stored), item.label.as_deref(), content, self.reading);
+        let listed = Listed::known(&item.key, self.reading).label(item.label.clone()).content(content);
+        let mut ready = Ready::new(listed.attributes(item.attributes.clone()), word);
+        ready.before = Some(Operation::rename(old, &item.key, place_of(&item.path).display().to_string()));
+        Ok(Some(ready))
     }
-    let listed = Listed::known(key, reading).label(label.map(str::to_owned)).content(content);
-    Some(Outcome::Embedded(Ready::new(listed, word)))
+
+    /// The writer's part: embed the photos of a batch, write, count.
+    fn finish(&self, batch: Vec<(&Item, Outcome)>, moves: &mut Moves<'_>, report: &mut Report) -> Result<()> {
+        let mut settled = Vec::with_capacity(batch.len());
+        for (item, done) in batch {
+            settled.push(match done {
+                Outcome::Moved(content) => match self.moved(item, content, moves)? {
+                    Some(ready) => (item, Outcome::Embedded(ready)),
+                    None => (item, self.outcome(item, moves.snapshot, false)),
+                },
+                done => (item, done),
+            });
+        }
+        let waiting = settled
+            .iter()
+            .filter_map(|(_, done)| if let Outcome::Pixels(_, pixels) = done { Some(pixels) } else { None });
+        let waiting: Vec<_> = waiting.collect();
+        let encoder = self.embedder.encoder();
+        let mut vectors = if waiting.is_empty() { Vec::new() } else { encoder.encode(&waiting)? }.into_iter();
+        let mut rows = Vec::with_capacity(settled.len());
+        for (item, done) in settled {
+            match done {
+                Outcome::Known(word) => word.count(report),
+                Outcome::Failed(reason) => report.failed.push((item.key.clone(), reason)),
+                // Settled above.
+                Outcome::Moved(_) => {}
+                Outcome::Embedded(ready) => rows.push(ready),
+                Outcome::Pixels(mut ready, _) => {
+                    ready.describe(encoder, vectors.next().unwrap_or_default(), self.network)?;
+                    rows.push(ready);
+                }
+            }
+        }
+        while !rows.is_empty() {
+            let later = rows.split_off(rows.len().min(PHOTOS_PER_TRANSACTION));
+            let made_by = encoder.info().fingerprint.as_str();
+            let mut now = std::mem::replace(&mut rows, later);
+            let kept = now.iter_mut().filter_map(|row| {
+                let (of_network, photo) = (row.of_network.take()?, row.listed.photo.as_ref()?);
+                Some((photo.key.clone(), photo.content, of_network))
+            });
+            let kept: Vec<_> = kept.collect();
+            write(self.db, Some(made_by), now, report)?;
+            keep(self.db, self.network, kept)?;
+        }
+        Ok(())
+    }
 }
 
 /// The number of the database's model that is the network without an adapter, if the active model has one: its descriptors are
@@ -324,47 +390,6 @@ fn check_same_photo(stored: &Record, item: &Item, content: [u8; 32], source: &Pa
     Ok(())
 }
 
-/// The writer's part: embed the photos of a batch, write, count.
-fn finish(
-    db: &Database,
-    embedder: &PhotoEmbedder,
-    network: Option<u32>,
-    batch: Vec<(&Item, Outcome)>,
-    report: &mut Report,
-) -> Result<()> {
-    let waiting: Vec<_> = batch
-        .iter()
-        .filter_map(|(_, done)| if let Outcome::Pixels(_, pixels) = done { Some(pixels) } else { None })
-        .collect();
-    let encoder = embedder.encoder();
-    let mut vectors = if waiting.is_empty() { Vec::new() } else { encoder.encode(&waiting)? }.into_iter();
-    let mut rows = Vec::with_capacity(batch.len());
-    for (item, done) in batch {
-        match done {
-            Outcome::Known(word) => word.count(report),
-            Outcome::Failed(reason) => report.failed.push((item.key.clone(), reason)),
-            Outcome::Embedded(ready) => rows.push(ready),
-            Outcome::Pixels(mut ready, _) => {
-                ready.describe(encoder, vectors.next().unwrap_or_default(), network)?;
-                rows.push(ready);
-            }
-        }
-    }
-    while !rows.is_empty() {
-        let later = rows.split_off(rows.len().min(PHOTOS_PER_TRANSACTION));
-        let made_by = encoder.info().fingerprint.as_str();
-        let mut now = std::mem::replace(&mut rows, later);
-        let kept = now.iter_mut().filter_map(|row| {
-            let (of_network, photo) = (row.of_network.take()?, row.listed.photo.as_ref()?);
-            Some((photo.key.clone(), photo.content, of_network))
-        });
-        let kept: Vec<_> = kept.collect();
-        write(db, Some(made_by), now, report)?;
-        keep(db, network, kept)?;
-    }
-    Ok(())
-}
-
 /// Keeps the descriptors without the adapter of photos that were written; those of photos that are not visible yet are computed
 /// when they are needed.
 fn keep(db: &Database, network: Option<u32>, kept: Vec<(String, Option<[u8; 32]>, Vec<f32>)>) -> Result<()> {
@@ -377,149 +402,6 @@ fn keep(db: &Database, network: Option<u32>, kept: Vec<(String, Option<[u8; 32]>
         }
     }
     db.keep_descriptors(&snapshot, number, rows).map(|_| ())
-}
-
-/// Ingests bare vectors: one key and (for train images) one label for each row of the file.
-///
-/// Every 1,000 rows are one transaction; `watch` may stop it between them. Rows that are zero, NaN or infinite are
-/// reported by number.
-///
-/// # Errors
-/// When the dimension is another than the database's, the database has a model, the numbers of keys, labels and rows differ,
-/// two keys are the same, or reading or writing fails; what was written stays.
-pub fn ingest_vectors(
-    db: &Database,
-    file: &mut VectorFile,
-    keys: &[String],
-    labels: &[Option<String>],
-    watch: &dyn Watch,
-) -> Result<Report> {
-    ingest_vector_list(db, file, keys, labels, db.snapshot().reading(), watch)
-}
-
-/// [`ingest_vectors`] for a reading that the caller started.
-///
-/// # Errors
-/// As [`ingest_vectors`].
-pub fn ingest_vector_list(
-    db: &Database,
-    file: &mut VectorFile,
-    keys: &[String],
-    labels: &[Option<String>],
-    reading: Reading,
-    watch: &dyn Watch,
-) -> Result<Report> {
-    let name = file.path().display().to_string();
-    if let Some(model) = &db.options().model {
-        return Err(Error::new(
-            ErrorKind::Mismatch,
-            format!(
-                "{name}: this database has descriptors of {}; it does not take vectors of unknown origin",
-                model.name
-            ),
-        )
-        .help("ingest photos, or create a database for these vectors with --dim"));
-    }
-    let dimension = db.options().dimension;
-    if file.dimension() != dimension {
-        return Err(Error::new(
-            ErrorKind::Mismatch,
-            format!("{name}: vectors of dimension {}, the database has {dimension}", file.dimension()),
-        )
-        .help("ingest them into a database created with their dimension"));
-    }
-    if keys.len() != file.rows() || labels.len() != file.rows() {
-        let (keys, labels, rows) = (keys.len(), labels.len(), file.rows());
-        return Err(Error::invalid(format!("{name}: {rows} vectors, but {keys} ids and {labels} labels")));
-    }
-    check_unique(keys.iter().map(String::as_str))?;
-    let file_rows = file.rows();
-    let told = |done| watch.progress(Progress::new(Progress::ROWS, done, file_rows)).is_break();
-    let mut report = Report::default();
-    let rows: Vec<usize> = (0..file.rows()).collect();
-    for rows in rows.chunks(VECTORS_PER_TRANSACTION) {
-        if told(rows[0]) {
-            report.stopped = true;
-            break;
-        }
-        let numbers = file.read(rows[0], rows.len())?;
-        let snapshot = db.snapshot();
-        let mut ready = Vec::with_capacity(rows.len());
-        for (&row, vector) in rows.iter().zip(numbers.chunks_exact(dimension)) {
-            let (key, label) = (&keys[row], &labels[row]);
-            let fault = row_fault(vector).map(|fault| format!(" {fault}"));
-            let words = || check_words(key, label.as_deref()).err().map(|error| format!(": {}", error.message()));
-            let fault = fault.or_else(words);
-            if let Some(fault) = fault {
-                report.failed.push((key.clone(), format!("row {row}{fault}")));
-                continue;
-            }
-            let mut hasher = blake3::Hasher::new();
-            vector.iter().for_each(|x| _ = hasher.update(&x.to_le_bytes()));
-            let content = *hasher.finalize().as_bytes();
-            let stored = snapshot.record(key)?;
-            let word = Word::of(stored.as_ref(), label.as_deref(), content, reading);
-            match heard_of_known(key, label.as_deref(), content, reading, word) {
-                Some(Outcome::Embedded(known)) => {
-                    ready.push(known);
-                    continue;
-                }
-                Some(_) => {
-                    word.count(&mut report);
-                    continue;
-                }
-                None => {}
-            }
-            let put = {
-                let mut put =
-                    Put::new(key.clone(), vector.to_vec()).source(format!("{name} row {row}")).content(content);
-                put.label = label.clone();
-                put
-            };
-            ready.push(Ready::new(put.from_list(reading), word));
-        }
-        write(db, None, ready, &mut report)?;
-    }
-    if !report.stopped {
-        // Nothing is left that it could stop.
-        let _over = told(file_rows);
-    }
-    Ok(report)
-}
-
-/// One transaction. If the engine refuses a value in it, each row gets a separate transaction, so that only the refused one is
-/// left out. A change of the active model is no such value: it ends the ingest.
-fn write(db: &Database, made_by: Option<&str>, rows: Vec<Ready>, report: &mut Report) -> Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let is_in_force = || db.options().model.as_ref().map(|model| model.fingerprint.as_str()) == made_by;
-    // An image that does not exist was deleted meanwhile.
-    let refused_value = |error: &Error| {
-        matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Mismatch | ErrorKind::NotFound) && is_in_force()
-    };
-    let write_all = |operations| db.write_if([Expect::Model(made_by.map(str::to_owned))], operations);
-    match write_all(rows.iter().map(|row| Operation::Listed(row.listed.clone())).collect::<Vec<_>>()) {
-        Ok(_) => rows.iter().for_each(|row| {
-            row.word.count(report);
-            report.added_photos.note(&row.word, &row.listed);
-        }),
-        Err(error) if refused_value(&error) => {
-            for Ready { listed, word, .. } in rows {
-                let key = listed.key.clone();
-                match write_all(vec![Operation::Listed(listed.clone())]) {
-                    Ok(_) => {
-                        word.count(report);
-                        report.added_photos.note(&word, &listed);
-                    }
-                    Err(error) if refused_value(&error) => report.failed.push((key, error.message().to_owned())),
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(())
 }
 
 fn check_model(db: &Database, embedder: &PhotoEmbedder) -> Result<()> {

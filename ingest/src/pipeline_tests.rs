@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -14,7 +14,7 @@ use cairn::{Keep, Options, Photo, Role, Stop};
 use super::*;
 use crate::QueryReader;
 use crate::photo::{Pixels, SizeRule, thumbnail};
-use crate::source::{Spellings, list_folder};
+use crate::source::{Spellings, VectorFile, list_folder};
 
 /// Side of the picture that [`Colours`] sees.
 const SIDE: u32 = 8;
@@ -151,12 +151,12 @@ fn a_stopped_ingest_goes_on_and_ends_bit_equal_to_an_undisturbed_one() {
 
     let halves = database(home.path(), "halves", &embedder, Keep::None);
     let stop = StopAfterOne::default();
-    let one = IngestOptions { threads: 1 };
+    let one = IngestOptions { threads: 1, ..IngestOptions::default() };
     let first = ingest(&halves, &embedder, &items, &one, &stop).unwrap();
     let done = stop.0.load(Ordering::Relaxed);
     assert!(first.stopped && first.added > 0 && done < items.len(), "{} of {}", first.added, items.len());
     assert_eq!(first.added + first.failed.len(), done);
-    let three = IngestOptions { threads: 3 };
+    let three = IngestOptions { threads: 3, ..IngestOptions::default() };
     let second = ingest(&halves, &embedder, &items, &three, &Stop::new()).unwrap();
     assert!(!second.stopped);
     assert_eq!((second.added, second.unchanged), (300 - first.added, first.added));
@@ -195,7 +195,8 @@ fn an_ingest_that_another_model_overtakes_ends_and_writes_nothing_more() {
     let embedder = embedder(Keep::None);
     let db = database(home.path(), "db", &embedder, Keep::None);
     let items = list_folder(folder.path(), None).unwrap().items;
-    let (options, overtaken) = (IngestOptions { threads: 1 }, Overtaken(&db, AtomicBool::new(false)));
+    let (options, overtaken) =
+        (IngestOptions { threads: 1, ..IngestOptions::default() }, Overtaken(&db, AtomicBool::new(false)));
     let error = ingest(&db, &embedder, &items, &options, &overtaken).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
     assert!(error.message().contains("another model became active"), "{error}");
@@ -284,7 +285,7 @@ fn a_query_photo_that_cannot_be_read_is_named_and_the_others_are_embedded() {
     let failed: Vec<_> = found.failed.iter().map(|failed| (failed.number, failed.name())).collect();
     assert_eq!(failed, [(0, "q0".to_owned()), (2, "q2".to_owned()), (3, "q3".to_owned())]);
     for (failed, (file, why)) in found.failed.iter().zip([
-        ("text.jpg", "not an image"),
+        ("text.jpg", "not a photo: a text"),
         ("nowhere.jpg", "No such file"),
         ("cut.jpg", "cut short"),
     ]) {
@@ -312,7 +313,7 @@ fn photos_that_are_there_under_other_keys_are_told() {
     // Three new keys of a photo that is not there: two of them are others of the first.
     std::fs::write(folder.path().join("new.jpg"), thumbnail(&Pixels::new(40, 40, vec![7; 4800]).unwrap()).unwrap())
         .unwrap();
-    let new = Item { key: "x".to_owned(), path: folder.path().join("new.jpg"), label: None, given: true };
+    let new = Item { given: true, ..Item::found("x", folder.path().join("new.jpg")) };
     let three: Vec<Item> = ["a/", "b/", "c/"].map(|prefix| other(&new, prefix)).to_vec();
     assert_eq!(twins(&run(&db, &embedder, &three)).count, 2);
 }
@@ -365,7 +366,7 @@ fn two_items_of_one_key_write_nothing() {
     let home = tempfile::tempdir().unwrap();
     let embedder = embedder(Keep::None);
     let db = database(home.path(), "db", &embedder, Keep::None);
-    let item = Item { key: "a".to_owned(), path: PathBuf::from("x"), label: None, given: true };
+    let item = Item { given: true, ..Item::found("a", "x") };
     let error = ingest(&db, &embedder, &[item.clone(), item], &IngestOptions::default(), &Stop::new());
     assert!(error.unwrap_err().to_string().contains("'a'"));
 }

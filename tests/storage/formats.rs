@@ -3,7 +3,7 @@
 //! It catches: a side file that is laid out otherwise than documented, a family that a reader of format 1 expects and does not get, a changed meaning of a stored field, also of the present
 //! format without another number, a newer format that is opened as if it were this one.
 //!
-//! The databases of formats 3 and 4 were written by `writes_a_database_of_the_present_format`, before these were released. Whoever changes
+//! The databases of formats 3 to 5 were written by `writes_a_database_of_the_present_format`, before these were released. Whoever changes
 //! what is stored gives the format a new number and adds a folder; the ones that are there stay.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use cairn::language::{Action, CleanPlan, CleanRule, Cut};
-use cairn::{Database, ErrorKind, Operation, Put, Query, Rerank, SearchRequest};
+use cairn::{Database, ErrorKind, Expect, Operation, Put, Query, Rerank, SearchRequest, Value};
 use cairndb_storage_tests::epochs::{self, Turns};
 use cairndb_storage_tests::{DIMENSION, copy_folder, create, digest, files, healthy, put};
 
@@ -33,6 +33,11 @@ fn format_3_gives_the_answers_that_it_gave() {
 #[test]
 fn format_4_gives_the_answers_that_it_gave() {
     gives_what_it_gave("v4");
+}
+
+#[test]
+fn format_5_gives_the_answers_that_it_gave() {
+    gives_what_it_gave("v5");
 }
 
 fn formats() -> PathBuf {
@@ -92,6 +97,9 @@ fn contents(database: &Database, format: &str) -> String {
     for key in snapshot.keys(None).unwrap().iter().filter(|_| format != "v3") {
         let record = snapshot.record(key).unwrap().unwrap();
         writeln!(text, "{key} {:?} {:?}", record.set_by, record.listed).unwrap();
+        if !["v3", "v4"].contains(&format) {
+            writeln!(text, "{:?} {:?}", record.source, record.attributes).unwrap();
+        }
     }
     text
 }
@@ -116,8 +124,14 @@ fn writes_a_database_of_the_present_format() {
         turns.write();
     }
     database.flush().unwrap();
+    let write = |operations: Vec<Operation>| {
+        let made_by = database.options().model.map(|model| model.fingerprint);
+        database.write_if([Expect::Model(made_by)], operations).unwrap();
+    };
     let put = Put::new("photo", [1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5]).source("folder/photo.jpg").content([7; 32]);
-    database.write(vec![put.photo(*b"bytes of a photo").into()]).unwrap();
+    let put =
+        put.attribute("camera", "Leica M11").attribute("iso", 200.0).attribute("taken", Value::Time(1_714_559_400_000));
+    write(vec![put.photo(*b"bytes of a photo").into()]);
     let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(3)));
     assert_eq!(database.clean(&plan, None, None).unwrap().found, 3);
     let reading = database.snapshot().reading();
@@ -125,15 +139,19 @@ fn writes_a_database_of_the_present_format() {
         let put = Put::new(format!("listed {n}"), [1.0, f32::from(n), 0.0, 0.0, 0.5, 0.0, 0.0, 0.0]);
         Operation::from(put.content([n; 32]).label(label).from_list(reading))
     };
-    database.write((0..5).map(|n| listed(n, if n < 2 { "label 1" } else { "label 2" }))).unwrap();
+    write((0..5).map(|n| listed(n, if n < 2 { "label 1" } else { "label 2" })).collect());
     let (key, label) = ("listed 0".to_owned(), "by hand".to_owned());
     database.write(vec![Operation::Label { key, label }, Operation::Unlabel { key: "listed 2".to_owned() }]).unwrap();
     let plan = CleanPlan::default().rule(CleanRule::Suspects(Cut::Top(2))).action(Action::Relabel);
     assert_eq!(database.clean(&plan, None, None).unwrap().found, 2);
     turns = Turns::new(&database, 5);
     turns.write();
+    let place = Value::Place { latitude: 48.858, longitude: 2.294 };
+    let changes = vec![("place".to_owned(), Some(place)), ("iso".to_owned(), None)];
+    let moved = Operation::rename("listed 3", "moved/3", Some("folder/moved/3.jpg".to_owned()));
+    database.write(vec![Operation::Describe { key: "photo".to_owned(), changes }, moved]).unwrap();
     std::fs::write(kept.join("expected.csv"), answered(&database, &queries(&kept))).unwrap();
-    std::fs::write(kept.join("contents.txt"), contents(&database, "v4")).unwrap();
+    std::fs::write(kept.join("contents.txt"), contents(&database, "v5")).unwrap();
     drop(database);
     let is_needless = |name: &str| ["LOCK", "LOG", "OPTIONS", "reserve"].iter().any(|begin| name.starts_with(begin));
     for file in files(&path).into_iter().chain(files(&path.join("catalog"))) {
@@ -146,7 +164,7 @@ fn writes_a_database_of_the_present_format() {
 fn gives_what_it_gave(format: &str) {
     let kept = formats().join(format);
     // Format 3 has the same families; its missing fields count as unknown.
-    let is_readable = ["v3", "v4"].contains(&format);
+    let is_readable = ["v3", "v4", "v5"].contains(&format);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     copy_folder(&kept.join("database"), &path);
@@ -233,9 +251,9 @@ fn a_newer_format_is_refused() {
         assert!(logs.into_iter().any(|log| set_format(&log, format)), "the options are not in the log");
     };
     // With the format it has, the changed log is sound: what follows is refused for its format alone.
-    change(4);
+    change(5);
     Database::open(&path).unwrap();
-    for format in [5, 99] {
+    for format in [6, 99] {
         change(format);
         for error in [Database::open_read_only(&path).err(), Database::open(&path).err(), Database::repair(&path).err()]
         {

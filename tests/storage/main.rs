@@ -2,6 +2,7 @@
 
 mod applications;
 mod at_once;
+mod attributes;
 mod augmented_votes;
 mod backups;
 mod beside;

@@ -22,6 +22,21 @@ impl From<std::ffi::OsString> for LabelsWord {
     }
 }
 
+/// What becomes of images whose files are gone.
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Delete the images of these folders whose files are gone. Images of a folder that is empty or cannot be read stay: a disk
+    /// may not be mounted there
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// With --prune: only list what it would delete
+    #[arg(long, requires = "prune")]
+    pub(crate) dry_run: bool,
+    /// With --prune: the most images that it deletes; it deletes none if there are more [default: a tenth of the database's images]
+    #[arg(long, requires = "prune", value_name = "N")]
+    pub(crate) prune_most: Option<usize>,
+}
+
 /// `cairn ingest`
 #[derive(Debug, Args)]
 #[command(
@@ -58,6 +73,16 @@ pub(crate) struct Ingest {
     /// until the source itself changes
     #[arg(long, value_name = "FILE|list")]
     pub(crate) labels: Vec<LabelsWord>,
+    /// Leave out the files and folders of a folder that match this pattern, as in a .gitignore; can be given more than once. A
+    /// file .cairnignore in a folder has such patterns too
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    /// Columns of a list that become attributes of its photos: their names, or `all`; a type behind a colon if the values do not
+    /// tell it (code:text, number, time, place). Cameras' notes (taken, camera, place) become attributes without it
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    pub(crate) attributes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) prune: Prune,
     /// Take the name of a photo's folder as its label
     #[arg(long)]
     pub(crate) label_from_folder: bool,

@@ -13,7 +13,7 @@ use cairn_demo::{MOST_PLACES, Random, photos_of};
 use cairn_torch::model::{Architecture, Model, ModelSpec};
 use cairn_torch::train::{StepSize, TRAINING_SIZES, step_speed};
 use cairn_torch::{Hardware, TorchProposer};
-use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, read_file};
+use cairndb_ingest::photo::{DecodeLimits, Need, Pixels, decode_for, read_file};
 use cairndb_ingest::source::list_folder;
 use cairndb_ingest::{Encoder as _, IngestOptions, PhotoEmbedder, ingest};
 
@@ -80,8 +80,9 @@ fn embedding(args: &Device, device: &Hardware, photos: &Path, out: &mut impl std
     let limits = DecodeLimits::default();
     let mut pixels = Vec::new();
     for item in list_folder(photos, None)?.items.into_iter().take(args.photos) {
-        let picture = decode(&read_file(&item.path, &limits)?, &limits)?;
-        pixels.push(on_cpu.size_rule().fit(&picture)?);
+        let rule = on_cpu.size_rule();
+        let picture = decode_for(&read_file(&item.path, &limits)?, Need::Input(rule), &limits)?;
+        pixels.push(rule.fit(&picture)?);
     }
     let (reference, seconds) = embed_all(&on_cpu, &pixels)?;
     writeln!(out, "network on the cpu, one thread: {:.1} photos/s", pixels.len() as f64 / seconds)?;

@@ -10,14 +10,16 @@ use cairn::lists::Reading;
 use cairn::model::ModelInfo;
 use cairn::{Database, Progress, Role, Watch};
 use cairndb_ingest::source::{
-    Item, Labels, Listing, MAX_LIST_BYTES, Spellings, VectorFile, is_photo, is_vectors, labels_for, list_folder,
-    read_ids, read_labels, read_list, with_role,
+    AttributeColumns, Exclude, Item, Labels, LeftOut, Listing, MAX_LIST_BYTES, STANDARD_INPUT, Sort, Spellings,
+    VectorFile, is_named_like_a_photo, is_vectors, labels_for, list_folder_but, read_ids, read_labels, read_list,
+    sniff, with_role,
 };
-use cairndb_ingest::{IngestOptions, Report};
+use cairndb_ingest::{IngestOptions, Missing, Report};
 
 use super::listed;
 use super::partial::{self, Tally};
-use crate::args::{Ingest, LabelsWord, ModelArgs, RoleWord};
+use super::prune;
+use crate::args::{Ingest, LabelsWord, ModelArgs, Prune, RoleWord};
 use crate::failure::{Failure, Result};
 use crate::interrupt::{self, Again};
 use crate::lists::{one_standard, text};
@@ -40,6 +42,12 @@ pub(super) struct Job<'a> {
     /// The sources' labels replace the present ones, even those set by hand.
     pub(super) overrules: bool,
     pub(super) label_from_folder: bool,
+    /// Patterns of files and folders that are left out.
+    pub(super) exclude: &'a [String],
+    /// Columns of a list that become attributes.
+    pub(super) attributes: &'a [String],
+    /// Images whose files are gone are deleted.
+    pub(super) prune: Option<&'a Prune>,
     /// The folder of a list's photos, if not the list's.
     pub(super) photos_from: Option<&'a Path>,
     pub(super) model: &'a ModelArgs,
@@ -72,6 +80,9 @@ pub(super) fn run(args: &Ingest) -> Result<()> {
         labels,
         overrules: args.labels.contains(&LabelsWord::List),
         label_from_folder: args.label_from_folder,
+        exclude: &args.exclude,
+        attributes: &args.attributes,
+        prune: args.prune.prune.then_some(&args.prune),
         photos_from: args.photos_from.as_deref(),
         model: &args.model,
         list_failures: args.failures.list_failures,
@@ -117,6 +128,9 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     let noun = if job.sources.iter().any(|source| is_vectors(source)) { "vector" } else { "photo" };
     listed::twins(&report.twins(&database.snapshot())?, noun);
     make_segments(&database)?;
+    if let Some(prune) = job.prune.filter(|_| !report.stopped) {
+        prune::run(&database, prune, &folders(job))?;
+    }
     let lost = voters.saturating_sub(database.snapshot().counts().train);
     if lost > 0 {
         note(&listed::lost(lost));
@@ -192,7 +206,8 @@ fn photos(
         return Err(Failure::usage("--ids is for vectors")
             .help("a photo's id is the one in its list, or its path in the folder"));
     }
-    let (Listing { items, refused }, labels) = list(job, spellings)?;
+    let (Listing { items, refused, left_out }, labels) = list(job, spellings)?;
+    left_out.sentences().iter().for_each(|sentence| note(&format!("left out: {sentence}")));
     let labels = labels.as_ref();
     let items = match (labels, job.role) {
         // A list with labels can be an index list too: its labels are ignored.
@@ -213,33 +228,54 @@ fn photos(
     let embedder = embedder(database, info, job.model)?;
     propose(database, job.model)?;
     let watch = Shown::new("photos");
-    let done = cairndb_ingest::ingest_list(database, &embedder, &items, reading, &IngestOptions::default(), &watch);
+    let missing = missing(database, job, &items)?;
+    let options = IngestOptions { reading: Some(reading), missing, ..IngestOptions::default() };
+    let done = cairndb_ingest::ingest(database, &embedder, &items, &options, &watch);
     watch.finish();
     let mut report = done?;
     report.failed.splice(0..0, refused);
     Ok(report)
 }
 
+/// The sources that are folders.
+fn folders(job: &Job<'_>) -> Vec<PathBuf> {
+    job.sources.iter().filter(|source| source.is_dir()).cloned().collect()
+}
+
+/// Stored photos of the folders whose files are gone, if a new photo might be one of them.
+fn missing(database: &Database, job: &Job<'_>, items: &[Item]) -> Result<Missing> {
+    let (snapshot, folders) = (database.snapshot(), folders(job));
+    for item in items.iter().filter(|item| !item.given && !folders.is_empty()) {
+        if snapshot.record(&item.key)?.is_none() {
+            return Ok(Missing::below(&snapshot, &folders)?);
+        }
+    }
+    Ok(Missing::default())
+}
+
 /// The photos of all sources, with the labels of `--labels`. A label file may name a photo of a folder by its path in the folder,
 /// or by its name without extension; photos without a label are left out.
 fn list(job: &Job<'_>, spellings: &mut Spellings) -> Result<(Listing, Option<Labels>)> {
-    let (mut refused, mut sources) = (Vec::new(), Vec::new());
+    let (mut refused, mut sources, mut left_out) = (Vec::new(), Vec::new(), LeftOut::default());
+    let exclude = Exclude::new(job.exclude.iter().cloned());
+    let columns = AttributeColumns::new(job.attributes.iter().cloned())?;
     if let (Some(folder), true) = (job.photos_from, job.sources.iter().all(|source| source.is_dir())) {
         let what = format!("--photos-from {} is for a list, and no source is a list", folder.display());
         return Err(Failure::usage(what).help("leave --photos-from out; a folder needs no list"));
     }
     for source in job.sources {
         let items = if source.is_dir() {
-            let listing = list_folder(source, job.label_from_folder.then_some(&mut *spellings))?;
+            let listing = list_folder_but(source, &exclude, job.label_from_folder.then_some(&mut *spellings))?;
             refused.extend(listing.refused);
+            left_out.extend(listing.left_out);
             listing.items
-        } else if is_photo(source) {
+        } else if is_photo(source)? {
             let key = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            vec![Item { key, path: source.clone(), label: None, given: false }]
+            vec![Item::found(key, source)]
         } else if source.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt")) {
             paths(source, job.photos_from)?
         } else {
-            read_list(text(source)?, job.photos_from, spellings)?
+            read_list(text(source)?, job.photos_from, &columns, spellings)?
         };
         sources.push((source, items));
     }
@@ -271,9 +307,30 @@ fn list(job: &Job<'_>, spellings: &mut Spellings) -> Result<(Listing, Option<Lab
     }
     let mut seen = HashSet::new();
     match items.iter().find(|item| !seen.insert(item.key.as_str())) {
-        None => Ok((Listing { items, refused }, labels)),
+        None => Ok((Listing { items, refused, left_out }, labels)),
         Some(twice) => Err(Failure::new(format!("the id '{}' comes from two sources", twice.key))
             .help("give the folder that contains both, or a list that gives each photo another id (id,path)")),
+    }
+}
+
+/// Whether a file that was named is a photo; otherwise it is read as a list.
+///
+/// # Errors
+/// When it is neither.
+fn is_photo(source: &Path) -> Result<bool> {
+    const LISTS: [&str; 4] = ["csv", "tsv", "txt", "json"];
+    let is_list = |ending: &std::ffi::OsStr| LISTS.iter().any(|list| ending.eq_ignore_ascii_case(list));
+    if source == Path::new(STANDARD_INPUT.0) || source.extension().is_some_and(is_list) {
+        return Ok(false);
+    }
+    if is_named_like_a_photo(source) {
+        return Ok(true);
+    }
+    match sniff(source)? {
+        Sort::Photo => Ok(true),
+        Sort::Text => Ok(false),
+        Sort::Other(what) => Err(Failure::new(format!("{} is no photo and no list: it is {what}", source.display()))
+            .help("give a folder of photos, photos, a list (id,path), or vectors (.npy, .npz, .fvecs)")),
     }
 }
 
@@ -303,7 +360,7 @@ fn paths(file: &Path, photos: Option<&Path>) -> Result<Vec<Item>> {
     text.lines(MAX_PATH_BYTES, MAX_LIST_BYTES, |_, line| {
         let line = line.trim();
         if !line.is_empty() {
-            items.push(Item { key: line.to_owned(), path: folder.join(line), label: None, given: false });
+            items.push(Item::found(line, folder.join(line)));
         }
         Ok(())
     })?;
@@ -363,6 +420,12 @@ fn summary(report: &Report, job: &Job<'_>) -> Result<Tally> {
         "added {}, replaced {}, unchanged {}, failed {failed}",
         report.added, report.replaced, report.unchanged
     ));
+    if report.moved > 0 {
+        note(&format!("{} found at another place; keys and paths follow", counted(report.moved, "stored photo")));
+    }
+    if report.described > 0 {
+        note(&format!("attributes changed: {}", counted(report.described, "image")));
+    }
     listed::said(&report.labels).iter().for_each(|line| note(line));
     match job.list_failures {
         None => name_failed(report.failed.iter().map(|(key, reason)| (&**key, &**reason))),
@@ -386,7 +449,7 @@ mod tests {
     #[test]
     fn a_photo_of_a_folder_is_labelled_by_its_path_or_its_stem() {
         let labels: Labels = [("a/x.jpg", "cat"), ("y", "dog")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        let item = |key: &str| Item { key: key.to_owned(), path: Path::new("d").join(key), label: None, given: false };
+        let item = |key: &str| Item::found(key, Path::new("d").join(key));
         let key = |name| labelled(item(name), &labels).map(|item| item.key);
         assert_eq!(key("a/x.jpg").as_deref(), Some("a/x.jpg"));
         assert_eq!(key("b/y.jpg").as_deref(), Some("y"));

@@ -10,6 +10,7 @@ mod maintain;
 mod pages;
 mod partial;
 mod predict;
+mod prune;
 mod query;
 mod status;
 mod trust;

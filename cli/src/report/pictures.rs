@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cairn::{Record, Snapshot};
-use cairndb_ingest::photo::{DecodeLimits, Pixels, decode, encode, thumbnail};
+use cairndb_ingest::photo::{DecodeLimits, Need, Pixels, THUMB_LONGEST_SIDE, decode_for, encode, thumbnail};
 
 use super::files::{Found, PhotoFolders};
 use crate::failure::Result;
@@ -39,6 +39,11 @@ pub(super) struct Framed {
     pub(super) width: f64,
     /// Height of the frame in pixels.
     pub(super) height: f64,
+}
+
+/// The pixels of a photo on which points are drawn.
+fn drawn(bytes: &[u8]) -> Option<Pixels> {
+    decode_for(bytes, Need::LongestSide(FRAME.max(DRAWN_LONGEST_SIDE)), &DecodeLimits::default()).ok()
 }
 
 /// The pictures of a page, and how many images came from each source.
@@ -79,11 +84,10 @@ impl<'a> Pictures<'a> {
         if let Some(known) = self.framed.get(key) {
             return Ok(*known);
         }
-        let seen = |bytes: Vec<u8>| decode(&bytes, &DecodeLimits::default()).ok();
         let (file, note) = self.snapshot.record(key)?.map_or((None, None), |record| self.file(&record));
-        let (seen, note) = match file.and_then(seen) {
+        let (seen, note) = match file.and_then(|bytes| drawn(&bytes)) {
             Some(seen) => (Some(seen), None),
-            None => match self.snapshot.photo(key)?.and_then(seen) {
+            None => match self.snapshot.photo(key)?.and_then(|bytes| drawn(&bytes)) {
                 // If the database has a picture, nobody needs to know that the file was not read.
                 Some(kept) => (Some(kept), note.filter(|note| *note == Found::CHANGED)),
                 None => (None, note),
@@ -96,7 +100,7 @@ impl<'a> Pictures<'a> {
 
     /// The complete picture of a query's photo in such a frame; `None` if its bytes are no photo.
     pub(super) fn framed_photo(&mut self, bytes: &[u8], frame: u32) -> Option<Framed> {
-        self.framed_pixels(&decode(bytes, &DecodeLimits::default()).ok()?, frame)
+        self.framed_pixels(&drawn(bytes)?, frame)
     }
 
     fn framed_pixels(&mut self, seen: &Pixels, frame: u32) -> Option<Framed> {
@@ -116,7 +120,7 @@ impl<'a> Pictures<'a> {
 
     /// The picture of a photo's bytes; `None` if they are no photo.
     pub(super) fn of_bytes(&mut self, bytes: &[u8]) -> Option<usize> {
-        self.of_pixels(&decode(bytes, &DecodeLimits::default()).ok()?)
+        self.of_pixels(&decode_for(bytes, Need::LongestSide(THUMB_LONGEST_SIDE), &DecodeLimits::default()).ok()?)
     }
 
     /// A small picture of these pixels.

@@ -14,6 +14,7 @@ use super::messages::{
     SegmentMessage, SpaceMessage, decode,
 };
 use super::{SegmentEntry, StoredList, codec, oplog};
+use crate::attribute::{AttributeChanges, Value};
 use crate::error::{ErrorKind, Result};
 use crate::operation::{Operation, Put};
 
@@ -41,18 +42,32 @@ fn bytes_of(bytes: &Option<Vec<u8>>) -> usize {
     bytes.as_ref().map_or(0, Vec::capacity)
 }
 
+fn of_value(name: &String, value: Option<&Value>) -> usize {
+    name.capacity() + if let Some(Value::Text(text)) = value { text.capacity() } else { 0 }
+}
+
+fn of_changes(changes: &AttributeChanges) -> usize {
+    let sum: usize = changes.iter().map(|(name, value)| of_value(name, value.as_ref())).sum();
+    sum + changes.capacity() * size_of::<(String, Option<Value>)>()
+}
+
 fn of_put(put: &Put) -> usize {
-    put.key.capacity() + text(&put.label) + 4 * put.vector.capacity() + text(&put.source) + bytes_of(&put.photo)
+    put.key.capacity() + text(&put.label) + 4 * put.vector.capacity() + text(&put.source) + bytes_of(&put.photo) + {
+        put.attributes.iter().map(|(name, value)| of_value(name, Some(value))).sum::<usize>()
+    }
 }
 
 fn of_operation(operation: &Operation) -> usize {
     match operation {
         Operation::Put(put) => of_put(put),
         Operation::Listed(listed) => {
-            listed.key.capacity() + text(&listed.label) + listed.photo.as_ref().map_or(0, of_put)
+            let held = listed.key.capacity() + text(&listed.label) + listed.photo.as_ref().map_or(0, of_put);
+            held + of_changes(&listed.attributes)
         }
         Operation::Delete { key } | Operation::Unlabel { key } => key.capacity(),
         Operation::Label { key, label } => key.capacity() + label.capacity(),
+        Operation::Rename { key, to, source } => key.capacity() + to.capacity() + text(source),
+        Operation::Describe { key, changes } => key.capacity() + of_changes(changes),
     }
 }
 
@@ -120,6 +135,7 @@ pub(crate) const DECODERS: [(&str, Decoder); 13] = [
 /// A small valid value of every kind that has a variable length: the first inputs of a fuzzer.
 #[cfg(feature = "hostile")]
 pub(crate) fn first_values() -> Vec<Vec<u8>> {
+    use super::AttributeMessage;
     use super::messages::{ChangeMessage, OriginMessage, RelabelledMessage};
     use crate::id::{ImageId, SegmentId, SpaceId};
     use crate::operation::{Listed, Reading, Role};
@@ -135,6 +151,7 @@ pub(crate) fn first_values() -> Vec<Vec<u8>> {
         version: 5,
         origin: origin(),
         listed: None,
+        attributes: AttributeMessage::of([("rating".to_owned(), Value::Number(5.0))].into()),
     };
     let list = ListMessage {
         ids: vec![1, 2, 9],
@@ -170,6 +187,7 @@ pub(crate) fn first_values() -> Vec<Vec<u8>> {
         label: text("a"),
         content: None,
         photo: Some(put.clone()),
+        attributes: vec![("rating".to_owned(), Some(Value::Number(5.0)))],
         reading: Reading { number: 1, overrules: true },
     };
     let operations = [
@@ -178,6 +196,8 @@ pub(crate) fn first_values() -> Vec<Vec<u8>> {
         Operation::Delete { key: "a".to_owned() },
         Operation::Label { key: "a".to_owned(), label: "b".to_owned() },
         Operation::Unlabel { key: "a".to_owned() },
+        Operation::rename("a", "b", text("place")),
+        Operation::Describe { key: "a".to_owned(), changes: vec![("seen".to_owned(), None)] },
     ];
     let entry = SegmentEntry {
         id: SegmentId(3),
@@ -230,8 +250,10 @@ mod tests {
     use proptest::option;
     use proptest::prelude::*;
 
+    use super::super::AttributeMessage;
     use super::super::messages::{ChangeMessage, ListedMessage, OriginMessage, RelabelledMessage};
     use super::*;
+    use crate::attribute::Attributes;
     use crate::hostile::{mutated, mutations};
     use crate::id::{ImageId, SegmentId, SpaceId};
     use crate::operation::{Listed, Reading, Role};
@@ -247,8 +269,8 @@ mod tests {
         let listed =
             (option::of(any::<u32>()), content()).prop_map(|(label, content)| ListedMessage { label, content });
         let label = (option::of(any::<u32>()), option::of(origin()), option::of(listed));
-        (words(), label, option::of(words()), content(), any::<u64>()).prop_map(
-            |(key, (label, origin, listed), source, content, version)| RecordMessage {
+        (words(), label, option::of(words()), (content(), attributes()), any::<u64>()).prop_map(
+            |(key, (label, origin, listed), source, (content, attributes), version)| RecordMessage {
                 key,
                 label,
                 source,
@@ -256,6 +278,7 @@ mod tests {
                 version,
                 origin,
                 listed,
+                attributes: AttributeMessage::of(attributes),
             },
         )
     }
@@ -290,24 +313,52 @@ mod tests {
         })
     }
 
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            "[a-z]{1,9}".prop_map(Value::Text),
+            (-1e9..1e9).prop_map(Value::Number),
+            any::<i64>().prop_map(Value::Time),
+            (-90.0..=90.0, -180.0..=180.0).prop_map(|(latitude, longitude)| Value::Place { latitude, longitude }),
+        ]
+    }
+
+    fn attributes() -> impl Strategy<Value = Attributes> {
+        proptest::collection::btree_map("x[a-z]{1,5}", value(), 0..4)
+    }
+
+    fn changes() -> impl Strategy<Value = AttributeChanges> {
+        vec(("x[a-z]{1,5}", option::of(value())), 0..4)
+    }
+
     fn operation() -> impl Strategy<Value = Operation> {
-        let put =
-            || {
-                let vector = vec(-1.0f32..1.0, 0..9);
-                let put = (words(), option::of(words()), vector, option::of(words()), any::<Option<[u8; 32]>>());
-                (put, option::of(vec(any::<u8>(), 0..40))).prop_map(|((key, label, vector, source, content), photo)| {
-                    Put { key, label, vector, source, content, photo }
-                })
-            };
+        let put = || {
+            let vector = vec(-1.0f32..1.0, 0..9);
+            let put = (words(), option::of(words()), vector, option::of(words()), any::<Option<[u8; 32]>>());
+            let more = (option::of(vec(any::<u8>(), 0..40)), attributes());
+            (put, more).prop_map(|((key, label, vector, source, content), (photo, attributes))| Put {
+                key,
+                label,
+                vector,
+                source,
+                content,
+                photo,
+                attributes,
+            })
+        };
         let said = (words(), option::of(words()), any::<Option<[u8; 32]>>(), option::of(put()));
         prop_oneof![
             put().prop_map(Operation::Put),
-            (said, any::<(u64, bool)>()).prop_map(|((key, label, content, photo), (number, overrules))| {
-                Operation::Listed(Listed { key, label, content, photo, reading: Reading { number, overrules } })
-            }),
+            (said, changes(), any::<(u64, bool)>()).prop_map(
+                |((key, label, content, photo), attributes, (number, overrules))| {
+                    let reading = Reading { number, overrules };
+                    Operation::Listed(Listed { key, label, content, photo, attributes, reading })
+                }
+            ),
+            (words(), changes()).prop_map(|(key, changes)| Operation::Describe { key, changes }),
             words().prop_map(|key| Operation::Delete { key }),
             (words(), words()).prop_map(|(key, label)| Operation::Label { key, label }),
             words().prop_map(|key| Operation::Unlabel { key }),
+            (words(), words(), option::of(words())).prop_map(|(key, to, source)| Operation::Rename { key, to, source }),
         ]
     }
 

@@ -2,10 +2,13 @@
 
 use prost::Message;
 
+use crate::attribute::Attributes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::SetBy;
 use crate::options::{Keep, ModelInfo, Options};
 use crate::vote::List;
+
+use super::attributes::AttributeMessage;
 
 /// Value of `records`.
 #[derive(Clone, PartialEq, Message)]
@@ -27,6 +30,9 @@ pub(crate) struct RecordMessage {
     /// What a list said of the image when it was read last. Absent: none was read.
     #[prost(message, optional, tag = "7")]
     pub(crate) listed: Option<ListedMessage>,
+    /// What else is known of it, by name. Empty in format 4 and earlier.
+    #[prost(message, repeated, tag = "8")]
+    pub(crate) attributes: Vec<AttributeMessage>,
 }
 
 /// Who set a label, inside other values.
@@ -104,6 +110,11 @@ impl RecordMessage {
         self.listed.clone().or_else(|| untouched.then_some(ListedMessage { label: self.label, content: None }))
     }
 
+    /// What else is known of the image.
+    pub(crate) fn attributes(&self) -> Result<Attributes> {
+        AttributeMessage::attributes(self.attributes.clone())
+    }
+
     /// BLAKE3 of the photo's file as it was ingested, where it came from one.
     pub(crate) fn photo_hash(&self) -> Result<Option<[u8; 32]>> {
         hash_of(self.content.as_ref(), &self.key)
@@ -158,7 +169,7 @@ pub(crate) struct TransactionMessage {
 /// One operation; exactly one field is there.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct OperationMessage {
-    #[prost(oneof = "StepMessage", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "StepMessage", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub(crate) step: Option<StepMessage>,
 }
 
@@ -174,6 +185,30 @@ pub(crate) enum StepMessage {
     Unlabel(String),
     #[prost(message, tag = "5")]
     Listed(SaidMessage),
+    #[prost(message, tag = "6")]
+    Rename(RenameMessage),
+    #[prost(message, tag = "7")]
+    Describe(DescribeMessage),
+}
+
+/// Attributes that an image gets and loses, as an operation that waits.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct DescribeMessage {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) changes: Vec<AttributeMessage>,
+}
+
+/// An image that gets another key, as an operation that waits.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RenameMessage {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    #[prost(string, tag = "2")]
+    pub(crate) to: String,
+    #[prost(string, optional, tag = "3")]
+    pub(crate) source: Option<String>,
 }
 
 /// What a list says of an image, as an operation that waits.
@@ -191,6 +226,8 @@ pub(crate) struct SaidMessage {
     pub(crate) reading: u64,
     #[prost(bool, tag = "6")]
     pub(crate) overrules: bool,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) attributes: Vec<AttributeMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -207,6 +244,8 @@ pub(crate) struct PutMessage {
     pub(crate) content: Option<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "6")]
     pub(crate) photo: Option<Vec<u8>>,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) attributes: Vec<AttributeMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -390,7 +429,7 @@ pub(crate) struct SpaceMessage {
 }
 
 /// The layout of the catalog that this build writes.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 /// The oldest layout that this build reads, and brings up to date when it opens it.
 pub(crate) const OLDEST_FORMAT: u32 = 1;
 

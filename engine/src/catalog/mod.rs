@@ -1,5 +1,6 @@
 //! The catalog: RocksDB with typed column families. It holds the truth; everything in memory is read from it at open.
 
+mod attributes;
 mod batch;
 mod beside;
 pub(crate) mod codec;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rocksdb::{BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType};
 
+pub(crate) use attributes::AttributeMessage;
 pub(crate) use batch::Batch;
 pub(crate) use jobs::Seen;
 pub(crate) use manifest::SegmentEntry;

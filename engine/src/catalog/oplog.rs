@@ -2,8 +2,10 @@
 
 use prost::Message;
 
+use super::attributes::AttributeMessage;
 use super::messages::{
-    LabelMessage, OperationMessage, PutMessage, SaidMessage, StepMessage, TransactionMessage, decode,
+    DescribeMessage, LabelMessage, OperationMessage, PutMessage, RenameMessage, SaidMessage, StepMessage,
+    TransactionMessage, decode,
 };
 use super::{Batch, Family, Pinned, codec};
 use crate::error::{Error, Result};
@@ -78,14 +80,23 @@ fn step_of(operation: &Operation) -> StepMessage {
         Operation::Delete { key } => StepMessage::Delete(key.clone()),
         Operation::Label { key, label } => StepMessage::Label(LabelMessage { key: key.clone(), label: label.clone() }),
         Operation::Unlabel { key } => StepMessage::Unlabel(key.clone()),
-        Operation::Listed(Listed { key, label, content, photo, reading }) => StepMessage::Listed(SaidMessage {
-            key: key.clone(),
-            label: label.clone(),
-            content: content.map(|content| content.to_vec()),
-            photo: photo.as_ref().map(message_of),
-            reading: reading.number,
-            overrules: reading.overrules,
-        }),
+        Operation::Rename { key, to, source } => {
+            StepMessage::Rename(RenameMessage { key: key.clone(), to: to.clone(), source: source.clone() })
+        }
+        Operation::Describe { key, changes } => {
+            StepMessage::Describe(DescribeMessage { key: key.clone(), changes: AttributeMessage::of_changes(changes) })
+        }
+        Operation::Listed(Listed { key, label, content, photo, attributes, reading }) => {
+            StepMessage::Listed(SaidMessage {
+                key: key.clone(),
+                label: label.clone(),
+                content: content.map(|content| content.to_vec()),
+                photo: photo.as_ref().map(message_of),
+                reading: reading.number,
+                overrules: reading.overrules,
+                attributes: AttributeMessage::of_changes(attributes),
+            })
+        }
     }
 }
 
@@ -97,11 +108,13 @@ fn message_of(put: &Put) -> PutMessage {
         source: put.source.clone(),
         content: put.content.map(|content| content.to_vec()),
         photo: put.photo.clone(),
+        attributes: AttributeMessage::of(put.attributes.clone()),
     }
 }
 
-fn put_of(PutMessage { key, label, vector, source, content, photo }: PutMessage) -> Result<Put> {
-    Ok(Put { key, label, vector, source, content: content.map(hash_of).transpose()?, photo })
+fn put_of(PutMessage { key, label, vector, source, content, photo, attributes }: PutMessage) -> Result<Put> {
+    let attributes = AttributeMessage::attributes(attributes)?;
+    Ok(Put { key, label, vector, source, content: content.map(hash_of).transpose()?, photo, attributes })
 }
 
 fn hash_of(content: Vec<u8>) -> Result<[u8; 32]> {
@@ -115,10 +128,16 @@ fn operation_of(message: OperationMessage) -> Result<Operation> {
         StepMessage::Delete(key) => Operation::Delete { key },
         StepMessage::Label(LabelMessage { key, label }) => Operation::Label { key, label },
         StepMessage::Unlabel(key) => Operation::Unlabel { key },
-        StepMessage::Listed(SaidMessage { key, label, content, photo, reading, overrules }) => {
+        StepMessage::Rename(RenameMessage { key, to, source }) => Operation::Rename { key, to, source },
+        StepMessage::Describe(DescribeMessage { key, changes }) => {
+            Operation::Describe { key, changes: AttributeMessage::changes(changes)? }
+        }
+        StepMessage::Listed(SaidMessage { key, label, content, photo, reading, overrules, attributes }) => {
             let content = content.map(hash_of).transpose()?;
             let photo = photo.map(put_of).transpose()?;
-            Operation::Listed(Listed { key, label, content, photo, reading: Reading { number: reading, overrules } })
+            let attributes = AttributeMessage::changes(attributes)?;
+            let reading = Reading { number: reading, overrules };
+            Operation::Listed(Listed { key, label, content, photo, attributes, reading })
         }
     })
 }

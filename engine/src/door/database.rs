@@ -10,7 +10,7 @@ use crate::background::Shared;
 use crate::background::Worker;
 use crate::catalog::Catalog;
 use crate::disk::{
-    Folder, Lock, Making, Record, What, free_bytes, is_backup, look_at_database, must_fit, only_read,
+    CATALOG, Folder, Lock, Making, Record, What, free_bytes, is_backup, look_at_database, must_fit, only_read,
     refuse_unfinished, release, set_aside, too_full,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -104,6 +104,11 @@ impl Database {
         catalog.vouch(&folder);
         let (core, worker) = Self::start(&folder, catalog, &OpenOptions::new())?;
         Ok(Self::sharing(&folder, core, Some(worker), &OpenOptions::new()))
+    }
+
+    /// Whether a folder looks like a database's: it has a catalog. Opening it can fail all the same.
+    pub fn is_at(folder: impl AsRef<Path>) -> bool {
+        folder.as_ref().join(CATALOG).join("CURRENT").is_file()
     }
 
     /// Opens the database of that folder, or creates it with these options if there is none. An existing one keeps the options that

@@ -14,6 +14,7 @@ use super::ports::Ports;
 use super::prepared::Prepared;
 use super::verifying::{recognised, verified};
 use crate::answer::{Asked, Prediction, Query, Stage};
+use crate::attribute::Attributes;
 use crate::clean::{Cleaning, Sights};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{Operation, Put, Receipt};
@@ -266,11 +267,11 @@ impl Database {
             }
             _ => None,
         };
-        let (content, photo) = match resolved.embedded {
-            Some(embedded) => (Some(embedded.content), embedded.kept),
-            None => (None, None),
+        let (content, photo, attributes) = match resolved.embedded {
+            Some(embedded) => (Some(embedded.content), embedded.kept, embedded.attributes),
+            None => (None, None, Attributes::new()),
         };
-        let put = Put { key, label, vector: resolved.asked.query.vector, source, content, photo };
+        let put = Put { label, source, content, photo, attributes, ..Put::new(key, resolved.asked.query.vector) };
         let model = snapshot.model();
         let is_bare = content.is_none() && resolved.asked.id.is_none();
         if let Some(model) = model.filter(|model| is_bare && !model.settings.is_empty()) {

@@ -13,6 +13,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use crate::answer::{Query, Rerank, SearchRequest};
+use crate::attribute::Attributes;
 use crate::door::Database;
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::{Operation, Put, Role};
@@ -61,11 +62,12 @@ fn operation() -> impl Strategy<Value = Operation> {
     });
     prop_oneof![
         6 => (key.clone(), prop::option::of(label.clone()), vector).prop_map(|(key, label, vector)| {
-            Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
+            Operation::Put(Put { label, ..Put::new(key, vector) })
         }),
         2 => key.clone().prop_map(|key| Operation::Delete { key }),
         2 => (key.clone(), label).prop_map(|(key, label)| Operation::Label { key, label }),
-        1 => key.prop_map(|key| Operation::Unlabel { key }),
+        1 => key.clone().prop_map(|key| Operation::Unlabel { key }),
+        1 => (key.clone(), key).prop_map(|(key, to)| Operation::Rename { key, to, source: None }),
     ]
 }
 
@@ -117,8 +119,13 @@ fn apply(model: &mut Model, operations: Vec<Operation>) -> Vec<Operation> {
         Operation::Delete { key } => model.remove(key).is_some(),
         Operation::Label { key, label } => model.get_mut(key).map(|image| image.0 = Some(label.clone())).is_some(),
         Operation::Unlabel { key } => model.get_mut(key).map(|image| image.0 = None).is_some(),
-        // What becomes of a list's word is tried in tests/storage/lists.rs.
-        Operation::Listed(_) => false,
+        Operation::Rename { key, to, .. } if key != to && model.contains_key(to) => false,
+        Operation::Rename { key, to, .. } => {
+            let image = model.remove(key);
+            image.is_some_and(|image| model.insert(to.clone(), image).is_none())
+        }
+        // What becomes of a list's word is tried in tests/storage/lists.rs, of attributes in tests/storage/attributes.rs.
+        Operation::Listed(_) | Operation::Describe { .. } => false,
     };
     operations.into_iter().filter(|operation| possible(model, operation)).collect()
 }
@@ -320,6 +327,7 @@ fn laws_hold_on(history: Vec<Step>) -> Result<(), TestCaseError> {
             source: None,
             content: None,
             photo: None,
+            attributes: Attributes::new(),
         })
     });
     bulk.write(puts).unwrap();
@@ -345,7 +353,7 @@ fn a_new_train_set_votes_after_the_old_one_is_gone() {
         let mut model = Model::new();
         let put = |key: String, label: Option<&str>, vector: Vec<f32>| {
             let label = label.map(str::to_owned);
-            Operation::Put(Put { key, label, vector, source: None, content: None, photo: None })
+            Operation::Put(Put { label, ..Put::new(key, vector) })
         };
         let mut write = |operations: Vec<Operation>| {
             database.write(apply(&mut model, operations)).unwrap();
@@ -379,6 +387,7 @@ fn repair_makes_everything_again() {
             source: None,
             content: None,
             photo: None,
+            attributes: Attributes::new(),
         }));
     }
     database.write(apply(&mut model, operations)).unwrap();

@@ -276,8 +276,9 @@ impl Snapshot {
             }),
             None => None,
         };
+        let attributes = record.attributes()?;
         let RecordMessage { key, source, version, .. } = record;
-        Ok(Some(Record { key, role, label, marked, source, content, version, set_by, listed }))
+        Ok(Some(Record { key, role, label, marked, source, content, version, set_by, listed, attributes }))
     }
 
     /// Calls `visit` with the key and the BLAKE3 of the photo of every stored image that has one, in no particular order.

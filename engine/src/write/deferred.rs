@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::resolve::{Transaction, check_operation};
 use crate::catalog::Waiting;
 use crate::error::Result;
-use crate::operation::{Listed, Operation, Role};
+use crate::operation::{Listed, Operation, Put, Role};
 use crate::state::snapshot::Published;
 
 /// Index images that one transaction may touch before it is deferred by itself.
@@ -97,20 +97,20 @@ impl Queue {
     ) -> Result<()> {
         let mut inside: HashMap<&str, bool> = HashMap::new();
         for operation in operations {
-            let key = key_of(operation);
-            let known = inside.get(key).copied().or_else(|| Some(self.keys.get(key)?.exists));
-            let exists = known.map_or_else(|| exists(key), Ok)?;
-            check_operation(operation, exists, dimension)?;
-            inside.insert(key, !matches!(operation, Operation::Delete { .. }));
+            let exists = |key: &str| {
+                let known = inside.get(key).copied().or_else(|| Some(self.keys.get(key)?.exists));
+                known.map_or_else(|| exists(key), Ok)
+            };
+            check_operation(operation, &exists, dimension)?;
+            inside.extend(names_of(operation));
         }
         Ok(())
     }
 
     /// Appends a transaction.
     pub(crate) fn push(&mut self, waiting: Waiting) {
-        for operation in &waiting.operations {
-            let named = Named { exists: !matches!(operation, Operation::Delete { .. }), last: waiting.sequence };
-            self.keys.insert(key_of(operation).to_owned(), named);
+        for (key, exists) in waiting.operations.iter().flat_map(names_of) {
+            self.keys.insert(key.to_owned(), Named { exists, last: waiting.sequence });
         }
         self.operations += waiting.operations.len();
         self.bytes += bytes_of(&waiting.operations);
@@ -141,7 +141,7 @@ impl Queue {
         for done in self.waiting.drain(..count) {
             self.operations -= done.operations.len();
             self.bytes -= bytes_of(&done.operations);
-            for key in done.operations.iter().map(key_of) {
+            for (key, _) in done.operations.iter().flat_map(names_of) {
                 if self.keys.get(key).is_some_and(|named| named.last == done.sequence) {
                     self.keys.remove(key);
                 }
@@ -154,14 +154,18 @@ impl Queue {
     }
 }
 
-fn key_of(operation: &Operation) -> &str {
-    match operation {
-        Operation::Put(put) => &put.key,
-        Operation::Delete { key }
+/// The keys that an operation names, and whether an image has each of them afterwards.
+fn names_of(operation: &Operation) -> impl Iterator<Item = (&str, bool)> {
+    let (first, second) = match operation {
+        Operation::Delete { key } => ((key, false), None),
+        Operation::Rename { key, to, .. } => ((key, false), Some((to, true))),
+        Operation::Put(Put { key, .. })
         | Operation::Label { key, .. }
         | Operation::Unlabel { key }
-        | Operation::Listed(Listed { key, .. }) => key,
-    }
+        | Operation::Describe { key, .. }
+        | Operation::Listed(Listed { key, .. }) => ((key, true), None),
+    };
+    std::iter::once(first).chain(second).map(|(key, exists)| (key.as_str(), exists))
 }
 
 /// About what operations take in memory.
@@ -184,14 +188,16 @@ pub(crate) fn is_far_reaching(state: &Published, operations: &[Operation]) -> bo
     if index < DEFERRED_FROM_IMAGES {
         return false;
     }
+    let is_in = |key: &str, role: Role| {
+        let found = state.pinned.image(key).ok().flatten();
+        found.is_some_and(|id| state.rows(role).row_of(id).is_some())
+    };
     let becomes_train = |operation: &&Operation| match operation {
         Operation::Put(put) => put.label.is_some(),
         Operation::Listed(listed) => listed.label.is_some(),
-        Operation::Label { key, .. } => {
-            let found = state.pinned.image(key).ok().flatten();
-            found.is_some_and(|id| state.rows(Role::Index).row_of(id).is_some())
-        }
-        Operation::Delete { .. } | Operation::Unlabel { .. } => false,
+        Operation::Label { key, .. } => is_in(key, Role::Index),
+        Operation::Rename { key, to, .. } => key != to && is_in(key, Role::Train),
+        Operation::Delete { .. } | Operation::Unlabel { .. } | Operation::Describe { .. } => false,
     };
     let added = operations.iter().filter(becomes_train).count();
     let share = (added * state.options.kept_neighbours) as f64 / (train + added).max(1) as f64;
@@ -203,7 +209,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::operation::Put;
 
     /// It catches: keys that stay while anything is deferred, however long ago the write that named them was applied; a key that
     /// is removed although a later transaction still names it.

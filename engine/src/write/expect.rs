@@ -90,7 +90,11 @@ pub(crate) fn refuse_unnamed(catalog: &Catalog, operations: &[Operation]) -> Res
     let has_vector = |operation: &Operation| match operation {
         Operation::Put(_) => true,
         Operation::Listed(listed) => listed.photo.is_some(),
-        Operation::Delete { .. } | Operation::Label { .. } | Operation::Unlabel { .. } => false,
+        Operation::Delete { .. }
+        | Operation::Label { .. }
+        | Operation::Unlabel { .. }
+        | Operation::Rename { .. }
+        | Operation::Describe { .. } => false,
     };
     let options = catalog.options();
     let has_changed = catalog.space() != SpaceId::FIRST;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use cairndb_query::plain_label;
 
+use crate::attribute::{self, Attributes};
 use crate::catalog::{CleaningMessage, OriginMessage, RecordMessage, RelabelledMessage, RelabellingMessage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{ImageId, LabelId};
@@ -72,6 +73,7 @@ pub(crate) struct After {
     pub(crate) content: Option<Vec<u8>>,
     /// `None`: what is stored of it, or nothing when there is no `Before`.
     pub(crate) photo: Option<Option<Vec<u8>>>,
+    pub(crate) attributes: Attributes,
 }
 
 /// What a list said of an image.
@@ -88,6 +90,8 @@ pub(crate) struct Change {
     pub(crate) key: String,
     pub(crate) before: Option<Before>,
     pub(crate) after: Option<After>,
+    /// The stored image that was renamed to this key: `after` keeps what is stored of it.
+    pub(crate) renamed: Option<Before>,
     /// Somebody labelled or deleted it in between, even to the same result: a person has examined what a cleaning marked.
     pub(crate) settles_mark: bool,
 }
@@ -136,7 +140,7 @@ impl Images<'_> {
             Some(before) => Some(After::unchanged(before, self.state)?),
             None => None,
         };
-        self.changes.push(Change { key: key.to_owned(), before, after, settles_mark: false });
+        self.changes.push(Change { key: key.to_owned(), before, after, renamed: None, settles_mark: false });
         self.places.insert(key.to_owned(), self.changes.len() - 1);
         Ok(self.changes.len() - 1)
     }
@@ -172,6 +176,16 @@ impl Images<'_> {
                 self.give(&key, Some(label), sequence, author, labels)?;
             }
             Operation::Unlabel { key } => self.give(&key, None, sequence, author, labels)?,
+            Operation::Rename { key, to, source } => {
+                let at = self.rename(&key, &to, labels)?;
+                if let (Some(source), Some(after)) = (source, &mut self.changes[at].after) {
+                    after.source = Some(source);
+                }
+            }
+            Operation::Describe { key, changes } => {
+                let at = self.place(&key)?;
+                attribute::change(&mut self.changes[at].existing()?.attributes, changes)?;
+            }
             Operation::Listed(mut listed) => {
                 listed.label = listed.label.as_deref().map(|label| plain_label(label).into_owned());
                 let at = self.place(&listed.key)?;
@@ -183,11 +197,33 @@ impl Images<'_> {
                 labels.before(at, &self.changes[at], is_same_photo);
                 labels.reading = Some(listed.reading.number);
                 let change = &mut self.changes[at];
+                let attributes = std::mem::take(&mut listed.attributes);
                 let after = After::as_listed(change.after.take(), photo, listed, sequence);
-                change.after = Some(after.ok_or_else(|| absent(&change.key))?);
+                let mut after = after.ok_or_else(|| absent(&change.key))?;
+                attribute::change(&mut after.attributes, attributes)?;
+                change.after = Some(after);
             }
         }
         Ok(())
+    }
+
+    /// Moves an image to another key; the place of its change.
+    fn rename(&mut self, key: &str, to: &str, labels: &mut LabelStory) -> Result<usize> {
+        let from = self.place(key)?;
+        self.changes[from].existing()?;
+        if key == to {
+            return Ok(from);
+        }
+        check_text("a key", to)?;
+        let at = self.place(to)?;
+        if self.changes[at].after.is_some() {
+            return Err(taken(to));
+        }
+        [from, at].into_iter().for_each(|place| labels.is_another(place));
+        let moved = &mut self.changes[from];
+        let (after, renamed) = (moved.after.take(), moved.renamed.take().or_else(|| moved.before.clone()));
+        (self.changes[at].after, self.changes[at].renamed) = (after, renamed);
+        Ok(at)
     }
 
     fn give(
@@ -271,28 +307,48 @@ impl LabelStory {
     }
 }
 
-/// Whether an operation is valid on a key with or without an image.
+/// Whether an operation is valid where images with some keys exist.
 ///
 /// # Errors
 /// What [`resolve`] says of it.
-pub(crate) fn check_operation(operation: &Operation, exists: bool, dimension: usize) -> Result<()> {
+pub(crate) fn check_operation(
+    operation: &Operation,
+    exists: &dyn Fn(&str) -> Result<bool>,
+    dimension: usize,
+) -> Result<()> {
     match operation {
         Operation::Put(put) => After::of_put(put, dimension).map(|_| ()),
         Operation::Listed(listed) => {
             listed.photo_of(dimension)?;
-            if exists || listed.photo.is_some() { Ok(()) } else { Err(absent(&listed.key)) }
+            attribute::change(&mut Attributes::new(), listed.attributes.clone())?;
+            if listed.photo.is_some() || exists(&listed.key)? { Ok(()) } else { Err(absent(&listed.key)) }
         }
         Operation::Label { label, .. } if check_text("a label", &plain_label(label)).is_err() => {
             check_text("a label", &plain_label(label))
         }
         Operation::Delete { key } | Operation::Label { key, .. } | Operation::Unlabel { key } => {
-            if exists {
+            if exists(key)? {
                 Ok(())
             } else {
                 Err(absent(key))
             }
         }
+        Operation::Describe { key, .. } if !exists(key)? => Err(absent(key)),
+        Operation::Describe { changes, .. } => {
+            changes.iter().try_for_each(|(name, value)| attribute::check(name, value.as_ref()))
+        }
+        Operation::Rename { key, .. } if !exists(key)? => Err(absent(key)),
+        Operation::Rename { key, to, .. } if key != to => {
+            check_text("a key", to)?;
+            if exists(to)? { Err(taken(to)) } else { Ok(()) }
+        }
+        Operation::Rename { .. } => Ok(()),
     }
+}
+
+fn taken(key: &str) -> Error {
+    Error::new(ErrorKind::AlreadyExists, format!("an image '{key}' exists already"))
+        .help("delete it first, or choose another key")
 }
 
 fn absent(key: &str) -> Error {
@@ -333,6 +389,7 @@ impl After {
             source: before.record.source.clone(),
             content: before.record.content.clone(),
             photo: None,
+            attributes: before.record.attributes()?,
         })
     }
 
@@ -402,6 +459,11 @@ impl After {
         let vector = unit(&put.vector).map_err(|error| {
             Error::invalid(format!("'{}': {}", put.key, error.message())).help("the image was not stored")
         })?;
+        let mut attributes = Attributes::new();
+        attribute::change(
+            &mut attributes,
+            put.attributes.clone().into_iter().map(|(name, value)| (name, Some(value))).collect(),
+        )?;
         Ok(Self {
             label,
             origin: None,
@@ -410,6 +472,7 @@ impl After {
             source: put.source.clone(),
             content: put.content.map(|content| content.to_vec()),
             photo: Some(put.photo.clone()),
+            attributes,
         })
     }
 }

@@ -10,7 +10,9 @@ use super::predictions::{Moves, Start, follow};
 use super::proposed::Proposer;
 use super::relabellings::Log;
 use super::resolve::{After, Author, Before, Change, Resolved, Transaction, resolve};
-use crate::catalog::{Batch, CleaningMessage, ListedMessage, RecordMessage, RelabellingMessage, codec};
+use crate::catalog::{
+    AttributeMessage, Batch, CleaningMessage, ListedMessage, RecordMessage, RelabellingMessage, codec,
+};
 use crate::error::{Error, Result};
 use crate::id::{ImageId, LabelId, SpaceId};
 use crate::operation::{Operation, Role};
@@ -312,7 +314,7 @@ impl Draft<'_> {
 
     /// One image's change; `false`: it was none.
     fn apply(&mut self, state: &Published, change: Change, numbers: &mut LabelNumbers) -> Result<bool> {
-        let Change { key, before, after, settles_mark } = change;
+        let Change { key, before, after, renamed, settles_mark } = change;
         match (before, after) {
             (None, None) => Ok(false),
             (Some(before), None) => {
@@ -320,7 +322,13 @@ impl Draft<'_> {
                 Ok(true)
             }
             (None, Some(after)) => {
-                self.insert(state, None, &key, after, numbers)?;
+                self.insert(state, renamed.as_ref(), &key, after, numbers)?;
+                Ok(true)
+            }
+            // The image that had the key before was deleted or renamed itself.
+            (Some(before), Some(after)) if renamed.is_some() => {
+                self.remove(state, &before, &key, false)?;
+                self.insert(state, renamed.as_ref(), &key, after, numbers)?;
                 Ok(true)
             }
             (Some(before), Some(after)) => self.replace(state, before, &key, after, settles_mark, numbers),
@@ -373,6 +381,7 @@ impl Draft<'_> {
             version: codec::next_number(before.record.version, &format!("the next version of '{key}'"))?,
             origin: after.origin,
             listed,
+            attributes: AttributeMessage::of(after.attributes),
         };
         let same_photo = match &after.photo {
             Some(photo) => state.pinned.photo(before.id)? == *photo,
@@ -504,6 +513,7 @@ impl Draft<'_> {
             },
             origin: after.origin,
             listed,
+            attributes: AttributeMessage::of(after.attributes),
         };
         self.batch.put_record(id, &record)?;
         self.batch.put_vector(self.space, id, &vector)?;

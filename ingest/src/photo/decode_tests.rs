@@ -7,7 +7,10 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageFormat, Rgb, RgbImage};
 
+use image::metadata::Orientation;
+
 use super::*;
+use crate::photo::read_file;
 
 /// A picture without any symmetry.
 fn gradient(width: u32, height: u32) -> RgbImage {
@@ -80,11 +83,12 @@ fn deep_grey_and_transparent_pictures_become_rgb() {
     let grey = DynamicImage::ImageRgb8(gradient(9, 7)).into_luma8();
     let from_grey = read(&encode(&DynamicImage::ImageLuma8(grey.clone()), ImageFormat::Png)).unwrap();
     assert!(from_grey.rgb().chunks(3).zip(grey.as_raw()).all(|(rgb, &l)| rgb == [l, l, l]));
-    // Alpha is dropped, as Pillow's convert('RGB') does: a clear pixel keeps its colour.
+    // What is transparent shows white, whatever colour it hides.
     let mut clear = DynamicImage::ImageRgb8(gradient(9, 7)).into_rgba8();
-    clear.pixels_mut().for_each(|pixel| pixel.0[3] = 0);
+    clear.pixels_mut().enumerate().for_each(|(at, pixel)| pixel.0[3] = if at < 9 { 0 } else { 255 });
     let from_clear = read(&encode(&DynamicImage::ImageRgba8(clear), ImageFormat::Png)).unwrap();
-    assert_eq!(from_clear.rgb(), gradient(9, 7).as_raw().as_slice());
+    assert_eq!(from_clear.rgb()[..27], [255; 27]);
+    assert_eq!(from_clear.rgb()[27..], gradient(9, 7).as_raw()[27..]);
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn cmyk_becomes_rgb() {
 #[test]
 fn what_is_no_image_is_said_so() {
     assert!(refusal(b"").contains("empty"));
-    assert!(refusal(b"id,path\nx,y\n").contains("not an image"));
+    assert!(refusal(b"id,path\nx,y\n").contains("not a photo: a text"));
     assert!(refusal(b"\x89PNG\r\n\x1a\n").contains("damaged"));
     assert!(read(&[0xFF, 0xD8, 0xFF]).is_err());
 }
@@ -161,8 +165,14 @@ fn what_is_no_image_is_said_so() {
 fn a_jpeg_cut_anywhere_is_refused_and_trailing_bytes_are_not() {
     let whole = jpeg(64, 48);
     read(&whole).unwrap();
-    for cut in (3..whole.len()).step_by(7).chain([whole.len() - 1, whole.len() - 2]) {
+    for cut in (3..whole.len() - 2).step_by(7).chain([whole.len() - 3]) {
         assert!(read(&whole[..cut]).is_err(), "cut at {cut} of {}", whole.len());
+        let ended = [&whole[..cut], b"\xFF\xD9"].concat();
+        assert!(read(&ended).is_err(), "cut at {cut} of {}, and ended", whole.len());
+    }
+    // Every pixel is there, only the end marker is not.
+    for cut in [whole.len() - 1, whole.len() - 2] {
+        assert_eq!(read(&whole[..cut]).unwrap(), read(&whole).unwrap());
     }
     let mut longer = whole;
     longer.extend([0; 500]);
@@ -197,7 +207,7 @@ fn header_bombs_are_refused_before_decoding() {
     let mut huge = jpeg(64, 48);
     let frame = huge.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
     huge[frame + 5..frame + 9].copy_from_slice(&[0xC3, 0x50, 0xC3, 0x50]);
-    assert!(refusal(&huge).contains("a photo may have 100 million"), "{}", refusal(&huge));
+    assert!(refusal(&huge).contains("a photo may have 300 million"), "{}", refusal(&huge));
 }
 
 fn png_crc(bytes: &[u8]) -> u32 {
@@ -211,7 +221,7 @@ fn limits_can_be_lowered() {
     let limits = DecodeLimits { pixels: 1_000_000, ..DecodeLimits::default() };
     let large = encode(&DynamicImage::ImageRgb8(gradient(1001, 1000)), ImageFormat::Png);
     assert!(decode(&large, &limits).unwrap_err().to_string().contains("1001x1000"));
-    let limits = DecodeLimits { decoded_bytes: 1_000_000, ..DecodeLimits::default() };
+    let limits = DecodeLimits { working_bytes: 1_000_000, ..DecodeLimits::default() };
     assert!(decode(&large, &limits).is_err());
 }
 
@@ -250,4 +260,41 @@ fn a_folder_and_an_oversized_file_are_not_read() {
     let path = folder.path().join("photo.jpg");
     std::fs::write(&path, [0; 11]).unwrap();
     assert!(read_file(&path, &limits).unwrap_err().to_string().contains("11 bytes"));
+}
+
+/// The mean difference of two pictures of one size, out of 255.
+fn difference(a: &Pixels, b: &Pixels) -> f64 {
+    assert_eq!((a.width(), a.height()), (b.width(), b.height()));
+    let sum: u64 = a.rgb().iter().zip(b.rgb()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+    sum as f64 / a.rgb().len() as f64
+}
+
+/// It catches: a divisor that leaves less than twice the size, sides rounded down, a picture that is scaled after it was turned.
+#[test]
+fn a_large_jpeg_is_decoded_as_small_as_its_use_allows() {
+    assert_eq!(Need::All.divisor(8000, 6000), 1);
+    assert_eq!(Need::LongestSide(640).divisor(4032, 3024), 2);
+    assert_eq!(Need::LongestSide(250).divisor(4000, 3000), 8);
+    assert_eq!(Need::LongestSide(640).divisor(1279, 1279), 1);
+    let squash = SizeRule::Squash { width: 100, height: 400 };
+    assert_eq!(Need::Input(squash).divisor(4000, 1600), 2);
+    // A smooth picture, so that scaling by any good way gives nearly the same.
+    let smooth = RgbImage::from_fn(1001, 601, |x, y| Rgb([(x / 4) as u8, (y / 3) as u8, ((x + y) / 8) as u8]));
+    let whole = encode(&DynamicImage::ImageRgb8(smooth), ImageFormat::Jpeg);
+    let full = read(&whole).unwrap();
+    for (longest, size) in [(250, (501, 301)), (125, (251, 151)), (62, (126, 76)), (251, (1001, 601))] {
+        let small = decode_for(&whole, Need::LongestSide(longest), &DecodeLimits::default()).unwrap();
+        assert_eq!((small.width(), small.height()), size, "{longest}");
+        let expected = crate::photo::resize(&full, small.width(), small.height()).unwrap();
+        assert!(difference(&small, &expected) < 2.0, "{longest}: {}", difference(&small, &expected));
+    }
+}
+
+/// It catches: pixels of full size that are reserved for a scaled decoding, passes that are not counted.
+#[test]
+fn memory_is_counted_for_the_size_that_is_decoded() {
+    let whole = jpeg(1024, 1024);
+    let limits = DecodeLimits { working_bytes: 1 << 20, ..DecodeLimits::default() };
+    assert!(decode(&whole, &limits).unwrap_err().to_string().contains("decoding takes 3 MiB, more than the 1"));
+    assert_eq!(decode_for(&whole, Need::LongestSide(128), &limits).unwrap().width(), 256);
 }

@@ -1,12 +1,26 @@
-//! Turns a photo's bytes into pixels: decoding under limits, orientation, resizing, thumbnails. It uses no network.
+//! Turns a photo's bytes into pixels: decoding under limits, orientation, colours, resizing, thumbnails. It uses no network.
 
+mod budget;
+mod colour;
 mod decode;
+mod exif;
+mod file;
+mod heif;
+mod jpeg;
+mod jpeg2000;
+mod jpeg_xl;
+mod kind;
+mod pictures;
+mod raw;
 mod resize;
+mod source;
 mod thumb;
 
-pub use decode::{
-    DecodeLimits, about_photo, decode, hash_file, is_content, read_file, read_photo, stored_pixels, upright_size,
-};
+pub use decode::{DecodeLimits, Need, decode, decode_for, upright_size};
+pub use exif::noted_by_camera;
+pub use file::{about_photo, hash_file, is_content, read_file, read_photo, stored_pixels};
+pub(crate) use kind::TEXT;
+pub use kind::{KIND_BYTES, Kind};
 pub use resize::{SizeRule, aspect_group, resize};
 pub use thumb::{THUMB_LONGEST_SIDE, encode, thumbnail};
 
@@ -46,3 +60,6 @@ impl Pixels {
         &self.rgb
     }
 }
+
+#[cfg(test)]
+mod cases_tests;

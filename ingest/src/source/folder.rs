@@ -1,29 +1,59 @@
-//! A folder of photos: every image file below it, with its relative path as key.
+//! A folder of photos as people have them: every photo below it, whatever its name, with its relative path as key.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use cairn::{Error, Result};
+use cairn::{Database, Error, Result};
 
+use super::exclude::{Exclude, FILE, Rules};
+use super::sniff::{Sort, is_named_like_a_photo, sniff};
 use super::{Item, Listing, Spellings};
 
-/// File extensions of photos, in any case.
-pub const PHOTO_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+/// Names that cameras, systems and storage boxes leave in folders of photos, in lower case. Names that start with a dot are hidden
+/// and need not be here.
+const LEFTOVERS: [&str; 13] = [
+    "@eadir",
+    "@recycle",
+    "@recently-snapshot",
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "recycler",
+    "system volume information",
+    "lost+found",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+];
 
-/// All photos below `folder`, in byte order of their keys. Key: the path relative to the folder, unchanged. With `labels`, the
-/// first subfolder is the label, in the spelling that the database keeps, and photos beside the subfolders have none. Names that
-/// start with a dot are skipped. Links to folders are followed, and each folder is listed once: under its real path if that is
-/// below `folder`, otherwise under the first link to it in byte order. Folders and links that cannot be followed are reported by
-/// name.
+/// All photos below `folder`: [`list_folder_but`] without exclusions.
 ///
 /// # Errors
-/// When the folder cannot be read, or has no photo.
-pub fn list_folder(folder: &Path, mut labels: Option<&mut Spellings>) -> Result<Listing> {
-    let mut listing = Listing::default();
+/// As [`list_folder_but`].
+pub fn list_folder(folder: &Path, labels: Option<&mut Spellings>) -> Result<Listing> {
+    list_folder_but(folder, &Exclude::default(), labels)
+}
+
+/// All photos below `folder`, in byte order of their keys. Key: the path relative to the folder, unchanged. With `labels`, the
+/// first subfolder is the label, in the spelling that the database keeps, and photos beside the subfolders have none. A file with
+/// the name of a photo counts as one; any other is one if its first bytes are a photo's.
+///
+/// Hidden names, leftovers of systems, databases, and names that `exclude` or a `.cairnignore` excludes are left out and
+/// counted. Links to folders are followed, and each folder is listed once: under its real path if that is below `folder`,
+/// otherwise under the first link to it in byte order. Folders and links that cannot be followed are reported by name.
+///
+/// Complexity: a call of the system for each entry, and for each that has no photo's name an opening.
+///
+/// # Errors
+/// When the folder cannot be read, or has no photo; a pattern that is none.
+pub fn list_folder_but(folder: &Path, exclude: &Exclude, labels: Option<&mut Spellings>) -> Result<Listing> {
+    let mut walk = Walk { root: folder, labels, listing: Listing::default() };
     let mut seen = HashSet::new();
-    let mut waiting = Waiting { folders: vec![folder.to_owned()], links: BTreeSet::new() };
-    while let Some(current) = waiting.next() {
+    let mut waiting = Waiting { folders: vec![(folder.to_owned(), exclude.at(folder)?)], links: BTreeSet::new() };
+    while let Some((current, rules)) = waiting.next(exclude, folder)? {
         let entries = current.canonicalize().and_then(|real| match seen.insert(real) {
             true => fs::read_dir(&current).map(Some),
             false => Ok(None),
@@ -33,74 +63,117 @@ pub fn list_folder(folder: &Path, mut labels: Option<&mut Spellings>) -> Result<
             Ok(None) => continue,
             Err(error) if current == folder => return Err(Error::io(folder, error)),
             Err(error) => {
-                listing.refused.push((current.display().to_string(), error.to_string()));
+                walk.refuse(&current, &error);
                 continue;
             }
         };
+        let rules = rules.inside(&current)?;
         for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    listing.refused.push((current.display().to_string(), error.to_string()));
-                    continue;
-                }
-            };
-            let path = entry.path();
-            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
-                continue;
-            }
-            match fs::metadata(&path) {
-                Ok(about) if about.is_dir() => {
-                    waiting.push(path, entry.file_type().is_ok_and(|kind| kind.is_symlink()))
-                }
-                // If it cannot be read, the reading reports it.
-                _ if is_photo(&path) => match item(folder, path, labels.as_deref_mut()) {
-                    Ok(item) => listing.items.push(item),
-                    Err(refused) => listing.refused.push(refused),
-                },
-                Ok(_) => {}
-                // It may have photos: a folder without permission, a path that is too long, or a link that leads nowhere.
-                Err(error) if !entry.file_type().is_ok_and(|kind| kind.is_file()) => {
-                    listing.refused.push((path.display().to_string(), error.to_string()));
-                }
-                Err(_) => {}
+            match entry {
+                Ok(entry) => walk.entry(&entry, &rules, &mut waiting),
+                Err(error) => walk.refuse(&current, &error),
             }
         }
     }
+    let mut listing = walk.listing;
     if listing.items.is_empty() && listing.refused.is_empty() {
-        return Err(Error::not_found(format!("{}: this folder has no photos", folder.display()))
-            .help(format!("photos are files that end in {}", PHOTO_EXTENSIONS.join(", "))));
+        let what = format!("{}: this folder has no photos", folder.display());
+        let left_out = listing.left_out.sentences().join("; ");
+        let why = if left_out.is_empty() { String::new() } else { format!(" ({left_out})") };
+        return Err(
+            Error::not_found(format!("{what}{why}")).help("give a folder of JPEG, PNG, WebP, HEIC or other photos")
+        );
     }
     listing.items.sort_by(|a, b| a.key.cmp(&b.key));
     listing.refused.sort();
     Ok(listing)
 }
 
-/// Folders that are still to be read. The listing finds everything below them before it follows a link, and follows links in
-/// order: so the path of a folder does not depend on the order in which a directory lists its names.
+/// A listing that grows.
+struct Walk<'a> {
+    root: &'a Path,
+    labels: Option<&'a mut Spellings>,
+    listing: Listing,
+}
+
+impl Walk<'_> {
+    fn refuse(&mut self, path: &Path, error: &dyn std::fmt::Display) {
+        self.listing.refused.push((path.display().to_string(), error.to_string()));
+    }
+
+    fn entry(&mut self, entry: &fs::DirEntry, rules: &Arc<Rules>, waiting: &mut Waiting) {
+        let path = entry.path();
+        let about = fs::metadata(&path);
+        let is_folder = about.as_ref().is_ok_and(fs::Metadata::is_dir);
+        let left_out = &mut self.listing.left_out;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') {
+            left_out.hidden += usize::from(name != FILE);
+        } else if LEFTOVERS.contains(&&*name.to_lowercase()) {
+            left_out.leftovers.insert(name.into_owned());
+        } else if rules.exclude(&path, is_folder) {
+            left_out.excluded += 1;
+        } else if is_folder && Database::is_at(&path) {
+            left_out.databases.push(path.display().to_string());
+        } else {
+            match about {
+                Ok(_) if is_folder => {
+                    waiting.push(path, entry.file_type().is_ok_and(|kind| kind.is_symlink()), rules);
+                }
+                // If it cannot be read, the reading reports it.
+                _ if is_named_like_a_photo(&path) => self.photo(path),
+                Ok(about) if about.is_file() => match sniff(&path) {
+                    Ok(Sort::Photo) => self.photo(path),
+                    Ok(Sort::Text | Sort::Other(_)) => left_out.note_unread(&path),
+                    Err(error) => self.refuse(&path, &error),
+                },
+                Ok(_) => left_out.note_unread(&path),
+                // It may have photos: a folder without permission, a path that is too long, or a link that leads nowhere.
+                Err(error) if !entry.file_type().is_ok_and(|kind| kind.is_file()) => self.refuse(&path, &error),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn photo(&mut self, path: PathBuf) {
+        match item(self.root, path, self.labels.as_deref_mut()) {
+            Ok(item) => self.listing.items.push(item),
+            Err(refused) => self.listing.refused.push(refused),
+        }
+    }
+}
+
+/// Folders that are still to be read, with the rules of the one above. The listing finds everything below them before it follows a
+/// link, and follows links in order: so the path of a folder does not depend on the order in which a directory lists its names.
 struct Waiting {
-    folders: Vec<PathBuf>,
+    folders: Vec<(PathBuf, Arc<Rules>)>,
     links: BTreeSet<PathBuf>,
 }
 
 impl Waiting {
-    fn push(&mut self, path: PathBuf, is_link: bool) {
+    fn push(&mut self, path: PathBuf, is_link: bool, rules: &Arc<Rules>) {
         if is_link {
             self.links.insert(path);
         } else {
-            self.folders.push(path);
+            self.folders.push((path, Arc::clone(rules)));
         }
     }
 
-    fn next(&mut self) -> Option<PathBuf> {
-        self.folders.pop().or_else(|| self.links.pop_first())
+    /// Rules are few and links are rare: those of a link's folder are read again.
+    fn next(&mut self, exclude: &Exclude, root: &Path) -> Result<Option<(PathBuf, Arc<Rules>)>> {
+        if let Some(next) = self.folders.pop() {
+            return Ok(Some(next));
+        }
+        let Some(link) = self.links.pop_first() else { return Ok(None) };
+        let above = link.parent().unwrap_or(root);
+        let mut rules = exclude.at(root)?;
+        let steps: Vec<&Path> = above.ancestors().take_while(|step| step.starts_with(root)).collect();
+        for step in steps.into_iter().rev() {
+            rules = rules.inside(step)?;
+        }
+        Ok(Some((link, rules)))
     }
-}
-
-/// Whether a name ends like a photo's ([`PHOTO_EXTENSIONS`]).
-pub fn is_photo(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-    extension.is_some_and(|extension| PHOTO_EXTENSIONS.contains(&extension.as_str()))
 }
 
 fn item(folder: &Path, path: PathBuf, labels: Option<&mut Spellings>) -> Result<Item, (String, String)> {
@@ -114,7 +187,7 @@ fn item(folder: &Path, path: PathBuf, labels: Option<&mut Spellings>) -> Result<
         (Some(labels), Some(first)) => Some(labels.plain(&first)).filter(|label| !label.is_empty()),
         _ => None,
     };
-    Ok(Item { key, path, label, given: false })
+    Ok(Item { label, ..Item::found(key, path) })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cairn::{Error, ErrorKind, Result, Role};
 
+use super::described::{AttributeColumns, attributes};
 use super::spelling::Spellings;
 use super::table::{Table, Unique};
 use super::text::Text;
@@ -25,11 +26,16 @@ const BESIDE: [&str; 4] = ["", "train", "index", "test"];
 
 /// The photos of a list, in its order. Paths are relative to `photos`, if given, otherwise to the list's folder. A list without
 /// paths is Google Landmarks': the photo of the id `abcd` is `a/b/c/abcd.jpg` below `photos` or, with a column `url`, below the
-/// list's folder or its `train`, `index` or `test`.
+/// list's folder or its `train`, `index` or `test`. The chosen columns become attributes.
 ///
 /// # Errors
-/// When the text cannot be read, a column is missing, a row is short, or an id is repeated.
-pub fn read_list(text: Text, photos: Option<&Path>, spellings: &mut Spellings) -> Result<Vec<Item>> {
+/// When the text cannot be read, a column is missing, a row is short, an id is repeated, or a value has not its column's type.
+pub fn read_list(
+    text: Text,
+    photos: Option<&Path>,
+    columns: &AttributeColumns,
+    spellings: &mut Spellings,
+) -> Result<Vec<Item>> {
     let (name, folder) = (text.name().to_owned(), text.folder().to_owned());
     let table = Table::open(text, &KNOWN)?;
     let id = table.needed(&["id"], "id,path")?;
@@ -37,7 +43,9 @@ pub fn read_list(text: Text, photos: Option<&Path>, spellings: &mut Spellings) -
         None if photos.is_none() && table.place(&["url"]).is_none() => Some(table.needed(&["path"], "id,path")?),
         path => path,
     };
-    let places = [Some(id), path, table.place(&LABEL)];
+    let columns = columns.places(&table, &KNOWN)?;
+    let mut places = vec![Some(id), path, table.place(&LABEL)];
+    places.extend(columns.iter().map(|column| Some(column.place)));
     let needed = if path.is_some() { 2 } else { 1 };
     let (mut items, mut unique, mut base) = (Vec::new(), Unique::default(), photos.map(Path::to_owned));
     table.rows(&places, needed, |line, fields| {
@@ -58,7 +66,8 @@ pub fn read_list(text: Text, photos: Option<&Path>, spellings: &mut Spellings) -
                 base.join(file)
             }
         };
-        items.push(Item { key: id.to_owned(), path, label, given: true });
+        let attributes = attributes(&columns, &fields[3..]).map_err(|why| format!("id '{id}': {why}"))?;
+        items.push(Item { key: id.to_owned(), path, label, given: true, attributes });
         Ok(())
     })?;
     if items.is_empty() {
@@ -212,7 +221,7 @@ mod tests {
     }
 
     fn list(path: &Path) -> Result<Vec<Item>> {
-        read_list(Text::open(path)?, None, &mut Spellings::default())
+        read_list(Text::open(path)?, None, &AttributeColumns::default(), &mut Spellings::default())
     }
 
     fn labels(text: &'static str) -> Result<Labels> {
@@ -224,9 +233,14 @@ mod tests {
         let (folder, path) = written("\u{feff}id,Path,label,more\na,x/1.jpg,cat,7\n\"b,c\",2.jpg,,8\n");
         let items = list(&path).unwrap();
         let path_of_a = folder.path().join("x/1.jpg");
-        assert_eq!(items[0], Item { key: "a".into(), path: path_of_a, label: Some("cat".into()), given: true });
+        assert_eq!(items[0], Item { label: Some("cat".into()), given: true, ..Item::found("a", path_of_a) });
         assert_eq!((items[1].key.as_str(), &items[1].label), ("b,c", &None));
-        let elsewhere = read_list(Text::open(&path).unwrap(), Some(Path::new("/photos")), &mut Spellings::default());
+        let elsewhere = read_list(
+            Text::open(&path).unwrap(),
+            Some(Path::new("/photos")),
+            &AttributeColumns::default(),
+            &mut Spellings::default(),
+        );
         assert_eq!(elsewhere.unwrap()[0].path, Path::new("/photos/x/1.jpg"));
     }
 
@@ -237,7 +251,13 @@ mod tests {
         let (folder, path) = written(text);
         let refused = list(&path).unwrap_err().to_string();
         assert!(refused.contains("--photos-from") && refused.contains("6/e/1/6e158a47eb2ca3f6.jpg"), "{refused}");
-        let named = read_list(Text::open(&path).unwrap(), Some(Path::new("p")), &mut Spellings::default()).unwrap();
+        let named = read_list(
+            Text::open(&path).unwrap(),
+            Some(Path::new("p")),
+            &AttributeColumns::default(),
+            &mut Spellings::default(),
+        )
+        .unwrap();
         let expected = Path::new("p/6/e/1/6e158a47eb2ca3f6.jpg");
         assert_eq!((named[0].path.as_path(), named[0].label.as_deref()), (expected, Some("142820")));
         std::fs::create_dir_all(folder.path().join("train/6/e/1")).unwrap();
@@ -249,7 +269,12 @@ mod tests {
         );
         // The lists of its index and test photos have only ids; an id cannot lead out of the folder.
         let ids = |text: &'static str| {
-            read_list(Text::standard(text.as_bytes()), Some(Path::new("p")), &mut Spellings::default())
+            read_list(
+                Text::standard(text.as_bytes()),
+                Some(Path::new("p")),
+                &AttributeColumns::default(),
+                &mut Spellings::default(),
+            )
         };
         assert_eq!(ids("id\nabcd\n").unwrap()[0].path, Path::new("p/a/b/c/abcd.jpg"));
         for id in ["../x", "ab", "a/b/c"] {

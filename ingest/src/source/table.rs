@@ -134,6 +134,11 @@ impl Table {
         self.columns.iter().all(String::is_empty)
     }
 
+    /// The names in the header.
+    pub(super) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
     /// The position of the first of these columns that exists, in any case.
     pub fn place(&self, names: &[&str]) -> Option<usize> {
         names.iter().find_map(|name| self.columns.iter().position(|column| column.eq_ignore_ascii_case(name)))

@@ -54,9 +54,12 @@ fn a_stopped_ingest_of_a_network_ends_bit_equal_to_an_undisturbed_one() {
     assert_eq!(ingest(&whole, &embedder, &items, &IngestOptions::default(), &Stop::new()).unwrap().added, 100);
     let (halves, embedder) = database(&home.path().join("halves"), Keep::None);
     let stop = StopAfterOne::default();
-    let first = ingest(&halves, &embedder, &items, &IngestOptions { threads: 1 }, &stop).unwrap();
+    let first =
+        ingest(&halves, &embedder, &items, &IngestOptions { threads: 1, ..IngestOptions::default() }, &stop).unwrap();
     assert!(first.stopped && first.added > 0 && first.added < items.len(), "{} of {}", first.added, items.len());
-    let second = ingest(&halves, &embedder, &items, &IngestOptions { threads: 3 }, &Stop::new()).unwrap();
+    let second =
+        ingest(&halves, &embedder, &items, &IngestOptions { threads: 3, ..IngestOptions::default() }, &Stop::new())
+            .unwrap();
     assert_eq!((second.added, second.unchanged), (100 - first.added, first.added));
     for item in &items {
         let (a, b) = (whole.snapshot().vector(&item.key).unwrap(), halves.snapshot().vector(&item.key).unwrap());
@@ -84,12 +87,13 @@ fn a_single_photo_and_a_list_of_queries_embed_like_the_pipeline() {
 #[ignore = "measures photos a second; run alone on an idle machine"]
 fn throughput_of_the_landmarks() {
     let Some(photos) = crate::testing::shared_photos("photos/landmarks/index.csv") else { return };
-    let items: Vec<Item> = photos.into_iter().map(|(key, path)| Item { key, path, label: None, given: true }).collect();
+    let items: Vec<Item> =
+        photos.into_iter().map(|(key, path)| Item { given: true, ..Item::found(key, path) }).collect();
     for threads in [1, 2] {
         let home = tempfile::tempdir().unwrap();
         let (db, embedder) = database(&home.path().join("db"), Keep::Thumb);
         let start = std::time::Instant::now();
-        let options = IngestOptions { threads };
+        let options = IngestOptions { threads, ..IngestOptions::default() };
         let report = ingest(&db, &embedder, &items, &options, &Stop::new()).unwrap();
         let rate = report.added as f64 / start.elapsed().as_secs_f64();
         println!("{threads} threads: {} photos, {rate:.1} a second", report.added);

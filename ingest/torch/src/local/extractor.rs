@@ -14,7 +14,7 @@ use crate::device::{Hardware, one_thread, torch_error};
 use crate::model::weights::Weights;
 use crate::model::{SET_UP, find_weights, pinned};
 use cairndb_ingest::photo::FRAME_LONGEST_SIDE;
-use cairndb_ingest::photo::{DecodeLimits, Pixels, about_photo, stored_pixels};
+use cairndb_ingest::photo::{DecodeLimits, Need, Pixels, about_photo, stored_pixels};
 
 /// File name of XFeat's weights, in the folder of the default weights.
 pub const XFEAT_WEIGHTS_FILE: &str = "xfeat.safetensors";
@@ -108,7 +108,7 @@ impl LocalFeatures for XFeatExtractor {
     }
 
     fn extract(&self, photo: &Photo, content: Option<&[u8; 32]>) -> Result<LocalFeatureSet> {
-        let pixels = stored_pixels(photo, content, &self.limits)?;
+        let pixels = stored_pixels(photo, content, Need::LongestSide(self.longest), &self.limits)?;
         self.extract_pixels(&pixels).map_err(|error| about_photo(photo, error))
     }
 }

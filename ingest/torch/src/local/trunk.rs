@@ -15,12 +15,14 @@ use super::frame::Frame;
 use super::projection::{FIT_FEATURES, FIT_PHOTOS, Projection, TRUNK_DIMENSION};
 use crate::model::Model;
 use cairndb_ingest::photo::FRAME_LONGEST_SIDE;
-use cairndb_ingest::photo::{DecodeLimits, Pixels, about_photo, stored_pixels};
+use cairndb_ingest::photo::{DecodeLimits, Need, Pixels, about_photo, stored_pixels};
 
 /// Scales of the frame at which cells are taken: half powers of two from 1/4 to 2.
 pub const TRUNK_SCALES: [f64; 7] = [0.25, FRAC_1_SQRT_2 / 2.0, 0.5, FRAC_1_SQRT_2, 1.0, SQRT_2, 2.0];
 /// Most pixels of an input: a scale that would exceed them is lowered to fit.
 pub const MAX_SCALED_PIXELS: f64 = 1_300_000.0;
+/// The largest scale shows twice the frame.
+const NEED: Need = Need::LongestSide(2 * FRAME_LONGEST_SIDE);
 
 /// A cell of a photo's maps.
 struct Cell {
@@ -58,7 +60,7 @@ impl TrunkExtractor {
         let (mut rows, mut unreadable) = (Vec::new(), None);
         for i in 0..count {
             let (photo, content) = &photos[i * photos.len() / count];
-            match stored_pixels(photo, content.as_ref(), &limits) {
+            match stored_pixels(photo, content.as_ref(), NEED, &limits) {
                 Ok(pixels) => rows.extend(cells(&model, &pixels, FIT_FEATURES)?.activations),
                 Err(error) => unreadable = unreadable.or(Some(error)),
             }
@@ -127,7 +129,7 @@ impl LocalFeatures for TrunkExtractor {
     }
 
     fn extract(&self, photo: &Photo, content: Option<&[u8; 32]>) -> Result<LocalFeatureSet> {
-        let pixels = stored_pixels(photo, content, &self.limits)?;
+        let pixels = stored_pixels(photo, content, NEED, &self.limits)?;
         self.extract_pixels(&pixels).map_err(|error| about_photo(photo, error))
     }
 }

@@ -38,7 +38,7 @@ fn photos(folder: &Path) -> Vec<Item> {
         let path = folder.join(format!("{at:02}.jpg"));
         std::fs::write(&path, thumbnail(&picture).unwrap()).unwrap();
         let label = (number < TRAIN_PHOTOS).then(|| format!("label {label}"));
-        items.push(Item { key: format!("i{at:02}"), path, label, given: true });
+        items.push(Item { label, given: true, ..Item::found(format!("i{at:02}"), path) });
     }
     items
 }
