@@ -51,12 +51,13 @@ const UNSAFE_FILES: [&str; 15] = [
 ];
 
 /// Licences under which what we link may stand.
-const LICENCES: [&str; 13] = [
+const LICENCES: [&str; 14] = [
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "IJG",
     "ISC",
     "Unicode-3.0",
     "Zlib",

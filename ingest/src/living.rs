@@ -1,17 +1,18 @@
 //! A library that lives: photos whose files moved or are gone.
 //!
-//! A file counts as gone only if the place where it lay is there: its folder, or the nearest one above that exists and is not above
-//! the named folder, has an entry. So a disk that is not mounted, whose folder is missing or empty, makes no photo gone.
+//! A file that is not where it was may lie elsewhere: then a new file with its content is that photo. It counts as gone only if the place
+//! where it lay is there: its folder, or the nearest one above that exists and is not above the named folder, has an entry. So a disk
+//! that is not mounted, whose folder is missing or empty, makes no photo gone.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use cairn::{Database, Operation, Result, Snapshot};
+use cairn::{Database, Operation, Record, Result, Snapshot};
 
 /// Deletes per transaction.
 const PRUNED_PER_TRANSACTION: usize = 1_000;
 
-/// Stored photos below some folders whose files are gone, by their content.
+/// Stored photos below some folders whose files are not where they were, by their content.
 #[derive(Debug, Clone, Default)]
 pub struct Missing {
     keys: HashMap<[u8; 32], Vec<String>>,
@@ -26,11 +27,11 @@ impl Missing {
     /// A damaged catalog.
     pub fn below(snapshot: &Snapshot, folders: &[PathBuf]) -> Result<Self> {
         let mut missing = Self::default();
-        for gone in Gone::below(snapshot, folders)? {
-            if let Some(content) = gone.content {
-                missing.keys.entry(content).or_default().push(gone.key);
+        each_below(snapshot, folders, |record, source, _| {
+            if let (Some(content), true) = (record.content, is_absent(source)) {
+                missing.keys.entry(content).or_default().push(record.key.clone());
             }
-        }
+        })?;
         // The last one is taken first: the smallest key.
         missing.keys.values_mut().for_each(|keys| keys.sort_unstable_by(|a, b| b.cmp(a)));
         Ok(missing)
@@ -54,8 +55,6 @@ pub struct Gone {
     pub key: String,
     /// Where the file lay.
     pub source: PathBuf,
-    /// BLAKE3 of the photo.
-    content: Option<[u8; 32]>,
 }
 
 impl Gone {
@@ -66,18 +65,12 @@ impl Gone {
     /// # Errors
     /// A damaged catalog.
     pub fn below(snapshot: &Snapshot, folders: &[PathBuf]) -> Result<Vec<Self>> {
-        let roots: Vec<PathBuf> =
-            folders.iter().map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.clone())).collect();
-        let mut folders = Folders::default();
-        let mut gone = Vec::new();
-        for record in snapshot.images() {
-            let record = record?;
-            let Some(source) = record.source.map(PathBuf::from) else { continue };
-            let root = roots.iter().find(|root| source.starts_with(root));
-            if root.is_some_and(|root| folders.have_lost(&source, root)) {
-                gone.push(Self { key: record.key, source, content: record.content });
+        let (mut known, mut gone) = (Folders::default(), Vec::new());
+        each_below(snapshot, folders, |record, source, root| {
+            if known.have_lost(source, root) {
+                gone.push(Self { key: record.key.clone(), source: source.to_owned() });
             }
-        }
+        })?;
         Ok(gone)
     }
 
@@ -104,6 +97,26 @@ impl Gone {
     }
 }
 
+/// Calls `visit` with each stored image whose file lies or lay below one of the folders, its path, and that folder.
+fn each_below(snapshot: &Snapshot, folders: &[PathBuf], mut visit: impl FnMut(&Record, &Path, &Path)) -> Result<()> {
+    let real = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
+    let roots: Vec<PathBuf> = folders.iter().map(real).collect();
+    for record in snapshot.images() {
+        let record = record?;
+        let source = record.source.as_deref().map(Path::new);
+        let found = source.and_then(|source| Some((source, roots.iter().find(|root| source.starts_with(root))?)));
+        if let Some((source, root)) = found {
+            visit(&record, source, root);
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing is there, not even a link that leads nowhere.
+fn is_absent(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// Folders that were looked at, and whether each has an entry.
 #[derive(Default)]
 struct Folders {
@@ -113,9 +126,6 @@ struct Folders {
 impl Folders {
     /// Whether a file is gone from a place that is there.
     fn have_lost(&mut self, file: &Path, root: &Path) -> bool {
-        let is_absent = |path: &Path| {
-            std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-        };
         if !is_absent(file) {
             return false;
         }

@@ -425,3 +425,6 @@ fn query_vectors_are_read_without_a_model() {
     assert_eq!(reasons, ["row 0 is zero", "row 2 holds NaN, infinity or a number out of the range of 32-bit floats"]);
     assert!(QueryReader::default().read(Path::new("q.txt")).is_err());
 }
+
+#[path = "living_tests.rs"]
+mod living;

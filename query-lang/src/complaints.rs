@@ -181,12 +181,15 @@ pub(crate) fn not_in_this_version(span: Span, word: &str, help: impl Into<String
 }
 
 pub(crate) fn missing_semicolon(span: Span, word: &str) -> Diagnostic {
-    Diagnostic::new(
-        "missing-semicolon",
-        span,
-        format!("{} starts another statement", word.to_ascii_uppercase()),
-        "put ; between two statements",
-    )
+    let word = word.to_ascii_uppercase();
+    let message = format!("{word} starts another statement");
+    Diagnostic::new("missing-semicolon", span, message, "put ; between two statements")
+}
+
+/// TRAIN inside a SEARCH: half of a clause, or a statement that changes the model.
+pub(crate) fn train_in_search(span: Span) -> Diagnostic {
+    let help = "write RERANK AUGMENT TRAIN to let augmented train images vote; the statement TRAIN, which learns a model, needs ; before it";
+    Diagnostic::new("missing-semicolon", span, "TRAIN is no clause of SEARCH", help)
 }
 
 pub(crate) fn unknown_clause(span: Span, word: &str, statement: &str, clauses: &[&str]) -> Diagnostic {

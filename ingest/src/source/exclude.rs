@@ -42,7 +42,7 @@ fn no_pattern(what: &str, error: &ignore::Error) -> Error {
         .help("patterns are those of .gitignore, such as *.png or raw/")
 }
 
-/// The rules in force in a folder.
+/// The rules of a folder.
 pub(super) struct Rules {
     own: Gitignore,
     above: Option<Arc<Rules>>,

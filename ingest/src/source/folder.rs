@@ -267,4 +267,55 @@ mod tests {
         assert!(list_folder(root.path(), None).unwrap_err().to_string().contains("no photo"));
         assert_eq!(list_folder(&root.path().join("no"), None).unwrap_err().kind(), cairn::ErrorKind::NotFound);
     }
+
+    /// It catches: a photo known by its name alone, something left out silently, a pattern that reaches out of its folder.
+    #[test]
+    fn content_decides_and_what_is_left_out_is_counted() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        let png = b"\x89PNG\r\n\x1A\n";
+        for name in
+            ["a.jfif", "no ending", "b.mov", "raw/c.DNG", "raw/x.jpg", "raw/keep.jpg", "other/raw.txt", "skip/d.jpg"]
+        {
+            write(name, png);
+        }
+        for name in [
+            "clip.MOV",
+            "clip.mov",
+            "notes.txt",
+            "README",
+            "@eaDir/a.jpg",
+            "other/Thumbs.db",
+            "._a.jpg",
+            ".hidden/b.jpg",
+        ] {
+            write(name, b"words");
+        }
+        write(".cairnignore", b"# camera raws\n/raw/*\n!keep.jpg\n");
+        write("other/.cairnignore", b"a.png\n");
+        write("other/a.png", png);
+        write("a.png", png);
+        cairn::Database::create(root.path().join("photos.db"), cairn::Options::for_vectors(2)).unwrap();
+        let exclude = Exclude::new(["skip/".to_owned()]);
+        let listing = list_folder_but(root.path(), &exclude, None).unwrap();
+        let found: Vec<&str> = listing.items.iter().map(|item| &*item.key).collect();
+        assert_eq!(found, ["a.jfif", "a.png", "b.mov", "no ending", "other/raw.txt", "raw/keep.jpg"]);
+        assert!(listing.refused.is_empty(), "{:?}", listing.refused);
+        let sentences = listing.left_out.sentences();
+        assert_eq!(
+            sentences,
+            [
+                "4 files of kinds that are not read: .mov 2, no ending 1, .txt 1",
+                "4 excluded entries",
+                &format!("1 database: '{}'", root.path().join("photos.db").display()),
+                "what systems leave behind: @eaDir, Thumbs.db",
+                "2 hidden entries",
+            ]
+        );
+        assert!(list_folder_but(root.path(), &Exclude::new(["[z-a]".to_owned()]), None).is_err());
+    }
 }

@@ -215,6 +215,9 @@ impl Parser<'_> {
         if words::is_planned(typed) {
             return complaints::not_in_this_version(span, typed, format!("clauses are {}", words::CLAUSES.join(", ")));
         }
+        if typed.eq_ignore_ascii_case("TRAIN") {
+            return complaints::train_in_search(span);
+        }
         if words::contains(words::STATEMENTS, typed) {
             return complaints::missing_semicolon(span, typed);
         }

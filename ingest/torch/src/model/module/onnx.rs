@@ -1,7 +1,7 @@
 //! ONNX graphs, by the ONNX Runtime: a library that is fetched on demand and loaded when the first graph needs it.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
 use cairn::runtime::Gated;
 use cairn::{Error, ErrorKind, Result};
@@ -21,33 +21,97 @@ pub(super) const LIBRARY: &str = "libonnxruntime.so";
 /// How to get it.
 const FETCH: &str = "fetch it: run `python3 .setup/run.py fetch onnx` in the source folder of cairn";
 
-/// A graph on the CPU. Runs take turns: a session belongs to one of them at a time.
-pub(super) struct OnnxGraph(Gated<Mutex<Session>>);
+/// Bytes that all sessions of a graph may have together; one session may have more.
+const MOST_BYTES: usize = 1 << 30;
+
+/// A graph on the CPU. A session runs one photo at a time, so photos of several threads get sessions of their own.
+pub(super) struct OnnxGraph(Gated<Sessions>);
+
+/// The sessions of a graph: made when they are needed, at most one for each processor.
+struct Sessions {
+    name: String,
+    bytes: Vec<u8>,
+    free: Mutex<Free>,
+    given_back: Condvar,
+}
+
+struct Free {
+    sessions: Vec<Session>,
+    /// How many more may be made.
+    left: usize,
+}
+
+/// A session that belongs to one run.
+struct Borrowed<'s> {
+    sessions: &'s Sessions,
+    session: Option<Session>,
+}
+
+impl Sessions {
+    fn take(&self) -> Result<Borrowed<'_>> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(session) = free.sessions.pop() {
+                return Ok(Borrowed { sessions: self, session: Some(session) });
+            }
+            if free.left > 0 {
+                free.left -= 1;
+                drop(free);
+                let mut borrowed = Borrowed { sessions: self, session: None };
+                // If it cannot be made, another one may try.
+                borrowed.session = Some(session_of(&self.bytes, &self.name)?);
+                return Ok(borrowed);
+            }
+            free = self.given_back.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let mut free = self.sessions.free.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.session.take() {
+            Some(session) => free.sessions.push(session),
+            None => free.left += 1,
+        }
+        drop(free);
+        self.sessions.given_back.notify_one();
+    }
+}
+
+fn refuse(name: &str, why: &str) -> Error {
+    Error::invalid(format!("{name} is no ONNX graph that can be loaded: {}", first_line(why))).help(
+        "export it by torch.onnx.export with one input (a batch of photos), one output of numbers, and the weights inside the file",
+    )
+}
+
+/// One thread, as torch has: photos are embedded in parallel, and sums do not depend on the number of threads.
+fn session_of(bytes: &[u8], name: &str) -> Result<Session> {
+    Session::builder(runtime()?)
+        .and_then(|builder| Ok(builder.with_intra_threads(1)?.with_inter_threads(1)?))
+        .and_then(|mut builder| builder.commit_from_memory(bytes))
+        .map_err(|error| refuse(name, &error.to_string()))
+}
 
 impl OnnxGraph {
     /// # Errors
     /// `NotFound`: there is no runtime; `Invalid`: the bytes are no graph of one input.
     pub(super) fn load(bytes: &[u8], name: &str, _hardware: &Hardware) -> Result<Self> {
-        let environment = runtime()?;
-        let refuse = |why: String| {
-            Error::invalid(format!("{name} is no ONNX graph that can be loaded: {}", first_line(&why))).help(
-                "export it by torch.onnx.export with one input (a batch of photos), one output of f32, and the weights inside the file",
-            )
-        };
+        runtime()?;
         if !is_whole(bytes) {
-            return Err(refuse("some of its weights are in other files, or it is cut short".to_owned()));
+            return Err(refuse(name, "some of its weights are in other files, or it is cut short"));
         }
-        // One thread, as torch has: photos are embedded in parallel, and sums do not depend on the number of threads.
-        let session = Session::builder(environment)
-            .and_then(|builder| Ok(builder.with_intra_threads(1)?.with_inter_threads(1)?))
-            .and_then(|mut builder| builder.commit_from_memory(bytes))
-            .map_err(|error| refuse(error.to_string()))?;
-        match (session.inputs().len(), session.outputs().len()) {
-            (1, 1) => Ok(Self(Gated::new(|| Mutex::new(session)))),
-            (inputs, outputs) => {
-                Err(refuse(format!("it has {inputs} inputs and {outputs} outputs, and one of each is used")))
-            }
+        let session = session_of(bytes, name)?;
+        let (inputs, outputs) = (session.inputs().len(), session.outputs().len());
+        if (inputs, outputs) != (1, 1) {
+            let why = format!("it has {inputs} inputs and {outputs} outputs, and one of each is used");
+            return Err(refuse(name, &why));
         }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let left = threads.min(MOST_BYTES / bytes.len().max(1)).saturating_sub(1);
+        let free = Mutex::new(Free { sessions: vec![session], left });
+        let sessions = Sessions { name: name.to_owned(), bytes: bytes.to_vec(), free, given_back: Condvar::new() };
+        Ok(Self(Gated::new(|| sessions)))
     }
 
     /// The first output in f32 for an input (n, 3, h, w) of that width and height.
@@ -58,17 +122,27 @@ impl OnnxGraph {
         x.f_to_device(Device::Cpu).and_then(|x| x.f_copy_data(&mut numbers, count)).map_err(torch_error)?;
         let failed = |error: ort::Error| own_words(name, &first_line(&error.to_string()), size);
         let given = TensorRef::from_array_view((shape, numbers.as_slice())).map_err(failed)?;
-        let mut session = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut borrowed = self.0.take()?;
+        let session = borrowed.session.as_mut().ok_or_else(|| Error::invalid(format!("{name} has no session")))?;
         let out = session.run(ort::inputs![given]).map_err(failed)?;
         let first =
             out.values().next().ok_or_else(|| Error::invalid(format!("{name} returns nothing")).help(ACCEPTED))?;
-        let (shape, values) = first.try_extract_tensor::<f32>().map_err(|error| {
-            Error::invalid(format!("{name} returns no tensor of f32: {}", first_line(&error.to_string())))
+        let none = |error: ort::Error| {
+            Error::invalid(format!("{name} returns no tensor of floating point: {}", first_line(&error.to_string())))
                 .help(ACCEPTED)
-        })?;
-        Tensor::f_from_slice(values)
-            .and_then(|flat| flat.f_to_kind(Kind::Float)?.f_view(&shape[..]))
-            .map_err(torch_error)
+        };
+        let flat = |shape: &ort::value::Shape, flat: Result<Tensor, tch::TchError>| {
+            flat.and_then(|flat| flat.f_to_kind(Kind::Float)?.f_view(&shape[..])).map_err(torch_error)
+        };
+        if let Ok((shape, values)) = first.try_extract_tensor::<f32>() {
+            return flat(shape, Tensor::f_from_slice(values));
+        }
+        if let Ok((shape, values)) = first.try_extract_tensor::<f64>() {
+            return flat(shape, Tensor::f_from_slice(values));
+        }
+        // Graphs in half precision.
+        let (shape, values) = first.try_extract_tensor::<half::f16>().map_err(none)?;
+        flat(shape, Tensor::f_from_slice(values))
     }
 }
 
