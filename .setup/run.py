@@ -6,7 +6,7 @@
     python3 .setup/run.py fuzz [SECONDS] [TARGET ..] feed the fuzz targets for so long each (fuzzing.py), behind a build
     python3 .setup/run.py install --prefix DIR       the program, its libraries, weights, man pages and completions (install.py)
     python3 .setup/run.py package [--output FILE]    the same as one archive
-    python3 .setup/run.py fetch [lite2] [onnx]       only fetch; `lite2`: the weights of lite2-gem; `onnx`: the ONNX Runtime; nothing else fetches them
+    python3 .setup/run.py fetch [lite2]              only fetch; `lite2`: the weights of lite2-gem, which nothing else fetches
 
 It needs Rust, a C++ compiler and Python 3 with pip. After it, plain `cargo build` and `cargo test` work too.
 """

@@ -15,6 +15,7 @@ mod interface;
 mod kill_and_resume;
 mod labels;
 mod leaving_shell;
+mod libraries;
 mod maintenance;
 mod maintenance_kills;
 mod modules;

@@ -318,7 +318,7 @@ fn list(job: &Job<'_>, spellings: &mut Spellings) -> Result<(Listing, Option<Lab
 /// # Errors
 /// When it is neither.
 fn is_photo(source: &Path) -> Result<bool> {
-    const LISTS: [&str; 4] = ["csv", "tsv", "txt", "json"];
+    const LISTS: [&str; 4] = ["csv", "tsv", "txt", "tab"];
     let is_list = |ending: &std::ffi::OsStr| LISTS.iter().any(|list| ending.eq_ignore_ascii_case(list));
     if source == Path::new(STANDARD_INPUT.0) || source.extension().is_some_and(is_list) {
         return Ok(false);
@@ -326,12 +326,14 @@ fn is_photo(source: &Path) -> Result<bool> {
     if is_named_like_a_photo(source) {
         return Ok(true);
     }
-    match sniff(source)? {
-        Sort::Photo => Ok(true),
-        Sort::Text => Ok(false),
-        Sort::Other(what) => Err(Failure::new(format!("{} is no photo and no list: it is {what}", source.display()))
-            .help("give a folder of photos, photos, a list (id,path), or vectors (.npy, .npz, .fvecs)")),
-    }
+    let what = match sniff(source)? {
+        Sort::Photo => return Ok(true),
+        Sort::Text if source.extension().is_none() => return Ok(false),
+        Sort::Text => "a text, and lists end in .csv, .tsv or .txt",
+        Sort::Other(what) => what,
+    };
+    Err(Failure::new(format!("{} is no photo and no list: it is {what}", source.display()))
+        .help("give a folder of photos, photos, a list (id,path), or vectors (.npy, .npz, .fvecs)"))
 }
 
 fn is_labelled(item: &Item, labels: Option<&Labels>) -> bool {

@@ -83,8 +83,13 @@ pub(crate) enum End {
 /// # Errors
 /// `Io`: it cannot be started, or is another program; `Cancelled`: it was stopped from outside.
 pub(crate) fn send(what: &[&OsStr]) -> Result<End> {
-    let Some(Scout { program, words }) = SCOUT.lock().clone() else { return Ok(End::Lived) };
-    let mut command = Command::new(&program);
+    let scout = SCOUT.lock().clone();
+    scout.map_or(Ok(End::Lived), |scout| sent(&scout, what))
+}
+
+/// [`send`] for this one.
+fn sent(Scout { program, words }: &Scout, what: &[&OsStr]) -> Result<End> {
+    let mut command = Command::new(program);
     command.args(words).args(what).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let cannot = |why: String| {
         let message = format!("{} cannot be started to read the catalog first: {why}", program.display());
@@ -183,34 +188,30 @@ mod tests {
 
     use super::*;
 
-    /// One test, because the scout is the whole process's. It catches: a death that counts as an end, another program used as a
+    /// Nothing sets the scout of the whole process here: other tests open databases meanwhile. It catches: a death that counts as an end, another program used as a
     /// scout.
     #[test]
     fn a_death_is_told_from_an_end_and_from_another_program() {
-        let shell = |script: &str| set_scout(Some(Scout::new("/bin/sh", ["-c", script])));
-        shell("printf 'CAIRN SCOUT 1\\n....'; exit 0");
-        assert_eq!(send(&[]).unwrap(), End::Lived);
-        shell("printf 'CAIRN SCOUT 1\\n'; kill -SEGV $$");
-        assert_eq!(send(&[]).unwrap(), End::Died("was ended by signal 11".to_owned()));
-        shell("printf 'CAIRN SCOUT 1\\n'; exit 3");
-        assert_eq!(send(&[]).unwrap(), End::Died("ended with code 3".to_owned()));
+        let ended = |script: &str| sent(&Scout::new("/bin/sh", ["-c", script]), &[]);
+        assert_eq!(ended("printf 'CAIRN SCOUT 1\\n....'; exit 0").unwrap(), End::Lived);
+        assert_eq!(
+            ended("printf 'CAIRN SCOUT 1\\n'; kill -SEGV $$").unwrap(),
+            End::Died("was ended by signal 11".to_owned())
+        );
+        assert_eq!(ended("printf 'CAIRN SCOUT 1\\n'; exit 3").unwrap(), End::Died("ended with code 3".to_owned()));
         // Not SIGINT: whoever was started in the background ignores it.
         for stop in ["exit 143", "kill -TERM $$"] {
-            shell(&format!("printf 'CAIRN SCOUT 1\\n'; {stop}"));
-            assert_eq!(send(&[]).unwrap_err().kind(), ErrorKind::Cancelled, "{stop}");
+            let stopped = ended(&format!("printf 'CAIRN SCOUT 1\\n'; {stop}"));
+            assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled, "{stop}");
         }
         // As the system ends what takes too much memory; an abort without a limit is the bytes'.
-        shell("printf 'CAIRN SCOUT 1\\n'; kill -KILL $$");
-        assert_eq!(send(&[]).unwrap_err().kind(), ErrorKind::Io);
-        shell("printf 'CAIRN SCOUT 1\\n'; kill -ABRT $$");
-        assert_eq!(send(&[]).is_err(), has_little_memory());
+        assert_eq!(ended("printf 'CAIRN SCOUT 1\\n'; kill -KILL $$").unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(ended("printf 'CAIRN SCOUT 1\\n'; kill -ABRT $$").is_err(), has_little_memory());
         for other in ["exit 0", "exit 2", "echo hello"] {
-            shell(other);
-            assert_eq!(send(&[]).unwrap_err().kind(), ErrorKind::Io, "{other}");
+            assert_eq!(ended(other).unwrap_err().kind(), ErrorKind::Io, "{other}");
         }
-        set_scout(Some(Scout::new("/nothing/there", ["x"])));
-        assert!(send(&[]).unwrap_err().message().contains("cannot be started"));
-        set_scout(None);
+        let missing = sent(&Scout::new("/nothing/there", ["x"]), &[]);
+        assert!(missing.unwrap_err().message().contains("cannot be started"));
         assert_eq!(send(&[]).unwrap(), End::Lived);
     }
 }

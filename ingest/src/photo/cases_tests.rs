@@ -16,7 +16,7 @@ fn refusal(name: &str) -> Option<String> {
     case(name).map(|bytes| read(&bytes).unwrap_err().to_string())
 }
 
-/// It catches: a warning of the decoder that is passed over, an end marker that is required.
+/// It catches: a warning of the decoder that is ignored, an end marker that is required.
 #[test]
 fn a_jpeg_with_a_hole_is_refused_and_one_without_an_end_is_not() {
     let Some(whole) = case("hole/whole.jpg") else { return };

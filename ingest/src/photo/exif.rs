@@ -115,7 +115,7 @@ mod tests {
         Field::Rational(vec![whole(degrees), whole(minutes), whole(0)])
     }
 
-    /// It catches: an offset added instead of taken away, a hemisphere passed over, a maker said twice.
+    /// It catches: an offset added instead of taken away, a hemisphere ignored, a maker said twice.
     #[test]
     fn time_camera_and_place_are_read() {
         let noted = noted_by_camera(&tiff(&[

@@ -11,7 +11,7 @@ const SMALLEST_PREVIEW: u32 = 480;
 /// Directories and entries of a TIFF that are read: real ones have a handful, and hostile ones form circles.
 const MOST_DIRECTORIES: usize = 64;
 const MOST_ENTRIES: usize = 512;
-/// JPEGs inside that are looked at.
+/// JPEGs inside that are examined.
 const MOST_PREVIEWS: usize = 64;
 
 /// Whether a TIFF is a camera raw: one of its directories has the pixels of a sensor, or it calls itself a DNG.
@@ -75,7 +75,7 @@ struct Tiff<'b> {
 }
 
 impl<'b> Tiff<'b> {
-    /// Olympus and Panasonic have their own number in the place of 42.
+    /// Olympus and Panasonic have their own number instead of 42.
     fn at(bytes: &'b [u8]) -> Option<Self> {
         let is_big_endian = match bytes.get(..2)? {
             b"II" => false,

@@ -145,7 +145,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
-    /// It catches: an offset that is passed over, a code with a leading letter taken for a number, `nan` taken for one.
+    /// It catches: an offset that is ignored, a code with a leading letter taken for a number, `nan` taken for one.
     #[test]
     fn words_tell_their_type() {
         let of = |word| value(word, None).unwrap();

@@ -8,7 +8,7 @@ use cairn::{Error, Result};
 use crate::photo::{KIND_BYTES, Kind, TEXT};
 use crate::plain::open_plain;
 
-/// Endings of photos, in lower case: what has one is taken for a photo without a look inside.
+/// Endings of photos, in lower case: what has one counts as a photo without a look inside.
 pub const PHOTO_ENDINGS: [&str; 36] = [
     "jpg", "jpeg", "jpe", "jfif", "jif", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "heic", "heif",
     "hif", "avif", "jxl", "jp2", "j2k", "j2c", "jpf", "jpx", "dng", "cr2", "cr3", "nef", "nrw", "arw", "srw", "orf",

@@ -41,7 +41,7 @@ impl Layout {
 #[derive(Debug)]
 pub(super) struct Flaw {
     pub(super) message: String,
-    /// The decoder could go on, with pixels that are not those of the photo.
+    /// The decoder could continue, but not with the pixels of the photo.
     pub(super) is_warning: bool,
 }
 

@@ -1,12 +1,13 @@
 //! A network that Cairn builds, on a device.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn::runtime::Gated;
 use cairn::{Error, ErrorKind, Result};
 use tch::{Kind, Tensor};
 
 use super::extract::{self, Network, channel, unit_rows};
+use super::fast::FastTrunk;
 use super::layers::Conv;
 use super::weights::Weights;
 use super::{Architecture, CUDA_BATCH, gem};
@@ -62,6 +63,7 @@ impl Built {
                 mean: channel(mean, device)?,
                 deviation: channel(deviation, device)?,
                 kind,
+                fast: FastTrunk::of(&trunk, hardware).map(Arc::new),
             })
         };
         let placed = place().map_err(torch_error)?;

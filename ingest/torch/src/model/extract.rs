@@ -1,8 +1,11 @@
 //! From a batch of inputs to unit descriptors: single- or multi-scale extraction (docs/ALGORITHMS.md).
 
+use std::sync::Arc;
+
 use cairn::{Error, Result};
 use tch::{Kind, TchError, Tensor};
 
+use super::fast::FastTrunk;
 use super::fishnet::Fishnet;
 use super::gem::{Head, gem};
 use super::layers::{Apply, Conv, Each, channels_last};
@@ -74,6 +77,8 @@ pub(crate) struct Network {
     pub(crate) deviation: Tensor,
     /// Kind in which the trunk computes: f32, or bf16 on CUDA.
     pub(crate) kind: Kind,
+    /// The trunk by a faster library, if there is one.
+    pub(super) fast: Option<Arc<FastTrunk>>,
 }
 
 impl Network {
@@ -84,6 +89,7 @@ impl Network {
             scales: self.scales.clone(),
             mean: self.mean.shallow_clone(),
             deviation: self.deviation.shallow_clone(),
+            fast: self.fast.clone(),
             ..*self
         })
     }
@@ -117,7 +123,10 @@ impl Network {
             } else {
                 channels_last(&x.f_upsample_bilinear2d([h, w], true, None, None)?)?
             };
-            let maps = self.trunk.forward(&x.f_to_kind(self.kind)?, &Conv::forward)?;
+            let maps = match &self.fast {
+                Some(fast) => vec![fast.forward(&x)?],
+                None => self.trunk.forward(&x.f_to_kind(self.kind)?, &Conv::forward)?,
+            };
             let pooled = pooled(&maps, &|map| gem(map, self.p))?;
             outputs.push(match &self.head {
                 Some(head) => head.forward(&pooled)?,

@@ -148,6 +148,11 @@ impl Conv {
         Ok(Self { weight: place(&self.weight)?, bias, ..*self })
     }
 
+    /// Weight, bias, and what is done with them.
+    pub(crate) fn parts(&self) -> (&Tensor, Option<&Tensor>, Geometry, Activation) {
+        (&self.weight, self.bias.as_ref(), self.geometry, self.activation)
+    }
+
     /// A second handle to the same tensors, for another thread.
     pub(crate) fn share(&self) -> Self {
         let bias = self.bias.as_ref().map(Tensor::shallow_clone);

@@ -114,13 +114,27 @@ impl<L> Lite<L> {
 
     /// The feature map, with `apply` for each layer.
     pub(crate) fn forward(&self, x: &Tensor, apply: Apply<'_, L>) -> Result<Tensor, TchError> {
-        let mut x = apply(&self.stem, x)?;
+        self.walk(x.shallow_clone(), &mut |layer, x| apply(layer, x), &mut |mut y, x| y.f_add_(x))
+    }
+
+    /// What `x` becomes, with `apply` for each layer and `add` where a block adds its input.
+    pub(crate) fn walk<V, E>(
+        &self,
+        x: V,
+        apply: &mut dyn FnMut(&L, &V) -> Result<V, E>,
+        add: &mut dyn FnMut(V, &V) -> Result<V, E>,
+    ) -> Result<V, E> {
+        let mut x = apply(&self.stem, &x)?;
         for block in &self.blocks {
-            let mut y = x.shallow_clone();
+            let mut inside = None;
             for layer in &block.layers {
-                y = apply(layer, &y)?;
+                inside = Some(apply(layer, inside.as_ref().unwrap_or(&x))?);
             }
-            x = if block.skip { y.f_add_(&x)? } else { y };
+            x = match inside {
+                Some(y) if block.skip => add(y, &x)?,
+                Some(y) => y,
+                None => x,
+            };
         }
         apply(&self.head, &x)
     }

@@ -9,6 +9,7 @@ mod architecture;
 mod built;
 mod ensemble;
 pub(crate) mod extract;
+mod fast;
 pub(crate) mod file;
 pub(crate) mod fishnet;
 pub(crate) mod gem;

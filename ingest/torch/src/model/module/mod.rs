@@ -23,7 +23,7 @@ use super::gem::gem;
 use super::{CUDA_BATCH, MAX_WEIGHTS_BYTES};
 use crate::device::{Hardware, one_thread, torch_error};
 pub use onnx::ONNX_RUNTIME_VARIABLE;
-use onnx::OnnxGraph;
+pub(super) use onnx::OnnxGraph;
 use rules::{Output, Rules};
 use torchscript::TorchScript;
 

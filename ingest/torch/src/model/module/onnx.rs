@@ -1,4 +1,4 @@
-//! ONNX graphs, by the ONNX Runtime: a library that is fetched on demand and loaded when the first graph needs it.
+//! ONNX graphs, by the ONNX Runtime: a library of the set-up that is loaded when the first graph needs it.
 
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
@@ -19,13 +19,13 @@ pub const ONNX_RUNTIME_VARIABLE: &str = "CAIRN_ONNXRUNTIME";
 /// The runtime's library where the set-up puts it, beside the weights.
 pub(super) const LIBRARY: &str = "libonnxruntime.so";
 /// How to get it.
-const FETCH: &str = "fetch it: run `python3 .setup/run.py fetch onnx` in the source folder of cairn";
+const FETCH: &str = "fetch it: run `python3 .setup/run.py fetch` in the source folder of cairn";
 
 /// Bytes that all sessions of a graph may have together; one session may have more.
 const MOST_BYTES: usize = 1 << 30;
 
 /// A graph on the CPU. A session runs one photo at a time, so photos of several threads get sessions of their own.
-pub(super) struct OnnxGraph(Gated<Sessions>);
+pub(in crate::model) struct OnnxGraph(Gated<Sessions>);
 
 /// The sessions of a graph: made when they are needed, at most one for each processor.
 struct Sessions {
@@ -94,9 +94,14 @@ fn session_of(bytes: &[u8], name: &str) -> Result<Session> {
 }
 
 impl OnnxGraph {
+    /// Whether this machine has the runtime.
+    pub(in crate::model) fn has_runtime() -> bool {
+        runtime().is_ok()
+    }
+
     /// # Errors
     /// `NotFound`: there is no runtime; `Invalid`: the bytes are no graph of one input.
-    pub(super) fn load(bytes: &[u8], name: &str, _hardware: &Hardware) -> Result<Self> {
+    pub(in crate::model) fn load(bytes: &[u8], name: &str, _hardware: &Hardware) -> Result<Self> {
         runtime()?;
         if !is_whole(bytes) {
             return Err(refuse(name, "some of its weights are in other files, or it is cut short"));
@@ -115,11 +120,12 @@ impl OnnxGraph {
     }
 
     /// The first output in f32 for an input (n, 3, h, w) of that width and height.
-    pub(super) fn forward(&self, name: &str, x: &Tensor, size: (u32, u32)) -> Result<Tensor> {
+    pub(in crate::model) fn forward(&self, name: &str, x: &Tensor, size: (u32, u32)) -> Result<Tensor> {
         let shape = x.size();
         let mut numbers = vec![0f32; x.numel()];
         let count = numbers.len();
-        x.f_to_device(Device::Cpu).and_then(|x| x.f_copy_data(&mut numbers, count)).map_err(torch_error)?;
+        let flat = x.f_to_device(Device::Cpu).and_then(|x| x.f_contiguous());
+        flat.and_then(|x| x.f_copy_data(&mut numbers, count)).map_err(torch_error)?;
         let failed = |error: ort::Error| own_words(name, &first_line(&error.to_string()), size);
         let given = TensorRef::from_array_view((shape, numbers.as_slice())).map_err(failed)?;
         let mut borrowed = self.0.take()?;

@@ -49,7 +49,7 @@ fn graph(operator: &str, attribute: Option<(&str, &[u8])>, axes: usize) -> Vec<u
 fn is_there() -> bool {
     let found = std::env::var_os(ONNX_RUNTIME_VARIABLE).is_some() || find_beside(LIBRARY, "").is_ok();
     if !found {
-        eprintln!("SKIPPED: the ONNX Runtime is absent (python3 .setup/run.py fetch onnx)");
+        eprintln!("SKIPPED: the ONNX Runtime is absent (python3 .setup/run.py fetch)");
     }
     found
 }
