@@ -23,6 +23,7 @@ pub(crate) struct Prepared {
 }
 
 /// Decodes, resizes and embeds photos with one model.
+#[derive(Clone)]
 pub struct PhotoEmbedder {
     encoder: Arc<dyn Encoder>,
     keep: Keep,

@@ -9,6 +9,7 @@
 pub mod answers;
 mod embedder;
 mod encoder;
+mod ingestor;
 mod living;
 pub mod photo;
 mod pipeline;
@@ -19,7 +20,8 @@ mod testing;
 
 pub use embedder::{PhotoEmbedder, QueryReader};
 pub use encoder::Encoder;
-pub use living::{Gone, Missing};
+pub use ingestor::{ARRIVALS_PER_TRANSACTION, Arrival, Ingestor, IngestorOptions, IngestorStats, Landed, Ticket};
+pub use living::{Gone, Survey};
 pub use pipeline::{
     IngestOptions, LabelReport, PHOTOS_PER_TRANSACTION, Report, Twins, VECTORS_PER_TRANSACTION, ingest,
     ingest_vector_list, ingest_vectors,

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use cairn::{AttributeChanges, Value};
 
 use super::*;
-use crate::{Gone, Missing};
+use crate::photo::DecodeLimits;
+use crate::{Gone, Survey};
 
 /// Photos that were embedded.
 #[derive(Default)]
@@ -79,6 +80,7 @@ impl Library {
         std::fs::rename(self.root.join(from), file).unwrap();
         let number = self.files.remove(from).unwrap();
         self.files.insert(to.to_owned(), number);
+        self.labels.remove(to);
         if let Some(label) = self.labels.remove(from) {
             self.labels.insert(to.to_owned(), label);
         }
@@ -99,9 +101,11 @@ impl Library {
     fn ingest(&self) -> (Report, usize) {
         let items = list_folder(&self.root, None).unwrap().items;
         let roots = [self.root.clone()];
-        let missing = Missing::below(&self.db.snapshot(), &roots).unwrap();
-        let options = IngestOptions { missing, ..IngestOptions::default() };
-        let report = ingest(&self.db, &self.embedder, &items, &options, &Stop::new()).unwrap();
+        let survey = Survey::of(&items, &DecodeLimits::default());
+        let moved = survey.relocate(&self.db, &items, &roots).unwrap();
+        let options = IngestOptions { survey, ..IngestOptions::default() };
+        let mut report = ingest(&self.db, &self.embedder, &items, &options, &Stop::new()).unwrap();
+        report.moved += moved;
         assert!(report.failed.is_empty(), "{:?}", report.failed);
         let gone = Gone::below(&self.db.snapshot(), &roots).unwrap();
         (report, Gone::prune(&self.db, &gone).unwrap())
@@ -191,12 +195,39 @@ fn copies_and_swapped_names_are_told_apart() {
     library.embedded();
     // Of two equal photos one moves, and one stays.
     library.rename("b.jpg", "z.jpg");
-    // Two photos exchange their names: both keys have another photo.
+    // Two photos exchange their names: each keeps what is known of it.
+    library.label("c.jpg", "c");
     library.rename("c.jpg", "t.jpg");
     library.rename("d.jpg", "c.jpg");
     library.rename("t.jpg", "d.jpg");
     let (report, pruned) = library.ingest();
-    assert_eq!((report.moved, report.replaced, report.added, pruned, library.embedded()), (1, 2, 0, 0, 2));
+    assert_eq!((report.moved, report.replaced, report.added, pruned, library.embedded()), (3, 0, 0, 0, 0));
+    library.must_agree();
+    // Photos are renumbered, the last one over another; one goes away, and a new one comes under its name.
+    for (path, number) in [("1.jpg", 11), ("2.jpg", 12), ("3.jpg", 13), ("4.jpg", 14), ("n.jpg", 15)] {
+        library.write(path, number);
+    }
+    library.ingest();
+    library.embedded();
+    for path in ["1.jpg", "2.jpg", "3.jpg", "4.jpg", "n.jpg"] {
+        library.label(path, path);
+    }
+    for (from, to) in [("3.jpg", "4.jpg"), ("2.jpg", "3.jpg"), ("1.jpg", "2.jpg"), ("n.jpg", "m.jpg")] {
+        library.rename(from, to);
+    }
+    library.write("n.jpg", 16);
+    let (report, pruned) = library.ingest();
+    assert_eq!((report.moved, report.replaced, report.added, pruned, library.embedded()), (4, 0, 1, 0, 1));
+    library.must_agree();
+    // Three photos in a circle, and a name that the program would use is taken.
+    library.write("2.jpg.moving", 17);
+    library.ingest();
+    library.embedded();
+    for (from, to) in [("2.jpg", "t"), ("3.jpg", "2.jpg"), ("4.jpg", "3.jpg"), ("t", "4.jpg")] {
+        library.rename(from, to);
+    }
+    let (report, _) = library.ingest();
+    assert_eq!((report.moved, report.replaced, library.embedded()), (3, 0, 0));
     library.must_agree();
     // One photo is gone, and two copies of it come: one of them is that photo.
     library.remove("a.jpg");

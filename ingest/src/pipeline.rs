@@ -31,7 +31,7 @@ use written::{Ready, write};
 
 use crate::embedder::{PhotoEmbedder, Prepared};
 use crate::encoder::Encoder;
-use crate::living::Missing;
+use crate::living::Survey;
 use crate::photo::{noted_by_camera, read_file};
 use crate::source::{Item, place_of};
 
@@ -47,15 +47,14 @@ pub struct IngestOptions {
     /// The reading that the items belong to; default: a new one. One that overrules takes the list's labels, even over those set by
     /// hand.
     pub reading: Option<Reading>,
-    /// Stored photos whose files are gone ([`Missing::below`]): a new item with the content of one is that photo at another place.
-    /// Default: none.
-    pub missing: Missing,
+    /// The contents of the items, where they are known: an item that is stored with its content is not read again. Default: none.
+    pub survey: Survey,
 }
 
 impl Default for IngestOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, reading: None, missing: Missing::default() }
+        Self { threads, reading: None, survey: Survey::default() }
     }
 }
 
@@ -68,7 +67,7 @@ pub struct Report {
     pub replaced: usize,
     /// Number of keys that were skipped because everything was the same, or because people set what differs.
     pub unchanged: usize,
-    /// Number of photos that were found at another place: key and source follow, nothing was embedded again. They also count in
+    /// Number of stored photos whose path changed and whose key did not: their folder was moved as a whole. They also count in
     /// `unchanged` or, with another label, in `replaced`.
     pub moved: usize,
     /// Number of images of which nothing but attributes changed. They also count in `unchanged`.
@@ -99,8 +98,6 @@ impl Report {
 enum Outcome {
     /// Nothing is to be written.
     Known(Word),
-    /// It is new, and a stored photo of this content has lost its file.
-    Moved([u8; 32]),
     Failed(String),
     /// The worker embedded it, or it needs no embedding.
     Embedded(Ready),
@@ -136,7 +133,7 @@ pub fn ingest(
         embedder,
         reading: options.reading.unwrap_or_else(|| snapshot.reading()),
         network: network_of(db, embedder.encoder())?,
-        missing: &options.missing,
+        survey: &options.survey,
     };
     let next = AtomicUsize::new(0);
     // Number of items that the writer is done with; workers are at most two windows ahead, which bounds memory.
@@ -153,7 +150,7 @@ pub fn ingest(
                 while !stop.load(Ordering::Relaxed) {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(at).filter(|_| gate.wait(at, 2 * window)) else { break };
-                    let work = || task.outcome(item, &snapshot, true);
+                    let work = || task.outcome(item, &snapshot);
                     let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
                         Outcome::Failed("an internal error while it was decoded or embedded".to_owned())
                     });
@@ -167,7 +164,6 @@ pub fn ingest(
         let mut early = BTreeMap::new();
         let mut batch = Vec::with_capacity(window);
         let (mut expected, mut written) = (0, 0);
-        let mut moves = Moves { missing: options.missing.clone(), snapshot: &snapshot };
         for (at, done) in receive {
             if told(written) {
                 stop.store(true, Ordering::Relaxed);
@@ -177,13 +173,13 @@ pub fn ingest(
                 batch.push((&items[expected], done));
                 expected += 1;
                 if batch.len() == window {
-                    task.finish(std::mem::take(&mut batch), &mut moves, &mut report)?;
+                    task.finish(std::mem::take(&mut batch), &mut report)?;
                     written = expected;
                     gate.advance(expected);
                 }
             }
         }
-        task.finish(batch, &mut moves, &mut report)?;
+        task.finish(batch, &mut report)?;
         // Nothing is left that it could stop.
         let _over = told(expected);
         report.stopped = expected < items.len();
@@ -237,30 +233,26 @@ struct Task<'a> {
     reading: Reading,
     /// The number of the model without its adapter, if its descriptors are kept.
     network: Option<u32>,
-    missing: &'a Missing,
-}
-
-/// The stored photos without a file that nobody has found yet.
-struct Moves<'a> {
-    missing: Missing,
-    snapshot: &'a cairn::Snapshot,
+    survey: &'a Survey,
 }
 
 impl Task<'_> {
-    /// A worker's part: read, compare, decode, and embed, unless photos are embedded in batches. With `may_move`, a new item can be a
-    /// stored photo at another place.
-    fn outcome(&self, item: &Item, snapshot: &cairn::Snapshot, may_move: bool) -> Outcome {
-        self.judged(item, snapshot, may_move).unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
+    /// A worker's part: read, compare, decode, and embed, unless photos are embedded in batches.
+    fn outcome(&self, item: &Item, snapshot: &cairn::Snapshot) -> Outcome {
+        self.judged(item, snapshot).unwrap_or_else(|error| Outcome::Failed(error.message().to_owned()))
     }
 
-    fn judged(&self, item: &Item, snapshot: &cairn::Snapshot, may_move: bool) -> Result<Outcome> {
+    fn judged(&self, item: &Item, snapshot: &cairn::Snapshot) -> Result<Outcome> {
         check_words(&item.key, item.label.as_deref())?;
+        let stored = snapshot.record(&item.key)?;
+        if let (Some(stored), Some(&content)) = (&stored, self.survey.content(&item.key)) {
+            let word = Word::of(Some(stored), item.label.as_deref(), content, self.reading);
+            if word.is_known_photo {
+                return Ok(self.known(item, stored, content, &place_of(&item.path), word));
+            }
+        }
         let bytes = read_file(&item.path, self.embedder.limits())?;
         let content = *blake3::hash(&bytes).as_bytes();
-        let stored = snapshot.record(&item.key)?;
-        if may_move && stored.is_none() && !item.given && self.missing.has(&content) {
-            return Ok(Outcome::Moved(content));
-        }
         let word = Word::of(stored.as_ref(), item.label.as_deref(), content, self.reading);
         let source = place_of(&item.path);
         if let (Some(stored), true) = (&stored, word.is_known_photo) {
@@ -300,29 +292,8 @@ impl Task<'_> {
         Outcome::Embedded(ready)
     }
 
-    /// A new item that is a stored photo at another place; `None`: another item was that photo.
-    fn moved(&self, item: &Item, content: [u8; 32], moves: &mut Moves<'_>) -> Result<Option<Ready>> {
-        let Some(old) = moves.missing.take(&content) else { return Ok(None) };
-        let Some(stored) = moves.snapshot.record(&old)? else { return Ok(None) };
-        let word = Word::of(Some(&stored), item.label.as_deref(), content, self.reading);
-        let listed = Listed::known(&item.key, self.reading).label(item.label.clone()).content(content);
-        let mut ready = Ready::new(listed.attributes(item.attributes.clone()), word);
-        ready.before = Some(Operation::rename(old, &item.key, place_of(&item.path).display().to_string()));
-        Ok(Some(ready))
-    }
-
     /// The writer's part: embed the photos of a batch, write, count.
-    fn finish(&self, batch: Vec<(&Item, Outcome)>, moves: &mut Moves<'_>, report: &mut Report) -> Result<()> {
-        let mut settled = Vec::with_capacity(batch.len());
-        for (item, done) in batch {
-            settled.push(match done {
-                Outcome::Moved(content) => match self.moved(item, content, moves)? {
-                    Some(ready) => (item, Outcome::Embedded(ready)),
-                    None => (item, self.outcome(item, moves.snapshot, false)),
-                },
-                done => (item, done),
-            });
-        }
+    fn finish(&self, settled: Vec<(&Item, Outcome)>, report: &mut Report) -> Result<()> {
         let waiting = settled
             .iter()
             .filter_map(|(_, done)| if let Outcome::Pixels(_, pixels) = done { Some(pixels) } else { None });
@@ -334,8 +305,6 @@ impl Task<'_> {
             match done {
                 Outcome::Known(word) => word.count(report),
                 Outcome::Failed(reason) => report.failed.push((item.key.clone(), reason)),
-                // Settled above.
-                Outcome::Moved(_) => {}
                 Outcome::Embedded(ready) => rows.push(ready),
                 Outcome::Pixels(mut ready, _) => {
                     ready.describe(encoder, vectors.next().unwrap_or_default(), self.network)?;
@@ -377,7 +346,8 @@ fn network_of(db: &Database, encoder: &dyn Encoder) -> Result<Option<u32>> {
 ///
 /// Keys of a list are the user's choice, and replace the stored photo.
 fn check_same_photo(stored: &Record, item: &Item, content: [u8; 32], source: &Path) -> Result<()> {
-    let elsewhere = stored.source.as_deref().is_some_and(|stored| place_of(Path::new(stored)) != source);
+    let is_other = |stored: &Path| place_of(stored) != source && stored.exists();
+    let elsewhere = stored.source.as_deref().is_some_and(|stored| is_other(Path::new(stored)));
     if !item.given && elsewhere && stored.content != Some(content) {
         let from = stored.source.as_deref().unwrap_or_default();
         return Err(Error::new(
@@ -404,7 +374,7 @@ fn keep(db: &Database, network: Option<u32>, kept: Vec<(String, Option<[u8; 32]>
     db.keep_descriptors(&snapshot, number, rows).map(|_| ())
 }
 
-fn check_model(db: &Database, embedder: &PhotoEmbedder) -> Result<()> {
+pub(crate) fn check_model(db: &Database, embedder: &PhotoEmbedder) -> Result<()> {
     let ours = embedder.encoder().info();
     match &db.options().model {
         Some(model) if model.fingerprint == ours.fingerprint => Ok(()),

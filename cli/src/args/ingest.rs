@@ -83,6 +83,9 @@ pub(crate) struct Ingest {
     pub(crate) attributes: Vec<String>,
     #[command(flatten)]
     pub(crate) prune: Prune,
+    /// Most pixels of a photo, in millions; above the default, photos may take more memory [default: 300]
+    #[arg(long, value_name = "MILLIONS", value_parser = clap::value_parser!(u64).range(1..=4000))]
+    pub(crate) max_pixels: Option<u64>,
     /// Take the name of a photo's folder as its label
     #[arg(long)]
     pub(crate) label_from_folder: bool,

@@ -73,6 +73,7 @@ pub(super) fn run(args: &Demo) -> Result<()> {
             label_from_folder: false,
             exclude: &[],
             attributes: &[],
+            max_pixels: None,
             prune: None,
             photos_from: None,
             model: &args.model,

@@ -3,18 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use cairn::limits::GRAPH_FROM_ROWS;
 use cairn::lists::Reading;
 use cairn::model::ModelInfo;
 use cairn::{Database, Progress, Role, Watch};
+use cairndb_ingest::photo::DecodeLimits;
 use cairndb_ingest::source::{
     AttributeColumns, Exclude, Item, Labels, LeftOut, Listing, MAX_LIST_BYTES, STANDARD_INPUT, Sort, Spellings,
     VectorFile, is_named_like_a_photo, is_vectors, labels_for, list_folder_but, read_ids, read_labels, read_list,
     sniff, with_role,
 };
-use cairndb_ingest::{IngestOptions, Missing, Report};
+use cairndb_ingest::{IngestOptions, Report, Survey};
 
 use super::listed;
 use super::partial::{self, Tally};
@@ -46,6 +47,8 @@ pub(super) struct Job<'a> {
     pub(super) exclude: &'a [String],
     /// Columns of a list that become attributes.
     pub(super) attributes: &'a [String],
+    /// Most millions of pixels of a photo.
+    pub(super) max_pixels: Option<u64>,
     /// Images whose files are gone are deleted.
     pub(super) prune: Option<&'a Prune>,
     /// The folder of a list's photos, if not the list's.
@@ -82,6 +85,7 @@ pub(super) fn run(args: &Ingest) -> Result<()> {
         label_from_folder: args.label_from_folder,
         exclude: &args.exclude,
         attributes: &args.attributes,
+        max_pixels: args.max_pixels,
         prune: args.prune.prune.then_some(&args.prune),
         photos_from: args.photos_from.as_deref(),
         model: &args.model,
@@ -107,7 +111,7 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     let reading = database.snapshot().reading().overruling(job.overrules);
     let voters = database.snapshot().counts().train;
     let model = database.options().model.clone();
-    let report = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {
+    let (report, unread) = match (job.sources.iter().filter(|source| is_vectors(source)).count(), model) {
         (0, Some(info)) => photos(&database, job, &info, reading, &mut spellings)?,
         (0, None) => {
             return Err(Failure::new(format!(
@@ -119,7 +123,7 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
         (count, _) if count < job.sources.len() => {
             return Err(Failure::usage("vectors and photos cannot be ingested together"));
         }
-        _ => vectors(&database, job, reading, &mut spellings)?,
+        _ => (vectors(&database, job, reading, &mut spellings)?, 0),
     };
     if !carry_out(&database)? {
         note("note: some writes are deferred; the next command that opens the database for writing applies them");
@@ -128,15 +132,19 @@ pub(super) fn ingest(job: &Job<'_>) -> Result<Tally> {
     let noun = if job.sources.iter().any(|source| is_vectors(source)) { "vector" } else { "photo" };
     listed::twins(&report.twins(&database.snapshot())?, noun);
     make_segments(&database)?;
-    if let Some(prune) = job.prune.filter(|_| !report.stopped) {
-        prune::run(&database, prune, &folders(job))?;
-    }
     let lost = voters.saturating_sub(database.snapshot().counts().train);
     if lost > 0 {
         note(&listed::lost(lost));
     }
+    let tally = summary(&report, job);
+    let pruned = match job.prune.filter(|_| !report.stopped) {
+        Some(prune) => prune::run(&database, prune, &folders(job), unread),
+        None => Ok(()),
+    };
     database.close()?;
-    summary(&report, job)
+    let tally = tally?;
+    pruned?;
+    Ok(tally)
 }
 
 /// Applies deferred writes; `false` after a Ctrl-C.
@@ -201,7 +209,7 @@ fn photos(
     info: &ModelInfo,
     reading: Reading,
     spellings: &mut Spellings,
-) -> Result<Report> {
+) -> Result<(Report, usize)> {
     if job.ids.is_some() {
         return Err(Failure::usage("--ids is for vectors")
             .help("a photo's id is the one in its list, or its path in the folder"));
@@ -225,16 +233,34 @@ fn photos(
             items
         }
     };
-    let embedder = embedder(database, info, job.model)?;
+    let embedder = Arc::unwrap_or_clone(embedder(database, info, job.model)?).with_limits(limits(job.max_pixels));
     propose(database, job.model)?;
     let watch = Shown::new("photos");
-    let missing = missing(database, job, &items)?;
-    let options = IngestOptions { reading: Some(reading), missing, ..IngestOptions::default() };
+    let (survey, moved) = survey(database, job, &items)?;
+    let options = IngestOptions { reading: Some(reading), survey, ..IngestOptions::default() };
     let done = cairndb_ingest::ingest(database, &embedder, &items, &options, &watch);
     watch.finish();
     let mut report = done?;
+    report.moved += moved;
+    let unread = refused.len();
     report.failed.splice(0..0, refused);
-    Ok(report)
+    Ok((report, unread))
+}
+
+/// Limits on photos of so many millions of pixels; above the default also those on memory and files grow with them.
+fn limits(millions: Option<u64>) -> DecodeLimits {
+    /// What an RGB picture takes while it is turned upright.
+    const BYTES_PER_PIXEL: u64 = 6;
+    let usual = DecodeLimits::default();
+    match millions.map(|millions| millions * 1_000_000) {
+        None => usual,
+        Some(pixels) if pixels <= usual.pixels => DecodeLimits { pixels, ..usual },
+        Some(pixels) => DecodeLimits {
+            pixels,
+            working_bytes: usual.working_bytes.max(pixels * BYTES_PER_PIXEL),
+            file_bytes: usual.file_bytes.max(pixels * BYTES_PER_PIXEL),
+        },
+    }
 }
 
 /// The sources that are folders.
@@ -242,15 +268,16 @@ fn folders(job: &Job<'_>) -> Vec<PathBuf> {
     job.sources.iter().filter(|source| source.is_dir()).cloned().collect()
 }
 
-/// Stored photos of the folders whose files are gone, if a new photo might be one of them.
-fn missing(database: &Database, job: &Job<'_>, items: &[Item]) -> Result<Missing> {
-    let (snapshot, folders) = (database.snapshot(), folders(job));
-    for item in items.iter().filter(|item| !item.given && !folders.is_empty()) {
-        if snapshot.record(&item.key)?.is_none() {
-            return Ok(Missing::below(&snapshot, &folders)?);
-        }
+/// The contents of the folders' items, with every photo that moved under its new key; how many did. Of a database without photos of these
+/// folders nothing is read.
+fn survey(database: &Database, job: &Job<'_>, items: &[Item]) -> Result<(Survey, usize)> {
+    let folders = folders(job);
+    if folders.is_empty() || database.snapshot().images().next().is_none() {
+        return Ok((Survey::default(), 0));
     }
-    Ok(Missing::default())
+    let survey = Survey::of(items, &limits(job.max_pixels));
+    let moved = survey.relocate(database, items, &folders)?;
+    Ok((survey, moved))
 }
 
 /// The photos of all sources, with the labels of `--labels`. A label file may name a photo of a folder by its path in the folder,

@@ -16,8 +16,8 @@ const MOST_SHARE: usize = 10;
 /// Deletes or lists them.
 ///
 /// # Errors
-/// When there are more than allowed, or no source is a folder.
-pub(super) fn run(database: &Database, asked: &Prune, folders: &[PathBuf]) -> Result<()> {
+/// When there are more than allowed, `unread` entries could not be read, or no source is a folder.
+pub(super) fn run(database: &Database, asked: &Prune, folders: &[PathBuf], unread: usize) -> Result<()> {
     if folders.is_empty() {
         return Err(
             Failure::usage("--prune needs a folder among the sources").help("a list does not tell what is gone")
@@ -33,17 +33,23 @@ pub(super) fn run(database: &Database, asked: &Prune, folders: &[PathBuf]) -> Re
         note(&format!("--prune would delete {}", counted(gone.len(), "image")));
         return Ok(());
     }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    if unread > 0 {
+        let what =
+            "--prune deleted nothing, because some folders or files could not be read: what is gone may lie there";
+        return Err(Failure::new(what).help("make them readable or remove them, and run the command again"));
+    }
     if gone.len() > most {
-        let what = format!(
-            "{} have lost their files, more than the {most} that --prune may delete",
-            counted(gone.len(), "image")
-        );
-        return Err(Failure::new(what)
-            .help("look at them with --dry-run, then allow that many with --prune-most N; nothing was deleted"));
+        let what =
+            format!("{} lost their files, more than the {most} that --prune may delete", counted(gone.len(), "image"));
+        let help = "look at them with --dry-run, then allow that many with --prune-most N; --prune deleted nothing";
+        return Err(Failure::new(what).help(help));
     }
     let deleted = Gone::prune(database, &gone)?;
     if deleted > 0 {
-        note(&format!("deleted {} whose files are gone", counted(deleted, "image")));
+        note(&format!("deleted {} without a file", counted(deleted, "image")));
     }
     Ok(())
 }

@@ -323,12 +323,14 @@ impl Draft<'_> {
             }
             (None, Some(after)) => {
                 self.insert(state, renamed.as_ref(), &key, after, numbers)?;
+                self.mark_follows(state, renamed.as_ref(), settles_mark)?;
                 Ok(true)
             }
             // The image that had the key before was deleted or renamed itself.
             (Some(before), Some(after)) if renamed.is_some() => {
                 self.remove(state, &before, &key, false)?;
                 self.insert(state, renamed.as_ref(), &key, after, numbers)?;
+                self.mark_follows(state, renamed.as_ref(), settles_mark)?;
                 Ok(true)
             }
             (Some(before), Some(after)) => self.replace(state, before, &key, after, settles_mark, numbers),
@@ -421,6 +423,15 @@ impl Draft<'_> {
             self.effects.relabelled.push(before.id);
         }
         Ok(loses_mark || !is_said_again)
+    }
+
+    /// The image that was inserted last has the mark of the one that was renamed, unless somebody labelled it meanwhile.
+    fn mark_follows(&mut self, state: &Published, renamed: Option<&Before>, settles_mark: bool) -> Result<()> {
+        let Some(renamed) = renamed.filter(|_| !settles_mark) else { return Ok(()) };
+        match state.pinned.mark(renamed.id)? {
+            Some(cleaning) => self.batch.put_mark(ImageId(self.next_image - 1), cleaning),
+            None => Ok(()),
+        }
     }
 
     /// Takes a cleaning's mark away; `false`: there was none.

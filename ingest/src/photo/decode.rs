@@ -100,11 +100,12 @@ pub fn upright_size(bytes: &[u8], limits: &DecodeLimits) -> Result<(u32, u32)> {
 
 /// Reads the header.
 fn open<'b>(bytes: &'b [u8], limits: &DecodeLimits) -> Result<Source<'b>> {
-    match Kind::of(bytes).map_err(|what| refuse(&format!("not a photo: {what}")))? {
+    let kind = Kind::of(bytes).map_err(|what| refuse(&format!("not a photo: {what}")))?;
+    match kind {
         Kind::Jpeg => jpeg::open(bytes),
-        Kind::Png | Kind::WebP | Kind::Gif | Kind::Bmp => pictures::open(bytes, limits),
+        Kind::Png | Kind::WebP | Kind::Gif | Kind::Bmp => pictures::open(bytes, kind, limits),
         Kind::Tiff if raw::is_raw(bytes) => raw::open(bytes),
-        Kind::Tiff => pictures::open(bytes, limits),
+        Kind::Tiff => pictures::open(bytes, kind, limits),
         Kind::Raw => raw::open(bytes),
         Kind::Heif => heif::open(bytes, "HEIC"),
         Kind::Avif => heif::open(bytes, "AVIF"),

@@ -343,3 +343,22 @@ fn memory_is_counted_for_the_size_that_is_decoded() {
     assert!(decode(&whole, &limits).unwrap_err().to_string().contains("decoding takes 3 MiB, more than the 1"));
     assert_eq!(decode_for(&whole, Need::LongestSide(128), &limits).unwrap().width(), 256);
 }
+
+/// It catches: a number of parts that overflows, a profile that is unpacked without a limit.
+#[test]
+fn colour_profiles_are_bounded() {
+    let whole = jpeg(16, 16);
+    let part = |number: u8| [&[0xFF, 0xE2, 0, 18][..], b"ICC_PROFILE\0", &[number, 255, 7, 7]].concat();
+    let parts: Vec<u8> = (1..=255).flat_map(part).collect();
+    let many = [&whole[..2], &parts, &whole[2..]].concat();
+    assert_eq!(read(&many).unwrap(), read(&whole).unwrap());
+
+    let png = encode(&DynamicImage::ImageRgb8(gradient(4, 4)), ImageFormat::Png);
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), 64 << 20), &mut packed).unwrap();
+    let body = [&b"iCCPname\0\0"[..], &packed.finish().unwrap()].concat();
+    let length = [24, 16, 8, 0].map(|shift| ((body.len() - 4) >> shift) as u8);
+    let crc = [24, 16, 8, 0].map(|shift| (png_crc(&body) >> shift) as u8);
+    let bomb = [&png[..33], &length, &body, &crc, &png[33..]].concat();
+    assert!(refusal(&bomb).contains("colour profile"), "{}", refusal(&bomb));
+}

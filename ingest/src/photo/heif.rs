@@ -8,8 +8,8 @@ use super::colour::Profile;
 use super::source::{Raster, Source, refuse};
 use library::{Colours, Failure, Picture};
 
-/// Bytes that decoding holds for each pixel: luminance and chrominance, a second time while tiles are joined, and RGBA.
-const BYTES_PER_PIXEL: u64 = 3 + 3 + 4;
+/// Bytes that decoding holds for each pixel beside its colours in the library and here: luminance and chrominance.
+const BYTES_PER_PIXEL: u64 = 2;
 
 /// Reads the header of a photo of the `name`d kind.
 pub(super) fn open<'b>(bytes: &'b [u8], name: &'static str) -> Result<Source<'b>> {
@@ -31,11 +31,14 @@ pub(super) fn open<'b>(bytes: &'b [u8], name: &'static str) -> Result<Source<'b>
         Colours::Primaries(9) => Some(Profile::Bt2020),
         Colours::Primaries(_) => None,
     });
+    let channels = if picture.has_alpha() { 4 } else { 3 };
     let decode = move |_| {
-        let (size, rgba) = picture.decode().map_err(explain)?;
-        Ok(Raster::Rgba(size, rgba))
+        let has_alpha = picture.has_alpha();
+        let (size, pixels) = picture.decode().map_err(explain)?;
+        Ok(if has_alpha { Raster::Rgba(size, pixels) } else { Raster::Rgb(size, pixels) })
     };
-    let mut source = Source::new(width, height, decode).working(|pixels| BYTES_PER_PIXEL * pixels);
+    let mut source =
+        Source::new(width, height, decode).working(move |pixels| (BYTES_PER_PIXEL + 2 * channels) * pixels);
     source.profile = profile;
     Ok(source)
 }

@@ -12,6 +12,8 @@ use super::source::{Raster, Source, refuse};
 use markers::Markers;
 use turbo::{Flaw, Layout};
 
+/// Most pixels of all passes together: a camera's photo has about ten passes, and a made-up one takes minutes.
+const MOST_SCANNED_PIXELS: u64 = 10_000_000_000;
 /// Warnings of the decoder about a header that change no pixel.
 const HARMLESS: [&str; 2] = ["JFIF revision", "Adobe color transform"];
 
@@ -21,8 +23,16 @@ pub(super) fn open(bytes: &[u8]) -> Result<Source<'_>> {
     if markers.channels() == 0 {
         return Err(refuse("damaged: the JPEG has no header of a picture"));
     }
-    if !markers.complete && !markers.announces_all() {
-        return Err(refuse("the JPEG is cut short: parts of the picture and its end marker are missing"));
+    // Cut between two passes, a picture has an end and lacks what came behind.
+    if (!markers.complete || markers.in_passes) && !markers.announces_all() {
+        return Err(refuse("the JPEG is cut short: parts of the picture are missing"));
+    }
+    let pixels = u64::from(markers.width) * u64::from(markers.height);
+    if pixels.saturating_mul(markers.scans as u64) > MOST_SCANNED_PIXELS {
+        return Err(refuse(&format!(
+            "it comes in {} passes over {pixels} pixels, more than a photo has",
+            markers.scans
+        )));
     }
     let (width, height) = (markers.width, markers.height);
     let layout = if markers.channels() == 4 { Layout::Cmyk } else { Layout::Rgb };

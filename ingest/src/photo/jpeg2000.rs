@@ -11,6 +11,9 @@ const BYTES_PER_SAMPLE: u64 = 8;
 
 /// Reads the header.
 pub(super) fn open(bytes: &[u8]) -> Result<Source<'_>> {
+    if !has_all_tiles(bytes) {
+        return Err(refuse("the JPEG 2000 is cut short: tiles of the picture are missing"));
+    }
     let image = read(bytes, None)?;
     let (width, height) = (image.width(), image.height());
     let channels = u64::from(image.color_space().num_channels()) + u64::from(image.has_alpha());
@@ -32,6 +35,44 @@ pub(super) fn open(bytes: &[u8]) -> Result<Source<'_>> {
 fn read(bytes: &[u8], target_resolution: Option<(u32, u32)>) -> Result<Image<'_>> {
     let settings = DecodeSettings { strict: true, target_resolution, ..DecodeSettings::default() };
     Image::new(bytes, &settings).map_err(|error| refuse(&format!("damaged: {error}")))
+}
+
+/// Whether every tile of the picture has a part in the file: the decoder leaves missing ones black.
+fn has_all_tiles(bytes: &[u8]) -> bool {
+    /// Tiles that are counted: more belong to no photo.
+    const MOST_TILES: usize = 1 << 16;
+    let tiles = || -> Option<bool> {
+        let start = memchr::memmem::find(bytes, b"\xFF\x4F\xFF\x51")?;
+        let number = |at: usize, length: usize| {
+            let bytes = bytes.get(at..at.checked_add(length)?)?;
+            Some(bytes.iter().fold(0usize, |number, &byte| number << 8 | usize::from(byte)))
+        };
+        // Behind marker, length and capabilities: the sides and offsets of the picture, then those of a tile.
+        let sizes = start + 8;
+        let side = |place: usize| number(sizes + 4 * place, 4);
+        let across = (side(0)?.checked_sub(side(6)?)?).div_ceil(side(4)?.max(1));
+        let down = (side(1)?.checked_sub(side(7)?)?).div_ceil(side(5)?.max(1));
+        let count = across.checked_mul(down).filter(|&count| count <= MOST_TILES)?;
+        let mut seen = vec![false; count];
+        let mut at = start + 2;
+        while let Some(marker) = number(at, 2) {
+            let length = number(at + 2, 2)?;
+            at = match marker {
+                // A part of a tile: its tile, and the length of the whole part, 0 for all that is left.
+                0xFF90 => {
+                    *seen.get_mut(number(at + 4, 2)?)? = true;
+                    match number(at + 6, 4)? {
+                        0 => break,
+                        part => at.checked_add(part)?,
+                    }
+                }
+                0xFFD9 => break,
+                _ => at + 2 + length,
+            };
+        }
+        Some(seen.into_iter().all(|seen| seen))
+    };
+    tiles().unwrap_or(false)
 }
 
 fn raster(image: &Image<'_>) -> Result<Raster> {

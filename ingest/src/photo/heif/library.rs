@@ -74,6 +74,7 @@ functions! {
     heif_image_handle_release: fn(*const c_void);
     heif_image_handle_get_width: fn(*const c_void) -> c_int;
     heif_image_handle_get_height: fn(*const c_void) -> c_int;
+    heif_image_handle_has_alpha_channel: fn(*const c_void) -> c_int;
     heif_image_handle_get_raw_color_profile_size: fn(*const c_void) -> usize;
     heif_image_handle_get_raw_color_profile: fn(*const c_void, *mut c_void) -> Status;
     heif_image_handle_get_nclx_color_profile: fn(*const c_void, *mut *mut Nclx) -> Status;
@@ -85,8 +86,9 @@ functions! {
     heif_image_release: fn(*const c_void);
 }
 
-/// `heif_colorspace_RGB`, `heif_chroma_interleaved_RGBA` and `heif_channel_interleaved`.
+/// `heif_colorspace_RGB`, `heif_chroma_interleaved_RGB` and `_RGBA`, and `heif_channel_interleaved`.
 const COLOUR_SPACE_RGB: c_int = 1;
+const INTERLEAVED_RGB: c_int = 10;
 const INTERLEAVED_RGBA: c_int = 11;
 const CHANNEL_INTERLEAVED: c_int = 10;
 
@@ -172,6 +174,12 @@ impl<'b> Picture<'b> {
         (u32::try_from(width).unwrap_or(0), u32::try_from(height).unwrap_or(0))
     }
 
+    /// Whether some of it is transparent.
+    pub(super) fn has_alpha(&self) -> bool {
+        // SAFETY: the handle is live.
+        unsafe { (self.functions.heif_image_handle_has_alpha_channel)(self.handle) != 0 }
+    }
+
     pub(super) fn colours(&self) -> Option<Colours> {
         // SAFETY: the handle is live.
         let bytes = unsafe { (self.functions.heif_image_handle_get_raw_color_profile_size)(self.handle) };
@@ -197,14 +205,13 @@ impl<'b> Picture<'b> {
         }
     }
 
-    /// Its pixels upright, as RGBA.
+    /// Its pixels upright, as RGB, or as RGBA if some of it is transparent.
     pub(super) fn decode(&self) -> Result<((u32, u32), Vec<u8>), Failure> {
+        let (chroma, channels) = if self.has_alpha() { (INTERLEAVED_RGBA, 4) } else { (INTERLEAVED_RGB, 3) };
         let mut image = null_mut();
         // SAFETY: the handle is live, the place for the image is this function's, and there are no options.
-        unsafe {
-            (self.functions.heif_decode_image)(self.handle, &raw mut image, COLOUR_SPACE_RGB, INTERLEAVED_RGBA, null())
-        }
-        .checked()?;
+        unsafe { (self.functions.heif_decode_image)(self.handle, &raw mut image, COLOUR_SPACE_RGB, chroma, null()) }
+            .checked()?;
         let image = Decoded { functions: self.functions, image };
         let odd = || Failure::Damaged("libheif decoded it to an impossible size".to_owned());
         let mut stride = 0;
@@ -218,16 +225,16 @@ impl<'b> Picture<'b> {
         };
         let (wide, high) = (usize::try_from(width).map_err(|_| odd())?, usize::try_from(height).map_err(|_| odd())?);
         let stride = usize::try_from(stride).map_err(|_| odd())?;
-        let row = wide.checked_mul(4).filter(|&row| row > 0 && row <= stride).ok_or_else(odd)?;
+        let row = wide.checked_mul(channels).filter(|&row| row > 0 && row <= stride).ok_or_else(odd)?;
         if plane.is_null() || high == 0 {
             return Err(odd());
         }
-        let mut rgba = Vec::with_capacity(row.checked_mul(high).ok_or_else(odd)?);
+        let mut pixels = Vec::with_capacity(row.checked_mul(high).ok_or_else(odd)?);
         for at in 0..high {
             // SAFETY: the plane has `high` rows that begin `stride` bytes apart, and each has at least `row` bytes.
-            rgba.extend_from_slice(unsafe { std::slice::from_raw_parts(plane.add(at * stride), row) });
+            pixels.extend_from_slice(unsafe { std::slice::from_raw_parts(plane.add(at * stride), row) });
         }
-        Ok(((width as u32, height as u32), rgba))
+        Ok(((width as u32, height as u32), pixels))
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) struct Markers {
     pub(super) orientation: Option<Orientation>,
     pub(super) profile: Option<Vec<u8>>,
     components: Vec<Component>,
-    scans: usize,
+    /// Passes, and parts of passes.
+    pub(super) scans: usize,
 }
 
 impl Markers {
@@ -146,7 +147,7 @@ impl Markers {
 /// A colour profile from its parts, which are numbered from 1.
 fn joined(mut parts: Vec<(u8, Vec<u8>)>) -> Option<Vec<u8>> {
     parts.sort_by_key(|&(number, _)| number);
-    let is_whole = parts.iter().zip(1..).all(|(&(number, _), expected)| number == expected);
+    let is_whole = parts.iter().zip(1u32..).all(|(&(number, _), expected)| u32::from(number) == expected);
     let bytes: usize = parts.iter().map(|(_, part)| part.len()).sum();
     (is_whole && bytes > 0 && bytes <= MOST_PROFILE_BYTES)
         .then(|| parts.into_iter().flat_map(|(_, part)| part).collect())
