@@ -56,18 +56,19 @@ fn has_all_tiles(bytes: &[u8]) -> bool {
         let mut seen = vec![false; count];
         let mut at = start + 2;
         while let Some(marker) = number(at, 2) {
-            let length = number(at + 2, 2)?;
             at = match marker {
                 // A part of a tile: its tile, and the length of the whole part, 0 for all that is left.
                 0xFF90 => {
                     *seen.get_mut(number(at + 4, 2)?)? = true;
                     match number(at + 6, 4)? {
                         0 => break,
+                        // No shorter than its own head.
+                        part if part < 12 => return None,
                         part => at.checked_add(part)?,
                     }
                 }
                 0xFFD9 => break,
-                _ => at + 2 + length,
+                _ => at + 2 + number(at + 2, 2)?,
             };
         }
         Some(seen.into_iter().all(|seen| seen))
