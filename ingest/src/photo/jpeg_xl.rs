@@ -7,9 +7,9 @@ use super::colour::Profile;
 use super::decode::DecodeLimits;
 use super::source::{Raster, Source, refuse};
 
-/// Bytes that decoding holds for each pixel: three channels in floating point, and the result. The decoder counts what it takes itself,
-/// and ends where it takes more than the limit.
-const BYTES_PER_PIXEL: u64 = 4 * 3 + 3;
+/// Bytes that decoding holds for each pixel: three channels in floating point, before and behind a filter, and the result. The decoder
+/// counts what it takes itself, and ends where it takes more than the limit.
+const BYTES_PER_PIXEL: u64 = 4 * 3 * 2 + 3;
 
 /// Reads the header.
 pub(super) fn open<'b>(bytes: &'b [u8], limits: &DecodeLimits) -> Result<Source<'b>> {
