@@ -455,7 +455,9 @@ fn summary(report: &Report, job: &Job<'_>) -> Result<Tally> {
     if report.described > 0 {
         note(&format!("attributes changed: {}", counted(report.described, "image")));
     }
-    listed::said(&report.labels).iter().for_each(|line| note(line));
+    let gives_labels =
+        job.label_from_folder || job.labels.is_some() || job.sources.iter().any(|source| !source.is_dir());
+    listed::said(&report.labels, gives_labels).iter().for_each(|line| note(line));
     match job.list_failures {
         None => name_failed(report.failed.iter().map(|(key, reason)| (&**key, &**reason))),
         Some(format) => partial::list(&report.failed, format)?,

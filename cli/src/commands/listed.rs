@@ -36,8 +36,8 @@ pub(super) fn emptied<'k>(
     Ok(if gives_labels { without } else { HashSet::new() })
 }
 
-/// The summary's lines about labels: what the list changed, and what it did not.
-pub(super) fn said(labels: &LabelReport) -> Vec<String> {
+/// The summary's lines about labels: what the list changed, and what it did not. `gives_labels`: there was a list, or folders that are labels.
+pub(super) fn said(labels: &LabelReport, gives_labels: bool) -> Vec<String> {
     let LabelReport { changed, changed_by_hand, taken_away, .. } = *labels;
     let mut lines = Vec::new();
     if changed > 0 {
@@ -75,10 +75,11 @@ pub(super) fn said(labels: &LabelReport) -> Vec<String> {
             1 => "; 1 of these images has no label and stays an index image".to_owned(),
             many => format!("; {many} of these images have no label and stay index images"),
         };
-        lines.push(format!(
-            "unchanged: {}; the list has not changed since, and --labels list applies its labels{index}",
-            left.join(", ")
-        ));
+        let why = match gives_labels {
+            true => "; the list has not changed since, and --labels list applies its labels",
+            false => "",
+        };
+        lines.push(format!("unchanged: {}{why}{index}", left.join(", ")));
     }
     if labels.left_photos > 0 {
         lines.push(format!(
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn what_is_left_alone_is_said_with_who_set_it() {
-        assert!(said(&LabelReport::default()).is_empty());
+        assert!(said(&LabelReport::default(), true).is_empty());
         let labels = LabelReport {
             changed: 12,
             changed_by_hand: 3,
@@ -140,7 +141,7 @@ mod tests {
             left_in_index: 1,
             ..LabelReport::default()
         };
-        let lines = said(&labels);
+        let lines = said(&labels, true);
         assert!(lines[0].starts_with("12 labels changed by the list, 3 of them set by hand before;"), "{lines:?}");
         assert!(lines[1].starts_with("unchanged: 1 label set by hand, 2 labels set by a cleaning;"), "{lines:?}");
         assert!(lines[1].ends_with("1 of these images has no label and stays an index image"), "{lines:?}");

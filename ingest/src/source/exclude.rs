@@ -60,13 +60,20 @@ impl Rules {
             Ok(about) if about.is_file() => {
                 return Err(Error::invalid(format!("{}: larger than {} KiB", path.display(), MOST_BYTES >> 10)));
             }
-            _ => return Ok(Arc::clone(self)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Arc::clone(self)),
+            Err(error) => return Err(Error::io(&path, error)),
+            // What it should leave out would go in.
+            Ok(_) => return Err(Error::invalid(format!("{}: not a regular file", path.display()))),
         }
         let mut builder = GitignoreBuilder::new(folder);
+        let refuse = |error: ignore::Error| {
+            Error::invalid(format!("{} cannot be used: {error}", path.display()))
+                .help("fix the file; its lines are patterns as in a .gitignore")
+        };
         if let Some(error) = builder.add(&path) {
-            return Err(no_pattern(&path.display().to_string(), &error));
+            return Err(refuse(error));
         }
-        let own = builder.build().map_err(|error| no_pattern(&path.display().to_string(), &error))?;
+        let own = builder.build().map_err(refuse)?;
         Ok(Arc::new(Self { own, above: Some(Arc::clone(self)) }))
     }
 
