@@ -13,7 +13,7 @@ const MARGIN: f64 = 0.1;
 
 /// mAP in percent at Easy, Medium and Hard of the first stages without labels. The kNN figures are those of an independent brute force;
 /// the others were recorded when `golden_lists` held each method equal to its original.
-const UNSUPERVISED: [(&str, [f64; 3]); 13] = [
+const UNSUPERVISED: [(&str, [f64; 3]); 14] = [
     ("kNN", [28.9, 21.1, 4.6]),
     ("EXPAND AQE", [28.40, 21.24, 4.79]),
     ("EXPAND ALPHA", [28.73, 21.54, 4.97]),
@@ -23,6 +23,7 @@ const UNSUPERVISED: [(&str, [f64; 3]); 13] = [
     ("DIFFUSE", [31.17, 23.23, 5.25]),
     ("DIFFUSE FULL", [29.40, 21.76, 4.87]),
     ("EXPLORE", [27.08, 19.54, 4.00]),
+    ("EXPLORE DIRECTED", [27.05, 19.51, 4.00]),
     ("RECIPROCAL", [31.32, 24.34, 6.55]),
     ("RECIPROCAL TRANSDUCTIVE", [33.42, 25.18, 6.73]),
     ("DIFFUSE TRANSDUCTIVE", [29.52, 22.06, 5.23]),
