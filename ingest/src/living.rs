@@ -25,6 +25,23 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// Whether a stored image lies or lay below one of these folders: otherwise nothing can have moved in them.
+    ///
+    /// Complexity: reads records up to the first one that does.
+    ///
+    /// # Errors
+    /// A damaged catalog.
+    pub fn is_needed(snapshot: &Snapshot, folders: &[PathBuf]) -> Result<bool> {
+        let roots = real(folders);
+        for record in snapshot.images() {
+            let source = record?.source;
+            if source.is_some_and(|source| roots.iter().any(|root| Path::new(&source).starts_with(root))) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Reads every item that was found in a folder, on all processors; what cannot be read is left out.
     pub fn of(items: &[Item], limits: &DecodeLimits) -> Self {
         let found: Vec<&Item> = items.iter().filter(|item| !item.given).collect();
@@ -190,10 +207,14 @@ impl Gone {
     }
 }
 
+/// The folders as records name them.
+fn real(folders: &[PathBuf]) -> Vec<PathBuf> {
+    folders.iter().map(|folder| folder.canonicalize().unwrap_or_else(|_| folder.clone())).collect()
+}
+
 /// Calls `visit` with each stored image whose file lies or lay below one of the folders, its path, and that folder.
 fn each_below(snapshot: &Snapshot, folders: &[PathBuf], mut visit: impl FnMut(&Record, &Path, &Path)) -> Result<()> {
-    let real = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
-    let roots: Vec<PathBuf> = folders.iter().map(real).collect();
+    let roots = real(folders);
     for record in snapshot.images() {
         let record = record?;
         let source = record.source.as_deref().map(Path::new);

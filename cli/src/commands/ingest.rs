@@ -272,7 +272,7 @@ fn folders(job: &Job<'_>) -> Vec<PathBuf> {
 /// folders nothing is read.
 fn survey(database: &Database, job: &Job<'_>, items: &[Item]) -> Result<(Survey, usize)> {
     let folders = folders(job);
-    if folders.is_empty() || database.snapshot().images().next().is_none() {
+    if !Survey::is_needed(&database.snapshot(), &folders)? {
         return Ok((Survey::default(), 0));
     }
     let survey = Survey::of(items, &limits(job.max_pixels));
